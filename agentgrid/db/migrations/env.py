@@ -1,0 +1,17 @@
+"""Alembic's entry: always on the connection that `agentgrid.db.migrate` hands over."""
+
+from alembic import context
+from sqlmodel import SQLModel
+
+import agentgrid.db.tables  # noqa: F401  (fills the metadata that `alembic check` compares with)
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=SQLModel.metadata,
+    include_object=lambda obj, name, kind, reflected, compare_to: (
+        not (kind == "table" and (name or "").startswith(("jobs_", "logs_")))
+    ),
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,57 @@
+"""Engines and sessions. Reading and writing sessions are different types; only the edge of the application commits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NewType
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+ReadSession = NewType("ReadSession", AsyncSession)
+"""A session in a read-only transaction."""
+
+WriteSession = NewType("WriteSession", AsyncSession)
+"""A session whose owner, at the edge, commits."""
+
+STATEMENT_TIMEOUT_MS = 10_000
+LOCK_TIMEOUT_MS = 5_000
+POOL_TIMEOUT_SECONDS = 5.0
+
+
+def make_engine(dsn: str, *, pool_size: int = 10) -> AsyncEngine:
+    """An engine over asyncpg for `postgresql://...`; every statement, lock and wait for a connection is bounded."""
+    url = make_url(dsn).set(drivername="postgresql+asyncpg")
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+        pool_pre_ping=True,
+        connect_args={
+            "timeout": 5,
+            "command_timeout": STATEMENT_TIMEOUT_MS / 1000 + 5,
+            "server_settings": {
+                "application_name": "agentgrid",
+                "timezone": "UTC",
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "lock_timeout": str(LOCK_TIMEOUT_MS),
+            },
+        },
+    )
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[ReadSession]:
+    """A session that only reads; nothing it does is kept."""
+    async with AsyncSession(engine, expire_on_commit=False, autoflush=False) as session:
+        await session.connection(execution_options={"postgresql_readonly": True})
+        yield ReadSession(session)
+
+
+@asynccontextmanager
+async def writing(engine: AsyncEngine) -> AsyncIterator[WriteSession]:
+    """One transaction: committed when the block ends well, else rolled back."""
+    async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+        yield WriteSession(session)

@@ -1,0 +1,190 @@
+"""An approval: its terms, the signed decision on it, and the one judge of both.
+
+The same `judge` runs in workflow code (a signal arrives), in the worker (just before the effect), in the API (before signing) and in the
+projector's fold (what became of it). It is pure: everything it looks at is in the terms, which history carries, and in the signal; so a
+key rotation can't change a replay, and nobody needs a database to know whether a decision counts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from agentgrid.domain.canonical import canonical
+
+MAX_DECISION_BYTES = 8192
+"""A decision signal over this is refused unread."""
+
+DEFAULT_EXPIRY_SECONDS = 7 * 24 * 3600.0
+"""Every approval expires; without a word from its author, after seven days."""
+
+MAX_EXPIRY_SECONDS = 365 * 24 * 3600.0
+
+
+class ApprovalStatus(StrEnum):
+    """Where an approval stands."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+class Verdict(StrEnum):
+    """What a person says."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+class ApprovalKind(StrEnum):
+    """Who asked: a policy about a tool's call, or workflow code by name."""
+
+    TOOL = "tool"
+    EXPLICIT = "explicit"
+
+
+class Terms(BaseModel):
+    """What an approval is about and who may decide it, as history carries it. Gains optional fields only."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    approval_id: str
+    kind: ApprovalKind
+    title: str
+    namespace: str
+    workflow_id: str
+    execution_id: str
+    """The Temporal run id: a decision counts for this execution alone."""
+    digest: str
+    """SHA-256 over the canonical `[tool, version, args]`, or `[title, shown]` for an explicit approval."""
+    tool: str | None = None
+    tool_version: str | None = None
+    key: str | None = None
+    """The idempotency key of the call that waits."""
+    shown: Any = None
+    """What an explicit approval shows; a tool's arguments stand in its scheduled event."""
+    approvers: tuple[str, ...]
+    """Principals, groups or `role:approver`."""
+    initiator: str | None = None
+    """Who started the run, and so never decides."""
+    expires_seconds: float = DEFAULT_EXPIRY_SECONDS
+    policy: str | None = None
+    """The rule that asked, `id@version`."""
+    keys: dict[str, str] = {}
+    """The public keys that count, base64 by key id."""
+
+    def wire(self) -> dict[str, Any]:
+        """The terms as plain JSON values."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class Decision(BaseModel):
+    """One person's answer, as it is signed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v: Literal[1] = 1
+    namespace: str
+    workflow_id: str
+    execution_id: str
+    approval_id: str
+    digest: str
+    policy: str | None = None
+    verdict: Verdict
+    principal: str
+    approver: str
+    """The entry of the terms' approvers under which the principal decides."""
+    decided_at: AwareDatetime
+    nonce: str
+    """The id of the command that carries it."""
+    key_id: str
+
+    def signed_bytes(self) -> bytes:
+        """Exactly what the signature covers."""
+        return canonical(self.model_dump(mode="json"))
+
+
+class SignedDecision(BaseModel):
+    """What the signal `agentgrid.decide` carries."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    decision: Decision
+    signature: str
+    """Ed25519, base64."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What a decision signal does to an approval: a verdict, or the reason why it moves nothing."""
+
+    verdict: Verdict | None = None
+    reason: str | None = None
+    decision: Decision | None = None
+
+
+def sign(decision: Decision, key: Ed25519PrivateKey) -> SignedDecision:
+    """The decision with its Ed25519 signature."""
+    signature = base64.b64encode(key.sign(decision.signed_bytes())).decode()
+    return SignedDecision(decision=decision, signature=signature)
+
+
+def judge(terms: Terms, raw: bytes) -> Judgement:
+    """What this signal's bytes do to the approval with these terms. Pure; never raises, whatever the bytes are.
+
+    A person's authority at this moment (revocation, policy) is not judged here: the worker does so again before the effect.
+    """
+    if len(raw) > MAX_DECISION_BYTES:
+        return Judgement(reason=f"over {MAX_DECISION_BYTES} bytes")
+    try:
+        signed = SignedDecision.model_validate_json(raw)
+    except (ValidationError, ValueError):
+        return Judgement(reason="not a signed decision")
+    decision = signed.decision
+    if (reason := _mismatch(terms, decision)) is not None:
+        return Judgement(reason=reason, decision=decision)
+    public = terms.keys.get(decision.key_id)
+    if public is None:
+        return Judgement(reason="signed by a key that the terms don't name", decision=decision)
+    try:
+        Ed25519PublicKey.from_public_bytes(base64.b64decode(public, validate=True)).verify(
+            base64.b64decode(signed.signature, validate=True), decision.signed_bytes()
+        )
+    except (InvalidSignature, binascii.Error, ValueError):
+        return Judgement(reason="the signature does not hold", decision=decision)
+    return Judgement(verdict=decision.verdict, decision=decision)
+
+
+def _mismatch(terms: Terms, decision: Decision) -> str | None:
+    if decision.approval_id != terms.approval_id:
+        return "for another approval"
+    if (decision.namespace, decision.workflow_id, decision.execution_id) != (
+        terms.namespace,
+        terms.workflow_id,
+        terms.execution_id,
+    ):
+        return "for another run"
+    if decision.digest != terms.digest:
+        return "for other arguments"
+    if decision.policy != terms.policy:
+        return "under another policy"
+    if decision.principal == terms.initiator:
+        return "by the initiator of the run"
+    if decision.approver not in terms.approvers:
+        return "by somebody who is not among the approvers"
+    return None
+
+
+def too_old(decision: Decision, now: datetime, valid_for_seconds: float) -> bool:
+    """Whether the decision was made too long ago to act on now."""
+    return (now - decision.decided_at).total_seconds() > valid_for_seconds

@@ -1,0 +1,43 @@
+"""A command: one change asked for by somebody, recorded before it is carried out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class CommandKind(StrEnum):
+    """What was asked."""
+
+    RUN_START = "run.start"
+    RUN_CANCEL = "run.cancel"
+    RUN_TERMINATE = "run.terminate"
+    RUN_PAUSE = "run.pause"
+    RUN_RESUME = "run.resume"
+    RUN_SIGNAL = "run.signal"
+    APPROVAL_DECIDE = "approval.decide"
+    TOOL_POLICY = "tool.policy"
+    KEY_CREATE = "key.create"
+    KEY_REVOKE = "key.revoke"
+    PRINCIPAL_PUT = "principal.put"
+
+
+class CommandStatus(StrEnum):
+    """What became of it."""
+
+    PENDING = "pending"
+    """Recorded, not yet known to have been delivered."""
+    DELIVERED = "delivered"
+    """Temporal took it; its effect is not yet seen in history."""
+    APPLIED = "applied"
+    """Its effect is known."""
+    SUPERSEDED = "superseded"
+    """It was delivered, but something else decided first."""
+    REFUSED = "refused"
+    """Not allowed, or impossible; never delivered."""
+    FAILED = "failed"
+    """Delivery was given up; the outcome says why."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will be done about it."""
+        return self not in (CommandStatus.PENDING, CommandStatus.DELIVERED)

@@ -1,0 +1,92 @@
+"""Policy: an operator's rules, and what they say about one call. Pure; the worker's interceptors ask it before every call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS
+from agentgrid.domain.principals import ANY_APPROVER
+
+
+class Risk(StrEnum):
+    """What a tool can do to the world, in rising order."""
+
+    READ = "read"
+    WRITE = "write"
+    DESTRUCTIVE = "destructive"
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes anything."""
+        return self is not Risk.READ
+
+
+class Effect(StrEnum):
+    """What a rule says."""
+
+    ALLOW = "allow"
+    REQUIRE_APPROVAL = "require_approval"
+    DENY = "deny"
+
+
+class Rule(BaseModel):
+    """One operator's rule about one tool, by its name or a glob."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rule_id: str
+    version: int = 1
+    tool: str
+    """A tool's name, `activity type` for plain activities, or a glob such as `crm_*`."""
+    effect: Effect
+    approvers: tuple[str, ...] = (ANY_APPROVER,)
+    expires_seconds: float = DEFAULT_EXPIRY_SECONDS
+    reason: str = ""
+
+    @property
+    def reference(self) -> str:
+        """How approvals and histories name this rule: `id@version`."""
+        return f"{self.rule_id}@{self.version}"
+
+
+BY_RISK: dict[Risk, Rule] = {
+    Risk.READ: Rule(rule_id="default:read", tool="*", effect=Effect.ALLOW),
+    Risk.WRITE: Rule(rule_id="default:write", tool="*", effect=Effect.ALLOW),
+    Risk.DESTRUCTIVE: Rule(rule_id="default:destructive", tool="*", effect=Effect.REQUIRE_APPROVAL),
+}
+"""What holds where no rule speaks: what destroys is asked for."""
+
+
+class Snapshot(BaseModel):
+    """The one document through which policy reaches workers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    made_at: AwareDatetime
+    rules: tuple[Rule, ...] = ()
+    disabled_tools: frozenset[str] = frozenset()
+    disabled_workflows: frozenset[str] = frozenset()
+    disabled_agents: frozenset[str] = frozenset()
+    revoked_principals: frozenset[str] = frozenset()
+    revoked_keys: frozenset[str] = frozenset()
+    public_keys: dict[str, str] = Field(default_factory=dict)
+    """The signing keys in force, base64 by key id."""
+
+    @property
+    def keys_in_force(self) -> dict[str, str]:
+        """The public keys that new terms name."""
+        return {key_id: key for key_id, key in self.public_keys.items() if key_id not in self.revoked_keys}
+
+    def rule_for(self, tool: str, risk: Risk) -> Rule:
+        """The rule that speaks about the tool: the exact one, else the longest glob, else the default of its risk."""
+        return _most_specific(self.rules, tool) or BY_RISK[risk]
+
+
+def _most_specific(rules: Iterable[Rule], tool: str) -> Rule | None:
+    matching = [rule for rule in rules if rule.tool == tool or fnmatchcase(tool, rule.tool)]
+    return max(matching, key=lambda rule: (rule.tool == tool, len(rule.tool), rule.rule_id), default=None)

@@ -1,0 +1,95 @@
+"""Who asks, and what they may do. Deny by default: what is not granted here is refused, for HTTP, SSE and CLI alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PrincipalKind(StrEnum):
+    """What sort of principal asks."""
+
+    HUMAN = "human"
+    SERVICE = "service"
+    AGENT = "agent"
+    SYSTEM = "system"
+
+
+class Role(StrEnum):
+    """What a principal is trusted with."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    DEVELOPER = "developer"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class Permission(StrEnum):
+    """One thing that a route may need."""
+
+    READ = "read"
+    """Lists and details of runs, catalog and workers."""
+    READ_PAYLOADS = "read_payloads"
+    """Inputs, outputs, results, errors' details, logs and raw history."""
+    START = "start"
+    CONTROL = "control"
+    """Cancel, terminate, pause, resume, signal."""
+    DECIDE = "decide"
+    AUDIT = "audit"
+    """Everybody's commands; without it, one's own."""
+    GOVERN = "govern"
+    """Policies and kill switches."""
+    ADMINISTER = "administer"
+    """Principals and keys."""
+
+
+GRANTS: dict[Role, frozenset[Permission]] = {
+    Role.VIEWER: frozenset({Permission.READ}),
+    Role.OPERATOR: frozenset({Permission.READ, Permission.READ_PAYLOADS, Permission.START, Permission.CONTROL}),
+    Role.APPROVER: frozenset({Permission.READ, Permission.READ_PAYLOADS, Permission.DECIDE}),
+    Role.DEVELOPER: frozenset({Permission.READ, Permission.READ_PAYLOADS, Permission.START, Permission.CONTROL}),
+    Role.AUDITOR: frozenset({Permission.READ, Permission.READ_PAYLOADS, Permission.AUDIT}),
+    Role.ADMIN: frozenset({Permission.READ, Permission.GOVERN, Permission.ADMINISTER}),
+}
+
+ANY_APPROVER = "role:approver"
+"""The approver entry that stands for everybody with the role `approver`."""
+
+UNKNOWN_INITIATOR = "unknown"
+"""The initiator of a run that was started outside AgentGrid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Principal:
+    """Who asks, as authenticated for one request."""
+
+    name: str
+    kind: PrincipalKind
+    roles: frozenset[Role] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """All that this principal's roles grant."""
+        granted: set[Permission] = set()
+        for role in self.roles:
+            granted |= GRANTS[role]
+        if self.kind is not PrincipalKind.HUMAN:
+            granted.discard(Permission.DECIDE)
+        return frozenset(granted)
+
+    def may(self, permission: Permission) -> bool:
+        """Whether this principal has the permission."""
+        return permission in self.permissions
+
+    def approver_entry(self, approvers: tuple[str, ...]) -> str | None:
+        """The entry of an approval's approvers under which this principal may decide, or None.
+
+        An entry is a principal's name, a group's name or `role:approver`.
+        """
+        if not self.may(Permission.DECIDE):
+            return None
+        mine = {self.name, ANY_APPROVER} | self.groups
+        return next((entry for entry in approvers if entry in mine), None)

@@ -1,0 +1,97 @@
+"""A run's status, what it waits on, and what may be done to it when."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RunStatus(StrEnum):
+    """Where a run stands, from its user's point of view."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TERMINATED = "terminated"
+    TIMED_OUT = "timed_out"
+
+    @property
+    def closed(self) -> bool:
+        """Whether the run has ended for good."""
+        return self in CLOSED
+
+
+CLOSED = frozenset(
+    {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TERMINATED, RunStatus.TIMED_OUT}
+)
+OPEN = frozenset(RunStatus) - CLOSED
+
+
+class WaitingOn(StrEnum):
+    """What a waiting run waits on."""
+
+    APPROVAL = "approval"
+    TIMER = "timer"
+    SIGNAL = "signal"
+    CHILD = "child"
+    WORKER = "worker"
+    RETRY = "retry"
+    POLICY = "policy"
+
+
+class ExecutionStatus(StrEnum):
+    """Temporal's own status of one execution, under Temporal's own words."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    TERMINATED = "terminated"
+    CONTINUED_AS_NEW = "continued_as_new"
+    TIMED_OUT = "timed_out"
+
+
+class ExecutionKind(StrEnum):
+    """Why an execution exists in its run's chain."""
+
+    FIRST = "first"
+    CONTINUED = "continued"
+    RETRY = "retry"
+    CRON = "cron"
+    RESET = "reset"
+
+
+class Verb(StrEnum):
+    """What may be asked of a run."""
+
+    CANCEL = "cancel"
+    TERMINATE = "terminate"
+    PAUSE = "pause"
+    RESUME = "resume"
+    SIGNAL = "signal"
+
+
+RUN_VERBS: dict[Verb, frozenset[RunStatus]] = {
+    Verb.CANCEL: frozenset({RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PAUSED}),
+    Verb.TERMINATE: OPEN,
+    Verb.PAUSE: frozenset({RunStatus.RUNNING, RunStatus.WAITING}),
+    Verb.RESUME: frozenset({RunStatus.PAUSED}),
+    Verb.SIGNAL: OPEN - {RunStatus.QUEUED},
+}
+"""The statuses in which each verb makes sense."""
+
+
+def refusal(verb: Verb, status: RunStatus, *, governed: bool) -> str | None:
+    """Why the verb can't be carried out now, or None if it can."""
+    if status.closed:
+        return f"the run is {status} and has ended"
+    if verb in (Verb.PAUSE, Verb.RESUME) and not governed:
+        return "the run began before its worker used the AgentGrid plugin, or without it, so it can't be paused"
+    if status not in RUN_VERBS[verb]:
+        allowed = ", ".join(sorted(RUN_VERBS[verb]))
+        return f"the run is {status}; {verb} is possible when it is {allowed}"
+    return None

@@ -1,0 +1,181 @@
+"""Every error that AgentGrid raises on purpose.
+
+    AgentGridError
+    ├── the developer must act
+    │   ├── RegistrationError            one fault in registered code, with file and line
+    │   ├── RegistrationErrors           all of them at once
+    │   └── SettingsError                a setting is missing or wrong
+    ├── the caller must act
+    │   ├── InvalidInput                 the request does not fit its schema
+    │   ├── PayloadTooLarge              a value is over its limit
+    │   ├── Unauthenticated              no identity, or one that does not hold
+    │   ├── Forbidden                    this principal may not do this
+    │   ├── NotFound                     there is no such thing
+    │   ├── Conflict                     it can't be done in the present state
+    │   ├── IdempotencyConflict          the key was used with another body
+    │   └── RateLimited                  too much at once
+    ├── somebody else must act
+    │   └── Unavailable                  Temporal or the database can't answer now
+    └── a tool says
+        └── ToolError                    a business failure, final unless said otherwise
+
+Each class has a stable `code`; a message says what happened and what is allowed. Errors know no HTTP and no exit codes:
+`api/errors.py`, `sdk` and `cli` map them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class AgentGridError(Exception):
+    """The base of every error that AgentGrid raises on purpose."""
+
+    code: ClassVar[str] = "agentgrid_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class RegistrationError(AgentGridError):
+    """One fault in registered code."""
+
+    code = "registration_error"
+
+    def __init__(self, message: str, *, file: str = "", line: int = 0) -> None:
+        where = f"{file}:{line}: " if file else ""
+        super().__init__(f"{where}{message}")
+        self.file = file
+        self.line = line
+
+
+class RegistrationErrors(AgentGridError):
+    """Every fault found in a grid, in the order of their places."""
+
+    code = "registration_errors"
+
+    def __init__(self, faults: Sequence[RegistrationError]) -> None:
+        self.faults = tuple(sorted(faults, key=lambda fault: (fault.file, fault.line)))
+        lines = "\n".join(f"  {fault.message}" for fault in self.faults)
+        super().__init__(f"{len(self.faults)} registration fault(s):\n{lines}")
+
+
+class SettingsError(AgentGridError):
+    """A setting is missing or wrong; the message names it and says what it takes."""
+
+    code = "settings_error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One place of a request that is wrong: a JSON pointer into the body (or a parameter's name) and what is wrong there."""
+
+    pointer: str
+    message: str
+
+
+class InvalidInput(AgentGridError):
+    """The request does not fit its schema; `faults` names each place."""
+
+    code = "invalid_input"
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
+
+
+class PayloadTooLarge(AgentGridError):
+    """A value is over its limit in bytes."""
+
+    code = "payload_too_large"
+
+    def __init__(self, field: str, size: int, limit: int) -> None:
+        super().__init__(f"{field} has {size:,} bytes; at most {limit:,} are allowed")
+        self.field = field
+        self.size = size
+        self.limit = limit
+
+
+class Unauthenticated(AgentGridError):
+    """No identity was given, or the one given does not hold."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(AgentGridError):
+    """This principal may not do this."""
+
+    code = "forbidden"
+
+
+class NotFound(AgentGridError):
+    """There is no such thing, or this principal may not know of it."""
+
+    code = "not_found"
+
+    def __init__(self, noun: str, identifier: str) -> None:
+        super().__init__(f"there is no {noun} {identifier!r}")
+        self.noun = noun
+        self.identifier = identifier
+
+
+class Conflict(AgentGridError):
+    """It can't be done in the present state; `status` is that state."""
+
+    code = "conflict"
+
+    def __init__(self, message: str, *, status: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class IdempotencyConflict(AgentGridError):
+    """The idempotency key was used before with another body."""
+
+    code = "idempotency_conflict"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"the Idempotency-Key {key!r} was used before with another body; send a new key for a new request"
+        )
+        self.key = key
+
+
+class RateLimited(AgentGridError):
+    """Too much at once; try again after `retry_after_seconds`."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(AgentGridError):
+    """Temporal or the database can't answer now; try again after `retry_after_seconds`.
+
+    `outcome_unknown` is true where the request may have been carried out all the same.
+    """
+
+    code = "unavailable"
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 2.0, outcome_unknown: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.outcome_unknown = outcome_unknown
+
+
+class ToolError(AgentGridError):
+    """A tool's business failure: final, unless `retryable`.
+
+    Anything else that a tool raises is taken for a passing fault and retried under the tool's policy.
+    """
+
+    code = "tool_error"
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable

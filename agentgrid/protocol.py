@@ -1,0 +1,132 @@
+"""What crosses the boundary between workflow code, workers, the API and the projector: names and versioned payloads.
+
+A payload model only ever gains optional fields. The commands that the workflow half emits are protocol too: a change of them takes a new
+patch id. `Terms`, `Decision` and `SignedDecision` of `domain/approvals.py` cross it as well; they live there beside their judge.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from temporalio.api.common.v1 import Payload
+
+PATCH_GATE = "agentgrid-gate-1"
+"""The marker at the top of every execution that began under the plugin."""
+
+SIGNAL_DECIDE = "agentgrid.decide"
+SIGNAL_CONTROL = "agentgrid.control"
+QUERY_STATE = "agentgrid.state"
+
+HEADER_KEY = "agentgrid-key"
+"""The idempotency key of one call: the same over attempts, re-schedules, local backoff and resets."""
+HEADER_APPROVAL = "agentgrid-approval"
+"""The signed decision under which an approved call is made again."""
+HEADER_RUN = "agentgrid-run"
+"""`RunHeader`: to activities, children and through continue-as-new."""
+
+MEMO = "agentgrid"
+"""The memo field of a run that AgentGrid started: `RunMemo`."""
+
+TIMER_APPROVAL = "agentgrid.approval:"
+"""The summary of an approval's expiry timer is this and the approval's id."""
+
+TOOL_PREFIX = "tool."
+"""A tool's activity type is this and its name."""
+ACTIVITY_OPEN_APPROVAL = "agentgrid.open_approval"
+"""The local activity whose result is the terms of an explicit approval."""
+
+WORKER_GRID = "agentgrid"
+"""The summary prefix and deployment name fall back to this where a grid has no name."""
+
+
+class ErrorType:
+    """The types of the `ApplicationError`s that AgentGrid raises, as history and other SDKs see them."""
+
+    APPROVAL_REQUIRED = "ApprovalRequired"
+    APPROVAL_REJECTED = "ApprovalRejected"
+    APPROVAL_EXPIRED = "ApprovalExpired"
+    APPROVAL_UNSUPPORTED = "ApprovalUnsupported"
+    POLICY_DENIED = "PolicyDenied"
+    POLICY_STALE = "PolicyStale"
+    TOOL_ERROR = "ToolError"
+    TOOL_INPUT = "ToolInputInvalid"
+    TOOL_OUTPUT = "ToolOutputInvalid"
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """The one argument of a tool's activity. A plain dataclass: every JSON data converter carries it."""
+
+    tool: str
+    version: str
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ToolOutcome:
+    """The result of a tool's activity."""
+
+    result: Any = None
+
+
+class RunHeader(BaseModel):
+    """What children, continued executions and activities know of their run."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    tree: str
+    """The run id at the root of the tree of children."""
+    initiator: str | None = None
+    paused: bool = False
+
+
+class ControlSignal(BaseModel):
+    """What the signal `agentgrid.control` carries."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    action: Literal["pause", "resume"]
+    principal: str | None = None
+    command_id: str | None = None
+    reason: str | None = None
+
+
+class RunMemo(BaseModel):
+    """What a start by AgentGrid says of the run, so that rebuilding needs nothing but history and commands."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: Literal[1] = 1
+    run_id: str
+    initiator: str
+    command_id: str
+    workflow_version: str | None = None
+    reference: str | None = None
+    tags: tuple[str, ...] = ()
+    priority: int | None = None
+    note: str | None = None
+    template: str | None = None
+    template_version: int | None = None
+    key_id: str | None = None
+    signature: str | None = None
+    """Ed25519 over the canonical rest, base64."""
+
+
+def to_payload(value: BaseModel | str) -> Payload:
+    """A header's or signal's payload: JSON in one fixed form, whatever the data converter."""
+    text = value.model_dump_json(exclude_none=True) if isinstance(value, BaseModel) else json.dumps(value)
+    return Payload(metadata={"encoding": b"json/plain"}, data=text.encode())
+
+
+def text_of(payload: Payload | None) -> str | None:
+    """The string in a header's payload, or None where there is none."""
+    if payload is None:
+        return None
+    try:
+        value = json.loads(payload.data)
+    except ValueError:
+        return None
+    return value if isinstance(value, str) else None

@@ -1,0 +1,60 @@
+"""One frozen Settings, read at the entry points from the environment and passed down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from agentgrid.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """Everything that is configured, by environment variables named `AGENTGRID_` and the field's name."""
+
+    model_config = SettingsConfigDict(env_prefix="AGENTGRID_", frozen=True, extra="ignore")
+
+    database_url: SecretStr | None = None
+    """`postgresql://user:password@host:port/database`; a worker's names the role `agentgrid_worker`."""
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "default"
+    temporal_api_key: SecretStr | None = None
+    temporal_tls: bool = False
+    api_url: str = "http://127.0.0.1:8700"
+    api_key: SecretStr | None = None
+    home: Path = Path(".agentgrid")
+    signing_key_file: Path | None = None
+    """The Ed25519 private key (PEM) that signs decisions and memos; for the API alone."""
+    temporal_ui_url: str | None = None
+    data_converter: str | None = None
+    """`module:attribute` of the Temporal DataConverter that the workers use, where it isn't AgentGrid's."""
+    log_format: str = Field("console", pattern="^(console|json)$")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+
+    policy_max_age_seconds: float = Field(60.0, gt=0)
+    """With a policy snapshot older than this, tools that write wait."""
+    policy_refresh_seconds: float = Field(2.0, gt=0)
+    decision_valid_for_seconds: float = Field(3600.0, gt=0)
+    """How old a decision may be when the approved call is first attempted."""
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """The settings of this process. Raises SettingsError, naming each variable that is wrong."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"AGENTGRID_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+                for fault in error.errors()
+            )
+            raise SettingsError(f"wrong settings: {faults}") from None
+
+    def require_database(self) -> str:
+        """The database's URL. Raises SettingsError where there is none."""
+        if self.database_url is None:
+            raise SettingsError(
+                "AGENTGRID_DATABASE_URL is not set; it takes postgresql://user:password@host:port/database"
+            )
+        return self.database_url.get_secret_value()
