@@ -18,7 +18,6 @@ PATCH_GATE = "agentgrid-gate-1"
 
 SIGNAL_DECIDE = "agentgrid.decide"
 SIGNAL_CONTROL = "agentgrid.control"
-QUERY_STATE = "agentgrid.state"
 
 HEADER_KEY = "agentgrid-key"
 """The idempotency key of one call: the same over attempts, re-schedules, local backoff and resets."""
@@ -37,9 +36,6 @@ TOOL_PREFIX = "tool."
 """A tool's activity type is this and its name."""
 ACTIVITY_OPEN_APPROVAL = "agentgrid.open_approval"
 """The local activity whose result is the terms of an explicit approval."""
-
-WORKER_GRID = "agentgrid"
-"""The summary prefix and deployment name fall back to this where a grid has no name."""
 
 
 class ErrorType:

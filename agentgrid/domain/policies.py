@@ -74,6 +74,11 @@ class Snapshot(BaseModel):
     disabled_agents: frozenset[str] = frozenset()
     revoked_principals: frozenset[str] = frozenset()
     revoked_keys: frozenset[str] = frozenset()
+    approver_entries: dict[str, frozenset[str]] = Field(default_factory=dict)
+    """Who may decide at this moment: each human approver's name, with the entries under which they may (their name, groups, `role:approver`).
+
+    The worker asks it again before the effect, so a role or group taken away between decision and effect stops the effect.
+    """
     public_keys: dict[str, str] = Field(default_factory=dict)
     """The signing keys in force, base64 by key id."""
 

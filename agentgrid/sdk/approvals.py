@@ -1,0 +1,136 @@
+"""An explicit approval: workflow code asks people by name, and waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
+
+from agentgrid.domain.approvals import MAX_EXPIRY_SECONDS, Terms, Verdict
+from agentgrid.domain.principals import ANY_APPROVER
+from agentgrid.protocol import ACTIVITY_OPEN_APPROVAL, ErrorType
+from agentgrid.sdk.state import Outcome, current_state
+
+_OPEN_RETRIES = RetryPolicy(
+    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10), maximum_attempts=10
+)
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+class ApprovalRejected(ApplicationError):
+    """Somebody said no. Raised at the call that waited."""
+
+    def __init__(self, terms: Terms, principal: str) -> None:
+        super().__init__(
+            f"{terms.title}: rejected by {principal}",
+            {"approval_id": terms.approval_id, "principal": principal},
+            type=ErrorType.APPROVAL_REJECTED,
+            non_retryable=True,
+        )
+
+
+class ApprovalExpired(ApplicationError):
+    """Nobody decided in time. Raised at the call that waited."""
+
+    def __init__(self, terms: Terms) -> None:
+        super().__init__(
+            f"{terms.title}: nobody decided within {timedelta(seconds=terms.expires_seconds)}",
+            {"approval_id": terms.approval_id},
+            type=ErrorType.APPROVAL_EXPIRED,
+            non_retryable=True,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalRequest:
+    """What workflow code asks the local activity that opens an approval. A plain dataclass: every JSON data converter carries it."""
+
+    title: str
+    shown: Any
+    approvers: list[str]
+    expires_seconds: float
+    initiator: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approved:
+    """Who approved, and when."""
+
+    approval_id: str
+    principal: str
+    decided_at: datetime
+
+
+def refusal(terms: Terms, outcome: Outcome) -> ApplicationError:
+    """The error that a gate which did not let through raises."""
+    if outcome.decision is None:
+        return ApprovalExpired(terms)
+    return ApprovalRejected(terms, outcome.decision.principal)
+
+
+async def approval(
+    title: str,
+    *,
+    show: Any = None,
+    approvers: Sequence[str] = (ANY_APPROVER,),
+    expires: timedelta = timedelta(days=7),
+) -> Approved:
+    """Ask people to approve, and wait: durably, for as long as `expires`.
+
+    show: what they are shown, and what the digest that they sign covers; anything that pydantic can say in JSON.
+    approvers: principals, groups or `role:approver`; the initiator of the run never counts.
+
+    Raises ApprovalRejected, ApprovalExpired (both non-retryable `ApplicationError`s) and `asyncio.CancelledError`.
+    """
+    state = current_state()
+    if state is None:
+        raise ApplicationError(
+            "this worker runs without AgentGridPlugin, so nobody could be asked",
+            type=ErrorType.APPROVAL_UNSUPPORTED,
+            non_retryable=True,
+        )
+    seconds = expires.total_seconds()
+    if not approvers or isinstance(approvers, str):
+        raise ApplicationError(
+            "an approval needs a sequence of approvers", type=ErrorType.APPROVAL_UNSUPPORTED, non_retryable=True
+        )
+    if not 0 < seconds <= MAX_EXPIRY_SECONDS:
+        raise ApplicationError(
+            f"an approval expires within {MAX_EXPIRY_SECONDS:.0f} seconds",
+            type=ErrorType.APPROVAL_UNSUPPORTED,
+            non_retryable=True,
+        )
+    request = ApprovalRequest(
+        title=title,
+        shown=_ANY.dump_python(show, mode="json"),
+        approvers=list(approvers),
+        expires_seconds=seconds,
+        initiator=state.header.initiator,
+    )
+    while True:
+        await state.resumed()
+        opened = await workflow.execute_local_activity(
+            ACTIVITY_OPEN_APPROVAL,
+            request,
+            result_type=dict,
+            start_to_close_timeout=timedelta(seconds=10),
+            retry_policy=_OPEN_RETRIES,
+            summary=title,
+        )
+        terms = Terms.model_validate(opened)
+        outcome = await state.wait(terms)
+        if outcome.void:
+            continue
+        if outcome.decision is None or outcome.decision.verdict is not Verdict.APPROVED:
+            raise refusal(terms, outcome)
+        return Approved(
+            approval_id=terms.approval_id,
+            principal=outcome.decision.principal,
+            decided_at=outcome.decision.decided_at,
+        )

@@ -1,0 +1,178 @@
+"""The workflow half of the gate: every call that leaves a workflow passes here, on the SDK's public interceptors.
+
+Order of commands is protocol. An execution that begins under the plugin writes the deprecated marker of `PATCH_GATE` first; `patched` is
+therefore true in it for ever and false in every execution that was open before, which replays untouched. A call is scheduled at once, as
+without the plugin; only its *result* is wrapped. The activity half answers `ApprovalRequired` with the terms where policy asks for people;
+then the workflow waits, under those terms, and makes the call again with the signed decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.worker import (
+    ContinueAsNewInput,
+    ExecuteWorkflowInput,
+    HandleSignalInput,
+    Interceptor,
+    StartActivityInput,
+    StartChildWorkflowInput,
+    StartLocalActivityInput,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+    WorkflowOutboundInterceptor,
+)
+
+from agentgrid.domain.approvals import Terms
+from agentgrid.protocol import (
+    ACTIVITY_OPEN_APPROVAL,
+    HEADER_APPROVAL,
+    HEADER_KEY,
+    HEADER_RUN,
+    PATCH_GATE,
+    SIGNAL_CONTROL,
+    SIGNAL_DECIDE,
+    ErrorType,
+    to_payload,
+)
+from agentgrid.sdk.approvals import refusal
+from agentgrid.sdk.state import RunState, approved
+
+Call = TypeVar("Call", StartActivityInput, StartLocalActivityInput)
+
+
+class GateInterceptor(Interceptor):
+    """Puts the workflow half into every workflow of a worker or a replayer."""
+
+    def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
+        """The SDK makes one per execution."""
+        return GateInbound
+
+
+class GateInbound(WorkflowInboundInterceptor):
+    """Owns the state of one execution and the two signals."""
+
+    def init(self, outbound: WorkflowOutboundInterceptor) -> None:
+        """Register before any user code, so that an early signal never reaches a dynamic handler."""
+        self._state = RunState()
+        super().init(GateOutbound(outbound, self._state))
+        self._state.install()
+
+    async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
+        """Mark the execution as begun under the plugin, unless it replays one that was not."""
+        workflow.deprecate_patch(PATCH_GATE)
+        return await super().execute_workflow(input)
+
+    async def handle_signal(self, input: HandleSignalInput) -> None:
+        """Take AgentGrid's own signals: exactly one raw payload, or they are noise."""
+        handlers = {SIGNAL_DECIDE: self._state.on_decide, SIGNAL_CONTROL: self._state.on_control}
+        handler = handlers.get(input.signal)
+        if handler is None:
+            return await super().handle_signal(input)
+        if len(input.args) == 1 and isinstance(input.args[0], RawValue):
+            handler(input.args[0])
+
+
+class GateOutbound(WorkflowOutboundInterceptor):
+    """Gives every call its key, holds calls while paused, and waits where the worker asks for people."""
+
+    def __init__(self, next: WorkflowOutboundInterceptor, state: RunState) -> None:
+        super().__init__(next)
+        self._state = state
+
+    def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:
+        """Schedule at once, wrap the result."""
+        if not workflow.patched(PATCH_GATE):
+            return super().start_activity(input)
+        return self._govern(input, super().start_activity)
+
+    def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:
+        """The same for local activities; opening an approval is itself not gated."""
+        if input.activity == ACTIVITY_OPEN_APPROVAL or not workflow.patched(PATCH_GATE):
+            return super().start_local_activity(input)
+        return self._govern(input, super().start_local_activity)
+
+    async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:
+        """Hold while paused, and tell the child whose tree it is of."""
+        if workflow.patched(PATCH_GATE):
+            await self._state.resumed()
+            input = dataclasses.replace(input, headers=self._with_run(input.headers))
+        return await super().start_child_workflow(input)
+
+    def continue_as_new(self, input: ContinueAsNewInput) -> NoReturn:
+        """The next execution inherits the initiator, the tree and the pause."""
+        if workflow.patched(PATCH_GATE):
+            input = dataclasses.replace(input, headers=self._with_run(input.headers))
+        super().continue_as_new(input)
+
+    def _with_run(self, headers: Mapping[str, Payload]) -> dict[str, Payload]:
+        header = self._state.header.model_copy(update={"paused": self._state.paused})
+        return {**headers, HEADER_RUN: to_payload(header)}
+
+    def _govern(
+        self, input: Call, schedule: Callable[[Call], workflow.ActivityHandle[Any]]
+    ) -> workflow.ActivityHandle[Any]:
+        state = self._state
+        base = {**self._with_run(input.headers), HEADER_KEY: to_payload(state.next_key())}
+
+        def start(decision: str | None = None) -> workflow.ActivityHandle[Any]:
+            extra = {HEADER_APPROVAL: to_payload(decision)} if decision is not None else {}
+            return schedule(dataclasses.replace(input, headers=base | extra))
+
+        first = None if state.paused else start()
+        task = asyncio.create_task(_result(state, start, first), name=f"call: {input.activity}")
+        if first is not None:
+            task.add_done_callback(_cancelling(first))
+        return task  # type: ignore[return-value]  # ActivityHandle adds nothing to Task
+
+
+def _cancelling(inner: workflow.ActivityHandle[Any]) -> Callable[[asyncio.Task[Any]], None]:
+    """Cancel the inner call too when the wrapper was cancelled before its first tick, and so never awaited it."""
+
+    def done(wrapper: asyncio.Task[Any]) -> None:
+        if wrapper.cancelled() and not inner.done():
+            inner.cancel()
+
+    return done
+
+
+async def _result(
+    state: RunState,
+    start: Callable[[str | None], Awaitable[Any]],
+    handle: Awaitable[Any] | None,
+) -> Any:
+    """The call's result, whatever it takes: resume, approvals, and the call made again."""
+    decision: str | None = None
+    while True:
+        if handle is None:
+            await state.resumed()
+            handle = start(decision)
+        try:
+            return await handle
+        except (ActivityError, ApplicationError) as error:
+            # A local activity's failure arrives unwrapped.
+            terms = terms_in(error.cause if isinstance(error, ActivityError) else error)
+            if terms is None:
+                raise
+        outcome = await state.wait(terms)
+        if not outcome.void and not approved(outcome):
+            raise refusal(terms, outcome)
+        decision, handle = outcome.raw or None, None
+
+
+def terms_in(error: BaseException | None) -> Terms | None:
+    """The terms in an `ApprovalRequired` failure, or None for any other."""
+    if not isinstance(error, ApplicationError) or error.type != ErrorType.APPROVAL_REQUIRED or not error.details:
+        return None
+    try:
+        return Terms.model_validate(error.details[0])
+    except ValidationError:
+        return None

@@ -1,0 +1,313 @@
+"""A grid: every workflow and tool in a project's packages, found, checked and digested."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+import traceback
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from temporalio import workflow as temporal
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from agentgrid.domain.policies import Risk
+from agentgrid.errors import RegistrationError, RegistrationErrors
+from agentgrid.sdk.schema import canonical_source, schema_of, version_of
+from agentgrid.sdk.tools import Tool
+from agentgrid.sdk.workflows import SPEC, WorkflowSpec
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
+"""What workflows and tools may be called: it must be readable in a URL, a shell and a metric."""
+
+PASSED_THROUGH = ("agentgrid", "pydantic", "pydantic_core", "annotated_types", "cryptography", "rfc8785", "uuid_utils")
+"""Modules that workflow code and interceptors must share: in the sandbox each side would otherwise hold a copy of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisteredWorkflow:
+    """A workflow class with its spec and the module that it stands in."""
+
+    cls: type[Any]
+    spec: WorkflowSpec
+    file: str
+    line: int
+    input_schema: dict[str, Any] = field(default_factory=dict)
+    output_schema: dict[str, Any] = field(default_factory=dict)
+    version: str = ""
+
+    @property
+    def description(self) -> str:
+        """The class's docstring."""
+        return inspect.cleandoc(self.cls.__doc__ or "")
+
+
+class Grid:
+    """Every workflow and tool in these packages (or modules). Nothing is imported before it is asked for.
+
+    name: a short name of the deployment; Temporal's history names it, with the grid's digest, on every workflow task.
+    """
+
+    def __init__(self, name: str, *packages: ModuleType | str) -> None:
+        self.name = name
+        self._packages = packages
+
+    @functools.cached_property
+    def _found(self) -> tuple[tuple[ModuleType, ...], tuple[RegistrationError, ...]]:
+        modules: list[ModuleType] = []
+        faults: list[RegistrationError] = []
+        for package in self._packages:
+            try:
+                root = importlib.import_module(package) if isinstance(package, str) else package
+            except Exception as error:
+                faults.append(_import_fault(str(package), error))
+                continue
+            modules.append(root)
+            for info in pkgutil.walk_packages(
+                getattr(root, "__path__", ()), f"{root.__name__}.", onerror=lambda _name: None
+            ):
+                if info.name.rsplit(".", 1)[-1] == "__main__":
+                    continue
+                try:
+                    modules.append(importlib.import_module(info.name))
+                except Exception as error:
+                    # One broken module must not hide the faults of the others.
+                    faults.append(_import_fault(info.name, error))
+        return tuple(modules), tuple(faults)
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        """The modules that could be imported."""
+        return self._found[0]
+
+    @functools.cached_property
+    def tools(self) -> tuple[Tool[..., Any], ...]:
+        """Every tool, by name."""
+        found = {
+            id(value): value for module in self.modules for value in vars(module).values() if isinstance(value, Tool)
+        }
+        return tuple(sorted(found.values(), key=lambda tool: tool.name))
+
+    @functools.cached_property
+    def workflows(self) -> tuple[RegisteredWorkflow, ...]:
+        """Every workflow, by name, with its schemas and version."""
+        found = []
+        for module in self.modules:
+            for cls in vars(module).values():
+                if inspect.isclass(cls) and SPEC in vars(cls) and cls.__module__ == module.__name__:
+                    found.append(self._register(cls, module))
+        return tuple(sorted(found, key=lambda registered: registered.spec.name))
+
+    def _register(self, cls: type[Any], module: ModuleType) -> RegisteredWorkflow:
+        spec: WorkflowSpec = vars(cls)[SPEC]
+        input_schema, output_schema = _boundary(cls)
+        sources = [canonical_source(path) for path in self._imported_files(module)]
+        return RegisteredWorkflow(
+            cls=cls,
+            spec=spec,
+            file=inspect.getsourcefile(cls) or "",
+            line=_line_of(cls),
+            input_schema=input_schema,
+            output_schema=output_schema,
+            version=version_of(spec.name, sources, input_schema, output_schema),
+        )
+
+    def _imported_files(self, module: ModuleType) -> list[str]:
+        """The module's file and those of the grid's modules that it imports, directly or not."""
+        ours = {known.__name__: known for known in self.modules}
+        pending, seen = [module], {module.__name__}
+        while pending:
+            current = pending.pop()
+            if not current.__file__:
+                continue
+            for name in _imports(ast.parse(open(current.__file__, encoding="utf-8").read()), current):
+                if name in ours and name not in seen:
+                    seen.add(name)
+                    pending.append(ours[name])
+        return [path for name in sorted(seen) if (path := ours[name].__file__)]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The digest of everything registered: Temporal's history names it as the build that completed each workflow task."""
+        return version_of([registered.version for registered in self.workflows], [tool.version for tool in self.tools])
+
+    @property
+    def restrictions(self) -> SandboxRestrictions:
+        """The sandbox's restrictions with what must be shared passed through, the modules of tools among it."""
+        tool_modules = {tool.fn.__module__ for tool in self.tools}
+        packages = {name.split(".")[0] for name in tool_modules}
+        homes = {registered.cls.__module__.split(".")[0] for registered in self.workflows}
+        return SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH, *sorted(packages - homes))
+
+    def check(self) -> None:
+        """Raise RegistrationErrors with every fault in the registered code, or return."""
+        faults = [*self._found[1], *self._tool_faults(), *self._workflow_faults()]
+        if not NAME.fullmatch(self.name):
+            faults.append(RegistrationError(f"the grid's name {self.name!r} must match {NAME.pattern}"))
+        if not self.tools and not self.workflows and not faults:
+            faults.append(
+                RegistrationError(
+                    f"the grid {self.name!r} has no workflows and no tools: pass it the packages that hold them"
+                )
+            )
+        if faults:
+            raise RegistrationErrors(faults)
+
+    def _tool_faults(self) -> Iterator[RegistrationError]:
+        seen: dict[str, Tool[..., Any]] = {}
+        for tool in self.tools:
+            for message in _faults_of(tool):
+                yield RegistrationError(f"tool {tool.name!r}: {message}", file=tool.file, line=tool.line)
+            if tool.name in seen:
+                other = seen[tool.name]
+                yield RegistrationError(
+                    f"tool {tool.name!r} is already registered at {other.file}:{other.line}",
+                    file=tool.file,
+                    line=tool.line,
+                )
+            seen[tool.name] = tool
+
+    def _workflow_faults(self) -> Iterator[RegistrationError]:
+        seen: dict[str, RegisteredWorkflow] = {}
+        for registered in self.workflows:
+            name, file, line = registered.spec.name, registered.file, registered.line
+            if not NAME.fullmatch(name):
+                yield RegistrationError(f"workflow {name!r}: the name must match {NAME.pattern}", file=file, line=line)
+            if name in seen:
+                yield RegistrationError(
+                    f"workflow {name!r} is already registered at {seen[name].file}:{seen[name].line}",
+                    file=file,
+                    line=line,
+                )
+            seen[name] = registered
+            run = vars(registered.cls).get("run") or getattr(registered.cls, "run", None)
+            if run is not None and not typing.get_type_hints(run).keys() >= set(
+                list(inspect.signature(run).parameters)[1:]
+            ):
+                yield RegistrationError(
+                    f"workflow {name!r}: a parameter of its run method has no annotation", file=file, line=line
+                )
+            try:
+                runner = SandboxedWorkflowRunner(restrictions=self.restrictions)
+                runner.prepare_workflow(temporal._Definition.must_from_class(registered.cls))
+            except Exception as error:
+                yield RegistrationError(
+                    f"workflow {name!r} can't be built in the sandbox: {type(error).__name__}: {error}",
+                    file=file,
+                    line=line,
+                )
+        for module in self.modules:
+            yield from _undecidable(module)
+
+
+def _import_fault(name: str, error: BaseException) -> RegistrationError:
+    place = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+    if isinstance(error, SyntaxError):
+        return RegistrationError(f"{name}: {error.msg}", file=error.filename or "", line=error.lineno or 0)
+    return RegistrationError(
+        f"{name} can't be imported: {type(error).__name__}: {error}",
+        file=place.filename if place else "",
+        line=(place.lineno or 0) if place else 0,
+    )
+
+
+def _line_of(cls: type[Any]) -> int:
+    try:
+        return inspect.getsourcelines(cls)[1]
+    except (OSError, TypeError):
+        return 0
+
+
+def _boundary(cls: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schemas of what a workflow's run method takes, as one input, and gives."""
+    definition = temporal._Definition.must_from_class(cls)
+    hints = typing.get_type_hints(definition.run_fn, include_extras=True)
+    names = list(inspect.signature(definition.run_fn).parameters)[1:]
+    schemas = [schema_of(hints[name]) if name in hints else {} for name in names]
+    if not schemas:
+        taken: dict[str, Any] = {"type": "null"}
+    elif len(schemas) == 1:
+        taken = schemas[0]
+    else:
+        taken = {"type": "array", "prefixItems": schemas, "items": False, "minItems": len(schemas)}
+    return taken, schema_of(hints["return"]) if "return" in hints else {}
+
+
+def _imports(tree: ast.AST, module: ModuleType) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = module.__name__.split(".") if hasattr(module, "__path__") else module.__name__.split(".")[:-1]
+            base = (
+                ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])
+                if node.level
+                else node.module or ""
+            )
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
+    if not NAME.fullmatch(tool.name):
+        yield f"the name must match {NAME.pattern}"
+    if not inspect.iscoroutinefunction(tool.fn):
+        yield "must be an async function"
+    if tool.timeout is None:
+        yield "has no timeout: say how long one attempt may take, e.g. timeout=timedelta(seconds=20)"
+    elif tool.timeout.total_seconds() <= 0:
+        yield "its timeout must be positive"
+    if not 0 <= tool.retries <= 100:
+        yield "its retries must be 0 to 100: every retry has an end"
+    if tool.risk not in set(Risk):
+        yield f"its risk is {tool.risk!r}; it must be one of {', '.join(Risk)}"
+    elif tool.local and Risk(tool.risk).writes and not tool.idempotent:
+        yield "local=True is only for risk 'read' or idempotent tools: a crash in the workflow task runs it again"
+    try:
+        _ = tool.signature
+    except TypeError as error:
+        yield str(error)
+    except NameError as error:
+        yield f"an annotation can't be resolved: {error}"
+
+
+def _undecidable(module: ModuleType) -> Iterator[RegistrationError]:
+    """Approvals that nobody could ever decide: an empty list of approvers, written out."""
+    if not module.__file__ or not module.__file__.endswith(".py"):
+        return
+    for node in ast.walk(ast.parse(open(module.__file__, encoding="utf-8").read())):
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "approval"):
+            continue
+        for keyword in node.keywords:
+            if (
+                keyword.arg == "approvers"
+                and isinstance(keyword.value, (ast.List, ast.Tuple, ast.Set))
+                and not keyword.value.elts
+            ):
+                yield RegistrationError(
+                    "nobody could ever decide this approval: its approvers are empty",
+                    file=module.__file__,
+                    line=node.lineno,
+                )
+
+
+def load_grid(reference: str) -> Grid:
+    """The grid at `module:attribute`, as `[tool.agentgrid] grid` names it. Raises RegistrationErrors."""
+    module_name, _, attribute = reference.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        grid = getattr(importlib.import_module(module_name), attribute or "grid")
+    except Exception as error:
+        raise RegistrationErrors([_import_fault(reference, error)]) from error
+    if not isinstance(grid, Grid):
+        raise RegistrationErrors([RegistrationError(f"{reference} is a {type(grid).__name__}, not an agentgrid.Grid")])
+    return grid

@@ -1,0 +1,175 @@
+"""A tool: a typed async function that touches the outside world, called from a workflow as a durable, governed activity."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Generic, ParamSpec, TypeVar, cast
+
+from temporalio import activity, workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
+
+from agentgrid.domain.policies import Risk
+from agentgrid.protocol import TOOL_PREFIX, ErrorType, ToolCall, ToolOutcome
+from agentgrid.sdk.context import current_key
+from agentgrid.sdk.schema import Signature, canonical_source, version_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Tool(Generic[P, R]):
+    """A registered tool. Inside a workflow a call schedules its activity, with its policy; outside it just runs the function.
+
+    The name on the wire is `tool.<name>`; the version is a digest of its module's code and its schemas.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[P, Awaitable[R]],
+        *,
+        title: str,
+        risk: str,
+        timeout: timedelta | None,
+        retries: int,
+        local: bool,
+        idempotent: bool,
+        heartbeat: timedelta | None,
+        tags: tuple[str, ...],
+        name: str | None,
+    ) -> None:
+        functools.update_wrapper(self, fn)
+        self.fn = fn
+        self.name = name or fn.__name__
+        self.title = title
+        self.description = inspect.cleandoc(fn.__doc__ or "")
+        self.risk = risk
+        self.timeout = timeout
+        self.retries = retries
+        self.local = local
+        self.idempotent = idempotent
+        self.heartbeat = heartbeat
+        self.tags = tags
+        self.file = inspect.getsourcefile(fn) or ""
+        self.line = fn.__code__.co_firstlineno if inspect.isfunction(fn) else 0
+
+    @property
+    def activity_type(self) -> str:
+        """The name of its activity on the wire."""
+        return TOOL_PREFIX + self.name
+
+    @functools.cached_property
+    def signature(self) -> Signature:
+        """Its typed boundary. Raises TypeError where it can't be one."""
+        return Signature(self.fn)
+
+    @functools.cached_property
+    def version(self) -> str:
+        """A digest of its module's code and its schemas: what an approval binds besides the arguments."""
+        source = canonical_source(self.file) if self.file else ""
+        return version_of(self.name, source, self.signature.input_schema, self.signature.output_schema)
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call it: durably inside a workflow, plainly anywhere else."""
+        if not workflow.in_workflow():
+            return await self.fn(*args, **kwargs)
+        call = ToolCall(tool=self.name, version=self.version, args=self.signature.dump_arguments(*args, **kwargs))
+        retry = RetryPolicy(
+            initial_interval=timedelta(seconds=1),
+            maximum_interval=timedelta(seconds=60),
+            maximum_attempts=self.retries + 1,
+        )
+        if self.local:
+            outcome = await workflow.execute_local_activity(
+                self.activity_type,
+                call,
+                result_type=ToolOutcome,
+                start_to_close_timeout=self.timeout,
+                retry_policy=retry,
+                summary=self.title,
+            )
+        else:
+            outcome = await workflow.execute_activity(
+                self.activity_type,
+                call,
+                result_type=ToolOutcome,
+                start_to_close_timeout=self.timeout,
+                heartbeat_timeout=self.heartbeat,
+                retry_policy=retry,
+                summary=self.title,
+            )
+        return cast(R, self.signature.result.validate_python(outcome.result))
+
+    def as_activity(self) -> Callable[[ToolCall], Awaitable[ToolOutcome]]:
+        """The activity that a worker registers for it: JSON in, JSON out, errors in Temporal's terms."""
+
+        @activity.defn(name=self.activity_type)
+        async def run(call: ToolCall) -> ToolOutcome:
+            try:
+                arguments = self.signature.load_arguments(call.args)
+            except ValueError as error:
+                raise ApplicationError(f"{self.name}: {error}", type=ErrorType.TOOL_INPUT, non_retryable=True) from None
+            result = await self.fn(**arguments)  # type: ignore[call-arg]
+            try:
+                return ToolOutcome(result=self.signature.result.dump_python(result, mode="json"))
+            except ValueError as error:
+                raise ApplicationError(
+                    f"{self.name}: the result does not fit its annotation: {error}",
+                    type=ErrorType.TOOL_OUTPUT,
+                    non_retryable=True,
+                ) from None
+
+        return run
+
+    def __repr__(self) -> str:
+        return f"<Tool {self.name}>"
+
+
+def tool(
+    *,
+    title: str,
+    risk: str = Risk.WRITE,
+    timeout: timedelta | None = None,
+    retries: int = 3,
+    local: bool = False,
+    idempotent: bool = False,
+    heartbeat: timedelta | None = None,
+    tags: tuple[str, ...] = (),
+    name: str | None = None,
+) -> Callable[[Callable[P, Awaitable[R]]], Tool[P, R]]:
+    """Make an async function a tool.
+
+    title: what approvers and operators read. risk: `read`, `write` or `destructive` (without a rule, what destroys needs an approval).
+    timeout: how long one attempt may take (required). retries: attempts after the first. local: run in the workflow's own worker
+    without a task of its own; only for risk `read` or `idempotent` tools, since a crash runs it again. idempotent: one effect per
+    `idempotency_key()`. heartbeat: the longest silence of a tool that calls `activity.heartbeat`.
+
+    Mistakes are reported by `agentgrid check` and at worker start, all at once.
+    """
+
+    def register(fn: Callable[P, Awaitable[R]]) -> Tool[P, R]:
+        return Tool(
+            fn,
+            title=title,
+            risk=risk,
+            timeout=timeout,
+            retries=retries,
+            local=local,
+            idempotent=idempotent,
+            heartbeat=heartbeat,
+            tags=tuple(tags),
+            name=name,
+        )
+
+    return register
+
+
+def idempotency_key() -> str:
+    """The key of the call that runs now: the same over all its attempts and re-schedules; empty outside a governed activity.
+
+    Hand it to the outside system, so that an attempt repeated after a crash lands once.
+    """
+    return current_key.get()
