@@ -1,0 +1,85 @@
+"""What every resource shares: the base models, pages, problems and actions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Item = TypeVar("Item")
+
+MAX_TEXT = 4_000
+MAX_NAME = 255
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)]
+"""A short name, tag, reference or identifier."""
+
+Prose = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
+"""What a person writes: a note, a reason, a comment."""
+
+StoredPayload = dict[str, Any]
+"""A payload as AgentGrid keeps it: `{"size", "value"}`, `{"size", "arity", "values"}` for another number than one,
+`{"size", "preview", "truncated"}` over 32 KiB, `{"size", "encoding", "opaque"}` where it can't be decoded."""
+
+
+class Out(BaseModel):
+    """A part of a response."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class In(BaseModel):
+    """A request's body: a field that isn't named here is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Page(Out, Generic[Item]):
+    """One page of a list."""
+
+    items: list[Item]
+    next_cursor: str | None = Field(None, description="Pass it as `cursor` for the next page; null on the last.")
+
+
+class Action(Out):
+    """One verb, whether this caller may do it now, and why not."""
+
+    verb: str
+    allowed: bool
+    reason: str | None = None
+
+
+class FaultOut(Out):
+    """One place of a request that is wrong."""
+
+    pointer: str = Field(description="A JSON pointer into the body, or the name of a parameter.")
+    message: str
+
+
+class Problem(Out):
+    """An error, as RFC 9457 lays it out."""
+
+    type: str
+    title: str
+    status: int
+    code: str = Field(description="Stable: programs compare this, never the words.")
+    detail: str
+    faults: list[FaultOut] = []
+    current_status: str | None = Field(None, description="For a conflict: the state that forbids it.")
+    outcome_unknown: bool | None = Field(
+        None, description="True where the request may have been carried out all the same."
+    )
+    command_id: str | None = Field(
+        None, description="The command that records what was asked, also when it was refused."
+    )
+
+
+class ErrorOut(Out):
+    """A failure as history tells it. Stack and details only for callers who may read payloads."""
+
+    type: str | None = None
+    message: str | None = None
+    retryable: bool | None = None
+    stack: str | None = None
+    details: Any = None
+    cause: ErrorOut | None = None

@@ -1,0 +1,253 @@
+"""Runs: what starts one, what a list shows, what one answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field
+
+from agentgrid.api.schemas.approvals import ApprovalSummary
+from agentgrid.api.schemas.commands import CommandSummary
+from agentgrid.api.schemas.common import Action, ErrorOut, In, Name, Out, Prose, StoredPayload
+from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, WaitingOn
+from agentgrid.domain.steps import JobStatus, StepKind, StepStatus
+
+
+class RunStart(In):
+    """Start a run."""
+
+    input: Any = Field(None, description="Validated against the workflow's input schema.")
+    reference: Name | None = Field(None, description="A business key, filterable; not unique.")
+    tags: Annotated[list[Name], Field(max_length=20)] = []
+    priority: Annotated[int, Field(ge=1, le=5)] | None = Field(
+        None, description="1 is served first, 5 last; 3 by default."
+    )
+    start_at: AwareDatetime | None = Field(None, description="Not before this moment; at most a year ahead.")
+    note: Prose | None = None
+
+
+class RunReason(In):
+    """Why: kept in the audit log, and given to Temporal."""
+
+    reason: Prose | None = None
+
+
+class RunSignal(In):
+    """A signal for the workflow's own handler."""
+
+    name: Name = Field(description="The signal's name; names that begin with `agentgrid.` or `__` are not allowed.")
+    arguments: Annotated[list[Any], Field(max_length=20)] = []
+    reason: Prose | None = None
+
+
+class RunSummary(Out):
+    """A run in a list: no payloads."""
+
+    run_id: str
+    workflow: str
+    version: str | None
+    status: RunStatus
+    waiting_on: WaitingOn | None
+    status_reason: str | None
+    temporal_status: str | None
+    governed: bool
+    initiator: str
+    trigger: str = Field(description="`api`, `child` or `external`.")
+    parent_run_id: str | None
+    reference: str | None
+    tags: list[str]
+    tools: list[str]
+    priority: int | None
+    created_at: datetime
+    start_at: datetime | None
+    started_at: datetime | None
+    closed_at: datetime | None
+    current_step: str | None
+    next_at: datetime | None
+    step_count: int
+    steps_done: int
+    steps_failed: int
+    approvals_pending: int
+    updated_at: datetime
+
+
+class ChildRun(Out):
+    """A child of a run."""
+
+    run_id: str
+    workflow: str
+    status: RunStatus
+    created_at: datetime
+    closed_at: datetime | None
+
+
+class ExecutionOut(Out):
+    """One Temporal execution of a run's chain."""
+
+    execution_id: str
+    kind: ExecutionKind
+    status: ExecutionStatus
+    build: str | None
+    started_at: datetime
+    closed_at: datetime | None
+    continued_from: str | None
+    continued_to: str | None
+    reset_from: str | None
+    reset_to: str | None
+    reset_event_id: int | None
+    reset_reason: str | None
+    last_event_id: int
+    live_task_attempt: int | None = Field(description="Over 1: the workflow task keeps failing.")
+    live_problem: str | None
+    temporal_ui: str | None = Field(None, description="This execution in Temporal's own UI.")
+
+
+class StepOut(Out):
+    """One thing that a run did or waits on."""
+
+    execution_id: str
+    event_id: int
+    kind: StepKind
+    name: str
+    title: str | None
+    status: StepStatus
+    inherited: bool = Field(description="Copied from the execution that this one was reset from.")
+    governed: bool
+    local: bool
+    attempts: int
+    activity_id: str | None
+    task_queue: str | None
+    worker: str | None
+    tool_version: str | None
+    approval_id: str | None
+    child_workflow_id: str | None
+    child_execution_id: str | None
+    scheduled_at: datetime
+    started_at: datetime | None
+    closed_at: datetime | None
+    due_at: datetime | None
+    live_state: str | None
+    live_attempt: int | None
+    live_next_retry_at: datetime | None
+    live_heartbeat_at: datetime | None
+    live_worker: str | None
+    error: ErrorOut | None
+    live_error: ErrorOut | None
+    input: StoredPayload | None = None
+    output: StoredPayload | None = None
+
+
+class JobOut(Out):
+    """One attempt of a step on one worker, as the worker told it."""
+
+    job_id: str
+    execution_id: str
+    activity_id: str
+    activity_type: str
+    attempt: int
+    local: bool
+    worker: str
+    task_queue: str
+    status: JobStatus
+    started_at: datetime
+    finished_at: datetime | None
+    error: ErrorOut | None
+
+
+class LogOut(Out):
+    """One line that a workflow or a tool wrote."""
+
+    log_id: int
+    logged_at: datetime
+    execution_id: str
+    activity_id: str | None
+    attempt: int | None
+    level: str
+    logger: str
+    message: str
+    fields: Any
+    worker: str
+
+
+class StepsSummary(Out):
+    """The steps of a run, counted."""
+
+    total: int
+    done: int
+    failed: int
+    open: list[StepOut] = Field(description="Those that run or wait now, without payloads; at most 50.")
+
+
+class Next(Out):
+    """Who or what a run waits for, and until when."""
+
+    waiting_on: WaitingOn | None
+    summary: str
+    until: datetime | None = None
+    approval_ids: list[str] = []
+    approvers: list[str] = []
+    actions: list[str] = Field([], description="The verbs that this caller may use now.")
+
+
+class RunLinks(Out):
+    """Where to look on."""
+
+    self: str
+    events: str
+    steps: str
+    approvals: str
+    history: str
+    temporal_ui: str | None
+
+
+class RunDetail(RunSummary):
+    """Everything about a run in one answer."""
+
+    namespace: str
+    workflow_id: str
+    execution_id: str | None
+    task_queue: str
+    build: str | None
+    root_run_id: str | None
+    command_id: str | None
+    note: str | None
+    template: str | None
+    template_version: int | None
+    payloads_visible: bool = Field(description="Whether this caller may read inputs, results and error details.")
+    input: StoredPayload | None
+    result: StoredPayload | None
+    error: ErrorOut | None
+    steps: StepsSummary
+    executions: list[ExecutionOut]
+    children: list[ChildRun] = Field(description="The newest hundred.")
+    approvals: list[ApprovalSummary] = Field(description="Those that are pending.")
+    links: RunLinks
+    actions: list[Action]
+    next: Next
+
+
+class RunAccepted(RunDetail):
+    """A run, and the command that was accepted for it."""
+
+    command: CommandSummary
+
+
+class RunResult(Out):
+    """How a run ended, or that it has not."""
+
+    run_id: str
+    status: RunStatus
+    closed_at: datetime | None
+    result: StoredPayload | None
+    error: ErrorOut | None
+
+
+class RunHistory(Out):
+    """A page of an execution's raw history, events as Temporal's own JSON."""
+
+    run_id: str
+    execution_id: str
+    source: Literal["temporal", "archive"]
+    items: list[dict[str, Any]]
+    next_cursor: str | None = None

@@ -1,0 +1,77 @@
+"""The service itself: health, who asks, and the numbers of the first screen."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from agentgrid.api.schemas.common import Out
+from agentgrid.domain.principals import Permission, PrincipalKind, Role
+
+
+class Health(Out):
+    """The process lives."""
+
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+class Dependency(Out):
+    """Something that the service needs."""
+
+    name: Literal["database", "temporal", "projector"]
+    ok: bool
+    detail: str | None = None
+
+
+class Freshness(Out):
+    """How far the projection is behind Temporal's history."""
+
+    lag_seconds: float | None = Field(description="Null while no projector has reported.")
+    updated_at: datetime | None
+    stale: bool
+
+
+class Readiness(Out):
+    """Whether requests can be served: `degraded` reads from the projection, but writes wait for Temporal."""
+
+    status: Literal["ready", "degraded", "unavailable"]
+    dependencies: list[Dependency]
+    projection: Freshness | None
+
+
+class Me(Out):
+    """Who asks."""
+
+    name: str
+    kind: PrincipalKind
+    roles: list[Role]
+    groups: list[str]
+    permissions: list[Permission]
+    key_id: str
+    key_expires_at: datetime
+
+
+class Count(Out):
+    """A number and the list behind it."""
+
+    count: int
+    href: str
+
+
+class Overview(Out):
+    """What is going on, each number with its filtered list."""
+
+    running: Count
+    queued: Count
+    waiting: Count
+    waiting_for_approval: Count
+    approvals_for_me: Count
+    paused: Count
+    stuck: Count = Field(description="Open runs that wait for a worker, or whose workflow task keeps failing.")
+    failed_24h: Count
+    completed_24h: Count
+    generated_at: datetime
+    projection: Freshness

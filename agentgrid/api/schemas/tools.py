@@ -1,0 +1,67 @@
+"""Tools: the catalog of what runs may do to the world, and the policy that holds for each."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from agentgrid.api.schemas.common import Action, In, Name, Out, Prose
+from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS
+from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.principals import ANY_APPROVER
+
+
+class ToolPolicyIn(In):
+    """Put a rule about one tool; it replaces the one before and reaches workers within seconds."""
+
+    effect: Effect
+    approvers: Annotated[list[Name], Field(min_length=1, max_length=50)] = [ANY_APPROVER]
+    expires_seconds: Annotated[float, Field(gt=0, le=MAX_EXPIRY_SECONDS)] = DEFAULT_EXPIRY_SECONDS
+    reason: Prose = ""
+    disabled: bool = Field(False, description="The kill switch: no call of the tool, whatever the effect says.")
+
+
+class ToolPolicyOut(Out):
+    """The rule that holds for a tool now."""
+
+    rule: str = Field(description="`id@version`; ids that begin with `default:` are built in.")
+    tool: str = Field(description="The name or glob that the rule speaks about.")
+    effect: Effect
+    approvers: list[str]
+    expires_seconds: float
+    reason: str
+    disabled: bool
+    created_by: str | None = None
+    created_at: datetime | None = None
+
+
+class ToolSummary(Out):
+    """A tool in a list."""
+
+    name: str
+    version: str
+    title: str
+    description: str
+    risk: Risk
+    tags: list[str]
+    timeout_seconds: float
+    retries: int
+    local: bool
+    idempotent: bool
+    task_queue: str
+    grid: str
+    registered_at: datetime
+    served: bool | None = Field(
+        description="Whether a live worker polls its task queue; null while Temporal can't say."
+    )
+    policy: ToolPolicyOut
+
+
+class ToolDetail(ToolSummary):
+    """A tool with its schemas."""
+
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any] | None
+    actions: list[Action]

@@ -1,0 +1,61 @@
+"""Workflows: the catalog of what may be started."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from agentgrid.api.schemas.common import Action, Out
+from agentgrid.domain.runs import RunStatus
+
+
+class LastRun(Out):
+    """The newest run of a workflow."""
+
+    run_id: str
+    status: RunStatus
+    created_at: datetime
+
+
+class WorkflowSummary(Out):
+    """A workflow in a list."""
+
+    name: str
+    title: str
+    description: str
+    tags: list[str]
+    version: str
+    task_queue: str
+    grid: str
+    registered_at: datetime
+    served: bool | None = Field(
+        description="Whether a live worker polls its task queue; null while Temporal can't say."
+    )
+    last_run: LastRun | None
+
+
+class WorkflowVersionOut(Out):
+    """One immutable version."""
+
+    version: str
+    build: str
+    first_seen_at: datetime
+
+
+class WorkflowStats(Out):
+    """Runs by status: open ones now, closed ones in the last 24 hours."""
+
+    open: dict[str, int]
+    closed_24h: dict[str, int]
+
+
+class WorkflowDetail(WorkflowSummary):
+    """A workflow with its schemas, versions and numbers."""
+
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any] | None
+    versions: list[WorkflowVersionOut] = Field(description="The newest fifty.")
+    stats: WorkflowStats
+    actions: list[Action]
