@@ -1,0 +1,134 @@
+"""Temporal's calls that the SDK's client lacks, or makes without the one field that AgentGrid needs (`request_id`).
+
+Each is one call, not retried, with a deadline: what to do about a fault is for the caller to say. `failure` turns a fault into AgentGrid's
+words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import temporalio.api.workflowservice.v1 as service
+from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.worker.v1 import WorkerHeartbeat
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from agentgrid.errors import AgentGridError, Conflict, InvalidInput, NotFound, RateLimited, Unavailable
+
+DEADLINE = timedelta(seconds=2)
+WORKERS_PAGE = 200
+MAX_WORKERS = 5000
+"""More workers than this are not listed: a screen that long helps nobody, and the call must end."""
+
+_OUTCOME_UNKNOWN = frozenset({RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.UNKNOWN})
+_AWAY = _OUTCOME_UNKNOWN | {RPCStatusCode.UNAVAILABLE, RPCStatusCode.INTERNAL, RPCStatusCode.ABORTED}
+
+
+def failure(error: RPCError, *, noun: str = "execution", identifier: str = "") -> AgentGridError:
+    """The error of AgentGrid's own tree that says what this fault of Temporal means to a caller."""
+    if error.status is RPCStatusCode.NOT_FOUND:
+        # Temporal says NOT_FOUND of a closed execution too, and says so in the message alone.
+        if "already completed" in error.message:
+            return Conflict(f"{noun} {identifier!r} has ended")
+        return NotFound(noun, identifier)
+    if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
+        return RateLimited(f"Temporal limits the rate of calls: {error.message}")
+    if error.status in (RPCStatusCode.ALREADY_EXISTS, RPCStatusCode.FAILED_PRECONDITION):
+        return Conflict(error.message)
+    if error.status in (RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.OUT_OF_RANGE):
+        return InvalidInput(error.message)
+    if error.status in _AWAY:
+        return Unavailable(
+            f"Temporal can't answer now: {error.message}", outcome_unknown=error.status in _OUTCOME_UNKNOWN
+        )
+    return AgentGridError(f"Temporal refused the call ({error.status.name.lower()}): {error.message}")
+
+
+async def signal(
+    client: Client,
+    *,
+    workflow_id: str,
+    execution_id: str | None,
+    name: str,
+    payloads: Sequence[Payload],
+    request_id: str,
+    deadline: timedelta = DEADLINE,
+) -> None:
+    """Send a signal under a request id: sent again under the same id, it stays one event. Raises RPCError."""
+    await client.workflow_service.signal_workflow_execution(
+        service.SignalWorkflowExecutionRequest(
+            namespace=client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=execution_id or ""),
+            signal_name=name,
+            input=Payloads(payloads=payloads),
+            identity=client.identity,
+            request_id=request_id,
+        ),
+        timeout=deadline,
+    )
+
+
+async def reset(
+    client: Client,
+    *,
+    workflow_id: str,
+    execution_id: str,
+    event_id: int,
+    reason: str,
+    request_id: str,
+    deadline: timedelta = DEADLINE,
+) -> str:
+    """Fork the execution after the workflow task that ended with `event_id`; the new execution's id.
+
+    A request id doesn't stop a second reset: look for a fork with this reason before sending it again. Raises RPCError.
+    """
+    answer = await client.workflow_service.reset_workflow_execution(
+        service.ResetWorkflowExecutionRequest(
+            namespace=client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=execution_id),
+            reason=reason,
+            workflow_task_finish_event_id=event_id,
+            request_id=request_id,
+            identity=client.identity,
+        ),
+        timeout=deadline,
+    )
+    return answer.run_id
+
+
+async def list_workers(client: Client, *, query: str = "", deadline: timedelta = DEADLINE) -> list[WorkerHeartbeat]:
+    """The last heartbeat of every worker that Temporal knows of, at most `MAX_WORKERS`. Raises RPCError."""
+    found: list[WorkerHeartbeat] = []
+    token = b""
+    while len(found) < MAX_WORKERS:
+        answer = await client.workflow_service.list_workers(
+            service.ListWorkersRequest(
+                namespace=client.namespace, page_size=WORKERS_PAGE, next_page_token=token, query=query
+            ),
+            timeout=deadline,
+        )
+        found.extend(info.worker_heartbeat for info in answer.workers_info)
+        token = answer.next_page_token
+        if not token:
+            break
+    return found[:MAX_WORKERS]
+
+
+async def describe_task_queue(
+    client: Client,
+    name: str,
+    *,
+    kind: TaskQueueType.ValueType = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    deadline: timedelta = DEADLINE,
+) -> service.DescribeTaskQueueResponse:
+    """Who polls the queue (Temporal forgets a poller after five minutes) and how much waits in it. Raises RPCError."""
+    return await client.workflow_service.describe_task_queue(
+        service.DescribeTaskQueueRequest(
+            namespace=client.namespace, task_queue=TaskQueue(name=name), task_queue_type=kind, report_stats=True
+        ),
+        timeout=deadline,
+    )
