@@ -115,8 +115,10 @@ def value_of(payload: Payload, converter: PayloadConverter) -> Any:
         return None
     try:
         if encoding in _JSON_ENCODINGS:
-            _check_depth(payload.data)
-            return json.loads(payload.data, parse_constant=_not_json, parse_float=_finite)
+            value = json.loads(payload.data, parse_constant=_not_json, parse_float=_finite)
+            if payload.data.count(b"[") + payload.data.count(b"{") > MAX_DEPTH:
+                _check_depth(value)
+            return value
         return pydantic_core.to_jsonable_python(converter.from_payload(payload), inf_nan_mode="strings")
     except Exception:
         # Whatever a converter raises about bytes it doesn't know, and what json can't hold: NaN, depth, giant integers.
@@ -135,19 +137,19 @@ def _finite(text: str) -> float:
     return number
 
 
-def _check_depth(data: bytes) -> None:
+def _check_depth(value: Any) -> None:
     """Refuse what would exhaust the stack of the next one who writes or reads it."""
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
-        return
-    depth = deepest = 0
-    for byte in data:
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    if deepest > MAX_DEPTH:
-        raise ValueError(f"over {MAX_DEPTH} levels deep")
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return
+    raise ValueError(f"over {MAX_DEPTH} levels deep")
 
 
 def store_value(value: Any, *, limit: int = INLINE_BYTES) -> dict[str, Any]:
