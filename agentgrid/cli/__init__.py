@@ -1,0 +1,1 @@
+"""The command line: one file per noun, composed in `main.py`."""

@@ -1,0 +1,224 @@
+"""One child process: started, watched, ended.
+
+A child must never outlive whoever started it, however that one ends. Three things see to it: `stop` ends it in good
+order; on Linux the kernel signals it when the starting thread dies (so start from a thread that lives as long as the
+server should); and what is left elsewhere, or was too slow to go, is found and ended by the next start (`lease.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from agentgrid.errors import AgentGridError
+
+HOST = "127.0.0.1"
+
+POLL_SECONDS = 0.02
+LOG_LIMIT_BYTES = 10 * 1024 * 1024
+LOG_TAIL_BYTES = 3000
+PR_SET_PDEATHSIG = 1
+
+
+class ServerError(AgentGridError):
+    """An embedded server could not be started or ended; the message says why and holds the end of its log."""
+
+    code = "server_failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """The system account that a child runs as."""
+
+    uid: int
+    gid: int
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def require_free_port(port: int, purpose: str) -> None:
+    """Raises ServerError, naming the process where that can be seen, if the port is taken."""
+    with socket.socket() as probe:
+        # As the servers do: a port in TIME_WAIT is free, one that is listened on is not.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise ServerError(
+                f"port {port} of {HOST}, wanted for {purpose}, is in use{_listener(port)}; "
+                f"stop what uses it or choose another port ({error.strerror})"
+            ) from None
+
+
+def _listener(port: int) -> str:
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.pid and _is_listener(connection.status, connection.laddr, port):
+                return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    return ""
+
+
+def _is_listener(status: str, local: Sequence[object], port: int) -> bool:
+    return status == psutil.CONN_LISTEN and len(local) == 2 and local[1] == port
+
+
+class Child:
+    """A running child process, its output going to a log file."""
+
+    def __init__(self, process: subprocess.Popen[bytes], command: Sequence[str], log: Path, log_start: int) -> None:
+        self._process = process
+        self._log = log
+        self._log_start = log_start
+        self.command = tuple(command)
+
+    @classmethod
+    def spawn(
+        cls,
+        command: Sequence[str],
+        *,
+        log: Path,
+        cwd: Path,
+        environment: Mapping[str, str],
+        death_signal: signal.Signals,
+        account: Account | None = None,
+    ) -> Child:
+        """Start the command in a session of its own, so that Ctrl-C in a terminal reaches it only through `end`."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
+            log.replace(log.with_suffix(".old.log"))
+        with log.open("ab") as output:
+            start = output.tell()
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=cwd,
+                env=dict(environment),
+                umask=0o077,
+                start_new_session=True,
+                preexec_fn=_die_with_parent(death_signal),
+                **_as_account(account),
+            )
+        return cls(process, command, log, start)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """What it ended with; None while it runs."""
+        return self._process.poll()
+
+    def listens(self, port: int) -> bool:
+        """Whether it, and not another process that was quicker, listens on the port."""
+        try:
+            connections = psutil.Process(self.pid).net_connections("tcp")
+        except psutil.Error:
+            return False
+        return any(_is_listener(connection.status, connection.laddr, port) for connection in connections)
+
+    def log_tail(self) -> str:
+        """The end of what it has written since it was started."""
+        with self._log.open("rb") as lines:
+            size = lines.seek(0, os.SEEK_END)
+            lines.seek(max(self._log_start, size - LOG_TAIL_BYTES))
+            return lines.read().decode(errors="replace").strip()
+
+    async def end(self, steps: Sequence[tuple[signal.Signals, float]]) -> None:
+        """Send each signal in turn, waiting its seconds for the end; what still runs then is killed."""
+        try:
+            for number, seconds in steps:
+                if self.returncode is None:
+                    self._process.send_signal(number)
+                if await ended_within(seconds, lambda: self.returncode is not None):
+                    return
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Make an end of it now. Also for when there is no time, or no event loop, to wait with."""
+        if self.returncode is None:
+            self._process.kill()
+            self._process.wait(10)
+
+
+async def end_process(process: psutil.Process, steps: Sequence[tuple[signal.Signals, float]]) -> None:
+    """Like `Child.end`, for a process that somebody else started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for number, seconds in (*steps, (signal.SIGKILL, 10.0)):
+            process.send_signal(number)
+            if await ended_within(seconds, lambda: not _runs(process)):
+                return
+        raise ServerError(f"process {process.pid} was left by an earlier start and does not end; end it by hand")
+
+
+def _runs(process: psutil.Process) -> bool:
+    # A zombie holds nothing but its number.
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+async def ended_within(seconds: float, ended: Callable[[], bool]) -> bool:
+    """Whether the end came within that time."""
+    deadline = time.monotonic() + seconds
+    while not ended():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    return True
+
+
+def clean_environment(*prefixes: str) -> dict[str, str]:
+    """This process's environment without the variables that would configure the child behind our back."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+
+
+def _as_account(account: Account | None) -> dict[str, Any]:
+    """The arguments of subprocess that make a child run as the account, with no group but its own."""
+    return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
+
+
+def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """What the child does before it becomes the command: ask the kernel for a signal when its parent dies."""
+    if sys.platform != "linux":
+        return None
+    # Loaded here: between fork and exec there must be no import and no lock to wait for.
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def arm() -> None:
+        prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        if os.getppid() != parent:  # it died before the kernel was asked
+            os._exit(1)
+
+    return arm
+
+
+@contextlib.contextmanager
+def killed_on_error(child: Child) -> Iterator[None]:
+    """Kill the child if the block raises, also when it is cancelled."""
+    try:
+        yield
+    except BaseException:
+        child.kill()
+        raise

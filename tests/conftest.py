@@ -1,0 +1,121 @@
+"""The real servers that tests use, one of each per session (per process under xdist), and fresh databases in them.
+
+For quick iteration leave servers running and name them: `AGENTGRID_TEST_TEMPORAL=127.0.0.1:7233` and
+`AGENTGRID_TEST_POSTGRES=postgresql://superuser:password@127.0.0.1:5432/postgres`. They are then reused, not stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import hypothesis
+import pytest
+
+from agentgrid.cli.servers import PostgresServer, TemporalServer
+
+# How long one example takes says more about the other processes of the machine than about the code.
+hypothesis.settings.register_profile("agentgrid", deadline=None)
+hypothesis.settings.load_profile("agentgrid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Temporal:
+    """A running Temporal; tests keep apart by their own task queues and workflow ids."""
+
+    address: str
+
+
+class Postgres:
+    """A running PostgreSQL in which to make databases."""
+
+    def __init__(self, admin: asyncpg.Connection, dsn: str) -> None:
+        self._admin = admin
+        self._server = dsn.rsplit("/", 1)[0]
+
+    def dsn_of(self, database: str) -> str:
+        return f"{self._server}/{database}"
+
+    async def create(self, *, template: str = "template1") -> str:
+        """A new database of a name of its own, as a copy of the template. Its name."""
+        name = f"test_{uuid.uuid4().hex}"
+        await self._admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    async def drop(self, name: str) -> None:
+        await self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def server_home() -> Iterator[Path]:
+    """A folder for the session's servers, short-lived and open to the account that PostgreSQL runs as under root."""
+    home = Path(tempfile.mkdtemp(prefix="agentgrid-tests-"))
+    home.chmod(0o711)
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+async def temporal_server(server_home: Path) -> AsyncIterator[Temporal]:
+    """Temporal, in memory and without its UI."""
+    if running := os.environ.get("AGENTGRID_TEST_TEMPORAL"):
+        yield Temporal(address=running)
+        return
+    async with TemporalServer(server_home, in_memory=True, headless=True) as server:
+        yield Temporal(address=server.address)
+
+
+@pytest.fixture(scope="session")
+async def postgres_server(server_home: Path) -> AsyncIterator[Postgres]:
+    """PostgreSQL that doesn't wait for the disk."""
+    if running := os.environ.get("AGENTGRID_TEST_POSTGRES"):
+        admin = await asyncpg.connect(running)
+        yield Postgres(admin, running)
+        await admin.close()
+        return
+    async with PostgresServer(server_home, durable=False) as server:
+        admin = await asyncpg.connect(server.dsn)
+        yield Postgres(admin, server.dsn)
+        await admin.close()
+    shutil.rmtree(server.data)
+
+
+@pytest.fixture
+async def empty_database(postgres_server: Postgres) -> AsyncIterator[str]:
+    """The DSN of a database with nothing in it, for this test alone."""
+    name = await postgres_server.create()
+    yield postgres_server.dsn_of(name)
+    await postgres_server.drop(name)
+
+
+@pytest.fixture(scope="session")
+async def migrated_template(postgres_server: Postgres) -> AsyncIterator[str]:
+    """The name of a migrated database, to be copied and never connected to."""
+    from agentgrid.db import migrate  # not at the top: tests that need no tables shouldn't pay for them
+
+    name = await postgres_server.create()
+    await migrate.upgrade(postgres_server.dsn_of(name))
+    yield name
+    await postgres_server.drop(name)
+
+
+@pytest.fixture
+async def postgres_dsn(postgres_server: Postgres, migrated_template: str) -> AsyncIterator[str]:
+    """The DSN of a migrated database, for this test alone."""
+    name = await postgres_server.create(template=migrated_template)
+    yield postgres_server.dsn_of(name)
+    await postgres_server.drop(name)
+
+
+@pytest.fixture(scope="module")
+async def module_postgres_dsn(postgres_server: Postgres, migrated_template: str) -> AsyncIterator[str]:
+    """The DSN of a migrated database that the tests of one module share."""
+    name = await postgres_server.create(template=migrated_template)
+    yield postgres_server.dsn_of(name)
+    await postgres_server.drop(name)
