@@ -13,6 +13,7 @@ import traceback
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -128,7 +129,7 @@ class Grid:
             current = pending.pop()
             if not current.__file__:
                 continue
-            for name in _imports(ast.parse(open(current.__file__, encoding="utf-8").read()), current):
+            for name in _imports(ast.parse(Path(current.__file__).read_text("utf-8")), current):
                 if name in ours and name not in seen:
                     seen.add(name)
                     pending.append(ours[name])
@@ -140,12 +141,11 @@ class Grid:
         return version_of([registered.version for registered in self.workflows], [tool.version for tool in self.tools])
 
     @property
-    def restrictions(self) -> SandboxRestrictions:
-        """The sandbox's restrictions with what must be shared passed through, the modules of tools among it."""
-        tool_modules = {tool.fn.__module__ for tool in self.tools}
-        packages = {name.split(".")[0] for name in tool_modules}
+    def shared_modules(self) -> tuple[str, ...]:
+        """The top packages of tools that hold no workflows: shared with the sandbox, which need not import their drivers again."""
+        packages = {tool.fn.__module__.split(".")[0] for tool in self.tools}
         homes = {registered.cls.__module__.split(".")[0] for registered in self.workflows}
-        return SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH, *sorted(packages - homes))
+        return tuple(sorted(packages - homes))
 
     def check(self) -> None:
         """Raise RegistrationErrors with every fault in the registered code, or return."""
@@ -196,7 +196,10 @@ class Grid:
                     f"workflow {name!r}: a parameter of its run method has no annotation", file=file, line=line
                 )
             try:
-                runner = SandboxedWorkflowRunner(restrictions=self.restrictions)
+                restrictions = SandboxRestrictions.default.with_passthrough_modules(
+                    *PASSED_THROUGH, *self.shared_modules
+                )
+                runner = SandboxedWorkflowRunner(restrictions=restrictions)
                 runner.prepare_workflow(temporal._Definition.must_from_class(registered.cls))
             except Exception as error:
                 yield RegistrationError(
@@ -283,7 +286,7 @@ def _undecidable(module: ModuleType) -> Iterator[RegistrationError]:
     """Approvals that nobody could ever decide: an empty list of approvers, written out."""
     if not module.__file__ or not module.__file__.endswith(".py"):
         return
-    for node in ast.walk(ast.parse(open(module.__file__, encoding="utf-8").read())):
+    for node in ast.walk(ast.parse(Path(module.__file__).read_text("utf-8"))):
         if not (isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "approval"):
             continue
         for keyword in node.keywords:

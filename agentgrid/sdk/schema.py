@@ -7,6 +7,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, create_model
@@ -72,8 +73,7 @@ def schema_of(annotation: Any) -> dict[str, Any]:
 @functools.cache
 def canonical_source(path: str) -> str:
     """A Python file without what doesn't run: comments, docstrings and layout."""
-    with open(path, encoding="utf-8") as file:
-        tree = ast.parse(file.read())
+    tree = ast.parse(Path(path).read_text("utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             body = node.body

@@ -1,0 +1,82 @@
+"""A worker registers what its grid holds: workflows and tools with their schemas and versions, once, when it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import asyncpg
+import structlog
+
+from agentgrid.sdk.grid import Grid
+
+log = structlog.get_logger()
+
+SYNC_TIMEOUT_SECONDS = 10.0
+MAX_BACKOFF_SECONDS = 30.0
+
+
+def document(grid: Grid, task_queue: str) -> dict[str, Any]:
+    """What `agentgrid_catalog` takes."""
+    return {
+        "grid": grid.name,
+        "build": grid.digest,
+        "task_queue": task_queue,
+        "workflows": [
+            {
+                "name": registered.spec.name,
+                "version": registered.version,
+                "title": registered.spec.title,
+                "description": registered.description,
+                "tags": list(registered.spec.tags),
+                "input_schema": registered.input_schema,
+                "output_schema": registered.output_schema,
+            }
+            for registered in grid.workflows
+        ],
+        "tools": [
+            {
+                "name": tool.name,
+                "version": tool.version,
+                "title": tool.title,
+                "description": tool.description,
+                "risk": str(tool.risk),
+                "tags": list(tool.tags),
+                "input_schema": tool.signature.input_schema,
+                "output_schema": tool.signature.output_schema,
+                "timeout_seconds": tool.timeout.total_seconds() if tool.timeout else 0.0,
+                "retries": tool.retries,
+                "local": tool.local,
+                "idempotent": tool.idempotent,
+            }
+            for tool in grid.tools
+        ],
+    }
+
+
+async def sync(dsn: str, grid: Grid, task_queue: str) -> None:
+    """Register until it has been taken; a database that is away delays the catalog, never the worker."""
+    text = json.dumps(document(grid, task_queue))
+    failures = 0
+    while True:
+        try:
+            connection = await asyncpg.connect(dsn, timeout=SYNC_TIMEOUT_SECONDS, command_timeout=SYNC_TIMEOUT_SECONDS)
+            try:
+                await connection.execute("SELECT agentgrid_catalog($1::json)", text)
+            finally:
+                await connection.close(timeout=1)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            failures += 1
+            if failures in (1, 10) or failures % 100 == 0:
+                log.warning("catalog_not_synced", error=str(error) or type(error).__name__)
+            await asyncio.sleep(min(MAX_BACKOFF_SECONDS, 0.5 * 2 ** min(failures, 6)))
+        else:
+            log.info(
+                "catalog_synced",
+                grid=grid.name,
+                build=grid.digest,
+                workflows=len(grid.workflows),
+                tools=len(grid.tools),
+            )
+            return

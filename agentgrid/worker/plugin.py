@@ -1,0 +1,176 @@
+"""The Temporal plugin that makes a worker governed and visible. It wraps what the user configured and replaces none of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import temporalio.client
+import temporalio.worker
+from temporalio.client import ClientConfig, WorkflowHistory
+from temporalio.common import WorkerDeploymentVersion
+from temporalio.service import ConnectConfig, ServiceClient
+from temporalio.worker import (
+    Replayer,
+    ReplayerConfig,
+    Worker,
+    WorkerConfig,
+    WorkerDeploymentConfig,
+    WorkflowReplayResult,
+)
+
+from agentgrid.sdk.gate import GateInterceptor
+from agentgrid.sdk.grid import PASSED_THROUGH, Grid
+from agentgrid.settings import Settings
+from agentgrid.worker import catalog
+from agentgrid.worker.activities import GovernedActivities, open_approval_activity
+from agentgrid.worker.governor import Governor
+from agentgrid.worker.policy import FixedPolicy, PolicySource
+from agentgrid.worker.runner import passing_through, touching
+from agentgrid.worker.telemetry import Telemetry
+
+FIRST_POLICY_SECONDS = 3.0
+"""How long a worker that has never seen a policy waits for the first one before it polls; it then polls all the same."""
+
+
+class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
+    """Governance and visibility for a Temporal worker, on a client, a worker or a replayer.
+
+    grid: its workflows and tools are registered on the worker; without one, the worker's own workflows are governed as they are.
+    settings: read from the environment when left out; a worker needs `AGENTGRID_DATABASE_URL`, a replayer nothing.
+    policy: a fixed policy instead of the database's, for tests; then nothing is reported either, unless settings name a database.
+
+    Raises RegistrationErrors, with all faults at once, and SettingsError when a worker is made.
+    """
+
+    def __init__(
+        self, grid: Grid | None = None, *, settings: Settings | None = None, policy: FixedPolicy | None = None
+    ) -> None:
+        self._grid = grid
+        self._settings = settings
+        self._policy = policy
+
+    def name(self) -> str:
+        """The plugin's name in Temporal."""
+        return "agentgrid.AgentGridPlugin"
+
+    def configure_client(self, config: ClientConfig) -> ClientConfig:
+        """Nothing about the client changes."""
+        return config
+
+    async def connect_service_client(
+        self, config: ConnectConfig, next: Callable[[ConnectConfig], Awaitable[ServiceClient]]
+    ) -> ServiceClient:
+        """Connect as configured."""
+        return await next(config)
+
+    def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
+        """Add the interceptors, the hook, the grid and the one local activity."""
+        settings = self._settings or Settings.load()
+        client = config["client"]
+        identity = config.get("identity") or client.identity
+        policy, telemetry = self._sources(settings, client.namespace, identity)
+        governor = Governor(
+            policy=policy,
+            max_age_seconds=settings.policy_max_age_seconds,
+            valid_for_seconds=settings.decision_valid_for_seconds,
+        )
+        tools = self._grid.tools if self._grid is not None else ()
+        activities = [*(config.get("activities") or ()), *(tool.as_activity() for tool in tools)]
+        workflows = list(config.get("workflows") or ())
+        modules: tuple[str, ...] = PASSED_THROUGH
+        if self._grid is not None:
+            self._grid.check()
+            workflows += [registered.cls for registered in self._grid.workflows if registered.cls not in workflows]
+            modules = (*modules, *self._grid.shared_modules)
+            if not (config.get("deployment_config") or config.get("build_id") or config.get("use_worker_versioning")):
+                # Every completed workflow task then names grid and digest in history, and nothing about routing changes.
+                version = WorkerDeploymentVersion(deployment_name=self._grid.name, build_id=self._grid.digest)
+                config["deployment_config"] = WorkerDeploymentConfig(version=version, use_worker_versioning=False)
+        if workflows and not activities:
+            # A worker of workflows only that polled for activities would take, and fail, those of others.
+            config["no_remote_activities"] = True
+        if workflows:
+            activities.append(open_approval_activity(policy))
+        config["activities"] = activities
+        config["workflows"] = workflows
+        governed = GovernedActivities(
+            governor=governor,
+            telemetry=telemetry,
+            tools={tool.activity_type: tool for tool in tools},
+            worker=identity,
+        )
+        config["interceptors"] = [GateInterceptor(), governed, *(config.get("interceptors") or ())]
+        config["workflow_runner"] = touching(passing_through(config["workflow_runner"], modules), telemetry.touch)
+        config["unsandboxed_workflow_runner"] = touching(config["unsandboxed_workflow_runner"], telemetry.touch)
+        return config
+
+    def _sources(
+        self, settings: Settings, namespace: str, identity: str
+    ) -> tuple[PolicySource | FixedPolicy, Telemetry]:
+        if self._policy is not None:
+            dsn = settings.database_url.get_secret_value() if settings.database_url is not None else None
+            return self._policy, Telemetry(dsn, namespace=namespace, worker=identity)
+        dsn = settings.require_database()
+        cache = settings.home / f"policy-{hashlib.sha256(dsn.encode()).hexdigest()[:12]}.json"
+        source = PolicySource(dsn, cache, refresh_seconds=settings.policy_refresh_seconds)
+        return source, Telemetry(dsn, namespace=namespace, worker=identity)
+
+    async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
+        """Follow policy, report and register while the worker runs."""
+        governed = governed_of(worker)
+        policy, telemetry = governed.governor.policy, governed.telemetry
+        if not isinstance(policy, (PolicySource, FixedPolicy)):
+            raise TypeError("the governor's policy was replaced")
+        await policy.start()
+        await telemetry.start()
+        syncing: asyncio.Task[None] | None = None
+        if self._grid is not None and telemetry.dsn is not None:
+            syncing = asyncio.create_task(
+                catalog.sync(telemetry.dsn, self._grid, worker.task_queue), name="agentgrid-catalog"
+            )
+        try:
+            if policy.snapshot is None:
+                await policy.confirmed(FIRST_POLICY_SECONDS)
+            await next(worker)
+        finally:
+            if syncing is not None:
+                syncing.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await syncing
+            await telemetry.stop()
+            await policy.stop()
+
+    def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
+        """The workflow half alone: a replay asks nobody and tells nobody."""
+        modules: tuple[str, ...] = PASSED_THROUGH
+        workflows = list(config.get("workflows") or ())
+        if self._grid is not None:
+            modules = (*modules, *self._grid.shared_modules)
+            workflows += [registered.cls for registered in self._grid.workflows if registered.cls not in workflows]
+        config["workflows"] = workflows
+        config["interceptors"] = [GateInterceptor(), *(config.get("interceptors") or ())]
+        if (runner := config.get("workflow_runner")) is not None:
+            config["workflow_runner"] = passing_through(runner, modules)
+        return config
+
+    def run_replayer(
+        self,
+        replayer: Replayer,
+        histories: AsyncIterator[WorkflowHistory],
+        next: Callable[
+            [Replayer, AsyncIterator[WorkflowHistory]], AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]
+        ],
+    ) -> AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]:
+        """Replay as configured."""
+        return next(replayer, histories)
+
+
+def governed_of(worker: Worker) -> GovernedActivities:
+    """The interceptor that this plugin put into the worker."""
+    interceptors: Any = worker.config(active_config=True).get("interceptors") or ()
+    return next(interceptor for interceptor in interceptors if isinstance(interceptor, GovernedActivities))

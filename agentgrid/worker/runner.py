@@ -1,0 +1,104 @@
+"""The one hook that makes the projection prompt: each new activation of a workflow touches its run.
+
+The runner is the user's own, with one thing around `activate`. A `SandboxedWorkflowRunner` stays one, so that other plugins that look for it
+still compose; any other runner is delegated to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import temporalio.converter
+import temporalio.workflow
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+Touch = Callable[[str, str, int], None]
+"""Called with execution id, workflow id and the event id to expect; from any thread."""
+
+
+class TouchingInstance(WorkflowInstance):
+    """An instance that tells of each activation that adds to history: not of replays, queries and evictions."""
+
+    def __init__(self, inner: WorkflowInstance, touch: Touch) -> None:
+        self._inner = inner
+        self._touch = touch
+        info = inner.get_info()
+        self._execution_id, self._workflow_id = info.run_id, info.workflow_id
+
+    def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        """Activate, then touch."""
+        completion = self._inner.activate(act)
+        adds = any(job.WhichOneof("variant") not in ("query_workflow", "remove_from_cache") for job in act.jobs)
+        if adds and not act.is_replaying:
+            # The completed task is the event after those that it has seen.
+            self._touch(self._execution_id, self._workflow_id, act.history_length + 1)
+        return completion
+
+    def get_serialization_context(self, command_info: Any) -> temporalio.converter.SerializationContext | None:
+        """The inner instance's."""
+        return self._inner.get_serialization_context(command_info)
+
+    def get_external_store_context(self, command_info: Any) -> Any:
+        """The inner instance's."""
+        return self._inner.get_external_store_context(command_info)
+
+    def get_info(self) -> temporalio.workflow.Info:
+        """The inner instance's."""
+        return self._inner.get_info()
+
+    def get_thread_id(self) -> int | None:
+        """The inner instance's."""
+        return self._inner.get_thread_id()
+
+
+@dataclass(frozen=True)
+class TouchingSandboxedRunner(SandboxedWorkflowRunner):
+    """The sandboxed runner, touching."""
+
+    touch: Touch | None = field(default=None, kw_only=True)
+
+    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
+        """A sandboxed instance that touches."""
+        instance = super().create_instance(det)
+        # While the worker starts, each workflow is built once under a made-up info, to validate it.
+        return instance if self.touch is None else TouchingInstance(instance, self.touch)
+
+
+class TouchingRunner(WorkflowRunner):
+    """Any other runner, touching."""
+
+    def __init__(self, inner: WorkflowRunner, touch: Touch) -> None:
+        self._inner = inner
+        self._touch = touch
+
+    def prepare_workflow(self, defn: Any) -> None:
+        """The inner runner's."""
+        self._inner.prepare_workflow(defn)
+
+    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
+        """The inner runner's instance, touching."""
+        return TouchingInstance(self._inner.create_instance(det), self._touch)
+
+    def set_worker_level_failure_exception_types(self, types: Sequence[type[BaseException]]) -> None:
+        """The inner runner's."""
+        self._inner.set_worker_level_failure_exception_types(types)
+
+
+def passing_through(runner: WorkflowRunner, modules: Sequence[str]) -> WorkflowRunner:
+    """The runner with these modules shared between sandbox and worker, where it has a sandbox."""
+    if not isinstance(runner, SandboxedWorkflowRunner):
+        return runner
+    return dataclasses.replace(runner, restrictions=runner.restrictions.with_passthrough_modules(*modules))
+
+
+def touching(runner: WorkflowRunner, touch: Touch) -> WorkflowRunner:
+    """The runner, touching."""
+    if type(runner) is SandboxedWorkflowRunner:
+        return TouchingSandboxedRunner(restrictions=runner.restrictions, runner_class=runner.runner_class, touch=touch)
+    return TouchingRunner(runner, touch)

@@ -1,0 +1,307 @@
+"""What a worker tells the control plane: touches, jobs and logs, in batches, from bounded buffers.
+
+It never blocks or fails a step. Producers (activities on the event loop, workflows and log handlers on other threads) only append under a
+short lock; one task sends. While the database is away touches are kept, coalesced by execution, and jobs and logs up to a limit; what had to
+be dropped is counted and said. A touch is only a hint: the projector's sweep finds what no touch told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import threading
+from collections import deque
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import structlog
+from temporalio import activity
+
+from agentgrid.domain.steps import JobStatus
+from agentgrid.sdk.log import FIELDS
+
+log = structlog.get_logger()
+
+MAX_TOUCHES = 50_000
+MAX_JOBS = 20_000
+MAX_LOGS = 20_000
+BATCH = 1_000
+FLUSH_SECONDS = 0.02
+"""How long the first report of a batch waits for others."""
+TELEMETRY_SECONDS = 0.25
+"""Jobs and logs may wait longer: nobody is held up by them."""
+SEND_TIMEOUT_SECONDS = 5.0
+MAX_MESSAGE = 8_192
+MAX_FIELDS = 8_192
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobReport:
+    """One attempt on this worker; sent when it starts and again when it ends."""
+
+    job_id: str
+    started_at: datetime
+    execution_id: str
+    workflow_id: str
+    activity_id: str
+    activity_type: str
+    attempt: int
+    local: bool
+    call_key: str | None
+    worker: str
+    task_queue: str
+    status: JobStatus = JobStatus.RUNNING
+    finished_at: datetime | None = None
+    error: dict[str, Any] | None = None
+
+
+class Telemetry:
+    """The buffers and their sender; without a database, nothing is taken. `dropped` counts what was lost since the start."""
+
+    def __init__(self, dsn: str | None, *, namespace: str, worker: str) -> None:
+        self.dsn = dsn
+        self._namespace = namespace
+        self._worker = worker
+        self._lock = threading.Lock()
+        self._touches: dict[str, tuple[str, int]] = {}
+        self._jobs: dict[str, JobReport] = {}
+        self._logs: deque[dict[str, Any]] = deque()
+        self.dropped = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._connection: asyncpg.Connection[Any] | None = None
+        self._handler = _LogHandler(self)
+
+    # --- producers: any thread -----------------------------------------------------------------------------------
+
+    def touch(self, execution_id: str, workflow_id: str, expect: int) -> None:
+        """Say that an execution's history will reach `expect` events."""
+        if self.dsn is None:
+            return
+        with self._lock:
+            known = self._touches.get(execution_id)
+            if known is None and len(self._touches) >= MAX_TOUCHES:
+                self.dropped += 1
+                return
+            self._touches[execution_id] = (workflow_id, max(expect, known[1] if known else 0))
+        self._notify()
+
+    def job(self, report: JobReport) -> None:
+        """Report an attempt's beginning or end; the end replaces a beginning that was not sent yet."""
+        if self.dsn is None:
+            return
+        with self._lock:
+            if report.job_id not in self._jobs and len(self._jobs) >= MAX_JOBS:
+                self.dropped += 1
+                return
+            self._jobs[report.job_id] = report
+        self._notify()
+
+    def line(self, entry: dict[str, Any]) -> None:
+        """Report one log line."""
+        with self._lock:
+            if len(self._logs) >= MAX_LOGS:
+                self.dropped += 1
+                return
+            self._logs.append(entry)
+        self._notify()
+
+    def _notify(self) -> None:
+        loop = self._loop
+        if loop is not None and not self._wake.is_set():
+            with contextlib.suppress(RuntimeError):  # the loop closed while a workflow thread was still at it
+                loop.call_soon_threadsafe(self._wake.set)
+
+    # --- the sender ----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to send, and to take the log lines of workflows and activities."""
+        if self.dsn is None:
+            return
+        self._loop = asyncio.get_running_loop()
+        logging.getLogger().addHandler(self._handler)
+        for name in ("temporalio.workflow", "temporalio.activity", "agentgrid.run"):
+            if logging.getLogger(name).level == logging.NOTSET:
+                logging.getLogger(name).setLevel(logging.INFO)
+        self._task = asyncio.create_task(self._run(), name="agentgrid-telemetry")
+
+    async def stop(self) -> None:
+        """Send what is left, for at most a few seconds, and stop."""
+        if self.dsn is None:
+            return
+        logging.getLogger().removeHandler(self._handler)
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                while self._pending:
+                    await self._send(telemetry=True)
+        await self._disconnect()
+        if self.dropped or self._pending:
+            log.warning("telemetry_lost", dropped=self.dropped, unsent=self._pending)
+
+    @property
+    def _pending(self) -> int:
+        return len(self._touches) + len(self._jobs) + len(self._logs)
+
+    async def _run(self) -> None:
+        failures, sent_at = 0, 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._pending:
+                self._wake.clear()
+            if not self._pending:
+                await self._wake.wait()
+            await asyncio.sleep(FLUSH_SECONDS if self._touches else TELEMETRY_SECONDS)
+            due = loop.time() - sent_at >= TELEMETRY_SECONDS
+            if not self._touches and not due:
+                continue
+            try:
+                await self._send(telemetry=due)
+                if due:
+                    sent_at = loop.time()
+                failures = 0
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                failures += 1
+                if failures in (1, 10) or failures % 100 == 0:
+                    log.warning(
+                        "telemetry_not_sent",
+                        error=str(error) or type(error).__name__,
+                        waiting=self._pending,
+                        dropped=self.dropped,
+                    )
+                await self._disconnect()
+                await asyncio.sleep(min(5.0, 0.1 * 2 ** min(failures, 6)))
+
+    async def _send(self, *, telemetry: bool) -> None:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(
+                self.dsn, timeout=SEND_TIMEOUT_SECONDS, command_timeout=SEND_TIMEOUT_SECONDS
+            )
+        await self._send_touches(self._connection)
+        if telemetry:
+            await self._send_reports(self._connection)
+
+    async def _send_touches(self, connection: asyncpg.Connection[Any]) -> None:
+        with self._lock:
+            batch, self._touches = self._touches, {}
+        if not batch:
+            return
+        rows = sorted(batch.items())
+        try:
+            await connection.execute(
+                "SELECT agentgrid_touch($1, $2, $3, $4)",
+                self._namespace,
+                [execution for execution, _ in rows],
+                [workflow for _, (workflow, _) in rows],
+                [expect for _, (_, expect) in rows],
+            )
+        except BaseException:
+            with self._lock:  # what came in meanwhile is newer and stays
+                self._touches = batch | self._touches
+            raise
+
+    async def _send_reports(self, connection: asyncpg.Connection[Any]) -> None:
+        with self._lock:
+            jobs = [self._jobs.pop(job_id) for job_id in list(self._jobs)[:BATCH]]
+            logs = [self._logs.popleft() for _ in range(min(BATCH, len(self._logs)))]
+        if not jobs and not logs:
+            return
+        try:
+            await connection.execute(
+                "SELECT agentgrid_telemetry($1::json, $2::json)",
+                _json([asdict(job) for job in jobs]),
+                _json(logs),
+            )
+        except asyncpg.DataError as error:
+            # A line that the database can't take must not hold up all that follow.
+            self.dropped += len(jobs) + len(logs)
+            log.warning("telemetry_refused", error=str(error))
+        except BaseException:
+            with self._lock:
+                self._jobs = {job.job_id: job for job in jobs} | self._jobs
+                self._logs.extendleft(reversed(logs))
+            raise
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                await connection.close(timeout=1)
+
+
+def _json(rows: list[dict[str, Any]]) -> str:
+    # Postgres can't turn a NUL into text; it is shown by its picture instead.
+    return json.dumps(rows, default=str).replace("\\u0000", "\\u2400")
+
+
+class _LogHandler(logging.Handler):
+    """Takes the lines that belong to a run: those with Temporal's own context, and any written inside an activity."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        super().__init__(logging.INFO)
+        self._telemetry = telemetry
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # A log line must never break what it tells of.
+        try:
+            context = _context(record)
+            if context is not None:
+                self._telemetry.line({**context, **self._line(record)})
+        except Exception:
+            self._telemetry.dropped += 1
+
+    def _line(self, record: logging.LogRecord) -> dict[str, Any]:
+        fields = getattr(record, FIELDS, None) or {}
+        if record.exc_info and record.exc_info[1] is not None:
+            fields = {**fields, "error": f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"}
+        text = json.dumps(fields, default=str)
+        return {
+            "logged_at": datetime.fromtimestamp(record.created, UTC),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _message(record)[:MAX_MESSAGE],
+            "fields": fields
+            if fields and len(text) <= MAX_FIELDS
+            else ({"truncated": text[:MAX_FIELDS]} if fields else None),
+            "worker": self._telemetry._worker,
+        }
+
+
+def _message(record: logging.LogRecord) -> str:
+    # Temporal's adapters append their context to the message; the run's log shows it beside.
+    message = record.getMessage()
+    for attribute in ("temporal_workflow", "temporal_activity"):
+        context = getattr(record, attribute, None)
+        if context is not None:
+            message = message.removesuffix(f" ({context})")
+    return message
+
+
+def _context(record: logging.LogRecord) -> dict[str, Any] | None:
+    workflow = getattr(record, "temporal_workflow", None)
+    if workflow is not None:
+        return {
+            "execution_id": workflow["run_id"],
+            "workflow_id": workflow["workflow_id"],
+            "activity_id": None,
+            "attempt": None,
+        }
+    if not activity.in_activity():
+        return None
+    info = activity.info()
+    if info.workflow_run_id is None:
+        return None
+    return {
+        "execution_id": info.workflow_run_id,
+        "workflow_id": info.workflow_id,
+        "activity_id": info.activity_id,
+        "attempt": info.attempt,
+    }
