@@ -1,0 +1,102 @@
+"""Approvals and what was said of them. A copy that a reset inherited is not an approval of its own: it is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+
+from agentgrid.db.paging import Key, older_than
+from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.tables import Approval, DecisionRow, Run
+from agentgrid.domain.approvals import ApprovalStatus
+
+A: Any = Approval
+D: Any = DecisionRow
+R: Any = Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalFilter:
+    """What a list of approvals is limited to."""
+
+    status: tuple[str, ...] = ()
+    run_id: str | None = None
+    tool: str | None = None
+    workflow: str | None = None
+    approver_entries: frozenset[str] | None = None
+    """Only those that name one of these among their approvers."""
+    not_initiated_by: str | None = None
+
+
+def _narrow(statement: Any, wanted: ApprovalFilter) -> Any:
+    statement = statement.where(~A.inherited)
+    if wanted.status:
+        statement = statement.where(A.status.in_(wanted.status))
+    if wanted.run_id is not None:
+        statement = statement.where(A.run_id == wanted.run_id)
+    if wanted.tool is not None:
+        statement = statement.where(A.tool == wanted.tool)
+    if wanted.workflow is not None:
+        statement = statement.where(R.workflow == wanted.workflow)
+    if wanted.approver_entries is not None:
+        statement = statement.where(A.approvers.overlap(sorted(wanted.approver_entries)))
+    if wanted.not_initiated_by is not None:
+        statement = statement.where(
+            A.initiator.is_distinct_from(wanted.not_initiated_by), R.initiator != wanted.not_initiated_by
+        )
+    return statement
+
+
+async def newest(
+    session: ReadSession, *, wanted: ApprovalFilter, limit: int, after: Key | None = None
+) -> Sequence[tuple[Approval, Run]]:
+    """Approvals with their runs, newest first."""
+    statement = _narrow(select(Approval, Run).join(Run, A.run_id == R.run_id), wanted)
+    if after is not None:
+        statement = statement.where(older_than(A.opened_at, A.approval_id, after))
+    statement = statement.order_by(A.opened_at.desc(), A.approval_id.desc()).limit(limit)
+    return [(approval, run) for approval, run in (await session.execute(statement)).all()]
+
+
+async def count(session: ReadSession, *, wanted: ApprovalFilter) -> int:
+    """How many there are."""
+    statement = _narrow(select(func.count()).select_from(Approval).join(Run, A.run_id == R.run_id), wanted)
+    return int((await session.execute(statement)).scalar_one())
+
+
+async def get(session: ReadSession | WriteSession, approval_id: str) -> tuple[Approval, Run] | None:
+    """One approval and its run."""
+    statement = (
+        select(Approval, Run)
+        .join(Run, A.run_id == R.run_id)
+        .where(A.approval_id == approval_id, ~A.inherited)
+        .order_by(A.opened_at.desc())
+        .limit(1)
+    )
+    found = (await session.execute(statement)).first()
+    return None if found is None else (found[0], found[1])
+
+
+async def pending_of(session: ReadSession, run_id: str) -> Sequence[Approval]:
+    """The run's open gates, oldest first."""
+    statement = (
+        select(Approval)
+        .where(A.run_id == run_id, A.status == ApprovalStatus.PENDING.value, ~A.inherited)
+        .order_by(A.opened_at, A.approval_id)
+        .limit(100)
+    )
+    return (await session.execute(statement)).scalars().all()
+
+
+async def decisions(session: ReadSession, approval_id: str, *, limit: int = 200) -> Sequence[DecisionRow]:
+    """What `judge` said of each signal about the approval, oldest first."""
+    statement = (
+        select(DecisionRow)
+        .where(D.approval_id == approval_id, ~D.inherited)
+        .order_by(D.signalled_at, D.event_id)
+        .limit(limit)
+    )
+    return (await session.execute(statement)).scalars().all()

@@ -1,0 +1,171 @@
+"""Commands in the database: recorded once, settled once, claimed for delivery by lease."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from agentgrid.db.paging import Key, older_than
+from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.tables import Command
+from agentgrid.domain.commands import CommandStatus
+
+# The same classes, their attributes read as the SQL expressions that they are.
+C: Any = Command
+
+IDEMPOTENCY_WINDOW = timedelta(days=30)
+"""For how long a key means the same request."""
+
+
+async def insert_once(session: WriteSession, command: Command) -> bool:
+    """Insert the command; false where its idempotency key is taken. Waits for a transaction that holds the same key."""
+    values = {name: value for name, value in command.model_dump().items() if value is not None}
+    statement = (
+        insert(Command)
+        .values(**values)
+        .on_conflict_do_nothing(
+            index_elements=["principal", "route", "idempotency_key"],
+            index_where=text("idempotency_key IS NOT NULL"),
+        )
+        .returning(C.command_id)
+    )
+    return (await session.execute(statement)).scalar() is not None
+
+
+async def by_idempotency_key(
+    session: ReadSession | WriteSession, *, principal: str, route: str, key: str
+) -> Command | None:
+    """The command that was recorded under this key."""
+    statement = select(Command).where(C.principal == principal, C.route == route, C.idempotency_key == key)
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def release_expired_key(session: WriteSession, *, principal: str, route: str, key: str) -> None:
+    """Let go of a key that was used longer ago than the window."""
+    await session.execute(
+        update(Command)
+        .where(
+            C.principal == principal,
+            C.route == route,
+            C.idempotency_key == key,
+            C.created_at < func.now() - IDEMPOTENCY_WINDOW,
+        )
+        .values(idempotency_key=None)
+    )
+
+
+async def get(session: ReadSession | WriteSession, command_id: str) -> Command | None:
+    """One command."""
+    return await session.get(Command, command_id)
+
+
+async def newest(
+    session: ReadSession,
+    *,
+    limit: int,
+    after: Key | None = None,
+    only_of: str | None = None,
+    principal: str | None = None,
+    run_id: str | None = None,
+    approval_id: str | None = None,
+    kind: Sequence[str] = (),
+    status: Sequence[str] = (),
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Sequence[Command]:
+    """Commands, newest first. `only_of` limits them to one principal's own."""
+    statement = select(Command).order_by(C.created_at.desc(), C.command_id.desc()).limit(limit)
+    for wanted in (only_of, principal):
+        if wanted is not None:
+            statement = statement.where(C.principal == wanted)
+    if run_id is not None:
+        statement = statement.where(C.run_id == run_id)
+    if approval_id is not None:
+        statement = statement.where(C.approval_id == approval_id)
+    if kind:
+        statement = statement.where(C.kind.in_(kind))
+    if status:
+        statement = statement.where(C.status.in_(status))
+    if since is not None:
+        statement = statement.where(C.created_at >= since)
+    if until is not None:
+        statement = statement.where(C.created_at < until)
+    if after is not None:
+        statement = statement.where(older_than(C.created_at, C.command_id, after))
+    return (await session.execute(statement)).scalars().all()
+
+
+async def comments(session: ReadSession, *, approval_id: str) -> dict[str, str]:
+    """What people said with their decisions of one approval, by command id."""
+    statement = select(C.command_id, C.reason).where(
+        C.approval_id == approval_id,
+        C.reason.is_not(None),
+    )
+    return {command_id: reason for command_id, reason in (await session.execute(statement)).all() if reason}
+
+
+async def settle(
+    session: WriteSession, command_id: str, *, status: CommandStatus, outcome: dict[str, Any] | None
+) -> bool:
+    """Say what became of a pending command; false where somebody, such as the projector, has already said it.
+
+    The idempotency key of one that never happened is let go, so that the same request can be made again.
+    """
+    values: dict[str, Any] = {"status": status.value, "outcome": outcome, "next_attempt_at": None}
+    if status is CommandStatus.DELIVERED:
+        values["delivered_at"] = func.now()
+    else:
+        values["settled_at"] = func.now()
+    if status in (CommandStatus.FAILED, CommandStatus.REFUSED):
+        values["idempotency_key"] = None
+    statement = (
+        update(Command)
+        .where(C.command_id == command_id, C.status == CommandStatus.PENDING.value)
+        .values(**values)
+        .returning(C.command_id)
+    )
+    return (await session.execute(statement)).scalar() is not None
+
+
+async def postpone(session: WriteSession, command_id: str, *, delay: timedelta, outcome: dict[str, Any]) -> None:
+    """Try a pending command again after the delay; `outcome` says why it wasn't delivered yet."""
+    await session.execute(
+        update(Command)
+        .where(C.command_id == command_id, C.status == CommandStatus.PENDING.value)
+        .values(next_attempt_at=func.now() + delay, outcome=outcome)
+    )
+
+
+async def claim_due(session: WriteSession, *, limit: int, lease: timedelta) -> Sequence[Command]:
+    """Take pending commands that are due, oldest first; nobody else gets them until the lease is over."""
+    due = (
+        select(C.command_id)
+        .where(
+            C.status == CommandStatus.PENDING.value,
+            or_(C.next_attempt_at.is_(None), C.next_attempt_at <= func.now()),
+        )
+        .order_by(C.next_attempt_at.nulls_first(), C.command_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    statement = (
+        update(Command)
+        .where(C.command_id.in_(due))
+        .values(attempts=C.attempts + 1, next_attempt_at=func.now() + lease)
+        .returning(Command)
+    )
+    claimed = (await session.execute(statement)).scalars().all()
+    return sorted(claimed, key=lambda command: command.command_id)
+
+
+async def next_due_at(session: ReadSession) -> datetime | None:
+    """When the next pending command is due, or None where none is pending."""
+    statement = select(func.min(func.coalesce(C.next_attempt_at, C.created_at))).where(
+        C.status == CommandStatus.PENDING.value
+    )
+    due: datetime | None = (await session.execute(statement)).scalar()
+    return due

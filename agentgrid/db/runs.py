@@ -1,0 +1,188 @@
+"""Runs and their executions, as the screens ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import exists, func, or_, select, text, update
+
+from agentgrid.db.paging import Key, older_than
+from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.tables import Execution, Run, Step
+from agentgrid.domain.runs import OPEN, RunStatus, WaitingOn
+from agentgrid.domain.steps import StepKind
+
+# The same classes, their attributes read as the SQL expressions that they are.
+R: Any = Run
+E: Any = Execution
+S: Any = Step
+
+OPEN_WORDS = tuple(sorted(status.value for status in OPEN))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFilter:
+    """What a list of runs is limited to; several statuses are alternatives, all else must hold together."""
+
+    status: tuple[str, ...] = ()
+    waiting_on: tuple[str, ...] = ()
+    workflow: str | None = None
+    agent: str | None = None
+    tool: str | None = None
+    tag: tuple[str, ...] = ()
+    reference: str | None = None
+    initiator: str | None = None
+    trigger: str | None = None
+    parent: str | None = None
+    stuck: bool | None = None
+    started_after: datetime | None = None
+    started_before: datetime | None = None
+    closed_after: datetime | None = None
+    q: str | None = None
+
+
+def like(words: str) -> str:
+    """A pattern that finds the words anywhere, with `%`, `_` and the backslash taken as they are."""
+    escaped = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+def _task_keeps_failing() -> Any:
+    return exists(
+        select(E.execution_id).where(
+            E.run_id == R.run_id,
+            E.status == "running",
+            E.live_problem.is_not(None),
+        )
+    )
+
+
+def _stuck() -> Any:
+    """Open, and it waits for a worker or its workflow task keeps failing."""
+    return R.status.in_(OPEN_WORDS) & or_(R.waiting_on == WaitingOn.WORKER.value, _task_keeps_failing())
+
+
+def _conditions(wanted: RunFilter) -> list[Any]:
+    found: list[Any] = []
+    if wanted.status:
+        found.append(R.status.in_(wanted.status))
+    if wanted.waiting_on:
+        found.append(R.waiting_on.in_(wanted.waiting_on))
+    equal = (
+        (R.workflow, wanted.workflow),
+        (R.reference, wanted.reference),
+        (R.initiator, wanted.initiator),
+        (R.trigger, wanted.trigger),
+        (R.parent_run_id, wanted.parent),
+    )
+    found.extend(column == value for column, value in equal if value is not None)
+    if wanted.tool is not None:
+        found.append(R.tools.contains([wanted.tool]))
+    if wanted.tag:
+        found.append(R.tags.contains(list(wanted.tag)))
+    if wanted.agent is not None:
+        found.append(
+            exists(
+                select(S.event_id).where(S.run_id == R.run_id, S.kind == StepKind.AGENT.value, S.name == wanted.agent)
+            )
+        )
+    if wanted.stuck is not None:
+        found.append(_stuck() if wanted.stuck else ~_stuck())
+    if wanted.started_after is not None:
+        found.append(R.created_at >= wanted.started_after)
+    if wanted.started_before is not None:
+        found.append(R.created_at < wanted.started_before)
+    if wanted.closed_after is not None:
+        found.append(R.closed_at >= wanted.closed_after)
+    if wanted.q is not None:
+        pattern = like(wanted.q)
+        columns = (R.run_id, R.workflow_id, R.workflow, R.reference, R.note)
+        found.append(or_(*(column.ilike(pattern, escape="\\") for column in columns)))
+    return found
+
+
+async def newest(session: ReadSession, *, wanted: RunFilter, limit: int, after: Key | None = None) -> Sequence[Run]:
+    """Runs, newest first."""
+    statement = select(Run).where(*_conditions(wanted))
+    if after is not None:
+        statement = statement.where(older_than(R.created_at, R.run_id, after))
+    statement = statement.order_by(R.created_at.desc(), R.run_id.desc()).limit(limit)
+    return (await session.execute(statement)).scalars().all()
+
+
+async def get(session: ReadSession | WriteSession, run_id: str) -> Run | None:
+    """One run."""
+    return await session.get(Run, run_id)
+
+
+async def executions(session: ReadSession, run_id: str) -> Sequence[Execution]:
+    """The run's chain, oldest first."""
+    statement = select(Execution).where(E.run_id == run_id).order_by(E.started_at, E.execution_id)
+    return (await session.execute(statement)).scalars().all()
+
+
+async def children(session: ReadSession, run_id: str, *, limit: int) -> Sequence[Run]:
+    """The runs that this one started, newest first."""
+    statement = select(Run).where(R.parent_run_id == run_id).order_by(R.created_at.desc(), R.run_id.desc()).limit(limit)
+    return (await session.execute(statement)).scalars().all()
+
+
+async def counts(session: ReadSession, *, since: timedelta) -> dict[str, int]:
+    """Open runs by status, closed ones by status since then, and those that wait for an approval or are stuck."""
+    opened = select(R.status, func.count()).where(R.status.in_(OPEN_WORDS)).group_by(R.status)
+    closed = select(R.status, func.count()).where(R.closed_at >= func.now() - since).group_by(R.status)
+    found = {status: count for status, count in (await session.execute(opened)).all()}
+    found |= {status: count for status, count in (await session.execute(closed)).all()}
+    waiting = select(func.count()).where(R.status == RunStatus.WAITING.value, R.waiting_on == WaitingOn.APPROVAL.value)
+    found["waiting_for_approval"] = (await session.execute(waiting)).scalar_one()
+    found["stuck"] = (await session.execute(select(func.count()).select_from(Run).where(_stuck()))).scalar_one()
+    return found
+
+
+async def counts_of_workflow(
+    session: ReadSession, workflow: str, *, since: timedelta
+) -> tuple[dict[str, int], dict[str, int]]:
+    """One workflow's open runs by status, and its closed ones since then."""
+    base = select(R.status, func.count()).where(R.workflow == workflow).group_by(R.status)
+    opened = (await session.execute(base.where(R.status.in_(OPEN_WORDS)))).all()
+    closed = (await session.execute(base.where(R.closed_at >= func.now() - since))).all()
+    return {status: count for status, count in opened}, {status: count for status, count in closed}
+
+
+async def open_by_task_queue(session: ReadSession) -> dict[str, int]:
+    """How many open runs each task queue has."""
+    statement = select(R.task_queue, func.count()).where(R.status.in_(OPEN_WORDS)).group_by(R.task_queue)
+    return {queue: count for queue, count in (await session.execute(statement)).all()}
+
+
+async def last_of(session: ReadSession, workflows: Sequence[str]) -> dict[str, Run]:
+    """The newest run of each workflow."""
+    if not workflows:
+        return {}
+    newest_of_each = text(
+        "SELECT r.run_id FROM unnest(CAST(:names AS text[])) AS w(name) CROSS JOIN LATERAL "
+        "(SELECT run_id FROM runs WHERE workflow = w.name ORDER BY created_at DESC, run_id DESC LIMIT 1) AS r"
+    ).bindparams(names=list(workflows))
+    identifiers = (await session.execute(newest_of_each)).scalars().all()
+    statement = select(Run).where(R.run_id.in_(identifiers))
+    return {run.workflow: run for run in (await session.execute(statement)).scalars()}
+
+
+async def close_unstarted(
+    session: WriteSession, run_id: str, *, status: RunStatus, reason: str, error: dict[str, Any] | None
+) -> bool:
+    """End a queued run that Temporal never took, and so has no history to be folded; false where it has one after all."""
+    statement = (
+        update(Run)
+        .where(
+            R.run_id == run_id,
+            R.status == RunStatus.QUEUED.value,
+            R.first_execution_id.is_(None),
+        )
+        .values(status=status.value, status_reason=reason, error=error, closed_at=func.now(), updated_at=func.now())
+        .returning(R.run_id)
+    )
+    return (await session.execute(statement)).scalar() is not None

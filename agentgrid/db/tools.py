@@ -1,0 +1,48 @@
+"""The catalog's tools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.tables import Tool
+
+T: Any = Tool
+
+
+async def by_name(
+    session: ReadSession,
+    *,
+    limit: int,
+    after: str | None = None,
+    tag: str | None = None,
+    risk: str | None = None,
+    q: str | None = None,
+) -> Sequence[Tool]:
+    """Tools in the order of their names."""
+    statement = select(Tool).order_by(T.name).limit(limit)
+    if after is not None:
+        statement = statement.where(T.name > after)
+    if tag is not None:
+        statement = statement.where(T.tags.contains([tag]))
+    if risk is not None:
+        statement = statement.where(T.risk == risk)
+    if q is not None:
+        statement = statement.where(T.name.icontains(q, autoescape=True) | T.title.icontains(q, autoescape=True))
+    return (await session.execute(statement)).scalars().all()
+
+
+async def get(session: ReadSession | WriteSession, name: str) -> Tool | None:
+    """One tool at its newest version."""
+    return await session.get(Tool, name)
+
+
+async def queues(session: ReadSession) -> dict[str, list[str]]:
+    """The tools of each task queue."""
+    found: dict[str, list[str]] = {}
+    for queue, name in (await session.execute(select(T.task_queue, T.name).order_by(T.task_queue, T.name))).all():
+        found.setdefault(queue, []).append(name)
+    return found

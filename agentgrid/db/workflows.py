@@ -1,0 +1,54 @@
+"""The catalog's workflows and their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.tables import Workflow, WorkflowVersion
+
+# The same classes, their attributes read as the SQL expressions that they are.
+W: Any = Workflow
+V: Any = WorkflowVersion
+
+
+async def by_name(
+    session: ReadSession, *, limit: int, after: str | None = None, tag: str | None = None, q: str | None = None
+) -> Sequence[Workflow]:
+    """Workflows in the order of their names."""
+    statement = select(Workflow).order_by(W.name).limit(limit)
+    if after is not None:
+        statement = statement.where(W.name > after)
+    if tag is not None:
+        statement = statement.where(W.tags.contains([tag]))
+    if q is not None:
+        statement = statement.where(W.name.icontains(q, autoescape=True) | W.title.icontains(q, autoescape=True))
+    return (await session.execute(statement)).scalars().all()
+
+
+async def get(session: ReadSession | WriteSession, name: str) -> Workflow | None:
+    """One workflow at its newest version."""
+    return await session.get(Workflow, name)
+
+
+async def version(session: ReadSession | WriteSession, name: str, version: str) -> WorkflowVersion | None:
+    """One version of a workflow."""
+    return await session.get(WorkflowVersion, (name, version))
+
+
+async def versions(session: ReadSession, name: str, *, limit: int) -> Sequence[WorkflowVersion]:
+    """A workflow's versions, newest first."""
+    statement = select(WorkflowVersion).where(V.name == name).order_by(V.first_seen_at.desc(), V.version).limit(limit)
+    return (await session.execute(statement)).scalars().all()
+
+
+async def queues(session: ReadSession) -> dict[str, list[str]]:
+    """The workflows of each task queue."""
+    found: dict[str, list[str]] = {}
+    statement = select(W.task_queue, W.name).order_by(W.task_queue, W.name)
+    for queue, name in (await session.execute(statement)).all():
+        found.setdefault(queue, []).append(name)
+    return found
