@@ -1,0 +1,54 @@
+# One command for each habit. Needs Python 3.11 or newer and nothing else: the first use makes .venv.
+
+PYTHON ?= python3
+# As many as there are cores: each process runs its own Temporal and its own PostgreSQL.
+TEST_PROCESSES ?= 2
+ARGS ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help dev test check fmt lock
+
+help:
+	@echo 'make dev     Temporal, PostgreSQL, projector, API, worker and console on this machine (ARGS="--help")'
+	@echo 'make test    the whole test suite, on real servers (ARGS="tests/domain -k retry")'
+	@echo 'make check   formatting, lint, types, import contracts'
+	@echo 'make fmt     format, and fix what can be fixed'
+	@echo 'make lock    resolve the dependencies of pyproject.toml anew into requirements.lock'
+
+dev: $(INSTALLED)
+	@$(BIN)/agentgrid dev $(ARGS)
+
+# Stealing keeps the tests of a module mostly together, so that what they share is made once, and no core idles.
+test: $(INSTALLED)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+
+# All of them, also after one has failed.
+check: $(INSTALLED)
+	@failed=; \
+	for command in 'ruff format --check .' 'ruff check .' 'mypy' 'lint-imports'; do \
+	    echo "== $$command"; $(BIN)/$$command || failed="$$failed $${command%% *}"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
+fmt: $(INSTALLED)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# The development group names the project itself; the override says that it is this folder and no package of that name.
+lock: $(INSTALLED)
+	@echo 'agentgrid @ file://$(CURDIR)' | $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --overrides /dev/stdin \
+	    --group dev --all-extras --universal --python-version 3.11 --no-emit-package agentgrid \
+	    --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+
+# uv installs in seconds what takes pip half a minute; where it can't (it reads no pip.conf), pip does.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("this needs Python 3.11 or newer: make PYTHON=...")'
+	@echo '== installing into .venv'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv || true
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock -e . \
+	    || { $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock \
+	         && $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; }
+	@touch $@
