@@ -1,0 +1,221 @@
+"""`agentgrid approval`: see what waits for people, and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.inputs import part
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import (
+    CursorOption,
+    LimitOption,
+    OutputOption,
+    ProfileOption,
+    YesOption,
+    confirm,
+    session,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+app = typer.Typer(no_args_is_help=True, help="See what waits for people, and answer.")
+
+ApprovalId = Annotated[str, typer.Argument(metavar="APPROVAL", help="The approval's id.")]
+CommentOption = Annotated[
+    str | None, typer.Option("--comment", "-c", help="A word to the decision; kept in the audit log.")
+]
+DigestOption = Annotated[
+    str | None, typer.Option(help="Decide only if this is still the digest: the one that you were shown before.")
+]
+
+
+@app.command("list")
+def list_(
+    status: Annotated[list[str] | None, typer.Option(help="Only this status; may be repeated.")] = None,
+    mine: Annotated[bool, typer.Option("--mine", help="Only those that I may decide.")] = False,
+    limit: LimitOption = 50,
+    cursor: CursorOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """List approvals, newest first; without --status the pending ones."""
+    with session(profile, output) as client:
+        answer = client.get(
+            "/approvals",
+            status=status or ["pending"],
+            assigned_to="me" if mine else None,
+            limit=limit,
+            cursor=cursor,
+        )
+        from agentgrid.cli.show import show_page
+
+        show_page(answer, output, _table)
+
+
+@app.command()
+def show(approval_id: ApprovalId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """Show an approval: exactly what would happen, who may decide, until when."""
+    with session(profile, output) as client:
+        answer = client.get(f"/approvals/{part(approval_id)}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, _detail)
+
+
+@app.command()
+def approve(
+    approval_id: ApprovalId,
+    comment: CommentOption = None,
+    digest: DigestOption = None,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Let it happen: with exactly the arguments that are shown, and no others."""
+    _decide("approved", approval_id, comment, digest, yes, profile, output)
+
+
+@app.command()
+def reject(
+    approval_id: ApprovalId,
+    comment: CommentOption = None,
+    digest: DigestOption = None,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Don't let it happen."""
+    _decide("rejected", approval_id, comment, digest, yes, profile, output)
+
+
+def _decide(
+    verdict: str,
+    approval_id: str,
+    comment: str | None,
+    digest: str | None,
+    yes: bool,
+    profile: str | None,
+    output: OutputFormat,
+) -> None:
+    with session(profile, output) as client:
+        place = f"/approvals/{part(approval_id)}"
+        approval = client.get(place).json()
+        from agentgrid.cli.output import stderr
+        from agentgrid.cli.show import rendered
+        from agentgrid.cli.show import show as show_answer
+
+        # What is decided is shown first, on standard error, so that `-o json` still prints the API's answer alone.
+        stderr().print(rendered(approval, _detail))
+        shown = approval["digest"]
+        if digest is not None and digest != shown:
+            raise CommandFailed(
+                f"the digest is {shown!r} now, not {digest!r}: it is not what you were shown. Nothing was sent.",
+                ExitCode.FAILED,
+            )
+        reason = _why_not(approval)
+        if reason is None:
+            confirm("Approve exactly this?" if verdict == "approved" else "Reject this?", yes=yes)
+        # Otherwise the server is asked all the same: it refuses, says why, and records that somebody tried.
+        body = {"verdict": verdict, "digest": shown} | ({} if comment is None else {"comment": comment})
+        doing = f"the decision on approval {approval_id}"
+        answer = client.write("POST", f"{place}/decisions", body, doing=doing)
+        show_answer(answer, output, lambda decided: _decided(verdict, decided))
+
+
+def _why_not(approval: Mapping[str, Any]) -> str | None:
+    for action in approval["actions"]:
+        if action["verb"] == "decide" and not action["allowed"]:
+            return str(action["reason"])
+    return None
+
+
+def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
+    from agentgrid.cli import words
+    from agentgrid.cli.output import rows, table
+
+    return rows(
+        table("APPROVAL", "TITLE", "TOOL", "STATUS", "WORKFLOW", "STARTED BY", "OPENED", "EXPIRES"),
+        (
+            (
+                approval["approval_id"],
+                approval["title"],
+                approval["tool"],
+                words.status(approval["status"]),
+                approval["workflow"],
+                approval["initiator"],
+                words.ago(approval["opened_at"]),
+                words.ago(approval["expires_at"]),
+            )
+            for approval in items
+        ),
+    )
+
+
+def _detail(approval: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from agentgrid.cli import words
+    from agentgrid.cli.output import facts, payload, rows, table
+    from agentgrid.cli.text import safe
+
+    heading = Text(safe(approval["title"]), style="bold")
+    heading.append("  ").append_text(words.status(approval["status"]))
+    parts: list[RenderableType] = [
+        heading,
+        Padding(
+            facts(
+                {
+                    "approval": approval["approval_id"],
+                    "tool": approval["tool"],
+                    "run": f"{approval['run_id']} ({approval['workflow']}, {approval['run_status']})",
+                    "started by": approval["initiator"],
+                    "approvers": approval["approvers"],
+                    "policy": approval["policy"],
+                    "opened": words.absolute(approval["opened_at"]),
+                    "expires": words.absolute(approval["expires_at"]) if approval["expires_at"] else None,
+                    "decided by": approval["decided_by"],
+                    "digest": approval["digest"],
+                }
+            ),
+            (0, 0, 0, 2),
+        ),
+        Text("\nArguments, exactly as they would be used" if approval["tool"] else "\nShown", style="bold"),
+        Padding(payload(approval["payload"]), (0, 0, 0, 2)),
+    ]
+    if approval["decisions"]:
+        made = rows(
+            table("JUDGED", "VERDICT", "BY", "WHEN", "WHY", "COMMENT"),
+            (
+                (
+                    said["judged"],
+                    said["verdict"],
+                    said["principal"],
+                    words.ago(said["signalled_at"]),
+                    said["reason"],
+                    said.get("comment"),
+                )
+                for said in approval["decisions"]
+            ),
+        )
+        parts += [Text("\nDecisions", style="bold"), Padding(made, (0, 0, 0, 2))]
+    if reason := _why_not(approval):
+        parts.append(Text(f"\nyou can't decide it: {safe(reason)}", style="yellow"))
+    return Group(*parts)
+
+
+def _decided(verdict: str, approval: Mapping[str, Any]) -> RenderableType:
+    from rich.text import Text
+
+    from agentgrid.cli.text import safe
+
+    text = Text("✓ approved  " if verdict == "approved" else "✗ rejected  ", style="green")
+    text.append(safe(approval["title"]), style="bold")
+    command = approval["command"]
+    return text.append(f"  command {safe(command['command_id'])} {safe(command['status'])}", style="dim")

@@ -1,0 +1,71 @@
+"""`agentgrid check`: every mistake in the registered code, all at once, each with file and line."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import typer
+
+from agentgrid.cli.exits import ExitCode
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import OutputOption, reporting
+
+if TYPE_CHECKING:
+    from agentgrid.errors import RegistrationError
+    from agentgrid.sdk.grid import Grid
+
+
+def check(output: OutputOption = OutputFormat.TABLE) -> None:
+    """Load this project's grid and report every fault, with file and line. Starts nothing, needs no server."""
+    with reporting(output):
+        from agentgrid.cli.project import load_project
+
+        project = load_project()
+        project.import_from()
+        from agentgrid.errors import RegistrationErrors
+        from agentgrid.sdk.grid import load_grid
+
+        try:
+            grid = load_grid(project.grid)
+            grid.check()
+        except RegistrationErrors as error:
+            _print_faults(error.faults, output)
+            raise typer.Exit(ExitCode.FAILED) from None
+        _print_grid(grid, output)
+
+
+def _print_faults(faults: tuple[RegistrationError, ...], output: OutputFormat) -> None:
+    if output is OutputFormat.JSON:
+        found = [{"file": fault.file, "line": fault.line, "message": fault.message} for fault in faults]
+        typer.echo(json.dumps({"ok": False, "faults": found}))
+        return
+    from rich.text import Text
+
+    from agentgrid.cli.output import stderr
+    from agentgrid.cli.text import safe_lines
+
+    console = stderr()
+    for fault in faults:
+        console.print(Text("✗ ", style="red").append(safe_lines(fault.message), style=""), soft_wrap=True)
+    console.print(Text(f"{len(faults)} fault{'' if len(faults) == 1 else 's'}", style="bold red"))
+
+
+def _print_grid(grid: Grid, output: OutputFormat) -> None:
+    workflows = [registered.spec.name for registered in grid.workflows]
+    tools = [tool.name for tool in grid.tools]
+    if output is OutputFormat.JSON:
+        found = {
+            "ok": True,
+            "grid": grid.name,
+            "build": grid.digest,
+            "workflows": workflows,
+            "tools": tools,
+            "faults": [],
+        }
+        typer.echo(json.dumps(found))
+        return
+    typer.echo(f"{grid.name}: {len(workflows)} workflows, {len(tools)} tools, no faults")
+    for noun, names in (("workflow", workflows), ("tool", tools)):
+        for name in names:
+            typer.echo(f"  {noun} {name}")

@@ -1,0 +1,286 @@
+"""A thin client of AgentGrid's HTTP API: bounded, and always able to say what was and wasn't sent.
+
+Every call ends within `TOTAL_SECONDS`, whatever the server does. A read, and a write under an idempotency key, is made a
+second time where the connection broke; nothing else is. Answers are kept as bytes: `-o json` prints exactly those.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.profiles import Target
+from agentgrid.cli.text import safe
+
+TOTAL_SECONDS = 10.0
+CONNECT_SECONDS = 3.0
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+RETRY_AFTER_SECONDS = 0.2
+PREFIX = "/api/v1"
+
+BY_STATUS = {
+    401: ExitCode.NOT_ALLOWED,
+    403: ExitCode.NOT_ALLOWED,
+    404: ExitCode.NOT_FOUND,
+    429: ExitCode.UNAVAILABLE,
+}
+
+
+class Sent(Enum):
+    """How far a request came."""
+
+    NOTHING = auto()
+    PARTLY = auto()
+    WHOLE = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the API said."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+    def json(self) -> Any:
+        """The body's value. Raises CommandFailed where it isn't JSON, so where this is no AgentGrid API."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise CommandFailed(
+                "the server's answer is not JSON; is this the URL of an AgentGrid API?", ExitCode.UNAVAILABLE
+            ) from None
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode("utf-8", errors="replace")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    """One thing to ask, the same in every attempt."""
+
+    method: str
+    path: str
+    params: Mapping[str, Any]
+    content: bytes | None
+    headers: Mapping[str, str]
+    repeatable: bool
+    doing: str
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "GET"
+
+
+class ApiClient:
+    """One principal's way to one server."""
+
+    def __init__(self, target: Target, *, transport: httpx.BaseTransport | None = None) -> None:
+        self.target = target
+        self._http = httpx.Client(
+            base_url=target.url + PREFIX,
+            headers=request_headers(target),
+            follow_redirects=False,  # a redirect would carry the key to another place
+            trust_env=False,
+            transport=transport,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **params: Any) -> Answer:
+        """Read. Parameters that are None are left out; a list is repeated."""
+        return self._send(
+            _Request(
+                method="GET",
+                path=path,
+                params=_given(params),
+                content=None,
+                headers={},
+                repeatable=True,
+                doing="the request",
+            )
+        )
+
+    def write(self, method: str, path: str, body: Any, *, doing: str, idempotency_key: str | None = None) -> Answer:
+        """Ask for a change; `doing` names it for whoever wonders whether it was sent."""
+        headers = {"Content-Type": "application/json"}
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_key
+        return self._send(
+            _Request(
+                method=method,
+                path=path,
+                params={},
+                content=encode(body),
+                headers=headers,
+                repeatable=idempotency_key is not None,
+                doing=doing,
+            )
+        )
+
+    def _send(self, request: _Request) -> Answer:
+        deadline = time.monotonic() + TOTAL_SECONDS
+        attempt = _Attempt(self._http, request, deadline)
+        try:
+            answer = attempt.run()
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            if isinstance(error, httpx.ConnectError) or not request.repeatable:
+                raise self._no_answer(attempt, error) from None
+            time.sleep(RETRY_AFTER_SECONDS)
+            attempt = _Attempt(self._http, request, deadline, already=attempt.sent)
+            try:
+                answer = attempt.run()
+            except httpx.HTTPError as again:
+                raise self._no_answer(attempt, again) from None
+        except httpx.InvalidURL as error:
+            raise CommandFailed(f"this can't be part of a URL: {error}", ExitCode.USAGE) from None
+        except httpx.HTTPError as error:
+            raise self._no_answer(attempt, error) from None
+        return checked(answer)
+
+    def _no_answer(self, attempt: _Attempt, error: httpx.HTTPError) -> CommandFailed:
+        if isinstance(error, httpx.TimeoutException):
+            what = f"{self.target.url} gave no answer within {TOTAL_SECONDS:g} s"
+        elif isinstance(error, httpx.ConnectError):
+            what = f"{self.target.url} can't be reached: {safe(error) or type(error).__name__}"
+        else:
+            what = f"the connection to {self.target.url} broke: {safe(error) or type(error).__name__}"
+        return CommandFailed(f"{what}. {attempt.account()}".rstrip(), ExitCode.UNAVAILABLE)
+
+
+class _Attempt:
+    """One sending of a request, watched."""
+
+    def __init__(self, http: httpx.Client, request: _Request, deadline: float, *, already: Sent = Sent.NOTHING) -> None:
+        self._http = http
+        self._request = request
+        self._deadline = deadline
+        self.sent = already
+
+    def run(self) -> Answer:
+        """Send and read the whole answer, or raise what httpx raises; Ctrl-C ends the command with an account of it."""
+        request = self._request
+        left = max(self._deadline - time.monotonic(), 0.1)
+        try:
+            with self._http.stream(
+                request.method,
+                request.path,
+                params=request.params,
+                content=request.content,
+                headers=request.headers,
+                timeout=httpx.Timeout(left, connect=min(CONNECT_SECONDS, left)),
+                extensions={"trace": self._trace},
+            ) as response:
+                return Answer(status=response.status_code, body=self._read(response), headers=response.headers)
+        except KeyboardInterrupt:
+            raise CommandFailed(f"interrupted. {self.account()}".rstrip(), ExitCode.INTERRUPTED) from None
+
+    def account(self) -> str:
+        """What was and wasn't sent; nothing to tell about a read."""
+        if not self._request.writes:
+            return ""
+        doing = self._request.doing
+        if self.sent is Sent.NOTHING:
+            return f"Nothing was sent: {doing} was not asked for."
+        if self.sent is Sent.PARTLY:
+            return (
+                f"Sending had begun, but not ended: {doing} was most likely not carried out. Look before you repeat it."
+            )
+        again = " Repeating it with the same idempotency key is safe." if self._request.repeatable else ""
+        return f"The request was sent: whether {doing} was carried out is not known. Look before you repeat it.{again}"
+
+    def _trace(self, event: str, _info: Mapping[str, Any]) -> None:
+        # httpcore's own names, documented under its `trace` extension; "http11.send_request_body.complete" and so on.
+        if event.endswith("send_request_headers.started") and self.sent is Sent.NOTHING:
+            self.sent = Sent.PARTLY
+        elif event.endswith("send_request_body.complete"):
+            self.sent = Sent.WHOLE
+
+    def _read(self, response: httpx.Response) -> bytes:
+        parts, size = [], 0
+        for part in response.iter_bytes():
+            parts.append(part)
+            size += len(part)
+            if size > MAX_ANSWER_BYTES:
+                raise CommandFailed(f"the answer is over {MAX_ANSWER_BYTES:,} bytes", ExitCode.FAILED)
+            if time.monotonic() > self._deadline:
+                raise httpx.ReadTimeout("the answer came too slowly", request=response.request)
+        return b"".join(parts)
+
+
+def request_headers(target: Target) -> dict[str, str]:
+    """What every request to the target carries."""
+    headers = {"Accept": "application/json", "User-Agent": "agentgrid-cli"}
+    if target.key is not None:
+        headers["Authorization"] = f"Bearer {target.key}"
+    return headers
+
+
+def encode(body: Any) -> bytes:
+    """The body as JSON. Raises CommandFailed for what JSON can't hold."""
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(body, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise CommandFailed(f"the input can't be sent as JSON: {error}", ExitCode.USAGE) from None
+
+
+def checked(answer: Answer) -> Answer:
+    """The answer, if it is one of success; raises CommandFailed with the problem that it tells otherwise."""
+    if 200 <= answer.status < 300:
+        return answer
+    problem = _problem(answer)
+    if problem is None:
+        raise CommandFailed(
+            f"HTTP {answer.status} from something that doesn't speak like AgentGrid, or like another version of it; "
+            f"check the server's URL",
+            ExitCode.UNAVAILABLE if answer.status >= 500 else ExitCode.FAILED,
+        )
+    raise CommandFailed(describe(problem, answer), exit_code_for(answer.status), problem=problem)
+
+
+def exit_code_for(status: int) -> ExitCode:
+    """The exit code for a refusal with this HTTP status."""
+    if status >= 500:
+        return ExitCode.UNAVAILABLE
+    return BY_STATUS.get(status, ExitCode.FAILED)
+
+
+def describe(problem: Mapping[str, Any], answer: Answer) -> str:
+    """A problem document as lines for a person."""
+    lines = [safe(problem.get("detail") or problem.get("title") or f"HTTP {answer.status}")]
+    for fault in problem.get("faults") or problem.get("errors") or ():
+        if isinstance(fault, Mapping):
+            lines.append(f"  {safe(fault.get('pointer') or '(whole)')}: {safe(fault.get('message', ''))}")
+    if retry := answer.headers.get("retry-after"):
+        lines.append(f"  try again in {safe(retry)} s")
+    return "\n".join(lines)
+
+
+def _problem(answer: Answer) -> dict[str, Any] | None:
+    try:
+        value = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and ("code" in value or "detail" in value) else None
+
+
+def _given(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None and value != []}

@@ -1,0 +1,197 @@
+"""Follow one run: its state read again whenever the event stream says that something changed.
+
+Events only say that there is news; what is shown is always read whole. So a lost or repeated event shows nothing wrong, and after a broken
+connection the stream resumes with `Last-Event-ID`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from httpx_sse import SSEError, aconnect_sse
+
+from agentgrid.cli.client import CONNECT_SECONDS, PREFIX, TOTAL_SECONDS, Answer, checked, request_headers
+from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.inputs import part
+from agentgrid.cli.profiles import Target
+
+SILENCE_SECONDS = 45.0
+"""The stream carries a comment every few seconds; after this long without one it is taken for dead."""
+READ_AGAIN_SECONDS = 10.0
+"""How often the state is read without any event: a net under the stream."""
+READ_AT_MOST_EVERY_SECONDS = 0.25
+GIVE_UP_SECONDS = 120.0
+MAX_STEPS = 2000
+LOG_LINES = 500
+RETRIABLE = (httpx.HTTPError, SSEError, TimeoutError)
+
+
+class RunFollower:
+    """One run as it is known now: `run`, `steps` and `logs`, kept fresh by `changes`."""
+
+    def __init__(
+        self,
+        target: Target,
+        run_id: str,
+        *,
+        on_event: Callable[[str], None] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.run: Mapping[str, Any] = {}
+        self.raw_run = b""
+        self.steps: list[Mapping[str, Any]] = []
+        self.logs: deque[Mapping[str, Any]] = deque(maxlen=LOG_LINES)
+        self.trouble: str | None = None
+        """Why what is known may be old; None while all is well."""
+        self._place = f"/runs/{part(run_id)}"
+        self._on_event = on_event
+        self._changed = asyncio.Event()
+        self._last_event_id = ""
+        self._last_log = -1
+        self._http = httpx.AsyncClient(
+            base_url=target.url + PREFIX,
+            headers=request_headers(target),
+            timeout=httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
+            trust_env=False,
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the run has ended."""
+        return self.run.get("closed_at") is not None
+
+    async def changes(self, tick_seconds: float) -> AsyncIterator[bool]:
+        """Yield after every reading (True) and every tick without one (False), until the run has ended.
+
+        Raises CommandFailed where the first reading fails, the run is gone or may not be read any more, or nothing answered
+        for `GIVE_UP_SECONDS`.
+        """
+        await self._read()
+        yield True
+        if self.closed:
+            return
+        stream = asyncio.create_task(self._stream())
+        try:
+            loop = asyncio.get_running_loop()
+            last_read = last_success = loop.time()
+            while not self.closed:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), tick_seconds)
+                if stream.done() and (failure := stream.exception()) is not None:
+                    raise failure
+                now = loop.time()
+                due = self._changed.is_set() or now - last_read > READ_AGAIN_SECONDS
+                if not due or now - last_read < READ_AT_MOST_EVERY_SECONDS:
+                    if self._changed.is_set():
+                        await asyncio.sleep(READ_AT_MOST_EVERY_SECONDS - (now - last_read))
+                    else:
+                        yield False
+                        continue
+                self._changed.clear()
+                last_read = loop.time()
+                if await self._read_again():
+                    last_success = loop.time()
+                elif loop.time() - last_success > GIVE_UP_SECONDS:
+                    raise CommandFailed(
+                        f"no answer for {GIVE_UP_SECONDS:g} s ({self.trouble}); the run itself is not touched by that",
+                        ExitCode.UNAVAILABLE,
+                    )
+                yield True
+        finally:
+            stream.cancel()
+            with contextlib.suppress(asyncio.CancelledError, CommandFailed):
+                await stream
+
+    async def _read_again(self) -> bool:
+        try:
+            await self._read()
+        except CommandFailed as error:
+            if error.exit_code is not ExitCode.UNAVAILABLE:
+                raise
+            self.trouble = error.message
+            return False
+        self.trouble = None
+        return True
+
+    async def _read(self) -> None:
+        answer = await self._get(self._place)
+        self.run, self.raw_run = answer.json(), answer.body
+        self.steps = await self._read_steps()
+        await self._read_logs()
+
+    async def _read_steps(self) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = []
+        cursor = None
+        while len(found) < MAX_STEPS:
+            page = (await self._get(f"{self._place}/steps", limit=200, cursor=cursor)).json()
+            found += page["items"]
+            if (cursor := page["next_cursor"]) is None:
+                break
+        return sorted(found, key=lambda step: (step["scheduled_at"], step["event_id"]))
+
+    async def _read_logs(self) -> None:
+        """The lines that are new. A line comes late, but never with a lower number than one before it was read."""
+        page = (await self._get(f"{self._place}/logs", limit=200)).json()
+        for line in sorted(page["items"], key=lambda line: line["log_id"]):
+            if line["log_id"] > self._last_log:
+                self._last_log = line["log_id"]
+                self.logs.append(line)
+
+    async def _get(self, path: str, **params: Any) -> Answer:
+        given = {name: value for name, value in params.items() if value is not None}
+        try:
+            async with asyncio.timeout(TOTAL_SECONDS):
+                response = await self._http.get(path, params=given)
+        except (httpx.HTTPError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            raise CommandFailed(f"{self._http.base_url.host} gives no answer: {reason}", ExitCode.UNAVAILABLE) from None
+        return checked(Answer(status=response.status_code, body=response.content, headers=response.headers))
+
+    async def _stream(self) -> None:
+        """Listen until cancelled; a broken stream is resumed where it broke."""
+        failures = 0
+        while True:
+            try:
+                if await self._listen():
+                    failures = 0
+            except RETRIABLE:
+                failures += 1
+            # What happened while nobody listened is told again by the stream; the state is read anyhow.
+            self._changed.set()
+            await asyncio.sleep(min(5.0, 0.3 * 2 ** min(failures, 5)) * random.uniform(0.8, 1.2))
+
+    async def _listen(self) -> bool:
+        headers = {"Last-Event-ID": self._last_event_id} if self._last_event_id else {}
+        timeout = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
+        heard = False
+        async with aconnect_sse(self._http, "GET", f"{self._place}/events", headers=headers, timeout=timeout) as source:
+            if source.response.status_code != 200:
+                body = await source.response.aread()
+                answer = Answer(status=source.response.status_code, body=body, headers=source.response.headers)
+                if answer.status in (401, 403, 404):
+                    checked(answer)
+                raise httpx.RemoteProtocolError(f"HTTP {answer.status}")
+            async for event in source.aiter_sse():
+                heard = True
+                if event.id:
+                    self._last_event_id = event.id
+                if self._on_event is not None and event.data:
+                    self._on_event(event.data)
+                self._changed.set()
+        return heard

@@ -1,0 +1,67 @@
+"""Values that a person gives on the command line: JSON, `@file` or `-` for standard input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from agentgrid.cli.exits import CommandFailed, ExitCode
+
+MAX_INPUT_BYTES = 2 * 1024 * 1024
+"""Temporal refuses a payload over this; so it is not even sent."""
+
+
+def read_json(given: str, *, option: str) -> Any:
+    """The value of `--input` and its like. Raises CommandFailed, saying where it stops being JSON."""
+    text, source = _text_of(given, option)
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        raise CommandFailed(f"{source} is nested too deep", ExitCode.USAGE) from None
+    except json.JSONDecodeError as error:
+        hint = "" if given[:1] in "@-" else "; it takes JSON, @FILE or - for standard input"
+        raise CommandFailed(
+            f"{source} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}{hint}", ExitCode.USAGE
+        ) from None
+    except ValueError as error:
+        raise CommandFailed(f"{source} is not JSON: {error}", ExitCode.USAGE) from None
+
+
+def part(identifier: str) -> str:
+    """An identifier as one segment of a URL's path."""
+    if identifier in ("", ".", ".."):
+        raise CommandFailed(f"{identifier!r} is no identifier", ExitCode.USAGE)
+    try:
+        return quote(identifier, safe="")
+    except UnicodeEncodeError:
+        raise CommandFailed(f"{identifier!r} is no identifier", ExitCode.USAGE) from None
+
+
+def _text_of(given: str, option: str) -> tuple[str, str]:
+    if given == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise CommandFailed(f"{option} - reads standard input, but nothing is piped in", ExitCode.USAGE)
+        raw, source = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1), "standard input"
+    elif given.startswith("@"):
+        source = given[1:]
+        try:
+            with Path(source).open("rb") as file:
+                raw = file.read(MAX_INPUT_BYTES + 1)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise CommandFailed(f"{source!r} can't be read: {reason}", ExitCode.USAGE) from None
+    else:
+        raw, source = given.encode("utf-8", errors="surrogateescape"), option
+    if len(raw) > MAX_INPUT_BYTES:
+        raise CommandFailed(f"{source} is over {MAX_INPUT_BYTES:,} bytes", ExitCode.USAGE)
+    try:
+        return raw.decode("utf-8-sig"), source  # editors on Windows put a byte order mark first
+    except UnicodeDecodeError as error:
+        raise CommandFailed(f"{source} is not UTF-8: byte {error.start}", ExitCode.USAGE) from None
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON value")

@@ -1,0 +1,78 @@
+"""`agentgrid`: composes the commands, and turns every error into one plain message and one stable exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import typer
+
+from agentgrid.cli import (
+    approvals,
+    audit,
+    database,
+    queues,
+    runs,
+    tools,
+    workers,
+    workflows,
+)
+from agentgrid.cli.check import check
+from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
+from agentgrid.cli.overview import overview
+from agentgrid.cli.processes import api, projector
+from agentgrid.errors import AgentGridError
+
+app = typer.Typer(
+    name="agentgrid",
+    help="A control plane for governed agent work.",
+    no_args_is_help=True,
+    # The long tracebacks of Typer print local variables, keys among them.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(runs.app, name="run")
+app.add_typer(approvals.app, name="approval")
+app.add_typer(workflows.app, name="workflow")
+app.add_typer(tools.app, name="tool")
+app.add_typer(workers.app, name="worker")
+app.add_typer(queues.app, name="queue")
+app.add_typer(audit.app, name="audit")
+app.command()(overview)
+app.command()(check)
+app.command()(api)
+app.command()(projector)
+app.add_typer(database.app, name="db")
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    try:
+        app(prog_name="agentgrid")
+    except AgentGridError as error:
+        _report(error)
+        _leave(exit_code_of(error))
+    except KeyboardInterrupt:
+        _leave(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone. The interpreter would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(ExitCode.FAILED)
+
+
+def _leave(code: ExitCode) -> None:
+    raise SystemExit(int(code))
+
+
+def _report(error: AgentGridError) -> None:
+    if isinstance(error, CommandFailed) and error.as_json:
+        print(json.dumps(error.problem or {"code": error.code, "detail": error.message}), file=sys.stderr)
+        return
+    from agentgrid.cli.text import safe_lines
+
+    print(f"agentgrid: {safe_lines(error.message)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What goes to standard output and standard error. Data from others is never markup, and never acts on the terminal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from agentgrid.cli.client import Answer
+from agentgrid.cli.text import safe, safe_json, safe_lines
+from agentgrid.cli.words import NOTHING
+
+PIPED_WIDTH = 400
+"""Into a file or another program nothing is cut to a terminal's width."""
+
+
+def stdout() -> Console:
+    """The console for results."""
+    return _console(stderr=False)
+
+
+def stderr() -> Console:
+    """The console for notes, questions and errors."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = shutil.get_terminal_size().columns if stream.isatty() else PIPED_WIDTH
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+
+
+def print_json(answer: Answer) -> None:
+    """The API's JSON: byte for byte into a pipe; on a terminal laid out, with what would act on it escaped."""
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(answer.body if answer.body.endswith(b"\n") else answer.body + b"\n")
+        sys.stdout.buffer.flush()
+        return
+    print(safe_json(pretty(answer.json())))
+
+
+def pretty(value: Any) -> str:
+    """A JSON value over several lines."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def table(*headings: str) -> Table:
+    """A plain table; the first column, which names the thing, is never cut."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for number, heading in enumerate(headings):
+        made.add_column(heading, no_wrap=number == 0, overflow="fold")
+    return made
+
+
+def cell(value: Any) -> Text:
+    """A value as one line of a table."""
+    if isinstance(value, Text):
+        return value
+    if value is None or value == "" or value == []:
+        return NOTHING
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return Text(", ".join(safe(item) for item in value))
+    return Text(safe(value))
+
+
+def rows(made: Table, items: Iterable[Sequence[Any]]) -> Table:
+    """The table with these rows."""
+    for item in items:
+        made.add_row(*(cell(value) for value in item))
+    return made
+
+
+def facts(pairs: Mapping[str, Any]) -> Table:
+    """Names and values, those without a value left out."""
+    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in pairs.items():
+        if value is None or value == "" or value == []:
+            continue
+        made.add_row(name, cell(value))
+    return made
+
+
+def payload(stored: Mapping[str, Any] | None) -> RenderableType:
+    """A stored payload, whole, every character visible; what can't be shown is said, not hidden."""
+    if stored is None:
+        return Text("(not shown: you may not read payloads, or there is none)", style="dim")
+    size = stored.get("size")
+    if stored.get("opaque"):
+        return Text(f"(uninspectable: {safe(size)} bytes, encoding {safe(stored.get('encoding'))})", style="bold red")
+    if stored.get("truncated"):
+        shown = Text(safe_lines(stored.get("preview", "")))
+        shown.append(f"\n… cut: the whole has {safe(size)} bytes", style="bold red")
+        return shown
+    value = stored["values"] if "values" in stored else stored.get("value")
+    return Text(safe_json(pretty(value)))
+
+
+def error_text(error: Mapping[str, Any] | None) -> Text | None:
+    """A failure on one line, its cause after it."""
+    parts = []
+    while error:
+        parts.append(": ".join(safe(error[name]) for name in ("type", "message") if error.get(name)))
+        error = error.get("cause")
+    return Text(" ← ".join(parts), style="red") if parts else None
+
+
+def more(page: Mapping[str, Any], shown: int) -> None:
+    """Say on standard error how to get the rest of a list, or that it is empty."""
+    if not shown:
+        stderr().print(Text("nothing", style="dim"))
+    elif page.get("next_cursor"):
+        stderr().print(Text(f"there is more: --cursor {safe(page['next_cursor'])}", style="dim"))

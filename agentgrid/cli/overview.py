@@ -1,0 +1,56 @@
+"""`agentgrid overview`: what is going on, on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import OutputOption, ProfileOption, session
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+LINES = (
+    ("running", "running", "running"),
+    ("queued", "queued", "queued"),
+    ("waiting", "waiting", "waiting"),
+    ("waiting_for_approval", "  of these for an approval", "waiting"),
+    ("approvals_for_me", "approvals that I may decide", "pending"),
+    ("paused", "paused", "paused"),
+    ("stuck", "stuck: no worker, or failing code", "failed"),
+    ("failed_24h", "failed in the last 24 h", "failed"),
+    ("completed_24h", "completed in the last 24 h", "completed"),
+)
+
+
+def overview(profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """What is running, what waits for approval, what failed, what completed."""
+    with session(profile, output) as client:
+        answer = client.get("/overview")
+        from agentgrid.cli.show import show
+
+        show(answer, output, _render)
+
+
+def _render(numbers: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from agentgrid.cli import words
+
+    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    made.add_column(justify="right")
+    made.add_column()
+    for field, label, look in LINES:
+        count = numbers[field]["count"]
+        style = words.ICONS[look][1] if count else "dim"
+        made.add_row(Text(str(count), style=style), Text(label, style=style))
+    parts: list[RenderableType] = [made]
+    freshness = numbers["projection"]
+    if freshness["stale"]:
+        lag = freshness["lag_seconds"]
+        behind = "no projector has reported" if lag is None else f"the projector is {words.duration(lag)} behind"
+        parts.append(Text(f"\nThese numbers may be old: {behind}.", style="yellow"))
+    return Group(*parts)

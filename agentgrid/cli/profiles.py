@@ -1,0 +1,131 @@
+"""Profiles: which server to speak to and as whom. A key comes from a private file or the environment, never from argv."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from agentgrid.cli.private import read_private, write_private
+from agentgrid.cli.project import home
+from agentgrid.errors import SettingsError
+
+DEFAULT_PROFILE = "operator"
+DEFAULT_URL = "http://127.0.0.1:8700"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One entry of `profiles.toml`."""
+
+    name: str
+    url: str
+    key_file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a command goes, and the key that it shows."""
+
+    url: str
+    key: str | None = field(repr=False)
+    profile: str | None
+    """None where the environment gave the key."""
+
+
+def profiles_file(folder: Path | None = None) -> Path:
+    """Where the profiles are kept."""
+    return (folder or home()) / "profiles.toml"
+
+
+def load_profiles(file: Path) -> dict[str, Profile]:
+    """The profiles by name; none where there is no file."""
+    if not file.exists():
+        return {}
+    try:
+        tables = tomllib.loads(read_private(file)).get("profiles", {})
+        return {
+            name: Profile(name=name, url=checked_url(entry["url"]), key_file=file.parent / entry["key_file"])
+            for name, entry in tables.items()
+        }
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise SettingsError(
+            f"{file} can't be understood ({error}); each entry is a table [profiles.NAME] with url and key_file"
+        ) from None
+
+
+def save_profiles(file: Path, profiles: Mapping[str, Profile]) -> None:
+    """Write the profiles with mode 0600, key files named relative to the file where they lie beneath it."""
+    tables = []
+    for name, profile in sorted(profiles.items()):
+        key_file = os.path.relpath(profile.key_file, file.parent)
+        if key_file.startswith(".."):
+            key_file = str(profile.key_file)
+        # JSON's strings are TOML's basic strings as well.
+        tables.append(
+            f"[profiles.{json.dumps(name)}]\nurl = {json.dumps(profile.url)}\nkey_file = {json.dumps(key_file)}\n"
+        )
+    write_private(file, "\n".join(tables))
+
+
+def resolve(profile: str | None) -> Target:
+    """Where to go and as whom: `--profile`, else AGENTGRID_API_KEY, else AGENTGRID_PROFILE, else the profile `operator`.
+
+    Raises SettingsError where that is unclear: acting as another than meant is worse than not acting.
+    """
+    url = os.environ.get("AGENTGRID_API_URL") or None
+    key = os.environ.get("AGENTGRID_API_KEY") or None
+    named = os.environ.get("AGENTGRID_PROFILE") or None
+    if profile is None and key is not None:
+        if named is not None:
+            raise SettingsError("both AGENTGRID_API_KEY and AGENTGRID_PROFILE are set; unset one, or name a --profile")
+        return Target(url=checked_url(url or DEFAULT_URL), key=_checked_key(key, "AGENTGRID_API_KEY"), profile=None)
+    return _from_profile(profile or named, url)
+
+
+def _from_profile(name: str | None, url: str | None) -> Target:
+    file = profiles_file()
+    profiles = load_profiles(file)
+    found = profiles.get(name or DEFAULT_PROFILE)
+    if found is None:
+        if name is not None or profiles:
+            known = ", ".join(sorted(profiles)) or "none"
+            raise SettingsError(f"there is no profile {name or DEFAULT_PROFILE!r} in {file} (there: {known})")
+        raise SettingsError(
+            f"no server is configured: there is no {file}. `agentgrid dev` starts one and makes profiles; "
+            f"for another server set AGENTGRID_API_URL and AGENTGRID_API_KEY"
+        )
+    if url is not None and checked_url(url) != found.url:
+        raise SettingsError(
+            f"AGENTGRID_API_URL is {url}, but the key of profile {found.name!r} belongs to {found.url}; "
+            f"unset AGENTGRID_API_URL, or set AGENTGRID_API_KEY for that server too"
+        )
+    key = _checked_key(read_private(found.key_file).strip(), str(found.key_file))
+    return Target(url=found.url, key=key, profile=found.name)
+
+
+def checked_url(url: str) -> str:
+    """The URL without a slash at its end. Raises SettingsError where it isn't one of http or https with a host."""
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid or not url.isprintable() or " " in url:
+        raise SettingsError(f"{url!r} is no server's URL; write it like {DEFAULT_URL}")
+    if parts.username is not None:
+        raise SettingsError(
+            "a server's URL holds no user and no password; keys come from AGENTGRID_API_KEY or a profile"
+        )
+    return url.rstrip("/")
+
+
+def _checked_key(key: str, source: str) -> str:
+    # The key itself is never shown. Anything else than visible ASCII could not go into a header.
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise SettingsError(f"{source} holds no API key (it looks like ag_<id>_<secret>)")
+    return key

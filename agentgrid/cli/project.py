@@ -1,0 +1,119 @@
+"""The project that a command works on: the folder whose `pyproject.toml` has a table `[tool.agentgrid]`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agentgrid.errors import SettingsError
+
+DEFAULT_HOME = ".agentgrid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """The run that `agentgrid dev` proposes to start."""
+
+    workflow: str
+    input: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """What `[tool.agentgrid]` and `[tool.agentgrid.dev]` say."""
+
+    root: Path
+    grid: str
+    """`module:attribute` of the Grid."""
+    setup: tuple[str, ...] = ()
+    """The command that makes what the project's tools need; safe to run again."""
+    example: Example | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables for setup and worker."""
+
+    def import_from(self) -> None:
+        """Let the project's modules be imported, as `python -m` in its folder would."""
+        root = str(self.root)
+        if root not in sys.path:
+            sys.path.insert(0, root)
+
+
+def find_root(start: Path | None = None) -> Path | None:
+    """The nearest folder, from here upwards, that is a project; None where there is none."""
+    here = (start or Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        file = folder / "pyproject.toml"
+        if file.is_file() and "agentgrid" in _read(file).get("tool", {}):
+            return folder
+    return None
+
+
+def load_project(start: Path | None = None) -> Project:
+    """The project around this folder. Raises SettingsError where there is none, or where its table is wrong."""
+    root = find_root(start)
+    if root is None:
+        raise SettingsError(
+            f"no project here: neither {start or Path.cwd()} nor a folder above it has a pyproject.toml with "
+            f'[tool.agentgrid] grid = "worker:grid"; `agentgrid init NAME` makes a new project'
+        )
+    file = root / "pyproject.toml"
+    table = _read(file)["tool"]["agentgrid"]
+    place = f"{file}: [tool.agentgrid]"
+    grid = table.get("grid") if isinstance(table, dict) else None
+    if not isinstance(grid, str) or not all(part.replace(".", "_").isidentifier() for part in grid.split(":", 1)):
+        raise SettingsError(f'{place} needs grid = "module:attribute", such as "worker:grid"')
+    if ":" not in grid:
+        raise SettingsError(f'{place} grid = "{grid}" names no attribute; write "{grid}:grid"')
+    dev = table.get("dev", {})
+    place = f"{file}: [tool.agentgrid.dev]"
+    if not isinstance(dev, dict):
+        raise SettingsError(f"{place} must be a table")
+    return Project(
+        root=root,
+        grid=grid,
+        setup=_setup(dev, place),
+        example=_example(dev, place),
+        environment=_environment(dev, place),
+    )
+
+
+def home() -> Path:
+    """AGENTGRID_HOME, else `.agentgrid` beside the project's `pyproject.toml`, else `.agentgrid` here."""
+    if given := os.environ.get("AGENTGRID_HOME"):
+        return Path(given).absolute()
+    return (find_root() or Path.cwd()).absolute() / DEFAULT_HOME
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{file} can't be read: {error}") from None
+
+
+def _setup(dev: dict[str, Any], place: str) -> tuple[str, ...]:
+    setup = dev.get("setup", [])
+    if not isinstance(setup, list) or not all(isinstance(word, str) for word in setup):
+        raise SettingsError(f'{place} setup must be a list of words, such as ["python", "-m", "activities.demo"]')
+    return tuple(setup)
+
+
+def _example(dev: dict[str, Any], place: str) -> Example | None:
+    example = dev.get("example")
+    if example is None:
+        return None
+    if not isinstance(example, dict) or not isinstance(example.get("workflow"), str):
+        raise SettingsError(f'{place} example must be {{ workflow = "name", input = {{ ... }} }}')
+    return Example(workflow=example["workflow"], input=example.get("input"))
+
+
+def _environment(dev: dict[str, Any], place: str) -> dict[str, str]:
+    environment = dev.get("environment", {})
+    if not isinstance(environment, dict) or not all(isinstance(value, str) for value in environment.values()):
+        raise SettingsError(f"{place} environment must be a table of strings")
+    return environment

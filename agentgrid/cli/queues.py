@@ -1,0 +1,46 @@
+"""`agentgrid queue`: task queues, and whether anybody serves them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import OutputOption, ProfileOption, session
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+app = typer.Typer(no_args_is_help=True, help="See task queues, and whether anybody serves them.")
+
+
+@app.command("list")
+def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """List the task queues that the catalog or an open run names."""
+    with session(profile, output) as client:
+        answer = client.get("/task-queues")
+        from agentgrid.cli.show import show_page
+
+        show_page(answer, output, _table)
+
+
+def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
+    from agentgrid.cli import words
+    from agentgrid.cli.output import rows, table
+
+    return rows(
+        table("QUEUE", "SERVED", "POLLERS", "OPEN RUNS", "WORKFLOWS", "TOOLS"),
+        (
+            (
+                queue["name"],
+                words.yes_no(queue["served"]),
+                len({poller["identity"] for poller in queue["pollers"]}),
+                queue["open_runs"],
+                queue["workflows"],
+                len(queue["tools"]),
+            )
+            for queue in items
+        ),
+    )

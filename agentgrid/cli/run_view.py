@@ -1,0 +1,187 @@
+"""How runs and their steps look on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from agentgrid.cli import words
+from agentgrid.cli.output import error_text, facts, payload, rows, table
+from agentgrid.cli.text import safe
+
+Document = Mapping[str, Any]
+
+OPEN_STATES = ("scheduled", "running", "waiting")
+
+
+def run_table(items: Sequence[Document]) -> Table:
+    """Runs, one a line."""
+    return rows(
+        table("RUN", "WORKFLOW", "STATUS", "STEPS", "STARTED", "TOOK", "BY", "REFERENCE"),
+        (
+            (
+                run["run_id"],
+                run["workflow"],
+                words.run_status(run),
+                f"{run['steps_done']}/{run['step_count']}",
+                words.ago(run["started_at"] or run["created_at"]),
+                words.between(run["started_at"], run["closed_at"]),
+                run["initiator"],
+                run["reference"],
+            )
+            for run in items
+        ),
+    )
+
+
+def run_detail(run: Document, steps: Sequence[Document] = ()) -> RenderableType:
+    """Everything about one run."""
+    closed = run["closed_at"] is not None
+    parts: list[RenderableType] = [
+        title(run),
+        Padding(
+            facts(
+                {
+                    "run": run["run_id"],
+                    "next": None if closed else _next(run),
+                    "reason": run["status_reason"],
+                    "initiator": run["initiator"],
+                    "reference": run["reference"],
+                    "tags": run["tags"],
+                    "note": run["note"],
+                    "version": run["version"],
+                    "task queue": run["task_queue"],
+                    "started": words.absolute(run["started_at"]) if run["started_at"] else None,
+                    "ended": words.absolute(run["closed_at"]) if closed else None,
+                    "parent": run["parent_run_id"],
+                    "Temporal": run["links"]["temporal_ui"],
+                }
+            ),
+            (0, 0, 0, 2),
+        ),
+    ]
+    if steps:
+        parts += [Text("\nSteps", style="bold"), Padding(step_table(steps), (0, 0, 0, 2))]
+    if run["children"]:
+        children = rows(
+            table("CHILD", "WORKFLOW", "STATUS"),
+            ((child["run_id"], child["workflow"], words.status(child["status"])) for child in run["children"]),
+        )
+        parts += [Text(""), Padding(children, (0, 0, 0, 2))]
+    for name in ("input", "result"):
+        if run[name] is not None:
+            parts += [Text(f"\n{name.capitalize()}", style="bold"), Padding(payload(run[name]), (0, 0, 0, 2))]
+    if (error := error_text(run["error"])) is not None:
+        parts += [Text("\nError", style="bold"), Padding(error, (0, 0, 0, 2))]
+    for approval in run["approvals"]:
+        parts += [Text(""), awaiting(approval)]
+    return Group(*parts)
+
+
+def title(run: Document, now: datetime | None = None) -> Text:
+    """Workflow, status and how long it has gone on."""
+    text = Text(safe(run["workflow"]), style="bold")
+    text.append("  ")
+    text.append_text(words.run_status(run))
+    if took := words.between(run["started_at"], run["closed_at"], now):
+        text.append(f"  {took}", style="dim")
+    return text
+
+
+def step_table(steps: Sequence[Document], now: datetime | None = None) -> Table:
+    """Steps, one a line: status, name, attempts, time, error."""
+    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for _ in range(4):
+        made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
+    for step in steps:
+        icon, style = words.ICONS.get(state_of(step), ("·", ""))
+        made.add_row(
+            Text(icon, style=style),
+            Text(safe(step["name"]), style="" if state_of(step) in OPEN_STATES else style),
+            Text(safe(step["kind"]), style="dim"),
+            Text(took(step, now), style="dim"),
+            step_note(step, now),
+        )
+    return made
+
+
+def state_of(step: Document) -> str:
+    """A step's status; for an open activity what is known of it at this moment."""
+    if step["status"] == "scheduled" and step["live_state"] == "started":
+        return "running"
+    return str(step["status"])
+
+
+def took(step: Document, now: datetime | None = None) -> str:
+    """How long a step has taken, or takes."""
+    return words.between(step["started_at"] or step["scheduled_at"], step["closed_at"], now)
+
+
+def step_note(step: Document, now: datetime | None = None) -> Text:
+    """What else there is to say of a step: attempts, the next one, an error, a deadline."""
+    parts: list[Text] = []
+    closed = step["closed_at"] is not None
+    attempts = max(step["attempts"] or 0, step["live_attempt"] or 0)
+    if attempts > 1:
+        parts.append(Text(f"attempt {attempts}" if not closed else f"{attempts} attempts", style="yellow"))
+    if not closed and step["live_next_retry_at"]:
+        parts.append(Text("next ").append_text(words.ago(step["live_next_retry_at"], now)))
+    if not closed and step["due_at"]:
+        parts.append(Text("until " + words.absolute(step["due_at"]), style="dim"))
+    if step["inherited"]:
+        parts.append(Text("from before the reset", style="dim"))
+    if (error := error_text(step["error"] or (None if closed else step["live_error"]))) is not None:
+        parts.append(error)
+    return Text("  ").join(parts)
+
+
+def awaiting(approval: Document, profile: str | None = None) -> Text:
+    """An approval that a run waits for, and the exact command that answers it."""
+    who = ", ".join(safe(entry) for entry in approval["approvers"])
+    text = Text("◆ ", style="yellow")
+    text.append(safe(approval["title"]), style="bold")
+    text.append(f"  waits for {who}")
+    if approval["expires_at"]:
+        text.append(f" until {words.absolute(approval['expires_at'])}")
+    text.append("\n  answer with  ", style="dim")
+    text.append(answer_command(approval["approval_id"], profile), style="bold cyan")
+    return text
+
+
+def answer_command(approval_id: str, profile: str | None) -> str:
+    """The command with which a reviewer answers."""
+    as_whom = f" --profile {profile}" if profile else ""
+    return f"agentgrid approval approve {safe(approval_id)}{as_whom}"
+
+
+def started(run: Document, *, replayed: bool) -> Text:
+    """A run that was just started."""
+    text = Text("already started  " if replayed else "started  ", style="green")
+    text.append(safe(run["run_id"]), style="bold")
+    text.append("  ").append_text(words.run_status(run))
+    return text.append(f"\nagentgrid run watch {safe(run['run_id'])}", style="dim")
+
+
+def accepted(verb: str, run: Document) -> Text:
+    """A verb that was accepted."""
+    text = Text(f"{verb} accepted  ", style="green")
+    text.append(safe(run["run_id"]), style="bold")
+    text.append("  ").append_text(words.run_status(run))
+    return text.append(f"  command {safe(run['command']['command_id'])}", style="dim")
+
+
+def _next(run: Document) -> str:
+    following = run["next"]
+    until = words.moment(following["until"])
+    text = safe(following["summary"])
+    if until is None:
+        return text
+    left = (until - datetime.now(UTC)).total_seconds()
+    return f"{text} (until {words.absolute(following['until'])}, {words.duration(left)} left)"

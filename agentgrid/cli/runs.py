@@ -1,0 +1,247 @@
+"""`agentgrid run`: start, watch and steer runs."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.inputs import part, read_json
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import (
+    CursorOption,
+    LimitOption,
+    OutputOption,
+    ProfileOption,
+    ReasonOption,
+    YesOption,
+    confirm,
+    reporting,
+    session,
+)
+
+if TYPE_CHECKING:
+    from agentgrid.cli.client import Answer
+
+app = typer.Typer(no_args_is_help=True, help="Start, watch and steer runs.")
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
+WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Watch until it ends; the exit code tells how.")]
+
+
+@app.command()
+def start(
+    workflow: Annotated[str, typer.Argument(help="The workflow's name.")],
+    input_: Annotated[str | None, typer.Option("--input", "-i", help="Its input: JSON, @FILE, or - for stdin.")] = None,
+    reference: Annotated[str | None, typer.Option(help="A business key to find it by.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
+    priority: Annotated[int | None, typer.Option(min=1, max=5, help="1 is served first, 5 last.")] = None,
+    start_at: Annotated[str | None, typer.Option(help="Not before, as in 2030-01-31T09:00:00Z.")] = None,
+    note: Annotated[str | None, typer.Option(help="A word for whoever looks at the run.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="With the same key and input a second start gives the first one's run.")
+    ] = None,
+    watch: WatchOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Start a run of a workflow."""
+    with session(profile, output) as client:
+        body: dict[str, Any] = {"input": None if input_ is None else read_json(input_, option="--input")}
+        given = {
+            "reference": reference,
+            "tags": tag or None,
+            "priority": priority,
+            "start_at": _aware(start_at, "--start-at"),
+            "note": note,
+        }
+        body |= {name: value for name, value in given.items() if value is not None}
+        answer = client.write(
+            "POST",
+            f"/workflows/{part(workflow)}/runs",
+            body,
+            doing=f"the start of {workflow}",
+            idempotency_key=idempotency_key or str(uuid.uuid4()),
+        )
+        if not watch:
+            _show_started(answer, output)
+            return
+        run_id = answer.json()["run_id"]
+    _watch(run_id, profile, output)
+
+
+@app.command("list")
+def list_(
+    status: Annotated[list[str] | None, typer.Option(help="Only this status; may be repeated.")] = None,
+    workflow: Annotated[str | None, typer.Option(help="Only this workflow.")] = None,
+    tool: Annotated[str | None, typer.Option(help="Only runs that called this tool.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only with this tag.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Only with this business key.")] = None,
+    initiator: Annotated[str | None, typer.Option(help="Only started by this principal.")] = None,
+    started_after: Annotated[str | None, typer.Option(help="Only started after, as in 2030-01-31T09:00:00Z.")] = None,
+    started_before: Annotated[str | None, typer.Option(help="Only started before.")] = None,
+    q: Annotated[str | None, typer.Option("--search", "-q", help="Words to look for.")] = None,
+    limit: LimitOption = 50,
+    cursor: CursorOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """List runs, newest first."""
+    with session(profile, output) as client:
+        answer = client.get(
+            "/runs",
+            status=status,
+            workflow=workflow,
+            tool=tool,
+            tag=tag,
+            reference=reference,
+            initiator=initiator,
+            started_after=_aware(started_after, "--started-after"),
+            started_before=_aware(started_before, "--started-before"),
+            q=q,
+            limit=limit,
+            cursor=cursor,
+        )
+        from agentgrid.cli.run_view import run_table
+        from agentgrid.cli.show import show_page
+
+        show_page(answer, output, run_table)
+
+
+@app.command()
+def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """Show a run: where it stands, its steps, what it waits for, how it ended."""
+    with session(profile, output) as client:
+        answer = client.get(f"/runs/{part(run_id)}")
+        from agentgrid.cli.run_view import run_detail
+        from agentgrid.cli.show import show
+
+        if output is OutputFormat.JSON:
+            show(answer, output, run_detail)
+            return
+        steps = client.get(f"/runs/{part(run_id)}/steps", limit=200).json()["items"]
+        show(answer, output, lambda run: run_detail(run, steps))
+
+
+@app.command()
+def watch(run_id: RunId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """Watch a run until it ends. Exit code 0: it completed; 1: it ended otherwise."""
+    _watch(run_id, profile, output)
+
+
+@app.command()
+def logs(
+    run_id: RunId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Print what a run's workflow and tools logged, oldest first."""
+    with session(profile, output) as client:
+        from agentgrid.cli.run_logs import print_logs
+
+        print_logs(client, run_id, follow=follow, output=output)
+
+
+@app.command()
+def cancel(
+    run_id: RunId, reason: ReasonOption = None, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE
+) -> None:
+    """Ask a run to stop; its code may clean up first."""
+    _verb("cancel", run_id, {"reason": reason}, profile, output)
+
+
+@app.command()
+def terminate(
+    run_id: RunId,
+    reason: ReasonOption = None,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """End a run at once; its code gets no chance to clean up."""
+    with reporting(output):
+        part(run_id)
+        confirm(f"End run {run_id!r} at once, without a chance to clean up?", yes=yes)
+    _verb("terminate", run_id, {"reason": reason}, profile, output)
+
+
+@app.command()
+def pause(
+    run_id: RunId, reason: ReasonOption = None, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE
+) -> None:
+    """Hold a run before its next step. Timers, timeouts and approvals' expiry go on."""
+    _verb("pause", run_id, {"reason": reason}, profile, output)
+
+
+@app.command()
+def resume(
+    run_id: RunId, reason: ReasonOption = None, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE
+) -> None:
+    """Let a paused run go on."""
+    _verb("resume", run_id, {"reason": reason}, profile, output)
+
+
+@app.command()
+def signal(
+    run_id: RunId,
+    name: Annotated[str, typer.Argument(help="The signal's name, as the workflow's code has it.")],
+    input_: Annotated[
+        list[str] | None, typer.Option("--input", "-i", help="An argument: JSON, @FILE or -; may be repeated.")
+    ] = None,
+    reason: ReasonOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Send a signal to a run's own handler."""
+    with reporting(output):
+        arguments = [read_json(given, option="--input") for given in input_ or ()]
+    _verb("signal", run_id, {"name": name, "arguments": arguments, "reason": reason}, profile, output)
+
+
+def _verb(verb: str, run_id: str, body: dict[str, Any], profile: str | None, output: OutputFormat) -> None:
+    with session(profile, output) as client:
+        answer = client.write(
+            "POST",
+            f"/runs/{part(run_id)}/{verb}",
+            {name: value for name, value in body.items() if value is not None},
+            doing=f"{verb} of run {run_id}",
+        )
+        from agentgrid.cli.run_view import accepted
+        from agentgrid.cli.show import show
+
+        show(answer, output, lambda run: accepted(verb, run))
+
+
+def _show_started(answer: Answer, output: OutputFormat) -> None:
+    from agentgrid.cli.run_view import started
+    from agentgrid.cli.show import show
+
+    replayed = answer.headers.get("idempotent-replayed") == "true"
+    show(answer, output, lambda run: started(run, replayed=replayed))
+
+
+def _watch(run_id: str, profile: str | None, output: OutputFormat) -> None:
+    with reporting(output):
+        from agentgrid.cli.profiles import resolve
+        from agentgrid.cli.watch import watch as watch_run
+
+        code = watch_run(resolve(profile), run_id, output)
+    raise typer.Exit(code)
+
+
+def _aware(given: str | None, option: str) -> str | None:
+    if given is None:
+        return None
+    try:
+        at = datetime.fromisoformat(given)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise CommandFailed(
+            f"{option} takes a moment with its offset, such as 2030-01-31T09:00:00Z, not {given!r}", ExitCode.USAGE
+        )
+    return at.isoformat()

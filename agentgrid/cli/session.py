@@ -1,0 +1,67 @@
+"""What every client command shares: its options, and one session with the server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.errors import AgentGridError
+
+if TYPE_CHECKING:
+    from agentgrid.cli.client import ApiClient
+
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile", "-p", help="Who to act as: a name in profiles.toml. AGENTGRID_PROFILE; default: operator."
+    ),
+]
+OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="How the result is written.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")]
+CursorOption = Annotated[str | None, typer.Option("--cursor", help="Where the last page ended.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask. Needed where there is no terminal to ask on.")]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in the audit log.")]
+
+
+@contextmanager
+def reporting(output: OutputFormat) -> Iterator[None]:
+    """Errors that leave the block are told as the caller wanted the result: for people, or as JSON."""
+    try:
+        yield
+    except AgentGridError as error:
+        failed = error if isinstance(error, CommandFailed) else CommandFailed(error.message, exit_code_of(error))
+        if failed is not error:
+            failed.problem = {"code": error.code, "detail": error.message}
+        failed.as_json = output is OutputFormat.JSON
+        raise failed from None
+
+
+@contextmanager
+def session(profile: str | None, output: OutputFormat) -> Iterator[ApiClient]:
+    """A client for this profile's server."""
+    with reporting(output):
+        from agentgrid.cli.client import ApiClient
+        from agentgrid.cli.profiles import resolve
+
+        with ApiClient(resolve(profile)) as client:
+            yield client
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on the terminal; without one, `--yes` must have been given. Raises CommandFailed otherwise."""
+    if yes:
+        return
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise CommandFailed("there is no terminal to ask on; give --yes to go on without a question", ExitCode.USAGE)
+    try:
+        agreed = typer.confirm(question, err=True)
+    except (typer.Abort, KeyboardInterrupt, EOFError):
+        raise CommandFailed("interrupted. Nothing was sent.", ExitCode.INTERRUPTED) from None
+    if not agreed:
+        raise CommandFailed("nothing was sent", ExitCode.FAILED)

@@ -1,0 +1,164 @@
+"""`agentgrid tool`: what runs may do to the world, and the policy on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgrid.cli.inputs import part
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import (
+    CursorOption,
+    LimitOption,
+    OutputOption,
+    ProfileOption,
+    YesOption,
+    confirm,
+    session,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+app = typer.Typer(no_args_is_help=True, help="See what runs may do to the world, and govern it.")
+
+ToolName = Annotated[str, typer.Argument(metavar="TOOL", help="The tool's name.")]
+
+
+class Effect(StrEnum):
+    """What a rule says. `domain.policies.Effect` in words, without what importing that costs at every start."""
+
+    ALLOW = "allow"
+    REQUIRE_APPROVAL = "require_approval"
+    DENY = "deny"
+
+
+@app.command("list")
+def list_(
+    limit: LimitOption = 50,
+    cursor: CursorOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """List the tools that workers have registered, with the policy that holds."""
+    with session(profile, output) as client:
+        answer = client.get("/tools", limit=limit, cursor=cursor)
+        from agentgrid.cli.show import show_page
+
+        show_page(answer, output, _table)
+
+
+@app.command()
+def show(name: ToolName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """Show a tool: what it takes and gives, its risk, the rule that holds for it."""
+    with session(profile, output) as client:
+        answer = client.get(f"/tools/{part(name)}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, _detail)
+
+
+@app.command()
+def policy(
+    name: ToolName,
+    effect: Annotated[Effect, typer.Argument(help="What is to hold for its calls.")],
+    approver: Annotated[
+        list[str] | None, typer.Option(help="Who may approve: a principal, a group or role:approver; may be repeated.")
+    ] = None,
+    expires: Annotated[float | None, typer.Option(help="Seconds until an approval expires.", min=1)] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; shown to approvers.")] = None,
+    disable: Annotated[bool, typer.Option("--disable", help="The kill switch: no call at all, for now.")] = False,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Put the rule about a tool; it replaces the one before and reaches workers within seconds."""
+    body: dict[str, Any] = {"effect": effect.value, "disabled": disable}
+    given = {"approvers": approver or None, "expires_seconds": expires, "reason": reason}
+    body |= {key: value for key, value in given.items() if value is not None}
+    with session(profile, output) as client:
+        place = f"/tools/{part(name)}"
+        if effect is Effect.ALLOW and not disable and not yes:
+            held = client.get(place).json()
+            if held.get("risk") == "destructive":
+                confirm(f"{name!r} is destructive. Let it be called without asking anybody?", yes=yes)
+        answer = client.write("PUT", f"{place}/policy", body, doing=f"the policy on {name}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, _detail)
+
+
+def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
+    from agentgrid.cli import words
+    from agentgrid.cli.output import rows, table
+
+    return rows(
+        table("TOOL", "TITLE", "RISK", "POLICY", "RULE", "QUEUE", "SERVED"),
+        (
+            (
+                tool["name"],
+                tool["title"],
+                words.styled(tool["risk"], words.RISK_STYLES),
+                _effect(tool["policy"]),
+                tool["policy"]["rule"],
+                tool["task_queue"],
+                words.yes_no(tool["served"]),
+            )
+            for tool in items
+        ),
+    )
+
+
+def _effect(rule: Mapping[str, Any]) -> Any:
+    from agentgrid.cli import words
+
+    return words.styled(
+        "disabled" if rule["disabled"] else rule["effect"], words.EFFECT_STYLES | {"disabled": "bold red"}
+    )
+
+
+def _detail(tool: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from agentgrid.cli import words
+    from agentgrid.cli.output import facts, pretty
+    from agentgrid.cli.text import safe, safe_json, safe_lines
+
+    rule = tool["policy"]
+    asks = rule["effect"] == Effect.REQUIRE_APPROVAL
+    parts: list[RenderableType] = [
+        Text(safe(tool["title"]), style="bold"),
+        Padding(
+            facts(
+                {
+                    "tool": tool["name"],
+                    "risk": words.styled(tool["risk"], words.RISK_STYLES),
+                    "policy": _effect(rule),
+                    "rule": f"{rule['rule']} on {rule['tool']}",
+                    "approvers": rule["approvers"] if asks else None,
+                    "expires after": words.duration(rule["expires_seconds"]) if asks else None,
+                    "reason": rule["reason"],
+                    "put by": rule["created_by"],
+                    "timeout": words.duration(tool["timeout_seconds"]),
+                    "retries": tool["retries"],
+                    "idempotent": words.yes_no(tool["idempotent"], no_style="dim"),
+                    "task queue": tool["task_queue"],
+                    "served": words.yes_no(tool["served"]),
+                    "version": tool["version"],
+                    "tags": tool["tags"],
+                }
+            ),
+            (0, 0, 0, 2),
+        ),
+    ]
+    if tool["description"]:
+        parts.append(Padding(Text(safe_lines(tool["description"])), (1, 0, 0, 2)))
+    for name, schema in (("Input", tool["input_schema"]), ("Output", tool["output_schema"])):
+        if schema is not None:
+            parts += [Text(f"\n{name}", style="bold"), Padding(Text(safe_json(pretty(schema))), (0, 0, 0, 2))]
+    return Group(*parts)

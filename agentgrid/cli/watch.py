@@ -1,0 +1,198 @@
+"""`agentgrid run watch`: a live view on a terminal, plain lines into a pipe, the events themselves as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.text import Text
+
+from agentgrid.cli import words
+from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.follow import RunFollower
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.output import error_text, payload, stderr, stdout
+from agentgrid.cli.profiles import Target, load_profiles, profiles_file
+from agentgrid.cli.run_logs import log_line
+from agentgrid.cli.run_view import awaiting, state_of, step_note, step_table, title, took
+from agentgrid.cli.text import safe
+from agentgrid.errors import SettingsError
+
+TICK_SECONDS = 0.5
+LOG_TAIL = 6
+
+
+def watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
+    """Watch until the run ends; how it ended is the exit code. Ctrl-C ends the watching, not the run."""
+    try:
+        return asyncio.run(_watch(target, run_id, output))
+    except KeyboardInterrupt:
+        stderr().print(Text(f"stopped watching; run {safe(run_id)} goes on", style="dim"))
+        return ExitCode.INTERRUPTED
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CommandFailed(
+            f"the server's answer is not what this version of the command line expects ({error!r})"
+        ) from error
+
+
+async def _watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
+    if output is OutputFormat.JSON:
+        return await _watch_json(target, run_id)
+    reviewer = other_profile(target)
+    async with RunFollower(target, run_id) as follower:
+        if sys.stdout.isatty():
+            await _watch_live(follower, reviewer)
+        else:
+            await _watch_plain(follower, reviewer)
+        stdout().print(outcome(follower.run), soft_wrap=True)
+        return exit_code(follower.run)
+
+
+def exit_code(run: Mapping[str, Any]) -> ExitCode:
+    """0 for a run that completed, 1 for one that ended otherwise."""
+    return ExitCode.OK if run["status"] == "completed" else ExitCode.FAILED
+
+
+async def _watch_json(target: Target, run_id: str) -> ExitCode:
+    """One line an event, as the API sends it; the last line is the run as it ended."""
+    async with RunFollower(target, run_id, on_event=_print_line) as follower:
+        async for _ in follower.changes(TICK_SECONDS):
+            pass
+        _print_line(follower.raw_run.decode("utf-8", errors="replace"))
+        return exit_code(follower.run)
+
+
+def _print_line(document: str) -> None:
+    from agentgrid.cli.text import safe_json
+
+    line = document.strip()
+    print(safe_json(line) if sys.stdout.isatty() else line, flush=True)
+
+
+async def _watch_live(follower: RunFollower, reviewer: str | None) -> None:
+    console = stdout()
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        async for _ in follower.changes(TICK_SECONDS):
+            live.update(screen(follower, reviewer, console), refresh=True)
+
+
+def screen(follower: RunFollower, reviewer: str | None, console: Console) -> RenderableType:
+    """Everything about the run that fits on the terminal."""
+    run, now = follower.run, datetime.now(UTC)
+    parts: list[RenderableType] = [title(run, now)]
+    if run["closed_at"] is None:
+        parts.append(Text(f"  {_waits(run, now)}", style="dim"))
+    approvals = [awaiting(approval, reviewer) for approval in run["approvals"]]
+    tail = list(follower.logs)[-LOG_TAIL:]
+    taken = 6 + 2 * len(approvals) + len(tail)
+    room = max(3, console.height - taken)
+    if len(follower.steps) > room:
+        parts.append(Text(f"  … {len(follower.steps) - room} earlier steps", style="dim"))
+    parts.append(Padding(step_table(follower.steps[-room:], now), (0, 0, 0, 2)))
+    for approval in approvals:
+        parts += [Text(""), approval]
+    if tail:
+        parts += [Text(""), *(log_line(line, cut=True) for line in tail)]
+    if follower.trouble:
+        parts.append(Text(f"\nconnection lost, trying again: {safe(follower.trouble)}", style="yellow"))
+    return Group(*parts)
+
+
+def _waits(run: Mapping[str, Any], now: datetime) -> str:
+    following = run["next"]
+    text = safe(following["summary"])
+    until = words.moment(following["until"])
+    if until is not None:
+        text += f" · until {words.absolute(following['until'])}, {words.duration((until - now).total_seconds())} left"
+    return text
+
+
+async def _watch_plain(follower: RunFollower, reviewer: str | None) -> None:
+    teller = PlainTeller(stdout(), reviewer)
+    async for fresh in follower.changes(TICK_SECONDS):
+        if fresh:
+            teller.tell(follower)
+
+
+class PlainTeller:
+    """Prints one line for each change, and nothing twice."""
+
+    def __init__(self, console: Console, reviewer: str | None) -> None:
+        self._console = console
+        self._reviewer = reviewer
+        self._run: tuple[Any, ...] = ()
+        self._steps: dict[tuple[str, int], tuple[Any, ...]] = {}
+        self._approvals: set[str] = set()
+        self._last_log = -1
+        self._trouble = False
+
+    def tell(self, follower: RunFollower) -> None:
+        """Print what is new since the last time."""
+        run = follower.run
+        for step in follower.steps:
+            self._tell_step(step)
+        for line in follower.logs:
+            if line["log_id"] > self._last_log:
+                self._last_log = line["log_id"]
+                self._console.print(log_line(line), soft_wrap=True)
+        state = (run["status"], run["waiting_on"])
+        if state != self._run:
+            self._run = state
+            if run["closed_at"] is None:
+                self._line(title(run).append(f"  {_waits(run, datetime.now(UTC))}", style="dim"))
+        for approval in run["approvals"]:
+            if approval["approval_id"] not in self._approvals:
+                self._approvals.add(approval["approval_id"])
+                self._line(awaiting(approval, self._reviewer))
+        if bool(follower.trouble) != self._trouble:
+            self._trouble = bool(follower.trouble)
+            told = f"connection lost, trying again: {safe(follower.trouble)}" if self._trouble else "connected again"
+            stderr().print(Text(told, style="yellow"))
+
+    def _tell_step(self, step: Mapping[str, Any]) -> None:
+        state = state_of(step)
+        told = (state, max(step["attempts"] or 0, step["live_attempt"] or 0))
+        key = (step["execution_id"], step["event_id"])
+        if self._steps.get(key) == told or state == "scheduled":
+            return
+        self._steps[key] = told
+        icon, style = words.ICONS.get(state, ("·", ""))
+        line = Text(f"{icon} ", style=style).append(safe(step["name"]), style="")
+        line.append(f"  {safe(step['kind'])}", style="dim")
+        if step["closed_at"] is not None:
+            line.append(f"  {took(step)}", style="dim")
+        self._line(line.append("  ").append_text(step_note(step)))
+
+    def _line(self, text: Text) -> None:
+        stamp = Text(f"{datetime.now(UTC):%H:%M:%S}  ", style="dim")
+        lines = stamp.append_text(text)
+        lines.rstrip()
+        self._console.print(lines, soft_wrap=True)
+
+
+def outcome(run: Mapping[str, Any]) -> RenderableType:
+    """How a run ended, with what it gave."""
+    parts: list[RenderableType] = [title(run)]
+    if run["result"] is not None:
+        parts.append(Padding(payload(run["result"]), (0, 0, 0, 2)))
+    if (error := error_text(run["error"])) is not None:
+        parts.append(error)
+    elif run["status"] != "completed" and run["status_reason"]:
+        parts.append(Text(safe(run["status_reason"]), style="red"))
+    return Group(*parts)
+
+
+def other_profile(target: Target) -> str | None:
+    """The profile, if there is exactly one, under which somebody else answers on the same server."""
+    try:
+        profiles = load_profiles(profiles_file())
+    except SettingsError:
+        return None
+    others = [name for name, profile in profiles.items() if name != target.profile and profile.url == target.url]
+    return others[0] if len(others) == 1 and target.profile is not None else None

@@ -1,0 +1,111 @@
+"""How statuses, times and durations look: the one place of icons and colours on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.text import Text
+
+from agentgrid.cli.text import safe
+
+ICONS: Mapping[str, tuple[str, str]] = {
+    "queued": ("○", "dim"),
+    "scheduled": ("○", "dim"),
+    "pending": ("◆", "yellow"),
+    "running": ("●", "cyan"),
+    "live": ("●", "green"),
+    "waiting": ("◆", "yellow"),
+    "paused": ("‖", "magenta"),
+    "cancelling": ("◌", "yellow"),
+    "completed": ("✓", "green"),
+    "applied": ("✓", "green"),
+    "approved": ("✓", "green"),
+    "delivered": ("→", "cyan"),
+    "failed": ("✗", "bold red"),
+    "rejected": ("✗", "red"),
+    "refused": ("✗", "red"),
+    "expired": ("⌛", "red"),
+    "timed_out": ("⌛", "red"),
+    "cancelled": ("⊘", "dim"),
+    "terminated": ("⊘", "red"),
+    "superseded": ("⊘", "dim"),
+    "abandoned": ("⊘", "dim"),
+    "stale": ("◌", "yellow"),
+    "shutting_down": ("◌", "dim"),
+}
+
+RISK_STYLES = {"read": "green", "write": "yellow", "destructive": "bold red"}
+EFFECT_STYLES = {"allow": "green", "require_approval": "yellow", "deny": "bold red"}
+LEVEL_STYLES = {"debug": "dim", "info": "", "warning": "yellow", "error": "red", "critical": "bold red"}
+
+NOTHING = Text("–", style="dim")
+
+
+def status(word: object, suffix: str = "") -> Text:
+    """A status with its icon and colour; one that isn't known stands as it came."""
+    icon, style = ICONS.get(str(word), ("·", ""))
+    return Text(f"{icon} {safe(word)}{suffix}", style=style)
+
+
+def run_status(run: Mapping[str, Any]) -> Text:
+    """A run's status, with what it waits on."""
+    waiting_on = run.get("waiting_on")
+    return status(run["status"], f" · {safe(waiting_on)}" if waiting_on else "")
+
+
+def styled(word: object, styles: Mapping[str, str]) -> Text:
+    """A word in its colour."""
+    return Text(safe(word), style=styles.get(str(word), ""))
+
+
+def yes_no(value: bool | None, *, no_style: str = "red") -> Text:
+    """A truth that may be unknown."""
+    if value is None:
+        return Text("unknown", style="dim")
+    return Text("yes", style="green") if value else Text("no", style=no_style)
+
+
+def moment(value: str | None) -> datetime | None:
+    """A time as the API writes it."""
+    return None if value is None else datetime.fromisoformat(value).astimezone(UTC)
+
+
+def duration(seconds: float) -> str:
+    """A length of time, in the two units that matter: `0.4s`, `12s`, `3m 05s`, `2h 10m`, `5d 3h`."""
+    if seconds < 0:
+        return "0s"
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    if whole < 86_400:
+        return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+    return f"{whole // 86_400}d {whole % 86_400 // 3600}h"
+
+
+def ago(value: str | None, now: datetime | None = None) -> Text:
+    """How long a moment is past, or ahead."""
+    at = moment(value)
+    if at is None:
+        return NOTHING
+    seconds = ((now or datetime.now(UTC)) - at).total_seconds()
+    return Text(f"{duration(seconds)} ago" if seconds >= 0 else f"in {duration(-seconds)}")
+
+
+def absolute(value: str | None) -> str:
+    """A moment in UTC, to the second."""
+    at = moment(value)
+    return "–" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def between(start: str | None, end: str | None, now: datetime | None = None) -> str:
+    """How long from one moment to another, or to now."""
+    begun = moment(start)
+    if begun is None:
+        return ""
+    return duration(((moment(end) or now or datetime.now(UTC)) - begun).total_seconds())

@@ -1,0 +1,64 @@
+"""`agentgrid worker`: be one; `agentgrid worker list`: see who is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import OutputOption, ProfileOption, session
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+app = typer.Typer(help="Execute this project's workflows and tools; or `worker list`: see who does.")
+
+
+@app.callback(invoke_without_command=True)
+def worker(
+    context: typer.Context,
+    task_queue: Annotated[str | None, typer.Option(help="The task queue to poll; default: the grid's name.")] = None,
+) -> None:
+    """Execute this project's workflows and tools; or `worker list`: see who does."""
+    if context.invoked_subcommand is None:
+        from agentgrid.cli.processes import worker as run
+
+        run(task_queue)
+
+
+@app.command("list")
+def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """List the workers that Temporal has heard of lately."""
+    with session(profile, output) as client:
+        answer = client.get("/workers")
+        from agentgrid.cli.show import show_page
+
+        show_page(answer, output, _table)
+
+
+def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
+    from agentgrid.cli import words
+    from agentgrid.cli.output import rows, table
+
+    return rows(
+        table("WORKER", "QUEUE", "STATUS", "HEARD", "UP SINCE", "WORKFLOWS", "ACTIVITIES", "BUILD"),
+        (
+            (
+                worker["identity"],
+                worker["task_queue"],
+                words.status(worker["status"]),
+                words.ago(worker["last_heartbeat_at"]),
+                words.ago(worker["started_at"]),
+                _slots(worker["workflow_slots"]),
+                _slots(worker["activity_slots"]),
+                (worker["build"] or "")[:12],
+            )
+            for worker in items
+        ),
+    )
+
+
+def _slots(slots: Mapping[str, int] | None) -> str | None:
+    return None if slots is None else f"{slots['used']} of {slots['used'] + slots['available']}"

@@ -1,0 +1,114 @@
+"""`agentgrid workflow`: what may be started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgrid.cli.inputs import part
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+app = typer.Typer(no_args_is_help=True, help="See what may be started.")
+
+
+@app.command("list")
+def list_(
+    limit: LimitOption = 50,
+    cursor: CursorOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """List the workflows that workers have registered."""
+    with session(profile, output) as client:
+        answer = client.get("/workflows", limit=limit, cursor=cursor)
+        from agentgrid.cli.show import show_page
+
+        show_page(answer, output, _table)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="The workflow's name.")],
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Show a workflow: what it takes and gives, its versions and numbers."""
+    with session(profile, output) as client:
+        answer = client.get(f"/workflows/{part(name)}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, _detail)
+
+
+def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
+    from agentgrid.cli import words
+    from agentgrid.cli.output import rows, table
+
+    return rows(
+        table("WORKFLOW", "TITLE", "VERSION", "QUEUE", "SERVED", "LAST RUN", "TAGS"),
+        (
+            (
+                workflow["name"],
+                workflow["title"],
+                workflow["version"][:12],
+                workflow["task_queue"],
+                words.yes_no(workflow["served"]),
+                words.status(workflow["last_run"]["status"]) if workflow["last_run"] else None,
+                workflow["tags"],
+            )
+            for workflow in items
+        ),
+    )
+
+
+def _detail(workflow: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from agentgrid.cli import words
+    from agentgrid.cli.output import facts, pretty, rows, table
+    from agentgrid.cli.text import safe, safe_json, safe_lines
+
+    stats = workflow["stats"]
+    parts: list[RenderableType] = [
+        Text(safe(workflow["title"]), style="bold"),
+        Padding(
+            facts(
+                {
+                    "workflow": workflow["name"],
+                    "version": workflow["version"],
+                    "grid": workflow["grid"],
+                    "task queue": workflow["task_queue"],
+                    "served": words.yes_no(workflow["served"]),
+                    "tags": workflow["tags"],
+                    "open": _counts(stats["open"]),
+                    "last 24 h": _counts(stats["closed_24h"]),
+                }
+            ),
+            (0, 0, 0, 2),
+        ),
+    ]
+    if workflow["description"]:
+        parts.append(Padding(Text(safe_lines(workflow["description"])), (1, 0, 0, 2)))
+    for name, schema in (("Input", workflow["input_schema"]), ("Output", workflow["output_schema"])):
+        if schema is not None:
+            parts += [Text(f"\n{name}", style="bold"), Padding(Text(safe_json(pretty(schema))), (0, 0, 0, 2))]
+    versions = rows(
+        table("VERSION", "BUILD", "FIRST SEEN"),
+        (
+            (version["version"], version["build"], words.absolute(version["first_seen_at"]))
+            for version in workflow["versions"]
+        ),
+    )
+    return Group(*parts, Text("\nVersions", style="bold"), Padding(versions, (0, 0, 0, 2)))
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()) if count) or "none"
