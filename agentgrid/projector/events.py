@@ -1,0 +1,282 @@
+"""What `decode` makes of Temporal's history events: frozen plain values, one type per thing that the fold tells apart.
+
+Payloads are *stored payloads* (`temporal/payloads.py`), errors are stored errors, times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agentgrid.domain.approvals import Terms
+from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
+from agentgrid.domain.steps import StepStatus
+from agentgrid.protocol import ControlSignal, RunHeader
+
+Stored = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One event of one execution's history."""
+
+    event_id: int
+    at: datetime
+    opaque: int = 0
+    """How many of its payloads could not be decoded; 1 for an event of an unknown type."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unknown(Event):
+    """A type that this version doesn't know, or one that could not be read: counted, and otherwise passed over."""
+
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passed(Event):
+    """A known type that changes no row."""
+
+    kind: str
+
+
+# --- the execution -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started(Event):
+    """Event 1."""
+
+    workflow: str
+    task_queue: str
+    first_execution_id: str
+    kind: ExecutionKind
+    continued_from: str | None = None
+    parent_workflow_id: str | None = None
+    parent_execution_id: str | None = None
+    root_execution_id: str | None = None
+    backoff_seconds: float = 0.0
+    memo: dict[str, Any] | None = None
+    """The memo field `agentgrid`, not yet verified."""
+    header: RunHeader | None = None
+    input: Stored | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Closed(Event):
+    """The last event."""
+
+    status: ExecutionStatus
+    continued_to: str | None = None
+    result: Stored | None = None
+    error: Stored | None = None
+    identity: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CancelRequested(Event):
+    reason: str | None = None
+    identity: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemporalPaused(Event):
+    """Temporal's own, experimental pause, which AgentGrid doesn't use but shows."""
+
+    paused: bool
+    reason: str | None = None
+
+
+# --- workflow tasks ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskScheduled(Event):
+    attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskStarted(Event):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskCompleted(Event):
+    started_event_id: int
+    build: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskFailed(Event):
+    """Also a task that timed out."""
+
+    cause: str
+    error: Stored | None = None
+    fork: bool = False
+    """The reset that this execution begins with: all events before this one are copies."""
+    base_execution_id: str | None = None
+    new_execution_id: str | None = None
+    reason: str | None = None
+
+
+# --- activities ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActivityScheduled(Event):
+    activity_id: str
+    activity_type: str
+    task_queue: str
+    tool: str | None = None
+    tool_version: str | None = None
+    title: str | None = None
+    call_key: str | None = None
+    input: Stored | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActivityStarted(Event):
+    scheduled_event_id: int
+    attempt: int
+    worker: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActivityClosed(Event):
+    scheduled_event_id: int
+    status: StepStatus
+    output: Stored | None = None
+    error: Stored | None = None
+    terms: Terms | None = None
+    """Set where the worker asks for an approval."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalActivity(Event):
+    """The marker of a local activity: it ended, or it backs off for longer than a workflow task lasts."""
+
+    activity_id: str
+    activity_type: str
+    attempt: int
+    first_scheduled_at: datetime
+    backs_off: bool = False
+    backoff_seconds: float = 0.0
+    title: str | None = None
+    tool: str | None = None
+    output: Stored | None = None
+    error: Stored | None = None
+    cancelled: bool = False
+    terms: Terms | None = None
+    """From the failure of a gated call, or the result of the local activity that opens an explicit approval."""
+    shown: Stored | None = None
+    """What an explicit approval shows."""
+    explicit: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patched(Event):
+    """The marker of a patch."""
+
+    patch: str
+
+
+# --- timers --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimerStarted(Event):
+    timer_id: str
+    seconds: float
+    task_completed_event_id: int
+    summary: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimerEnded(Event):
+    started_event_id: int
+    fired: bool
+
+
+# --- messages ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signaled(Event):
+    """A signal that came in."""
+
+    name: str
+    input: Stored
+    identity: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decided(Event):
+    """A decision signal, with the very bytes that the judge reads. Nothing in it is believed yet."""
+
+    raw: bytes
+    problem: str | None = None
+    identity: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Controlled(Event):
+    """A pause or resume, or what pretends to be one (`control` is None)."""
+
+    control: ControlSignal | None
+    identity: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpdateAdmitted(Event):
+    update_id: str
+    name: str
+    input: Stored
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpdateAccepted(Event):
+    update_id: str
+    name: str | None = None
+    input: Stored | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpdateCompleted(Event):
+    accepted_event_id: int
+    output: Stored | None = None
+    error: Stored | None = None
+
+
+# --- other executions ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallInitiated(Event):
+    """The workflow asked for something of another execution: a child, a signal, a cancel, a Nexus operation."""
+
+    kind: str
+    """`child`, `signal`, `cancel` or `nexus`."""
+    name: str
+    workflow_id: str | None = None
+    task_queue: str | None = None
+    title: str | None = None
+    governed: bool = False
+    input: Stored | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallStarted(Event):
+    initiated_event_id: int
+    execution_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallClosed(Event):
+    initiated_event_id: int
+    status: StepStatus
+    output: Stored | None = None
+    error: Stored | None = None

@@ -1,0 +1,75 @@
+"""The fold: a state and events in, another state and row changes out. Pure; the same rows wherever the events are cut.
+
+Events may come twice and in any order within a pass: they are sorted and what is already folded is left out. A gap is refused, because what
+is missing would change what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from agentgrid.projector import events
+from agentgrid.projector.events import Event
+from agentgrid.projector.fold import activities, calls, executions, gates, messages, timers
+from agentgrid.projector.fold.changes import Changes
+from agentgrid.projector.fold.passing import Pass, iso
+from agentgrid.projector.fold.state import State
+
+FOLD_VERSION = 1
+"""A state of another version is thrown away and its execution folded again from its first event."""
+
+
+class HistoryGap(Exception):
+    """The events don't follow on what was folded before."""
+
+    def __init__(self, *, expected: int, got: int) -> None:
+        super().__init__(f"expected event {expected}, got {got}")
+        self.expected = expected
+        self.got = got
+
+
+_FOLDERS: dict[type[Event], Callable[[Pass, Any], None]] = {
+    events.Started: executions.started,
+    events.Closed: executions.closed,
+    events.CancelRequested: executions.cancel_requested,
+    events.TemporalPaused: executions.temporal_paused,
+    events.Controlled: executions.controlled,
+    events.Patched: executions.patched,
+    events.TaskScheduled: executions.task_scheduled,
+    events.TaskStarted: executions.task_started,
+    events.TaskCompleted: executions.task_completed,
+    events.TaskFailed: executions.task_failed,
+    events.ActivityScheduled: activities.scheduled,
+    events.ActivityStarted: activities.started,
+    events.ActivityClosed: activities.closed,
+    events.LocalActivity: activities.local,
+    events.TimerStarted: timers.started,
+    events.TimerEnded: timers.ended,
+    events.Decided: gates.decided,
+    events.Signaled: messages.signaled,
+    events.UpdateAdmitted: messages.update_admitted,
+    events.UpdateAccepted: messages.update_accepted,
+    events.UpdateCompleted: messages.update_completed,
+    events.CallInitiated: calls.initiated,
+    events.CallStarted: calls.started,
+    events.CallClosed: calls.closed,
+}
+
+
+def fold(state: State, history: Iterable[Event]) -> tuple[State, Changes]:
+    """Fold what is new of these events into a copy of the state. Raises HistoryGap."""
+    fold_pass = Pass(state=State.load(state.dump()))
+    moved = fold_pass.state
+    for event in sorted(history, key=lambda each: each.event_id):
+        if event.event_id <= moved.last_event_id:
+            continue
+        if event.event_id != moved.last_event_id + 1:
+            raise HistoryGap(expected=moved.last_event_id + 1, got=event.event_id)
+        moved.last_event_id = event.event_id
+        moved.last_event_at = iso(event.at)
+        moved.opaque += event.opaque
+        folder = _FOLDERS.get(type(event))
+        if folder is not None:
+            folder(fold_pass, event)
+    return moved, fold_pass.changes

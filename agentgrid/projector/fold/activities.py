@@ -1,0 +1,145 @@
+"""Activities, remote and local. A gated call is one step: its calls are joined by their key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentgrid.domain.steps import StepKind, StepStatus
+from agentgrid.projector import events
+from agentgrid.projector.fold import gates
+from agentgrid.projector.fold.passing import LIVE_CLEARED, Pass, iso
+from agentgrid.protocol import ACTIVITY_OPEN_APPROVAL
+from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
+
+
+def scheduled(fold: Pass, event: events.ActivityScheduled) -> None:
+    """A call, or the same call made again after an approval, a policy's change or a reset."""
+    again = _waiting_under(fold, event.call_key)
+    if again is not None:
+        step = fold.state.steps[again]
+        step.since = iso(event.at)
+        fold.state.calls[event.event_id] = again
+        fold.move_step(again, StepStatus.SCHEDULED, activity_id=event.activity_id, due_at=None, **LIVE_CLEARED)
+        return
+    fold.state.calls[event.event_id] = event.event_id
+    fold.open_step(
+        event,
+        kind=StepKind.TOOL if event.tool is not None else StepKind.ACTIVITY,
+        name=event.tool or event.activity_type,
+        title=event.title,
+        status=StepStatus.SCHEDULED,
+        attempts=0,
+        activity_id=event.activity_id,
+        task_queue=event.task_queue,
+        call_key=event.call_key,
+        tool_version=event.tool_version,
+        governed=event.call_key is not None,
+        input=event.input,
+    )
+
+
+def _waiting_under(fold: Pass, key: str | None) -> int | None:
+    """The open step with this key that has no call running now."""
+    if key is None:
+        return None
+    running = set(fold.state.calls.values())
+    return next((at for at, step in fold.state.steps.items() if step.call_key == key and at not in running), None)
+
+
+def started(fold: Pass, event: events.ActivityStarted) -> None:
+    """History names the attempt only when it ends, or when it is cancelled."""
+    key = fold.state.calls.get(event.scheduled_event_id)
+    if key is None:
+        return
+    step = fold.state.steps[key]
+    step.attempts = step.attempts_before + event.attempt
+    fold.move_step(
+        key, StepStatus.RUNNING, attempts=step.attempts, started_at=event.at, worker=event.worker, **LIVE_CLEARED
+    )
+
+
+def closed(fold: Pass, event: events.ActivityClosed) -> None:
+    """The call's end: the step's too, unless the worker asks for an approval."""
+    key = fold.state.calls.pop(event.scheduled_event_id, None)
+    if key is None:
+        return
+    step = fold.state.steps[key]
+    if event.terms is not None and step.call_key is not None:
+        # The attempt that only asked is no attempt of the effect.
+        step.attempts_before = step.attempts = max(step.attempts - 1, 0)
+        fold.changes.steps.patch(key, attempts=step.attempts, started_at=None, worker=None, **LIVE_CLEARED)
+        gates.open_gate(fold, event, step=key, terms=event.terms, shown=_shown(event.terms.shown))
+        return
+    fold.close_step(key, event, event.status, output=event.output, error=event.error)
+
+
+def local(fold: Pass, event: events.LocalActivity) -> None:
+    """A local activity leaves one marker, when it has ended or backs off for long."""
+    state = fold.state
+    thread = f"{event.activity_type}@{iso(event.first_scheduled_at)}"
+    key = state.local.pop(thread, None)
+    if key is None:
+        key = _local_again(fold, event.activity_type)
+    if key is None:
+        key = event.event_id
+        _open_local(fold, event)
+    step = state.steps[key]
+    step.attempts = step.attempts_before + event.attempt
+    if event.backs_off:
+        state.local[thread] = key
+        state.backoff = [key, event.backoff_seconds]
+        fold.move_step(key, StepStatus.SCHEDULED, attempts=step.attempts, error=event.error)
+    elif event.terms is not None:
+        _open_local_gate(fold, event, key)
+    else:
+        status = StepStatus.COMPLETED if event.error is None else StepStatus.FAILED
+        if event.cancelled:
+            status = StepStatus.CANCELLED
+        fold.close_step(key, event, status, attempts=step.attempts, output=event.output, error=event.error)
+
+
+def _open_local(fold: Pass, event: events.LocalActivity) -> None:
+    opens_approval = event.activity_type == ACTIVITY_OPEN_APPROVAL
+    name = event.tool or event.activity_type
+    kind = StepKind.TOOL if event.tool is not None else StepKind.ACTIVITY
+    title = event.title
+    if opens_approval:
+        kind = StepKind.APPROVAL
+        name = event.terms.title if event.terms is not None else event.title or "approval"
+        title = None
+    columns: dict[str, Any] = {"governed": True} if event.terms is not None or opens_approval else {}
+    fold.open_step(
+        event,
+        kind=kind,
+        name=name,
+        title=title,
+        status=StepStatus.RUNNING,
+        scheduled_at=event.first_scheduled_at,
+        activity_id=event.activity_id,
+        local=not opens_approval,
+        call_key=event.terms.key if event.terms is not None and not event.explicit else None,
+        **columns,
+    )
+
+
+def _open_local_gate(fold: Pass, event: events.LocalActivity, key: int) -> None:
+    assert event.terms is not None
+    step = fold.state.steps[key]
+    step.attempts_before = step.attempts = 0 if event.explicit else max(step.attempts - 1, 0)
+    step.local_type = None if event.explicit else event.activity_type
+    fold.changes.steps.patch(key, attempts=step.attempts, error=None)
+    shown = event.shown if event.explicit else _shown(event.terms.shown)
+    gates.open_gate(fold, event, step=key, terms=event.terms, shown=shown)
+
+
+def _local_again(fold: Pass, activity_type: str) -> int | None:
+    """The step of a local call that was let through, or whose gate a reset voided: its next marker doesn't carry the key."""
+    for key, step in fold.state.steps.items():
+        if step.local_type == activity_type and step.status == StepStatus.SCHEDULED.value:
+            step.local_type = None
+            return key
+    return None
+
+
+def _shown(value: Any) -> events.Stored | None:
+    return None if value is None else store_value(value, limit=ARGUMENTS_BYTES)

@@ -1,0 +1,39 @@
+"""What the execution asks of others: children, signals and cancels to other executions, Nexus operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentgrid.domain.steps import StepKind, StepStatus
+from agentgrid.projector import events
+from agentgrid.projector.fold.passing import Pass
+
+_KINDS = {"child": StepKind.CHILD, "nexus": StepKind.NEXUS, "signal": StepKind.SIGNAL, "cancel": StepKind.SIGNAL}
+
+
+def initiated(fold: Pass, event: events.CallInitiated) -> None:
+    """Asked for, not yet known to be taken."""
+    columns: dict[str, Any] = {"governed": event.governed, "input": event.input}
+    if event.workflow_id is not None:
+        columns["child_workflow_id"] = event.workflow_id
+    if event.task_queue is not None:
+        columns["task_queue"] = event.task_queue
+    fold.open_step(
+        event, kind=_KINDS[event.kind], name=event.name, title=event.title, status=StepStatus.SCHEDULED, **columns
+    )
+
+
+def started(fold: Pass, event: events.CallStarted) -> None:
+    """The other side has begun."""
+    if event.initiated_event_id not in fold.state.steps:
+        return
+    columns: dict[str, Any] = {"started_at": event.at}
+    if event.execution_id is not None:
+        columns["child_execution_id"] = event.execution_id
+        fold.changes.children.append(event.execution_id)
+    fold.move_step(event.initiated_event_id, StepStatus.RUNNING, **columns)
+
+
+def closed(fold: Pass, event: events.CallClosed) -> None:
+    """The other side's answer."""
+    fold.close_step(event.initiated_event_id, event, event.status, output=event.output, error=event.error)

@@ -1,0 +1,65 @@
+"""What one pass of the fold asks the store to write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentgrid.domain.commands import CommandStatus
+from agentgrid.projector.events import Closed, Started
+
+Row = dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class Table:
+    """New rows by key, and for rows that an earlier pass made, the columns that change."""
+
+    opened: dict[Any, Row] = field(default_factory=dict)
+    patched: dict[Any, Row] = field(default_factory=dict)
+
+    def open(self, key: Any, row: Row) -> None:
+        """Add a row."""
+        self.opened[key] = row
+        self.patched.pop(key, None)
+
+    def patch(self, key: Any, **columns: Any) -> None:
+        """Change columns of a row, wherever it was made."""
+        if key in self.opened:
+            self.opened[key].update(columns)
+        else:
+            self.patched.setdefault(key, {}).update(columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """A command whose effect history shows."""
+
+    command_id: str
+    status: CommandStatus
+    outcome: Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fork:
+    """This execution was made by a reset: what ended before this event is a copy."""
+
+    event_id: int
+    base_execution_id: str | None
+    reason: str | None
+
+
+@dataclass(kw_only=True)
+class Changes:
+    """All that a pass changes."""
+
+    started: Started | None = None
+    closed: Closed | None = None
+    fork: Fork | None = None
+    steps: Table = field(default_factory=Table)
+    approvals: Table = field(default_factory=Table)
+    decisions: dict[int, Row] = field(default_factory=dict)
+    settlements: list[Settlement] = field(default_factory=list)
+    cancel_requested: bool = False
+    children: list[str] = field(default_factory=list)
+    """First executions of the children that were started."""

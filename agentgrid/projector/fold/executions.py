@@ -1,0 +1,142 @@
+"""The execution itself: its beginning, its workflow tasks, a reset's fork, its end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from agentgrid.domain.commands import CommandStatus
+from agentgrid.domain.runs import ExecutionKind
+from agentgrid.domain.steps import StepStatus
+from agentgrid.projector import events
+from agentgrid.projector.fold import gates
+from agentgrid.projector.fold.changes import Fork, Settlement
+from agentgrid.projector.fold.passing import Pass, iso
+from agentgrid.protocol import PATCH_GATE
+
+
+def started(fold: Pass, event: events.Started) -> None:
+    """Event 1."""
+    state = fold.state
+    fold.changes.started = event
+    state.kind = event.kind.value
+    state.started_at = iso(event.at)
+    state.workflow = event.workflow
+    state.task_queue = event.task_queue
+    state.paused = event.header is not None and event.header.paused
+    if event.backoff_seconds:
+        state.first_task_at = iso(event.at + timedelta(seconds=event.backoff_seconds))
+
+
+def patched(fold: Pass, event: events.Patched) -> None:
+    """Under the plugin every execution begins with the marker of its patch."""
+    if event.patch == PATCH_GATE:
+        fold.state.governed = True
+
+
+def task_scheduled(fold: Pass, event: events.TaskScheduled) -> None:
+    """A worker is asked to go on."""
+    fold.state.task = iso(event.at)
+    fold.state.first_task_at = None
+
+
+def task_started(fold: Pass, event: events.TaskStarted) -> None:
+    """A worker took the task; its time is what workflow code takes for now."""
+    fold.state.task = fold.state.task or iso(event.at)
+    fold.state.task_started = [event.event_id, iso(event.at)]
+
+
+def task_completed(fold: Pass, event: events.TaskCompleted) -> None:
+    """The task that completes is the first one to have seen what came before it started."""
+    state = fold.state
+    begun = iso(event.at)
+    if state.task_started is not None and state.task_started[0] == event.started_event_id:
+        begun = state.task_started[1]
+    state.task_completed = [event.event_id, begun]
+    state.task = None
+    state.problem = None
+    state.build = event.build or state.build
+    gates.task_saw(fold, started_event_id=event.started_event_id, started_at=begun)
+
+
+def task_failed(fold: Pass, event: events.TaskFailed) -> None:
+    """Temporal tries again at once, and no longer says so in history: the task counts as scheduled until one completes."""
+    if event.fork:
+        _forked(fold, event)
+        return
+    fold.state.task = fold.state.task or iso(event.at)
+    if event.cause != "unhandled_command":
+        # An unhandled command is no fault: something arrived while the task ran, so it is made again.
+        error = event.error or {}
+        text = error.get("message") or event.cause.replace("_", " ")
+        fold.state.problem = f"{error.get('type') or event.cause}: {text}"[:500]
+
+
+def _forked(fold: Pass, event: events.TaskFailed) -> None:
+    """A reset made this execution: all that ended before is a copy, and open gates are void."""
+    state = fold.state
+    state.kind = ExecutionKind.RESET.value
+    state.started_at = iso(event.at)
+    state.task = None
+    state.problem = None
+    state.step_count = len(state.steps)
+    state.steps_done = state.steps_failed = 0
+    fold.changes.fork = Fork(
+        event_id=event.event_id, base_execution_id=event.base_execution_id, reason=event.reason or None
+    )
+    inherit(fold)
+    gates.void_all(fold, event)
+
+
+def inherit(fold: Pass) -> None:
+    """Mark what has ended in this pass as copies; the store marks what had ended before the pass."""
+    for rows in (fold.changes.steps.opened, fold.changes.steps.patched):
+        for row in rows.values():
+            if row.get("closed_event_id") is not None:
+                row["inherited"] = True
+    for rows in (fold.changes.approvals.opened, fold.changes.approvals.patched):
+        for row in rows.values():
+            if row.get("closed_at") is not None:
+                row["inherited"] = True
+    for row in fold.changes.decisions.values():
+        row["inherited"] = True
+
+
+def cancel_requested(fold: Pass, event: events.CancelRequested) -> None:
+    """Asked to end; what that takes is for the workflow to say."""
+    fold.state.cancel_requested = True
+    fold.changes.cancel_requested = True
+
+
+def controlled(fold: Pass, event: events.Controlled) -> None:
+    """Pause or resume. What isn't a proper control signal moves nothing, in the workflow as here."""
+    if event.control is None:
+        return
+    fold.state.paused = event.control.action == "pause"
+    settle(fold, event.request_id, {"event_id": event.event_id})
+
+
+def temporal_paused(fold: Pass, event: events.TemporalPaused) -> None:
+    """Temporal's own pause."""
+    fold.state.temporal_paused = event.paused
+
+
+def settle(fold: Pass, request_id: str | None, outcome: dict[str, object]) -> None:
+    """The command that Temporal records with the event has had its effect."""
+    if request_id is not None:
+        fold.changes.settlements.append(
+            Settlement(command_id=request_id, status=CommandStatus.APPLIED, outcome=dict(outcome))
+        )
+
+
+def closed(fold: Pass, event: events.Closed) -> None:
+    """The last event: what is still open is abandoned."""
+    state = fold.state
+    fold.changes.closed = event
+    state.status = event.status.value
+    gates.close_all(fold, event)
+    for key in sorted(state.steps):
+        fold.close_step(key, event, StepStatus.ABANDONED)
+    state.task = state.problem = state.first_task_at = None
+    state.task_started = state.task_completed = state.backoff = None
+    state.calls, state.local, state.timers, state.updates = {}, {}, {}, {}
+    state.closed_gates = {}

@@ -1,0 +1,46 @@
+"""What others say to the execution: signals and updates."""
+
+from __future__ import annotations
+
+from agentgrid.domain.steps import StepKind, StepStatus
+from agentgrid.projector import events
+from agentgrid.projector.fold.executions import settle
+from agentgrid.projector.fold.passing import Pass
+
+
+def signaled(fold: Pass, event: events.Signaled) -> None:
+    """A signal is a step that has ended as it begins."""
+    fold.open_step(
+        event,
+        kind=StepKind.SIGNAL,
+        name=event.name,
+        status=StepStatus.COMPLETED,
+        input=event.input,
+        started_at=event.at,
+    )
+    fold.close_step(event.event_id, event, StepStatus.COMPLETED)
+    settle(fold, event.request_id, {"event_id": event.event_id})
+
+
+def update_admitted(fold: Pass, event: events.UpdateAdmitted) -> None:
+    """An update that a reset applied again: its acceptance won't repeat the request."""
+    fold.state.updates[event.update_id] = [event.name, event.input]
+
+
+def update_accepted(fold: Pass, event: events.UpdateAccepted) -> None:
+    """The workflow took the update and works on it."""
+    name, given = fold.state.updates.pop(event.update_id, [None, None])
+    fold.open_step(
+        event,
+        kind=StepKind.UPDATE,
+        name=event.name or name or "update",
+        status=StepStatus.RUNNING,
+        started_at=event.at,
+        input=event.input or given,
+    )
+
+
+def update_completed(fold: Pass, event: events.UpdateCompleted) -> None:
+    """The update's answer."""
+    status = StepStatus.COMPLETED if event.error is None else StepStatus.FAILED
+    fold.close_step(event.accepted_event_id, event, status, output=event.output, error=event.error)

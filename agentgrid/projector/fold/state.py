@@ -1,0 +1,173 @@
+"""What the fold must remember of an execution between two passes: open things, counters, and nothing else.
+
+It is a column (`executions.fold_state`), so every field is a JSON value: times are ISO texts. It stays small whatever the history's length,
+because what has ended leaves it; the only memory of ended things is of the last few approvals, to judge a decision that comes too late.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+CLOSED_GATES_KEPT = 16
+
+
+class _Json:
+    """Dataclasses as JSON objects without their defaults, which makes most of them a few words long."""
+
+    def dump(self) -> dict[str, Any]:
+        """This value as JSON."""
+        dumped: dict[str, Any] = {}
+        for item in dataclasses.fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+            value = getattr(self, item.name)
+            if item.default_factory is not dataclasses.MISSING:
+                if not value:
+                    continue
+            elif value == item.default:
+                continue
+            dumped[item.name] = _dump(value)
+        return dumped
+
+    @classmethod
+    def load(cls, value: dict[str, Any]) -> Self:
+        """The value that was dumped."""
+        return cls(**value)
+
+
+def _dump(value: Any) -> Any:
+    if isinstance(value, _Json):
+        return value.dump()
+    if isinstance(value, dict):
+        return {str(key): _dump(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_dump(item) for item in value]
+    return value
+
+
+@dataclass(kw_only=True)
+class OpenStep(_Json):
+    """A step that has not ended."""
+
+    kind: str
+    label: str
+    """Its title, else its name: what `current_step` shows."""
+    status: str
+    due_at: str | None = None
+    call_key: str | None = None
+    calls: list[int] = field(default_factory=list)
+    """The scheduled event of the activity that runs now, if there is one."""
+    attempts: int = 0
+    attempts_before: int = 0
+    """Attempts of earlier calls of the same step: those before an approval."""
+    local_type: str | None = None
+    """The activity type, for a local call that waits for an approval: its next marker names nothing else."""
+    since: str | None = None
+    """When the call that runs now was scheduled."""
+
+
+@dataclass(kw_only=True)
+class Signalled(_Json):
+    """A valid decision signal that no workflow task has seen yet."""
+
+    event_id: int
+    at: str
+    verdict: str
+    decision: dict[str, Any]
+    identity: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(kw_only=True)
+class Gate(_Json):
+    """An approval: its terms, its timer, the decisions that wait to be seen, and the one that counted."""
+
+    step: int
+    terms: dict[str, Any]
+    """Without what is shown, which no judge looks at."""
+    timer: int | None = None
+    until: str | None = None
+    """A decision counts only in a workflow task that started before this."""
+    expires_at: str | None = None
+    signalled: list[Signalled] = field(default_factory=list)
+    counted: Signalled | None = None
+    closed: str | None = None
+    """How it ended, for the few ended ones that are kept."""
+
+    @classmethod
+    def load(cls, value: dict[str, Any]) -> Self:
+        """The value that was dumped."""
+        rest = {key: item for key, item in value.items() if key not in ("signalled", "counted")}
+        counted = value.get("counted")
+        return cls(
+            **rest,
+            signalled=[Signalled.load(item) for item in value.get("signalled", ())],
+            counted=Signalled.load(counted) if counted else None,
+        )
+
+
+@dataclass(kw_only=True)
+class State(_Json):
+    """The fold's memory of one execution."""
+
+    execution_id: str
+    last_event_id: int = 0
+    last_event_at: str | None = None
+    kind: str = "first"
+    started_at: str | None = None
+    workflow: str = ""
+    task_queue: str = ""
+    status: str = "running"
+    """Temporal's own status of this execution."""
+    first_task_at: str | None = None
+    """When a delayed, retried or cron execution begins its first task."""
+    build: str | None = None
+    governed: bool = False
+    paused: bool = False
+    temporal_paused: bool = False
+    cancel_requested: bool = False
+    task: str | None = None
+    """Since when a workflow task is scheduled or running."""
+    task_started: list[Any] | None = None
+    """The last started workflow task: event id and time."""
+    task_completed: list[Any] | None = None
+    """The last completed one: event id, and when it had started."""
+    problem: str | None = None
+    """Why the last workflow task failed, until one completes."""
+    steps: dict[int, OpenStep] = field(default_factory=dict)
+    calls: dict[int, int] = field(default_factory=dict)
+    """The step of each open activity, by its scheduled event."""
+    local: dict[str, int] = field(default_factory=dict)
+    """The step of each local activity that backs off."""
+    timers: dict[int, str] = field(default_factory=dict)
+    """What a timer is for, where it is no step: `gate:<approval>`, `retry:<step>`, `void`."""
+    backoff: list[Any] | None = None
+    """The local activity whose backoff timer comes next: step and seconds."""
+    gates: dict[str, Gate] = field(default_factory=dict)
+    closed_gates: dict[str, Gate] = field(default_factory=dict)
+    updates: dict[str, list[Any]] = field(default_factory=dict)
+    """Admitted, not yet accepted updates: name and input."""
+    step_count: int = 0
+    steps_done: int = 0
+    steps_failed: int = 0
+    opaque: int = 0
+    tools: list[str] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, value: dict[str, Any]) -> Self:
+        """The value that was dumped."""
+        loaded = cls(**value)
+        loaded.steps = {int(key): OpenStep.load(item) for key, item in value.get("steps", {}).items()}
+        loaded.calls = {int(key): item for key, item in value.get("calls", {}).items()}
+        loaded.timers = {int(key): item for key, item in value.get("timers", {}).items()}
+        loaded.gates = {key: Gate.load(item) for key, item in value.get("gates", {}).items()}
+        loaded.closed_gates = {key: Gate.load(item) for key, item in value.get("closed_gates", {}).items()}
+        loaded.local = dict(value.get("local", {}))
+        loaded.updates = dict(value.get("updates", {}))
+        loaded.tools = list(value.get("tools", ()))
+        return loaded
+
+    @property
+    def closed(self) -> bool:
+        """Whether the execution has ended."""
+        return self.status != "running"

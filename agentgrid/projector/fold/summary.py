@@ -1,0 +1,88 @@
+"""Where an execution stands, from the fold's state alone: what history says before anybody asks Temporal for more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from agentgrid.domain.runs import ExecutionKind, RunStatus, WaitingOn
+from agentgrid.domain.steps import StepKind, StepStatus
+from agentgrid.projector.fold.passing import when
+from agentgrid.projector.fold.state import State
+
+_WORKS = (StepKind.TOOL, StepKind.MODEL, StepKind.AGENT, StepKind.ACTIVITY, StepKind.UPDATE, StepKind.NEXUS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The status of an open execution, as its run shows it."""
+
+    status: RunStatus
+    waiting_on: WaitingOn | None = None
+    reason: str | None = None
+    current_step: str | None = None
+    next_at: datetime | None = None
+
+
+def summarise(state: State) -> Summary:
+    """Where an open execution stands."""
+    status, waiting_on, reason = _standing(state)
+    return Summary(
+        status=status, waiting_on=waiting_on, reason=reason, current_step=_current(state), next_at=next_at(state)
+    )
+
+
+def _standing(state: State) -> tuple[RunStatus, WaitingOn | None, str | None]:
+    if state.paused and state.governed:
+        return RunStatus.PAUSED, None, None
+    if state.temporal_paused:
+        return RunStatus.PAUSED, None, "paused by Temporal's own means"
+    if state.cancel_requested:
+        return RunStatus.CANCELLING, None, None
+    if state.gates:
+        return RunStatus.WAITING, WaitingOn.APPROVAL, None
+    if state.problem is not None:
+        return RunStatus.WAITING, WaitingOn.RETRY, f"its workflow task fails: {state.problem}"
+    if state.task is not None:
+        return RunStatus.RUNNING, None, None
+    if state.first_task_at is not None:
+        retried = state.kind == ExecutionKind.RETRY.value
+        return RunStatus.WAITING, WaitingOn.RETRY if retried else WaitingOn.TIMER, None
+    return _waiting_for_steps(state)
+
+
+def _waiting_for_steps(state: State) -> tuple[RunStatus, WaitingOn | None, str | None]:
+    kinds = {step.kind for step in state.steps.values()}
+    backing_off = set(state.local.values())
+    if any(step.kind in _WORKS and key not in backing_off for key, step in state.steps.items()):
+        return RunStatus.RUNNING, None, None
+    if backing_off:
+        return RunStatus.WAITING, WaitingOn.RETRY, None
+    if StepKind.CHILD in kinds:
+        return RunStatus.WAITING, WaitingOn.CHILD, None
+    if StepKind.TIMER in kinds:
+        return RunStatus.WAITING, WaitingOn.TIMER, None
+    if state.last_event_id <= 1:
+        return RunStatus.RUNNING, None, None
+    return RunStatus.WAITING, WaitingOn.SIGNAL, None
+
+
+def _current(state: State) -> str | None:
+    """The step that the run is at: what waits for people, then what works, then whatever is the newest."""
+    if not state.steps:
+        return None
+
+    def rank(item: tuple[int, object]) -> tuple[int, int]:
+        step = state.steps[item[0]]
+        waits_for_people = step.status == StepStatus.WAITING.value and step.kind != StepKind.TIMER.value
+        return (2 if waits_for_people else 1 if step.kind in _WORKS else 0, item[0])
+
+    key = max(state.steps.items(), key=rank)[0]
+    return state.steps[key].label
+
+
+def next_at(state: State) -> datetime | None:
+    """When the next timer, retry or expiry is due."""
+    times = [when(step.due_at) for step in state.steps.values()]
+    times.append(when(state.first_task_at))
+    return min((at for at in times if at is not None), default=None)

@@ -1,0 +1,51 @@
+"""Timers: steps, unless they are an approval's expiry or a local activity's backoff."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from agentgrid.domain.steps import StepKind, StepStatus
+from agentgrid.projector import events
+from agentgrid.projector.fold import gates
+from agentgrid.projector.fold.passing import Pass
+
+
+def started(fold: Pass, event: events.TimerStarted) -> None:
+    """What the timer is for decides what it is shown as."""
+    due_at = event.at + timedelta(seconds=event.seconds)
+    backoff, fold.state.backoff = fold.state.backoff, None
+    if gates.timer_started(fold, event):
+        return
+    if backoff is not None and backoff[1] == event.seconds and backoff[0] in fold.state.steps:
+        fold.state.timers[event.event_id] = f"retry:{backoff[0]}"
+        fold.move_step(backoff[0], StepStatus.SCHEDULED, due_at=due_at)
+        return
+    fold.open_step(
+        event,
+        kind=StepKind.TIMER,
+        name=event.summary or "timer",
+        status=StepStatus.WAITING,
+        due_at=due_at,
+    )
+
+
+def ended(fold: Pass, event: events.TimerEnded) -> None:
+    """Fired or cancelled."""
+    purpose = fold.state.timers.pop(event.started_event_id, None)
+    if purpose is None:
+        status = StepStatus.COMPLETED if event.fired else StepStatus.CANCELLED
+        fold.close_step(event.started_event_id, event, status)
+    elif purpose.startswith("gate:"):
+        gates.timer_ended(fold, event, purpose.removeprefix("gate:"))
+    elif purpose.startswith("retry:"):
+        _backoff_ended(fold, event, int(purpose.removeprefix("retry:")))
+
+
+def _backoff_ended(fold: Pass, event: events.TimerEnded, key: int) -> None:
+    if key not in fold.state.steps:
+        return
+    if event.fired:
+        fold.move_step(key, StepStatus.SCHEDULED, due_at=None)
+    else:
+        fold.state.local = {thread: at for thread, at in fold.state.local.items() if at != key}
+        fold.close_step(key, event, StepStatus.CANCELLED)
