@@ -35,6 +35,9 @@ class AgentGridError(Exception):
 
     code: ClassVar[str] = "agentgrid_error"
 
+    command_id: str | None = None
+    """The command that records what was asked, where one already does."""
+
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message

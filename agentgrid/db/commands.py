@@ -21,6 +21,12 @@ IDEMPOTENCY_WINDOW = timedelta(days=30)
 """For how long a key means the same request."""
 
 
+async def clock(session: ReadSession | WriteSession) -> datetime:
+    """The time by the database's clock, the one that all processes share."""
+    now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
+
+
 async def insert_once(session: WriteSession, command: Command) -> bool:
     """Insert the command; false where its idempotency key is taken. Waits for a transaction that holds the same key."""
     values = {name: value for name, value in command.model_dump().items() if value is not None}

@@ -118,6 +118,12 @@ async def get(session: ReadSession | WriteSession, run_id: str) -> Run | None:
     return await session.get(Run, run_id)
 
 
+async def insert_queued(session: WriteSession, run: Run) -> None:
+    """Insert a run that was asked for and has not reached Temporal. From here on only the projector changes it."""
+    session.add(run)
+    await session.flush()
+
+
 async def executions(session: ReadSession, run_id: str) -> Sequence[Execution]:
     """The run's chain, oldest first."""
     statement = select(Execution).where(E.run_id == run_id).order_by(E.started_at, E.execution_id)

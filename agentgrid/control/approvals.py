@@ -1,0 +1,135 @@
+"""Deciding an approval: every check that can be made here, then a signed decision, sent as a signal to exactly one execution.
+
+What is decided here is only that the decision may be made and by whom. Whether it counts is for `judge` in the workflow: the command ends
+`applied` or `superseded` when the projector has seen that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agentgrid.control import commands
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.control.rpc import asked
+from agentgrid.db import approvals as table
+from agentgrid.db import commands as commands_table
+from agentgrid.db.session import writing
+from agentgrid.db.tables import Approval, Command, Run
+from agentgrid.domain.approvals import ApprovalStatus, Decision, SignedDecision, Terms, Verdict
+from agentgrid.domain.commands import CommandKind
+from agentgrid.domain.principals import Permission, Principal, PrincipalKind
+from agentgrid.errors import AgentGridError, Conflict, Forbidden, NotFound
+from agentgrid.protocol import SIGNAL_DECIDE, to_payload
+from agentgrid.temporal import rpc
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionRequest:
+    """One person's answer, and the digest of what was shown to them."""
+
+    verdict: Verdict
+    digest: str
+    comment: str | None = None
+
+
+def obstacle(principal: Principal, approval: Approval, run: Run, now: datetime) -> AgentGridError | None:
+    """Why this principal can't decide the approval now, or None if they can. The one place that says so."""
+    if principal.kind is not PrincipalKind.HUMAN:
+        return Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
+    if not principal.may(Permission.DECIDE):
+        return Forbidden("deciding needs the role approver")
+    if principal.name in (approval.initiator, run.initiator):
+        return Forbidden("who started the run can't decide its approvals")
+    if principal.approver_entry(tuple(approval.approvers)) is None:
+        return Forbidden(f"this approval is for {', '.join(approval.approvers)}")
+    if approval.status != ApprovalStatus.PENDING:
+        return Conflict(f"the approval is {approval.status}; only a pending one can be decided", status=approval.status)
+    if approval.expires_at is not None and approval.expires_at <= now:
+        return Conflict("the approval has expired", status=ApprovalStatus.EXPIRED)
+    if not approval.decidable:
+        return Conflict("the gate is not open yet; try again in a moment", status=approval.status)
+    return None
+
+
+async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request: DecisionRequest) -> Command:
+    """Record, sign and send a decision; returns its command. Raises NotFound, Forbidden, Conflict, Unavailable."""
+    async with writing(plane.engine) as session:
+        if (earlier := await commands.replayed(session, caller)) is not None:
+            return earlier
+        found = await table.get(session, approval_id)
+        if found is None:
+            raise NotFound("approval", approval_id)
+        approval, run = found
+        now = await commands_table.clock(session)
+        if (error := obstacle(caller.principal, approval, run, now)) is not None:
+            raise error
+        if request.digest != approval.digest:
+            raise Conflict("the digest is not that of what waits; read the approval again", status=approval.status)
+        command = await commands.new(
+            session,
+            caller,
+            CommandKind.APPROVAL_DECIDE,
+            run_id=approval.run_id,
+            execution_id=approval.execution_id,
+            approval_id=approval_id,
+            reason=request.comment,
+        )
+        signed = plane.signer.decision(_decision(plane, caller.principal, approval, request.verdict, command))
+        command.body = {
+            "verdict": request.verdict.value,
+            "digest": request.digest,
+            "workflow_id": run.workflow_id,
+            "signed": signed.model_dump(mode="json"),
+        }
+        recorded = await commands.record(session, caller, command)
+    if not recorded.replayed:
+        await commands.deliver(plane, command, deliver_decision)
+    return await commands.get(plane, recorded.command.command_id)
+
+
+def _decision(
+    plane: ControlPlane, principal: Principal, approval: Approval, verdict: Verdict, command: Command
+) -> Decision:
+    terms = Terms.model_validate(approval.terms)
+    entry = principal.approver_entry(terms.approvers)
+    if entry is None:
+        raise Forbidden(f"this approval is for {', '.join(terms.approvers)}")
+    return Decision(
+        namespace=terms.namespace,
+        workflow_id=terms.workflow_id,
+        execution_id=terms.execution_id,
+        approval_id=terms.approval_id,
+        digest=terms.digest,
+        policy=terms.policy,
+        verdict=verdict,
+        principal=principal.name,
+        approver=entry,
+        decided_at=command.created_at,
+        nonce=command.command_id,
+        key_id=plane.signer.key_id,
+    )
+
+
+async def deliver_decision(plane: ControlPlane, command: Command) -> dict[str, Any]:
+    """Signal the decision to exactly the execution that it names; said twice, it is one event."""
+    signed = SignedDecision.model_validate(command.body["signed"])
+    try:
+        await asked(
+            rpc.signal(
+                plane.temporal,
+                workflow_id=signed.decision.workflow_id,
+                execution_id=signed.decision.execution_id,
+                name=SIGNAL_DECIDE,
+                payloads=[to_payload(signed)],
+                request_id=command.command_id,
+            ),
+            identifier=command.run_id or "",
+        )
+    except (Conflict, NotFound):
+        # A run that has ended, or was reset: nothing waits there any more.
+        raise Conflict(
+            "the execution that asked has ended, so nothing waits for this decision", status=ApprovalStatus.CANCELLED
+        ) from None
+    return {"verdict": signed.decision.verdict.value}

@@ -1,0 +1,99 @@
+"""Delivering commands in the background, until their outcome is known."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from agentgrid.control import approvals, commands, runs
+from agentgrid.control.plane import ControlPlane
+from agentgrid.db import commands as table
+from agentgrid.db.session import reading, writing
+from agentgrid.domain.commands import CommandKind
+
+log = structlog.get_logger()
+
+DELIVERERS: dict[CommandKind, commands.Deliverer] = {
+    CommandKind.RUN_START: runs.deliver_start,
+    CommandKind.RUN_CANCEL: runs.deliver_verb,
+    CommandKind.RUN_TERMINATE: runs.deliver_verb,
+    CommandKind.RUN_PAUSE: runs.deliver_verb,
+    CommandKind.RUN_RESUME: runs.deliver_verb,
+    CommandKind.RUN_SIGNAL: runs.deliver_verb,
+    CommandKind.APPROVAL_DECIDE: approvals.deliver_decision,
+}
+
+BATCH = 20
+LEASE = timedelta(seconds=15)
+"""For how long a claimed command is left to the loop that claimed it: several times what an attempt may take."""
+POLL_SECONDS = 5.0
+"""A lost notification costs this much."""
+RECOVERY_SECONDS = 1.0
+
+
+async def deliver_due(plane: ControlPlane) -> int:
+    """Attempt every command that is due now. Returns how many there were."""
+    count = 0
+    while True:
+        async with writing(plane.engine) as session:
+            claimed = await table.claim_due(session, limit=BATCH, lease=LEASE)
+        await asyncio.gather(
+            *(commands.redeliver(plane, command, DELIVERERS[CommandKind(command.kind)]) for command in claimed)
+        )
+        count += len(claimed)
+        if len(claimed) < BATCH:
+            return count
+
+
+async def run(plane: ControlPlane) -> None:
+    """Deliver until cancelled: woken by notifications, by the time that the next command is due, or by the poll."""
+    wake = asyncio.Event()
+    listener = asyncio.create_task(_listen(plane, wake))
+    try:
+        while True:
+            wake.clear()
+            try:
+                await deliver_due(plane)
+                pause = await _seconds_to_next(plane)
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                log.warning("delivery_waits_for_the_database", error=str(error)[:200])
+                pause = RECOVERY_SECONDS
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await wake.wait()
+    finally:
+        listener.cancel()
+        with suppress(asyncio.CancelledError):
+            await listener
+
+
+async def _seconds_to_next(plane: ControlPlane) -> float:
+    async with reading(plane.engine) as session:
+        due = await table.next_due_at(session)
+    if due is None:
+        return POLL_SECONDS
+    return min(max((due - datetime.now(UTC)).total_seconds(), 0.05), POLL_SECONDS)
+
+
+async def _listen(plane: ControlPlane, wake: asyncio.Event) -> None:
+    while True:
+        try:
+            connection = await asyncpg.connect(plane.settings.require_database(), timeout=5)
+        except (OSError, asyncpg.PostgresError, TimeoutError):
+            await asyncio.sleep(RECOVERY_SECONDS)
+            continue
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _, lost=lost: lost.set())
+        try:
+            await connection.add_listener("agentgrid_commands", lambda *_: wake.set())
+            wake.set()
+            await lost.wait()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await asyncio.sleep(RECOVERY_SECONDS)
+        finally:
+            connection.terminate()

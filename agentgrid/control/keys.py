@@ -1,0 +1,135 @@
+"""API keys: `ag_<id>_<secret>`, shown once, of which only SHA-256 is stored; every one expires."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from agentgrid.control import commands
+from agentgrid.control.plane import Caller
+from agentgrid.db import commands as commands_table
+from agentgrid.db import principals as table
+from agentgrid.db.session import reading, writing
+from agentgrid.db.tables import ApiKey, PrincipalRow
+from agentgrid.domain.commands import CommandKind
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from agentgrid.errors import Fault, InvalidInput, NotFound, Unauthenticated
+
+DEFAULT_LIFETIME = timedelta(days=90)
+MAX_LIFETIME = timedelta(days=365)
+KEY = re.compile(r"ag_([0-9a-z]{16})_([0-9a-zA-Z_-]{43})")
+"""A key's id is not secret: lists and the audit log show it."""
+
+LOOKS_LIKE_A_KEY = re.compile(r"ag_[0-9a-z]{16}_[0-9a-zA-Z_-]{20}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewKey:
+    """A key as it is shown this one time."""
+
+    key_id: str
+    principal: str
+    expires_at: datetime
+    secret: str = field(repr=False)
+    """The whole key, as the caller must present it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Authenticated:
+    """Who a key stands for."""
+
+    principal: Principal
+    key_id: str
+    expires_at: datetime
+
+
+def secret_hash(key: str) -> str:
+    """What is stored of a key. Its 32 random bytes can't be guessed, so a fast hash is enough."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+async def create(
+    engine: AsyncEngine, caller: Caller, *, principal: str, lifetime: timedelta = DEFAULT_LIFETIME, note: str = ""
+) -> NewKey:
+    """Make a key for the principal. Raises NotFound, InvalidInput."""
+    if not timedelta(0) < lifetime <= MAX_LIFETIME:
+        raise InvalidInput(
+            "every key expires", [Fault(pointer="/lifetime", message=f"between now and {MAX_LIFETIME.days} days ahead")]
+        )
+    key_id = "".join(secrets.choice("0123456789abcdefghijklmnopqrstuvwxyz") for _ in range(16))
+    key = f"ag_{key_id}_{secrets.token_urlsafe(32)}"
+    async with writing(engine) as session:
+        if await table.get(session, principal) is None:
+            raise NotFound("principal", principal)
+        command = await commands.new(session, caller, CommandKind.KEY_CREATE, target=key_id, reason=note or None)
+        expires_at = command.created_at + lifetime
+        await commands_table.insert_once(
+            session, commands.applied(command, {"principal": principal, "expires_at": expires_at.isoformat()})
+        )
+        session.add(
+            ApiKey(
+                key_id=key_id,
+                principal=principal,
+                secret_hash=secret_hash(key),
+                note=note,
+                created_at=command.created_at,
+                expires_at=expires_at,
+            )
+        )
+    return NewKey(key_id=key_id, principal=principal, expires_at=expires_at, secret=key)
+
+
+async def revoke(engine: AsyncEngine, caller: Caller, key_id: str, *, reason: str | None = None) -> ApiKey:
+    """The key opens nothing from now on. Raises NotFound."""
+    async with writing(engine) as session:
+        key = await table.revoke_key(session, key_id)
+        if key is None:
+            raise NotFound("key", key_id)
+        command = await commands.new(session, caller, CommandKind.KEY_REVOKE, target=key_id, reason=reason)
+        await commands_table.insert_once(session, commands.applied(command, {"principal": key.principal}))
+    return key
+
+
+async def listed(engine: AsyncEngine, *, principal: str | None = None) -> Sequence[ApiKey]:
+    """Keys, newest first, without their secrets, which nobody has."""
+    async with reading(engine) as session:
+        return await table.keys(session, principal=principal)
+
+
+async def authenticate(engine: AsyncEngine, presented: str) -> Authenticated:
+    """Who presents this key. Raises Unauthenticated, with one message for every way in which a key can be wrong."""
+    wrong = Unauthenticated("the API key is unknown, expired or revoked")
+    match = KEY.fullmatch(presented)
+    if match is None:
+        raise wrong
+    async with reading(engine) as session:
+        found = await table.key_and_owner(session, match[1])
+    if found is None:
+        raise wrong
+    key, owner, now = found
+    # The hash is compared first and always, in constant time: how long the answer takes tells nothing of a secret.
+    holds = hmac.compare_digest(key.secret_hash, secret_hash(presented))
+    if not holds or key.revoked_at is not None or key.expires_at <= now or owner.disabled_at is not None:
+        raise wrong
+    if key.last_used_at is None or key.last_used_at < now - table.USED_RESOLUTION:
+        async with writing(engine) as session:
+            await table.note_use(session, key.key_id)
+    return Authenticated(principal=principal_of(owner), key_id=key.key_id, expires_at=key.expires_at)
+
+
+def principal_of(row: PrincipalRow) -> Principal:
+    """The principal in a row. A role that this version doesn't know grants nothing."""
+    known = {role.value for role in Role}
+    return Principal(
+        name=row.name,
+        kind=PrincipalKind(row.kind),
+        roles=frozenset(Role(role) for role in row.roles if role in known),
+        groups=frozenset(row.groups),
+    )

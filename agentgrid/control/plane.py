@@ -1,0 +1,41 @@
+"""What every verb works with, and who asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+
+from agentgrid.control.signing import Signer
+from agentgrid.domain.principals import Principal
+from agentgrid.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlPlane:
+    """One process's way to the database and to Temporal, and the key that it signs with.
+
+    The verbs open their own transactions: a command must be committed before it is delivered, and settled afterwards.
+    """
+
+    settings: Settings
+    engine: AsyncEngine
+    temporal: Client
+    signer: Signer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who asks, by what way, and for what: the part of a command that does not depend on its verb."""
+
+    principal: Principal
+    key_id: str | None = None
+    """The API key's id, not its secret."""
+    address: str | None = None
+    route: str = ""
+    """The route with its identifiers filled in: the scope of an idempotency key beside the principal."""
+    idempotency_key: str | None = None
+    body: Any = field(default=None, repr=False)
+    """The request's body as it was sent: what a second use of an idempotency key is compared with."""

@@ -1,0 +1,45 @@
+"""Calls to Temporal made inside a request: one attempt, two seconds, and a clear word on what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from temporalio.service import RPCError, RPCStatusCode
+
+from agentgrid.errors import Unavailable
+from agentgrid.temporal import rpc
+
+Answer = TypeVar("Answer")
+
+DEADLINE = rpc.DEADLINE
+GUARD_SECONDS = DEADLINE.total_seconds() + 1.0
+"""A lazy client's first call connects before its deadline begins to count."""
+
+_NEVER_SENT = ("connect error", "connection refused", "dns error", "failed client connect", "no route to host")
+
+
+async def asked(call: Awaitable[Answer], *, noun: str = "run", identifier: str = "") -> Answer:
+    """The call's answer. Raises AgentGrid's errors; `Unavailable.outcome_unknown` where it may have been carried out."""
+    try:
+        async with asyncio.timeout(GUARD_SECONDS):
+            return await call
+    except RPCError as error:
+        if error.status is RPCStatusCode.UNAVAILABLE:
+            raise Unavailable(
+                f"Temporal can't answer now: {error.message}", outcome_unknown=not _never_sent(error.message)
+            ) from error
+        raise rpc.failure(error, noun=noun, identifier=identifier) from error
+    except TimeoutError as error:
+        raise Unavailable("Temporal did not answer in time", outcome_unknown=True) from error
+    except RuntimeError as error:
+        # What the SDK raises when a lazy client can't connect.
+        if not _never_sent(str(error)):
+            raise
+        raise Unavailable(f"Temporal can't be reached: {error}") from error
+
+
+def _never_sent(message: str) -> bool:
+    lowered = message.lower()
+    return any(words in lowered for words in _NEVER_SENT)

@@ -1,0 +1,425 @@
+"""What may be done to runs: start, cancel, terminate, pause, resume, signal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import temporalio.api.workflowservice.v1 as service
+from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
+from temporalio.api.enums.v1 import WorkflowIdReusePolicy
+
+from agentgrid.control import commands, inputs
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.control.rpc import DEADLINE, asked
+from agentgrid.db import runs as table
+from agentgrid.db import workflows
+from agentgrid.db.session import WriteSession, reading, writing
+from agentgrid.db.tables import Command, Run, Workflow
+from agentgrid.domain.commands import CommandKind
+from agentgrid.domain.ids import new_id
+from agentgrid.domain.runs import RunStatus, Verb, refusal
+from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound, Unavailable
+from agentgrid.protocol import (
+    HEADER_RUN,
+    MEMO,
+    SIGNAL_CONTROL,
+    ControlSignal,
+    RunHeader,
+    RunMemo,
+    to_payload,
+)
+from agentgrid.temporal import payloads, rpc
+
+MAX_DELAY = timedelta(days=366)
+RESERVED_SIGNALS = ("agentgrid.", "__")
+
+KINDS: dict[Verb, CommandKind] = {
+    Verb.CANCEL: CommandKind.RUN_CANCEL,
+    Verb.TERMINATE: CommandKind.RUN_TERMINATE,
+    Verb.PAUSE: CommandKind.RUN_PAUSE,
+    Verb.RESUME: CommandKind.RUN_RESUME,
+    Verb.SIGNAL: CommandKind.RUN_SIGNAL,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartRequest:
+    """What a start asks for."""
+
+    input: Any = None
+    reference: str | None = None
+    tags: tuple[str, ...] = ()
+    priority: int | None = None
+    start_at: datetime | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalRequest:
+    """A signal for the workflow's own handler."""
+
+    name: str
+    arguments: tuple[Any, ...] = field(default=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The run that a start made, now or before under the same idempotency key."""
+
+    run_id: str
+    command_id: str
+    replayed: bool
+
+
+def sender(command_id: str) -> str:
+    """The identity under which a command is sent: cancel and terminate leave no other trace of it in history."""
+    return f"agentgrid:{command_id}"
+
+
+# --- start ---------------------------------------------------------------------------------------------------------
+
+
+async def start(plane: ControlPlane, caller: Caller, workflow: str, request: StartRequest) -> Started:
+    """Record a run as `queued` and start it; while Temporal is away it stays queued until the delivery loop reaches it.
+
+    Raises NotFound, InvalidInput with a pointer for each fault, IdempotencyConflict.
+    """
+    async with writing(plane.engine) as session:
+        if (earlier := await commands.replayed(session, caller)) is not None:
+            return Started(run_id=earlier.run_id or "", command_id=earlier.command_id, replayed=True)
+        definition = await workflows.get(session, workflow)
+        if definition is None:
+            raise NotFound("workflow", workflow)
+        await _check(session, definition, request)
+        run_id = new_id()
+        command = await commands.new(
+            session,
+            caller,
+            CommandKind.RUN_START,
+            run_id=run_id,
+            target=workflow,
+            reason=request.note,
+            body=_wire(request),
+        )
+        recorded = await commands.record(session, caller, command)
+        if recorded.replayed:
+            return Started(run_id=recorded.command.run_id or "", command_id=recorded.command.command_id, replayed=True)
+        await table.insert_queued(session, _queued(plane, definition, request, command))
+    await commands.deliver(plane, command, deliver_start)
+    return Started(run_id=run_id, command_id=command.command_id, replayed=False)
+
+
+async def _check(session: WriteSession, definition: Workflow, request: StartRequest) -> None:
+    version = await workflows.version(session, definition.name, definition.version)
+    inputs.check({} if version is None else version.input_schema, request.input)
+    if request.start_at is not None and request.start_at > datetime.now(UTC) + MAX_DELAY:
+        raise InvalidInput(
+            "start_at is too far ahead", [Fault(pointer="/start_at", message=f"at most {MAX_DELAY.days} days ahead")]
+        )
+
+
+def _wire(request: StartRequest) -> dict[str, Any]:
+    return {
+        "input": request.input,
+        "reference": request.reference,
+        "tags": list(request.tags),
+        "priority": request.priority,
+        "start_at": None if request.start_at is None else request.start_at.isoformat(),
+        "note": request.note,
+    }
+
+
+def _queued(plane: ControlPlane, definition: Workflow, request: StartRequest, command: Command) -> Run:
+    run_id = command.run_id or ""
+    return Run(
+        run_id=run_id,
+        namespace=plane.settings.temporal_namespace,
+        workflow_id=run_id,
+        workflow=definition.name,
+        version=definition.version,
+        task_queue=definition.task_queue,
+        status=RunStatus.QUEUED.value,
+        initiator=command.principal,
+        trigger="api",
+        command_id=command.command_id,
+        root_run_id=run_id,
+        reference=request.reference,
+        tags=list(request.tags),
+        priority=request.priority,
+        note=request.note,
+        input=payloads.store_value(request.input),
+        created_at=command.created_at,
+        start_at=request.start_at,
+        updated_at=command.created_at,
+    )
+
+
+async def deliver_start(plane: ControlPlane, command: Command) -> dict[str, Any]:
+    """Start the workflow under the run's id; said twice, it starts once. Returns what Temporal answered.
+
+    Where Temporal refuses it for good the run ends as failed: it has no history, so nobody else would ever say so.
+    """
+    try:
+        return await _start(plane, command)
+    except commands.IMPOSSIBLE as error:
+        async with writing(plane.engine) as session:
+            await table.close_unstarted(
+                session,
+                command.run_id or "",
+                status=RunStatus.FAILED,
+                reason=error.message,
+                error={"type": "StartRefused", "message": error.message, "retryable": False},
+            )
+        raise
+
+
+async def _start(plane: ControlPlane, command: Command) -> dict[str, Any]:
+    async with reading(plane.engine) as session:
+        run = await table.get(session, command.run_id or "")
+        if run is None:
+            raise NotFound("run", command.run_id or "")
+        version = await workflows.version(session, run.workflow, run.version or "")
+    request = await _start_request(plane, command, run, {} if version is None else version.input_schema)
+    try:
+        answer = await asked(
+            plane.temporal.workflow_service.start_workflow_execution(request, timeout=DEADLINE),
+            noun="workflow",
+            identifier=run.workflow,
+        )
+    except Conflict:
+        # Somebody, surely this command's earlier attempt, has started it: look whose it is.
+        return {"execution_id": await _started_before(plane, command)}
+    return {"execution_id": answer.first_execution_run_id or answer.run_id}
+
+
+async def _start_request(
+    plane: ControlPlane, command: Command, run: Run, schema: dict[str, Any]
+) -> service.StartWorkflowExecutionRequest:
+    memo = plane.signer.memo(
+        RunMemo(
+            run_id=run.run_id,
+            initiator=command.principal,
+            command_id=command.command_id,
+            workflow_version=run.version,
+            reference=run.reference,
+            tags=tuple(run.tags),
+            priority=run.priority,
+            note=run.note,
+        )
+    )
+    converter = plane.temporal.data_converter
+    request = service.StartWorkflowExecutionRequest(
+        namespace=plane.settings.temporal_namespace,
+        workflow_id=run.workflow_id,
+        identity=sender(command.command_id),
+        request_id=command.command_id,
+        workflow_id_reuse_policy=WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+    )
+    request.workflow_type.name = run.workflow
+    request.task_queue.name = run.task_queue
+    arguments = inputs.arguments_of(schema, command.body["input"])
+    if arguments:
+        request.input.payloads.extend(await converter.encode(arguments))
+    request.memo.fields[MEMO].CopyFrom((await converter.encode([memo.model_dump(mode="json", exclude_none=True)]))[0])
+    header = RunHeader(tree=run.run_id, initiator=command.principal)
+    request.header.fields[HEADER_RUN].CopyFrom(to_payload(header))
+    if run.priority is not None:
+        request.priority.priority_key = run.priority
+    if run.start_at is not None and (delay := run.start_at - datetime.now(UTC)) > timedelta(0):
+        request.workflow_start_delay.FromTimedelta(delay)
+    return request
+
+
+async def _started_before(plane: ControlPlane, command: Command) -> str:
+    run_id = command.run_id or ""
+    found = await describe(plane, run_id, None)
+    memo = payloads.memo_values(found.workflow_execution_info.memo, plane.temporal.data_converter.payload_converter)
+    said = memo.get(MEMO)
+    if not isinstance(said, dict) or said.get("command_id") != command.command_id:
+        raise Conflict(f"a workflow with the id {run_id!r} exists that AgentGrid did not start")
+    return str(found.workflow_execution_info.first_run_id or found.workflow_execution_info.execution.run_id)
+
+
+async def describe(
+    plane: ControlPlane, workflow_id: str, execution_id: str | None
+) -> service.DescribeWorkflowExecutionResponse:
+    """What Temporal says of an execution; the newest of its workflow id where none is named."""
+    return await asked(
+        plane.temporal.workflow_service.describe_workflow_execution(
+            service.DescribeWorkflowExecutionRequest(
+                namespace=plane.settings.temporal_namespace,
+                execution=WorkflowExecution(workflow_id=workflow_id, run_id=execution_id or ""),
+            ),
+            timeout=DEADLINE,
+        ),
+        identifier=workflow_id,
+    )
+
+
+# --- verbs ---------------------------------------------------------------------------------------------------------
+
+
+async def act(
+    plane: ControlPlane,
+    caller: Caller,
+    run_id: str,
+    verb: Verb,
+    *,
+    reason: str | None = None,
+    signal: SignalRequest | None = None,
+) -> Command:
+    """Carry the verb out and return its command. Raises NotFound, Conflict with the status that forbids it, Unavailable."""
+    if signal is not None and signal.name.startswith(RESERVED_SIGNALS):
+        raise InvalidInput(
+            "a signal's name may not begin with `agentgrid.` or `__`",
+            [Fault(pointer="/name", message="is reserved")],
+        )
+    async with writing(plane.engine) as session:
+        if (earlier := await commands.replayed(session, caller)) is not None:
+            return earlier
+        run = await table.get(session, run_id)
+        if run is None:
+            raise NotFound("run", run_id)
+        status = RunStatus(run.status)
+        if (why := refusal(verb, status, governed=run.governed)) is not None:
+            raise Conflict(why, status=status.value)
+        body = None if signal is None else {"name": signal.name, "arguments": list(signal.arguments)}
+        command = await commands.new(
+            session, caller, KINDS[verb], run_id=run_id, execution_id=run.execution_id, reason=reason, body=body
+        )
+        recorded = await commands.record(session, caller, command)
+    if not recorded.replayed:
+        await commands.deliver(plane, command, deliver_verb)
+    return await commands.get(plane, recorded.command.command_id)
+
+
+async def deliver_verb(plane: ControlPlane, command: Command) -> dict[str, Any]:
+    """Send what a verb asks for to the run's current execution. Raises Conflict, NotFound, Unavailable."""
+    async with reading(plane.engine) as session:
+        run = await table.get(session, command.run_id or "")
+    if run is None:
+        raise NotFound("run", command.run_id or "")
+    try:
+        await _send(plane, command, run)
+    except NotFound:
+        if run.first_execution_id is None:
+            raise Unavailable("the run's start has not reached Temporal yet", retry_after_seconds=2) from None
+        raise Conflict("Temporal no longer knows this run", status=run.status) from None
+    except Conflict as error:
+        raise Conflict(error.message, status=run.status) from None
+    return {}
+
+
+async def _send(plane: ControlPlane, command: Command, run: Run) -> None:
+    kind = CommandKind(command.kind)
+    if kind is CommandKind.RUN_CANCEL:
+        await _cancel(plane, command, run)
+    elif kind is CommandKind.RUN_TERMINATE:
+        await _terminate(plane, command, run)
+    elif kind is CommandKind.RUN_SIGNAL:
+        arguments = command.body["arguments"]
+        encoded = await plane.temporal.data_converter.encode(arguments) if arguments else []
+        await _signal(plane, command, run, command.body["name"], encoded)
+    else:
+        control = ControlSignal(
+            action="pause" if kind is CommandKind.RUN_PAUSE else "resume",
+            principal=command.principal,
+            command_id=command.command_id,
+            reason=command.reason,
+        )
+        await _signal(plane, command, run, SIGNAL_CONTROL, [to_payload(control)])
+
+
+def _current(run: Run) -> WorkflowExecution:
+    """The newest execution of the run's workflow id; with the first one's id beside it, of the run's own chain alone."""
+    return WorkflowExecution(workflow_id=run.workflow_id)
+
+
+async def _cancel(plane: ControlPlane, command: Command, run: Run) -> None:
+    await asked(
+        plane.temporal.workflow_service.request_cancel_workflow_execution(
+            service.RequestCancelWorkflowExecutionRequest(
+                namespace=plane.settings.temporal_namespace,
+                workflow_execution=_current(run),
+                first_execution_run_id=run.first_execution_id or "",
+                identity=sender(command.command_id),
+                request_id=command.command_id,
+                reason=command.reason or "",
+            ),
+            timeout=DEADLINE,
+        ),
+        identifier=run.run_id,
+    )
+
+
+async def _terminate(plane: ControlPlane, command: Command, run: Run) -> None:
+    try:
+        await asked(
+            plane.temporal.workflow_service.terminate_workflow_execution(
+                service.TerminateWorkflowExecutionRequest(
+                    namespace=plane.settings.temporal_namespace,
+                    workflow_execution=_current(run),
+                    first_execution_run_id=run.first_execution_id or "",
+                    identity=sender(command.command_id),
+                    reason=command.reason or "",
+                    details=Payloads(),
+                ),
+                timeout=DEADLINE,
+            ),
+            identifier=run.run_id,
+        )
+    except Conflict:
+        # Terminate has no request id: it may be this command's own earlier attempt that ended the run.
+        if command.attempts == 0 or not await _ended_by(plane, command, run):
+            raise
+
+
+async def _ended_by(plane: ControlPlane, command: Command, run: Run) -> bool:
+    answer = await asked(
+        plane.temporal.workflow_service.get_workflow_execution_history_reverse(
+            service.GetWorkflowExecutionHistoryReverseRequest(
+                namespace=plane.settings.temporal_namespace, execution=_current(run), maximum_page_size=1
+            ),
+            timeout=DEADLINE,
+        ),
+        identifier=run.run_id,
+    )
+    return any(
+        event.workflow_execution_terminated_event_attributes.identity == sender(command.command_id)
+        for event in answer.history.events
+    )
+
+
+async def _signal(plane: ControlPlane, command: Command, run: Run, name: str, encoded: Sequence[Payload]) -> None:
+    """Signal the run. Only a run that AgentGrid started owns its workflow id; any other is named by its execution."""
+    own = run.workflow_id == run.run_id
+    execution_id = None if own else run.execution_id
+    try:
+        await _send_signal(plane, command, run, execution_id, name, encoded)
+    except Conflict:
+        # It has continued as new, or was reset, since the projection saw it: the chain's newest may still be open.
+        if own:
+            raise
+        info = (await describe(plane, run.workflow_id, None)).workflow_execution_info
+        if info.first_run_id != run.first_execution_id or info.execution.run_id == execution_id:
+            raise
+        await _send_signal(plane, command, run, info.execution.run_id, name, encoded)
+
+
+async def _send_signal(
+    plane: ControlPlane, command: Command, run: Run, execution_id: str | None, name: str, encoded: Sequence[Payload]
+) -> None:
+    await asked(
+        rpc.signal(
+            plane.temporal,
+            workflow_id=run.workflow_id,
+            execution_id=execution_id,
+            name=name,
+            payloads=encoded,
+            request_id=command.command_id,
+        ),
+        identifier=run.run_id,
+    )

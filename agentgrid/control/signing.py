@@ -1,0 +1,84 @@
+"""The API's Ed25519 key: it signs decisions and the memos of runs, and its public half is registered for all to check."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agentgrid.domain.approvals import Decision, SignedDecision, sign
+from agentgrid.domain.canonical import canonical
+from agentgrid.errors import SettingsError
+from agentgrid.protocol import RunMemo
+from agentgrid.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signer:
+    """A signing key and how others name it."""
+
+    key_id: str
+    """The first 16 hexadecimal digits of the public key's SHA-256."""
+    public_key: str
+    """The raw public key, base64."""
+    private_key: Ed25519PrivateKey = field(repr=False)
+
+    @classmethod
+    def of(cls, private_key: Ed25519PrivateKey) -> Signer:
+        """The signer that this key makes."""
+        raw = private_key.public_key().public_bytes_raw()
+        return cls(
+            key_id=hashlib.sha256(raw).hexdigest()[:16],
+            public_key=base64.b64encode(raw).decode(),
+            private_key=private_key,
+        )
+
+    def decision(self, decision: Decision) -> SignedDecision:
+        """The decision, signed."""
+        return sign(decision, self.private_key)
+
+    def memo(self, memo: RunMemo) -> RunMemo:
+        """The memo with its signature: over the canonical text of everything else in it that is not null."""
+        named = memo.model_copy(update={"key_id": self.key_id, "signature": None})
+        signature = self.private_key.sign(memo_bytes(named))
+        return named.model_copy(update={"signature": base64.b64encode(signature).decode()})
+
+
+def memo_bytes(memo: RunMemo) -> bytes:
+    """Exactly what a memo's signature covers."""
+    return canonical(memo.model_dump(mode="json", exclude={"signature"}, exclude_none=True))
+
+
+def load(settings: Settings) -> Signer:
+    """The signer of this installation. Raises SettingsError where there is no usable key."""
+    path = settings.signing_key_file
+    if path is None:
+        raise SettingsError(
+            "AGENTGRID_SIGNING_KEY_FILE is not set; it takes the path of an Ed25519 private key in PEM "
+            "(`agentgrid dev` makes one; so does `openssl genpkey -algorithm ed25519`)"
+        )
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise SettingsError(
+            f"AGENTGRID_SIGNING_KEY_FILE={str(path)!r} can't be read as a private key: {error}"
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SettingsError(f"AGENTGRID_SIGNING_KEY_FILE={str(path)!r} holds another kind of key; Ed25519 is needed")
+    return Signer.of(key)
+
+
+def create(path: Path) -> Signer:
+    """Make a new key in a file that only its owner can read. Raises FileExistsError where there is one already."""
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+    return Signer.of(key)
