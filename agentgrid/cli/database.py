@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import typer
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
+
+Result = TypeVar("Result")
 
 app = typer.Typer(no_args_is_help=True, help="Look after the control-plane database.")
 
@@ -26,7 +29,7 @@ def upgrade() -> None:
     )
 
 
-def reach_database(work: Any) -> Any:
+def reach_database(work: Coroutine[Any, Any, Result]) -> Result:
     """Run it; a database that can't be reached, or does not let us in, ends the command plainly."""
     import asyncpg
     from sqlalchemy.exc import DBAPIError

@@ -12,6 +12,7 @@ from agentgrid.cli import (
     approvals,
     audit,
     database,
+    keys,
     queues,
     runs,
     tools,
@@ -19,6 +20,7 @@ from agentgrid.cli import (
     workflows,
 )
 from agentgrid.cli.check import check
+from agentgrid.cli.develop import dev
 from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
 from agentgrid.cli.overview import overview
 from agentgrid.cli.processes import api, projector
@@ -32,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(dev)
 app.add_typer(runs.app, name="run")
 app.add_typer(approvals.app, name="approval")
 app.add_typer(workflows.app, name="workflow")
@@ -44,6 +47,7 @@ app.command()(check)
 app.command()(api)
 app.command()(projector)
 app.add_typer(database.app, name="db")
+app.add_typer(keys.app, name="key")
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""`agentgrid dev`: everything that AgentGrid needs, on this machine, by one command."""

@@ -1,0 +1,144 @@
+"""AgentGrid's own processes as children of `agentgrid dev`: started, started again when they crash, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from agentgrid.cli.dev.terminal import Terminal, readable, relay_file
+from agentgrid.cli.servers.child import Child, end_process
+from agentgrid.cli.servers.lease import Lease
+
+POLL_SECONDS = 0.1
+MAX_BACKOFF_SECONDS = 30.0
+STEADY_SECONDS = 60.0
+"""A child that lived so long did not crash because of how it was started."""
+TAIL_LINES = 12
+
+
+class ManagedChild:
+    """One `agentgrid ...` process, kept running until `stop`."""
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        home: Path,
+        cwd: Path,
+        environment: Mapping[str, str],
+        terminal: Terminal,
+        stop_seconds: float,
+    ) -> None:
+        self.name = name
+        self._command = [sys.executable, "-m", "agentgrid.cli.main", *arguments]
+        self._home, self._cwd = home, cwd
+        self._environment = environment
+        self._terminal = terminal
+        self._stop_steps = ((signal.SIGTERM, stop_seconds),)
+        self._again = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._child: Child | None = None
+        self._lease: Lease | None = None
+        self.started = asyncio.Event()
+
+    @property
+    def log_file(self) -> Path:
+        """Where all that it says is kept."""
+        return self._home / "logs" / f"{self.name}.log"
+
+    @property
+    def pid(self) -> int | None:
+        """Its process number while it runs."""
+        return self._child.pid if self._child is not None and self._child.returncode is None else None
+
+    async def start(self) -> None:
+        """Start it and keep it running. Ends first what an earlier, killed `agentgrid dev` left."""
+        lease = Lease.take(self._home / f"{self.name}.lock")
+        try:
+            if (orphan := lease.orphan()) is not None:
+                self._terminal.say(f"ending {self.name} (process {orphan.pid}), left by an earlier start")
+                await end_process(orphan, self._stop_steps)
+        except BaseException:
+            lease.release()
+            raise
+        self._lease = lease
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        size = self.log_file.stat().st_size if self.log_file.exists() else 0
+        self._tasks = [
+            asyncio.create_task(self._keep_running(lease)),
+            asyncio.create_task(relay_file(self._terminal, self.name, self.log_file, size)),
+        ]
+
+    def start_again(self) -> None:
+        """Replace the process by a new one, at once."""
+        self._again.set()
+
+    async def stop(self) -> None:
+        """End it, within its stop time."""
+        if self._lease is None:
+            return
+        lease, self._lease = self._lease, None
+        try:
+            self._tasks[0].cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._tasks[0]
+            if self._child is not None:
+                await self._child.end(self._stop_steps)
+        finally:
+            lease.release()
+            self._tasks[1].cancel()
+
+    def kill(self) -> None:
+        """Make an end of it now."""
+        if self._child is not None:
+            self._child.kill()
+
+    async def _keep_running(self, lease: Lease) -> None:
+        failures = 0
+        while True:
+            began = time.monotonic()
+            self._again.clear()
+            self._child = self._spawn()
+            lease.record(self._child)
+            self.started.set()
+            while self._child.returncode is None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._again.wait(), POLL_SECONDS)
+                    break
+            if self._again.is_set():
+                await self._child.end(self._stop_steps)
+                failures = 0
+                continue
+            failures = 1 if time.monotonic() - began > STEADY_SECONDS else failures + 1
+            pause = min(MAX_BACKOFF_SECONDS, 0.5 * 2**failures)
+            await asyncio.sleep(2 * POLL_SECONDS)  # its last lines are relayed before this is said
+            self._terminal.say(f"{self.name} {_how(self._child)}; starting it again in {pause:g} s", style="bold red")
+            self._say_tail(self._child)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._again.wait(), pause)
+
+    def _spawn(self) -> Child:
+        return Child.spawn(
+            self._command,
+            log=self.log_file,
+            cwd=self._cwd,
+            environment=self._environment,
+            death_signal=signal.SIGTERM,
+        )
+
+    def _say_tail(self, child: Child) -> None:
+        for line in child.log_tail().splitlines()[-TAIL_LINES:]:
+            self._terminal.say(f"  {readable(line)}", style="dim", who=self.name)
+
+
+def _how(child: Child) -> str:
+    code = child.returncode
+    if code is not None and code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with code {code}"

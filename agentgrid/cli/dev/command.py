@@ -1,0 +1,145 @@
+"""`agentgrid dev` itself: options, signals, the panel that says where everything is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import asyncpg
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from agentgrid.cli.dev.reload import code_changes
+from agentgrid.cli.dev.stack import Options, Stack
+from agentgrid.cli.dev.terminal import Terminal
+from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.project import DEFAULT_HOME, Project, home, load_project
+from agentgrid.cli.text import safe
+
+
+def run_dev(options: Options, *, verbose: bool) -> ExitCode:
+    """Run everything until Ctrl-C, SIGTERM or SIGHUP."""
+    project = load_project()
+    _quiet()
+    return asyncio.run(_run(project, home(), options, Terminal(verbose=verbose)))
+
+
+async def _run(project: Project, folder: Path, options: Options, terminal: Terminal) -> ExitCode:
+    stack = Stack(project, folder, options, terminal)
+    work = asyncio.create_task(_until_cancelled(stack, options, terminal))
+    asked = 0
+
+    def stop() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            terminal.say("stopping; once more to hurry")
+            work.cancel()
+        else:
+            stack.kill()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop)
+    try:
+        await work
+    except asyncio.CancelledError:
+        terminal.say("stopped; the state is kept")
+        return ExitCode.OK
+    except (OSError, asyncpg.PostgresError) as error:
+        raise CommandFailed(f"{type(error).__name__}: {error}", ExitCode.UNAVAILABLE) from error
+    return ExitCode.OK
+
+
+async def _until_cancelled(stack: Stack, options: Options, terminal: Terminal) -> None:
+    async with stack.up():
+        if options.only_servers:
+            terminal.console.print(_servers_panel(stack))
+        else:
+            registered = not stack.faults and await stack.ready()
+            if not stack.faults and not registered:
+                terminal.say("the worker has not registered its workflows yet; see its log", style="yellow")
+            terminal.console.print(_panel(stack))
+        if options.reload and not options.only_servers:
+            async for files in code_changes(stack.project.root):
+                await stack.code_changed(files)
+        await asyncio.Event().wait()
+
+
+def _panel(stack: Stack) -> Panel:
+    places = stack.places
+    facts = _facts()
+    facts.add_row("API", Text(f"{places.api_url}/api/v1", style="cyan"))
+    facts.add_row("API docs", Text(f"{places.api_url}/api/docs", style="cyan"))
+    facts.add_row("Temporal UI", Text(places.temporal_ui_url, style="cyan"))
+    facts.add_row("State, logs", _shown(stack.home))
+    facts.add_row("You are", "operator on the command line; who approves is --profile reviewer")
+    facts.add_row("By HTTP", f'curl -H "Authorization: Bearer $(cat {_shown(stack.home)}/keys/operator.key)" …')
+    if stack.project.example is not None:
+        facts.add_row("", "")
+        facts.add_row("Try", Text(example_command(stack), style="bold green", overflow="fold"))
+    facts.add_row("", "")
+    facts.add_row("", Text("Ctrl-C stops everything; the state is kept", style="dim"))
+    return Panel(facts, title="AgentGrid is ready", title_align="left", border_style="green", expand=False)
+
+
+def _servers_panel(stack: Stack) -> Panel:
+    facts = _facts()
+    facts.add_row("Temporal", stack.places.temporal_address)
+    facts.add_row("Temporal UI", Text(stack.places.temporal_ui_url, style="cyan"))
+    facts.add_row("PostgreSQL", Text(f"its address and password are in {_shown(stack.home)}/env"))
+    facts.add_row("Settings", Text(f". {_shown(stack.home)}/env", style="bold green"))
+    facts.add_row("Then", Text("agentgrid api, agentgrid projector", style="bold green"))
+    return Panel(facts, title="The servers are ready", title_align="left", border_style="green", expand=False)
+
+
+def example_command(stack: Stack) -> str:
+    """The one command that starts a run and watches it."""
+    example = stack.project.example
+    assert example is not None
+    words = [*program(), "run", "start", example.workflow]
+    if example.input is not None:
+        words += ["--input", json.dumps(example.input, ensure_ascii=False)]
+    command = shlex.join([*words, "--watch"])
+    if stack.home != (stack.project.root / DEFAULT_HOME).absolute():
+        command = f"AGENTGRID_HOME={shlex.quote(str(stack.home))} {command}"
+    return safe(command)
+
+
+def program() -> list[str]:
+    """How a person calls this program from here: by its name if the shell would find this very one."""
+    mine = Path(sys.argv[0]).absolute()
+    found = shutil.which("agentgrid")
+    if found is not None and Path(found).resolve() == mine.resolve():
+        return ["agentgrid"]
+    if mine.name == "agentgrid":
+        return [_shown(mine)]
+    return [_shown(Path(sys.executable)), "-m", "agentgrid.cli.main"]
+
+
+def _shown(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def _facts() -> Table:
+    facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    return facts
+
+
+def _quiet() -> None:
+    """The servers' own structlog lines are told in other words here."""
+    import logging
+
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

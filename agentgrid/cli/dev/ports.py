@@ -1,0 +1,52 @@
+"""Which ports to use: the given ones, else those of the last time, else the usual ones, else free ones."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from agentgrid.cli.servers.child import ServerError, free_port, require_free_port
+
+USUAL = {"api": 8700, "temporal": 7233, "temporal_ui": 8233, "postgres": 5499}
+
+
+def choose_ports(home: Path, given: Mapping[str, int | None], say: Callable[[str], None]) -> dict[str, int]:
+    """A port for each purpose, remembered in `ports.json`, so that bookmarks and profiles stay true.
+
+    Raises ServerError where a port that was asked for is taken; any other is replaced by a free one, with a word about it.
+    """
+    file = home / "ports.json"
+    remembered = _remembered(file)
+    chosen: dict[str, int] = {}
+    for purpose, usual in USUAL.items():
+        wanted = given.get(purpose)
+        if wanted is not None:
+            require_free_port(wanted, purpose)
+            chosen[purpose] = wanted
+            continue
+        wanted = remembered.get(purpose, usual)
+        if wanted in chosen.values() or not _is_free(wanted):
+            replacement = free_port()
+            say(f"port {wanted} is taken: {purpose} uses {replacement}")
+            wanted = replacement
+        chosen[purpose] = wanted
+    file.write_text(json.dumps(chosen, indent=2) + "\n")
+    return chosen
+
+
+def _is_free(port: int) -> bool:
+    try:
+        require_free_port(port, "")
+    except ServerError:
+        return False
+    return True
+
+
+def _remembered(file: Path) -> dict[str, int]:
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(file.read_text())
+        if isinstance(found, dict):
+            return {purpose: port for purpose, port in found.items() if isinstance(port, int) and 0 < port < 65_536}
+    return {}

@@ -1,0 +1,173 @@
+"""What must be there before AgentGrid's processes start: the schema, roles and databases, keys, principals, profiles.
+
+Everything here may be done again at every start; what exists is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from agentgrid.cli.operator import database_caller
+from agentgrid.cli.private import read_private, write_private
+from agentgrid.cli.profiles import Profile, load_profiles, profiles_file, save_profiles
+from agentgrid.control import keys, principals, signing
+from agentgrid.db import migrate
+from agentgrid.db.session import make_engine
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from agentgrid.errors import SettingsError, Unauthenticated
+
+WORKER_ROLE = "agentgrid_worker"
+APP_ROLE = "agentgrid_app"
+APP_DATABASE = "app"
+
+KEY_LIFETIME = timedelta(days=90)
+RENEW_BEFORE = timedelta(days=7)
+
+PRINCIPALS = (
+    Principal(
+        name="operator",
+        kind=PrincipalKind.HUMAN,
+        roles=frozenset({Role.OPERATOR, Role.DEVELOPER, Role.AUDITOR, Role.ADMIN}),
+    ),
+    # Who starts a run never decides its approvals: so there are two.
+    Principal(
+        name="reviewer",
+        kind=PrincipalKind.HUMAN,
+        roles=frozenset({Role.APPROVER}),
+        groups=frozenset({"support-leads", "sales-leads", "editors"}),
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What the processes are given."""
+
+    database_url: str = field(repr=False)
+    """The control plane's own way in: for API and projector."""
+    worker_url: str = field(repr=False)
+    """The same database under the role that may hardly do anything: for workers."""
+    app_url: str = field(repr=False)
+    """The database of the project's own tools."""
+    signing_key_file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Passwords:
+    worker: str
+    app: str
+
+
+async def prepare(home: Path, admin_url: str, api_url: str, say: Callable[[str], None]) -> Prepared:
+    """Make everything that is missing. `admin_url` is the superuser's way to the control-plane database."""
+    before, after = await migrate.upgrade(admin_url)
+    if before != after:
+        say(f"the database schema is now at {after}")
+    passwords = _passwords(home / "passwords.json")
+    await _grant_logins(admin_url, passwords)
+    signing_key_file = home / "signing.pem"
+    with contextlib.suppress(FileExistsError):
+        signing.create(signing_key_file)
+    engine = make_engine(admin_url, pool_size=2)
+    try:
+        await _make_principals(engine, home, api_url, say)
+    finally:
+        await engine.dispose()
+    return Prepared(
+        database_url=admin_url,
+        worker_url=_as(admin_url, WORKER_ROLE, passwords.worker),
+        app_url=_as(admin_url, APP_ROLE, passwords.app, database=APP_DATABASE),
+        signing_key_file=signing_key_file,
+    )
+
+
+def _as(admin_url: str, role: str, password: str, *, database: str | None = None) -> str:
+    url: URL = make_url(admin_url).set(username=role, password=password)
+    if database is not None:
+        url = url.set(database=database)
+    return url.render_as_string(hide_password=False)
+
+
+def _passwords(file: Path) -> _Passwords:
+    if file.exists():
+        try:
+            return _Passwords(**json.loads(read_private(file)))
+        except (ValueError, TypeError) as error:
+            raise SettingsError(f"{file} can't be understood ({error}); remove it and new passwords are made") from None
+    made = _Passwords(worker=secrets.token_urlsafe(32), app=secrets.token_urlsafe(32))
+    write_private(file, json.dumps({"worker": made.worker, "app": made.app}))
+    return made
+
+
+async def _grant_logins(admin_url: str, passwords: _Passwords) -> None:
+    """Let the worker and the project's tools in, each into its own database and no other."""
+    connection = await asyncpg.connect(admin_url)
+    try:
+        own = await connection.fetchval("SELECT current_database()")
+        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", APP_ROLE):
+            await connection.execute(f"CREATE ROLE {APP_ROLE}")
+        for role, password in ((WORKER_ROLE, passwords.worker), (APP_ROLE, passwords.app)):
+            # A statement about roles takes no parameters; the server quotes.
+            await connection.execute(
+                await connection.fetchval(
+                    "SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)", role, password
+                )
+            )
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", APP_DATABASE):
+            await connection.execute(f"CREATE DATABASE {APP_DATABASE} OWNER {APP_ROLE}")
+        for database, role in ((own, WORKER_ROLE), (APP_DATABASE, APP_ROLE)):
+            for template in (
+                "REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC",
+                "GRANT CONNECT ON DATABASE %I TO %I",
+            ):
+                statement = await connection.fetchval("SELECT format($1, $2::text, $3::text)", template, database, role)
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _make_principals(engine: AsyncEngine, home: Path, api_url: str, say: Callable[[str], None]) -> None:
+    caller = database_caller()
+    file = profiles_file(home)
+    before = load_profiles(file)
+    profiles = dict(before)
+    known = {principal.name for principal in await principals.listed(engine)}
+    for principal in PRINCIPALS:
+        # One that exists is left as it is: somebody may have changed it on purpose.
+        if principal.name not in known:
+            await principals.put(engine, caller, principal)
+        key_file = home / "keys" / f"{principal.name}.key"
+        if not await _key_holds(engine, key_file, principal.name):
+            made = await keys.create(
+                engine, caller, principal=principal.name, lifetime=KEY_LIFETIME, note="made by agentgrid dev"
+            )
+            write_private(key_file, made.secret + "\n")
+            say(f"a new key of {principal.name} is in {key_file}")
+        profiles[principal.name] = Profile(name=principal.name, url=api_url, key_file=key_file)
+    if profiles != before:
+        save_profiles(file, profiles)
+
+
+async def _key_holds(engine: AsyncEngine, file: Path, principal: str) -> bool:
+    key = _read_if_there(file)
+    if key is None:
+        return False
+    try:
+        found = await keys.authenticate(engine, key)
+    except Unauthenticated:
+        return False
+    return found.principal.name == principal and found.expires_at > datetime.now(UTC) + RENEW_BEFORE
+
+
+def _read_if_there(file: Path) -> str | None:
+    return read_private(file).strip() if file.exists() else None

@@ -1,0 +1,343 @@
+"""The whole stack of `agentgrid dev`: servers, preparation, AgentGrid's processes; up in order, down in reverse, every wait bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from agentgrid.cli.dev.children import ManagedChild
+from agentgrid.cli.dev.ports import choose_ports
+from agentgrid.cli.dev.prepare import Prepared, prepare
+from agentgrid.cli.dev.terminal import Terminal
+from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.private import write_private
+from agentgrid.cli.project import Project
+from agentgrid.cli.servers import EmbeddedServer, PostgresServer, TemporalServer
+from agentgrid.cli.servers.child import HOST, Child, ServerError, ended_within
+from agentgrid.cli.servers.lease import Lease
+
+API_READY_SECONDS = 45.0
+WORKER_READY_SECONDS = 45.0
+SETUP_SECONDS = 300.0
+CHECK_SECONDS = 60.0
+STOP_SECONDS = {"worker": 14.0, "projector": 8.0, "api": 8.0}
+"""A worker lets activities in flight finish for ten seconds."""
+
+OURS = ("AGENTGRID_DATABASE_URL", "AGENTGRID_API_", "AGENTGRID_HOME", "AGENTGRID_PROFILE", "AGENTGRID_SIGNING_KEY_FILE")
+NOT_INHERITED = (*OURS, "AGENTGRID_TEMPORAL_", "AGENTGRID_LOG_FORMAT", "APP_DATABASE_URL", "TEMPORAL_", "PG")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    ports: Mapping[str, int | None]
+    reload: bool = True
+    only_servers: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where everything listens."""
+
+    home: Path
+    api_url: str
+    temporal_address: str
+    temporal_ui_url: str
+
+
+class Stack:
+    """Everything that `agentgrid dev` runs. `async with` brings it up and takes it down."""
+
+    def __init__(self, project: Project, home: Path, options: Options, terminal: Terminal) -> None:
+        self.project = project
+        self.home = home
+        self.children: dict[str, ManagedChild] = {}
+        self.faults: tuple[str, ...] = ()
+        """What `agentgrid check` last found in the project's code."""
+        self._options = options
+        self._terminal = terminal
+        self._places: Places | None = None
+        self._prepared: Prepared | None = None
+
+    @property
+    def places(self) -> Places:
+        """Known once the servers are started."""
+        if self._places is None:
+            raise RuntimeError("the stack is not up")
+        return self._places
+
+    @contextlib.asynccontextmanager
+    async def up(self) -> AsyncIterator[None]:
+        """Start everything, and stop it when the block ends, however it ends."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        async with AsyncExitStack() as stack:
+            lease = Lease.take(self.home / "dev.lock")
+            stack.callback(lease.release)
+            ports = choose_ports(self.home, self._options.ports, self._terminal.say)
+            checking = asyncio.create_task(self.check())
+            stack.push_async_callback(_cancelled, checking)
+            self._terminal.say("starting Temporal and PostgreSQL")
+            temporal = TemporalServer(self.home, port=ports["temporal"], ui_port=ports["temporal_ui"])
+            postgres = PostgresServer(self.home, port=ports["postgres"])
+            await self._start_servers(stack, temporal, postgres)
+            self._places = Places(
+                home=self.home,
+                api_url=f"http://{HOST}:{ports['api']}",
+                temporal_address=temporal.address,
+                temporal_ui_url=temporal.ui_url or "",
+            )
+            self._prepared = await prepare(self.home, postgres.dsn, self.places.api_url, self._terminal.say)
+            self._write_environment_file()
+            await self._run_setup()
+            if not self._options.only_servers:
+                await self._start_processes(stack, ports["api"])
+                self.faults = await checking
+                await self._start_worker(stack)
+            for server in (temporal, postgres):
+                stack.push_async_callback(_cancelled, asyncio.create_task(self._guard(server)))
+            yield
+
+    def kill(self) -> None:
+        """Make an end of AgentGrid's processes now; the servers are still stopped in order."""
+        for child in self.children.values():
+            child.kill()
+
+    async def check(self) -> tuple[str, ...]:
+        """The faults in the project's code, as a fresh process finds them; none if all is well."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "agentgrid.cli.main", "check", "-o", "json"),
+            cwd=self.project.root,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=inherited_environment(),
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                out, err = await process.communicate()
+        except TimeoutError:
+            return (f"importing the project's code did not end within {CHECK_SECONDS:g} s",)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode == ExitCode.OK:
+            return ()
+        try:
+            return tuple(fault["message"] for fault in json.loads(out.splitlines()[-1])["faults"])
+        except (ValueError, KeyError, IndexError):
+            return (err.decode(errors="replace").strip() or f"`agentgrid check` ended with code {process.returncode}",)
+
+    async def code_changed(self, files: list[str]) -> None:
+        """Let the worker run the new code, unless it has faults: then the old one goes on."""
+        names = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+        self.faults = await self.check()
+        worker = self.children["worker"]
+        if self.faults:
+            self.say_faults(
+                f"{names} changed", "the worker goes on with the old code" if worker.pid else "no worker runs"
+            )
+        elif not worker.started.is_set():
+            self._terminal.say(f"{names} changed: no faults any more, starting the worker", style="green")
+            await worker.start()
+        else:
+            self._terminal.say(f"{names} changed: the worker starts again", style="green")
+            worker.start_again()
+
+    def say_faults(self, why: str, consequence: str) -> None:
+        """Name the faults, and what follows from them."""
+        self._terminal.say(f"{why}: {len(self.faults)} fault(s), {consequence}", style="bold red")
+        for fault in self.faults:
+            self._terminal.say(f"  {fault}", style="red")
+
+    async def ready(self) -> bool:
+        """Wait until the proposed example can be started; False where that did not come about in time."""
+        example = self.project.example
+        key = (self.home / "keys" / "operator.key").read_text().strip()
+        place = f"{self.places.api_url}/api/v1/workflows" + (f"/{example.workflow}" if example else "?limit=1")
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=5, trust_env=False) as http:
+
+            async def registered() -> bool:
+                answer = await http.get(place)
+                if answer.status_code != 200:
+                    return False
+                found = answer.json()
+                items = [found] if example else found["items"]
+                return bool(items) and items[0].get("served") is not False
+
+            return await _comes_true(registered, WORKER_READY_SECONDS)
+
+    async def _start_servers(self, stack: AsyncExitStack, *servers: EmbeddedServer) -> None:
+        """Start them side by side; whichever came up is stopped at the end, also when another did not."""
+        for server in servers:
+            stack.push_async_callback(server.stop)
+        results = await asyncio.gather(*(server.start() for server in servers), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _start_processes(self, stack: AsyncExitStack, port: int) -> None:
+        for name, arguments in (("projector", ["projector"]), ("api", ["api", "--port", str(port)])):
+            await self._child(stack, name, arguments, self._control_plane_environment()).start()
+        await self._api_answers()
+
+    async def _start_worker(self, stack: AsyncExitStack) -> None:
+        worker = self._child(stack, "worker", ["worker"], self._worker_environment())
+        if not self.faults:
+            await worker.start()
+        elif self._options.reload:
+            self.say_faults(str(self.project.root), "no worker is started until they are mended")
+        else:
+            lines = "\n".join(f"  {fault}" for fault in self.faults)
+            raise CommandFailed(f"the project's code has {len(self.faults)} fault(s):\n{lines}", ExitCode.FAILED)
+
+    def _child(
+        self, stack: AsyncExitStack, name: str, arguments: list[str], environment: Mapping[str, str]
+    ) -> ManagedChild:
+        child = ManagedChild(
+            name,
+            arguments,
+            home=self.home,
+            cwd=self.project.root,
+            environment=environment,
+            terminal=self._terminal,
+            stop_seconds=STOP_SECONDS[name],
+        )
+        self.children[name] = child
+        stack.push_async_callback(child.stop)
+        return child
+
+    async def _api_answers(self) -> None:
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
+
+            async def healthy() -> bool:
+                return (await http.get(f"{self.places.api_url}/healthz")).status_code == 200
+
+            if not await _comes_true(healthy, API_READY_SECONDS):
+                raise ServerError(
+                    f"the API did not answer within {API_READY_SECONDS:g} s; see {self.home}/logs/api.log"
+                )
+
+    async def _run_setup(self) -> None:
+        """The project's own command, which makes what its tools need."""
+        if not self.project.setup:
+            return
+        command = list(self.project.setup)
+        if command[0] in ("python", "python3"):
+            command[0] = sys.executable
+        self._terminal.say(" ".join(self.project.setup), who="setup")
+        try:
+            child = Child.spawn(
+                command,
+                log=self.home / "logs" / "setup.log",
+                cwd=self.project.root,
+                environment=self._worker_environment(),
+                death_signal=signal.SIGTERM,
+            )
+        except OSError as error:
+            raise CommandFailed(f"the project's setup command can't be run: {error}", ExitCode.FAILED) from None
+        try:
+            await ended_within(SETUP_SECONDS, lambda: child.returncode is not None)
+        finally:
+            child.kill()
+        for line in child.log_tail().splitlines()[-12:]:
+            self._terminal.relay("setup", line)
+        if child.returncode != 0:
+            raise CommandFailed(
+                f"the project's setup command {' '.join(self.project.setup)!r} ended with code {child.returncode}; "
+                f"its output is in {self.home}/logs/setup.log",
+                ExitCode.FAILED,
+            )
+
+    async def _guard(self, server: EmbeddedServer) -> None:
+        """Start a server again that ended by itself."""
+        pause = 1.0
+        while True:
+            code = await server.wait()
+            self._terminal.say(
+                f"{server.name} ended with code {code}; starting it again in {pause:g} s", style="bold red"
+            )
+            await asyncio.sleep(pause)
+            pause = min(30.0, pause * 2)
+            await server.stop()
+            try:
+                await server.start()
+            except ServerError as error:
+                self._terminal.say(error.message, style="bold red")
+
+    def _control_plane_environment(self) -> dict[str, str]:
+        prepared, places = self._prepared, self.places
+        assert prepared is not None
+        return self._shared_environment() | {
+            "AGENTGRID_DATABASE_URL": prepared.database_url,
+            "AGENTGRID_SIGNING_KEY_FILE": str(prepared.signing_key_file),
+            "AGENTGRID_API_URL": places.api_url,
+            "AGENTGRID_TEMPORAL_UI_URL": places.temporal_ui_url,
+            "AGENTGRID_HOME": str(self.home),
+        }
+
+    def _worker_environment(self) -> dict[str, str]:
+        """What runs the project's code gets no key and no password but those that it needs itself."""
+        prepared = self._prepared
+        assert prepared is not None
+        return (
+            self._shared_environment()
+            | dict(self.project.environment)
+            | {
+                "AGENTGRID_DATABASE_URL": prepared.worker_url,
+                "APP_DATABASE_URL": prepared.app_url,
+                "AGENTGRID_HOME": str(self.home / "worker"),
+            }
+        )
+
+    def _shared_environment(self) -> dict[str, str]:
+        return inherited_environment() | {
+            "AGENTGRID_TEMPORAL_ADDRESS": self.places.temporal_address,
+            "AGENTGRID_TEMPORAL_NAMESPACE": "default",
+            "AGENTGRID_LOG_FORMAT": "json",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _write_environment_file(self) -> None:
+        """The settings of API and projector, to be sourced by whoever runs one by hand."""
+        wanted = {
+            name: value
+            for name, value in self._control_plane_environment().items()
+            if name.startswith("AGENTGRID_") and name != "AGENTGRID_LOG_FORMAT"
+        }
+        lines = [f"export {name}='{value}'" for name, value in sorted(wanted.items())]
+        write_private(self.home / "env", "\n".join(lines) + "\n")
+
+
+def inherited_environment() -> dict[str, str]:
+    """This process's environment without what would configure the children behind our back."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
+
+
+async def _comes_true(look: Callable[[], Awaitable[bool]], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+            if await look():
+                return True
+        await asyncio.sleep(0.2)
+    return False
+
+
+async def _cancelled(task: asyncio.Task[object]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

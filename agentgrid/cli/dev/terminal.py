@@ -1,0 +1,107 @@
+"""What `agentgrid dev` says on the terminal: its own words, and the lines of its children, each with its name."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from agentgrid.cli.output import stderr
+from agentgrid.cli.text import safe, safe_lines
+from agentgrid.cli.words import LEVEL_STYLES
+
+COLOURS = {"api": "cyan", "projector": "magenta", "worker": "green", "setup": "blue"}
+SHOWN_LEVELS = frozenset({"warning", "error", "critical"})
+POLL_SECONDS = 0.15
+MAX_LINE_BYTES = 64 * 1024
+BLOCK_BYTES = 1024 * 1024
+
+
+class Terminal:
+    """The terminal that `agentgrid dev` runs in."""
+
+    def __init__(self, *, verbose: bool, console: Console | None = None) -> None:
+        self.console = console or stderr()
+        self._verbose = verbose
+
+    def say(self, message: str, *, style: str = "", who: str = "dev") -> None:
+        """A word of its own."""
+        text = self._begin(who)
+        text.append(safe_lines(message), style=style)
+        self.console.print(text, soft_wrap=True)
+
+    def relay(self, who: str, line: str) -> None:
+        """A line of a child: structured ones from `warning` up, or all with --verbose; anything else always."""
+        record = _record(line)
+        if record is None:
+            if line.strip():
+                self.console.print(self._begin(who).append(safe(line)), soft_wrap=True)
+            return
+        level = str(record.get("level", "info"))
+        if not self._verbose and level not in SHOWN_LEVELS:
+            return
+        text = self._begin(who)
+        text.append(f"{safe(level):<8} ", style=LEVEL_STYLES.get(level, ""))
+        text.append(safe(record.get("event", "")))
+        for name, value in record.items():
+            if name not in ("event", "level", "timestamp", "exception", "logger"):
+                text.append(f"  {safe(name)}={safe(value)}", style="dim")
+        if record.get("exception"):
+            text.append("\n" + safe_lines(record["exception"]), style="dim")
+        self.console.print(text, soft_wrap=True)
+
+    def _begin(self, who: str) -> Text:
+        text = Text(f"{datetime.now(UTC):%H:%M:%S} ", style="dim")
+        return text.append(f"{who:<9} ", style=COLOURS.get(who, "bold"))
+
+
+async def relay_file(terminal: Terminal, who: str, file: Path, start: int) -> None:
+    """Relay what is written to the file from that place on, until cancelled; also after it was replaced."""
+    position, rest = start, b""
+    while True:
+        await asyncio.sleep(POLL_SECONDS)
+        position, block = _read_on(file, position)
+        *whole, rest = (rest + block).split(b"\n")
+        if len(rest) > MAX_LINE_BYTES:
+            whole, rest = [*whole, rest], b""
+        for line in whole:
+            terminal.relay(who, line[:MAX_LINE_BYTES].decode("utf-8", errors="replace"))
+
+
+def _read_on(file: Path, position: int) -> tuple[int, bytes]:
+    """What was written after the position, and the new position. A file that got shorter is a new one."""
+    try:
+        with file.open("rb") as lines:
+            if lines.seek(0, os.SEEK_END) < position:
+                position = 0
+            lines.seek(position)
+            block = lines.read(BLOCK_BYTES)
+    except FileNotFoundError:
+        return 0, b""
+    return position + len(block), block
+
+
+def readable(line: str) -> str:
+    """A line of a log file as a person reads it."""
+    record = _record(line)
+    if record is None:
+        return line
+    rest = " ".join(f"{name}={value}" for name, value in record.items() if name not in ("event", "level", "timestamp"))
+    return f"{record.get('level', '')} {record.get('event', '')} {rest}".strip()
+
+
+def _record(line: str) -> Mapping[str, Any] | None:
+    if not line.startswith("{"):
+        return None
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and "event" in record else None

@@ -1,0 +1,40 @@
+"""The options of `agentgrid dev`. What it does is in `dev/`, which is imported only when it is wanted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from agentgrid.cli.exits import CommandFailed, ExitCode
+
+PORTS = {"min": 1, "max": 65_535}
+
+
+def dev(
+    port: Annotated[int | None, typer.Option(**PORTS, help="Of the API. Usually 8700.")] = None,
+    temporal_port: Annotated[int | None, typer.Option(**PORTS, help="Of Temporal. Usually 7233.")] = None,
+    temporal_ui_port: Annotated[int | None, typer.Option(**PORTS, help="Of Temporal's UI. Usually 8233.")] = None,
+    postgres_port: Annotated[int | None, typer.Option(**PORTS, help="Of PostgreSQL. Usually 5499.")] = None,
+    reload: Annotated[
+        bool, typer.Option("--reload/--no-reload", help="Restart the worker when the code changes.")
+    ] = True,
+    only_servers: Annotated[
+        bool, typer.Option("--only-servers", help="Temporal and PostgreSQL, prepared, and nothing else.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that the processes log.")] = False,
+) -> None:
+    """Run everything on this machine: Temporal, PostgreSQL, projector, API, and this project's worker.
+
+    The state is kept in AGENTGRID_HOME, by default .agentgrid in the project.
+    """
+    try:
+        from agentgrid.cli.dev.command import run_dev
+        from agentgrid.cli.dev.stack import Options
+    except ModuleNotFoundError as error:
+        raise CommandFailed(
+            f"{error.name} is not installed; run: pip install 'agentgrid[dev-stack]'", ExitCode.USAGE
+        ) from None
+    given = {"api": port, "temporal": temporal_port, "temporal_ui": temporal_ui_port, "postgres": postgres_port}
+    options = Options(ports=given, reload=reload, only_servers=only_servers)
+    raise typer.Exit(run_dev(options, verbose=verbose))

@@ -1,0 +1,28 @@
+"""Whoever holds the database's URL and the command line: the caller of what is done to the database directly."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentgrid.control.plane import Caller
+
+NAME = "system"
+
+
+def database_caller() -> Caller:
+    """The caller whom the audit log names for it: `system`, from this account and machine."""
+    from agentgrid.control.plane import Caller
+    from agentgrid.domain.principals import Principal, PrincipalKind
+
+    try:
+        account = getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in many containers
+        account = "unknown"
+    return Caller(
+        principal=Principal(name=NAME, kind=PrincipalKind.SYSTEM),
+        address=f"{account}@{socket.gethostname()}",
+        route="agentgrid (command line)",
+    )
