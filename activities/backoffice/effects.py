@@ -1,0 +1,18 @@
+"""What the write tools share: the key that makes an effect land once, and the refusal of an unknown id."""
+
+from uuid import uuid4
+
+import agentgrid as ag
+
+
+def effect_key() -> str:
+    """This call's idempotency key, the same in all of its attempts.
+
+    Outside a workflow there is none, and each call is an effect of its own: it gets a fresh one.
+    """
+    return ag.idempotency_key() or f"direct:{uuid4()}"
+
+
+def unknown(noun: str, identifier: str) -> ag.ToolError:
+    """The error for an id that the back office does not hold; no retry can mend it."""
+    return ag.ToolError(f"there is no {noun} {identifier!r} in the back office", retryable=False)

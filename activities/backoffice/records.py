@@ -1,0 +1,31 @@
+"""What the tools take and give: frozen values, made from rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from activities.backoffice.connections import Row
+
+
+class Record(BaseModel):
+    """A frozen value. A released one only ever gains fields that have a default: old histories still read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def of(cls, row: Row | None) -> Self:
+        """The value that a row holds; `None`, which no statement with an unconditional RETURNING gives, is a LookupError."""
+        if row is None:
+            raise LookupError(f"the database returned no row for a {cls.__name__}")
+        return cls.model_validate(dict(row))
+
+
+Limit = Annotated[int, Field(ge=1, le=200, description="The most rows to return.")]
+Cents = Annotated[int, Field(gt=0, description="An amount in US cents.")]
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,190 @@
+"""The CMS's tools against a real database: drafting, publishing, checking what is live, and going back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+import agentgrid as ag
+from activities.cms import (
+    PageKind,
+    PageStatus,
+    draft_page,
+    fetch_page,
+    publish_page,
+    save_draft,
+    unpublish_page,
+    verify_page,
+)
+from activities.support import search_articles
+from tests.activities.conftest import OneCall
+
+
+async def test_a_page_is_read_with_its_latest_or_a_named_revision() -> None:
+    page = await fetch_page("pricing")
+    assert (page.kind, page.status, page.latest_revision, page.published_revision) == (
+        PageKind.LANDING,
+        PageStatus.PUBLISHED,
+        2,
+        1,
+    )
+    assert "fifty bookings" in page.content.body
+    assert "forty bookings" in (await fetch_page("pricing", 1)).content.body
+
+
+async def test_a_draft_links_related_articles_and_is_the_same_every_time() -> None:
+    related = await search_articles("gift voucher logo", limit=2)
+    draft = await draft_page("Vouchers: 5 ideas!", ["Start in October", " Put a picture on it. "], related)
+    assert draft.slug == "vouchers-5-ideas"
+    assert draft.summary == "Start in October."
+    assert draft.body.startswith("Start in October.\n\nPut a picture on it.\n\nRead on: [")
+    assert "(/packages-and-memberships)" in draft.body
+    assert draft == await draft_page("Vouchers: 5 ideas!", ["Start in October", " Put a picture on it. "], related)
+
+
+@pytest.mark.parametrize(("title", "points"), [("???", ["a point"]), ("A title", []), ("A title", ["  "])])
+async def test_a_draft_of_nothing_is_refused(title: str, points: list[str]) -> None:
+    with pytest.raises(ag.ToolError, match="at least one point"):
+        await draft_page(title, points, [])
+
+
+async def test_a_new_page_begins_as_a_draft() -> None:
+    saved = await save_draft("winter-tips", "Winter tips", "Stay warm.", "dana.whitlow", kind=PageKind.HELP)
+    assert saved.revision == 1
+    page = await fetch_page("winter-tips")
+    assert (page.kind, page.status, page.published_revision) == (PageKind.HELP, PageStatus.DRAFT, None)
+    assert page.content == saved
+
+
+async def test_a_draft_of_a_live_page_leaves_the_site_alone() -> None:
+    saved = await save_draft("pricing", "Plans", "New words.", "dana.whitlow")
+    assert saved.revision == 3
+    assert (await fetch_page("pricing")).kind is PageKind.LANDING
+    assert (await verify_page("pricing", 1)).ok
+
+
+async def test_a_repeated_attempt_saves_one_revision(one_call: OneCall) -> None:
+    with one_call("save-1"):
+        saved = await asyncio.gather(*(save_draft("winter-tips", "Winter", "Warm.", "dana") for _ in range(6)))
+    assert {revision.revision for revision in saved} == {1}
+    assert (await fetch_page("winter-tips")).latest_revision == 1
+
+
+async def test_a_refused_draft_leaves_no_page_behind() -> None:
+    with pytest.raises(ag.ToolError, match="page_revisions_title_not_blank"):
+        await save_draft("winter-tips", " ", "Warm.", "dana")
+    with pytest.raises(ag.ToolError, match="no page 'winter-tips'"):
+        await fetch_page("winter-tips")
+
+
+@pytest.mark.parametrize("slug", ["Winter", "a b", "-a", "a--b", "../etc", ""])
+async def test_a_slug_that_is_no_plain_path_is_refused(slug: str) -> None:
+    with pytest.raises(ag.ToolError, match="pages_slug_is_plain"):
+        await save_draft(slug, "Title", "Body.", "dana")
+
+
+async def test_publishing_puts_exactly_that_revision_live() -> None:
+    published = await publish_page("pricing", 2)
+    assert (published.live_before, published.live_after) == (1, 2)
+    check = await verify_page("pricing", 2)
+    assert (check.ok, check.live_revision, check.problems) == (True, 2, ())
+    assert (await verify_page("pricing", 1)).problems == ("revision 2 is live instead",)
+
+
+async def test_a_published_help_page_is_found_by_search() -> None:
+    await save_draft("frost", "Frost on the windscreen", "Scrape before you drive.", "dana", kind=PageKind.HELP)
+    assert await search_articles("windscreen frost") == []
+    await publish_page("frost", 1)
+    assert [article.slug for article in await search_articles("windscreen frost")] == ["frost"]
+
+
+async def test_a_repeated_attempt_publishes_once(db: asyncpg.Connection, one_call: OneCall) -> None:
+    with one_call("publish-1"):
+        done = await asyncio.gather(*(publish_page("pricing", 2) for _ in range(4)))
+    assert len({publication.done_at for publication in done}) == 1
+    assert await db.fetchval("SELECT count(*) FROM backoffice.publications WHERE idempotency_key = 'publish-1'") == 1
+
+
+async def test_a_late_attempt_does_not_publish_over_what_came_after(one_call: OneCall) -> None:
+    with one_call("publish-1"):
+        first = await publish_page("pricing", 2)
+    await unpublish_page("pricing", 2, "wrong price")
+    with one_call("publish-1"):
+        assert await publish_page("pricing", 2) == first
+    assert (await fetch_page("pricing")).published_revision == 1
+
+
+async def test_an_older_or_live_revision_is_not_published() -> None:
+    with pytest.raises(ag.ToolError, match="revision 2 of page 'privacy-policy' is live; revision 1 is not newer"):
+        await publish_page("privacy-policy", 1)
+    with pytest.raises(ag.ToolError, match="revision 2 is not newer"):
+        await publish_page("privacy-policy", 2)
+
+
+async def test_unpublishing_puts_back_what_was_live_before() -> None:
+    await publish_page("pricing", 2)
+    undone = await unpublish_page("pricing", 2, "broken link")
+    assert (undone.action, undone.live_before, undone.live_after, undone.reason) == ("unpublish", 2, 1, "broken link")
+    assert (await verify_page("pricing", 1)).ok
+    assert (await fetch_page("pricing")).status is PageStatus.PUBLISHED
+
+
+async def test_unpublishing_a_first_revision_takes_the_page_offline() -> None:
+    await publish_page("winter-hours", 1)
+    undone = await unpublish_page("winter-hours", 1, "too early")
+    assert undone.live_after is None
+    page = await fetch_page("winter-hours")
+    assert (page.status, page.published_revision) == (PageStatus.UNPUBLISHED, None)
+    assert (await verify_page("winter-hours", 1)).problems == ("the page is not live",)
+
+
+async def test_a_repeated_attempt_unpublishes_once(one_call: OneCall) -> None:
+    await publish_page("pricing", 2)
+    with one_call("undo-1"):
+        first = await unpublish_page("pricing", 2, "broken link")
+        assert await unpublish_page("pricing", 2, "broken link") == first
+    assert (await fetch_page("pricing")).published_revision == 1
+
+
+async def test_only_what_is_live_is_unpublished() -> None:
+    with pytest.raises(ag.ToolError, match="revision 2 of page 'pricing' is not live; revision 1 is live"):
+        await unpublish_page("pricing", 2, "none")
+    with pytest.raises(ag.ToolError, match="nothing of it is live"):
+        await unpublish_page("winter-hours", 1, "none")
+
+
+async def test_a_check_finds_links_that_lead_nowhere() -> None:
+    await publish_page("october-incidents", 1)
+    check = await verify_page("october-incidents", 1)
+    assert (check.ok, check.problems) == (False, ("the link to /incident-archive-october leads nowhere",))
+
+
+async def test_a_check_finds_placeholders() -> None:
+    await publish_page("year-in-numbers", 1)
+    problems = (await verify_page("year-in-numbers", 1)).problems
+    assert [problem for problem in problems if "'{{bookings_total}}'" in problem]
+    assert [problem for problem in problems if "'TODO'" in problem]
+
+
+async def test_a_check_finds_a_site_that_shows_other_words(db: asyncpg.Connection) -> None:
+    await db.execute("UPDATE backoffice.site_pages SET body = 'Hacked.' WHERE slug = 'pricing'")
+    assert (await verify_page("pricing", 1)).problems == ("the site shows other words than were saved",)
+
+
+async def test_unknown_pages_and_revisions_are_final_errors_that_name_them() -> None:
+    calls = {
+        "no page 'nope'": (fetch_page("nope"), publish_page("nope", 1), unpublish_page("nope", 1, "none")),
+        "no revision 7 of page 'pricing'": (
+            fetch_page("pricing", 7),
+            publish_page("pricing", 7),
+            verify_page("pricing", 7),
+        ),
+        "no revision 0 of page 'pricing'": (publish_page("pricing", 0),),
+    }
+    for message, coroutines in calls.items():
+        for call in coroutines:
+            with pytest.raises(ag.ToolError, match=message) as caught:
+                await call
+            assert not caught.value.retryable
