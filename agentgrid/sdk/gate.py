@@ -69,6 +69,7 @@ class GateInbound(WorkflowInboundInterceptor):
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
         """Mark the execution as begun under the plugin, unless it replays one that was not."""
         workflow.deprecate_patch(PATCH_GATE)
+        self._state.begin(input.headers)
         return await super().execute_workflow(input)
 
     async def handle_signal(self, input: HandleSignalInput) -> None:

@@ -6,12 +6,15 @@ clock but the workflow's, no environment.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
+from typing import Literal
 
 from pydantic import ValidationError
 from temporalio import workflow
+from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
 from agentgrid.domain.approvals import Decision, Terms, Verdict, judge
@@ -54,33 +57,38 @@ class Outcome:
         return self.decision is None and not self.expired
 
 
-def _header() -> RunHeader:
-    info = workflow.info()
-    payload = info.headers.get(HEADER_RUN)
-    if payload is not None:
-        try:
-            return RunHeader.model_validate_json(payload.data)
-        except ValidationError:
-            workflow.logger.warning("the header %s is not readable and was ignored", HEADER_RUN)
-    return RunHeader(tree=info.first_execution_run_id)
-
-
 @dataclass(kw_only=True)
 class RunState:
     """The state of one execution. Made in the interceptor's `init`, so that no signal slips to a user's dynamic handler."""
 
-    header: RunHeader = field(default_factory=_header)
-    random: Random = field(default_factory=lambda: workflow.new_random("agentgrid"))
-    paused: bool = False
+    header: RunHeader = field(default_factory=lambda: RunHeader(tree=""))
+    random: Random = field(default_factory=Random)
+    asked: Literal["pause", "resume"] | None = None
+    """The last control signal; it may come before the headers are read."""
     gates: dict[str, Gate] = field(default_factory=dict)
     generation: int = 0
 
     def install(self) -> None:
-        """Own the two signals, and hear of resets."""
-        self.paused = self.header.paused
+        """Own the two signals, and hear of resets. In the interceptor's `init` the SDK answers nothing about the execution yet."""
+        self.random = workflow.new_random("agentgrid")
         workflow.register_random_seed_callback(self._reseeded)
         workflow.set_signal_handler(SIGNAL_DECIDE, self.on_decide)
         workflow.set_signal_handler(SIGNAL_CONTROL, self.on_control)
+
+    def begin(self, headers: Mapping[str, Payload]) -> None:
+        """Take what the start event says of the run: its tree, initiator and whether it continues a paused one."""
+        self.header = RunHeader(tree=workflow.info().first_execution_run_id)
+        payload = headers.get(HEADER_RUN)
+        if payload is not None:
+            try:
+                self.header = RunHeader.model_validate_json(payload.data)
+            except ValidationError:
+                workflow.logger.warning("the header %s is not readable and was ignored", HEADER_RUN)
+
+    @property
+    def paused(self) -> bool:
+        """Whether calls are held."""
+        return self.header.paused if self.asked is None else self.asked == "pause"
 
     def _reseeded(self, _seed: int) -> None:
         self.generation += 1
@@ -107,7 +115,7 @@ class RunState:
             signal = ControlSignal.model_validate_json(data)
         except ValidationError:
             return
-        self.paused = signal.action == "pause"
+        self.asked = signal.action
 
     async def resumed(self) -> None:
         """Return at once unless paused, else after resume."""

@@ -1,0 +1,170 @@
+"""Helpers for developers' own tests: a policy in memory, and an approver who answers what a workflow asks.
+
+    governance = Governance(rules=[Rule(rule_id="r", tool="post_reply", effect=Effect.REQUIRE_APPROVAL)])
+    async with Worker(client, task_queue="test", plugins=[governance.plugin(grid)]):
+        handle = await client.start_workflow("support_triage", ticket, id="t-1", task_queue="test")
+        await governance.approve(handle)
+        assert await handle.result() == ...
+
+No control plane and no database are needed; Temporal's own dev server or test environment is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import ValidationError
+from temporalio.api.common.v1 import Payloads
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import WorkflowHandle
+from temporalio.common import RawValue
+
+from agentgrid.domain.approvals import Decision, SignedDecision, Terms, Verdict, sign
+from agentgrid.domain.ids import new_id
+from agentgrid.domain.policies import Rule, Snapshot
+from agentgrid.domain.principals import ANY_APPROVER
+from agentgrid.protocol import SIGNAL_DECIDE, TIMER_APPROVAL, ErrorType, to_payload
+from agentgrid.sdk.grid import Grid
+from agentgrid.settings import Settings
+from agentgrid.worker.plugin import AgentGridPlugin
+from agentgrid.worker.policy import FixedPolicy
+
+KEY_ID = "test"
+POLL_SECONDS = 0.05
+
+
+class Governance:
+    """A policy in memory with one signing key, and one approver.
+
+    rules: what holds; without any, tools that destroy need an approval. approver: the name of the person who answers here. groups: the
+    groups that the approver is in.
+    """
+
+    def __init__(self, *, rules: Sequence[Rule] = (), approver: str = "reviewer", groups: Iterable[str] = ()) -> None:
+        self.key = Ed25519PrivateKey.generate()
+        self.approver = approver
+        public = base64.b64encode(self.key.public_key().public_bytes_raw()).decode()
+        self.policy = FixedPolicy(
+            Snapshot(
+                version=1,
+                made_at=datetime.now(UTC),
+                rules=tuple(rules),
+                public_keys={KEY_ID: public},
+                approver_entries={approver: frozenset({approver, ANY_APPROVER, *groups})},
+            )
+        )
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The policy in force."""
+        if self.policy.snapshot is None:
+            raise RuntimeError("the fixed policy has no snapshot")
+        return self.policy.snapshot
+
+    def change(self, **fields: Any) -> None:
+        """Change the policy: any field of `Snapshot`, from the next call on."""
+        self.policy.snapshot = self.snapshot.model_copy(update={"version": self.snapshot.version + 1, **fields})
+
+    def plugin(self, grid: Grid | None = None, *, settings: Settings | None = None) -> AgentGridPlugin:
+        """A plugin under this policy."""
+        return AgentGridPlugin(grid, settings=settings or Settings(), policy=self.policy)
+
+    def decide(self, terms: Terms, verdict: Verdict = Verdict.APPROVED, **changed: Any) -> SignedDecision:
+        """A signed decision under these terms; `changed` fields make a wrong one, and `key` signs with another."""
+        key = changed.pop("key", self.key)
+        entries = self.snapshot.approver_entries.get(self.approver, frozenset())
+        fields: dict[str, Any] = {
+            "namespace": terms.namespace,
+            "workflow_id": terms.workflow_id,
+            "execution_id": terms.execution_id,
+            "approval_id": terms.approval_id,
+            "digest": terms.digest,
+            "policy": terms.policy,
+            "verdict": verdict,
+            "principal": self.approver,
+            "approver": next((entry for entry in terms.approvers if entry in entries), self.approver),
+            "decided_at": datetime.now(UTC),
+            "nonce": new_id(),
+            "key_id": KEY_ID,
+        }
+        return sign(Decision(**(fields | changed)), key)
+
+    async def pending(
+        self, handle: WorkflowHandle[Any, Any], *, at_least: int = 1, timeout_seconds: float = 20.0
+    ) -> list[Terms]:
+        """The terms of the approvals that the workflow waits on now, oldest first, once there are so many.
+
+        Raises TimeoutError where there are not.
+        """
+        async with asyncio.timeout(timeout_seconds):
+            while True:
+                found = await open_approvals(handle)
+                if len(found) >= at_least:
+                    return found
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def send(self, handle: WorkflowHandle[Any, Any], decision: SignedDecision) -> None:
+        """Signal the decision as the API does."""
+        await handle.signal(SIGNAL_DECIDE, RawValue(to_payload(decision)))
+
+    async def approve(self, handle: WorkflowHandle[Any, Any], *, timeout_seconds: float = 20.0) -> Terms:
+        """Approve the oldest approval that the workflow waits on, waiting for it."""
+        return await self._answer(handle, Verdict.APPROVED, timeout_seconds)
+
+    async def reject(self, handle: WorkflowHandle[Any, Any], *, timeout_seconds: float = 20.0) -> Terms:
+        """Reject the oldest approval that the workflow waits on, waiting for it."""
+        return await self._answer(handle, Verdict.REJECTED, timeout_seconds)
+
+    async def _answer(self, handle: WorkflowHandle[Any, Any], verdict: Verdict, timeout_seconds: float) -> Terms:
+        terms = (await self.pending(handle, timeout_seconds=timeout_seconds))[0]
+        await self.send(handle, self.decide(terms, verdict))
+        return terms
+
+
+async def open_approvals(handle: WorkflowHandle[Any, Any]) -> list[Terms]:
+    """The approvals whose expiry timers run in the workflow's history, oldest first."""
+    converter = handle._client.data_converter
+    found: dict[str, Terms] = {}
+    waiting: dict[int, str] = {}
+    async for event in handle.fetch_history_events():
+        for value in await _candidates(event, converter.decode):
+            try:
+                terms = Terms.model_validate(value)
+            except ValidationError:
+                continue
+            found[terms.approval_id] = terms
+        if event.HasField("timer_started_event_attributes"):
+            summary = (
+                await converter.decode([event.user_metadata.summary])
+                if event.user_metadata.HasField("summary")
+                else [""]
+            )
+            if str(summary[0]).startswith(TIMER_APPROVAL):
+                waiting[event.event_id] = str(summary[0]).removeprefix(TIMER_APPROVAL)
+        elif event.HasField("timer_fired_event_attributes"):
+            waiting.pop(event.timer_fired_event_attributes.started_event_id, None)
+        elif event.HasField("timer_canceled_event_attributes"):
+            waiting.pop(event.timer_canceled_event_attributes.started_event_id, None)
+    return [found[approval_id] for approval_id in waiting.values() if approval_id in found]
+
+
+async def _candidates(event: HistoryEvent, decode: Any) -> list[Any]:
+    """What may be terms in this event: the details of a refusal, the result of a local activity."""
+    payloads: list[Payloads] = []
+    if event.HasField("activity_task_failed_event_attributes"):
+        failure = event.activity_task_failed_event_attributes.failure
+        if failure.application_failure_info.type == ErrorType.APPROVAL_REQUIRED:
+            payloads.append(failure.application_failure_info.details)
+    if event.HasField("marker_recorded_event_attributes"):
+        marker = event.marker_recorded_event_attributes
+        if marker.marker_name == "core_local_activity":
+            if "result" in marker.details:
+                payloads.append(marker.details["result"])
+            if marker.failure.application_failure_info.type == ErrorType.APPROVAL_REQUIRED:
+                payloads.append(marker.failure.application_failure_info.details)
+    return [value for group in payloads for value in await decode(group.payloads)]

@@ -1,0 +1,362 @@
+"""The gate, attacked: a tool runs at most once on one decision, and only on a decision made for exactly this call."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from temporalio.api.common.v1 import Payload
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.worker import Replayer, Worker
+
+from agentgrid.domain.approvals import Terms, Verdict, judge
+from agentgrid.domain.policies import Effect, Rule
+from agentgrid.protocol import SIGNAL_CONTROL, SIGNAL_DECIDE, ControlSignal, to_payload
+from agentgrid.sdk.grid import Grid
+from agentgrid.testing import Governance
+from tests.worker import gated
+from tests.worker.conftest import kinds, reset
+from tests.worker.gated import EXECUTED, plain
+from tests.worker.plain import Elsewhere
+
+ASK = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, expires_seconds=60)
+GRID = Grid("gated", gated)
+
+
+@pytest.fixture
+def governance() -> Governance:
+    return Governance(rules=[ASK])
+
+
+@pytest.fixture(params=[0, 100], ids=["uncached", "cached"])
+async def worker(request: pytest.FixtureRequest, client: Client, queue: str, governance: Governance) -> Any:
+    EXECUTED.clear()
+    async with Worker(
+        client,
+        task_queue=queue,
+        activities=[plain],
+        plugins=[governance.plugin(GRID)],
+        max_cached_workflows=request.param,
+    ) as running:
+        yield running
+
+
+async def start(client: Client, queue: str, case: str) -> WorkflowHandle[Any, Any]:
+    return await client.start_workflow(
+        "gated", case, id=f"{case}-{queue}", task_queue=queue, run_timeout=timedelta(seconds=60)
+    )
+
+
+async def replays(handle: WorkflowHandle[Any, Any], governance: Governance) -> None:
+    await Replayer(workflows=[], plugins=[governance.plugin(GRID)]).replay_workflow(await handle.fetch_history())
+
+
+async def next_gate(governance: Governance, handle: WorkflowHandle[Any, Any], before: Terms) -> Terms:
+    """The first gate that is open and isn't the one before."""
+    while True:
+        for terms in await governance.pending(handle):
+            if terms.approval_id != before.approval_id:
+                return terms
+
+
+async def failure(handle: WorkflowHandle[Any, Any]) -> BaseException:
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert caught.value.cause is not None
+    return caught.value.cause
+
+
+async def test_eight_gates_ignore_every_forgery_and_open_in_any_order(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    handle = await start(client, queue, "many")
+    terms = await governance.pending(handle, at_least=8)
+    assert {one.tool for one in terms} == {"refund"}
+    for one in terms[:3]:
+        for wrong in (
+            governance.decide(one, key=Ed25519PrivateKey.generate()),
+            governance.decide(one, execution_id="another-run"),
+            governance.decide(one, workflow_id="another-workflow"),
+            governance.decide(one, namespace="another-namespace"),
+            governance.decide(one, digest="0" * 64),
+            governance.decide(one, approval_id="another-approval"),
+            governance.decide(one, policy="ask@2"),
+            governance.decide(one, approver="nobody"),
+            governance.decide(one, key_id="unknown"),
+        ):
+            await governance.send(handle, wrong)
+    assert len(await governance.pending(handle, at_least=8)) == 8
+    assert EXECUTED == []
+    for one in reversed(terms):
+        await governance.send(handle, governance.decide(one))
+    assert await handle.result() == ["refunded 900"] * 8
+    assert sorted(order for _, order, _ in EXECUTED) == [f"order-{number}" for number in range(8)]
+    await replays(handle, governance)
+
+
+ENCODINGS = {
+    "json": Payload(metadata={"encoding": b"json/plain"}, data=b'{"decision": {}}'),
+    "not_json": Payload(metadata={"encoding": b"json/plain"}, data=b"\xff\x00{"),
+    "null": Payload(metadata={"encoding": b"binary/null"}),
+    "binary": Payload(metadata={"encoding": b"binary/plain"}, data=b"\x00\x01"),
+    "protobuf": Payload(metadata={"encoding": b"binary/protobuf", "messageType": b"nobody.Knows"}, data=b"\x08\x01"),
+    "encrypted": Payload(metadata={"encoding": b"binary/encrypted"}, data=b"sealed"),
+    "no_encoding": Payload(data=b"{}"),
+    "large": Payload(metadata={"encoding": b"json/plain"}, data=b'"' + b"x" * 100_000 + b'"'),
+}
+
+
+async def test_signals_of_any_shape_never_fail_a_workflow_task(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    handle = await start(client, queue, "")
+    terms = (await governance.pending(handle))[0]
+    for name in (SIGNAL_DECIDE, SIGNAL_CONTROL):
+        for payload in ENCODINGS.values():
+            for count in (0, 1, 2, 6):
+                await handle.signal(name, args=[RawValue(payload)] * count)
+    await governance.send(handle, governance.decide(terms))
+    assert await handle.result() == "refunded 900"
+    assert "WORKFLOW_TASK_FAILED" not in kinds((await handle.fetch_history()).events)
+    await replays(handle, governance)
+
+
+async def test_duplicate_and_late_decisions_run_the_tool_once(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    handle = await start(client, queue, "twice")
+    terms = (await governance.pending(handle))[0]
+    for _ in range(5):
+        await governance.send(handle, governance.decide(terms))
+    second = await next_gate(governance, handle, terms)
+    await governance.send(handle, governance.decide(terms, Verdict.REJECTED))
+    await governance.send(handle, governance.decide(second))
+    assert await handle.result() == ["refunded 1", "refunded 2"]
+    assert [order for _, order, _ in EXECUTED] == ["first", "second"]
+
+
+async def test_an_expired_gate_never_approves(worker: Any, client: Client, queue: str, governance: Governance) -> None:
+    governance.change(rules=(ASK.model_copy(update={"expires_seconds": 1}),))
+    handle = await start(client, queue, "")
+    terms = (await governance.pending(handle))[0]
+    cause = await failure(handle)
+    assert isinstance(cause, ApplicationError)
+    assert cause.type == "ApprovalExpired"
+    assert EXECUTED == []
+    assert terms.expires_seconds == 1
+    await replays(handle, governance)
+
+
+async def test_a_rejection_reaches_user_code_as_its_own_error(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    handle = await start(client, queue, "rejectable")
+    await governance.reject(handle)
+    assert await handle.result() == "rejected: Refund an order: rejected by reviewer"
+    assert EXECUTED == []
+
+
+async def test_the_initiator_never_decides(worker: Any, client: Client, queue: str, governance: Governance) -> None:
+    handle = await start(client, queue, "")
+    terms = (await governance.pending(handle))[0]
+    mine = terms.model_copy(update={"initiator": "reviewer"})
+    judgement = judge(mine, to_payload(governance.decide(mine)).data)
+    assert judgement.verdict is None
+    assert judgement.reason == "by the initiator of the run"
+    await handle.terminate()
+
+
+async def test_a_cancelled_branch_closes_its_gate(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    handle = await start(client, queue, "branch")
+    assert await handle.result() == "went on"
+    names = kinds((await handle.fetch_history()).events)
+    assert names.count("TIMER_CANCELED") >= 1
+    assert EXECUTED == []
+    await replays(handle, governance)
+
+
+async def test_cancelling_a_gated_run_cancels_it(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    handle = await start(client, queue, "")
+    await governance.pending(handle)
+    await handle.cancel()
+    assert isinstance(await failure(handle), CancelledError)
+    assert EXECUTED == []
+
+
+@pytest.mark.parametrize("case", ["explicit", "local", "plain"])
+async def test_every_kind_of_call_can_be_gated(
+    case: str, worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    governance.change(rules=(Rule(rule_id="ask", tool="*", effect=Effect.REQUIRE_APPROVAL, expires_seconds=60),))
+    handle = await start(client, queue, case)
+    terms = await governance.approve(handle)
+    assert await handle.result() == {"explicit": "reviewer", "local": "ORDER", "plain": "order"}[case]
+    assert len(EXECUTED) == (0 if case == "explicit" else 1)
+    assert terms.shown == ({"text": "Dear customer"} if case == "explicit" else None)
+    await replays(handle, governance)
+
+
+async def test_changed_arguments_are_asked_about_again(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    """A decision for another call of the same run, presented by a tampered workflow, opens a new gate instead."""
+    handle = await start(client, queue, "twice")
+    first = (await governance.pending(handle))[0]
+    await governance.send(handle, governance.decide(first, digest=first.digest[::-1]))
+    assert [one.approval_id for one in await governance.pending(handle)] == [first.approval_id]
+    await handle.terminate()
+    assert EXECUTED == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"approver_entries": {}},
+        {"revoked_principals": frozenset({"reviewer"})},
+        {"revoked_keys": frozenset({"test"})},
+        {"rules": (ASK.model_copy(update={"version": 2}),)},
+    ],
+    ids=["role removed", "principal revoked", "key revoked", "policy changed"],
+)
+async def test_authority_lost_between_decision_and_effect_stops_the_effect(
+    change: dict[str, Any], worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    handle = await start(client, queue, "")
+    first = (await governance.pending(handle))[0]
+    decision = governance.decide(first)
+    governance.change(**change)
+    await governance.send(handle, decision)
+
+    await next_gate(governance, handle, first)
+    assert EXECUTED == []
+    await handle.terminate()
+
+
+async def test_an_old_decision_is_not_acted_on(worker: Any, client: Client, queue: str, governance: Governance) -> None:
+    handle = await start(client, queue, "")
+    first = (await governance.pending(handle))[0]
+    await governance.send(handle, governance.decide(first, decided_at=datetime.now(UTC) - timedelta(hours=2)))
+    second = await next_gate(governance, handle, first)
+    await governance.send(handle, governance.decide(second))
+    assert await handle.result() == "refunded 900"
+    assert len(EXECUTED) == 1
+
+
+async def test_resets_reopen_the_gate_and_never_act_on_the_old_decision(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    handle = await start(client, queue, "ticking")
+    first = (await governance.pending(handle))[0]
+    while kinds((await handle.fetch_history()).events).count("TIMER_FIRED") < 3:
+        pass
+    await governance.send(handle, governance.decide(first))
+    assert await handle.result() == "refunded 900"
+    base = handle.first_execution_run_id or ""
+    events = (await handle.fetch_history()).events
+    completed = [event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes")]
+    opened = next(event.event_id for event in events if event.HasField("activity_task_failed_event_attributes"))
+    decided = next(event.event_id for event in events if event.HasField("workflow_execution_signaled_event_attributes"))
+    points = {
+        "before the opening": completed[0],
+        "between opening and decision": [event for event in completed if opened < event < decided][-1],
+        "onto the deciding task": next(event for event in completed if event > decided),
+    }
+    for label, point in points.items():
+        ran = len(EXECUTED)
+        fork = await reset(client, handle, base, point)
+        reopened = await next_gate(governance, fork, first)
+        assert reopened.execution_id != base, label
+        assert len(EXECUTED) == ran, label
+        await governance.send(fork, governance.decide(first))
+        await governance.send(fork, governance.decide(reopened))
+        assert await fork.result() == "refunded 900", label
+        assert len(EXECUTED) == ran + 1, label
+        await replays(fork, governance)
+
+
+async def test_a_reset_after_the_approved_call_keeps_its_result(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    handle = await start(client, queue, "ticking")
+    await governance.approve(handle)
+    await handle.result()
+    events = (await handle.fetch_history()).events
+    last = [event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes")][-1]
+    fork = await reset(client, handle, handle.first_execution_run_id or "", last)
+    assert await fork.result() == "refunded 900"
+    assert len(EXECUTED) == 1
+    await replays(fork, governance)
+
+
+async def test_a_reset_with_the_approved_call_in_flight_asks_again(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    """Temporal dispatches the call in flight anew in the fork, with the old decision: it must not run on it."""
+    governance.change(rules=(ASK.model_copy(update={"tool": "slow_refund"}),))
+    handle = await start(client, queue, "slow")
+    first = await governance.approve(handle)
+    await gated.STARTED.acquire()
+    before = len((await handle.fetch_history()).events)
+    await handle.signal("wake")
+    while kinds((await handle.fetch_history()).events[before:]).count("WORKFLOW_TASK_COMPLETED") < 1:
+        pass
+    events = (await handle.fetch_history()).events
+    last = [event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes")][-1]
+    fork = await reset(client, handle, handle.first_execution_run_id or "", last)
+    reopened = await next_gate(governance, fork, first)
+    assert len(EXECUTED) == 1
+    await governance.send(fork, governance.decide(reopened))
+    assert await fork.result() == "refunded 900"
+    assert [run for _, _, run in EXECUTED] == [first.execution_id, reopened.execution_id]
+    await replays(fork, governance)
+
+
+async def test_a_paused_run_makes_no_call_until_it_is_resumed(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    governance.change(rules=())
+    handle = await client.start_workflow(
+        "gated",
+        "twice",
+        id=f"paused-{queue}",
+        task_queue=queue,
+        start_signal=SIGNAL_CONTROL,
+        start_signal_args=[RawValue(to_payload(ControlSignal(action="pause")))],
+    )
+    while "WORKFLOW_TASK_COMPLETED" not in kinds((await handle.fetch_history()).events):
+        pass
+    assert "ACTIVITY_TASK_SCHEDULED" not in kinds((await handle.fetch_history()).events)
+    await handle.signal(SIGNAL_CONTROL, RawValue(to_payload(ControlSignal(action="resume"))))
+    assert await handle.result() == ["refunded 1", "refunded 2"]
+    await replays(handle, governance)
+
+
+async def test_a_denied_tool_fails_the_call_for_good(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    governance.change(disabled_tools=frozenset({"refund"}))
+    handle = await start(client, queue, "")
+    cause = await failure(handle)
+    assert "kill switch" in str(getattr(cause, "cause", cause))
+    assert EXECUTED == []
+
+
+async def test_a_caller_that_cannot_wait_is_told_so(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    """A worker without the plugin runs the workflow; the governed worker runs the activity."""
+    governance.change(rules=(Rule(rule_id="ask", tool="plain", effect=Effect.REQUIRE_APPROVAL),))
+    other = f"{queue}-ungoverned"
+    async with Worker(client, task_queue=other, workflows=[Elsewhere]):
+        handle = await client.start_workflow(Elsewhere.run, queue, id=f"ungoverned-{queue}", task_queue=other)
+        cause = await failure(handle)
+    assert getattr(cause.cause, "type", None) == "ApprovalUnsupported"
+    assert EXECUTED == []
