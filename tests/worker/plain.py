@@ -198,3 +198,21 @@ class Elsewhere:
         return await workflow.execute_activity(
             "plain", "order", task_queue=queue, start_to_close_timeout=SECONDS, result_type=str
         )
+
+
+@workflow.defn
+class Counting:
+    """Calls once, waits for a signal, calls again."""
+
+    def __init__(self) -> None:
+        self.gone = False
+
+    @workflow.run
+    async def run(self, number: int) -> str:
+        first = await workflow.execute_activity(echo, str(number), start_to_close_timeout=SECONDS)
+        await workflow.wait_condition(lambda: self.gone)
+        return f"{first} {await workflow.execute_activity(echo, str(number), start_to_close_timeout=SECONDS)}"
+
+    @workflow.signal
+    def go(self) -> None:
+        self.gone = True
