@@ -1,4 +1,7 @@
-"""A seeded back office of its own for each test, as a copy of one that the session seeds once."""
+"""A seeded back office: one that all tests read, and for each test that writes a copy of its own.
+
+A test that writes asks for `backoffice`, `db` or `one_call`; one that forgets meets a database that refuses writes.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,30 @@ async def seeded_template(postgres_server: Postgres) -> AsyncIterator[str]:
     await postgres_server.drop(name)
 
 
+@pytest.fixture(scope="session")
+async def shared_backoffice(postgres_server: Postgres, seeded_template: str) -> AsyncIterator[str]:
+    """The DSN of the seeded back office that all tests share which only read. It refuses writes."""
+    name = await postgres_server.create(template=seeded_template)
+    dsn = postgres_server.dsn_of(name)
+    admin = await asyncpg.connect(dsn)
+    await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await admin.close()
+    yield dsn
+    await close_pool()
+    await postgres_server.drop(name)
+
+
 @pytest.fixture(autouse=True)
+def reading(shared_backoffice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`APP_DATABASE_URL` for every test: a back office to read."""
+    monkeypatch.setenv("APP_DATABASE_URL", shared_backoffice)
+
+
+@pytest.fixture
 async def backoffice(
-    postgres_server: Postgres, seeded_template: str, monkeypatch: pytest.MonkeyPatch
+    reading: None, postgres_server: Postgres, seeded_template: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[str]:
-    """The DSN of a seeded back office for this test alone, which `APP_DATABASE_URL` names."""
+    """The DSN of a seeded back office for this test alone, to write to; `APP_DATABASE_URL` names it."""
     name = await postgres_server.create(template=seeded_template)
     dsn = postgres_server.dsn_of(name)
     monkeypatch.setenv("APP_DATABASE_URL", dsn)
@@ -54,7 +76,7 @@ class OneCall(Protocol):
 
 
 @pytest.fixture
-def one_call() -> OneCall:
+def one_call(backoffice: str) -> OneCall:
     """`with one_call("key"):` runs what follows as attempts of one governed call."""
 
     @contextmanager

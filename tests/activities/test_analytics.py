@@ -147,6 +147,7 @@ async def test_a_report_is_about_one_week() -> None:
             await draft_report(comparisons)
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_reports_are_stored_and_listed_newest_first() -> None:
     first = await save_report("2026-W08", "Week 8", "Quiet.")
     second = await save_report("2026-W09", "Week 9", "Busy.")

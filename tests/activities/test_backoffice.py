@@ -230,6 +230,7 @@ async def test_an_exception_rolls_a_transaction_back(db: asyncpg.Connection) -> 
 
 
 @pytest.mark.parametrize("body", ["a\x00b", "a\ud800b"])
+@pytest.mark.usefixtures("backoffice")
 async def test_text_that_a_database_can_not_hold_is_a_final_error(body: str) -> None:
     with pytest.raises(ag.ToolError) as caught:
         await post_reply("T-1003", body)

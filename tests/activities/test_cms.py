@@ -50,6 +50,7 @@ async def test_a_draft_of_nothing_is_refused(title: str, points: list[str]) -> N
         await draft_page(title, points, [])
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_a_new_page_begins_as_a_draft() -> None:
     saved = await save_draft("winter-tips", "Winter tips", "Stay warm.", "dana.whitlow", kind=PageKind.HELP)
     assert saved.revision == 1
@@ -58,6 +59,7 @@ async def test_a_new_page_begins_as_a_draft() -> None:
     assert page.content == saved
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_a_draft_of_a_live_page_leaves_the_site_alone() -> None:
     saved = await save_draft("pricing", "Plans", "New words.", "dana.whitlow")
     assert saved.revision == 3
@@ -72,6 +74,7 @@ async def test_a_repeated_attempt_saves_one_revision(one_call: OneCall) -> None:
     assert (await fetch_page("winter-tips")).latest_revision == 1
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_a_refused_draft_leaves_no_page_behind() -> None:
     with pytest.raises(ag.ToolError, match="page_revisions_title_not_blank"):
         await save_draft("winter-tips", " ", "Warm.", "dana")
@@ -79,12 +82,14 @@ async def test_a_refused_draft_leaves_no_page_behind() -> None:
         await fetch_page("winter-tips")
 
 
-@pytest.mark.parametrize("slug", ["Winter", "a b", "-a", "a--b", "../etc", ""])
-async def test_a_slug_that_is_no_plain_path_is_refused(slug: str) -> None:
-    with pytest.raises(ag.ToolError, match="pages_slug_is_plain"):
-        await save_draft(slug, "Title", "Body.", "dana")
+@pytest.mark.usefixtures("backoffice")
+async def test_a_slug_that_is_no_plain_path_is_refused() -> None:
+    for slug in ("Winter", "a b", "-a", "a--b", "../etc", ""):
+        with pytest.raises(ag.ToolError, match="pages_slug_is_plain"):
+            await save_draft(slug, "Title", "Body.", "dana")
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_publishing_puts_exactly_that_revision_live() -> None:
     published = await publish_page("pricing", 2)
     assert (published.live_before, published.live_after) == (1, 2)
@@ -93,6 +98,7 @@ async def test_publishing_puts_exactly_that_revision_live() -> None:
     assert (await verify_page("pricing", 1)).problems == ("revision 2 is live instead",)
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_a_published_help_page_is_found_by_search() -> None:
     await save_draft("frost", "Frost on the windscreen", "Scrape before you drive.", "dana", kind=PageKind.HELP)
     assert await search_articles("windscreen frost") == []
@@ -116,6 +122,7 @@ async def test_a_late_attempt_does_not_publish_over_what_came_after(one_call: On
     assert (await fetch_page("pricing")).published_revision == 1
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_an_older_or_live_revision_is_not_published() -> None:
     with pytest.raises(ag.ToolError, match="revision 2 of page 'privacy-policy' is live; revision 1 is not newer"):
         await publish_page("privacy-policy", 1)
@@ -123,6 +130,7 @@ async def test_an_older_or_live_revision_is_not_published() -> None:
         await publish_page("privacy-policy", 2)
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_unpublishing_puts_back_what_was_live_before() -> None:
     await publish_page("pricing", 2)
     undone = await unpublish_page("pricing", 2, "broken link")
@@ -131,6 +139,7 @@ async def test_unpublishing_puts_back_what_was_live_before() -> None:
     assert (await fetch_page("pricing")).status is PageStatus.PUBLISHED
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_unpublishing_a_first_revision_takes_the_page_offline() -> None:
     await publish_page("winter-hours", 1)
     undone = await unpublish_page("winter-hours", 1, "too early")
@@ -148,6 +157,7 @@ async def test_a_repeated_attempt_unpublishes_once(one_call: OneCall) -> None:
     assert (await fetch_page("pricing")).published_revision == 1
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_only_what_is_live_is_unpublished() -> None:
     with pytest.raises(ag.ToolError, match="revision 2 of page 'pricing' is not live; revision 1 is live"):
         await unpublish_page("pricing", 2, "none")
@@ -155,12 +165,14 @@ async def test_only_what_is_live_is_unpublished() -> None:
         await unpublish_page("winter-hours", 1, "none")
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_a_check_finds_links_that_lead_nowhere() -> None:
     await publish_page("october-incidents", 1)
     check = await verify_page("october-incidents", 1)
     assert (check.ok, check.problems) == (False, ("the link to /incident-archive-october leads nowhere",))
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_a_check_finds_placeholders() -> None:
     await publish_page("year-in-numbers", 1)
     problems = (await verify_page("year-in-numbers", 1)).problems
@@ -173,6 +185,7 @@ async def test_a_check_finds_a_site_that_shows_other_words(db: asyncpg.Connectio
     assert (await verify_page("pricing", 1)).problems == ("the site shows other words than were saved",)
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_unknown_pages_and_revisions_are_final_errors_that_name_them() -> None:
     calls = {
         "no page 'nope'": (fetch_page("nope"), publish_page("nope", 1), unpublish_page("nope", 1, "none")),

@@ -131,12 +131,14 @@ async def test_an_update_of_nothing_is_refused() -> None:
         await update_account("A-301")
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_a_score_over_a_hundred_is_refused() -> None:
     with pytest.raises(ag.ToolError, match="leads_score_is_percent"):
         await update_lead("L-201", score=101)
     assert (await fetch_lead("L-201")).score is None
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_unknown_ids_are_final_errors_that_name_them() -> None:
     calls = {
         "no lead 'L-9'": (fetch_lead("L-9"), list_lead_accounts("L-9"), update_lead("L-9", score=1)),

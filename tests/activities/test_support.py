@@ -98,6 +98,7 @@ async def test_a_reply_is_queued_and_ends_the_wait(db: asyncpg.Connection) -> No
     assert await db.fetchval("SELECT count(*) FROM backoffice.replies") == 1
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_a_reply_leaves_an_escalated_ticket_with_its_team() -> None:
     await post_reply("T-1018", "We are on it.")
     assert (await fetch_ticket("T-1018")).status is TicketStatus.ESCALATED
@@ -134,6 +135,7 @@ async def test_two_calls_reply_twice(one_call: OneCall) -> None:
     assert (first.message_number, second.message_number) == (2, 3)
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_calls_outside_a_workflow_are_effects_of_their_own() -> None:
     assert (await post_reply("T-1003", "Same.")).id != (await post_reply("T-1003", "Same.")).id
 
@@ -160,6 +162,7 @@ async def test_a_repeated_attempt_refunds_once(one_call: OneCall) -> None:
     assert (await fetch_ticket("T-1015")).refunded_cents == 7_600
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_refunds_never_exceed_the_charge_in_all() -> None:
     await refund_ticket("T-1015", 5_000, "first part")
     with pytest.raises(ag.ToolError, match=r"\$26\.01 is more than .* T-1015: \$26\.00 is left of .*\$76\.00"):
@@ -167,18 +170,21 @@ async def test_refunds_never_exceed_the_charge_in_all() -> None:
     await refund_ticket("T-1015", 2_600, "the rest")
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_refunds_that_race_never_exceed_the_charge() -> None:
     outcomes = await asyncio.gather(*(refund_ticket("T-1015", 3_000, "race") for _ in range(6)), return_exceptions=True)
     assert sum(isinstance(outcome, ag.ToolError) for outcome in outcomes) == 4
     assert (await fetch_ticket("T-1015")).refunded_cents == 6_000
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_a_ticket_without_a_charge_has_nothing_to_refund() -> None:
     with pytest.raises(ag.ToolError, match="T-1003 is about no charge"):
         await refund_ticket("T-1003", 100, "kindness")
 
 
 @pytest.mark.parametrize("amount", [0, -500])
+@pytest.mark.usefixtures("backoffice")
 async def test_a_refund_of_nothing_is_refused(amount: int) -> None:
     with pytest.raises(ag.ToolError, match="refunds_amount_positive") as caught:
         await refund_ticket("T-1015", amount, "nothing")
@@ -201,6 +207,7 @@ async def test_a_repeated_attempt_closes_once(db: asyncpg.Connection, one_call: 
     assert (await fetch_ticket("T-1003")).status is TicketStatus.CLOSED
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_a_closed_ticket_is_neither_answered_nor_closed_again() -> None:
     await close_ticket("T-1003", "answered")
     with pytest.raises(ag.ToolError, match="T-1003 is closed and can't be answered"):
@@ -216,6 +223,7 @@ async def test_a_blank_reply_is_refused_and_leaves_no_trace(db: asyncpg.Connecti
     assert await db.fetchval("SELECT count(*) FROM backoffice.replies") == 0
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_an_unknown_ticket_is_a_final_error_that_names_it() -> None:
     calls = (
         fetch_ticket("T-9"),

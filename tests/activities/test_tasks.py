@@ -12,6 +12,7 @@ from activities.tasks import Priority, TaskStatus, create_task, list_tasks
 from tests.activities.conftest import OneCall
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_a_task_is_created_open_and_listed_first() -> None:
     due = datetime(2026, 3, 9, 12, tzinfo=UTC)
     task = await create_task("Call back", "They asked twice.", Priority.HIGH, "hana.sato", "T-1001", due)
@@ -41,6 +42,7 @@ async def test_two_calls_create_two_tasks(one_call: OneCall) -> None:
     assert ids[0] != ids[1]
 
 
+@pytest.mark.usefixtures("backoffice")
 async def test_a_task_without_a_title_is_a_final_error() -> None:
     with pytest.raises(ag.ToolError, match="tasks_title_not_blank") as caught:
         await create_task("  ", "What?")
