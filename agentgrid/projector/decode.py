@@ -398,6 +398,7 @@ class _Reader:
     def child_started(self, event: HistoryEvent, a: Any) -> _Built:
         return events.CallStarted, {
             "initiated_event_id": a.initiated_event_id,
+            "workflow_id": a.workflow_execution.workflow_id or None,
             "execution_id": a.workflow_execution.run_id or None,
         }
 

@@ -271,6 +271,7 @@ class CallInitiated(Event):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallStarted(Event):
     initiated_event_id: int
+    workflow_id: str | None = None
     execution_id: str | None = None
 
 

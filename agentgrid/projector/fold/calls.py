@@ -30,7 +30,7 @@ def started(fold: Pass, event: events.CallStarted) -> None:
     columns: dict[str, Any] = {"started_at": event.at}
     if event.execution_id is not None:
         columns["child_execution_id"] = event.execution_id
-        fold.changes.children.append(event.execution_id)
+        fold.changes.children[event.execution_id] = event.workflow_id or ""
     fold.move_step(event.initiated_event_id, StepStatus.RUNNING, **columns)
 
 

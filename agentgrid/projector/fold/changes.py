@@ -60,6 +60,5 @@ class Changes:
     approvals: Table = field(default_factory=Table)
     decisions: dict[int, Row] = field(default_factory=dict)
     settlements: list[Settlement] = field(default_factory=list)
-    cancel_requested: bool = False
-    children: list[str] = field(default_factory=list)
-    """First executions of the children that were started."""
+    children: dict[str, str] = field(default_factory=dict)
+    """Workflow ids of the children that were started, by execution."""

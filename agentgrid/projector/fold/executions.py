@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 from agentgrid.domain.commands import CommandStatus
-from agentgrid.domain.runs import ExecutionKind
+from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.domain.steps import StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold import gates
 from agentgrid.projector.fold.changes import Fork, Settlement
 from agentgrid.projector.fold.passing import Pass, iso
 from agentgrid.protocol import PATCH_GATE
+
+SENDER = "agentgrid:"
+"""The API sends a cancel or a termination under this and the command's id."""
 
 
 def started(fold: Pass, event: events.Started) -> None:
@@ -22,6 +25,9 @@ def started(fold: Pass, event: events.Started) -> None:
     state.started_at = iso(event.at)
     state.workflow = event.workflow
     state.task_queue = event.task_queue
+    state.first_execution_id = event.first_execution_id
+    state.parent_execution_id = event.parent_execution_id
+    state.initiator = event.header.initiator if event.header is not None else None
     state.paused = event.header is not None and event.header.paused
     if event.backoff_seconds:
         state.first_task_at = iso(event.at + timedelta(seconds=event.backoff_seconds))
@@ -104,7 +110,7 @@ def inherit(fold: Pass) -> None:
 def cancel_requested(fold: Pass, event: events.CancelRequested) -> None:
     """Asked to end; what that takes is for the workflow to say."""
     fold.state.cancel_requested = True
-    fold.changes.cancel_requested = True
+    settle(fold, _sender(event.identity), {"event_id": event.event_id})
 
 
 def controlled(fold: Pass, event: events.Controlled) -> None:
@@ -120,6 +126,13 @@ def temporal_paused(fold: Pass, event: events.TemporalPaused) -> None:
     fold.state.temporal_paused = event.paused
 
 
+def _sender(identity: str | None) -> str | None:
+    """The command that a cancel or a termination carries out: its sender's identity is all that history keeps of it."""
+    if identity is None or not identity.startswith(SENDER):
+        return None
+    return identity.removeprefix(SENDER)
+
+
 def settle(fold: Pass, request_id: str | None, outcome: dict[str, object]) -> None:
     """The command that Temporal records with the event has had its effect."""
     if request_id is not None:
@@ -133,6 +146,8 @@ def closed(fold: Pass, event: events.Closed) -> None:
     state = fold.state
     fold.changes.closed = event
     state.status = event.status.value
+    if event.status is ExecutionStatus.TERMINATED:
+        settle(fold, _sender(event.identity), {"event_id": event.event_id})
     gates.close_all(fold, event)
     for key in sorted(state.steps):
         fold.close_step(key, event, StepStatus.ABANDONED)

@@ -117,6 +117,10 @@ class State(_Json):
     started_at: str | None = None
     workflow: str = ""
     task_queue: str = ""
+    first_execution_id: str = ""
+    parent_execution_id: str | None = None
+    initiator: str | None = None
+    """Who started the tree, as the header says that a parent gave this execution."""
     status: str = "running"
     """Temporal's own status of this execution."""
     first_task_at: str | None = None

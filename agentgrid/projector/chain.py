@@ -1,0 +1,180 @@
+"""A run from its executions. Pure: the chain's rules, and what Temporal says of the newest execution at this moment.
+
+An execution continues another (continue-as-new, retry, cron) or forks from it (reset). The run shows the newest execution that nothing
+follows; sums leave out inherited steps, so that each thing done is counted once. A closed execution ends its run only if nothing follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from agentgrid.domain.runs import ExecutionStatus, RunStatus, WaitingOn
+from agentgrid.domain.steps import StepKind
+from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.summary import Summary, summarise
+from agentgrid.protocol import ErrorType
+
+ENDS = {
+    ExecutionStatus.COMPLETED: RunStatus.COMPLETED,
+    ExecutionStatus.FAILED: RunStatus.FAILED,
+    ExecutionStatus.CANCELED: RunStatus.CANCELLED,
+    ExecutionStatus.TERMINATED: RunStatus.TERMINATED,
+    ExecutionStatus.TIMED_OUT: RunStatus.TIMED_OUT,
+}
+ATTEMPTED = (StepKind.TOOL, StepKind.MODEL, StepKind.AGENT, StepKind.ACTIVITY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """One execution, as far as its run needs it."""
+
+    execution_id: str
+    status: str
+    started_at: datetime
+    closed_at: datetime | None = None
+    continued_from: str | None = None
+    continued_to: str | None = None
+    reset_from: str | None = None
+    reset_to: str | None = None
+    workflow: str = ""
+    task_queue: str = ""
+    build: str | None = None
+    error: Mapping[str, Any] | None = None
+    state: State
+    live_task_attempt: int | None = None
+    live_problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveStep:
+    """What Temporal last said of an activity that has not ended."""
+
+    event_id: int
+    state: str
+    attempt: int
+    error_type: str | None = None
+    next_retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """The columns of a run that follow from its executions."""
+
+    columns: dict[str, Any]
+    tip: Link
+    left_behind: dict[str, str] = field(default_factory=dict)
+    """Executions that a reset left behind, and the execution that took their place."""
+
+
+def newest(links: Sequence[Link]) -> Link:
+    """The execution that nothing follows; where a chain has forked, the one that began last."""
+    followed = {link.reset_from for link in links} | {link.continued_from for link in links}
+    tips = [link for link in links if link.execution_id not in followed] or list(links)
+    return max(tips, key=lambda link: (link.started_at, link.execution_id))
+
+
+def derive(links: Sequence[Link], live: Mapping[str, Sequence[LiveStep]] | None = None) -> Chain:
+    """The run's columns from all of its executions, and what was said of their open activities."""
+    tip = newest(links)
+    ends = _end(tip)
+    summary = Summary(status=ends) if ends is not None else _standing(tip, (live or {}).get(tip.execution_id, ()))
+    pending = len(tip.state.gates) if ends is None else 0
+    columns: dict[str, Any] = {
+        "execution_id": tip.execution_id,
+        "workflow": tip.workflow,
+        "task_queue": tip.task_queue,
+        "build": tip.build or next((link.build for link in reversed(_by_age(links)) if link.build), None),
+        "status": summary.status.value,
+        "waiting_on": summary.waiting_on.value if summary.waiting_on is not None else None,
+        "status_reason": _end_reason(tip) if ends is not None else summary.reason,
+        "temporal_status": tip.status,
+        "governed": tip.state.governed,
+        "started_at": min(link.started_at for link in links),
+        "closed_at": tip.closed_at if ends is not None else None,
+        "current_step": summary.current_step,
+        "next_at": summary.next_at,
+        "step_count": sum(link.state.step_count for link in links),
+        "steps_done": sum(link.state.steps_done for link in links),
+        "steps_failed": sum(link.state.steps_failed for link in links),
+        "approvals_pending": pending,
+        "tools": sorted({tool for link in links for tool in link.state.tools}),
+    }
+    return Chain(columns=columns, tip=tip, left_behind=_left_behind(links, tip))
+
+
+def _by_age(links: Sequence[Link]) -> list[Link]:
+    return sorted(links, key=lambda link: (link.started_at, link.execution_id))
+
+
+def _end(tip: Link) -> RunStatus | None:
+    """How the run ended, or None while it is open or something follows."""
+    if tip.continued_to is not None or tip.reset_to is not None:
+        return None
+    return ENDS.get(ExecutionStatus(tip.status))
+
+
+def _end_reason(tip: Link) -> str | None:
+    message = (tip.error or {}).get("message")
+    return str(message)[:500] if message else None
+
+
+def _standing(tip: Link, live: Sequence[LiveStep]) -> Summary:
+    """Where an open run stands: what history says, made sharper by what Temporal said when it was asked."""
+    if tip.state.closed:
+        # It has ended, but its successor has not been read yet.
+        return Summary(status=RunStatus.RUNNING)
+    summary = summarise(tip.state)
+    if summary.status not in (RunStatus.RUNNING, RunStatus.WAITING) or summary.waiting_on is WaitingOn.APPROVAL:
+        return summary
+    if tip.live_problem is not None:
+        waiting_on = WaitingOn.RETRY if (tip.live_task_attempt or 0) > 1 else WaitingOn.WORKER
+        return _waiting(summary, waiting_on, tip.live_problem, None)
+    if tip.state.task is not None or summary.status is not RunStatus.RUNNING:
+        return summary
+    return _attempts(tip.state, summary, live)
+
+
+def _attempts(state: State, summary: Summary, live: Sequence[LiveStep]) -> Summary:
+    """Waiting, if every open activity waits: for its next attempt, for policy, or for a worker to take it."""
+    asked = {step.event_id: step for step in live}
+    remote = [key for key in state.calls.values() if state.steps[key].kind in ATTEMPTED]
+    works = [key for key, step in state.steps.items() if step.kind in (*ATTEMPTED, StepKind.UPDATE, StepKind.NEXUS)]
+    if not remote or set(works) != set(remote) or not all(key in asked for key in remote):
+        return summary
+    said = [asked[key] for key in remote]
+    if any(step.state != "scheduled" for step in said):
+        return summary
+    retries = [step for step in said if step.attempt > 1]
+    if not retries:
+        return _waiting(summary, WaitingOn.WORKER, "no worker has taken it", None)
+    next_at = min((step.next_retry_at for step in retries if step.next_retry_at is not None), default=None)
+    stale = all(step.error_type == ErrorType.POLICY_STALE for step in retries)
+    return _waiting(summary, WaitingOn.POLICY if stale else WaitingOn.RETRY, None, next_at)
+
+
+def _waiting(summary: Summary, waiting_on: WaitingOn, reason: str | None, next_at: datetime | None) -> Summary:
+    times = [at for at in (summary.next_at, next_at) if at is not None]
+    return Summary(
+        status=RunStatus.WAITING,
+        waiting_on=waiting_on,
+        reason=reason,
+        current_step=summary.current_step,
+        next_at=min(times, default=None),
+    )
+
+
+def _left_behind(links: Sequence[Link], tip: Link) -> dict[str, str]:
+    """What is neither the tip nor continued by it was left behind by a reset."""
+    by_id = {link.execution_id: link for link in links}
+    shown: set[str] = set()
+    at: str | None = tip.execution_id
+    while at is not None and at in by_id and at not in shown:
+        shown.add(at)
+        at = by_id[at].continued_from
+    successors = {link.reset_from: link.execution_id for link in _by_age(links) if link.reset_from is not None}
+    if not successors:
+        return {}
+    return {key: successors.get(key, tip.execution_id) for key in by_id if key not in shown}

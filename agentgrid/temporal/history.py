@@ -1,0 +1,194 @@
+"""Read histories: exactly, within a budget, and only as much as is new.
+
+The tail of an open execution is read *in reverse*. A forward read of an open execution also returns the events of a workflow task that is
+being tried, under ids that later belong to other events; whoever folded those would lose what came instead. A reverse read returns
+committed events only. A closed execution has no such events and may be read forward.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import temporalio.api.workflowservice.v1 as service
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from agentgrid.errors import NotFound
+
+READS_PER_SECOND = 300.0
+READ_BURST = 100
+FIRST_PAGE = 8
+"""Batches of events in the first page of a tail read; doubled for each further one."""
+LARGEST_PAGE = 1024
+FORWARD_PAGE = 1000
+DEADLINE = timedelta(seconds=10)
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+MAX_TRIES = 6
+
+Answer = TypeVar("Answer")
+
+
+class Budget:
+    """A token bucket over all reads of a process; after RESOURCE_EXHAUSTED everybody waits, each time longer."""
+
+    def __init__(self, *, per_second: float = READS_PER_SECOND, burst: int = READ_BURST) -> None:
+        self._rate = per_second
+        self._burst = float(burst)
+        self._tokens = float(burst)
+        self._at = time.monotonic()
+        self._paused_until = 0.0
+        self._pause = FIRST_PAUSE_SECONDS
+
+    async def take(self) -> None:
+        """Wait for one token."""
+        while True:
+            wait = self._take()
+            if wait <= 0:
+                return
+            await asyncio.sleep(wait)
+
+    def _take(self) -> float:
+        now = time.monotonic()
+        if now < self._paused_until:
+            return self._paused_until - now
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            return (1 - self._tokens) / self._rate
+        self._tokens -= 1
+        return 0.0
+
+    def exhausted(self) -> None:
+        """Temporal said that it is too much."""
+        jitter = random.uniform(0.5, 1.0)
+        self._paused_until = max(self._paused_until, time.monotonic() + self._pause * jitter)
+        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def answered(self) -> None:
+        """Temporal answered: the next pause is a short one again."""
+        self._pause = FIRST_PAUSE_SECONDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """The name of one execution."""
+
+    workflow_id: str
+    execution_id: str
+
+    @property
+    def proto(self) -> WorkflowExecution:
+        """As Temporal's requests name it."""
+        return WorkflowExecution(workflow_id=self.workflow_id, run_id=self.execution_id)
+
+
+class TornHistory(Exception):
+    """The pages of one read don't fit together: read again."""
+
+
+class HistoryReader:
+    """Reads histories and descriptions through one client and one budget."""
+
+    def __init__(self, client: Client, budget: Budget | None = None) -> None:
+        self.client = client
+        self.budget = budget or Budget()
+        self.reads = 0
+
+    async def tail(self, execution: Execution, *, after: int) -> list[HistoryEvent]:
+        """The committed events after this id, oldest first. Raises NotFound, RPCError, TornHistory."""
+        newest_first: list[HistoryEvent] = []
+        size, token = FIRST_PAGE, b""
+        while True:
+            request = service.GetWorkflowExecutionHistoryReverseRequest(
+                namespace=self.client.namespace,
+                execution=execution.proto,
+                maximum_page_size=size,
+                next_page_token=token,
+            )
+            answer = await self._call(
+                execution,
+                lambda request=request: self.client.workflow_service.get_workflow_execution_history_reverse(  # type: ignore[misc]
+                    request, timeout=DEADLINE
+                ),
+            )
+            newest_first.extend(answer.history.events)
+            token = answer.next_page_token
+            if not token or (newest_first and newest_first[-1].event_id <= after + 1):
+                break
+            size = min(size * 2, LARGEST_PAGE)
+        events = [event for event in reversed(newest_first) if event.event_id > after]
+        _check(events, first=after + 1)
+        return events
+
+    async def whole(self, execution: Execution) -> list[HistoryEvent]:
+        """All events of a *closed* execution, oldest first. Raises NotFound, RPCError, TornHistory."""
+        events: list[HistoryEvent] = []
+        token = b""
+        while True:
+            request = service.GetWorkflowExecutionHistoryRequest(
+                namespace=self.client.namespace,
+                execution=execution.proto,
+                maximum_page_size=FORWARD_PAGE,
+                next_page_token=token,
+            )
+            answer = await self._call(
+                execution,
+                lambda request=request: self.client.workflow_service.get_workflow_execution_history(  # type: ignore[misc]
+                    request, timeout=DEADLINE
+                ),
+            )
+            events.extend(answer.history.events)
+            token = answer.next_page_token
+            if not token:
+                break
+        _check(events, first=1)
+        return events
+
+    async def describe(self, execution: Execution) -> service.DescribeWorkflowExecutionResponse:
+        """What Temporal knows of the execution at this moment. Raises NotFound, RPCError."""
+        request = service.DescribeWorkflowExecutionRequest(namespace=self.client.namespace, execution=execution.proto)
+        return await self._call(
+            execution,
+            lambda: self.client.workflow_service.describe_workflow_execution(request, timeout=DEADLINE),
+        )
+
+    async def visible(self, query: str, *, token: bytes, page: int) -> service.ListWorkflowExecutionsResponse:
+        """One page of Temporal's visibility. Raises RPCError."""
+        request = service.ListWorkflowExecutionsRequest(
+            namespace=self.client.namespace, query=query, page_size=page, next_page_token=token
+        )
+        return await self._call(
+            None, lambda: self.client.workflow_service.list_workflow_executions(request, timeout=DEADLINE)
+        )
+
+    async def _call(self, execution: Execution | None, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        for attempt in range(1, MAX_TRIES + 1):
+            await self.budget.take()
+            self.reads += 1
+            try:
+                answer = await call()
+            except RPCError as error:
+                if error.status is RPCStatusCode.RESOURCE_EXHAUSTED and attempt < MAX_TRIES:
+                    self.budget.exhausted()
+                    continue
+                if error.status is RPCStatusCode.NOT_FOUND and execution is not None:
+                    raise NotFound("execution", execution.execution_id) from error
+                raise
+            self.budget.answered()
+            return answer
+        raise AssertionError("unreachable")
+
+
+def _check(events: list[HistoryEvent], *, first: int) -> None:
+    for expected, event in enumerate(events, start=first):
+        if event.event_id != expected:
+            raise TornHistory(f"expected event {expected}, got {event.event_id}")
