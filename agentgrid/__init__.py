@@ -1,21 +1,22 @@
 """AgentGrid: a control plane for governed agent work, on Temporal.
 
 What developers use: `Grid`, `workflow`, `tool`, `approval`, `log`, and `AgentGridPlugin` or `run_worker` to run it.
-Importing this package loads no database driver and no web framework; the worker's part is loaded when it is first asked for.
+A name is loaded when it is first asked for: Temporal's SDK alone takes most of a second to import, which a command line that only asks an
+API need not pay, and workflow code never meets a database driver or a web framework.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from agentgrid.errors import AgentGridError, RegistrationError, RegistrationErrors, ToolError
-from agentgrid.sdk.approvals import ApprovalExpired, ApprovalRejected, Approved, approval
-from agentgrid.sdk.grid import Grid
-from agentgrid.sdk.log import log
-from agentgrid.sdk.tools import Tool, idempotency_key, tool
-from agentgrid.sdk.workflows import workflow
-
 if TYPE_CHECKING:
+    from agentgrid.errors import AgentGridError, RegistrationError, RegistrationErrors, ToolError
+    from agentgrid.sdk.approvals import ApprovalExpired, ApprovalRejected, Approved, approval
+    from agentgrid.sdk.grid import Grid
+    from agentgrid.sdk.log import log
+    from agentgrid.sdk.tools import Tool, idempotency_key, tool
+    from agentgrid.sdk.workflows import workflow
     from agentgrid.worker.main import run_worker
     from agentgrid.worker.plugin import AgentGridPlugin
 
@@ -38,15 +39,33 @@ __all__ = [
     "workflow",
 ]
 
+_HOMES = {
+    "AgentGridError": "agentgrid.errors",
+    "AgentGridPlugin": "agentgrid.worker.plugin",
+    "ApprovalExpired": "agentgrid.sdk.approvals",
+    "ApprovalRejected": "agentgrid.sdk.approvals",
+    "Approved": "agentgrid.sdk.approvals",
+    "Grid": "agentgrid.sdk.grid",
+    "RegistrationError": "agentgrid.errors",
+    "RegistrationErrors": "agentgrid.errors",
+    "Tool": "agentgrid.sdk.tools",
+    "ToolError": "agentgrid.errors",
+    "approval": "agentgrid.sdk.approvals",
+    "idempotency_key": "agentgrid.sdk.tools",
+    "log": "agentgrid.sdk.log",
+    "run_worker": "agentgrid.worker.main",
+    "tool": "agentgrid.sdk.tools",
+    "workflow": "agentgrid.sdk.workflows",
+}
+
 
 def __getattr__(name: str) -> Any:
-    # The worker brings drivers along; workflow code, which imports this package in the sandbox, must not.
-    if name == "AgentGridPlugin":
-        from agentgrid.worker.plugin import AgentGridPlugin
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'agentgrid' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
 
-        return AgentGridPlugin
-    if name == "run_worker":
-        from agentgrid.worker.main import run_worker
 
-        return run_worker
-    raise AttributeError(f"module 'agentgrid' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
