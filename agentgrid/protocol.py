@@ -37,6 +37,9 @@ TOOL_PREFIX = "tool."
 ACTIVITY_OPEN_APPROVAL = "agentgrid.open_approval"
 """The local activity whose result is the terms of an explicit approval."""
 
+SENDER_PREFIX = "agentgrid:"
+"""A command is sent to Temporal under the identity of this and its id: a cancel or a terminate leaves no other trace of it."""
+
 
 class ErrorType:
     """The types of the `ApplicationError`s that AgentGrid raises, as history and other SDKs see them."""

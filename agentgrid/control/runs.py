@@ -25,6 +25,7 @@ from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound, Unavailabl
 from agentgrid.protocol import (
     HEADER_RUN,
     MEMO,
+    SENDER_PREFIX,
     SIGNAL_CONTROL,
     ControlSignal,
     RunHeader,
@@ -76,7 +77,7 @@ class Started:
 
 def sender(command_id: str) -> str:
     """The identity under which a command is sent: cancel and terminate leave no other trace of it in history."""
-    return f"agentgrid:{command_id}"
+    return f"{SENDER_PREFIX}{command_id}"
 
 
 # --- start ---------------------------------------------------------------------------------------------------------

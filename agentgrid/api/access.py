@@ -1,0 +1,67 @@
+"""Who may call which route: all of it, in one place. A route that is not named here can't be made.
+
+`None` as permission means anybody with a valid key; `PUBLIC` needs no key at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentgrid.domain.commands import CommandKind
+from agentgrid.domain.principals import Permission
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What one route needs, and the command that a request to it is, where it asks for a change."""
+
+    permission: Permission | None = None
+    public: bool = False
+    command: CommandKind | None = None
+
+
+PUBLIC = Access(public=True)
+ANYBODY = Access()
+READ = Access(permission=Permission.READ)
+READ_PAYLOADS = Access(permission=Permission.READ_PAYLOADS)
+
+V1 = "/api/v1"
+
+ACCESS: dict[str, Access] = {
+    "GET /healthz": PUBLIC,
+    "GET /readyz": PUBLIC,
+    "GET /metrics": READ,
+    f"GET {V1}/me": ANYBODY,
+    f"GET {V1}/overview": READ,
+    f"GET {V1}/workflows": READ,
+    f"GET {V1}/workflows/{{name}}": READ,
+    f"POST {V1}/workflows/{{name}}/runs": Access(permission=Permission.START, command=CommandKind.RUN_START),
+    f"GET {V1}/runs": READ,
+    f"GET {V1}/runs/{{run_id}}": READ,
+    f"GET {V1}/runs/{{run_id}}/steps": READ,
+    f"GET {V1}/runs/{{run_id}}/jobs": READ,
+    f"GET {V1}/runs/{{run_id}}/logs": READ_PAYLOADS,
+    f"GET {V1}/runs/{{run_id}}/approvals": READ,
+    f"GET {V1}/runs/{{run_id}}/result": READ_PAYLOADS,
+    f"GET {V1}/runs/{{run_id}}/history": READ_PAYLOADS,
+    f"GET {V1}/runs/{{run_id}}/events": READ,
+    f"POST {V1}/runs/{{run_id}}/cancel": Access(permission=Permission.CONTROL, command=CommandKind.RUN_CANCEL),
+    f"POST {V1}/runs/{{run_id}}/terminate": Access(permission=Permission.CONTROL, command=CommandKind.RUN_TERMINATE),
+    f"POST {V1}/runs/{{run_id}}/pause": Access(permission=Permission.CONTROL, command=CommandKind.RUN_PAUSE),
+    f"POST {V1}/runs/{{run_id}}/resume": Access(permission=Permission.CONTROL, command=CommandKind.RUN_RESUME),
+    f"POST {V1}/runs/{{run_id}}/signal": Access(permission=Permission.CONTROL, command=CommandKind.RUN_SIGNAL),
+    f"GET {V1}/approvals": READ,
+    f"GET {V1}/approvals/{{approval_id}}": READ,
+    f"POST {V1}/approvals/{{approval_id}}/decisions": Access(
+        permission=Permission.DECIDE, command=CommandKind.APPROVAL_DECIDE
+    ),
+    f"GET {V1}/tools": READ,
+    f"GET {V1}/tools/{{name}}": READ,
+    f"PUT {V1}/tools/{{name}}/policy": Access(permission=Permission.GOVERN, command=CommandKind.TOOL_POLICY),
+    f"GET {V1}/workers": READ,
+    f"GET {V1}/task-queues": READ,
+    f"GET {V1}/commands": ANYBODY,
+    f"GET {V1}/commands/{{command_id}}": ANYBODY,
+    f"GET {V1}/events": READ,
+}
+"""Without the permission `audit`, the commands that a caller sees are the caller's own."""

@@ -1,0 +1,104 @@
+"""What a caller may do next with a run, an approval, a workflow or a tool, and why not; and what a run waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from agentgrid.api.access import ACCESS, V1, Access
+from agentgrid.api.gate import authorise
+from agentgrid.api.schemas.common import Action
+from agentgrid.api.schemas.runs import Next
+from agentgrid.control.approvals import obstacle
+from agentgrid.db.tables import Approval, Run, Step
+from agentgrid.domain.principals import Principal
+from agentgrid.domain.runs import RunStatus, Verb, WaitingOn, refusal
+from agentgrid.errors import Forbidden
+
+START = ACCESS[f"POST {V1}/workflows/{{name}}/runs"]
+TOOL_POLICY = ACCESS[f"PUT {V1}/tools/{{name}}/policy"]
+
+
+def _forbidden(principal: Principal, access: Access) -> str | None:
+    try:
+        authorise(principal, access)
+    except Forbidden as error:
+        return error.message
+    return None
+
+
+def of_run(principal: Principal, run: Run) -> list[Action]:
+    """Each verb of a run."""
+    found = []
+    for verb in Verb:
+        why = refusal(verb, RunStatus(run.status), governed=run.governed) or _forbidden(
+            principal, ACCESS[f"POST {V1}/runs/{{run_id}}/{verb}"]
+        )
+        found.append(Action(verb=verb, allowed=why is None, reason=why))
+    return found
+
+
+def of_approval(principal: Principal, approval: Approval, run: Run, now: datetime) -> list[Action]:
+    """Approve and reject."""
+    error = obstacle(principal, approval, run, now)
+    why = None if error is None else error.message
+    return [Action(verb=verb, allowed=why is None, reason=why) for verb in ("approve", "reject")]
+
+
+def of_workflow(principal: Principal) -> list[Action]:
+    """Start."""
+    why = _forbidden(principal, START)
+    return [Action(verb="start", allowed=why is None, reason=why)]
+
+
+def of_tool(principal: Principal) -> list[Action]:
+    """Change its policy."""
+    why = _forbidden(principal, TOOL_POLICY)
+    return [Action(verb="policy", allowed=why is None, reason=why)]
+
+
+def next_of(run: Run, approvals: Sequence[Approval], waiting: Sequence[Step], actions: Sequence[Action]) -> Next:
+    """Who or what the run waits for, until when, and what this caller may do about it."""
+    open_gates = approvals if not RunStatus(run.status).closed else ()
+    approvers = sorted({entry for approval in open_gates for entry in approval.approvers})
+    expiries = [approval.expires_at for approval in open_gates if approval.expires_at is not None]
+    waits_for_people = run.waiting_on == WaitingOn.APPROVAL
+    return Next(
+        waiting_on=WaitingOn(run.waiting_on) if run.waiting_on else None,
+        summary=_summary(run, open_gates, approvers, waiting),
+        until=min(expiries) if waits_for_people and expiries else run.next_at,
+        approval_ids=[approval.approval_id for approval in open_gates],
+        approvers=approvers,
+        actions=[action.verb for action in actions if action.allowed],
+    )
+
+
+def _summary(run: Run, gates: Sequence[Approval], approvers: Sequence[str], waiting: Sequence[Step]) -> str:
+    status = RunStatus(run.status)
+    if status.closed:
+        return f"has ended: {status}"
+    if status is RunStatus.QUEUED:
+        return "waits to be started" + (f", not before {run.start_at.isoformat()}" if run.start_at else "")
+    if status is RunStatus.PAUSED:
+        return "is paused: timers, timeouts and approval expiry go on; somebody must resume it"
+    if status is RunStatus.CANCELLING:
+        return "was asked to cancel, and is winding up"
+    names = ", ".join(dict.fromkeys(step.title or step.name for step in waiting[:3]))
+    match run.waiting_on:
+        case WaitingOn.APPROVAL:
+            titles = ", ".join(approval.title for approval in gates) or "an approval"
+            return f"waits for {' or '.join(approvers) or 'an approver'} to decide: {titles}"
+        case WaitingOn.TIMER:
+            return f"waits for a timer{f': {names}' if names else ''}"
+        case WaitingOn.SIGNAL:
+            return "waits for a signal"
+        case WaitingOn.CHILD:
+            return f"waits for a child{f': {names}' if names else ''}"
+        case WaitingOn.WORKER:
+            return f"waits for a worker on task queue {run.task_queue}"
+        case WaitingOn.RETRY:
+            return f"waits to try again{f': {names}' if names else ''}"
+        case WaitingOn.POLICY:
+            return "waits until its worker has today's policy"
+        case _:
+            return f"runs{f': {names}' if names else ''}"

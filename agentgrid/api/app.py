@@ -1,0 +1,101 @@
+"""The API as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+
+import structlog
+from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
+
+from agentgrid import logging
+from agentgrid.api import errors, openapi
+from agentgrid.api.door import Door
+from agentgrid.api.routes import ROUTERS
+from agentgrid.api.sse import Feed
+from agentgrid.control import delivery, policies, signing
+from agentgrid.control.plane import ControlPlane
+from agentgrid.db.session import make_engine, writing
+from agentgrid.settings import Settings
+from agentgrid.temporal.client import connect
+
+log = structlog.get_logger()
+
+RECOVERY_SECONDS = 1.0
+
+
+def from_environment() -> FastAPI:
+    """The application as this process's environment configures it: what uvicorn is given as a factory."""
+    settings = Settings.load()
+    logging.configure(settings)
+    return create_app(settings)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. Raises SettingsError where the database or the signing key is not configured.
+
+    Neither database nor Temporal need to be there when it starts: it answers 503 until they are.
+    """
+    dsn = settings.require_database()
+    signer = signing.load(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine = make_engine(dsn)
+        temporal = await connect(settings, identity="agentgrid-api", lazy=True)
+        plane = ControlPlane(settings=settings, engine=engine, temporal=temporal, signer=signer)
+        app.state.plane = plane
+        app.state.feed = Feed(engine, dsn)
+        tasks = [
+            asyncio.create_task(_prepare(plane), name="prepare"),
+            asyncio.create_task(delivery.run(plane), name="delivery"),
+            asyncio.create_task(app.state.feed.run(), name="feed"),
+        ]
+        for task in tasks:
+            task.add_done_callback(_report)
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
+            await engine.dispose()
+
+    app = FastAPI(
+        title="AgentGrid",
+        version=version("agentgrid"),
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    errors.install(app)
+    for router in ROUTERS:
+        app.router.routes.extend(router.routes)
+    openapi.install(app)
+    app.add_middleware(Door, public_url=settings.api_url)
+    return app
+
+
+async def _prepare(plane: ControlPlane) -> None:
+    """Make the signing key known, as soon as the database is there."""
+    while True:
+        try:
+            async with writing(plane.engine) as session:
+                if await policies.ensure_published(session, plane.signer):
+                    log.info("signing_key_registered", key_id=plane.signer.key_id)
+            return
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            log.warning("api_waits_for_the_database", error=str(error)[:200])
+            await asyncio.sleep(RECOVERY_SECONDS)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("background_task_died", task=task.get_name(), exc_info=error)

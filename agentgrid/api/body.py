@@ -1,0 +1,138 @@
+"""A request's body: read within bounds, and parsed as JSON that means the same to everybody who reads it later."""
+
+from __future__ import annotations
+
+import asyncio
+import email.message
+import json
+import math
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+
+from agentgrid.api.errors import WireError
+from agentgrid.errors import Fault, InvalidInput, PayloadTooLarge
+
+MAX_BYTES = 2 * 1024 * 1024
+"""Temporal refuses a larger payload; so a larger body could only fail later."""
+MAX_DEPTH = 64
+MAX_INTEGER = 2**63 - 1
+READ_SECONDS = 30.0
+
+
+async def read(request: Request) -> bytes:
+    """The body's bytes. Raises PayloadTooLarge without reading on, WireError for one that does not come."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > MAX_BYTES:
+        raise PayloadTooLarge("the body", int(announced), MAX_BYTES)
+    raw = bytearray()
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in request.stream():
+                raw += chunk
+                if len(raw) > MAX_BYTES:
+                    raise PayloadTooLarge("the body", len(raw), MAX_BYTES)
+    except TimeoutError:
+        raise WireError(408, "request_timeout", f"the body did not come within {READ_SECONDS:.0f} s") from None
+    except ClientDisconnect:
+        raise WireError(400, "disconnected", "the connection ended before the body did") from None
+    return bytes(raw)
+
+
+def check_type(request: Request) -> None:
+    """Raise WireError (415) unless the body says that it is plain JSON in UTF-8."""
+    message = email.message.Message()
+    message["content-type"] = request.headers.get("content-type", "")
+    charset = str(message.get_param("charset", "utf-8")).lower()
+    encoded = request.headers.get("content-encoding", "identity").lower()
+    is_json = message.get_content_type() == "application/json" and request.headers.get("content-type")
+    if not is_json or charset not in ("utf-8", "utf8") or encoded != "identity":
+        raise WireError(415, "unsupported_media_type", "the body must be application/json, in UTF-8 and not compressed")
+
+
+def parse(raw: bytes) -> Any:
+    """The JSON value. Raises InvalidInput, with a pointer where there is one.
+
+    Refused beside broken JSON: NaN and infinities, integers beyond 64 bits, duplicate keys, U+0000 and lone surrogates (PostgreSQL's text can't
+    hold them), more than 64 levels.
+    """
+    try:
+        value = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_float=_float,
+            parse_int=_integer,
+        )
+    except RecursionError:
+        raise _refused(f"nested deeper than {MAX_DEPTH} levels") from None
+    except UnicodeDecodeError:
+        raise _refused("not UTF-8") from None
+    except ValueError as error:
+        raise _refused(f"not acceptable JSON: {error}") from None
+    _check_depth(value)
+    if b"\\u" in raw:
+        _check_strings(value)
+    return value
+
+
+def unstorable(text: str) -> bool:
+    """Whether PostgreSQL could not hold this text."""
+    return any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in text)
+
+
+def _refused(what: str, pointer: str = "") -> InvalidInput:
+    return InvalidInput("the body is not acceptable", [Fault(pointer=pointer, message=what)])
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:100]!r} stands twice in one object")
+    return found
+
+
+def _constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large")
+    return number
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or abs(number := int(text)) > MAX_INTEGER:
+        raise ValueError(f"{text[:40]} is beyond 64 bits")
+    return number
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return
+    raise _refused(f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _check_strings(value: Any, pointer: str = "") -> None:
+    if isinstance(value, str) and unstorable(value):
+        raise _refused("holds U+0000 or half of a surrogate pair", pointer)
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_strings(item, f"{pointer}/{index}")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if unstorable(key):
+                raise _refused("has a key with U+0000 or half of a surrogate pair", pointer)
+            _check_strings(item, f"{pointer}/" + key.replace("~", "~0").replace("/", "~1"))

@@ -1,0 +1,54 @@
+"""What routes are given: the control plane, who asks, a session that reads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, Path, Query
+from starlette.requests import Request
+
+from agentgrid.control.keys import Authenticated
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.db.session import ReadSession, reading
+from agentgrid.domain.principals import Principal
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+
+
+def _plane(request: Request) -> ControlPlane:
+    plane: ControlPlane = request.app.state.plane
+    return plane
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+def _authenticated(request: Request) -> Authenticated:
+    authenticated: Authenticated = request.state.authenticated
+    return authenticated
+
+
+def _principal(request: Request) -> Principal:
+    return _caller(request).principal
+
+
+async def _session(request: Request) -> AsyncIterator[ReadSession]:
+    async with reading(_plane(request).engine) as session:
+        yield session
+
+
+Plane = Annotated[ControlPlane, Depends(_plane)]
+Asking = Annotated[Caller, Depends(_caller)]
+Who = Annotated[Principal, Depends(_principal)]
+Login = Annotated[Authenticated, Depends(_authenticated)]
+Session = Annotated[ReadSession, Depends(_session, scope="function")]
+"""Given back before the answer is sent: a slow reader holds no connection."""
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most.")]
+Cursor = Annotated[str | None, Query(max_length=1000, description="The `next_cursor` of the page before.")]
+Search = Annotated[str | None, Query(min_length=1, max_length=200, description="Words to look for.")]
+Id = Annotated[str, Path(min_length=1, max_length=300)]

@@ -1,0 +1,86 @@
+"""What every request passes before it is looked at, and every answer on its way out: the host, the origin, the headers.
+
+A page of another site must not be able to reach the API through a visitor's browser, by name (DNS rebinding) or by address.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agentgrid.api.errors import WireError, response
+from agentgrid.control.keys import LOOKS_LIKE_A_KEY
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+PROBES = frozenset({"/healthz", "/readyz"})
+"""An orchestrator asks for these by the address of the machine."""
+SECRET_PARAMETERS = frozenset({"api_key", "apikey", "key", "token", "access_token", "authorization"})
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+
+
+class Door:
+    """ASGI middleware that turns away what does not come from here."""
+
+    def __init__(self, app: ASGIApp, *, public_url: str) -> None:
+        self._app = app
+        self._public = urlsplit(public_url)
+        self._hosts = LOOPBACK | {self._public.hostname or ""}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        fault = self._fault(scope)
+        if fault is not None:
+            await response(fault)(scope, receive, send_with_headers)
+            return
+        await self._app(scope, receive, send_with_headers)
+
+    def _fault(self, scope: Scope) -> WireError | None:
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        if scope["path"] not in PROBES and (len(hosts) != 1 or _without_port(hosts[0]) not in self._hosts):
+            return WireError(
+                400, "unknown_host", "this host name is not served here; AGENTGRID_API_URL names the one that is"
+            )
+        origin = headers.get("origin")
+        if origin is not None and not self._is_own(origin, hosts):
+            return WireError(403, "foreign_origin", "requests from pages of another origin are not served")
+        query = scope["query_string"].decode("latin-1")
+        names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
+        if names & SECRET_PARAMETERS or LOOKS_LIKE_A_KEY.search(query) or LOOKS_LIKE_A_KEY.search(scope["path"]):
+            return WireError(
+                400,
+                "key_in_url",
+                "a key must never stand in a URL, which logs keep: send it as `Authorization: Bearer`; revoke it now",
+            )
+        return None
+
+    def _is_own(self, origin: str, hosts: list[str]) -> bool:
+        given = urlsplit(origin)
+        if (given.scheme, given.netloc) == (self._public.scheme, self._public.netloc):
+            return True
+        return given.scheme in ("http", "https") and bool(hosts) and given.netloc == hosts[0]
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.lower().rpartition(":")
+    return name if colon and port.isdigit() else host.lower()

@@ -1,0 +1,181 @@
+"""Errors as problem+json (RFC 9457): one status for each code, and never a word of what went on inside."""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+
+import asyncpg
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from agentgrid.api.schemas.common import FaultOut, Problem
+from agentgrid.errors import (
+    AgentGridError,
+    Conflict,
+    Fault,
+    InvalidInput,
+    RateLimited,
+    Unavailable,
+)
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+MAX_FAULTS = 20
+MAX_WORDS = 500
+
+STATUS: dict[str, int] = {
+    "invalid_input": 422,
+    "payload_too_large": 413,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "conflict": 409,
+    "idempotency_conflict": 409,
+    "rate_limited": 429,
+    "unavailable": 503,
+    "agentgrid_error": 502,
+}
+"""`agentgrid_error` itself is what Temporal refused for a reason that is none of the caller's."""
+
+DATABASE_RETRY_SECONDS = 2.0
+
+
+class WireError(AgentGridError):
+    """The request is wrong as HTTP, before it means anything."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code  # type: ignore[misc]
+
+
+class StorageFull(Unavailable):
+    """The database has no room left."""
+
+    code = "storage_full"
+
+
+def faults_of(errors: RequestValidationError | ValidationError) -> InvalidInput:
+    """Pydantic's findings as one error with a pointer for each."""
+    found = [
+        Fault(pointer=_pointer(tuple(fault["loc"])), message=str(fault["msg"])[:MAX_WORDS])
+        for fault in errors.errors()[:MAX_FAULTS]
+    ]
+    return InvalidInput("the request does not fit its schema", found)
+
+
+def _pointer(where: tuple[int | str, ...]) -> str:
+    source, *path = where or ("",)
+    if source == "body":
+        return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return ".".join(str(part) for part in path) or str(source)
+
+
+def status_of(error: AgentGridError) -> int:
+    """The HTTP status that says what the error says."""
+    if isinstance(error, WireError):
+        return error.status
+    if isinstance(error, Unavailable):
+        return 504 if error.outcome_unknown else 503
+    return STATUS.get(error.code, 500)
+
+
+def problem(error: AgentGridError) -> Problem:
+    """The error as a response's body."""
+    status = status_of(error)
+    return Problem(
+        type=f"urn:agentgrid:problem:{error.code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=error.code,
+        detail=_clean(error.message),
+        faults=[
+            FaultOut(pointer=_clean(fault.pointer), message=_clean(fault.message))
+            for fault in (error.faults if isinstance(error, InvalidInput) else ())[:MAX_FAULTS]
+        ],
+        current_status=error.status if isinstance(error, Conflict) else None,
+        outcome_unknown=True if isinstance(error, Unavailable) and error.outcome_unknown else None,
+        command_id=error.command_id,
+    )
+
+
+def _clean(words: str) -> str:
+    """What may be quoted from a request: short, and such that UTF-8 can say it."""
+    shortened = words if len(words) <= MAX_WORDS else words[:MAX_WORDS] + "…"
+    return shortened.encode("utf-8", "replace").decode("utf-8")
+
+
+def response(error: AgentGridError) -> Response:
+    """The error as a response."""
+    headers = {}
+    if isinstance(error, Unavailable | RateLimited):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+    if error.code == "unauthenticated":
+        headers["WWW-Authenticate"] = 'Bearer realm="agentgrid"'
+    body = problem(error)
+    return JSONResponse(
+        body.model_dump(exclude_none=True), status_code=body.status, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+def database_error(error: Exception) -> AgentGridError:
+    """What a fault of the database means to the caller."""
+    state = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
+    if state.startswith("22"):
+        # The checks before it should have caught this; it is the caller's value all the same.
+        return InvalidInput("a value can't be stored or compared")
+    if state.startswith("53") and state != "53300":
+        return StorageFull("the database has no room left", retry_after_seconds=30)
+    return Unavailable("the database can't answer now", retry_after_seconds=DATABASE_RETRY_SECONDS)
+
+
+DATABASE_FAULTS = (DBAPIError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+def translated(error: Exception) -> AgentGridError | None:
+    """The error in AgentGrid's words, or None for a fault of the program."""
+    if isinstance(error, AgentGridError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return faults_of(error)
+    if isinstance(error, DATABASE_FAULTS):
+        return database_error(error)
+    return None
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application with a problem."""
+
+    async def known(_: Request, error: Exception) -> Response:
+        said = translated(error)
+        if said is None:
+            raise error
+        if isinstance(said, Unavailable):
+            log.warning("request_unavailable", reason=f"{type(error).__name__}: {error}"[:300])
+        return response(said)
+
+    async def http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        phrase = HTTPStatus(error.status_code).phrase
+        code = phrase.lower().replace(" ", "_").replace("-", "_")
+        answer = response(WireError(error.status_code, code, str(error.detail)))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    async def unknown(_: Request, error: Exception) -> Response:
+        log.error("request_failed", exc_info=error)
+        return response(WireError(500, "internal_error", "something went wrong inside; the server's log says what"))
+
+    for kind in (AgentGridError, RequestValidationError, *DATABASE_FAULTS):
+        app.add_exception_handler(kind, known)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unknown)

@@ -1,0 +1,173 @@
+"""The one way into every route: who asks, may they, is the request well formed; and a refusal is written down.
+
+A route is made by `router()`, so it can't go around the gate; what it needs stands in `access.py`, so it can't be forgotten either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import APIRouter, params
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentgrid.api import body
+from agentgrid.api.access import ACCESS, Access
+from agentgrid.api.errors import WireError, faults_of
+from agentgrid.control import commands, keys
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.domain.principals import GRANTS, Permission, Principal, PrincipalKind
+from agentgrid.errors import AgentGridError, Fault, Forbidden, InvalidInput, RateLimited, Unauthenticated, Unavailable
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+MAX_IDEMPOTENCY_KEY = 255
+MAX_PARAMETER = 2_000
+
+
+class GovernedRoute(APIRoute):
+    """A route behind the gate."""
+
+    access: Access
+
+    def get_route_handler(self) -> Handler:
+        """The route's handler, reached only through the gate."""
+        (method,) = self.methods or ("",)
+        declared = ACCESS.get(f"{method} {self.path}")
+        if declared is None:
+            raise RuntimeError(f"{method} {self.path} is not in ACCESS: say who may call it")
+        self.access = declared
+        handle = super().get_route_handler()
+        parameters = frozenset(
+            field.alias for field in get_flat_params(self.dependant) if isinstance(field.field_info, params.Query)
+        )
+
+        async def through_the_gate(request: Request) -> Response:
+            if declared.public:
+                return await handle(request)
+            request.state.caller = await _caller(request)
+            try:
+                authorise(request.state.caller.principal, declared)
+                _check_parameters(request, parameters)
+                if method in WRITES:
+                    await _take_body(request)
+                return await handle(request)
+            except RequestValidationError as error:
+                said = faults_of(error)
+                await _write_down(request, declared, said)
+                raise said from None
+            except AgentGridError as error:
+                await _write_down(request, declared, error)
+                raise
+
+        return through_the_gate
+
+
+def router(*, tags: list[str], prefix: str = "") -> APIRouter:
+    """A router whose routes all pass the gate."""
+    return APIRouter(prefix=prefix, tags=list(tags), route_class=GovernedRoute)
+
+
+def authorise(principal: Principal, access: Access) -> None:
+    """Raise Forbidden unless the principal may do what the route needs."""
+    needed = access.permission
+    if needed is None or principal.may(needed):
+        return
+    if needed is Permission.DECIDE and principal.kind is not PrincipalKind.HUMAN:
+        raise Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
+    roles = " or ".join(role.value for role, granted in GRANTS.items() if needed in granted)
+    raise Forbidden(f"this needs the role {roles}")
+
+
+async def _caller(request: Request) -> Caller:
+    given = request.headers.getlist("authorization")
+    if not given:
+        raise Unauthenticated("send an API key: `Authorization: Bearer ag_...`")
+    if len(given) > 1:
+        raise WireError(400, "bad_request", "there is more than one Authorization header")
+    scheme, _, presented = given[0].partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated("the one way to authenticate is `Authorization: Bearer ag_...`")
+    plane: ControlPlane = request.app.state.plane
+    known = await keys.authenticate(plane.engine, presented.strip())
+    request.state.authenticated = known
+    return Caller(
+        principal=known.principal,
+        key_id=known.key_id,
+        address=request.client.host if request.client else None,
+        route=f"{request.method} {request.url.path}",
+    )
+
+
+def _check_parameters(request: Request, known: frozenset[str]) -> None:
+    faults = [
+        Fault(pointer=name[:100], message="there is no such parameter")
+        for name in request.query_params
+        if name not in known
+    ]
+    for name, value in (*request.path_params.items(), *request.query_params.multi_items()):
+        if body.unstorable(name + value) or len(value) > MAX_PARAMETER:
+            faults.append(Fault(pointer=name[:100], message="is too long, or holds characters that no name has"))
+    if faults:
+        raise InvalidInput("the parameters are not acceptable", faults)
+
+
+async def _take_body(request: Request) -> None:
+    raw = await body.read(request)
+    value = None
+    if raw:
+        body.check_type(request)
+        value = body.parse(raw)
+    # What Starlette keeps of a body that was read: the handler behind the gate finds the value that was checked here.
+    request._body = raw
+    request._json = value
+    caller: Caller = request.state.caller
+    request.state.caller = Caller(
+        principal=caller.principal,
+        key_id=caller.key_id,
+        address=caller.address,
+        route=caller.route,
+        idempotency_key=_idempotency_key(request),
+        body=value,
+    )
+
+
+def _idempotency_key(request: Request) -> str | None:
+    given = request.headers.getlist("idempotency-key")
+    if not given:
+        return None
+    key = given[0]
+    if len(given) > 1 or not 0 < len(key) <= MAX_IDEMPOTENCY_KEY or not key.isascii() or not key.isprintable():
+        raise InvalidInput(
+            "the Idempotency-Key is not acceptable",
+            [
+                Fault(
+                    pointer="Idempotency-Key", message=f"one, of 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters"
+                )
+            ],
+        )
+    return key
+
+
+async def _write_down(request: Request, access: Access, error: AgentGridError) -> None:
+    """Record the refusal of a request for a change, unless a command says it already."""
+    if access.command is None or error.command_id is not None or isinstance(error, Unavailable | RateLimited):
+        return
+    named = {
+        name: value.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:300] for name, value in request.path_params.items()
+    }
+    plane: ControlPlane = request.app.state.plane
+    error.command_id = await commands.refuse(
+        plane,
+        request.state.caller,
+        access.command,
+        error,
+        run_id=named.get("run_id"),
+        approval_id=named.get("approval_id"),
+        target=named.get("name"),
+    )

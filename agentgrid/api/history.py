@@ -1,0 +1,91 @@
+"""An execution's raw history as JSON: from Temporal while it has it, else from the archive."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from typing import Any
+
+import temporalio.api.workflowservice.v1 as service
+import zstandard
+from google.protobuf.json_format import MessageToDict
+from starlette.requests import Request
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.history.v1 import History, HistoryEvent
+
+from agentgrid.api.paging import decode, encode
+from agentgrid.api.schemas.runs import RunHistory
+from agentgrid.control.plane import ControlPlane
+from agentgrid.control.rpc import DEADLINE, asked
+from agentgrid.db import histories
+from agentgrid.db.session import reading
+from agentgrid.db.tables import History as ArchivedHistory
+from agentgrid.db.tables import Run
+from agentgrid.errors import Fault, InvalidInput, NotFound
+from agentgrid.temporal.payloads import decode_events
+
+MAX_ARCHIVE_BYTES = 256 * 1024 * 1024
+
+
+async def page(
+    plane: ControlPlane, request: Request, run: Run, execution_id: str, *, limit: int, cursor: str | None
+) -> RunHistory:
+    """One page of the history. Raises NotFound, Unavailable, InvalidInput."""
+    async with reading(plane.engine) as session:
+        archived = await histories.get(session, execution_id)
+    if archived is not None:
+        (position,) = decode(request, cursor, int) if cursor else (0,)
+        events = await asyncio.to_thread(_unpacked, archived)
+        part = events[position : position + limit]
+        onward = encode(request, position + limit) if position + limit < len(events) else None
+        return await _page(plane, run, execution_id, "archive", part, onward)
+    answer = await asked(
+        plane.temporal.workflow_service.get_workflow_execution_history(
+            service.GetWorkflowExecutionHistoryRequest(
+                namespace=plane.settings.temporal_namespace,
+                execution=WorkflowExecution(workflow_id=run.workflow_id, run_id=execution_id),
+                maximum_page_size=limit,
+                next_page_token=_token(request, cursor),
+            ),
+            timeout=DEADLINE,
+        ),
+        noun="history of execution",
+        identifier=execution_id,
+    )
+    token = base64.b64encode(answer.next_page_token).decode()
+    return await _page(
+        plane, run, execution_id, "temporal", list(answer.history.events), encode(request, token) if token else None
+    )
+
+
+def _token(request: Request, cursor: str | None) -> bytes:
+    if cursor is None:
+        return b""
+    (token,) = decode(request, cursor, str)
+    try:
+        return base64.b64decode(token, validate=True)
+    except binascii.Error:
+        raise InvalidInput("the cursor is not acceptable", [Fault(pointer="cursor", message="begin anew")]) from None
+
+
+def _unpacked(archived: ArchivedHistory) -> list[HistoryEvent]:
+    raw = zstandard.ZstdDecompressor().decompress(archived.events, max_output_size=MAX_ARCHIVE_BYTES)
+    history = History()
+    history.ParseFromString(raw)
+    if not history.events:
+        raise NotFound("history of execution", archived.execution_id)
+    return list(history.events)
+
+
+async def _page(
+    plane: ControlPlane,
+    run: Run,
+    execution_id: str,
+    source: Any,
+    events: list[HistoryEvent],
+    onward: str | None,
+) -> RunHistory:
+    await decode_events(events, plane.temporal.data_converter)
+    items = await asyncio.to_thread(lambda: [MessageToDict(event) for event in events])
+    return RunHistory(run_id=run.run_id, execution_id=execution_id, source=source, items=items, next_cursor=onward)

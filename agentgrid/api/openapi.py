@@ -1,0 +1,85 @@
+"""The OpenAPI document: what FastAPI finds, with the one way to authenticate and the problems that any route may answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from agentgrid.api.access import ACCESS
+from agentgrid.api.errors import MEDIA_TYPE
+from agentgrid.api.schemas.common import Problem
+
+PATH = "/api/openapi.json"
+
+DESCRIPTION = """A control plane for governed agent work. Errors are `application/problem+json` with a stable `code`; lists are pages with an
+opaque `next_cursor`; every change is a command that `/api/v1/commands` shows, also when it was refused."""
+
+PROBLEMS = {
+    "401": "No identity, or one that does not hold.",
+    "403": "This principal may not do this.",
+    "404": "There is no such thing.",
+    "409": "It can't be done in the present state, or the Idempotency-Key was used with another body.",
+    "413": "The body is over 2 MiB.",
+    "415": "The body is not JSON in UTF-8.",
+    "422": "The request does not fit its schema; `faults` names each place.",
+    "503": "Temporal or the database can't answer now; `Retry-After` says when to try again.",
+    "504": "Temporal did not answer in time: the outcome is unknown, and the command is followed up.",
+}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The document, made once."""
+    if app.openapi_schema is not None:
+        return app.openapi_schema
+    found = get_openapi(
+        title=app.title, version=app.version, description=DESCRIPTION, routes=app.router.routes, openapi_version="3.1.0"
+    )
+    schemas = found.setdefault("components", {}).setdefault("schemas", {})
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(problem.pop("$defs", {}))
+    schemas["Problem"] = problem
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    found["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "An API key: `ag_<id>_<secret>`."}
+    }
+    for path, operations in found["paths"].items():
+        for method, operation in operations.items():
+            _complete(f"{method.upper()} {path}", method, path, operation)
+    app.openapi_schema = found
+    return found
+
+
+def _complete(route: str, method: str, path: str, operation: dict[str, Any]) -> None:
+    access = ACCESS[route]
+    operation["operationId"] = operation["operationId"].split("_api_v1_")[0].removesuffix("_get")
+    responses = operation["responses"]
+    wanted = ["422", "503"]
+    if not access.public:
+        operation["security"] = [{"key": []}]
+        wanted.append("401")
+        if access.permission is not None:
+            operation["x-permission"] = access.permission.value
+            wanted.append("403")
+    if "{" in path:
+        wanted.append("404")
+    if method != "get":
+        wanted += ["409", "413", "415", "504"]
+    for status in sorted(wanted):
+        responses[status] = {
+            "description": PROBLEMS[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+
+
+def install(app: FastAPI) -> None:
+    """Serve the document, to everybody."""
+
+    async def serve(_: Request) -> JSONResponse:
+        return JSONResponse(document(app))
+
+    app.router.add_route(PATH, serve, methods=["GET"], include_in_schema=False)

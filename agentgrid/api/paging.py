@@ -1,0 +1,83 @@
+"""Cursors: opaque, made for one list under one filter, and useless for any other."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from agentgrid.db.paging import Key
+from agentgrid.errors import Fault, InvalidInput
+
+Row = TypeVar("Row")
+
+_NO_FILTER = frozenset({"cursor", "limit"})
+
+
+def _bound_to(request: Request) -> str:
+    """What a cursor holds for: the path and every parameter but the page's own."""
+    filters = sorted((name, value) for name, value in request.query_params.multi_items() if name not in _NO_FILTER)
+    return hashlib.sha256(json.dumps([request.url.path, filters]).encode()).hexdigest()[:16]
+
+
+def encode(request: Request, *position: str | int) -> str:
+    """The cursor that goes on after this position."""
+    text = json.dumps([_bound_to(request), *position], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode(request: Request, cursor: str, *types: type[Any]) -> tuple[Any, ...]:
+    """The position in a cursor, each part of its type. Raises InvalidInput for anything that was not made by `encode`."""
+    wrong = InvalidInput(
+        "the cursor is not acceptable",
+        [Fault(pointer="cursor", message="take it from `next_cursor`, and keep the filter it was given for")],
+    )
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        bound, *position = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        raise wrong from None
+    fits = len(position) == len(types) and all(
+        type(part) is wanted for part, wanted in zip(position, types, strict=True)
+    )
+    if bound != _bound_to(request) or not fits or any(isinstance(part, str) and "\x00" in part for part in position):
+        raise wrong
+    return tuple(position)
+
+
+def encode_key(request: Request, at: datetime, identifier: str) -> str:
+    """The cursor for a list in the order of time."""
+    return encode(request, at.isoformat(), identifier)
+
+
+def decode_key(request: Request, cursor: str | None) -> Key | None:
+    """The position in a list in the order of time."""
+    if cursor is None:
+        return None
+    at, identifier = decode(request, cursor, str, str)
+    return Key(at=moment(at), id=identifier)
+
+
+def moment(text: str) -> datetime:
+    """The time in a cursor. Raises InvalidInput."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise InvalidInput(
+            "the cursor is not acceptable", [Fault(pointer="cursor", message="take it from `next_cursor`")]
+        )
+    return at
+
+
+def cut(rows: Sequence[Row], limit: int, cursor_after: Callable[[Row], str]) -> tuple[Sequence[Row], str | None]:
+    """A page of at most `limit` rows out of up to one more, and the cursor that goes on after it."""
+    page = rows[:limit]
+    return page, cursor_after(page[-1]) if len(rows) > limit else None

@@ -1,0 +1,308 @@
+"""Runs: lists, details, verbs, streams."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Header, Query
+from pydantic import AwareDatetime
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentgrid.api import history, sse, views
+from agentgrid.api.access import V1
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
+from agentgrid.api.schemas.approvals import ApprovalSummary
+from agentgrid.api.schemas.common import Page
+from agentgrid.api.schemas.runs import (
+    JobOut,
+    LogOut,
+    RunAccepted,
+    RunDetail,
+    RunHistory,
+    RunReason,
+    RunResult,
+    RunSignal,
+    RunSummary,
+    StepOut,
+)
+from agentgrid.api.shown import Shown
+from agentgrid.control import runs as control
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.db import approvals, runs, steps
+from agentgrid.db.session import ReadSession, reading
+from agentgrid.db.tables import Command, Run
+from agentgrid.domain.runs import RunStatus, Verb, WaitingOn
+from agentgrid.domain.steps import StepKind, StepStatus
+from agentgrid.errors import Fault, InvalidInput, NotFound
+
+router = make_router(tags=["runs"], prefix=f"{V1}/runs")
+
+Text = Annotated[str | None, Query(min_length=1, max_length=300)]
+
+
+@router.get("", summary="List runs, newest first")
+async def list_runs(
+    request: Request,
+    session: Session,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    status: Annotated[list[RunStatus], Query(description="Any of these.")] = [],  # noqa: B006
+    waiting_on: Annotated[list[WaitingOn], Query(description="Any of these.")] = [],  # noqa: B006
+    workflow: Text = None,
+    agent: Text = None,
+    tool: Text = None,
+    tag: Annotated[list[str], Query(max_length=20, description="All of these.")] = [],  # noqa: B006
+    reference: Text = None,
+    initiator: Text = None,
+    trigger: Text = None,
+    parent: Text = None,
+    stuck: Annotated[bool | None, Query(description="Waits for a worker, or its workflow task keeps failing.")] = None,
+    started_after: AwareDatetime | None = None,
+    started_before: AwareDatetime | None = None,
+    closed_after: AwareDatetime | None = None,
+    q: Search = None,
+) -> Page[RunSummary]:
+    """No payloads. `started_after` and `started_before` look at when the run was asked for (`created_at`)."""
+    if not views.within(started_after, started_before):
+        raise InvalidInput(
+            "the times are reversed", [Fault(pointer="started_before", message="must not be before started_after")]
+        )
+    wanted = runs.RunFilter(
+        status=tuple(status),
+        waiting_on=tuple(waiting_on),
+        workflow=workflow,
+        agent=agent,
+        tool=tool,
+        tag=tuple(tag),
+        reference=reference,
+        initiator=initiator,
+        trigger=trigger,
+        parent=parent,
+        stuck=stuck,
+        started_after=started_after,
+        started_before=started_before,
+        closed_after=closed_after,
+        q=q,
+    )
+    rows = await runs.newest(session, wanted=wanted, limit=limit + 1, after=decode_key(request, cursor))
+    page, onward = cut(rows, limit, lambda run: encode_key(request, run.created_at, run.run_id))
+    return Page[RunSummary](items=[views.run_summary(run) for run in page], next_cursor=onward)
+
+
+async def _found(session: ReadSession, run_id: str) -> Run:
+    run = await runs.get(session, run_id)
+    if run is None:
+        raise NotFound("run", run_id)
+    return run
+
+
+@router.get("/{run_id}", summary="One run: status, what it waits for, steps, chain, approvals, actions")
+async def get_run(session: Session, plane: Plane, principal: Who, run_id: Id) -> RunDetail:
+    """Everything about a run in one answer. Input, result and error details are there for callers who may read payloads."""
+    run = await _found(session, run_id)
+    return await views.run_detail(session, plane.settings, principal, run)
+
+
+@router.get("/{run_id}/steps", summary="The run's steps, oldest first")
+async def list_steps(
+    request: Request,
+    session: Session,
+    principal: Who,
+    run_id: Id,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    execution: Text = None,
+    status: Annotated[list[StepStatus], Query()] = [],  # noqa: B006
+    kind: Annotated[list[StepKind], Query()] = [],  # noqa: B006
+    payloads: Annotated[bool, Query(description="With inputs and outputs, where the caller may read them.")] = True,
+) -> Page[StepOut]:
+    """Those of the newest execution of each segment; with `execution`, that one's, also when a reset has left it behind."""
+    await _found(session, run_id)
+    after = None
+    if cursor is not None:
+        at, event_id, execution_id = decode(request, cursor, str, int, str)
+        after = (moment(at), event_id, execution_id)
+    rows = await steps.of_run(
+        session, run_id, limit=limit + 1, after=after, execution_id=execution, status=status, kind=kind
+    )
+    page, onward = cut(
+        rows, limit, lambda row: encode(request, row.scheduled_at.isoformat(), row.event_id, row.execution_id)
+    )
+    shown = Shown.to(principal)
+    return Page[StepOut](items=[views.step(row, shown, payloads=payloads) for row in page], next_cursor=onward)
+
+
+@router.get("/{run_id}/jobs", summary="Attempts of the run's steps on workers, oldest first")
+async def list_jobs(
+    request: Request,
+    session: Session,
+    principal: Who,
+    run_id: Id,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    execution: Text = None,
+    activity: Text = None,
+) -> Page[JobOut]:
+    """As the workers told them."""
+    await _found(session, run_id)
+    rows = await steps.jobs(
+        session,
+        run_id,
+        limit=limit + 1,
+        after=decode_key(request, cursor),
+        execution_id=execution,
+        activity_id=activity,
+    )
+    page, onward = cut(rows, limit, lambda row: encode_key(request, row.started_at, row.job_id))
+    shown = Shown.to(principal)
+    return Page[JobOut](items=[views.job(row, shown) for row in page], next_cursor=onward)
+
+
+@router.get("/{run_id}/logs", summary="What the run's workflow and tools wrote, oldest first")
+async def list_logs(
+    request: Request,
+    session: Session,
+    run_id: Id,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    execution: Text = None,
+    activity: Text = None,
+    level: Annotated[list[str], Query(max_length=10)] = [],  # noqa: B006
+    q: Search = None,
+) -> Page[LogOut]:
+    """Logs may quote payloads, so they need the permission to read them. `level` takes the exact words, several as alternatives."""
+    await _found(session, run_id)
+    after = None
+    if cursor is not None:
+        (after,) = decode(request, cursor, int)
+    rows = await steps.logs(
+        session,
+        run_id,
+        limit=limit + 1,
+        after=after,
+        execution_id=execution,
+        activity_id=activity,
+        level=level,
+        q=q,
+    )
+    page, onward = cut(rows, limit, lambda row: encode(request, row.log_id))
+    return Page[LogOut](items=[LogOut.model_validate(row) for row in page], next_cursor=onward)
+
+
+@router.get("/{run_id}/approvals", summary="The run's approvals, newest first")
+async def list_approvals(
+    request: Request, session: Session, run_id: Id, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> Page[ApprovalSummary]:
+    """Decided ones too."""
+    await _found(session, run_id)
+    rows = await approvals.newest(
+        session,
+        wanted=approvals.ApprovalFilter(run_id=run_id),
+        limit=limit + 1,
+        after=decode_key(request, cursor),
+    )
+    page, onward = cut(rows, limit, lambda pair: encode_key(request, pair[0].opened_at, pair[0].approval_id))
+    return Page[ApprovalSummary](items=views.summaries(page), next_cursor=onward)
+
+
+@router.get("/{run_id}/result", summary="How the run ended, or that it has not")
+async def get_result(session: Session, principal: Who, run_id: Id) -> RunResult:
+    """The result or the error; both null while the run is open."""
+    run = await _found(session, run_id)
+    shown = Shown.to(principal)
+    return RunResult(
+        run_id=run.run_id,
+        status=RunStatus(run.status),
+        closed_at=run.closed_at,
+        result=shown.payload(run.result),
+        error=shown.error(run.error),
+    )
+
+
+@router.get("/{run_id}/history", summary="An execution's raw history, event by event")
+async def get_history(
+    request: Request,
+    plane: Plane,
+    run_id: Id,
+    execution: Text = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> RunHistory:
+    """From Temporal, or from the archive where Temporal has forgotten it. Without `execution`, the run's newest one."""
+    async with reading(plane.engine) as session:
+        run = await _found(session, run_id)
+        chain = await runs.executions(session, run_id)
+    execution_id = execution or run.execution_id
+    if execution_id is None or execution_id not in {row.execution_id for row in chain}:
+        raise NotFound("execution", execution_id or f"of {run_id}")
+    return await history.page(plane, request, run, execution_id, limit=limit, cursor=cursor)
+
+
+@router.get(
+    "/{run_id}/events",
+    summary="The run's events, live (SSE)",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "A stream."}},
+)
+async def stream_run(
+    request: Request,
+    plane: Plane,
+    principal: Who,
+    run_id: Id,
+    last_event_id: Annotated[str | None, Header(max_length=100)] = None,
+) -> Response:
+    """From the first event that is kept, or after `Last-Event-ID`; `end` is the last one, then the stream closes.
+
+    `reset` says that events after the given id are no longer kept.
+    """
+    async with reading(plane.engine) as session:
+        await _found(session, run_id)
+    source: sse.Feed = request.app.state.feed
+    cursor = await source.resume(last_event_id, from_start=True)
+    return sse.respond(source, principal.name, sse.of_run(source, plane.engine, run_id, cursor))
+
+
+async def _accepted(plane: ControlPlane, caller: Caller, command: Command) -> RunAccepted:
+    async with reading(plane.engine) as session:
+        run = await _found(session, command.run_id or "")
+        detail = await views.run_detail(session, plane.settings, caller.principal, run)
+    return RunAccepted(**dict(detail), command=views.command_summary(command))
+
+
+@router.post("/{run_id}/cancel", status_code=202, summary="Ask the run to stop, and let it clean up")
+async def cancel(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
+    """It is `cancelling` until its workflow has wound up."""
+    command = await control.act(plane, caller, run_id, Verb.CANCEL, reason=body.reason if body else None)
+    return await _accepted(plane, caller, command)
+
+
+@router.post("/{run_id}/terminate", status_code=202, summary="End the run at once, without cleaning up")
+async def terminate(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
+    """What its steps do at this moment is not undone."""
+    command = await control.act(plane, caller, run_id, Verb.TERMINATE, reason=body.reason if body else None)
+    return await _accepted(plane, caller, command)
+
+
+@router.post("/{run_id}/pause", status_code=202, summary="Start no further step until the run is resumed")
+async def pause(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
+    """Activities and children wait. What has begun goes on; so do timers, the run's timeouts and the expiry of approvals."""
+    command = await control.act(plane, caller, run_id, Verb.PAUSE, reason=body.reason if body else None)
+    return await _accepted(plane, caller, command)
+
+
+@router.post("/{run_id}/resume", status_code=202, summary="Go on with a paused run")
+async def resume(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
+    """The steps that waited are started."""
+    command = await control.act(plane, caller, run_id, Verb.RESUME, reason=body.reason if body else None)
+    return await _accepted(plane, caller, command)
+
+
+@router.post("/{run_id}/signal", status_code=202, summary="Send a signal to the run's workflow")
+async def signal(plane: Plane, caller: Asking, run_id: Id, body: RunSignal) -> RunAccepted:
+    """For the workflow's own handlers. Approvals are not decided this way: an unsigned signal moves nothing."""
+    request = control.SignalRequest(name=body.name, arguments=tuple(body.arguments))
+    command = await control.act(plane, caller, run_id, Verb.SIGNAL, reason=body.reason, signal=request)
+    return await _accepted(plane, caller, command)

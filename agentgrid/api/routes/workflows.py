@@ -1,0 +1,132 @@
+"""Workflows: the catalog, and starting one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Header, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentgrid.api import actions, views
+from agentgrid.api.access import V1
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.paging import cut, decode, encode
+from agentgrid.api.schemas.common import Page
+from agentgrid.api.schemas.runs import RunAccepted, RunStart
+from agentgrid.api.schemas.workflows import (
+    LastRun,
+    WorkflowDetail,
+    WorkflowStats,
+    WorkflowSummary,
+    WorkflowVersionOut,
+)
+from agentgrid.control import commands, workers
+from agentgrid.control import runs as control
+from agentgrid.db import runs, workflows
+from agentgrid.db.session import reading
+from agentgrid.db.tables import Run, Workflow
+from agentgrid.errors import NotFound
+
+router = make_router(tags=["workflows"], prefix=f"{V1}/workflows")
+
+MAX_VERSIONS = 50
+DAY = timedelta(days=1)
+
+
+def _values(row: Workflow, served: bool | None, last: Run | None) -> dict[str, object]:
+    return {
+        **row.model_dump(),
+        "served": served,
+        "last_run": None if last is None else LastRun.model_validate(last),
+    }
+
+
+@router.get("", summary="List workflows by name")
+async def list_workflows(
+    request: Request,
+    session: Session,
+    plane: Plane,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    tag: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
+    q: Search = None,
+) -> Page[WorkflowSummary]:
+    """Everything that may be started."""
+    after = decode(request, cursor, str)[0] if cursor else None
+    rows = await workflows.by_name(session, limit=limit + 1, after=after, tag=tag, q=q)
+    page, onward = cut(rows, limit, lambda row: encode(request, row.name))
+    last = await runs.last_of(session, [row.name for row in page])
+    served = await workers.served(plane, [row.task_queue for row in page], workers.WORKFLOW)
+    return Page[WorkflowSummary](
+        items=[
+            WorkflowSummary.model_validate(_values(row, served.get(row.task_queue), last.get(row.name))) for row in page
+        ],
+        next_cursor=onward,
+    )
+
+
+@router.get("/{name}", summary="One workflow: schemas, versions, numbers, whether a live worker serves it")
+async def get_workflow(session: Session, plane: Plane, principal: Who, name: Id) -> WorkflowDetail:
+    """`input_schema` is the JSON Schema of the one `input` of a start."""
+    row = await workflows.get(session, name)
+    if row is None:
+        raise NotFound("workflow", name)
+    current = await workflows.version(session, name, row.version)
+    last = await runs.last_of(session, [name])
+    opened, closed = await runs.counts_of_workflow(session, name, since=DAY)
+    served = await workers.served(plane, [row.task_queue], workers.WORKFLOW)
+    values = _values(row, served.get(row.task_queue), last.get(name)) | {
+        "input_schema": {} if current is None else current.input_schema,
+        "output_schema": None if current is None else current.output_schema,
+        "versions": [
+            WorkflowVersionOut.model_validate(version)
+            for version in await workflows.versions(session, name, limit=MAX_VERSIONS)
+        ],
+        "stats": WorkflowStats(open=opened, closed_24h=closed),
+        "actions": actions.of_workflow(principal),
+    }
+    return WorkflowDetail.model_validate(values)
+
+
+@router.post("/{name}/runs", status_code=201, summary="Start a run", responses={200: {"model": RunAccepted}})
+async def start_run(
+    plane: Plane,
+    caller: Asking,
+    response: Response,
+    name: Id,
+    body: RunStart,
+    idempotency_key: Annotated[
+        str | None, Header(max_length=255, description="The same key and body mean the same run, for 30 days.")
+    ] = None,
+) -> RunAccepted:
+    """`201` with the run. While Temporal is away it is `queued`, and started as soon as Temporal is back.
+
+    The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true` and the run as it is now. Another body: `409`.
+    """
+    started = await control.start(
+        plane,
+        caller,
+        name,
+        control.StartRequest(
+            input=body.input,
+            reference=body.reference,
+            tags=tuple(dict.fromkeys(body.tags)),
+            priority=body.priority,
+            start_at=body.start_at,
+            note=body.note,
+        ),
+    )
+    command = await commands.get(plane, started.command_id)
+    async with reading(plane.engine) as session:
+        run = await runs.get(session, started.run_id)
+        if run is None:
+            raise NotFound("run", started.run_id)
+        detail = await views.run_detail(session, plane.settings, caller.principal, run)
+    if started.replayed:
+        response.status_code = 200
+        response.headers["Idempotent-Replayed"] = "true"
+    response.headers["Location"] = detail.links.self
+    return RunAccepted(**dict(detail), command=views.command_summary(command))

@@ -1,0 +1,265 @@
+"""Live events as server-sent events, from the table that the projector writes last in each batch.
+
+One connection listens for the whole process and reads each new event once into a window of the newest. A stream holds nothing but a cursor:
+it reads from the window while it keeps up and from the table when it has fallen behind, so a slow client costs no memory, and one
+whose connection takes nothing for half a minute is cut off. Event ids are in commit order, so a cursor never skips an event that
+commits later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
+
+from agentgrid.api.schemas.events import EventOut
+from agentgrid.db import feed, runs
+from agentgrid.db.session import reading
+from agentgrid.db.tables import Event
+from agentgrid.domain.runs import RunStatus
+from agentgrid.errors import Fault, InvalidInput, RateLimited
+
+log = structlog.get_logger()
+
+WINDOW = 2_000
+BATCH = 500
+POLL_SECONDS = 2.0
+"""A lost notification costs this much."""
+HEARTBEAT_SECONDS = 10.0
+SEND_SECONDS = 30.0
+MAX_STREAMS_PER_PRINCIPAL = 50
+RECOVERY_SECONDS = 1.0
+CHECK_SECONDS = 15.0
+"""How often a run's stream asks whether the run has ended without an event that says so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cursor:
+    """Where a stream goes on."""
+
+    event_id: int
+    reset: bool
+    """Events after the client's own cursor are gone, or the cursor is from another time: it must read everything anew."""
+
+
+class Feed:
+    """The newest events of this process's database, and a bell that rings for each batch of new ones."""
+
+    def __init__(self, engine: AsyncEngine, dsn: str) -> None:
+        self._engine = engine
+        self._dsn = dsn
+        self._window: deque[Event] = deque(maxlen=WINDOW)
+        self._head: int | None = None
+        self._bell = asyncio.Event()
+        self._poke = asyncio.Event()
+        self._streams: dict[str, int] = {}
+
+    @property
+    def head(self) -> int:
+        """The newest event that was seen."""
+        return self._head or 0
+
+    async def run(self) -> None:
+        """Follow the table until cancelled."""
+        listener = asyncio.create_task(self._listen())
+        try:
+            while True:
+                self._poke.clear()
+                try:
+                    await self.catch_up()
+                except (SQLAlchemyError, OSError, TimeoutError) as error:
+                    log.warning("events_wait_for_the_database", error=str(error)[:200])
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._poke.wait()
+        finally:
+            listener.cancel()
+            with suppress(asyncio.CancelledError):
+                await listener
+
+    async def catch_up(self) -> None:
+        """Read what is new into the window, and ring."""
+        async with reading(self._engine) as session:
+            if self._head is None:
+                _, self._head = await feed.bounds(session)
+            while rows := await feed.after(session, self._head, limit=BATCH):
+                self._window.extend(rows)
+                self._head = rows[-1].event_id
+                self._ring()
+
+    def _ring(self) -> None:
+        self._bell.set()
+        self._bell = asyncio.Event()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                connection = await asyncpg.connect(self._dsn, timeout=5)
+            except (OSError, asyncpg.PostgresError, TimeoutError):
+                await asyncio.sleep(RECOVERY_SECONDS)
+                continue
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda _, lost=lost: lost.set())
+            try:
+                await connection.add_listener("agentgrid_events", lambda *_: self._poke.set())
+                self._poke.set()
+                await lost.wait()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.sleep(RECOVERY_SECONDS)
+            finally:
+                connection.terminate()
+
+    async def after(self, cursor: int, run_id: str | None) -> tuple[Sequence[Event], int]:
+        """Events past the cursor and where to go on: of all that was read, also of what the filter left out."""
+        if self._window and self._window[0].event_id <= cursor + 1:
+            fresh = [event for event in self._window if event.event_id > cursor]
+            wanted = fresh if run_id is None else [event for event in fresh if event.run_id == run_id]
+            return wanted, max(cursor, self.head)
+        head = self.head
+        if cursor >= head:
+            return (), cursor
+        async with reading(self._engine) as session:
+            rows = await feed.after(session, cursor, limit=BATCH, run_id=run_id)
+        if len(rows) == BATCH:
+            return rows, rows[-1].event_id
+        return rows, max(head, rows[-1].event_id) if rows else head
+
+    async def wait(self, cursor: int) -> None:
+        """Until there may be something past the cursor."""
+        bell = self._bell
+        if self.head > cursor:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await bell.wait()
+
+    def enter(self, principal: str) -> None:
+        """Count one more stream. Raises RateLimited where this principal has too many."""
+        if self._streams.get(principal, 0) >= MAX_STREAMS_PER_PRINCIPAL:
+            raise RateLimited(
+                f"at most {MAX_STREAMS_PER_PRINCIPAL} event streams at once", retry_after_seconds=HEARTBEAT_SECONDS
+            )
+        self._streams[principal] = self._streams.get(principal, 0) + 1
+
+    def leave(self, principal: str) -> None:
+        """Count one stream less."""
+        left = self._streams.get(principal, 0) - 1
+        if left > 0:
+            self._streams[principal] = left
+        else:
+            self._streams.pop(principal, None)
+
+    async def resume(self, last_event_id: str | None, *, from_start: bool) -> Cursor:
+        """Where a client goes on that has seen everything up to this id."""
+        async with reading(self._engine) as session:
+            oldest, newest = await feed.bounds(session)
+        if last_event_id is None or last_event_id == "":
+            return Cursor(event_id=0 if from_start else newest, reset=False)
+        if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 18:
+            raise InvalidInput(
+                "the Last-Event-ID is not acceptable",
+                [Fault(pointer="Last-Event-ID", message="takes the id of an event")],
+            )
+        seen = int(last_event_id)
+        gone = seen > newest or (oldest > 0 and seen < oldest - 1)
+        return Cursor(event_id=newest if gone else seen, reset=gone)
+
+
+def message(event: Event) -> ServerSentEvent:
+    """An event on the wire."""
+    out = EventOut.model_validate(
+        {
+            "run_id": event.run_id,
+            "kind": event.kind,
+            "subject": event.subject,
+            "data": event.data,
+            "at": event.created_at,
+        }
+    )
+    return ServerSentEvent(out.model_dump_json(), event=event.kind, id=str(event.event_id), sep="\n")
+
+
+def _reset(cursor: int) -> ServerSentEvent:
+    words = {"reason": "events after your cursor are no longer kept: read the resources anew"}
+    return ServerSentEvent(json.dumps(words), event="reset", id=str(cursor), sep="\n")
+
+
+async def everything(source: Feed, cursor: Cursor) -> AsyncIterator[ServerSentEvent]:
+    """All events from the cursor on, for ever."""
+    position = cursor.event_id
+    if cursor.reset:
+        yield _reset(position)
+    while True:
+        events, position = await source.after(position, None)
+        for event in events:
+            yield message(event)
+        await source.wait(position)
+
+
+async def of_run(source: Feed, engine: AsyncEngine, run_id: str, cursor: Cursor) -> AsyncIterator[ServerSentEvent]:
+    """One run's events from the cursor on; the stream ends when the run has."""
+    position = cursor.event_id
+    if cursor.reset:
+        yield _reset(position)
+    checked = 0.0
+    closed: RunStatus | None = None
+    ends_at = 0
+    while True:
+        if closed is None and time.monotonic() - checked > CHECK_SECONDS:
+            # Asked before the events are read: what closes in between is seen by its `end`.
+            checked = time.monotonic()
+            closed = await _closed(engine, run_id)
+            ends_at = await _newest(engine) if closed is not None else 0
+        events, position = await source.after(position, run_id)
+        for event in events:
+            if event.kind != "end":
+                yield message(event)
+            elif event is events[-1] and await _closed(engine, run_id) is not None:
+                yield message(event)
+                return
+            # Else the run was reset after it had ended: it goes on, and so does its stream.
+        if closed is not None and position >= ends_at:
+            # Its last event is past retention.
+            data: dict[str, Any] = {"run_id": run_id, "kind": "end", "subject": None, "data": {"status": closed.value}}
+            yield ServerSentEvent(json.dumps(data), event="end", sep="\n")
+            return
+        await source.wait(position)
+
+
+async def _closed(engine: AsyncEngine, run_id: str) -> RunStatus | None:
+    async with reading(engine) as session:
+        run = await runs.get(session, run_id)
+    return RunStatus(run.status) if run is not None and RunStatus(run.status).closed else None
+
+
+async def _newest(engine: AsyncEngine) -> int:
+    async with reading(engine) as session:
+        return (await feed.bounds(session))[1]
+
+
+def respond(source: Feed, principal: str, events: AsyncIterator[ServerSentEvent]) -> Response:
+    """The stream as a response, counted while it is open."""
+    source.enter(principal)
+
+    async def counted() -> AsyncIterator[ServerSentEvent]:
+        try:
+            async for event in events:
+                yield event
+        finally:
+            source.leave(principal)
+
+    return EventSourceResponse(
+        counted(), ping=HEARTBEAT_SECONDS, send_timeout=SEND_SECONDS, sep="\n", headers={"Cache-Control": "no-store"}
+    )

@@ -1,0 +1,168 @@
+"""Rows as responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from agentgrid.api import actions
+from agentgrid.api.access import V1
+from agentgrid.api.schemas.approvals import ApprovalDetail, ApprovalSummary, DecisionOut
+from agentgrid.api.schemas.commands import CommandDetail, CommandSummary
+from agentgrid.api.schemas.runs import (
+    ChildRun,
+    ExecutionOut,
+    JobOut,
+    RunDetail,
+    RunLinks,
+    RunSummary,
+    StepOut,
+    StepsSummary,
+)
+from agentgrid.api.shown import Shown
+from agentgrid.db import approvals, commands, runs, steps
+from agentgrid.db.session import ReadSession
+from agentgrid.db.tables import Approval, Command, Execution, Job, Run, Step
+from agentgrid.domain.principals import Principal
+from agentgrid.settings import Settings
+
+MAX_CHILDREN = 100
+MAX_OPEN_STEPS = 50
+
+
+def temporal_ui(settings: Settings, workflow_id: str, execution_id: str | None) -> str | None:
+    """The execution in Temporal's own UI, where its address is configured."""
+    if settings.temporal_ui_url is None:
+        return None
+    place = f"/namespaces/{quote(settings.temporal_namespace, safe='')}/workflows/{quote(workflow_id, safe='')}"
+    suffix = f"/{execution_id}/history" if execution_id else ""
+    return f"{settings.temporal_ui_url.rstrip('/')}{place}{suffix}"
+
+
+def run_summary(run: Run) -> RunSummary:
+    """A run in a list."""
+    return RunSummary.model_validate(run)
+
+
+def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
+    """A step. Inputs and outputs only where they are asked for and allowed."""
+    may = Shown(payloads=shown.payloads and payloads)
+    values = _values(row, StepOut) | {
+        "input": may.payload(row.input),
+        "output": may.payload(row.output),
+        "error": may.error(row.error),
+        "live_error": may.error(row.live_error),
+    }
+    return StepOut.model_validate(values)
+
+
+def job(row: Job, shown: Shown) -> JobOut:
+    """A job."""
+    return JobOut.model_validate(_values(row, JobOut) | {"error": shown.error(row.error)})
+
+
+def execution(row: Execution, settings: Settings) -> ExecutionOut:
+    """An execution."""
+    link = temporal_ui(settings, row.workflow_id, row.execution_id)
+    return ExecutionOut.model_validate(_values(row, ExecutionOut) | {"temporal_ui": link})
+
+
+def approval_summary(row: Approval, run: Run) -> ApprovalSummary:
+    """An approval in a list."""
+    return ApprovalSummary.model_validate(_approval_values(row, run))
+
+
+def _approval_values(row: Approval, run: Run) -> dict[str, Any]:
+    return _values(row, ApprovalSummary) | {
+        "workflow": run.workflow,
+        "reference": run.reference,
+        "initiator": row.initiator or run.initiator,
+    }
+
+
+async def approval_detail(session: ReadSession, principal: Principal, row: Approval, run: Run) -> ApprovalDetail:
+    """An approval with what it shows, what was said of it, and what this caller may do."""
+    shown = Shown.to(principal)
+    said = await commands.comments(session, approval_id=row.approval_id) if shown.payloads else {}
+    decided = await approvals.decisions(session, row.approval_id)
+    now = await commands.clock(session)
+    values = _approval_values(row, run) | {
+        "run_status": run.status,
+        "tool_version": row.terms.get("tool_version"),
+        "call_key": row.terms.get("key"),
+        "expires_seconds": row.terms.get("expires_seconds", 0.0),
+        "payloads_visible": shown.payloads,
+        "payload": shown.payload(row.payload),
+        "decisions": [
+            DecisionOut.model_validate(
+                _values(decision, DecisionOut) | {"comment": said.get(decision.command_id or "")}
+            )
+            for decision in decided
+        ],
+        "actions": actions.of_approval(principal, row, run, now),
+    }
+    return ApprovalDetail.model_validate(values)
+
+
+async def run_detail(session: ReadSession, settings: Settings, principal: Principal, run: Run) -> RunDetail:
+    """Everything about a run."""
+    shown = Shown.to(principal)
+    open_steps = await steps.pending(session, run.run_id, limit=MAX_OPEN_STEPS)
+    gates = await approvals.pending_of(session, run.run_id)
+    verbs = actions.of_run(principal, run)
+    place = f"{V1}/runs/{quote(run.run_id, safe='')}"
+    values = _values(run, RunDetail) | {
+        "payloads_visible": shown.payloads,
+        "input": shown.payload(run.input),
+        "result": shown.payload(run.result),
+        "error": shown.error(run.error),
+        "steps": StepsSummary(
+            total=run.step_count,
+            done=run.steps_done,
+            failed=run.steps_failed,
+            open=[step(row, shown, payloads=False) for row in open_steps],
+        ),
+        "executions": [execution(row, settings) for row in await runs.executions(session, run.run_id)],
+        "children": [
+            ChildRun.model_validate(child) for child in await runs.children(session, run.run_id, limit=MAX_CHILDREN)
+        ],
+        "approvals": [approval_summary(gate, run) for gate in gates],
+        "links": RunLinks(
+            self=place,
+            events=f"{place}/events",
+            steps=f"{place}/steps",
+            approvals=f"{place}/approvals",
+            history=f"{place}/history",
+            temporal_ui=temporal_ui(settings, run.workflow_id, run.execution_id),
+        ),
+        "actions": verbs,
+        "next": actions.next_of(run, gates, open_steps, verbs),
+    }
+    return RunDetail.model_validate(values)
+
+
+def command_summary(row: Command) -> CommandSummary:
+    """A command in a list."""
+    return CommandSummary.model_validate(row)
+
+
+def command_detail(row: Command, shown: Shown) -> CommandDetail:
+    """A command with its body, for those who may read it."""
+    return CommandDetail.model_validate(_values(row, CommandDetail) | {"body": row.body if shown.payloads else None})
+
+
+def summaries(rows: Sequence[tuple[Approval, Run]]) -> list[ApprovalSummary]:
+    """Approvals in a list."""
+    return [approval_summary(row, run) for row, run in rows]
+
+
+def within(moment: datetime | None, other: datetime | None) -> bool:
+    """Whether both times are given and in order."""
+    return moment is None or other is None or moment <= other
+
+
+def _values(row: Any, schema: Any) -> dict[str, Any]:
+    """The row's columns that the schema has fields for."""
+    return {name: getattr(row, name) for name in schema.model_fields if hasattr(row, name)}

@@ -1,0 +1,87 @@
+"""Workers and the pollers of task queues, as Temporal tells of them; kept for a few seconds, for lists ask again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+import temporalio.api.workflowservice.v1 as service
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.worker.v1 import WorkerHeartbeat
+from temporalio.client import Client
+
+from agentgrid.control.plane import ControlPlane
+from agentgrid.control.rpc import asked
+from agentgrid.errors import AgentGridError
+from agentgrid.temporal import rpc
+
+Answer = TypeVar("Answer")
+
+WORKFLOW = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+ACTIVITY = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+
+FRESH_SECONDS = 3.0
+LIVE_SECONDS = 70.0
+"""A poller asks again every minute at most; one that has not for longer is gone."""
+PARALLEL = 8
+
+
+class _Kept(Generic[Answer]):
+    """Answers by key, each for a few seconds; asked for once while many wait."""
+
+    def __init__(self) -> None:
+        self._answers: dict[object, tuple[float, asyncio.Future[Answer]]] = {}
+
+    async def get(self, key: object, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        now = time.monotonic()
+        kept = self._answers.get(key)
+        if kept is not None and now - kept[0] < FRESH_SECONDS:
+            return await asyncio.shield(kept[1])
+        future: asyncio.Future[Answer] = asyncio.ensure_future(ask())
+        self._answers = {name: (at, answer) for name, (at, answer) in self._answers.items() if now - at < FRESH_SECONDS}
+        self._answers[key] = (now, future)
+        return await asyncio.shield(future)
+
+
+_QUEUES: WeakKeyDictionary[Client, _Kept[service.DescribeTaskQueueResponse]] = WeakKeyDictionary()
+
+
+async def task_queue(
+    plane: ControlPlane, name: str, kind: TaskQueueType.ValueType
+) -> service.DescribeTaskQueueResponse:
+    """Who polls the queue. Raises Unavailable."""
+    kept = _QUEUES.setdefault(plane.temporal, _Kept())
+    return await kept.get(
+        (name, kind),
+        lambda: asked(rpc.describe_task_queue(plane.temporal, name, kind=kind), noun="task queue", identifier=name),
+    )
+
+
+def is_polled(answer: service.DescribeTaskQueueResponse) -> bool:
+    """Whether somebody has asked the queue for work lately."""
+    now = time.time()
+    return any(now - poller.last_access_time.ToSeconds() < LIVE_SECONDS for poller in answer.pollers)
+
+
+async def served(plane: ControlPlane, names: Sequence[str], kind: TaskQueueType.ValueType) -> dict[str, bool | None]:
+    """Whether a live worker polls each queue; None where Temporal can't say."""
+    limit = asyncio.Semaphore(PARALLEL)
+
+    async def one(name: str) -> bool | None:
+        async with limit:
+            try:
+                return is_polled(await task_queue(plane, name, kind))
+            except AgentGridError:
+                return None
+
+    distinct = list(dict.fromkeys(names))
+    answers = await asyncio.gather(*(one(name) for name in distinct))
+    return dict(zip(distinct, answers, strict=True))
+
+
+async def heartbeats(plane: ControlPlane) -> list[WorkerHeartbeat]:
+    """The last heartbeat of every worker. Raises Unavailable."""
+    return await asked(rpc.list_workers(plane.temporal), noun="workers")

@@ -1,0 +1,130 @@
+"""A running API over real servers, and clients that act as each sort of principal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from agentgrid.api.app import create_app
+from agentgrid.control import keys, principals, signing
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.db.session import make_engine
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from agentgrid.settings import Settings
+from tests.conftest import Temporal
+
+SETUP = Caller(principal=Principal(name="system", kind=PrincipalKind.SYSTEM), route="setup")
+
+PRINCIPALS = {
+    principal.name: principal
+    for principal in (
+        Principal(name="operator", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR})),
+        Principal(
+            name="reviewer",
+            kind=PrincipalKind.HUMAN,
+            roles=frozenset({Role.APPROVER}),
+            groups=frozenset({"support-leads"}),
+        ),
+        Principal(name="second", kind=PrincipalKind.HUMAN, roles=frozenset({Role.APPROVER})),
+        Principal(name="both", kind=PrincipalKind.HUMAN, roles=frozenset({Role.APPROVER, Role.OPERATOR})),
+        Principal(name="viewer", kind=PrincipalKind.HUMAN, roles=frozenset({Role.VIEWER})),
+        Principal(name="developer", kind=PrincipalKind.HUMAN, roles=frozenset({Role.DEVELOPER})),
+        Principal(name="auditor", kind=PrincipalKind.HUMAN, roles=frozenset({Role.AUDITOR})),
+        Principal(name="admin", kind=PrincipalKind.HUMAN, roles=frozenset({Role.ADMIN})),
+        Principal(name="nobody", kind=PrincipalKind.HUMAN),
+        Principal(name="robot", kind=PrincipalKind.SERVICE, roles=frozenset({Role.OPERATOR, Role.ADMIN})),
+    )
+}
+
+
+class Api:
+    """A running API and the keys of everybody who may call it."""
+
+    def __init__(self, app: FastAPI, settings: Settings, tokens: dict[str, str]) -> None:
+        self.app = app
+        self.settings = settings
+        self.tokens = tokens
+
+    @property
+    def plane(self) -> ControlPlane:
+        return self.app.state.plane
+
+    def client(self, name: str | None) -> httpx.AsyncClient:
+        """A client for requests; `None` has no key."""
+        headers = {} if name is None else {"Authorization": f"Bearer {self.tokens[name]}"}
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8700", headers=headers, timeout=30)
+
+
+async def make_tokens(dsn: str) -> dict[str, str]:
+    """The principals, and a key for each."""
+    engine = make_engine(dsn, pool_size=2)
+    try:
+        tokens = {}
+        for principal in PRINCIPALS.values():
+            await principals.put(engine, SETUP, principal)
+            key = await keys.create(engine, SETUP, principal=principal.name, lifetime=timedelta(days=1))
+            tokens[principal.name] = key.secret
+        return tokens
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def running(settings: Settings, tokens: dict[str, str]) -> AsyncIterator[Api]:
+    """The API, started and stopped as a server would do it."""
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield Api(app, settings, tokens)
+
+
+def settings_for(dsn: str, temporal: str, home: Path) -> Settings:
+    key = home / "signing.pem"
+    if not key.exists():
+        signing.create(key)
+    return Settings(
+        database_url=dsn,
+        temporal_address=temporal,
+        home=home,
+        signing_key_file=key,
+        temporal_ui_url="http://127.0.0.1:8233",
+    )
+
+
+@pytest.fixture(scope="module")
+async def api(
+    module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Api]:
+    """An API over a database that the tests of one module share."""
+    settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("api"))
+    async with running(settings, await make_tokens(module_postgres_dsn)) as api:
+        yield api
+
+
+@pytest.fixture
+async def as_(api: Api) -> AsyncIterator[Callable[[str | None], httpx.AsyncClient]]:
+    """A client that acts as the principal of this name."""
+    async with AsyncExitStack() as stack:
+        open_clients: dict[str | None, httpx.AsyncClient] = {}
+
+        def client(name: str | None) -> httpx.AsyncClient:
+            if name not in open_clients:
+                open_clients[name] = api.client(name)
+                stack.push_async_callback(open_clients[name].aclose)
+            return open_clients[name]
+
+        yield client
+
+
+async def eventually(check: Callable[[], object], *, seconds: float = 20) -> None:
+    """Wait until the (async) check answers something true."""
+    async with asyncio.timeout(seconds):
+        while not await check():  # type: ignore[misc]
+            await asyncio.sleep(0.05)

@@ -1,0 +1,173 @@
+"""Rows as the projector and the workers write them, for tests of the API alone."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from agentgrid.db.session import writing
+from agentgrid.db.tables import Approval, DecisionRow, Event, Execution, Run, Step, Tool, Workflow, WorkflowVersion
+from agentgrid.domain.canonical import digest
+from agentgrid.domain.ids import new_id
+
+_numbers = itertools.count(1)
+EVENTS_LOCK = 0x41474556
+
+
+async def insert(engine: AsyncEngine, *rows: Any) -> None:
+    async with writing(engine) as session:
+        for row in rows:
+            session.add(row)
+            await session.flush()
+
+
+def workflow(name: str, schema: dict[str, Any] | None = None, **over: Any) -> tuple[Workflow, WorkflowVersion]:
+    version = over.pop("version", "v1")
+    queue = over.pop("task_queue", f"queue-{name}")
+    return (
+        Workflow(name=name, version=version, title=name, tags=[], task_queue=queue, grid="test", **over),
+        WorkflowVersion(name=name, version=version, input_schema=schema if schema is not None else {}, build="b1"),
+    )
+
+
+def tool(name: str, **over: Any) -> Tool:
+    values = {
+        "version": "v1",
+        "title": name,
+        "risk": "write",
+        "tags": [],
+        "input_schema": {"type": "object"},
+        "timeout_seconds": 10.0,
+        "retries": 3,
+        "task_queue": "tools",
+        "grid": "test",
+    }
+    return Tool(name=name, **{**values, **over})
+
+
+def run(**over: Any) -> Run:
+    run_id = over.pop("run_id", None) or new_id()
+    execution_id = str(uuid.uuid4())
+    values = {
+        "namespace": "default",
+        "workflow_id": run_id,
+        "first_execution_id": execution_id,
+        "execution_id": execution_id,
+        "workflow": "made",
+        "task_queue": "made",
+        "status": "running",
+        "temporal_status": "running",
+        "initiator": "operator",
+        "trigger": "api",
+        "governed": True,
+        "tags": [],
+        "tools": [],
+        "created_at": datetime.now(UTC) + timedelta(microseconds=next(_numbers)),
+    }
+    return Run(run_id=run_id, **{**values, **over})
+
+
+def execution(of: Run, **over: Any) -> Execution:
+    values = {
+        "execution_id": of.execution_id,
+        "run_id": of.run_id,
+        "namespace": of.namespace,
+        "workflow_id": of.workflow_id,
+        "first_execution_id": of.first_execution_id,
+        "workflow": of.workflow,
+        "task_queue": of.task_queue,
+        "kind": "first",
+        "status": "running",
+        "started_at": of.created_at,
+    }
+    return Execution(**{**values, **over})
+
+
+def step(of: Run, event_id: int, **over: Any) -> Step:
+    values = {
+        "execution_id": of.execution_id,
+        "event_id": event_id,
+        "run_id": of.run_id,
+        "kind": "tool",
+        "name": "post_reply",
+        "status": "completed",
+        "scheduled_at": of.created_at + timedelta(seconds=event_id),
+    }
+    return Step(**{**values, **over})
+
+
+def approval(of: Run, **over: Any) -> Approval:
+    approval_id = over.pop("approval_id", None) or new_id()
+    arguments = {"ticket_id": "T-1", "body": "hello"}
+    of_what = digest(["post_reply", "v1", arguments])
+    approvers = over.pop("approvers", ["role:approver"])
+    initiator = over.pop("initiator", of.initiator)
+    terms = {
+        "approval_id": approval_id,
+        "kind": "tool",
+        "title": "Post reply",
+        "namespace": of.namespace,
+        "workflow_id": of.workflow_id,
+        "execution_id": of.execution_id,
+        "digest": of_what,
+        "tool": "post_reply",
+        "tool_version": "v1",
+        "key": "k1",
+        "approvers": approvers,
+        "initiator": initiator,
+        "expires_seconds": 3600.0,
+        "policy": "default:destructive@1",
+    }
+    values = {
+        "execution_id": of.execution_id,
+        "approval_id": approval_id,
+        "run_id": of.run_id,
+        "step_event_id": 5,
+        "opened_event_id": 7,
+        "kind": "tool",
+        "title": "Post reply",
+        "tool": "post_reply",
+        "digest": of_what,
+        "policy": "default:destructive@1",
+        "approvers": approvers,
+        "initiator": initiator,
+        "terms": terms,
+        "payload": {"size": 40, "value": arguments},
+        "status": "pending",
+        "decidable": True,
+        "opened_at": datetime.now(UTC) + timedelta(microseconds=next(_numbers)),
+        "expires_at": datetime.now(UTC) + timedelta(hours=1),
+    }
+    return Approval(**{**values, **over})
+
+
+def decision(of: Approval, event_id: int, **over: Any) -> DecisionRow:
+    values = {
+        "execution_id": of.execution_id,
+        "event_id": event_id,
+        "run_id": of.run_id,
+        "approval_id": of.approval_id,
+        "judged": "counted",
+        "verdict": "approved",
+        "principal": "reviewer",
+        "signalled_at": datetime.now(UTC),
+    }
+    return DecisionRow(**{**values, **over})
+
+
+async def publish(engine: AsyncEngine, *events: tuple[str, str, dict[str, Any]]) -> list[int]:
+    """Append `(run_id, kind, data)` events as the projector does. Their ids."""
+    async with writing(engine) as session:
+        await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": EVENTS_LOCK})
+        rows = [Event(run_id=run_id, kind=kind, data=data) for run_id, kind, data in events]
+        for row in rows:
+            session.add(row)
+            await session.flush()
+        identifiers = [row.event_id for row in rows]
+        await session.execute(text("SELECT pg_notify('agentgrid_events', :id)"), {"id": str(identifiers[-1])})
+    return identifiers

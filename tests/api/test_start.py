@@ -1,0 +1,99 @@
+"""Starting runs: the thinnest thread through the whole API, then idempotency and refusals."""
+
+from __future__ import annotations
+
+import asyncio
+
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from agentgrid import protocol
+from agentgrid.control.signing import memo_bytes
+from tests.api import factories
+from tests.api.conftest import Api
+
+SCHEMA = {
+    "$defs": {"Ticket": {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}},
+    "$ref": "#/$defs/Ticket",
+}
+
+
+async def catalog(api: Api, name: str, schema: dict | None = None) -> str:
+    await factories.insert(api.plane.engine, *factories.workflow(name, SCHEMA if schema is None else schema))
+    return f"/api/v1/workflows/{name}/runs"
+
+
+async def temporal(api: Api) -> Client:
+    return api.plane.temporal
+
+
+async def test_a_started_run_is_there_at_once_and_in_temporal_under_its_own_id(api: Api, as_):
+    place = await catalog(api, "thread")
+
+    answer = await as_("operator").post(
+        place, json={"input": {"id": "T-1"}, "reference": "T-1", "tags": ["a", "a"], "priority": 2, "note": "please"}
+    )
+
+    assert answer.status_code == 201, answer.text
+    run = answer.json()
+    assert answer.headers["location"] == f"/api/v1/runs/{run['run_id']}"
+    assert (run["status"], run["initiator"], run["trigger"], run["tags"]) == ("queued", "operator", "api", ["a"])
+    assert run["command"]["status"] == "delivered"
+    described = await (await temporal(api)).get_workflow_handle(run["run_id"]).describe()
+    assert described.status is WorkflowExecutionStatus.RUNNING
+    assert described.workflow_type == "thread"
+    memo = protocol.RunMemo.model_validate(await described.memo_value(protocol.MEMO))
+    assert (memo.run_id, memo.initiator, memo.command_id) == (run["run_id"], "operator", run["command_id"])
+    api.plane.signer.private_key.public_key().verify(__import__("base64").b64decode(memo.signature), memo_bytes(memo))
+    history = await (await temporal(api)).get_workflow_handle(run["run_id"]).fetch_history()
+    started = history.events[0].workflow_execution_started_event_attributes
+    header = protocol.RunHeader.model_validate_json(started.header.fields[protocol.HEADER_RUN].data)
+    assert (header.tree, header.initiator) == (run["run_id"], "operator")
+
+    shown = await as_("viewer").get(f"/api/v1/runs/{run['run_id']}")
+    assert shown.status_code == 200
+    listed = await as_("viewer").get("/api/v1/runs", params={"workflow": "thread", "reference": "T-1"})
+    assert [item["run_id"] for item in listed.json()["items"]] == [run["run_id"]]
+
+
+async def test_input_that_does_not_fit_is_refused_with_a_pointer_and_audited(api: Api, as_):
+    place = await catalog(api, "picky")
+
+    answer = await as_("operator").post(place, json={"input": {"id": 7}})
+
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["code"] == "invalid_input"
+    assert [fault["pointer"] for fault in problem["faults"]] == ["/input/id"]
+    command = (await as_("operator").get(f"/api/v1/commands/{problem['command_id']}")).json()
+    assert (command["status"], command["target"], command["outcome"]["code"]) == ("refused", "picky", "invalid_input")
+
+
+async def test_the_same_key_and_body_is_the_same_run_and_another_body_a_conflict(api: Api, as_):
+    place = await catalog(api, "once")
+    headers = {"Idempotency-Key": "order-7"}
+
+    first = await as_("operator").post(place, json={"input": {"id": "1"}}, headers=headers)
+    again = await as_("operator").post(place, json={"input": {"id": "1"}}, headers=headers)
+    other = await as_("operator").post(place, json={"input": {"id": "2"}}, headers=headers)
+    somebody = await as_("developer").post(place, json={"input": {"id": "2"}}, headers=headers)
+
+    assert (first.status_code, again.status_code, other.status_code, somebody.status_code) == (201, 200, 409, 201)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.json()["run_id"] == first.json()["run_id"] != somebody.json()["run_id"]
+    assert other.json()["code"] == "idempotency_conflict"
+
+
+async def test_fifty_equal_posts_at_once_start_one_run(api: Api, as_):
+    place = await catalog(api, "crowd")
+
+    async def post():
+        return await as_("operator").post(place, json={"input": {"id": "1"}}, headers={"Idempotency-Key": "crowd-1"})
+
+    answers = await asyncio.gather(*(post() for _ in range(50)))
+
+    assert sorted({answer.status_code for answer in answers}) == [200, 201]
+    assert [answer.status_code for answer in answers].count(201) == 1
+    assert len({answer.json()["run_id"] for answer in answers}) == 1
+    listed = (await as_("operator").get("/api/v1/runs", params={"workflow": "crowd"})).json()
+    assert len(listed["items"]) == 1
