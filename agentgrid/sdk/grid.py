@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import functools
 import importlib
 import inspect
@@ -199,8 +200,7 @@ class Grid:
                 restrictions = SandboxRestrictions.default.with_passthrough_modules(
                     *PASSED_THROUGH, *self.shared_modules
                 )
-                runner = SandboxedWorkflowRunner(restrictions=restrictions)
-                runner.prepare_workflow(temporal._Definition.must_from_class(registered.cls))
+                _build(SandboxedWorkflowRunner(restrictions=restrictions), registered.cls)
             except Exception as error:
                 yield RegistrationError(
                     f"workflow {name!r} can't be built in the sandbox: {type(error).__name__}: {error}",
@@ -209,6 +209,20 @@ class Grid:
                 )
         for module in self.modules:
             yield from _undecidable(module)
+
+
+def _build(runner: SandboxedWorkflowRunner, cls: type[Any]) -> None:
+    """Build a workflow in the sandbox, as a starting worker does. The SDK needs a running loop for it."""
+
+    async def build() -> None:
+        runner.prepare_workflow(temporal._Definition.must_from_class(cls))
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(build())
+    else:
+        runner.prepare_workflow(temporal._Definition.must_from_class(cls))
 
 
 def _import_fault(name: str, error: BaseException) -> RegistrationError:

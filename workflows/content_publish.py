@@ -1,0 +1,59 @@
+"""Content publishing: draft, review by people, publish, let it settle, verify, and roll back what does not hold."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import BaseModel, Field
+from temporalio import workflow
+
+import agentgrid as ag
+from activities.cms import draft_page, publish_page, save_draft, unpublish_page, verify_page
+from activities.support import search_articles
+
+PATIENCE = timedelta(days=2)
+"""How long editors have for a review."""
+
+
+class ContentInput(BaseModel):
+    """What to write about."""
+
+    title: str = Field(min_length=3, max_length=120)
+    points: list[str] = Field(min_length=1, max_length=12, description="What the page must say, one point each.")
+    author: str = Field(description="Who answers for the page.")
+    settle_seconds: float = Field(
+        default=5.0, ge=0, le=86_400, description="How long to wait before the live page is checked."
+    )
+
+
+class ContentResult(BaseModel):
+    """Where the page stands."""
+
+    slug: str
+    revision: int
+    published: bool
+    problems: list[str] = []
+
+
+@ag.workflow(title="Content publish", tags=("content",))
+class ContentPublish:
+    """Publish a page after a review, and take it back if the live page is not what was reviewed."""
+
+    @workflow.run
+    async def run(self, content: ContentInput) -> ContentResult:
+        related = await search_articles(content.title, limit=3)
+        draft = await draft_page(content.title, content.points, related)
+        saved = await save_draft(draft.slug, draft.title, draft.body, content.author, summary=draft.summary)
+        try:
+            await ag.approval(f"Publish {saved.slug}", show=saved, approvers=["editors"], expires=PATIENCE)
+        except (ag.ApprovalRejected, ag.ApprovalExpired) as no:
+            return ContentResult(slug=saved.slug, revision=saved.revision, published=False, problems=[no.message])
+        await publish_page(saved.slug, saved.revision)
+        await workflow.sleep(content.settle_seconds)
+        check = await verify_page(saved.slug, saved.revision)
+        if not check.ok:
+            ag.log.warning("page_rolled_back", slug=saved.slug, problems=list(check.problems))
+            await unpublish_page(saved.slug, saved.revision, "; ".join(check.problems))
+        return ContentResult(
+            slug=saved.slug, revision=saved.revision, published=check.ok, problems=list(check.problems)
+        )

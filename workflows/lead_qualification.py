@@ -1,0 +1,89 @@
+"""Lead qualification: enrich in parallel, score, then one child run per account of the lead."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pydantic import BaseModel, Field
+from temporalio import workflow
+
+import agentgrid as ag
+from activities.crm import (
+    Grade,
+    LeadStatus,
+    enrich_company,
+    enrich_contact,
+    enrich_usage,
+    fetch_account,
+    fetch_lead,
+    list_lead_accounts,
+    score_lead,
+    update_account,
+    update_lead,
+)
+
+GOOD = frozenset({Grade.A, Grade.B})
+
+
+class LeadInput(BaseModel):
+    """Which lead to qualify."""
+
+    lead_id: str = Field(description="The lead's id, for example L-1001.")
+
+
+class LeadResult(BaseModel):
+    """What came of the lead."""
+
+    lead_id: str
+    score: int
+    grade: Grade
+    status: LeadStatus
+    accounts: list[str]
+
+
+class AccountInput(BaseModel):
+    """Which account to note a lead on."""
+
+    account_id: str
+    lead_id: str
+    grade: Grade
+
+
+@ag.workflow(title="Note a lead on an account", tags=("crm",))
+class AccountUpdate:
+    """Tell the owner of one account about a qualified lead."""
+
+    @workflow.run
+    async def run(self, account: AccountInput) -> str:
+        known = await fetch_account(account.account_id)
+        note = f"{known.note}\nLead {account.lead_id} was graded {account.grade}.".strip()
+        return (await update_account(account.account_id, note=note)).id
+
+
+@ag.workflow(title="Lead qualification", tags=("crm", "sales"))
+class LeadQualification:
+    """Grade a lead by what three sources know, and update the CRM."""
+
+    @workflow.run
+    async def run(self, lead: LeadInput) -> LeadResult:
+        record = await fetch_lead(lead.lead_id)
+        company, contact, usage = await asyncio.gather(
+            enrich_company(record.domain), enrich_contact(record.email), enrich_usage(record.domain)
+        )
+        scored = await score_lead(record, company, contact, usage)
+        status = LeadStatus.QUALIFIED if scored.grade in GOOD else LeadStatus.DISQUALIFIED
+        ag.log.info("lead_scored", lead=record.id, score=scored.score, grade=scored.grade)
+        accounts = await list_lead_accounts(record.id)
+        children = [
+            workflow.execute_child_workflow(
+                AccountUpdate.run,
+                AccountInput(account_id=account.id, lead_id=record.id, grade=scored.grade),
+                id=f"{workflow.info().workflow_id}/account/{account.id}",
+            )
+            for account in accounts
+        ]
+        noted = await asyncio.gather(*children)
+        await update_lead(record.id, status=status, score=scored.score, note="; ".join(scored.reasons))
+        return LeadResult(
+            lead_id=record.id, score=scored.score, grade=scored.grade, status=status, accounts=list(noted)
+        )

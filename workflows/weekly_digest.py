@@ -1,0 +1,53 @@
+"""Weekly digest: the week's numbers beside those of the week before, kept as a report."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date, timedelta
+
+from pydantic import BaseModel
+from temporalio import workflow
+
+import agentgrid as ag
+from activities.analytics import Area, Week, aggregate_metrics, compare_metrics, draft_report, save_report
+
+
+class DigestInput(BaseModel):
+    """Which week, and of what."""
+
+    week: Week
+    areas: list[Area] = list(Area)
+
+
+class DigestResult(BaseModel):
+    """Where the report is."""
+
+    report_id: str
+    title: str
+    complete: bool
+
+
+def week_before(week: str) -> str:
+    """The ISO week before: `2026-W01` to `2025-W52`."""
+    year, number = week.split("-W")
+    monday = date.fromisocalendar(int(year), int(number), 1) - timedelta(days=7)
+    iso = monday.isocalendar()
+    return f"{iso.year}-W{iso.week:02d}"
+
+
+@ag.workflow(title="Weekly digest", tags=("analytics",))
+class WeeklyDigest:
+    """Write the report of one week."""
+
+    @workflow.run
+    async def run(self, digest: DigestInput) -> DigestResult:
+        previous = week_before(digest.week)
+        weeks = await asyncio.gather(
+            *[aggregate_metrics(week, area) for area in digest.areas for week in (digest.week, previous)]
+        )
+        comparisons = await asyncio.gather(
+            *[compare_metrics(current, before) for current, before in zip(weeks[::2], weeks[1::2], strict=True)]
+        )
+        draft = await draft_report(list(comparisons))
+        report = await save_report(digest.week, draft.title, draft.body)
+        return DigestResult(report_id=report.id, title=report.title, complete=all(one.complete for one in comparisons))
