@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
 import typer
 
-from agentgrid.cli.exits import ExitCode
+from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, reporting
 
@@ -28,11 +29,21 @@ def check(output: OutputOption = OutputFormat.TABLE) -> None:
 
         try:
             grid = load_grid(project.grid)
-            grid.check()
+            asyncio.run(_checked(grid))
         except RegistrationErrors as error:
             _print_faults(error.faults, output)
             raise typer.Exit(ExitCode.FAILED) from None
+        except SystemExit as error:
+            raise CommandFailed(
+                f"importing {project.grid} ended the process with {error.code!r}; what is run belongs under "
+                f"if __name__ == '__main__'"
+            ) from None
         _print_grid(grid, output)
+
+
+async def _checked(grid: Grid) -> None:
+    # In an event loop, as a worker does it: the SDK builds a workflow's sandbox only in one.
+    grid.check()
 
 
 def _print_faults(faults: tuple[RegistrationError, ...], output: OutputFormat) -> None:

@@ -22,6 +22,7 @@ from agentgrid.cli import (
 from agentgrid.cli.check import check
 from agentgrid.cli.develop import dev
 from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
+from agentgrid.cli.init import init
 from agentgrid.cli.overview import overview
 from agentgrid.cli.processes import api, projector
 from agentgrid.errors import AgentGridError
@@ -44,6 +45,7 @@ app.add_typer(queues.app, name="queue")
 app.add_typer(audit.app, name="audit")
 app.command()(overview)
 app.command()(check)
+app.command()(init)
 app.command()(api)
 app.command()(projector)
 app.add_typer(database.app, name="db")

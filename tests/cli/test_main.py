@@ -1,0 +1,91 @@
+"""The program as a process: what it loads, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from agentgrid.cli.exits import ExitCode
+from tests.cli.conftest import FakeServer, Reply
+
+PROGRAM = [sys.executable, "-m", "agentgrid.cli.main"]
+
+LOADED = """
+import sys, types
+import agentgrid.errors
+before = set(sys.modules)  # what the public names of `agentgrid` load is not the command line's doing
+import agentgrid.cli.main
+heavy = {"httpx", "sqlalchemy", "fastapi", "uvicorn", "asyncpg", "pydantic_settings", "watchfiles", "jsonschema", "rich"}
+print(sorted((set(sys.modules) - before) & heavy))
+"""
+
+
+def test_starting_loads_nothing_that_only_some_commands_need() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_exit_codes_never_change() -> None:
+    assert {code.name: code.value for code in ExitCode} == {
+        "OK": 0,
+        "FAILED": 1,
+        "USAGE": 2,
+        "NOT_FOUND": 3,
+        "NOT_ALLOWED": 4,
+        "UNAVAILABLE": 5,
+        "INTERRUPTED": 130,
+    }
+
+
+def test_a_reader_that_leaves_causes_no_traceback(server: FakeServer, home: Path) -> None:
+    server.on("GET /runs", Reply(body={"items": [], "next_cursor": None}))
+    process = subprocess.Popen(
+        [*PROGRAM, "run", "list", "-o", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ)
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()  # long before the command has anything to print
+    errors = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait(30) == ExitCode.FAILED
+    assert errors == ""
+
+
+def test_ctrl_c_before_anything_was_asked_ends_with_130(server: FakeServer) -> None:
+    """Held in the middle of reading its input, where nothing was sent yet."""
+    process = subprocess.Popen(
+        [*PROGRAM, "run", "start", "greet", "--input", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(os.environ),
+    )
+    assert process.stdin is not None
+    _wait_until_it_reads(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert b"Traceback" not in errors
+    assert server.seen == []
+
+
+def _wait_until_it_reads(pid: int) -> None:
+    import time
+
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if "pipe_read" in Path(f"/proc/{pid}/wchan").read_text() or _reads_standard_input(pid):
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came to read its input")
+
+
+def _reads_standard_input(pid: int) -> bool:
+    try:
+        call = Path(f"/proc/{pid}/syscall").read_text().split()
+    except OSError:
+        return False
+    return call[:2] == ["0", "0x0"]
