@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agentgrid import logging
 from agentgrid.api import errors, openapi
 from agentgrid.api.door import Door
+from agentgrid.api.metrics import Measured, Metrics
 from agentgrid.api.routes import ROUTERS
 from agentgrid.api.sse import Feed
 from agentgrid.control import delivery, policies, signing
@@ -75,11 +76,13 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.metrics = Metrics()
     errors.install(app)
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     openapi.install(app)
     app.add_middleware(Door, public_url=settings.api_url)
+    app.add_middleware(Measured, metrics=app.state.metrics)
     return app
 
 

@@ -71,6 +71,11 @@ class Feed:
         """The newest event that was seen."""
         return self._head or 0
 
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return sum(self._streams.values())
+
     async def run(self) -> None:
         """Follow the table until cancelled."""
         listener = asyncio.create_task(self._listen())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from agentgrid.control import commands
 from agentgrid.control.plane import Caller, ControlPlane
@@ -70,14 +71,11 @@ async def put_tool_policy(plane: ControlPlane, caller: Caller, tool: str, policy
     return command
 
 
-async def publish(session: WriteSession) -> Snapshot:
-    """Make and store the snapshot of everything that holds now; workers hear of it when the transaction commits."""
-    await table.lock(session)
-    rules = await table.in_force(session)
-    keys = await table.signing_keys(session)
-    snapshot = Snapshot(
-        version=await table.next_snapshot_version(session),
-        made_at=await commands_table.clock(session),
+def snapshot_of(rules: Sequence[Policy]) -> Snapshot:
+    """What the rules say, with nobody and nothing revoked: enough to tell which rule holds for a tool."""
+    return Snapshot(
+        version=0,
+        made_at=datetime.now(UTC),
         rules=tuple(
             Rule(
                 rule_id=rule.rule_id,
@@ -91,9 +89,21 @@ async def publish(session: WriteSession) -> Snapshot:
             for rule in rules
         ),
         disabled_tools=frozenset(rule.tool for rule in rules if rule.disabled),
-        revoked_principals=frozenset(await principals.disabled_names(session)),
-        revoked_keys=frozenset(key.key_id for key in keys if key.revoked_at is not None),
-        public_keys={key.key_id: key.public_key for key in keys if key.retired_at is None},
+    )
+
+
+async def publish(session: WriteSession) -> Snapshot:
+    """Make and store the snapshot of everything that holds now; workers hear of it when the transaction commits."""
+    await table.lock(session)
+    keys = await table.signing_keys(session)
+    snapshot = snapshot_of(await table.in_force(session)).model_copy(
+        update={
+            "version": await table.next_snapshot_version(session),
+            "made_at": await commands_table.clock(session),
+            "revoked_principals": frozenset(await principals.disabled_names(session)),
+            "revoked_keys": frozenset(key.key_id for key in keys if key.revoked_at is not None),
+            "public_keys": {key.key_id: key.public_key for key in keys if key.retired_at is None},
+        }
     )
     await table.insert_snapshot(session, snapshot)
     return snapshot

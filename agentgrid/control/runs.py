@@ -14,8 +14,8 @@ from temporalio.api.enums.v1 import WorkflowIdReusePolicy
 from agentgrid.control import commands, inputs
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked
+from agentgrid.db import events, workflows
 from agentgrid.db import runs as table
-from agentgrid.db import workflows
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command, Run, Workflow
 from agentgrid.domain.commands import CommandKind
@@ -108,7 +108,9 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
         recorded = await commands.record(session, caller, command)
         if recorded.replayed:
             return Started(run_id=recorded.command.run_id or "", command_id=recorded.command.command_id, replayed=True)
-        await table.insert_queued(session, _queued(plane, definition, request, command))
+        run = _queued(plane, definition, request, command)
+        await table.insert_queued(session, run)
+        await events.append(session, [_changed(run.run_id, RunStatus.QUEUED)])
     await commands.deliver(plane, command, deliver_start)
     return Started(run_id=run_id, command_id=command.command_id, replayed=False)
 
@@ -158,6 +160,23 @@ def _queued(plane: ControlPlane, definition: Workflow, request: StartRequest, co
     )
 
 
+def _changed(run_id: str, status: RunStatus, kind: str = "run") -> events.NewEvent:
+    """What live readers are told of a run that has no history yet."""
+    data = (
+        {"status": status.value}
+        if kind == "end"
+        else {
+            "status": status.value,
+            "waiting_on": None,
+            "current_step": None,
+            "steps_done": 0,
+            "step_count": 0,
+            "approvals_pending": 0,
+        }
+    )
+    return events.NewEvent(run_id=run_id, kind=kind, data=data)
+
+
 async def deliver_start(plane: ControlPlane, command: Command) -> dict[str, Any]:
     """Start the workflow under the run's id; said twice, it starts once. Returns what Temporal answered.
 
@@ -167,13 +186,16 @@ async def deliver_start(plane: ControlPlane, command: Command) -> dict[str, Any]
         return await _start(plane, command)
     except commands.IMPOSSIBLE as error:
         async with writing(plane.engine) as session:
-            await table.close_unstarted(
+            run_id = command.run_id or ""
+            if await table.close_unstarted(
                 session,
-                command.run_id or "",
+                run_id,
                 status=RunStatus.FAILED,
                 reason=error.message,
                 error={"type": "StartRefused", "message": error.message, "retryable": False},
-            )
+            ):
+                failed = RunStatus.FAILED
+                await events.append(session, [_changed(run_id, failed), _changed(run_id, failed, "end")])
         raise
 
 

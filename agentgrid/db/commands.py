@@ -175,3 +175,9 @@ async def next_due_at(session: ReadSession) -> datetime | None:
     )
     due: datetime | None = (await session.execute(statement)).scalar()
     return due
+
+
+async def pending_count(session: ReadSession) -> int:
+    """How many commands are not delivered yet."""
+    statement = select(func.count()).where(C.status == CommandStatus.PENDING.value)
+    return int((await session.execute(statement)).scalar_one())

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from agentgrid.api.routes import runs, workflows
+from agentgrid.api.routes import approvals, commands, events, runs, service, tools, workers, workflows
 
-ROUTERS = (workflows.router, runs.router)
+ROUTERS = (
+    service.router,
+    workflows.router,
+    runs.router,
+    approvals.router,
+    tools.router,
+    workers.router,
+    commands.router,
+    events.router,
+)

@@ -1,0 +1,86 @@
+"""Prometheus metrics of one API process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MEDIA_TYPE = CONTENT_TYPE_LATEST
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The numbers of one application, in a registry of its own: two applications in a process don't mix."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "agentgrid_http_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "agentgrid_http_request_seconds",
+            "Time to the first byte of the answer.",
+            ("method", "route"),
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        self._runs = Gauge(
+            "agentgrid_runs",
+            "Open runs now, and runs closed in the last day, by status.",
+            ("status",),
+            registry=self._registry,
+        )
+        self._commands = Gauge("agentgrid_commands_pending", "Commands not yet delivered.", registry=self._registry)
+        self._lag = Gauge("agentgrid_projection_lag_seconds", "How far the tables are behind.", registry=self._registry)
+        self._streams = Gauge("agentgrid_event_streams", "Open event streams.", registry=self._registry)
+
+    def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def observe(
+        self, *, runs: Mapping[str, int], pending_commands: int, lag_seconds: float | None, streams: int
+    ) -> None:
+        """Take over what the database says."""
+        for status, count in runs.items():
+            self._runs.labels(status).set(count)
+        self._commands.set(pending_commands)
+        self._lag.set(float("nan") if lag_seconds is None else lag_seconds)
+        self._streams.set(streams)
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class Measured:
+    """ASGI middleware that counts and times requests by the route's pattern, never by the path: paths are without end."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+
+        async def timed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.answered(
+                    method=scope["method"] if scope["method"] in _METHODS else "other",
+                    route=getattr(scope.get("route"), "path", "none"),
+                    status=message["status"],
+                    seconds=time.perf_counter() - begun,
+                )
+            await send(message)
+
+        await self._app(scope, receive, timed)
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

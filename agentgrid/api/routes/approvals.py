@@ -1,0 +1,98 @@
+"""Approvals: the inbox, one approval with what it shows, and deciding it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Query
+from starlette.requests import Request
+
+from agentgrid.api import views
+from agentgrid.api.access import V1
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Who
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.paging import cut, decode_key, encode_key
+from agentgrid.api.schemas.approvals import ApprovalAccepted, ApprovalDetail, ApprovalSummary, DecisionIn
+from agentgrid.api.schemas.common import Page
+from agentgrid.control import approvals as control
+from agentgrid.db import approvals
+from agentgrid.db.session import reading
+from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.principals import ANY_APPROVER, Permission, Principal
+from agentgrid.errors import NotFound
+
+router = make_router(tags=["approvals"], prefix=f"{V1}/approvals")
+
+Text = Annotated[str | None, Query(min_length=1, max_length=300)]
+
+
+def entries_of(principal: Principal) -> frozenset[str]:
+    """The approver entries under which this principal may decide; none for who may decide nothing."""
+    if not principal.may(Permission.DECIDE):
+        return frozenset()
+    return frozenset({principal.name, ANY_APPROVER}) | principal.groups
+
+
+def assigned(principal: Principal, *, status: tuple[str, ...]) -> approvals.ApprovalFilter:
+    """The approvals that this principal may decide: who started the run is not among its approvers."""
+    return approvals.ApprovalFilter(
+        status=status, approver_entries=entries_of(principal), not_initiated_by=principal.name
+    )
+
+
+@router.get("", summary="List approvals, newest first")
+async def list_approvals(
+    request: Request,
+    session: Session,
+    principal: Who,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    status: Annotated[list[ApprovalStatus], Query(description="Any of these.")] = [],  # noqa: B006
+    assigned_to: Annotated[Literal["me"] | None, Query(description="`me`: those that this caller may decide.")] = None,
+    run: Text = None,
+    tool: Text = None,
+    workflow: Text = None,
+) -> Page[ApprovalSummary]:
+    """Without what they show: read one approval for that."""
+    mine = assigned_to == "me"
+    wanted = approvals.ApprovalFilter(
+        status=tuple(status),
+        run_id=run,
+        tool=tool,
+        workflow=workflow,
+        approver_entries=entries_of(principal) if mine else None,
+        not_initiated_by=principal.name if mine else None,
+    )
+    rows = await approvals.newest(session, wanted=wanted, limit=limit + 1, after=decode_key(request, cursor))
+    page, onward = cut(rows, limit, lambda pair: encode_key(request, pair[0].opened_at, pair[0].approval_id))
+    return Page[ApprovalSummary](items=views.summaries(page), next_cursor=onward)
+
+
+@router.get("/{approval_id}", summary="One approval with what it shows and what was said of it")
+async def get_approval(session: Session, principal: Who, approval_id: Id) -> ApprovalDetail:
+    """`payload` holds the very arguments that `digest` covers; send that digest with a decision."""
+    found = await approvals.get(session, approval_id)
+    if found is None:
+        raise NotFound("approval", approval_id)
+    return await views.approval_detail(session, principal, *found)
+
+
+@router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")
+async def decide(plane: Plane, caller: Asking, approval_id: Id, body: DecisionIn) -> ApprovalAccepted:
+    """Only people, never who started the run, only while it is pending, and only with the digest of what was shown.
+
+    `202`: the decision is signed and sent. It counts once the run has taken it: then its command is `applied`, or `superseded` where another
+    one came first.
+    """
+    command = await control.decide(
+        plane,
+        caller,
+        approval_id,
+        control.DecisionRequest(verdict=body.verdict, digest=body.digest, comment=body.comment),
+    )
+    async with reading(plane.engine) as session:
+        found = await approvals.get(session, approval_id)
+        if found is None:
+            raise NotFound("approval", approval_id)
+        detail = await views.approval_detail(session, caller.principal, *found)
+    return ApprovalAccepted(**dict(detail), command=views.command_summary(command))

@@ -1,0 +1,34 @@
+"""Everything that changes, live."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Header
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentgrid.api import sse
+from agentgrid.api.access import V1
+from agentgrid.api.deps import Who
+from agentgrid.api.gate import router as make_router
+
+router = make_router(tags=["live"], prefix=V1)
+
+
+@router.get(
+    "/events",
+    summary="All events, live (SSE)",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "A stream."}},
+)
+async def stream_everything(
+    request: Request, principal: Who, last_event_id: Annotated[str | None, Header(max_length=100)] = None
+) -> Response:
+    """From now on, or after `Last-Event-ID`. `reset` says that events after the given id are no longer kept: read everything anew.
+
+    Events name what changed; they hold no payloads.
+    """
+    source: sse.Feed = request.app.state.feed
+    cursor = await source.resume(last_event_id, from_start=False)
+    return sse.respond(source, principal.name, sse.everything(source, cursor))

@@ -1,0 +1,147 @@
+"""The service itself: health, metrics, who asks, and the first screen's numbers."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from urllib.parse import urlencode
+
+import temporalio.api.workflowservice.v1 as service
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentgrid.api import freshness, metrics
+from agentgrid.api.access import V1
+from agentgrid.api.deps import Login, Session, Who
+from agentgrid.api.errors import DATABASE_FAULTS
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.routes.approvals import assigned
+from agentgrid.api.schemas.service import Count, Dependency, Freshness, Health, Me, Overview, Readiness
+from agentgrid.control.plane import ControlPlane
+from agentgrid.control.rpc import DEADLINE, asked
+from agentgrid.db import approvals, commands, runs
+from agentgrid.db.session import reading
+from agentgrid.domain.runs import RunStatus, WaitingOn
+from agentgrid.errors import AgentGridError
+
+router = make_router(tags=["service"])
+
+DAY = timedelta(days=1)
+VERSION = version("agentgrid")
+PROBE_SECONDS = 3.0
+
+
+@router.get("/healthz", summary="Whether the process lives")
+async def healthz() -> Health:
+    """Says nothing of what it depends on."""
+    return Health(version=VERSION)
+
+
+@router.get(
+    "/readyz", summary="Whether requests can be served, and what is missing", responses={503: {"model": Readiness}}
+)
+async def readyz(request: Request, response: Response) -> Readiness:
+    """`200` also when degraded: reads are served, and starts are accepted. `503` where the database is away."""
+    plane: ControlPlane = request.app.state.plane
+    (database, projection), temporal = await asyncio.gather(_database(plane), _temporal(plane))
+    dependencies = [database, temporal]
+    if projection is not None:
+        detail = "is behind, or says nothing" if projection.stale else None
+        dependencies.append(Dependency(name="projector", ok=not projection.stale, detail=detail))
+    if not database.ok:
+        response.status_code = 503
+        return Readiness(status="unavailable", dependencies=dependencies, projection=projection)
+    ready = all(dependency.ok for dependency in dependencies)
+    return Readiness(status="ready" if ready else "degraded", dependencies=dependencies, projection=projection)
+
+
+async def _database(plane: ControlPlane) -> tuple[Dependency, Freshness | None]:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS), reading(plane.engine) as session:
+            found = await freshness.read(session, await commands.clock(session))
+    except DATABASE_FAULTS:
+        return Dependency(name="database", ok=False, detail="can't be reached"), None
+    return Dependency(name="database", ok=True), found
+
+
+async def _temporal(plane: ControlPlane) -> Dependency:
+    try:
+        await asked(
+            plane.temporal.workflow_service.describe_namespace(
+                service.DescribeNamespaceRequest(namespace=plane.settings.temporal_namespace), timeout=DEADLINE
+            ),
+            noun="namespace",
+            identifier=plane.settings.temporal_namespace,
+        )
+    except AgentGridError as error:
+        return Dependency(name="temporal", ok=False, detail=error.code)
+    return Dependency(name="temporal", ok=True)
+
+
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Text format."}},
+)
+async def get_metrics(request: Request, session: Session) -> Response:
+    """Of this process, and of the installation as the database tells it."""
+    found: metrics.Metrics = request.app.state.metrics
+    projection = await freshness.read(session, await commands.clock(session))
+    found.observe(
+        runs=await runs.counts(session, since=DAY),
+        pending_commands=await commands.pending_count(session),
+        lag_seconds=projection.lag_seconds,
+        streams=request.app.state.feed.streams,
+    )
+    return Response(found.text(), media_type=metrics.MEDIA_TYPE)
+
+
+@router.get(f"{V1}/me", summary="Who asks, and what they may do", tags=["me"])
+async def me(login: Login) -> Me:
+    """The principal that the key stands for."""
+    principal = login.principal
+    return Me(
+        name=principal.name,
+        kind=principal.kind,
+        roles=sorted(principal.roles),
+        groups=sorted(principal.groups),
+        permissions=sorted(principal.permissions),
+        key_id=login.key_id,
+        key_expires_at=login.expires_at,
+    )
+
+
+@router.get(f"{V1}/overview", summary="What is going on, in numbers that link to their lists", tags=["me"])
+async def overview(session: Session, principal: Who) -> Overview:
+    """Counts of this moment, by index."""
+    now = await commands.clock(session)
+    found = await runs.counts(session, since=DAY)
+    mine = await approvals.count(session, wanted=assigned(principal, status=("pending",)))
+    since = (now - DAY).astimezone(UTC)
+    return Overview(
+        running=_count(found, RunStatus.RUNNING),
+        queued=_count(found, RunStatus.QUEUED),
+        waiting=_count(found, RunStatus.WAITING),
+        waiting_for_approval=Count(
+            count=found["waiting_for_approval"],
+            href=_runs(status=RunStatus.WAITING.value, waiting_on=WaitingOn.APPROVAL.value),
+        ),
+        approvals_for_me=Count(count=mine, href=f"{V1}/approvals?status=pending&assigned_to=me"),
+        paused=_count(found, RunStatus.PAUSED),
+        stuck=Count(count=found["stuck"], href=_runs(stuck="true")),
+        failed_24h=_count(found, RunStatus.FAILED, closed_after=since),
+        completed_24h=_count(found, RunStatus.COMPLETED, closed_after=since),
+        generated_at=now,
+        projection=await freshness.read(session, now),
+    )
+
+
+def _count(found: dict[str, int], status: RunStatus, *, closed_after: datetime | None = None) -> Count:
+    narrowed = {} if closed_after is None else {"closed_after": closed_after.isoformat()}
+    return Count(count=found.get(status.value, 0), href=_runs(status=status.value, **narrowed))
+
+
+def _runs(**filters: str) -> str:
+    return f"{V1}/runs?{urlencode(filters)}"

@@ -1,0 +1,117 @@
+"""Tools: the catalog, and the policy that holds for each."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import Query
+from starlette.requests import Request
+
+from agentgrid.api import actions
+from agentgrid.api.access import V1
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.paging import cut, decode, encode
+from agentgrid.api.schemas.common import Page
+from agentgrid.api.schemas.tools import ToolDetail, ToolPolicyIn, ToolPolicyOut, ToolSummary
+from agentgrid.control import policies as control
+from agentgrid.control import workers
+from agentgrid.control.plane import ControlPlane
+from agentgrid.db import policies, tools
+from agentgrid.db.session import ReadSession, reading
+from agentgrid.db.tables import Policy, Tool
+from agentgrid.domain.policies import Risk, Snapshot
+from agentgrid.domain.principals import Principal
+from agentgrid.errors import NotFound
+
+router = make_router(tags=["tools"], prefix=f"{V1}/tools")
+
+
+class _Policies:
+    """What holds for each tool now, as a worker with the newest snapshot would say it."""
+
+    def __init__(self, snapshot: Snapshot, rows: list[Policy]) -> None:
+        self._snapshot = snapshot
+        self._rows = {row.rule_id: row for row in rows}
+
+    @classmethod
+    async def read(cls, session: ReadSession) -> _Policies:
+        rows = list(await policies.in_force(session))
+        return cls(control.snapshot_of(rows), rows)
+
+    def of(self, tool: Tool) -> ToolPolicyOut:
+        rule = self._snapshot.rule_for(tool.name, Risk(tool.risk))
+        row = self._rows.get(rule.rule_id)
+        return ToolPolicyOut(
+            rule=rule.reference,
+            tool=rule.tool,
+            effect=rule.effect,
+            approvers=list(rule.approvers),
+            expires_seconds=rule.expires_seconds,
+            reason=rule.reason,
+            disabled=tool.name in self._snapshot.disabled_tools,
+            created_by=None if row is None else row.created_by,
+            created_at=None if row is None else row.created_at,
+        )
+
+
+def _values(row: Tool, served: bool | None, held: _Policies) -> dict[str, Any]:
+    return {**row.model_dump(), "served": served, "policy": held.of(row)}
+
+
+@router.get("", summary="List tools by name")
+async def list_tools(
+    request: Request,
+    session: Session,
+    plane: Plane,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    tag: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
+    risk: Risk | None = None,
+    q: Search = None,
+) -> Page[ToolSummary]:
+    """What runs may do to the world, and under which policy."""
+    after = decode(request, cursor, str)[0] if cursor else None
+    rows = await tools.by_name(session, limit=limit + 1, after=after, tag=tag, risk=risk, q=q)
+    page, onward = cut(rows, limit, lambda row: encode(request, row.name))
+    held = await _Policies.read(session)
+    served = await workers.served(plane, [row.task_queue for row in page], workers.ACTIVITY)
+    return Page[ToolSummary](
+        items=[ToolSummary.model_validate(_values(row, served.get(row.task_queue), held)) for row in page],
+        next_cursor=onward,
+    )
+
+
+async def _detail(session: ReadSession, plane: ControlPlane, principal: Principal, name: str) -> ToolDetail:
+    row = await tools.get(session, name)
+    if row is None:
+        raise NotFound("tool", name)
+    served = await workers.served(plane, [row.task_queue], workers.ACTIVITY)
+    values = _values(row, served.get(row.task_queue), await _Policies.read(session))
+    return ToolDetail.model_validate(values | {"actions": actions.of_tool(principal)})
+
+
+@router.get("/{name}", summary="One tool: schemas, limits, the policy that holds")
+async def get_tool(session: Session, plane: Plane, principal: Who, name: Id) -> ToolDetail:
+    """Also where a built-in rule holds because nobody has said anything."""
+    return await _detail(session, plane, principal, name)
+
+
+@router.put("/{name}/policy", summary="Put the rule about one tool; `disabled` is the kill switch")
+async def put_policy(plane: Plane, caller: Asking, name: Id, body: ToolPolicyIn) -> ToolDetail:
+    """It reaches workers within seconds and holds for the next call, also in runs that are under way."""
+    await control.put_tool_policy(
+        plane,
+        caller,
+        name,
+        control.ToolPolicy(
+            effect=body.effect,
+            approvers=tuple(dict.fromkeys(body.approvers)),
+            expires=timedelta(seconds=body.expires_seconds),
+            reason=body.reason,
+            disabled=body.disabled,
+        ),
+    )
+    async with reading(plane.engine) as session:
+        return await _detail(session, plane, caller.principal, name)

@@ -1,0 +1,107 @@
+"""Workers and task queues, as Temporal tells of them at this moment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Literal
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.enums.v1 import WorkerStatus
+from temporalio.api.taskqueue.v1 import PollerInfo
+from temporalio.api.worker.v1 import WorkerHeartbeat, WorkerSlotsInfo
+
+from agentgrid.api.access import V1
+from agentgrid.api.deps import Plane
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.schemas.workers import Poller, TaskQueueList, TaskQueueOut, WorkerList, WorkerOut, WorkerSlots
+from agentgrid.control import workers
+from agentgrid.control.plane import ControlPlane
+from agentgrid.db import runs, tools, workflows
+from agentgrid.db.session import reading
+
+router = make_router(tags=["workers"], prefix=V1)
+
+STALE_SECONDS = 150.0
+"""A worker tells every 60 s that it lives, or every 10 s where AgentGrid made its client."""
+MAX_QUEUES = 200
+
+
+def _time(stamp: Timestamp) -> datetime | None:
+    return stamp.ToDatetime(tzinfo=UTC) if stamp.seconds else None
+
+
+def _slots(info: WorkerSlotsInfo) -> WorkerSlots:
+    return WorkerSlots(used=info.current_used_slots, available=info.current_available_slots)
+
+
+def _status(beat: WorkerHeartbeat) -> Literal["live", "stale", "shutting_down"]:
+    if time.time() - beat.heartbeat_time.ToSeconds() > STALE_SECONDS:
+        return "stale"
+    if beat.status in (WorkerStatus.WORKER_STATUS_SHUTTING_DOWN, WorkerStatus.WORKER_STATUS_SHUTDOWN):
+        return "shutting_down"
+    return "live"
+
+
+def _worker(beat: WorkerHeartbeat) -> WorkerOut:
+    version = beat.deployment_version
+    return WorkerOut(
+        worker_id=beat.worker_instance_key,
+        identity=beat.worker_identity,
+        host=beat.host_info.host_name or None,
+        process=beat.host_info.process_id or None,
+        task_queue=beat.task_queue,
+        status=_status(beat),
+        started_at=_time(beat.start_time),
+        last_heartbeat_at=_time(beat.heartbeat_time),
+        sdk=f"{beat.sdk_name} {beat.sdk_version}".strip(),
+        build=f"{version.deployment_name}.{version.build_id}" if version.build_id else None,
+        workflow_slots=_slots(beat.workflow_task_slots_info) if beat.HasField("workflow_task_slots_info") else None,
+        activity_slots=_slots(beat.activity_task_slots_info) if beat.HasField("activity_task_slots_info") else None,
+    )
+
+
+@router.get("/workers", summary="List workers, the newest heartbeat first")
+async def list_workers(plane: Plane) -> WorkerList:
+    """`stale` after 150 s without a heartbeat. `503` while Temporal is away: nobody else knows."""
+    beats = sorted(await workers.heartbeats(plane), key=lambda beat: -beat.heartbeat_time.ToNanoseconds())
+    return WorkerList(items=[_worker(beat) for beat in beats])
+
+
+@router.get("/task-queues", summary="List task queues, those that nobody serves first")
+async def list_task_queues(plane: Plane) -> TaskQueueList:
+    """The queues that the catalog or an open run names, with who polls them. `served: false`: their runs wait for a worker."""
+    async with reading(plane.engine) as session:
+        of_workflows = await workflows.queues(session)
+        of_tools = await tools.queues(session)
+        open_runs = await runs.open_by_task_queue(session)
+    names = sorted({*of_workflows, *of_tools, *open_runs}, key=lambda name: (-open_runs.get(name, 0), name))
+    limit = asyncio.Semaphore(workers.PARALLEL)
+
+    async def one(name: str) -> TaskQueueOut:
+        async with limit:
+            pollers, served = await _pollers(plane, name)
+        return TaskQueueOut(
+            name=name,
+            served=served,
+            pollers=pollers,
+            workflows=of_workflows.get(name, []),
+            tools=of_tools.get(name, []),
+            open_runs=open_runs.get(name, 0),
+        )
+
+    items = await asyncio.gather(*(one(name) for name in names[:MAX_QUEUES]))
+    return TaskQueueList(items=sorted(items, key=lambda queue: (queue.served, -queue.open_runs, queue.name)))
+
+
+def _poller(info: PollerInfo, kind: Literal["workflow", "activity"]) -> Poller:
+    return Poller(identity=info.identity, kind=kind, last_access_at=_time(info.last_access_time))
+
+
+async def _pollers(plane: ControlPlane, name: str) -> tuple[list[Poller], bool]:
+    of_workflows = await workers.task_queue(plane, name, workers.WORKFLOW)
+    of_activities = await workers.task_queue(plane, name, workers.ACTIVITY)
+    pollers = [_poller(poller, "workflow") for poller in of_workflows.pollers]
+    pollers += [_poller(poller, "activity") for poller in of_activities.pollers]
+    return pollers, workers.is_polled(of_workflows) or workers.is_polled(of_activities)
