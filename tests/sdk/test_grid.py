@@ -1,0 +1,171 @@
+"""Registration mistakes are all found at once, each with its file and line, before anything runs."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agentgrid.errors import RegistrationErrors
+from agentgrid.sdk.grid import Grid
+
+HEAD = """\
+from datetime import datetime, timedelta
+from typing import Any
+from temporalio import workflow
+import agentgrid as ag
+
+SECONDS = timedelta(seconds=5)
+
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Grid]]:
+    """Writes modules into a package of its own and makes the grid of it."""
+    name = f"project_{tmp_path.name.replace('-', '_')}"
+    package = tmp_path / name
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def make(**modules: str) -> Grid:
+        for module, source in modules.items():
+            (package / f"{module}.py").write_text(HEAD + textwrap.dedent(source))
+        return Grid("test", name)
+
+    yield make
+    for loaded in [module for module in sys.modules if module.split(".")[0] == name]:
+        del sys.modules[loaded]
+
+
+GOOD = """
+@ag.tool(title="Add", risk="read", timeout=SECONDS)
+async def add(left: int, right: int = 1) -> int:
+    "Add two numbers."
+    return left + right
+"""
+
+
+def tool(options: str, signature: str = "(x: int) -> int", prefix: str = "async ") -> str:
+    return f"\n@ag.tool(title='T', {options})\n{prefix}def broken{signature}:\n    return 1\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (tool("risk='read'"), "has no timeout"),
+        (tool("risk='read', timeout=timedelta(0)"), "timeout must be positive"),
+        (tool("risk='mild', timeout=SECONDS"), "risk is 'mild'"),
+        (tool("risk='read', timeout=SECONDS, retries=-1"), "retries must be 0 to 100"),
+        (tool("risk='write', timeout=SECONDS, local=True"), "local=True is only for risk 'read' or idempotent"),
+        (tool("risk='read', timeout=SECONDS, name='No Spaces'"), "the name must match"),
+        (tool("risk='read', timeout=SECONDS, name='" + "x" * 101 + "'"), "the name must match"),
+        (tool("risk='read', timeout=SECONDS, name='refund\u0430'"), "the name must match"),
+        (tool("risk='read', timeout=SECONDS", "(x) -> int"), "parameter 'x' has no annotation"),
+        (tool("risk='read', timeout=SECONDS", "(x: int)"), "the result has no annotation"),
+        (tool("risk='read', timeout=SECONDS", "(x: list[int] = []) -> int"), "mutable default"),
+        (tool("risk='read', timeout=SECONDS", "(*x: int) -> int"), "must be an ordinary one"),
+        (tool("risk='read', timeout=SECONDS", "(x: object()) -> int"), "can't be said in JSON"),
+        (tool("risk='read', timeout=SECONDS", "(x: int) -> int", prefix=""), "must be an async function"),
+        ("\nasync def f():\n    await ag.approval('Nobody', approvers=[])\n", "its approvers are empty"),
+        ("\nraise ValueError('no configuration')\n", "can't be imported: ValueError: no configuration"),
+        ("\ndef broken(:\n", "invalid syntax"),
+        (
+            "\n@ag.workflow(title='W')\nclass W:\n    @workflow.run\n    async def run(self, x) -> int:\n        return 1\n",
+            "no annotation",
+        ),
+        (
+            "\n@ag.workflow(title='W', name='Bad Name')\nclass W:\n    @workflow.run\n    async def run(self) -> int:\n        return 1\n",
+            "workflow 'Bad Name': the name must match",
+        ),
+        (
+            "\nNOW = datetime.now()\n\n@ag.workflow(title='W')\nclass W:\n    @workflow.run\n    async def run(self) -> int:\n        return 1\n",
+            "can't be built in the sandbox",
+        ),
+    ],
+)
+def test_each_mistake_is_named_with_its_place(project: Callable[..., Grid], source: str, expected: str) -> None:
+    grid = project(good=GOOD, bad=source)
+    with pytest.raises(RegistrationErrors) as caught:
+        grid.check()
+    assert [fault for fault in caught.value.faults if expected in fault.message], caught.value.message
+    assert all(Path(fault.file).name.startswith("bad") for fault in caught.value.faults if expected in fault.message)
+    assert all(fault.line > 0 for fault in caught.value.faults if expected in fault.message)
+    assert [tool.name for tool in grid.tools if tool.name == "add"] == ["add"], (
+        "one broken module must not hide the others"
+    )
+
+
+def test_all_faults_are_reported_at_once(project: Callable[..., Grid]) -> None:
+    grid = project(
+        one=tool("risk='read'"), two="\nraise RuntimeError('two')\n", three=tool("risk='mild', timeout=SECONDS")
+    )
+    with pytest.raises(RegistrationErrors) as caught:
+        grid.check()
+    text = caught.value.message
+    assert "has no timeout" in text
+    assert "RuntimeError: two" in text
+    assert "'mild'" in text
+    assert "already registered" in text
+
+
+def test_an_empty_grid_is_a_mistake(project: Callable[..., Grid]) -> None:
+    with pytest.raises(RegistrationErrors, match="no workflows and no tools"):
+        project().check()
+
+
+def test_a_missing_package_is_a_mistake() -> None:
+    with pytest.raises(RegistrationErrors, match="nowhere_at_all"):
+        Grid("test", "nowhere_at_all").check()
+
+
+WORKFLOW = """
+from pydantic import BaseModel
+from .good import add
+
+class Input(BaseModel):
+    n: int
+
+@ag.workflow(title="Count up", tags=("math",))
+class CountUp:
+    "Counts."
+    @workflow.run
+    async def run(self, start: Input) -> int:
+        return await add(start.n)
+"""
+
+
+def test_a_workflow_has_name_schema_and_version(project: Callable[..., Grid]) -> None:
+    grid = project(good=GOOD, flow=WORKFLOW)
+    grid.check()
+    (registered,) = grid.workflows
+    assert registered.spec.name == "count_up"
+    assert registered.description == "Counts."
+    assert registered.input_schema["properties"]["n"]["type"] == "integer"
+    assert registered.output_schema == {"type": "integer"}
+
+
+def test_a_version_changes_with_code_it_imports_and_not_with_comments(
+    project: Callable[..., Grid], tmp_path: Path
+) -> None:
+    def version(good: str, flow: str) -> tuple[str, str]:
+        grid = project(good=good, flow=flow)
+        for loaded in [module for module in sys.modules if module.startswith("project_")]:
+            del sys.modules[loaded]
+        from agentgrid.sdk.schema import canonical_source
+
+        canonical_source.cache_clear()
+        return grid.workflows[0].version, grid.tools[0].version
+
+    base = version(GOOD, WORKFLOW)
+    assert version(GOOD + "\n# a comment\n", WORKFLOW + "\n\n") == base
+    other_tool = version(GOOD.replace("left + right", "left - right"), WORKFLOW)
+    assert other_tool[0] != base[0]
+    assert other_tool[1] != base[1]
+    other_flow = version(GOOD, WORKFLOW.replace("add(start.n)", "add(start.n + 1)"))
+    assert other_flow[0] != base[0]
+    assert other_flow[1] == base[1]
