@@ -18,6 +18,7 @@ EXECUTED: list[tuple[str, str, str]] = []
 
 @ag.tool(title="Refund an order", risk="write", timeout=timedelta(seconds=5), retries=1)
 async def refund(order: str, cents: int) -> str:
+    ag.log.info("refunding", order=order)
     EXECUTED.append(("refund", order, activity.info().workflow_run_id or ""))
     return f"refunded {cents}"
 
@@ -81,6 +82,7 @@ class Gated:
             return [await refund("first", 1), await refund("second", 2)]
         if case == "forever":
             await workflow.wait_condition(lambda: False)
+        ag.log.info("refund_asked", case=case)
         return await refund("order", 900)
 
     async def tick(self) -> None:
