@@ -15,6 +15,7 @@ from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
 def scheduled(fold: Pass, event: events.ActivityScheduled) -> None:
     """A call, or the same call made again after an approval, a policy's change or a reset."""
     again = _waiting_under(fold, event.call_key)
+    fold.state.activity_ids[event.event_id] = event.activity_id
     if again is not None:
         step = fold.state.steps[again]
         step.since = iso(event.at)
@@ -61,6 +62,7 @@ def started(fold: Pass, event: events.ActivityStarted) -> None:
 def closed(fold: Pass, event: events.ActivityClosed) -> None:
     """The call's end: the step's too, unless the worker asks for an approval."""
     key = fold.state.calls.pop(event.scheduled_event_id, None)
+    fold.state.activity_ids.pop(event.scheduled_event_id, None)
     if key is None:
         return
     step = fold.state.steps[key]

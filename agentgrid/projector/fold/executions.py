@@ -153,5 +153,5 @@ def closed(fold: Pass, event: events.Closed) -> None:
         fold.close_step(key, event, StepStatus.ABANDONED)
     state.task = state.problem = state.first_task_at = None
     state.task_started = state.task_completed = state.backoff = None
-    state.calls, state.local, state.timers, state.updates = {}, {}, {}, {}
+    state.calls, state.activity_ids, state.local, state.timers, state.updates = {}, {}, {}, {}, {}
     state.closed_gates = {}

@@ -55,8 +55,6 @@ class OpenStep(_Json):
     status: str
     due_at: str | None = None
     call_key: str | None = None
-    calls: list[int] = field(default_factory=list)
-    """The scheduled event of the activity that runs now, if there is one."""
     attempts: int = 0
     attempts_before: int = 0
     """Attempts of earlier calls of the same step: those before an approval."""
@@ -141,6 +139,8 @@ class State(_Json):
     steps: dict[int, OpenStep] = field(default_factory=dict)
     calls: dict[int, int] = field(default_factory=dict)
     """The step of each open activity, by its scheduled event."""
+    activity_ids: dict[int, str] = field(default_factory=dict)
+    """How Temporal's describe names each open activity, by its scheduled event."""
     local: dict[str, int] = field(default_factory=dict)
     """The step of each local activity that backs off."""
     timers: dict[int, str] = field(default_factory=dict)
@@ -163,6 +163,7 @@ class State(_Json):
         loaded = cls(**value)
         loaded.steps = {int(key): OpenStep.load(item) for key, item in value.get("steps", {}).items()}
         loaded.calls = {int(key): item for key, item in value.get("calls", {}).items()}
+        loaded.activity_ids = {int(key): item for key, item in value.get("activity_ids", {}).items()}
         loaded.timers = {int(key): item for key, item in value.get("timers", {}).items()}
         loaded.gates = {key: Gate.load(item) for key, item in value.get("gates", {}).items()}
         loaded.closed_gates = {key: Gate.load(item) for key, item in value.get("closed_gates", {}).items()}

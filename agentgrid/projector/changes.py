@@ -1,0 +1,125 @@
+"""The queue of executions to look at (`run_changes`): claimed by lease, kept no lock on, done only if nobody has touched them meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import asyncpg
+
+from agentgrid.temporal.history import Execution
+
+LEASE = timedelta(seconds=60)
+"""Whoever has not finished by then has died; another one takes over, and compare-and-set keeps both harmless."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One execution to look at."""
+
+    execution: Execution
+    generation: int
+    expect: int
+    failures: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A look that ended well; `look_at` says when to look again, None for never."""
+
+    claim: Claim
+    look_at: datetime | None
+    expect: int = 0
+
+
+async def claim(pool: asyncpg.Pool[asyncpg.Record], *, limit: int, delay: timedelta) -> list[Claim]:
+    """Take what has been due for `delay`, so that several touches of one execution cost one read."""
+    records = await pool.fetch(
+        "WITH due AS (SELECT execution_id FROM run_changes WHERE due_at <= now() - $2::interval "
+        "AND (claimed_until IS NULL OR claimed_until < now()) ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) "
+        "UPDATE run_changes AS c SET claimed_until = now() + $3::interval FROM due "
+        "WHERE c.execution_id = due.execution_id "
+        "RETURNING c.execution_id, c.workflow_id, c.generation, c.expect, c.failures",
+        limit,
+        delay,
+        LEASE,
+    )
+    return [
+        Claim(
+            execution=Execution(workflow_id=record["workflow_id"], execution_id=record["execution_id"]),
+            generation=record["generation"],
+            expect=record["expect"],
+            failures=record["failures"],
+        )
+        for record in records
+    ]
+
+
+async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> None:
+    """Forget what needs no further look, unless it was touched since the claim; else let go of the claim."""
+    if not done:
+        return
+    ordered = sorted(done, key=lambda each: each.claim.execution.execution_id)
+    await pool.execute(
+        "WITH f AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::bigint[]) "
+        "AS f(execution_id, generation, look_at, expect)), "
+        "locked AS (SELECT c.execution_id FROM run_changes AS c WHERE c.execution_id = ANY($1) "
+        "ORDER BY c.execution_id FOR UPDATE), "
+        "gone AS (DELETE FROM run_changes AS c USING f, locked WHERE c.execution_id = f.execution_id "
+        "AND locked.execution_id = c.execution_id AND c.generation = f.generation AND f.look_at IS NULL) "
+        "UPDATE run_changes AS c SET claimed_until = NULL, failures = 0, last_error = NULL, "
+        "due_at = CASE WHEN c.generation = f.generation THEN f.look_at ELSE c.due_at END, "
+        "expect = CASE WHEN c.generation = f.generation THEN f.expect ELSE c.expect END "
+        "FROM f, locked WHERE c.execution_id = f.execution_id AND locked.execution_id = c.execution_id "
+        "AND (f.look_at IS NOT NULL OR c.generation <> f.generation)",
+        [each.claim.execution.execution_id for each in ordered],
+        [each.claim.generation for each in ordered],
+        [each.look_at for each in ordered],
+        [each.expect for each in ordered],
+    )
+
+
+async def release(pool: asyncpg.Pool[asyncpg.Record], claims: Sequence[Claim]) -> None:
+    """Give claims back untouched: for a stop, or because Temporal is away."""
+    await pool.execute(
+        "UPDATE run_changes SET claimed_until = NULL WHERE execution_id = ANY($1)",
+        sorted(each.execution.execution_id for each in claims),
+    )
+
+
+async def fail(pool: asyncpg.Pool[asyncpg.Record], failed: Claim, *, error: str, wait: timedelta) -> None:
+    """Keep the execution aside for a while, however often it is touched, and say why."""
+    await pool.execute(
+        "UPDATE run_changes SET claimed_until = now() + $2::interval, failures = failures + 1, last_error = $3 "
+        "WHERE execution_id = $1",
+        failed.execution.execution_id,
+        wait,
+        error[:2000].replace("\x00", ""),
+    )
+
+
+async def forget(pool: asyncpg.Pool[asyncpg.Record], execution_id: str) -> None:
+    """Nobody knows this execution."""
+    await pool.execute("DELETE FROM run_changes WHERE execution_id = $1", execution_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """How far the projection is behind."""
+
+    due: int
+    failing: int
+    oldest_seconds: float
+    """For how long the oldest healthy execution has been due."""
+
+
+async def backlog(pool: asyncpg.Pool[asyncpg.Record]) -> Backlog:
+    """What is due now."""
+    record = await pool.fetchrow(
+        "SELECT count(*) FILTER (WHERE failures = 0) AS due, count(*) FILTER (WHERE failures > 0) AS failing, "
+        "coalesce(extract(epoch FROM now() - min(due_at) FILTER (WHERE failures = 0)), 0) AS oldest "
+        "FROM run_changes WHERE due_at <= now()"
+    )
+    assert record is not None
+    return Backlog(due=record["due"], failing=record["failing"], oldest_seconds=float(record["oldest"]))

@@ -1,0 +1,167 @@
+"""The projector's loop: claim what is due, look at each, write, say when to look again.
+
+A claim is a lease, committed before Temporal is read: a lock held across the read would block the workers, who touch the same rows. A
+touch during the look raises the row's generation, so the look is repeated instead of forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import structlog
+from temporalio.service import RPCError, RPCStatusCode
+
+from agentgrid.errors import NotFound
+from agentgrid.projector import changes
+from agentgrid.projector.changes import Claim, Done
+from agentgrid.projector.committer import Committer
+from agentgrid.projector.listener import Listener
+from agentgrid.projector.store import Loaded, Store
+from agentgrid.projector.work import Looked, Looker
+from agentgrid.temporal.history import TornHistory
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 1.0
+CONCURRENCY = 64
+LEAST_DELAY = timedelta(milliseconds=30)
+LONGEST_DELAY = timedelta(milliseconds=800)
+AWAY_SECONDS = 1.0
+FIRST_BACKOFF = timedelta(seconds=1)
+LONGEST_BACKOFF = timedelta(minutes=5)
+EXPECT_TRIES = 6
+EXPECT_FIRST = timedelta(milliseconds=50)
+REMEMBERED = 10_000
+AWAY = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+
+
+class Loop:
+    """One projector's share of the work; any number of them may run."""
+
+    def __init__(self, store: Store, looker: Looker, listener: Listener, *, poll_seconds: float = POLL_SECONDS) -> None:
+        self._store = store
+        self._looker = looker
+        self._listener = listener
+        self._committer = Committer(store)
+        self._poll_seconds = poll_seconds
+        self._delay = LEAST_DELAY
+        self._working: set[asyncio.Task[None]] = set()
+        self._missing: OrderedDict[str, int] = OrderedDict()
+        """How often an execution was found to be shorter than expected, one after another."""
+        self._free = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled; then finish what was claimed, as far as it goes."""
+        committing = asyncio.create_task(self._committer.run(), name="projector commits")
+        try:
+            while True:
+                await self._turn()
+        finally:
+            if self._working:
+                await asyncio.wait(self._working, timeout=5)
+            for task in self._working:
+                task.cancel()
+            committing.cancel()
+
+    async def _turn(self) -> None:
+        room = CONCURRENCY - len(self._working)
+        if room == 0:
+            self._free.clear()
+            await self._free.wait()
+            return
+        try:
+            claims = await changes.claim(self._store.pool, limit=room, delay=self._delay)
+            loaded = await self._store.load([each.execution.execution_id for each in claims]) if claims else {}
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            log.warning("database_away", error=str(error))
+            await asyncio.sleep(AWAY_SECONDS)
+            return
+        for each in claims:
+            task = asyncio.create_task(self._work(each, loaded[each.execution.execution_id]))
+            self._working.add(task)
+            task.add_done_callback(self._worked)
+        # Under load a longer delay lets several touches of one run cost one read.
+        behind = len(claims) == room
+        self._delay = min(self._delay * 2, LONGEST_DELAY) if behind else max(self._delay / 2, LEAST_DELAY)
+        if not claims:
+            await self._listener.wait(self._poll_seconds)
+            await asyncio.sleep(self._delay.total_seconds())
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        self._free.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("projector_task_failed", error=str(error), exc_info=error)
+
+    async def _work(self, claim: Claim, loaded: Loaded) -> None:
+        """Look at one execution. Its faults are its own: they never stop the others."""
+        key = claim.execution.execution_id
+        try:
+            hinted = claim.expect <= loaded.state.last_event_id
+            looked = await self._looker.look(claim.execution, loaded, hinted=hinted)
+            written = looked.folded is None or await self._committer.write(looked.folded)
+            done = self._done(claim, looked) if written else Done(claim=claim, look_at=datetime.now(UTC))
+            await changes.finish(self._store.pool, [done])
+        except NotFound:
+            log.warning("execution_unknown", execution_id=key, workflow_id=claim.execution.workflow_id)
+            await self._unknown(claim)
+        except RPCError as error:
+            if error.status not in AWAY:
+                await self._failed(claim, error)
+                return
+            log.warning("temporal_away", status=error.status.name)
+            await asyncio.sleep(AWAY_SECONDS)
+            await changes.release(self._store.pool, [claim])
+        except TornHistory:
+            await changes.finish(self._store.pool, [Done(claim=claim, look_at=datetime.now(UTC), expect=claim.expect)])
+        except asyncio.CancelledError:
+            await changes.release(self._store.pool, [claim])
+            raise
+        except Exception as error:
+            await self._failed(claim, error)
+
+    def _done(self, claim: Claim, looked: Looked) -> Done:
+        key = claim.execution.execution_id
+        if looked.closed or looked.last_event_id >= claim.expect:
+            self._missing.pop(key, None)
+            return Done(claim=claim, look_at=looked.look_at)
+        # The touch was made as the workflow task began; its end isn't in history yet, or the task failed.
+        tries = self._missing.pop(key, 0) + 1
+        if tries > EXPECT_TRIES:
+            return Done(claim=claim, look_at=looked.look_at)
+        self._missing[key] = tries
+        while len(self._missing) > REMEMBERED:
+            self._missing.popitem(last=False)
+        soon = datetime.now(UTC) + EXPECT_FIRST * 2 ** (tries - 1)
+        look_at = min(soon, looked.look_at) if looked.look_at is not None else soon
+        return Done(claim=claim, look_at=look_at, expect=claim.expect)
+
+    async def _unknown(self, claim: Claim) -> None:
+        """Deleted from Temporal, and never archived: what was projected stays, with a word about it."""
+        await self._store.pool.execute(
+            "UPDATE executions SET live_problem = 'Temporal no longer knows this execution' "
+            "WHERE execution_id = $1 AND status = 'running'",
+            claim.execution.execution_id,
+        )
+        await changes.forget(self._store.pool, claim.execution.execution_id)
+
+    async def _failed(self, claim: Claim, error: Exception) -> None:
+        wait = min(FIRST_BACKOFF * 2 ** min(claim.failures, 16), LONGEST_BACKOFF)
+        log.error(
+            "execution_not_projected",
+            execution_id=claim.execution.execution_id,
+            failures=claim.failures + 1,
+            error=f"{type(error).__name__}: {error}",
+            exc_info=error,
+        )
+        await changes.fail(self._store.pool, claim, error=f"{type(error).__name__}: {error}", wait=wait)

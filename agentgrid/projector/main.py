@@ -1,0 +1,132 @@
+"""The projector's process: the loop, the sweep, the checks, the reports and the house-keeping, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import structlog
+from temporalio.service import RPCError
+
+from agentgrid.projector import health
+from agentgrid.projector.listener import Listener
+from agentgrid.projector.loop import POLL_SECONDS, Loop
+from agentgrid.projector.store import Store
+from agentgrid.projector.sweep import SWEEP_SECONDS, Sweep
+from agentgrid.projector.work import FOREIGN_INTERVAL, Looker
+from agentgrid.settings import Settings
+from agentgrid.temporal.client import connect
+from agentgrid.temporal.history import HistoryReader
+
+log = structlog.get_logger(__name__)
+
+POOL_SIZE = 8
+CHECK_SECONDS = 5.0
+PARTITION_SECONDS = 3600.0
+PARTITION_DAYS_AHEAD = 7
+TELEMETRY_DAYS = 30
+EVENT_DAYS = 7
+"""A live reader whose cursor is older than this begins anew."""
+READS_FOR_FOREIGN = 50.0
+"""Reads a second that open runs of foreign workers may take together."""
+RETRY_SECONDS = 2.0
+
+
+@asynccontextmanager
+async def open_store(dsn: str, namespace: str) -> AsyncIterator[Store]:
+    """A store over a pool of its own, whose commits don't wait for the disk."""
+    async with asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=POOL_SIZE,
+        timeout=5,
+        command_timeout=30,
+        server_settings={
+            "application_name": "agentgrid-projector",
+            "timezone": "UTC",
+            "synchronous_commit": "off",
+            "statement_timeout": "30000",
+            "lock_timeout": "5000",
+        },
+    ) as pool:
+        yield Store(pool, namespace)
+
+
+async def run(settings: Settings, *, poll_seconds: float = POLL_SECONDS, sweep_seconds: float = SWEEP_SECONDS) -> None:
+    """Project until cancelled. Raises SettingsError without a database; waits for Temporal and PostgreSQL to come."""
+    dsn = settings.require_database()
+    client = await connect(settings, identity="agentgrid-projector", lazy=True)
+    while True:
+        try:
+            async with open_store(dsn, settings.temporal_namespace) as store:
+                await _run(dsn, store, HistoryReader(client), poll_seconds=poll_seconds, sweep_seconds=sweep_seconds)
+        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+            log.warning("projector_waits_for_database", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _run(dsn: str, store: Store, reader: HistoryReader, *, poll_seconds: float, sweep_seconds: float) -> None:
+    looker = Looker(reader, store)
+    listener = Listener(dsn)
+    loop = Loop(store, looker, listener, poll_seconds=poll_seconds)
+    sweep = Sweep(store, looker)
+    errors: list[str] = []
+
+    async def sweeping() -> None:
+        health.swept.inc(await sweep.sweep())
+        looker.foreign_interval = await _foreign_interval(store)
+
+    async def checking() -> None:
+        health.count_check(await sweep.check())
+
+    async def reporting() -> None:
+        await health.report(store, calls=reader.reads, last_error=errors[-1] if errors else None)
+        errors.clear()
+
+    log.info("projector_started", namespace=store.namespace)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(listener.run(), name="projector listens")
+            tasks.create_task(loop.run(), name="projector loop")
+            tasks.create_task(_every(sweep_seconds, sweeping, errors), name="projector sweep")
+            tasks.create_task(_every(CHECK_SECONDS, checking, errors), name="projector check")
+            tasks.create_task(_every(health.REPORT_SECONDS, reporting, errors), name="projector report")
+            tasks.create_task(_every(PARTITION_SECONDS, lambda: keep_house(store), errors), name="projector house")
+    finally:
+        log.info("projector_stopped")
+
+
+async def _every(seconds: float, do: Callable[[], Awaitable[None]], errors: list[str]) -> None:
+    """Do it now and then, for ever; a fault is logged, reported and tried again at the next turn."""
+    while True:
+        try:
+            await do()
+        except (RPCError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            errors.append(f"{type(error).__name__}: {error}"[:500])
+            log.warning("projector_turn_failed", error=errors[-1])
+        await asyncio.sleep(seconds)
+
+
+async def _foreign_interval(store: Store) -> timedelta:
+    """Ever more rarely the more there are, so that they never take more than their share of the reads."""
+    waiting = await store.pool.fetchval("SELECT count(*) FROM run_changes")
+    return max(FOREIGN_INTERVAL, timedelta(seconds=waiting / READS_FOR_FOREIGN))
+
+
+async def keep_house(store: Store) -> None:
+    """Make the partitions of the coming days; drop telemetry and events that are past their retention."""
+    await store.pool.execute("SELECT agentgrid_ensure_partitions($1)", PARTITION_DAYS_AHEAD)
+    oldest = (datetime.now(UTC) - timedelta(days=TELEMETRY_DAYS)).strftime("%Y%m%d")
+    names = await store.pool.fetch(
+        "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid "
+        "JOIN pg_class AS p ON p.oid = i.inhparent WHERE p.relname IN ('jobs', 'logs') "
+        "AND c.relname ~ '^(jobs|logs)_[0-9]{8}$' AND right(c.relname, 8) < $1",
+        oldest,
+    )
+    for record in names:
+        await store.pool.execute(f"DROP TABLE IF EXISTS {record['relname']}")
+        log.info("partition_dropped", name=record["relname"])
+    await store.pool.execute("DELETE FROM events WHERE created_at < now() - make_interval(days => $1)", EVENT_DAYS)

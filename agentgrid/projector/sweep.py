@@ -1,0 +1,164 @@
+"""The sweep finds what nobody touched, and checks what is there.
+
+Temporal's visibility is listed by start and by close time: executions of other SDKs, started, terminated or reset by hand, or whose worker
+died with its touch. It lags and is not ordered, so the listings overlap by two minutes. A rolling check folds executions again from their
+whole history and writes what differs: a corrupted row lives no longer than one round of it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.service import RPCError
+
+from agentgrid.errors import NotFound
+from agentgrid.projector.decode import time_of
+from agentgrid.projector.store import Store, enqueue
+from agentgrid.projector.work import Looker
+from agentgrid.temporal.history import Execution, TornHistory
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 2.0
+OVERLAP = timedelta(minutes=2)
+QUICK_OVERLAP = timedelta(seconds=15)
+FULL_EVERY = timedelta(seconds=30)
+PAGE = 500
+CHECKS = 10
+"""Executions that are checked in one round."""
+CURSOR = "sweep"
+CHECKED = "check"
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What one round of checks came to."""
+
+    checked: int
+    drifted: int
+    rows: int
+
+
+class Sweep:
+    """One projector's sweep; several at once only waste reads."""
+
+    def __init__(self, store: Store, looker: Looker) -> None:
+        self._store = store
+        self._looker = looker
+        self._full_at = BEGINNING
+
+    async def sweep(self) -> int:
+        """List what has started and closed since the last time; how many executions were found to be missing or behind."""
+        now = datetime.now(UTC)
+        cursor = await self._cursor()
+        full = now - self._full_at >= FULL_EVERY
+        since = cursor - (OVERLAP if full else QUICK_OVERLAP) if cursor > BEGINNING else BEGINNING
+        found = 0
+        for name in ("StartTime", "CloseTime"):
+            found += await self._list(f"{name} >= '{since.isoformat()}'")
+        if full:
+            self._full_at = now
+        await self._save(CURSOR, {"at": now.isoformat()})
+        return found
+
+    async def _cursor(self) -> datetime:
+        """Where the last sweep began; the beginning of time where nothing is projected."""
+        record = await self._store.pool.fetchrow(
+            "SELECT (SELECT value FROM projector_state WHERE name = $1) AS value, EXISTS (SELECT FROM executions) AS any",
+            CURSOR,
+        )
+        if record is None or record["value"] is None or not record["any"]:
+            return BEGINNING
+        return datetime.fromisoformat(json.loads(record["value"])["at"])
+
+    async def _list(self, query: str) -> int:
+        found = 0
+        token = b""
+        while True:
+            answer = await self._looker.reader.visible(query, token=token, page=PAGE)
+            found += await self._compare(list(answer.executions))
+            token = answer.next_page_token
+            if not token:
+                return found
+
+    async def _compare(self, listed: list[WorkflowExecutionInfo]) -> int:
+        """Look at those that the projection doesn't have, has as open though they closed, or has only in part."""
+        if not listed:
+            return 0
+        running = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+        paused = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED
+        records = await self._store.pool.fetch(
+            "SELECT v.execution_id FROM unnest($1::text[], $2::boolean[], $3::bigint[]) "
+            "AS v(execution_id, closed, length) LEFT JOIN executions AS e USING (execution_id) "
+            "LEFT JOIN run_changes AS c ON c.execution_id = v.execution_id AND c.due_at <= now() "
+            "WHERE c.execution_id IS NULL AND (e.execution_id IS NULL "
+            "OR v.closed AND (e.status = 'running' OR e.last_event_id < v.length))",
+            [each.execution.run_id for each in listed],
+            [each.status not in (running, paused) for each in listed],
+            [each.history_length for each in listed],
+        )
+        missing = {record["execution_id"] for record in records}
+        behind = [
+            Execution(workflow_id=each.execution.workflow_id, execution_id=each.execution.run_id)
+            for each in sorted(listed, key=lambda info: time_of(info.start_time))
+            if each.execution.run_id in missing
+        ]
+        if behind:
+            async with self._store.pool.acquire() as connection:
+                await enqueue(connection, self._store.namespace, behind)
+                await connection.execute("SELECT pg_notify('agentgrid_changes', '')")
+        return len(behind)
+
+    async def check(self, *, limit: int = CHECKS) -> Checked:
+        """Fold the next few executions again from their whole history, and write what differs."""
+        cursor = await self._store.pool.fetchval("SELECT value->>'after' FROM projector_state WHERE name = $1", CHECKED)
+        records = await self._store.pool.fetch(
+            "SELECT execution_id, workflow_id FROM executions WHERE execution_id > $1 ORDER BY execution_id LIMIT $2",
+            cursor or "",
+            limit,
+        )
+        drifted = written = 0
+        for record in records:
+            execution = Execution(workflow_id=record["workflow_id"], execution_id=record["execution_id"])
+            rows = await self._check(execution)
+            drifted += rows > 0
+            written += rows
+        after = records[-1]["execution_id"] if len(records) == limit else ""
+        value = {"after": after, "checked": len(records), "drifted": drifted, "rows": written}
+        await self._save(CHECKED, value)
+        return Checked(checked=len(records), drifted=drifted, rows=written)
+
+    async def _check(self, execution: Execution) -> int:
+        try:
+            folded = await self._looker.check(execution)
+        except (NotFound, TornHistory):
+            # Temporal has forgotten it, or it moves on right now: nothing to compare with.
+            return 0
+        except RPCError as error:
+            log.warning("check_not_read", execution_id=execution.execution_id, status=error.status.name)
+            return 0
+        base = await self._store.pool.fetchval(
+            "SELECT last_event_id FROM executions WHERE execution_id = $1", execution.execution_id
+        )
+        committed = await self._store.commit([folded])
+        rows = committed.written.get(execution.execution_id, 0)
+        if base is not None and base < folded.state.last_event_id:
+            # It had grown since the last look: that is news, not drift.
+            return 0
+        if rows:
+            log.warning("drift_repaired", execution_id=execution.execution_id, rows=rows)
+        return rows
+
+    async def _save(self, name: str, value: dict[str, object]) -> None:
+        await self._store.pool.execute(
+            "INSERT INTO projector_state (name, value, updated_at) VALUES ($1, $2::json, now()) "
+            "ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = now()",
+            name,
+            json.dumps(value),
+        )

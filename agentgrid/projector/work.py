@@ -1,0 +1,180 @@
+"""Look at one execution: read what is new, decode it, fold it, ask Temporal for what history doesn't say. It writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+
+from agentgrid.errors import NotFound
+from agentgrid.projector import live
+from agentgrid.projector.archive import pack, unpack
+from agentgrid.projector.decode import decode
+from agentgrid.projector.events import Event
+from agentgrid.projector.fold import fold
+from agentgrid.projector.fold.changes import Changes
+from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.summary import next_at
+from agentgrid.projector.store import Folded, Live, Loaded, Store
+from agentgrid.temporal.history import Execution, HistoryReader
+from agentgrid.temporal.payloads import decode_events
+
+FOREIGN_INTERVAL = timedelta(seconds=30)
+"""How often an open execution is read whose worker touches nothing."""
+AFTER_TIMER = timedelta(milliseconds=250)
+
+_CLOSING = frozenset(
+    {
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """What a look found: a pass to be written, if anything is new, and when to look again."""
+
+    folded: Folded | None
+    last_event_id: int
+    closed: bool
+    look_at: datetime | None
+
+
+class Looker:
+    """Looks at executions through one reader; the store is only read, for the archive."""
+
+    def __init__(self, reader: HistoryReader, store: Store) -> None:
+        self.reader = reader
+        self.store = store
+        self.foreign_interval = FOREIGN_INTERVAL
+        converter = reader.client.data_converter
+        self._converter = converter
+        self._payloads = converter.payload_converter
+
+    async def look(self, execution: Execution, loaded: Loaded, *, hinted: bool = False) -> Looked:
+        """Read on from where the projection stands.
+
+        hinted: somebody says that there is news; if history has none, it is about an attempt.
+        Raises NotFound where neither Temporal nor the archive knows the execution; RPCError, TornHistory.
+        """
+        base = loaded.state.last_event_id
+        if loaded.state.closed and not loaded.replace:
+            return Looked(folded=None, last_event_id=base, closed=True, look_at=None)
+        try:
+            events = await self.reader.tail(execution, after=base)
+        except NotFound:
+            archived = await self.archived(execution.execution_id)
+            if archived is None:
+                raise
+            folded = await self.refold(execution, archived)
+            return Looked(folded=folded, last_event_id=folded.state.last_event_id, closed=True, look_at=None)
+        if events and events[-1].event_type in _CLOSING:
+            folded = await self._close(execution, loaded, events)
+            return Looked(folded=folded, last_event_id=folded.state.last_event_id, closed=True, look_at=None)
+        state, changes = loaded.state, Changes()
+        if events:
+            state, changes = fold(state, await self._decoded(events))
+        return await self._open(execution, loaded, state, changes, hinted=hinted)
+
+    async def _close(self, execution: Execution, loaded: Loaded, tail: list[HistoryEvent]) -> Folded:
+        """The closing read is the archive read; describe says whether a reset took the execution's place."""
+        base = loaded.state.last_event_id
+        whole = tail if base == 0 else await self.reader.whole(execution)
+        answer = await self.reader.describe(execution)
+        archive = pack(whole)
+        state, changes = fold(loaded.state, await self._decoded(tail))
+        return Folded(
+            execution=execution,
+            base=base,
+            state=state,
+            changes=changes,
+            replace=loaded.replace,
+            reset_to=answer.workflow_extended_info.reset_run_id or None,
+            archive=archive,
+        )
+
+    async def _open(
+        self, execution: Execution, loaded: Loaded, state: State, changes: Changes, *, hinted: bool
+    ) -> Looked:
+        now = datetime.now(UTC)
+        base = loaded.state.last_event_id
+        moved = state.last_event_id != base
+        checked_at = loaded.live_checked_at
+        said: Live | None = None
+        if self._asks(state, checked_at, now=now, hinted=hinted and not moved):
+            answer = await self.reader.describe(execution)
+            look_at: datetime | None
+            if not _matches(answer.workflow_execution_info.history_length, state):
+                # It has moved on since the read: what describe says is about a later state.
+                look_at = now + AFTER_TIMER
+            else:
+                said, checked_at = live.read(answer, state, self._payloads, now), now
+                look_at = self._next_look(state, checked_at, said, now)
+        else:
+            look_at = self._next_look(state, checked_at, None, now)
+        folded = None
+        if moved or said is not None or loaded.replace:
+            folded = Folded(
+                execution=execution, base=base, state=state, changes=changes, replace=loaded.replace, live=said
+            )
+        return Looked(folded=folded, last_event_id=state.last_event_id, closed=False, look_at=look_at)
+
+    def _asks(self, state: State, checked_at: datetime | None, *, now: datetime, hinted: bool) -> bool:
+        at = live.ask_at(state, checked_at=checked_at, now=now)
+        if at is None:
+            return False
+        if hinted:
+            return checked_at is None or now - checked_at >= live.LEAST_INTERVAL
+        return at <= now
+
+    def _next_look(
+        self, state: State, checked_at: datetime | None, said: Live | None, now: datetime
+    ) -> datetime | None:
+        """The fold knows when something is due: a timer, an expiry, a retry, the end of our patience."""
+        wanted: list[datetime] = []
+        if (due := next_at(state)) is not None:
+            # One that is past due means that no worker has taken what it set off.
+            wanted.append(due + AFTER_TIMER if due > now else now + self.foreign_interval)
+        if (ask := live.ask_at(state, checked_at=checked_at, now=now)) is not None:
+            wanted.append(ask)
+        if said is not None and (retry := live.next_retry(said)) is not None:
+            wanted.append(max(retry + live.AFTER_RETRY, now + live.LEAST_INTERVAL))
+        if not state.governed:
+            wanted.append(now + self.foreign_interval)
+        return min(wanted, default=None)
+
+    async def archived(self, execution_id: str) -> list[HistoryEvent] | None:
+        """The archived history, or None where there is none."""
+        data = await self.store.pool.fetchval("SELECT events FROM histories WHERE execution_id = $1", execution_id)
+        return unpack(data) if data is not None else None
+
+    async def refold(self, execution: Execution, whole: list[HistoryEvent]) -> Folded:
+        """A pass over a whole history, to replace what the tables hold."""
+        closed = bool(whole) and whole[-1].event_type in _CLOSING
+        archive = pack(whole) if closed else None
+        state, changes = fold(State(execution_id=execution.execution_id), await self._decoded(whole))
+        return Folded(execution=execution, base=0, state=state, changes=changes, replace=True, archive=archive)
+
+    async def check(self, execution: Execution) -> Folded:
+        """A pass over the whole history, from the archive where it is there. Raises NotFound, RPCError, TornHistory."""
+        whole = await self.archived(execution.execution_id)
+        if whole is None:
+            whole = await self.reader.tail(execution, after=0)
+        return await self.refold(execution, whole)
+
+    async def _decoded(self, events: Sequence[HistoryEvent]) -> list[Event]:
+        await decode_events(events, self._converter)
+        return decode(events, self._payloads)
+
+
+def _matches(history_length: int, state: State) -> bool:
+    # Describe counts the events of a workflow task that is being tried; history has them only when it ends.
+    return history_length <= state.last_event_id + 2
