@@ -1,13 +1,14 @@
 """A thin client of AgentGrid's HTTP API: bounded, and always able to say what was and wasn't sent.
 
-Every call ends within `TOTAL_SECONDS`, whatever the server does. A read, and a write under an idempotency key, is made a
-second time where the connection broke; nothing else is. Answers are kept as bytes: `-o json` prints exactly those.
+Every call ends within `TOTAL_SECONDS`, whatever the server does. Where the connection broke it is made a second time: a
+write carries an idempotency key, so it is still carried out once. Answers are kept as bytes: `-o json` prints exactly those.
 """
 
 from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -74,8 +75,9 @@ class _Request:
     params: Mapping[str, Any]
     content: bytes | None
     headers: Mapping[str, str]
-    repeatable: bool
     doing: str
+    again: str = ""
+    """How to repeat a write safely."""
 
     @property
     def writes(self) -> bool:
@@ -112,25 +114,21 @@ class ApiClient:
                 params=_given(params),
                 content=None,
                 headers={},
-                repeatable=True,
                 doing="the request",
             )
         )
 
-    def write(self, method: str, path: str, body: Any, *, doing: str, idempotency_key: str | None = None) -> Answer:
-        """Ask for a change; `doing` names it for whoever wonders whether it was sent."""
-        headers = {"Content-Type": "application/json"}
-        if idempotency_key is not None:
-            headers["Idempotency-Key"] = idempotency_key
+    def write(
+        self, method: str, path: str, body: Any, *, doing: str, key: str | None = None, again: str = ""
+    ) -> Answer:
+        """Ask for a change, once, under this idempotency key or one of its own.
+
+        `doing` names it, and `again` tells how to repeat it safely, for whoever wonders whether it was sent.
+        """
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
         return self._send(
             _Request(
-                method=method,
-                path=path,
-                params={},
-                content=encode(body),
-                headers=headers,
-                repeatable=idempotency_key is not None,
-                doing=doing,
+                method=method, path=path, params={}, content=encode(body), headers=headers, doing=doing, again=again
             )
         )
 
@@ -140,7 +138,7 @@ class ApiClient:
         try:
             answer = attempt.run()
         except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
-            if isinstance(error, httpx.ConnectError) or not request.repeatable:
+            if isinstance(error, httpx.ConnectError):
                 raise self._no_answer(attempt, error) from None
             time.sleep(RETRY_AFTER_SECONDS)
             attempt = _Attempt(self._http, request, deadline, already=attempt.sent)
@@ -202,8 +200,8 @@ class _Attempt:
             return (
                 f"Sending had begun, but not ended: {doing} was most likely not carried out. Look before you repeat it."
             )
-        again = " Repeating it with the same idempotency key is safe." if self._request.repeatable else ""
-        return f"The request was sent: whether {doing} was carried out is not known. Look before you repeat it.{again}"
+        again = self._request.again or "Look before you repeat it."
+        return f"The request was sent: whether {doing} was carried out is not known. {again}"
 
     def _trace(self, event: str, _info: Mapping[str, Any]) -> None:
         # httpcore's own names, documented under its `trace` extension; "http11.send_request_body.complete" and so on.
@@ -269,6 +267,8 @@ def describe(problem: Mapping[str, Any], answer: Answer) -> str:
     for fault in problem.get("faults") or problem.get("errors") or ():
         if isinstance(fault, Mapping):
             lines.append(f"  {safe(fault.get('pointer') or '(whole)')}: {safe(fault.get('message', ''))}")
+    if problem.get("outcome_unknown"):
+        lines.append("  it was sent: whether it was carried out is not known; look before you repeat it")
     if retry := answer.headers.get("retry-after"):
         lines.append(f"  try again in {safe(retry)} s")
     return "\n".join(lines)

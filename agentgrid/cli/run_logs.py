@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rich.text import Text
@@ -38,30 +38,27 @@ def log_line(line: Mapping[str, Any], *, cut: bool = False) -> Text:
 
 def print_logs(client: ApiClient, run_id: str, *, follow: bool, output: OutputFormat) -> None:
     """Print the lines oldest first; with `follow`, go on until the run has ended."""
-    seen = -1
+    seen, page = -1, None
     while True:
         # Asked before the lines are read: what is logged before the end must not be missed.
         ended = not follow or client.get(f"/runs/{part(run_id)}").json()["closed_at"] is not None
-        for line in _new_lines(client, run_id, seen):
-            seen = line["log_id"]
-            if output is OutputFormat.JSON:
-                shown = json.dumps(line, ensure_ascii=False)
-                print(safe_json(shown) if sys.stdout.isatty() else shown, flush=True)
-            else:
-                stdout().print(log_line(line), soft_wrap=True)
+        while True:
+            found = client.get(f"/runs/{part(run_id)}/logs", limit=200, cursor=page).json()
+            for line in found["items"]:
+                if line["log_id"] > seen:
+                    seen = line["log_id"]
+                    _print_line(line, output)
+            if found["next_cursor"] is None:
+                break
+            page = found["next_cursor"]
         if ended:
             return
         time.sleep(FOLLOW_SECONDS)
 
 
-def _new_lines(client: ApiClient, run_id: str, seen: int) -> Iterator[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = []
-    cursor = None
-    while True:
-        page = client.get(f"/runs/{part(run_id)}/logs", limit=200, cursor=cursor).json()
-        items = page["items"]
-        found += [line for line in items if line["log_id"] > seen]
-        cursor = page["next_cursor"]
-        if cursor is None or not items:
-            break
-    yield from sorted(found, key=lambda line: line["log_id"])
+def _print_line(line: Mapping[str, Any], output: OutputFormat) -> None:
+    if output is OutputFormat.JSON:
+        shown = json.dumps(line, ensure_ascii=False)
+        print(safe_json(shown) if sys.stdout.isatty() else shown, flush=True)
+    else:
+        stdout().print(log_line(line), soft_wrap=True)

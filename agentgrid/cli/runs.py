@@ -59,12 +59,14 @@ def start(
             "note": note,
         }
         body |= {name: value for name, value in given.items() if value is not None}
+        key = idempotency_key or str(uuid.uuid4())
         answer = client.write(
             "POST",
             f"/workflows/{part(workflow)}/runs",
             body,
             doing=f"the start of {workflow}",
-            idempotency_key=idempotency_key or str(uuid.uuid4()),
+            key=key,
+            again=f"To make sure, repeat it with --idempotency-key {key}: it starts once.",
         )
         if not watch:
             _show_started(answer, output)
@@ -122,7 +124,7 @@ def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = Out
         if output is OutputFormat.JSON:
             show(answer, output, run_detail)
             return
-        steps = client.get(f"/runs/{part(run_id)}/steps", limit=200).json()["items"]
+        steps = client.get(f"/runs/{part(run_id)}/steps", limit=200, payloads=False).json()["items"]
         show(answer, output, lambda run: run_detail(run, steps))
 
 
@@ -139,7 +141,7 @@ def logs(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Print what a run's workflow and tools logged, oldest first."""
+    """Print what a run's workflow and tools logged, oldest first; with -o json one document a line."""
     with session(profile, output) as client:
         from agentgrid.cli.run_logs import print_logs
 

@@ -124,12 +124,19 @@ def test_a_start_whose_connection_breaks_is_sent_again_under_the_same_key(cli: C
     assert first.body == second.body
 
 
-def test_a_cancel_whose_connection_breaks_is_not_sent_again(cli: Cli, server: FakeServer) -> None:
+def test_a_connection_that_breaks_twice_leaves_the_outcome_open(cli: Cli, server: FakeServer) -> None:
     server.on("POST /runs/r/cancel", Reply(act=hang_up))
     ended = cli("run", "cancel", "r")
     assert ended.code == ExitCode.UNAVAILABLE
     assert "cancel of run r was carried out is not known" in ended.err
-    assert len(server.seen) == 1
+    assert len({seen.headers["Idempotency-Key"] for seen in server.seen}) == 1
+    assert len(server.seen) == 2
+
+
+def test_a_start_of_unknown_outcome_says_how_to_make_sure(cli: Cli, server: FakeServer) -> None:
+    server.on(START, Reply(act=hang_up))
+    ended = cli("run", "start", "greet")
+    assert f"--idempotency-key {server.seen[0].headers['Idempotency-Key']}" in ended.err
 
 
 @pytest.mark.usefixtures("impatient")

@@ -77,7 +77,7 @@ def _panel(stack: Stack) -> Panel:
     places = stack.places
     facts = _facts()
     facts.add_row("API", Text(f"{places.api_url}/api/v1", style="cyan"))
-    facts.add_row("API docs", Text(f"{places.api_url}/api/docs", style="cyan"))
+    facts.add_row("API document", Text(f"{places.api_url}/api/openapi.json", style="cyan"))
     facts.add_row("Temporal UI", Text(places.temporal_ui_url, style="cyan"))
     facts.add_row("State, logs", _shown(stack.home))
     facts.add_row("You are", "operator on the command line; who approves is --profile reviewer")
