@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from agentgrid.cli.dev.terminal import Terminal, readable, relay_file
+from agentgrid.cli.dev.terminal import Terminal, relay_file
 from agentgrid.cli.servers.child import Child, end_process
 from agentgrid.cli.servers.lease import Lease
 
@@ -18,7 +18,6 @@ POLL_SECONDS = 0.1
 MAX_BACKOFF_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 """A child that lived so long did not crash because of how it was started."""
-TAIL_LINES = 12
 
 
 class ManagedChild:
@@ -118,8 +117,8 @@ class ManagedChild:
             failures = 1 if time.monotonic() - began > STEADY_SECONDS else failures + 1
             pause = min(MAX_BACKOFF_SECONDS, 0.5 * 2**failures)
             await asyncio.sleep(2 * POLL_SECONDS)  # its last lines are relayed before this is said
-            self._terminal.say(f"{self.name} {_how(self._child)}; starting it again in {pause:g} s", style="bold red")
-            self._say_tail(self._child)
+            again = f"starting it again in {pause:g} s; all that it said is in {self.log_file}"
+            self._terminal.say(f"{self.name} {_how(self._child)}; {again}", style="bold red")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._again.wait(), pause)
 
@@ -131,10 +130,6 @@ class ManagedChild:
             environment=self._environment,
             death_signal=signal.SIGTERM,
         )
-
-    def _say_tail(self, child: Child) -> None:
-        for line in child.log_tail().splitlines()[-TAIL_LINES:]:
-            self._terminal.say(f"  {readable(line)}", style="dim", who=self.name)
 
 
 def _how(child: Child) -> str:

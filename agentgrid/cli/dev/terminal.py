@@ -88,15 +88,6 @@ def _read_on(file: Path, position: int) -> tuple[int, bytes]:
     return position + len(block), block
 
 
-def readable(line: str) -> str:
-    """A line of a log file as a person reads it."""
-    record = _record(line)
-    if record is None:
-        return line
-    rest = " ".join(f"{name}={value}" for name, value in record.items() if name not in ("event", "level", "timestamp"))
-    return f"{record.get('level', '')} {record.get('event', '')} {rest}".strip()
-
-
 def _record(line: str) -> Mapping[str, Any] | None:
     if not line.startswith("{"):
         return None
