@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -28,7 +28,9 @@ from agentgrid.projector.fold.passing import LIVE_CLEARED, when
 from agentgrid.projector.fold.state import State
 from agentgrid.temporal.history import Execution
 
-Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+if TYPE_CHECKING:
+    # The stubs' classes take a parameter that the real ones don't.
+    Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 STEP = ("execution_id", "event_id")
 APPROVAL = ("execution_id", "approval_id")

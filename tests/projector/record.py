@@ -74,9 +74,7 @@ async def reset(client: Client, handle: Handle, event_id: int) -> Handle:
 async def completed_tasks(handle: Handle) -> list[int]:
     history = await handle.fetch_history()
     return [
-        event.event_id
-        for event in history.events
-        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+        event.event_id for event in history.events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
     ]
 
 

@@ -1,0 +1,129 @@
+"""Make the projection again from what it is a projection of: the archive and Temporal's histories.
+
+Each execution is folded from its first event and its rows are replaced in one transaction, so readers see the old rows until the new ones
+are there. What neither Temporal nor the archive knows any more is left as it is: nothing could say better.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from agentgrid.errors import NotFound
+from agentgrid.projector.committer import Committer
+from agentgrid.projector.main import open_store
+from agentgrid.projector.store import Folded, Store
+from agentgrid.projector.work import Looker
+from agentgrid.settings import Settings
+from agentgrid.temporal.client import connect
+from agentgrid.temporal.history import Execution, HistoryReader, TornHistory
+
+log = structlog.get_logger(__name__)
+
+CONCURRENCY = 16
+PAGE = 500
+TRIES = 5
+RETRY_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rebuilt:
+    """What a rebuild came to."""
+
+    executions: int
+    unknown: int
+    """Executions of the tables that neither Temporal nor the archive knows."""
+
+
+Progress = Callable[[int], None]
+
+
+async def rebuild(
+    settings: Settings, *, run_ids: Collection[str] | None = None, progress: Progress | None = None
+) -> Rebuilt:
+    """Fold all runs, or those named, again from their first events. Raises SettingsError, RPCError, NotFound for an unknown run."""
+    client = await connect(settings, identity="agentgrid-rebuild")
+    async with open_store(settings.require_database(), settings.temporal_namespace) as store:
+        looker = Looker(HistoryReader(client), store)
+        wanted = await _of_runs(store, run_ids) if run_ids is not None else await _everything(store, looker)
+        return await _Rebuild(store, looker, progress).run(wanted)
+
+
+async def _of_runs(store: Store, run_ids: Collection[str]) -> list[Execution]:
+    records = await store.pool.fetch(
+        "SELECT run_id, execution_id, workflow_id FROM executions WHERE run_id = ANY($1) ORDER BY started_at",
+        sorted(run_ids),
+    )
+    for missing in sorted(set(run_ids) - {record["run_id"] for record in records}):
+        raise NotFound("run", missing)
+    return [Execution(workflow_id=each["workflow_id"], execution_id=each["execution_id"]) for each in records]
+
+
+async def _everything(store: Store, looker: Looker) -> list[Execution]:
+    """What the archive, the tables and Temporal know together."""
+    records = await store.pool.fetch(
+        "SELECT execution_id, workflow_id FROM histories UNION SELECT execution_id, workflow_id FROM executions"
+    )
+    found = {record["execution_id"]: record["workflow_id"] for record in records}
+    async for execution in _visible(looker):
+        found[execution.execution_id] = execution.workflow_id
+    return [Execution(workflow_id=found[key], execution_id=key) for key in sorted(found)]
+
+
+async def _visible(looker: Looker) -> AsyncIterator[Execution]:
+    token = b""
+    while True:
+        answer = await looker.reader.visible("", token=token, page=PAGE)
+        for info in answer.executions:
+            yield Execution(workflow_id=info.execution.workflow_id, execution_id=info.execution.run_id)
+        token = answer.next_page_token
+        if not token:
+            return
+
+
+class _Rebuild:
+    def __init__(self, store: Store, looker: Looker, progress: Progress | None) -> None:
+        self._store = store
+        self._looker = looker
+        self._progress = progress
+        self._committer = Committer(store)
+        self._places = asyncio.Semaphore(CONCURRENCY)
+        self._done = self._unknown = 0
+
+    async def run(self, wanted: Sequence[Execution]) -> Rebuilt:
+        committing = asyncio.create_task(self._committer.run())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for execution in wanted:
+                    await self._places.acquire()
+                    tasks.create_task(self._one(execution))
+        finally:
+            committing.cancel()
+        return Rebuilt(executions=self._done, unknown=self._unknown)
+
+    async def _one(self, execution: Execution) -> None:
+        try:
+            folded = await self._folded(execution)
+            if folded is None:
+                self._unknown += 1
+                log.warning("execution_left_as_it_is", execution_id=execution.execution_id)
+            else:
+                await self._committer.write(folded)
+                self._done += 1
+            if self._progress is not None:
+                self._progress(self._done + self._unknown)
+        finally:
+            self._places.release()
+
+    async def _folded(self, execution: Execution) -> Folded | None:
+        for _ in range(TRIES):
+            try:
+                return await self._looker.check(execution)
+            except NotFound:
+                return None
+            except TornHistory:
+                await asyncio.sleep(RETRY_SECONDS)
+        raise TornHistory(f"execution {execution.execution_id} could not be read in one piece")

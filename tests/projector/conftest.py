@@ -1,0 +1,130 @@
+"""A running projector over fresh tables, a worker with plain workflows, and ways to wait for what they do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from agentgrid.projector.main import open_store, run
+from agentgrid.projector.store import Store
+from agentgrid.settings import Settings
+from agentgrid.temporal.client import connect
+from tests.conftest import Temporal
+from tests.projector import scenarios
+
+WAIT_SECONDS = 20.0
+
+
+async def until(
+    probe: Callable[[], Awaitable[Any]], *, seconds: float = WAIT_SECONDS, every: float = 0.05, what: str = ""
+) -> Any:
+    """The first truthy answer of the probe; fails when there is none in time."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        found = await probe()
+        if found:
+            return found
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"waited {seconds} s in vain for {what or probe}")
+        await asyncio.sleep(every)
+
+
+class Tables:
+    """Reads the projection as the API would."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.pool = pool
+
+    async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
+        records = await self.pool.fetch(f"SELECT row_to_json(q) AS row FROM ({query}) AS q", *arguments)
+        return [json.loads(record["row"]) for record in records]
+
+    async def run_of(self, workflow_id: str) -> dict[str, Any] | None:
+        found = await self.rows("SELECT * FROM runs WHERE workflow_id = $1 ORDER BY created_at DESC", workflow_id)
+        return found[0] if found else None
+
+    async def run_in(self, workflow_id: str, *statuses: str, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
+        async def probe() -> dict[str, Any] | None:
+            run = await self.run_of(workflow_id)
+            return run if run is not None and run["status"] in statuses else None
+
+        try:
+            return await until(probe, seconds=seconds, what=f"{workflow_id} to be {' or '.join(statuses)}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {await self.run_of(workflow_id)}") from None
+
+    async def steps(self, run_id: str) -> list[dict[str, Any]]:
+        return await self.rows(
+            "SELECT s.* FROM steps AS s JOIN executions AS e USING (execution_id) WHERE s.run_id = $1 "
+            "AND e.reset_to IS NULL ORDER BY e.started_at, s.event_id",
+            run_id,
+        )
+
+    async def executions(self, run_id: str) -> list[dict[str, Any]]:
+        return await self.rows("SELECT * FROM executions WHERE run_id = $1 ORDER BY started_at", run_id)
+
+
+@pytest.fixture
+async def settings(temporal_server: Temporal, postgres_dsn: str) -> Settings:
+    return Settings(temporal_address=temporal_server.address, database_url=postgres_dsn)
+
+
+@pytest.fixture
+async def client(settings: Settings) -> Client:
+    return await connect(settings)
+
+
+@pytest.fixture
+async def store(settings: Settings) -> AsyncIterator[Store]:
+    async with open_store(settings.require_database(), settings.temporal_namespace) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def tables(store: Store) -> Tables:
+    return Tables(store.pool)
+
+
+@asynccontextmanager
+async def projecting(settings: Settings, **options: float) -> AsyncIterator[asyncio.Task[None]]:
+    """A projector that runs for as long as the block."""
+    task = asyncio.create_task(run(settings, **options))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@pytest.fixture
+async def projector(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
+    async with projecting(settings, sweep_seconds=0.5) as task:
+        yield task
+
+
+@pytest.fixture
+async def queue(client: Client) -> AsyncIterator[str]:
+    """The task queue of a worker without AgentGrid."""
+    name = f"plain-{uuid.uuid4()}"
+    async with Worker(
+        client,
+        task_queue=name,
+        workflows=scenarios.WORKFLOWS,
+        activities=scenarios.ACTIVITIES,
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    ):
+        yield name
+
+
+def unique(prefix: str = "run") -> str:
+    """A workflow id of its own."""
+    return f"{prefix}-{uuid.uuid4()}"
