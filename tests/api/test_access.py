@@ -1,0 +1,165 @@
+"""Who may call what: every route, every sort of principal."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentgrid.api.access import ACCESS
+from agentgrid.api.app import create_app
+from agentgrid.api.gate import GovernedRoute, router
+from agentgrid.domain.principals import Permission
+from tests.api.conftest import PRINCIPALS, Api
+
+FILL = {"name": "no-such-thing", "run_id": "no-such-thing", "approval_id": "no-such-thing", "command_id": "no-such"}
+BODIES = {"POST": {}, "PUT": {}}
+
+
+def routes(api: Api) -> list[GovernedRoute]:
+    return [route for route in api.app.router.routes if isinstance(route, GovernedRoute)]
+
+
+async def call(client, route: GovernedRoute):
+    (method,) = route.methods
+    # An unacceptable cursor ends the endless stream before it begins, but after the gate.
+    headers = {"Last-Event-ID": "x"} if route.path.endswith("/events") else {}
+    body = {"json": BODIES[method]} if method in BODIES else {}
+    return await client.request(method, route.path.format(**FILL), headers=headers, **body)
+
+
+def test_every_route_of_the_application_is_behind_the_gate_and_declared(api: Api):
+    outside = [route.path for route in api.app.router.routes if not isinstance(route, GovernedRoute)]
+    assert outside == ["/api/openapi.json"]
+    assert {f"{next(iter(route.methods))} {route.path}" for route in routes(api)} == set(ACCESS)
+
+
+def test_a_route_without_a_declared_permission_cannot_be_made():
+    stray = router(tags=["stray"])
+    with pytest.raises(RuntimeError, match="not in ACCESS"):
+        stray.get("/api/v1/stray")(lambda: None)
+
+
+async def test_without_a_key_nothing_but_the_public_routes_answers(api: Api, as_):
+    for route in routes(api):
+        answer = await call(as_(None), route)
+        if route.access.public:
+            assert answer.status_code in (200, 503), route.path
+        else:
+            assert answer.status_code == 401, route.path
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            assert answer.json()["code"] == "unauthenticated"
+
+
+@pytest.mark.parametrize("name", sorted(PRINCIPALS))
+async def test_each_principal_reaches_exactly_the_routes_it_has_the_permission_for(api: Api, as_, name: str):
+    principal = PRINCIPALS[name]
+    for route in routes(api):
+        needed = route.access.permission
+        allowed = route.access.public or needed is None or principal.may(needed)
+        answer = await call(as_(name), route)
+        assert (answer.status_code != 403) == allowed, (name, route.path, answer.status_code)
+        if not allowed:
+            assert answer.json()["code"] == "forbidden"
+            # A refused change is a command; a refused reading is not.
+            assert ("command_id" in answer.json()) == (route.access.command is not None)
+
+
+def test_no_credential_but_a_persons_ever_carries_the_permission_to_decide():
+    for principal in PRINCIPALS.values():
+        if principal.kind != "human":
+            assert not principal.may(Permission.DECIDE)
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "Basic abc",
+        "Bearer",
+        "Bearer ",
+        "Bearer nonsense",
+        "Bearer ag_0000000000000000_" + "A" * 43,
+        "ag_0000000000000000_" + "A" * 43,
+        "Bearer ag_" + "\x7f" * 60,
+    ],
+)
+async def test_what_is_not_a_valid_key_opens_nothing(api: Api, as_, authorization: str):
+    answer = await as_(None).get("/api/v1/me", headers={"Authorization": authorization})
+    assert answer.status_code == 401
+
+
+async def test_a_key_with_one_changed_character_opens_nothing(api: Api, as_):
+    token = api.tokens["operator"]
+    wrong = token[:-1] + ("A" if token[-1] != "A" else "B")
+    answer = await as_(None).get("/api/v1/me", headers={"Authorization": f"Bearer {wrong}"})
+    assert answer.status_code == 401
+
+
+async def test_two_authorization_headers_are_one_too_many(api: Api):
+    async with api.client(None) as client:
+        token = f"Bearer {api.tokens['operator']}"
+        answer = await client.get("/api/v1/me", headers=[("Authorization", token), ("Authorization", token)])
+    assert answer.status_code == 400
+
+
+async def test_the_word_bearer_may_be_written_in_any_case(api: Api, as_):
+    answer = await as_(None).get("/api/v1/me", headers={"Authorization": f"bearer {api.tokens['operator']}"})
+    assert answer.status_code == 200
+    assert answer.json()["name"] == "operator"
+
+
+@pytest.mark.parametrize("parameter", ["api_key", "token", "q"])
+async def test_a_key_in_the_url_is_refused_and_not_honoured(api: Api, as_, parameter: str):
+    answer = await as_("operator").get("/api/v1/runs", params={parameter: api.tokens["operator"]})
+    assert (answer.status_code, answer.json()["code"]) == (400, "key_in_url")
+
+
+async def test_pages_of_another_site_and_unknown_host_names_are_turned_away(api: Api, as_):
+    foreign = await as_("operator").get("/api/v1/me", headers={"Origin": "https://evil.example"})
+    rebound = await as_("operator").get("/api/v1/me", headers={"Host": "evil.example"})
+    own = await as_("operator").get("/api/v1/me", headers={"Origin": "http://127.0.0.1:8700"})
+    assert (foreign.status_code, foreign.json()["code"]) == (403, "foreign_origin")
+    assert (rebound.status_code, rebound.json()["code"]) == (400, "unknown_host")
+    assert own.status_code == 200
+
+
+async def test_every_answer_carries_the_security_headers(api: Api, as_):
+    for path in ("/healthz", "/api/v1/me", "/nowhere", "/api/openapi.json"):
+        headers = (await as_(None).get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["cache-control"] == "no-store"
+
+
+async def test_a_viewer_sees_how_things_stand_but_no_payloads(api: Api, as_):
+    from tests.api import factories
+
+    failed = factories.run(
+        status="failed",
+        input={"size": 9, "value": "secret-in"},
+        result={"size": 9, "value": "secret-out"},
+        error={"type": "ToolError", "message": "no luck", "stack": "secret-stack", "details": {"value": "secret-d"}},
+    )
+    step = factories.step(
+        failed, 5, input={"size": 1, "value": "secret-in"}, output={"size": 1, "value": "secret-out"}, status="failed"
+    )
+    gate = factories.approval(failed, status="approved", payload={"size": 1, "value": "secret-args"})
+    await factories.insert(api.plane.engine, failed, factories.execution(failed), step, gate)
+    place = f"/api/v1/runs/{failed.run_id}"
+
+    seen = [
+        (await as_("viewer").get(path)).text
+        for path in (place, f"{place}/steps", f"{place}/jobs", f"/api/v1/approvals/{gate.approval_id}", "/api/v1/runs")
+    ]
+    assert not any("secret" in text for text in seen)
+    assert "no luck" in seen[0]
+    for hidden in ("result", "logs", "history"):
+        assert (await as_("viewer").get(f"{place}/{hidden}")).status_code == 403
+    told = [(await as_("auditor").get(path)).text for path in (place, f"{place}/steps", f"{place}/result")]
+    assert all("secret" in text for text in told)
+
+
+def test_an_application_needs_its_signing_key(tmp_path):
+    from agentgrid.errors import SettingsError
+    from agentgrid.settings import Settings
+
+    with pytest.raises(SettingsError, match="AGENTGRID_SIGNING_KEY_FILE"):
+        create_app(Settings(database_url="postgresql://nowhere/none", home=tmp_path))
