@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Protocol
 
 import structlog
 
-from agentgrid.settings import Settings
+
+class LogSettings(Protocol):
+    """The part of `Settings` that logging needs: the two modules are siblings and don't import each other."""
+
+    @property
+    def log_format(self) -> str:
+        """`console` or `json`."""
+
+    @property
+    def log_level(self) -> str:
+        """`debug`, `info`, `warning` or `error`."""
 
 
-def configure(settings: Settings) -> None:
+def configure(settings: LogSettings) -> None:
     """Send structlog's and the standard library's records to standard error in one form."""
     level = getattr(logging, settings.log_level.upper())
     shared: list[structlog.types.Processor] = [

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date, timedelta
 
 from pydantic import BaseModel
 from temporalio import workflow
 
 import agentgrid as ag
-from activities.analytics import Area, Week, aggregate_metrics, compare_metrics, draft_report, save_report
+from activities.analytics import Area, Week, aggregate_metrics, compare_metrics, draft_report, save_report, week_before
 
 
 class DigestInput(BaseModel):
@@ -25,14 +24,6 @@ class DigestResult(BaseModel):
     report_id: str
     title: str
     complete: bool
-
-
-def week_before(week: str) -> str:
-    """The ISO week before: `2026-W01` to `2025-W52`."""
-    year, number = week.split("-W")
-    monday = date.fromisocalendar(int(year), int(number), 1) - timedelta(days=7)
-    iso = monday.isocalendar()
-    return f"{iso.year}-W{iso.week:02d}"
 
 
 @ag.workflow(title="Weekly digest", tags=("analytics",))

@@ -1,0 +1,42 @@
+"""Golden histories: recorded once, replayed for ever against the code in the tree."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import WorkflowHistory
+
+HISTORIES = Path(__file__).parent / "histories"
+
+
+def record(name: str, history: WorkflowHistory) -> None:
+    """Keep a history as `histories/<name>.json`, without what tells of the machine that made it."""
+    path = HISTORIES / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {"workflow_id": history.workflow_id, **_scrubbed(history.to_json_dict())}
+    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+
+
+def load(path: Path) -> WorkflowHistory:
+    """A recorded history."""
+    document = json.loads(path.read_text())
+    return WorkflowHistory.from_json(document.pop("workflow_id"), document)
+
+
+def recorded(folder: str) -> list[Path]:
+    """The histories in one folder, by name."""
+    return sorted((HISTORIES / folder).glob("*.json"))
+
+
+def _scrubbed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: "worker" if key == "identity" else _scrubbed(inner)
+            for key, inner in value.items()
+            if key != "stackTrace"
+        }
+    if isinstance(value, list):
+        return [_scrubbed(inner) for inner in value]
+    return value

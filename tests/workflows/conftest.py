@@ -1,0 +1,8 @@
+"""The reference workflows on real Temporal over a back office of their own; no control plane."""
+
+from __future__ import annotations
+
+from tests.activities.conftest import backoffice, reading, seeded_template, shared_backoffice
+from tests.worker.conftest import client, queue
+
+__all__ = ["backoffice", "client", "queue", "reading", "seeded_template", "shared_backoffice"]
