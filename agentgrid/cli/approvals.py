@@ -105,12 +105,12 @@ def _decide(
     with session(profile, output) as client:
         place = f"/approvals/{part(approval_id)}"
         approval = client.get(place).json()
-        from agentgrid.cli.output import stderr
+        from agentgrid.cli.output import put, stderr
         from agentgrid.cli.show import rendered
         from agentgrid.cli.show import show as show_answer
 
         # What is decided is shown first, on standard error, so that `-o json` still prints the API's answer alone.
-        stderr().print(rendered(approval, _detail))
+        put(stderr(), rendered(approval, _detail))
         shown = approval["digest"]
         if digest is not None and digest != shown:
             raise CommandFailed(
@@ -129,7 +129,7 @@ def _decide(
 
 def _why_not(approval: Mapping[str, Any]) -> str | None:
     for action in approval["actions"]:
-        if action["verb"] == "decide" and not action["allowed"]:
+        if action["verb"] in ("approve", "reject") and not action["allowed"]:
             return str(action["reason"])
     return None
 
@@ -158,18 +158,17 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def _detail(approval: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
-    from rich.padding import Padding
     from rich.text import Text
 
     from agentgrid.cli import words
-    from agentgrid.cli.output import facts, payload, rows, table
+    from agentgrid.cli.output import facts, indented, payload, rows, table
     from agentgrid.cli.text import safe
 
     heading = Text(safe(approval["title"]), style="bold")
     heading.append("  ").append_text(words.status(approval["status"]))
     parts: list[RenderableType] = [
         heading,
-        Padding(
+        indented(
             facts(
                 {
                     "approval": approval["approval_id"],
@@ -183,11 +182,10 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
                     "decided by": approval["decided_by"],
                     "digest": approval["digest"],
                 }
-            ),
-            (0, 0, 0, 2),
+            )
         ),
         Text("\nArguments, exactly as they would be used" if approval["tool"] else "\nShown", style="bold"),
-        Padding(payload(approval["payload"]), (0, 0, 0, 2)),
+        indented(payload(approval["payload"])),
     ]
     if approval["decisions"]:
         made = rows(
@@ -204,7 +202,7 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
                 for said in approval["decisions"]
             ),
         )
-        parts += [Text("\nDecisions", style="bold"), Padding(made, (0, 0, 0, 2))]
+        parts += [Text("\nDecisions", style="bold"), indented(made)]
     if reason := _why_not(approval):
         parts.append(Text(f"\nyou can't decide it: {safe(reason)}", style="yellow"))
     return Group(*parts)

@@ -94,7 +94,7 @@ def list_(
             typer.echo(json.dumps({"items": [_wire(key) for key in found], "next_cursor": None}))
             return
         from agentgrid.cli import words
-        from agentgrid.cli.output import more, rows, stdout, table
+        from agentgrid.cli.output import more, put, rows, stdout, table
 
         if found:
             made = rows(
@@ -111,7 +111,7 @@ def list_(
                     for key in found
                 ),
             )
-            stdout().print(made)
+            put(stdout(), made)
         more({}, len(found))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -34,6 +35,21 @@ def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = shutil.get_terminal_size().columns if stream.isatty() else PIPED_WIDTH
     return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+
+
+def put(console: Console, renderable: RenderableType) -> None:
+    """Print, without blanks at the ends of lines where it goes into a pipe."""
+    if console.is_terminal:
+        console.print(renderable)
+        return
+    with console.capture() as captured:
+        console.print(renderable)
+    console.file.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+
+
+def indented(renderable: RenderableType) -> Padding:
+    """Two columns to the right."""
+    return Padding(renderable, (0, 0, 0, 2), expand=False)
 
 
 def print_json(answer: Answer) -> None:

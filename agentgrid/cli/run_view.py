@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from agentgrid.cli import words
-from agentgrid.cli.output import error_text, facts, payload, rows, table
+from agentgrid.cli.output import error_text, facts, indented, payload, rows, table
 from agentgrid.cli.text import safe
 
 Document = Mapping[str, Any]
@@ -45,7 +44,7 @@ def run_detail(run: Document, steps: Sequence[Document] = ()) -> RenderableType:
     closed = run["closed_at"] is not None
     parts: list[RenderableType] = [
         title(run),
-        Padding(
+        indented(
             facts(
                 {
                     "run": run["run_id"],
@@ -62,23 +61,22 @@ def run_detail(run: Document, steps: Sequence[Document] = ()) -> RenderableType:
                     "parent": run["parent_run_id"],
                     "Temporal": run["links"]["temporal_ui"],
                 }
-            ),
-            (0, 0, 0, 2),
+            )
         ),
     ]
     if steps:
-        parts += [Text("\nSteps", style="bold"), Padding(step_table(steps), (0, 0, 0, 2))]
+        parts += [Text("\nSteps", style="bold"), indented(step_table(steps))]
     if run["children"]:
         children = rows(
             table("CHILD", "WORKFLOW", "STATUS"),
             ((child["run_id"], child["workflow"], words.status(child["status"])) for child in run["children"]),
         )
-        parts += [Text(""), Padding(children, (0, 0, 0, 2))]
+        parts += [Text(""), indented(children)]
     for name in ("input", "result"):
         if run[name] is not None:
-            parts += [Text(f"\n{name.capitalize()}", style="bold"), Padding(payload(run[name]), (0, 0, 0, 2))]
+            parts += [Text(f"\n{name.capitalize()}", style="bold"), indented(payload(run[name]))]
     if (error := error_text(run["error"])) is not None:
-        parts += [Text("\nError", style="bold"), Padding(error, (0, 0, 0, 2))]
+        parts += [Text("\nError", style="bold"), indented(error)]
     for approval in run["approvals"]:
         parts += [Text(""), awaiting(approval)]
     return Group(*parts)

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from agentgrid.cli.client import Answer
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.output import more, print_json, stdout
+from agentgrid.cli.output import more, print_json, put, stdout
 
 
 def show(answer: Answer, output: OutputFormat, render: Callable[[Any], RenderableType]) -> None:
@@ -18,7 +18,7 @@ def show(answer: Answer, output: OutputFormat, render: Callable[[Any], Renderabl
     if output is OutputFormat.JSON:
         print_json(answer)
         return
-    stdout().print(rendered(answer.json(), render))
+    put(stdout(), rendered(answer.json(), render))
 
 
 def show_page(answer: Answer, output: OutputFormat, render: Callable[[Sequence[Any]], RenderableType]) -> None:
@@ -31,7 +31,7 @@ def show_page(answer: Answer, output: OutputFormat, render: Callable[[Sequence[A
     if not isinstance(items, list):
         raise _other_version("items")
     if items:
-        stdout().print(rendered(items, render))
+        put(stdout(), rendered(items, render))
     more(page, len(items))
 
 

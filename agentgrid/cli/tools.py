@@ -122,18 +122,17 @@ def _effect(rule: Mapping[str, Any]) -> Any:
 
 def _detail(tool: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
-    from rich.padding import Padding
     from rich.text import Text
 
     from agentgrid.cli import words
-    from agentgrid.cli.output import facts, pretty
+    from agentgrid.cli.output import facts, indented, pretty
     from agentgrid.cli.text import safe, safe_json, safe_lines
 
     rule = tool["policy"]
     asks = rule["effect"] == Effect.REQUIRE_APPROVAL
     parts: list[RenderableType] = [
         Text(safe(tool["title"]), style="bold"),
-        Padding(
+        indented(
             facts(
                 {
                     "tool": tool["name"],
@@ -152,13 +151,12 @@ def _detail(tool: Mapping[str, Any]) -> RenderableType:
                     "version": tool["version"],
                     "tags": tool["tags"],
                 }
-            ),
-            (0, 0, 0, 2),
+            )
         ),
     ]
     if tool["description"]:
-        parts.append(Padding(Text(safe_lines(tool["description"])), (1, 0, 0, 2)))
+        parts.append(indented(Text("\n" + safe_lines(tool["description"]))))
     for name, schema in (("Input", tool["input_schema"]), ("Output", tool["output_schema"])):
         if schema is not None:
-            parts += [Text(f"\n{name}", style="bold"), Padding(Text(safe_json(pretty(schema))), (0, 0, 0, 2))]
+            parts += [Text(f"\n{name}", style="bold"), indented(Text(safe_json(pretty(schema))))]
     return Group(*parts)

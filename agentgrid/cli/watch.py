@@ -10,14 +10,13 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.padding import Padding
 from rich.text import Text
 
 from agentgrid.cli import words
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.follow import RunFollower
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.output import error_text, payload, stderr, stdout
+from agentgrid.cli.output import error_text, indented, payload, put, stderr, stdout
 from agentgrid.cli.profiles import Target, load_profiles, profiles_file
 from agentgrid.cli.run_logs import log_line
 from agentgrid.cli.run_view import awaiting, state_of, step_note, step_table, title, took
@@ -50,7 +49,7 @@ async def _watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
             await _watch_live(follower, reviewer)
         else:
             await _watch_plain(follower, reviewer)
-        stdout().print(outcome(follower.run), soft_wrap=True)
+        put(stdout(), outcome(follower.run))
         return exit_code(follower.run)
 
 
@@ -94,7 +93,7 @@ def screen(follower: RunFollower, reviewer: str | None, console: Console) -> Ren
     room = max(3, console.height - taken)
     if len(follower.steps) > room:
         parts.append(Text(f"  … {len(follower.steps) - room} earlier steps", style="dim"))
-    parts.append(Padding(step_table(follower.steps[-room:], now), (0, 0, 0, 2)))
+    parts.append(indented(step_table(follower.steps[-room:], now)))
     for approval in approvals:
         parts += [Text(""), approval]
     if tail:
@@ -157,6 +156,8 @@ class PlainTeller:
 
     def _tell_step(self, step: Mapping[str, Any]) -> None:
         state = state_of(step)
+        if step["kind"] == "approval" and step["closed_at"] is None:
+            return  # told with the command that answers it
         told = (state, max(step["attempts"] or 0, step["live_attempt"] or 0))
         key = (step["execution_id"], step["event_id"])
         if self._steps.get(key) == told or state == "scheduled":
@@ -180,7 +181,7 @@ def outcome(run: Mapping[str, Any]) -> RenderableType:
     """How a run ended, with what it gave."""
     parts: list[RenderableType] = [title(run)]
     if run["result"] is not None:
-        parts.append(Padding(payload(run["result"]), (0, 0, 0, 2)))
+        parts.append(indented(payload(run["result"])))
     if (error := error_text(run["error"])) is not None:
         parts.append(error)
     elif run["status"] != "completed" and run["status_reason"]:

@@ -69,17 +69,16 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def _detail(workflow: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
-    from rich.padding import Padding
     from rich.text import Text
 
     from agentgrid.cli import words
-    from agentgrid.cli.output import facts, pretty, rows, table
+    from agentgrid.cli.output import facts, indented, pretty, rows, table
     from agentgrid.cli.text import safe, safe_json, safe_lines
 
     stats = workflow["stats"]
     parts: list[RenderableType] = [
         Text(safe(workflow["title"]), style="bold"),
-        Padding(
+        indented(
             facts(
                 {
                     "workflow": workflow["name"],
@@ -91,15 +90,14 @@ def _detail(workflow: Mapping[str, Any]) -> RenderableType:
                     "open": _counts(stats["open"]),
                     "last 24 h": _counts(stats["closed_24h"]),
                 }
-            ),
-            (0, 0, 0, 2),
+            )
         ),
     ]
     if workflow["description"]:
-        parts.append(Padding(Text(safe_lines(workflow["description"])), (1, 0, 0, 2)))
+        parts.append(indented(Text("\n" + safe_lines(workflow["description"]))))
     for name, schema in (("Input", workflow["input_schema"]), ("Output", workflow["output_schema"])):
         if schema is not None:
-            parts += [Text(f"\n{name}", style="bold"), Padding(Text(safe_json(pretty(schema))), (0, 0, 0, 2))]
+            parts += [Text(f"\n{name}", style="bold"), indented(Text(safe_json(pretty(schema))))]
     versions = rows(
         table("VERSION", "BUILD", "FIRST SEEN"),
         (
@@ -107,7 +105,7 @@ def _detail(workflow: Mapping[str, Any]) -> RenderableType:
             for version in workflow["versions"]
         ),
     )
-    return Group(*parts, Text("\nVersions", style="bold"), Padding(versions, (0, 0, 0, 2)))
+    return Group(*parts, Text("\nVersions", style="bold"), indented(versions))
 
 
 def _counts(counts: Mapping[str, int]) -> str:

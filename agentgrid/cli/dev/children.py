@@ -45,6 +45,8 @@ class ManagedChild:
         self._child: Child | None = None
         self._lease: Lease | None = None
         self.started = asyncio.Event()
+        self.crashes = 0
+        """How often in a row it ended by itself."""
 
     @property
     def log_file(self) -> Path:
@@ -55,6 +57,10 @@ class ManagedChild:
     def pid(self) -> int | None:
         """Its process number while it runs."""
         return self._child.pid if self._child is not None and self._child.returncode is None else None
+
+    def listens(self, port: int) -> bool:
+        """Whether it, and nobody else's process, listens on the port."""
+        return self._child is not None and self._child.listens(port)
 
     async def start(self) -> None:
         """Start it and keep it running. Ends first what an earlier, killed `agentgrid dev` left."""
@@ -99,7 +105,6 @@ class ManagedChild:
             self._child.kill()
 
     async def _keep_running(self, lease: Lease) -> None:
-        failures = 0
         while True:
             began = time.monotonic()
             self._again.clear()
@@ -112,10 +117,10 @@ class ManagedChild:
                     break
             if self._again.is_set():
                 await self._child.end(self._stop_steps)
-                failures = 0
+                self.crashes = 0
                 continue
-            failures = 1 if time.monotonic() - began > STEADY_SECONDS else failures + 1
-            pause = min(MAX_BACKOFF_SECONDS, 0.5 * 2**failures)
+            self.crashes = 1 if time.monotonic() - began > STEADY_SECONDS else self.crashes + 1
+            pause = min(MAX_BACKOFF_SECONDS, 0.5 * 2**self.crashes)
             await asyncio.sleep(2 * POLL_SECONDS)  # its last lines are relayed before this is said
             again = f"starting it again in {pause:g} s; all that it said is in {self.log_file}"
             self._terminal.say(f"{self.name} {_how(self._child)}; {again}", style="bold red")

@@ -28,6 +28,7 @@ from agentgrid.cli.servers.child import HOST, Child, ServerError, ended_within
 from agentgrid.cli.servers.lease import Lease
 
 API_READY_SECONDS = 45.0
+API_MAX_CRASHES = 3
 WORKER_READY_SECONDS = 45.0
 SETUP_SECONDS = 300.0
 CHECK_SECONDS = 60.0
@@ -192,7 +193,7 @@ class Stack:
     async def _start_processes(self, stack: AsyncExitStack, port: int) -> None:
         for name, arguments in (("projector", ["projector"]), ("api", ["api", "--port", str(port)])):
             await self._child(stack, name, arguments, self._control_plane_environment()).start()
-        await self._api_answers()
+        await self._api_answers(port)
 
     async def _start_worker(self, stack: AsyncExitStack) -> None:
         worker = self._child(stack, "worker", ["worker"], self._worker_environment())
@@ -220,11 +221,15 @@ class Stack:
         stack.push_async_callback(child.stop)
         return child
 
-    async def _api_answers(self) -> None:
+    async def _api_answers(self, port: int) -> None:
+        api = self.children["api"]
         async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
 
             async def healthy() -> bool:
-                return (await http.get(f"{self.places.api_url}/healthz")).status_code == 200
+                if api.crashes >= API_MAX_CRASHES:
+                    raise ServerError(f"the API does not start; see {api.log_file}")
+                # Somebody else's API may have been quicker to take the port, and answers just as well.
+                return api.listens(port) and (await http.get(f"{self.places.api_url}/healthz")).status_code == 200
 
             if not await _comes_true(healthy, API_READY_SECONDS):
                 raise ServerError(
