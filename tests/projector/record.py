@@ -6,6 +6,7 @@ Each file of `histories/` is a gzipped JSON list of executions, in the order of 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import sys
@@ -18,7 +19,7 @@ import temporalio.api.workflowservice.v1 as service
 from google.protobuf.json_format import MessageToDict
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.common import RetryPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -181,10 +182,8 @@ async def _local_and_messages(recorder: Recorder) -> None:
     messages = await recorder.start(Messages.run)
     await messages.signal(Messages.note, "one")
     await messages.execute_update(Messages.ask, "two")
-    try:
+    with contextlib.suppress(WorkflowUpdateFailedError):
         await messages.execute_update(Messages.ask, "bad")
-    except Exception as error:
-        assert "failed" in str(error)
     await messages.signal(Messages.note, "three")
     await asyncio.gather(local.result(), messages.result())
     other = await recorder.start(Messages.run)

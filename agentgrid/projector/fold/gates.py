@@ -181,8 +181,10 @@ def close_all(fold: Pass, event: events.Closed) -> None:
     """The execution ends: what was decided stays decided, the rest is cancelled."""
     for approval_id in sorted(fold.state.gates):
         counted = fold.state.gates[approval_id].counted
-        status = ApprovalStatus(counted.verdict) if counted is not None else ApprovalStatus.CANCELLED
-        _close(fold, event, approval_id, status)
+        if counted is not None:
+            _close(fold, event, approval_id, ApprovalStatus(counted.verdict))
+        else:
+            _leave(fold, event, approval_id, ApprovalStatus.CANCELLED)
 
 
 def void_all(fold: Pass, event: events.TaskFailed) -> None:

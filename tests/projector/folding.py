@@ -1,0 +1,109 @@
+"""Recorded histories as plain events, and tables in memory that a pass is applied to as the store applies it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from google.protobuf.json_format import ParseDict
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from agentgrid.projector.decode import decode
+from agentgrid.projector.events import Event
+from agentgrid.projector.fold import fold
+from agentgrid.projector.fold.changes import Changes, Settlement
+from agentgrid.projector.fold.state import State
+from tests.projector.record import HISTORIES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """One recorded execution."""
+
+    workflow_id: str
+    execution_id: str
+    protos: tuple[HistoryEvent, ...]
+
+    @property
+    def events(self) -> list[Event]:
+        return decode(self.protos, pydantic_data_converter.payload_converter)
+
+
+def names() -> list[str]:
+    return sorted(path.name.removesuffix(".json.gz") for path in HISTORIES.glob("*.json.gz"))
+
+
+@cache
+def recorded(name: str) -> tuple[Recorded, ...]:
+    """The executions of one recording, in the order in which they began."""
+    found = json.loads(gzip.decompress((HISTORIES / f"{name}.json.gz").read_bytes()))
+    return tuple(
+        Recorded(
+            workflow_id=each["workflow_id"],
+            execution_id=each["execution_id"],
+            protos=tuple(ParseDict(event, HistoryEvent()) for event in each["history"]),
+        )
+        for each in found
+    )
+
+
+@dataclass(kw_only=True)
+class Rows:
+    """What the store would hold of one execution."""
+
+    steps: dict[int, dict[str, Any]] = field(default_factory=dict)
+    approvals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    decisions: dict[int, dict[str, Any]] = field(default_factory=dict)
+    settlements: list[Settlement] = field(default_factory=list)
+    closed: Any = None
+    fork: Any = None
+
+    def apply(self, changes: Changes) -> None:
+        if changes.fork is not None:
+            self.fork = changes.fork
+            for row in self.steps.values():
+                row["inherited"] = row.get("inherited") or row.get("closed_event_id") is not None
+            for row in self.approvals.values():
+                row["inherited"] = row.get("inherited") or row.get("closed_at") is not None
+            for row in self.decisions.values():
+                row["inherited"] = True
+        for table, changed in ((self.steps, changes.steps), (self.approvals, changes.approvals)):
+            for key, row in changed.opened.items():
+                table[key] = dict(row)
+            for key, row in changed.patched.items():
+                table[key].update(row)
+        self.decisions.update({key: dict(row) for key, row in changes.decisions.items()})
+        self.settlements.extend(changes.settlements)
+        self.closed = changes.closed or self.closed
+
+    def plain(self) -> dict[str, Any]:
+        """The rows without what is merely not set."""
+        tables = {"steps": self.steps, "approvals": self.approvals, "decisions": self.decisions}
+        plain: dict[str, Any] = {
+            name: {key: {a: b for a, b in row.items() if b not in (None, False)} for key, row in table.items()}
+            for name, table in tables.items()
+        }
+        return plain | {"settlements": self.settlements, "closed": self.closed, "fork": self.fork}
+
+
+def through_json(state: State) -> State:
+    """The state as another process would load it."""
+    return State.load(json.loads(json.dumps(state.dump())))
+
+
+def folded(execution_id: str, passes: Iterable[Sequence[Event]]) -> tuple[State, Rows]:
+    """Fold pass after pass, the state going through its column in between."""
+    state, rows = State(execution_id=execution_id), Rows()
+    for events in passes:
+        state, changes = fold(through_json(state), events)
+        rows.apply(changes)
+    return state, rows
+
+
+def one_pass(execution: Recorded) -> tuple[State, Rows]:
+    return folded(execution.execution_id, [execution.events])

@@ -1,0 +1,272 @@
+"""Histories that no recording holds: a small server that does at random what Temporal may do, as plain events for the fold."""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agentgrid.domain.approvals import ApprovalKind, Decision, Terms, Verdict, sign
+from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
+from agentgrid.domain.steps import StepStatus
+from agentgrid.projector import events
+from agentgrid.projector.events import Event
+from agentgrid.protocol import PATCH_GATE, TIMER_APPROVAL, ControlSignal
+
+KEY = Ed25519PrivateKey.generate()
+PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
+EXECUTION = "0198c0de-0000-7000-8000-000000000001"
+STORED = {"size": 2, "value": {}}
+
+
+class Server:
+    """Writes one execution's history. Every choice comes from one seed, so a failing history can be made again."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self.events: list[Event] = []
+        self._at = datetime(2026, 1, 1, tzinfo=UTC)
+        self._open: dict[int, tuple[str, Any]] = {}
+        self._task: int | None = None
+        self._gates: dict[str, Terms] = {}
+        self._keys = 0
+        self._old: list[bytes] = []
+
+    def add(self, what: type[Event], /, **values: Any) -> int:
+        # Buffered events keep the time at which they arrived, so times are not in the order of ids.
+        self._at += timedelta(milliseconds=self._random.randint(1, 5_000))
+        at = self._at - timedelta(milliseconds=self._random.choice([0, 0, 0, 50]))
+        event_id = len(self.events) + 1
+        self.events.append(what(event_id=event_id, at=at, **values))
+        return event_id
+
+    def make(self, length: int) -> list[Event]:
+        self.add(
+            events.Started,
+            workflow="made",
+            task_queue="q",
+            first_execution_id=EXECUTION,
+            kind=ExecutionKind.FIRST,
+            backoff_seconds=self._random.choice([0.0, 0.0, 5.0]),
+            input=STORED,
+        )
+        while len(self.events) < length:
+            self._turn()
+        if self._random.random() < 0.7:
+            status = self._random.choice(list(ExecutionStatus)[1:])
+            self.add(events.Closed, status=status, result=STORED if status is ExecutionStatus.COMPLETED else None)
+        return self.events
+
+    def _turn(self) -> None:
+        happenings: list[Callable[[], None]] = [self._work, self._work, self._happen, self._happen, self._say]
+        if len(self.events) > 6 and self._random.random() < 0.06:
+            happenings = [self._fork]
+        self._random.choice(happenings)()
+
+    # --- workflow tasks and what they ask for ---
+
+    def _work(self) -> None:
+        self.add(events.TaskScheduled)
+        started = self.add(events.TaskStarted)
+        if self._random.random() < 0.1:
+            self.add(events.TaskFailed, cause="non_deterministic_error", error={"type": "E", "message": "m"})
+            return
+        completed = self.add(events.TaskCompleted, started_event_id=started, build="b1")
+        if completed <= 4:
+            self.add(events.Patched, patch=PATCH_GATE)
+        for terms in self._wanted_gates():
+            timer = self.add(
+                events.TimerStarted,
+                timer_id="t",
+                seconds=terms.expires_seconds,
+                task_completed_event_id=completed,
+                summary=TIMER_APPROVAL + terms.approval_id,
+            )
+            self._open[timer] = ("gate", terms)
+        for _ in range(self._random.randint(0, 2)):
+            self._command(completed)
+
+    def _wanted_gates(self) -> list[Terms]:
+        wanted, self._gates = list(self._gates.values()), {}
+        return wanted
+
+    def _command(self, completed: int) -> None:
+        kind = self._random.choice(["activity", "tool", "local", "timer", "child", "explicit"])
+        if kind in ("activity", "tool"):
+            self._keys += 1
+            self._schedule(f"key-{self._keys}" if self._random.random() < 0.8 else None, kind == "tool")
+        elif kind == "timer":
+            event_id = self.add(events.TimerStarted, timer_id="t", seconds=60.0, task_completed_event_id=completed)
+            self._open[event_id] = ("timer", None)
+        elif kind == "child":
+            event_id = self.add(events.CallInitiated, kind="child", name="c", workflow_id="w", input=STORED)
+            self._open[event_id] = ("child", None)
+        elif kind == "local":
+            self._local()
+        else:
+            terms = self._terms(ApprovalKind.EXPLICIT, None)
+            self._gates[terms.approval_id] = terms
+            self.add(
+                events.LocalActivity,
+                activity_id="9",
+                activity_type="agentgrid.open_approval",
+                attempt=1,
+                first_scheduled_at=self._at,
+                explicit=True,
+                terms=terms,
+                shown=STORED,
+            )
+
+    def _schedule(self, key: str | None, tool: bool) -> None:
+        event_id = self.add(
+            events.ActivityScheduled,
+            activity_id=str(len(self.events)),
+            activity_type="tool.x" if tool else "x",
+            task_queue="q",
+            tool="x" if tool else None,
+            call_key=key,
+            input=STORED,
+        )
+        self._open[event_id] = ("activity", key)
+
+    def _local(self) -> None:
+        first = self._at
+        for attempt in range(1, self._random.randint(1, 3)):
+            self.add(
+                events.LocalActivity,
+                activity_id="1",
+                activity_type="l",
+                attempt=attempt,
+                first_scheduled_at=first,
+                backs_off=True,
+                backoff_seconds=2.0,
+                error={"type": "E", "message": "m"},
+            )
+            timer = self.add(events.TimerStarted, timer_id="t", seconds=2.0, task_completed_event_id=1)
+            self.add(events.TimerEnded, started_event_id=timer, fired=True)
+        self.add(
+            events.LocalActivity,
+            activity_id="1",
+            activity_type="l",
+            attempt=1,
+            first_scheduled_at=first,
+            output=STORED,
+        )
+
+    def _terms(self, kind: ApprovalKind, key: str | None) -> Terms:
+        return Terms(
+            approval_id=f"approval-{len(self.events)}",
+            kind=kind,
+            title="May it?",
+            namespace="default",
+            workflow_id="w",
+            execution_id=EXECUTION,
+            digest="0" * 64,
+            tool="x",
+            key=key,
+            approvers=("role:approver",),
+            expires_seconds=self._random.choice([1.0, 60.0, 3600.0]),
+            keys={"k": PUBLIC},
+        )
+
+    # --- what happens by itself ---
+
+    def _happen(self) -> None:
+        if not self._open:
+            return
+        event_id = self._random.choice(sorted(self._open))
+        kind, what = self._open.pop(event_id)
+        if kind == "activity":
+            self._activity(event_id, what)
+        elif kind == "timer":
+            self.add(events.TimerEnded, started_event_id=event_id, fired=self._random.random() < 0.7)
+        elif kind == "child":
+            self.add(events.CallStarted, initiated_event_id=event_id, workflow_id="w", execution_id=f"child-{event_id}")
+            self.add(events.CallClosed, initiated_event_id=event_id, status=StepStatus.COMPLETED, output=STORED)
+        elif kind == "update":
+            self.add(events.UpdateCompleted, accepted_event_id=event_id, output=STORED)
+        else:
+            self._gate(event_id, what)
+
+    def _activity(self, scheduled: int, key: str | None) -> None:
+        self.add(events.ActivityStarted, scheduled_event_id=scheduled, attempt=self._random.randint(1, 3), worker="w")
+        if key is not None and self._random.random() < 0.5:
+            terms = self._terms(ApprovalKind.TOOL, key)
+            self._gates[terms.approval_id] = terms
+            self.add(
+                events.ActivityClosed,
+                scheduled_event_id=scheduled,
+                status=StepStatus.FAILED,
+                error={"type": "ApprovalRequired", "message": "m"},
+                terms=terms,
+            )
+            return
+        status = self._random.choice([StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.TIMED_OUT])
+        self.add(events.ActivityClosed, scheduled_event_id=scheduled, status=status, output=STORED)
+
+    def _gate(self, timer: int, terms: Terms) -> None:
+        how = self._random.choice(["decide", "decide", "fire", "cancel"])
+        if how == "decide":
+            self._decide(terms)
+            if self._random.random() < 0.3:
+                self._decide(terms)
+            self.add(events.TaskScheduled)
+            started = self.add(events.TaskStarted)
+            self.add(events.TaskCompleted, started_event_id=started)
+        self.add(events.TimerEnded, started_event_id=timer, fired=how == "fire")
+        if how != "fire" and terms.key is not None and self._random.random() < 0.8:
+            self._schedule(terms.key, True)
+
+    def _decide(self, terms: Terms) -> None:
+        decision = Decision(
+            namespace="default",
+            workflow_id="w",
+            execution_id=EXECUTION,
+            approval_id=terms.approval_id,
+            digest=self._random.choice([terms.digest, terms.digest, "1" * 64]),
+            verdict=self._random.choice(list(Verdict)),
+            principal="reviewer",
+            approver="role:approver",
+            decided_at=self._at,
+            nonce=f"nonce-{len(self.events)}",
+            key_id="k",
+        )
+        raw = sign(decision, KEY).model_dump_json().encode()
+        self._old.append(raw)
+        self.add(events.Decided, raw=raw, request_id=decision.nonce)
+
+    def _say(self) -> None:
+        what = self._random.choice(["signal", "pause", "resume", "cancel", "update", "junk", "replay", "unknown"])
+        if what == "signal":
+            self.add(events.Signaled, name="s", input=STORED, request_id="r")
+        elif what in ("pause", "resume"):
+            self.add(events.Controlled, control=ControlSignal(action=what), request_id="c")  # type: ignore[arg-type]
+        elif what == "cancel":
+            self.add(events.CancelRequested, identity="agentgrid:c-1")
+        elif what == "update":
+            self._open[self.add(events.UpdateAccepted, update_id="u", name="ask", input=STORED)] = ("update", None)
+        elif what == "junk":
+            self.add(events.Decided, raw=b"\xff junk")
+        elif what == "replay" and self._old:
+            self.add(events.Decided, raw=self._random.choice(self._old), request_id="again")
+        else:
+            self.add(events.Unknown, kind="type 999", opaque=1)
+
+    def _fork(self) -> None:
+        self.add(
+            events.TaskFailed,
+            cause="reset_workflow",
+            fork=True,
+            base_execution_id="base",
+            new_execution_id=EXECUTION,
+            reason="again",
+        )
+
+
+def history(seed: int, length: int) -> list[Event]:
+    """A history of about this many events."""
+    return Server(seed).make(length)
