@@ -114,6 +114,16 @@ class WorkflowVersion(SQLModel, table=True):
     first_seen_at: datetime = _time(null=False, now=True)
 
 
+class WorkflowBuild(SQLModel, table=True):
+    """Which version of a definition a build of a grid holds: history names builds, users ask for versions. Immutable."""
+
+    __tablename__ = "workflow_builds"
+
+    build: str = _text(primary=True)
+    name: str = _text(primary=True)
+    version: str = _text()
+
+
 class Tool(SQLModel, table=True):
     """A tool registered in code, at its newest version."""
 

@@ -251,6 +251,13 @@ CREATE TABLE tools (
     CONSTRAINT ck_tools_risk CHECK (risk IN ('read', 'write', 'destructive'))
 );
 
+CREATE TABLE workflow_builds (
+    build TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    CONSTRAINT pk_workflow_builds PRIMARY KEY (build, name)
+);
+
 CREATE TABLE workflow_versions (
     name TEXT NOT NULL,
     version TEXT NOT NULL,
@@ -508,6 +515,10 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
     SELECT w->>'name', w->>'version', w->'input_schema', w->'output_schema', p_document->>'build'
     FROM json_array_elements(p_document->'workflows') AS w ORDER BY 1, 2
     ON CONFLICT (name, version) DO NOTHING;
+    INSERT INTO workflow_builds (build, name, version)
+    SELECT p_document->>'build', w->>'name', w->>'version'
+    FROM json_array_elements(p_document->'workflows') AS w ORDER BY 2
+    ON CONFLICT (build, name) DO NOTHING;
     INSERT INTO workflows AS t (name, version, title, description, tags, task_queue, grid)
     SELECT w->>'name', w->>'version', w->>'title', coalesce(w->>'description', ''),
            ARRAY(SELECT json_array_elements_text(w->'tags')), p_document->>'task_queue', p_document->>'grid'

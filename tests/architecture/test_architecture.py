@@ -1,0 +1,118 @@
+"""The shape of the code, held by tests: import contracts, import costs, public names, the schema and the sandbox."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlmodel import SQLModel
+from temporalio import workflow as temporal
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+import agentgrid
+import agentgrid.db.tables
+from agentgrid.db import migrate
+from agentgrid.db.session import make_engine
+from agentgrid.sdk.grid import PASSED_THROUGH
+from worker import grid
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("sqlalchemy", "sqlmodel", "fastapi", "asyncpg", "httpx", "alembic", "uvicorn")
+
+PUBLIC = [
+    "AgentGridError",
+    "AgentGridPlugin",
+    "ApprovalExpired",
+    "ApprovalRejected",
+    "Approved",
+    "Grid",
+    "RegistrationError",
+    "RegistrationErrors",
+    "Tool",
+    "ToolError",
+    "approval",
+    "idempotency_key",
+    "log",
+    "run_worker",
+    "tool",
+    "workflow",
+]
+
+
+def in_fresh_process(code: str) -> Any:
+    """What the code prints as JSON, in a process that has imported nothing yet."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_the_public_names_are_these() -> None:
+    assert agentgrid.__all__ == PUBLIC == sorted(PUBLIC)
+    assert set(agentgrid._HOMES) == set(PUBLIC)
+    for name in PUBLIC:
+        assert getattr(agentgrid, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = agentgrid.nothing
+
+
+def test_importing_agentgrid_is_quick_and_loads_no_server() -> None:
+    code = (
+        "import json, sys, time; t = time.process_time(); import agentgrid; took = time.process_time() - t; "
+        f"print(json.dumps([took, [m for m in {HEAVY!r} if m in sys.modules]]))"
+    )
+    took, loaded = in_fresh_process(code)
+    assert loaded == []
+    assert took < 0.6, "seconds of CPU"
+
+
+def test_what_workflow_code_uses_loads_no_server() -> None:
+    code = (
+        "import json, sys; import agentgrid as ag; ag.tool, ag.workflow, ag.approval, ag.Grid, ag.log; import workflows.support_triage; "
+        f"print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    )
+    assert in_fresh_process(code) == []
+
+
+@pytest.mark.parametrize("registered", grid.workflows, ids=lambda registered: registered.spec.name)
+async def test_each_workflow_builds_in_the_sandbox(registered: Any) -> None:
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH, *grid.shared_modules)
+    runner = SandboxedWorkflowRunner(restrictions=restrictions)
+    definition = temporal._Definition.must_from_class(registered.cls)
+    runner.prepare_workflow(definition)
+
+
+async def test_the_migrations_make_exactly_the_declared_tables(empty_database: str) -> None:
+    before, after = await migrate.upgrade(empty_database)
+    assert (before, after) == (None, migrate.head())
+    assert await migrate.upgrade(empty_database) == (after, after)
+    engine = make_engine(empty_database, pool_size=1)
+    try:
+        async with engine.connect() as connection:
+            differences = await connection.run_sync(
+                lambda sync: compare_metadata(MigrationContext.configure(sync), SQLModel.metadata)
+            )
+    finally:
+        await engine.dispose()
+    assert [
+        difference for difference in differences if "_default" not in str(difference) and "_20" not in str(difference)
+    ] == []
+
+
+def test_the_tree_names_no_package_index_and_no_machine() -> None:
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    hosts = ["pypi" + ".org", "python" + "hosted", "npm" + "js.org", "/work" + "/main"]
+    found = [
+        (name, host)
+        for name in files
+        if (ROOT / name).is_file()
+        for host in hosts
+        if host in (ROOT / name).read_text("utf-8", errors="ignore")
+    ]
+    assert found == []
