@@ -514,8 +514,8 @@ class _Batch:
             "UPDATE runs AS r SET updated_at = now(), "
             "result = CASE WHEN r.closed_at IS NULL THEN NULL ELSE e.result END, "
             "error = CASE WHEN r.closed_at IS NULL THEN NULL ELSE e.error END, "
-            "version = coalesce((SELECT v.version FROM workflow_versions AS v WHERE v.name = r.workflow "
-            "AND v.build = r.build ORDER BY v.first_seen_at DESC LIMIT 1), r.version) "
+            "version = coalesce((SELECT b.version FROM workflow_builds AS b WHERE b.name = r.workflow "
+            "AND b.build = r.build), r.version) "
             "FROM executions AS e WHERE r.run_id = ANY($1) AND e.execution_id = r.execution_id",
             sorted(derived),
         )
