@@ -128,3 +128,25 @@ async def queue(client: Client) -> AsyncIterator[str]:
 def unique(prefix: str = "run") -> str:
     """A workflow id of its own."""
     return f"{prefix}-{uuid.uuid4()}"
+
+
+PROJECTION = ("runs", "executions", "steps", "approvals", "decisions")
+VOLATILE = ("projected_at", "updated_at", "archived_at", "live_checked_at")
+
+
+async def snapshot(tables: Tables) -> dict[str, list[dict[str, Any]]]:
+    """All rows of the projection, without what tells when they were written or what Temporal said at that time."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name in PROJECTION:
+        rows = await tables.rows(f"SELECT * FROM {name}")
+        plain = [
+            {key: value for key, value in row.items() if key not in VOLATILE and not key.startswith("live_")}
+            for row in rows
+        ]
+        found[name] = sorted(plain, key=lambda row: json.dumps(row, sort_keys=True))
+    return found
+
+
+async def truncate(tables: Tables) -> None:
+    """Drop the projection, as an operator might; archive and commands stay."""
+    await tables.pool.execute(f"TRUNCATE {', '.join(PROJECTION)}, run_changes CASCADE")

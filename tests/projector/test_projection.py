@@ -1,13 +1,37 @@
-"""From Temporal to the tables, through the running loop, for a worker that knows nothing of AgentGrid."""
+"""From Temporal to the tables, through the running loop, for workers that know nothing of AgentGrid."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
+from temporalio import activity, workflow
 from temporalio.client import Client
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from tests.projector.conftest import Tables, unique
-from tests.projector.scenarios import Sequence
+from agentgrid.settings import Settings
+from tests.projector import scenarios
+from tests.projector.conftest import Tables, projecting, snapshot, unique, until
+from tests.projector.record import completed_tasks, reset
+from tests.projector.scenarios import Continued, InFlight, Messages, Mixed, Retried, Sequence, Sleeper
+
+
+@activity.defn
+async def always_fails() -> None:
+    raise ApplicationError("not yet", type="NotYet")
+
+
+@workflow.defn(sandboxed=False)
+class Retrying:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity(
+            always_fails,
+            start_to_close_timeout=timedelta(seconds=5),
+            retry_policy=RetryPolicy(initial_interval=timedelta(seconds=2), backoff_coefficient=1.5),
+        )
 
 
 async def test_a_plain_workflow_shows_as_a_completed_run_with_its_steps(
@@ -27,3 +51,165 @@ async def test_a_plain_workflow_shows_as_a_completed_run_with_its_steps(
         ("activity", "echo", "completed", 1)
     ] * 3
     assert [step["output"]["value"] for step in steps] == ["step 0", "step 1", "step 2"]
+
+
+async def test_a_child_is_a_run_of_its_own_under_its_parent(
+    projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
+) -> None:
+    handle = await client.start_workflow(Mixed.run, id=unique(), task_queue=queue)
+    await handle.result()
+    parent = await tables.run_in(handle.id, "completed")
+
+    async def joined() -> bool:
+        child = await tables.run_of(f"{handle.id}-child")
+        return child is not None and child["status"] == "completed" and child["parent_run_id"] == parent["run_id"]
+
+    await until(joined)
+    child = await tables.run_of(f"{handle.id}-child")
+    assert child is not None
+    assert (child["trigger"], child["root_run_id"]) == ("child", parent["run_id"])
+    step = next(step for step in await tables.steps(parent["run_id"]) if step["kind"] == "child")
+    assert step["child_execution_id"] == child["run_id"]
+
+
+async def test_chains_are_one_run_that_shows_its_newest_execution(
+    projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
+) -> None:
+    continued = await client.start_workflow(Continued.run, 2, id=unique(), task_queue=queue)
+    retried = await client.start_workflow(
+        Retried.run,
+        id=unique(),
+        task_queue=queue,
+        retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=100)),
+    )
+    assert await continued.result() == 0
+    assert await retried.result() == 3
+    for handle, kinds in ((continued, ["first", "continued", "continued"]), (retried, ["first", "retry", "retry"])):
+        run = await tables.run_in(handle.id, "completed")
+        assert [each["kind"] for each in await tables.executions(run["run_id"])] == kinds
+        assert run["run_id"] == handle.first_execution_run_id != run["execution_id"]
+    run = await tables.run_of(continued.id)
+    assert run is not None
+    assert run["input"]["value"] == 2
+    assert run["step_count"] == 3
+
+
+async def test_a_reset_reopens_the_run_and_its_copies_are_marked(
+    projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
+) -> None:
+    handle = await client.start_workflow(InFlight.run, id=unique(), task_queue=queue)
+    await handle.result()
+    before = await tables.run_in(handle.id, "completed")
+    fork = await reset(client, handle, (await completed_tasks(handle))[1])
+    await fork.result()
+
+    async def forked() -> bool:
+        run = await tables.run_of(handle.id)
+        return run is not None and run["execution_id"] != before["execution_id"] and run["status"] == "completed"
+
+    await until(forked)
+    base, again = await tables.executions(before["run_id"])
+    assert (base["reset_to"], again["reset_from"]) == (again["execution_id"], base["execution_id"])
+    assert again["reset_reason"] == "agentgrid:test"
+    shown = await tables.steps(before["run_id"])
+    assert [step["inherited"] for step in shown] == [False, True, False, False]
+
+
+async def test_ends_by_cancel_terminate_and_timeout(
+    projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
+) -> None:
+    cancelled = await client.start_workflow(Sleeper.run, id=unique(), task_queue=queue)
+    terminated = await client.start_workflow(Sleeper.run, id=unique(), task_queue=queue)
+    timed_out = await client.start_workflow(
+        Sleeper.run, id=unique(), task_queue=queue, run_timeout=timedelta(seconds=1)
+    )
+    for handle in (cancelled, terminated):
+        await tables.run_in(handle.id, "running")
+    await cancelled.cancel()
+    await terminated.terminate(reason="by hand")
+    assert (await tables.run_in(cancelled.id, "cancelled"))["closed_at"] is not None
+    assert (await tables.run_in(terminated.id, "terminated"))["status_reason"] == "by hand"
+    await tables.run_in(timed_out.id, "timed_out")
+    assert {step["status"] for step in await tables.steps(terminated.first_execution_run_id or "")} == {"abandoned"}
+
+
+async def test_a_run_without_a_worker_says_so(projector: asyncio.Task[None], client: Client, tables: Tables) -> None:
+    queue = unique("nobody")
+    handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
+    await tables.run_in(handle.id, "running")
+    run = await tables.run_in(handle.id, "waiting", seconds=30)
+    assert run["waiting_on"] == "worker"
+    assert queue in run["status_reason"]
+    await handle.terminate()
+
+
+async def test_a_retrying_activity_shows_its_attempts_and_next_retry(
+    projector: asyncio.Task[None], client: Client, tables: Tables
+) -> None:
+    queue = unique("retries")
+    failing = Worker(
+        client,
+        task_queue=queue,
+        workflows=[Retrying],
+        activities=[always_fails],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+    async with failing:
+        handle = await client.start_workflow(Retrying.run, id=unique(), task_queue=queue)
+        run = await tables.run_in(handle.id, "waiting", seconds=30)
+        assert run["waiting_on"] == "retry"
+        (step,) = await tables.steps(run["run_id"])
+        assert step["live_attempt"] >= 2
+        assert step["live_error"]["message"] == "not yet"
+        assert step["live_next_retry_at"] is not None
+        await handle.terminate()
+
+
+async def test_signals_that_meet_a_failing_workflow_task_are_not_lost(
+    projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
+) -> None:
+    """Forward reads of an open execution would show events here whose ids later belong to the signals."""
+    scenarios.failing_tasks = True
+    handle = await client.start_workflow(scenarios.Poisoned.run, id=unique(), task_queue=queue)
+
+    async def stuck() -> bool:
+        run = await tables.run_of(handle.id)
+        return run is not None and run["waiting_on"] == "retry" and "poison" in run["status_reason"]
+
+    await until(stuck)
+    await handle.signal(scenarios.Poisoned.note, "one")
+    await asyncio.sleep(1)
+    await handle.signal(scenarios.Poisoned.note, "two")
+    scenarios.failing_tasks = False
+    run = await tables.run_in(handle.id, "completed", seconds=40)
+    assert [step["kind"] for step in await tables.steps(run["run_id"])] == ["signal", "signal"]
+
+
+async def test_two_projectors_at_once_write_what_one_would(
+    settings: Settings, client: Client, queue: str, tables: Tables
+) -> None:
+    async with projecting(settings, sweep_seconds=0.3), projecting(settings, sweep_seconds=0.3):
+        handles = [await client.start_workflow(Mixed.run, id=unique(), task_queue=queue) for _ in range(8)]
+        await asyncio.gather(*(handle.result() for handle in handles))
+        for handle in handles:
+            run = await tables.run_in(handle.id, "completed")
+            assert run["step_count"] == run["steps_done"] == 4
+            assert run["steps_failed"] == 1
+    ends = await tables.rows("SELECT run_id, count(*) AS n FROM events WHERE kind = 'end' GROUP BY run_id")
+    assert {each["n"] for each in ends} == {1}
+
+
+async def test_live_readers_are_told_in_order_and_once(
+    projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
+) -> None:
+    handle = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
+    for text in ("one", "two", "three", "four"):
+        await handle.signal(Messages.note, text)
+    await handle.result()
+    run = await tables.run_in(handle.id, "completed")
+    events = await tables.rows("SELECT * FROM events WHERE run_id = $1 ORDER BY event_id", run["run_id"])
+    assert events[-1]["kind"] == "end"
+    assert events[-1]["data"] == {"status": "completed"}
+    closed = [event["subject"] for event in events if event["kind"] == "step"]
+    assert len(closed) == len(set(closed)) == 4
+    assert (await snapshot(tables))["runs"][0]["status"] == "completed"
