@@ -19,9 +19,12 @@ app = typer.Typer(no_args_is_help=True, help="See who asked for what, and what c
 @app.command("list")
 def list_(
     run: Annotated[str | None, typer.Option(help="Only about this run.")] = None,
+    approval: Annotated[str | None, typer.Option(help="Only about this approval.")] = None,
     principal: Annotated[str | None, typer.Option(help="Only asked by this principal.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only this kind, such as run.start or approval.decide.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only this status, such as refused.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="Only this kind, such as run.start; may be repeated.")] = None,
+    status: Annotated[
+        list[str] | None, typer.Option(help="Only this status, such as refused; may be repeated.")
+    ] = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
     profile: ProfileOption = None,
@@ -30,7 +33,14 @@ def list_(
     """List commands, newest first, refused ones too."""
     with session(profile, output) as client:
         answer = client.get(
-            "/commands", run_id=run, principal=principal, kind=kind, status=status, limit=limit, cursor=cursor
+            "/commands",
+            run=run,
+            approval=approval,
+            principal=principal,
+            kind=kind,
+            status=status,
+            limit=limit,
+            cursor=cursor,
         )
         from agentgrid.cli.show import show_page
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import OutputOption, reporting
 
 Result = TypeVar("Result")
+
+PROGRESS_EVERY = 100
 
 app = typer.Typer(no_args_is_help=True, help="Look after the control-plane database.")
 
@@ -29,13 +35,61 @@ def upgrade() -> None:
     )
 
 
+def rebuild(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Only these runs.")] = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Make the projection again from Temporal's histories and the archive. Readers see the old rows until the new ones are there."""
+    with reporting(output):
+        from agentgrid import logging
+        from agentgrid.settings import Settings
+
+        settings = Settings.load()
+        settings.require_database()
+        logging.configure(settings)
+        from agentgrid.projector.rebuild import rebuild as rebuild_projection
+
+        done = reach_database(rebuild_projection(settings, run_ids=runs, progress=_progress()))
+        if output is OutputFormat.JSON:
+            typer.echo(json.dumps({"executions": done.executions, "unknown": done.unknown}))
+            return
+        left = f"; {done.unknown} that nobody knows any more were left as they are" if done.unknown else ""
+        typer.echo(f"{done.executions} executions folded again{left}")
+
+
+def _progress() -> Callable[[int], None] | None:
+    """Counts on the terminal, if there is one."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(count: int) -> None:
+        if count % PROGRESS_EVERY == 0:
+            typer.echo(f"{count} executions", err=True)
+
+    return show
+
+
 def reach_database(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run it; a database that can't be reached, or does not let us in, ends the command plainly."""
+    """Run it; a database or Temporal that can't be reached, or does not let us in, ends the command plainly."""
     import asyncpg
     from sqlalchemy.exc import DBAPIError
+    from temporalio.service import RPCError
 
     try:
         return asyncio.run(work)
-    except (OSError, TimeoutError, asyncpg.PostgresError, DBAPIError) as error:
-        reason = next(iter(str(getattr(error, "orig", None) or error).splitlines()), type(error).__name__)
-        raise CommandFailed(f"the database: {reason}", ExitCode.UNAVAILABLE) from None
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError, RPCError) as error:
+        raise _unavailable(error) from None
+    except BaseExceptionGroup as group:
+        # Side by side, several may fail for one reason: the first tells it.
+        raise _unavailable(_first(group)) from group
+
+
+def _unavailable(error: BaseException) -> CommandFailed:
+    reason = next(iter(str(getattr(error, "orig", None) or error).splitlines()), type(error).__name__)
+    source = "Temporal" if type(error).__name__ == "RPCError" else "the database"
+    return CommandFailed(f"{source}: {reason}", ExitCode.UNAVAILABLE)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

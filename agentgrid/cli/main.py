@@ -49,6 +49,7 @@ app.command()(init)
 app.command()(api)
 app.command()(projector)
 app.add_typer(database.app, name="db")
+app.command()(database.rebuild)
 app.add_typer(keys.app, name="key")
 
 
