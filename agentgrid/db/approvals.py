@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from agentgrid.db.arrays import holds_any
 from agentgrid.db.paging import Key, older_than
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, DecisionRow, Run
@@ -42,7 +43,7 @@ def _narrow(statement: Any, wanted: ApprovalFilter) -> Any:
     if wanted.workflow is not None:
         statement = statement.where(R.workflow == wanted.workflow)
     if wanted.approver_entries is not None:
-        statement = statement.where(A.approvers.overlap(sorted(wanted.approver_entries)))
+        statement = statement.where(holds_any(A.approvers, wanted.approver_entries))
     if wanted.not_initiated_by is not None:
         statement = statement.where(
             A.initiator.is_distinct_from(wanted.not_initiated_by), R.initiator != wanted.not_initiated_by

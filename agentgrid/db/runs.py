@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import exists, func, or_, select, text, update
 
+from agentgrid.db.arrays import holds_all
 from agentgrid.db.paging import Key, older_than
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Execution, Run, Step
@@ -80,9 +81,9 @@ def _conditions(wanted: RunFilter) -> list[Any]:
     )
     found.extend(column == value for column, value in equal if value is not None)
     if wanted.tool is not None:
-        found.append(R.tools.contains([wanted.tool]))
+        found.append(holds_all(R.tools, [wanted.tool]))
     if wanted.tag:
-        found.append(R.tags.contains(list(wanted.tag)))
+        found.append(holds_all(R.tags, wanted.tag))
     if wanted.agent is not None:
         found.append(
             exists(

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from agentgrid.db.arrays import holds_all
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Tool
 
@@ -27,7 +28,7 @@ async def by_name(
     if after is not None:
         statement = statement.where(T.name > after)
     if tag is not None:
-        statement = statement.where(T.tags.contains([tag]))
+        statement = statement.where(holds_all(T.tags, [tag]))
     if risk is not None:
         statement = statement.where(T.risk == risk)
     if q is not None:

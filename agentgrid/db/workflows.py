@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from agentgrid.db.arrays import holds_all
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Workflow, WorkflowVersion
 
@@ -23,7 +24,7 @@ async def by_name(
     if after is not None:
         statement = statement.where(W.name > after)
     if tag is not None:
-        statement = statement.where(W.tags.contains([tag]))
+        statement = statement.where(holds_all(W.tags, [tag]))
     if q is not None:
         statement = statement.where(W.name.icontains(q, autoescape=True) | W.title.icontains(q, autoescape=True))
     return (await session.execute(statement)).scalars().all()

@@ -160,9 +160,11 @@ def decision(of: Approval, event_id: int, **over: Any) -> DecisionRow:
     return DecisionRow(**{**values, **over})
 
 
-async def publish(engine: AsyncEngine, *events: tuple[str, str, dict[str, Any]]) -> list[int]:
-    """Append `(run_id, kind, data)` events as the projector does. Their ids."""
+async def publish(engine: AsyncEngine, *events: tuple[str, str, dict[str, Any]], first: Any = None) -> list[int]:
+    """Append `(run_id, kind, data)` events as the projector does, after another statement in one transaction. Their ids."""
     async with writing(engine) as session:
+        if first is not None:
+            await session.execute(first)
         await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": EVENTS_LOCK})
         rows = [Event(run_id=run_id, kind=kind, data=data) for run_id, kind, data in events]
         for row in rows:

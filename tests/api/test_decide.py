@@ -1,0 +1,190 @@
+"""Deciding approvals: who may, when, with which digest; and that what is sent is exactly what was decided."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+
+from agentgrid.domain.approvals import Terms, Verdict, judge
+from agentgrid.protocol import SIGNAL_DECIDE
+from tests.api import factories
+from tests.api.conftest import Api
+
+
+async def waiting(api: Api, *, run_over=None, **over):
+    """A run that waits in Temporal, and its open gate."""
+    workflow_id = f"gate-{uuid.uuid4()}"
+    handle = await api.plane.temporal.start_workflow("Waits", id=workflow_id, task_queue=f"nobody-{workflow_id}")
+    run = factories.run(
+        workflow_id=workflow_id,
+        first_execution_id=handle.first_execution_run_id,
+        execution_id=handle.first_execution_run_id,
+        status="waiting",
+        waiting_on="approval",
+        **(run_over or {}),
+    )
+    gate = factories.approval(run, **over)
+    gate.terms = {**gate.terms, "keys": {api.plane.signer.key_id: api.plane.signer.public_key}}
+    await factories.insert(api.plane.engine, run, factories.execution(run), gate)
+    return run, gate, handle
+
+
+async def decide(client, gate, **over):
+    body = {"verdict": "approved", "digest": gate.digest, **over}
+    return await client.post(f"/api/v1/approvals/{gate.approval_id}/decisions", json=body)
+
+
+async def signals(handle):
+    history = await handle.fetch_history()
+    return [
+        event.workflow_execution_signaled_event_attributes
+        for event in history.events
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+    ]
+
+
+async def test_a_decision_reaches_exactly_its_execution_signed_and_judged_valid(api: Api, as_):
+    _, gate, handle = await waiting(api)
+
+    answer = await decide(as_("reviewer"), gate, comment="looks right")
+
+    assert answer.status_code == 202, answer.text
+    command = answer.json()["command"]
+    assert (command["status"], command["reason"]) == ("delivered", "looks right")
+    (signal,) = await signals(handle)
+    assert (signal.signal_name, signal.request_id) == (SIGNAL_DECIDE, command["command_id"])
+    (payload,) = signal.input.payloads
+    said = judge(Terms.model_validate(gate.terms), payload.data)
+    assert said.verdict is Verdict.APPROVED
+    assert (said.decision.principal, said.decision.approver) == ("reviewer", "role:approver")
+    assert said.decision.nonce == command["command_id"]
+
+
+async def test_a_group_of_the_approver_counts_and_is_named_in_the_decision(api: Api, as_):
+    _, gate, handle = await waiting(api, approvers=["support-leads"])
+    assert (await decide(as_("second"), gate)).status_code == 403
+    assert (await decide(as_("reviewer"), gate, verdict="rejected")).status_code == 202
+    (signal,) = await signals(handle)
+    said = judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data)
+    assert (said.verdict, said.decision.approver) == (Verdict.REJECTED, "support-leads")
+
+
+PAST = datetime.now(UTC) - timedelta(seconds=1)
+
+REFUSALS = {
+    "the initiator": ("both", {"initiator": "both"}, {}, {}, 403, "who started the run"),
+    "the initiator of the run, under other terms": (
+        "both",
+        {"initiator": "somebody"},
+        {"initiator": "both"},
+        {},
+        403,
+        "who started the run",
+    ),
+    "somebody who is not an approver": ("second", {"approvers": ["support-leads"]}, {}, {}, 403, "is for"),
+    "an operator": ("operator", {}, {"initiator": "somebody"}, {}, 403, "role approver"),
+    "an administrator": ("admin", {}, {}, {}, 403, "role approver"),
+    "a service": ("robot", {}, {}, {}, 403, "only people"),
+    "another digest": ("reviewer", {}, {}, {"digest": "0" * 64}, 409, "digest"),
+    "no digest": ("reviewer", {}, {}, {"digest": None}, 422, ""),
+    "an unknown verdict": ("reviewer", {}, {}, {"verdict": "maybe"}, 422, ""),
+    "edited arguments": ("reviewer", {}, {}, {"arguments": {}}, 422, ""),
+    "a comment of a megabyte": ("reviewer", {}, {}, {"comment": "x" * 1_000_000}, 422, ""),
+    "an expired gate": ("reviewer", {"expires_at": PAST}, {}, {}, 409, "expired"),
+    "a gate not open yet": ("reviewer", {"decidable": False}, {}, {}, 409, "not open yet"),
+    "approved before": ("reviewer", {"status": "approved", "decidable": False}, {}, {}, 409, "is approved"),
+    "rejected before": ("reviewer", {"status": "rejected"}, {}, {}, 409, "is rejected"),
+    "cancelled": ("reviewer", {"status": "cancelled"}, {}, {}, 409, "is cancelled"),
+}
+
+
+@pytest.mark.parametrize(("who", "over", "run_over", "body", "status", "words"), REFUSALS.values(), ids=REFUSALS.keys())
+async def test_a_decision_is_refused_audited_and_nothing_is_sent(api, as_, who, over, run_over, body, status, words):
+    _, gate, handle = await waiting(api, run_over=run_over, **over)
+
+    answer = await decide(as_(who), gate, **body)
+
+    assert answer.status_code == status, answer.text
+    assert words in answer.json()["detail"]
+    command = (await as_("auditor").get(f"/api/v1/commands/{answer.json()['command_id']}")).json()
+    assert (command["kind"], command["status"], command["approval_id"]) == (
+        "approval.decide",
+        "refused",
+        gate.approval_id,
+    )
+    assert command["principal"] == who
+    assert await signals(handle) == []
+
+
+async def test_a_run_from_outside_has_no_known_initiator_and_any_approver_may_decide(api: Api, as_):
+    _, gate, handle = await waiting(api, initiator=None, run_over={"initiator": "unknown", "trigger": "external"})
+    shown = (await as_("reviewer").get(f"/api/v1/approvals/{gate.approval_id}")).json()
+    assert shown["initiator"] == "unknown"
+    assert (await decide(as_("reviewer"), gate)).status_code == 202
+    assert len(await signals(handle)) == 1
+
+
+async def test_deciding_for_a_run_that_has_just_ended_is_a_conflict(api: Api, as_):
+    _, gate, handle = await waiting(api)
+    await handle.terminate()
+    answer = await decide(as_("reviewer"), gate)
+    assert (answer.status_code, answer.json()["current_status"]) == (409, "cancelled")
+
+
+async def test_the_same_decision_under_one_key_is_sent_once(api: Api, as_):
+    _, gate, handle = await waiting(api)
+    body = {"verdict": "approved", "digest": gate.digest}
+    place = f"/api/v1/approvals/{gate.approval_id}/decisions"
+    answers = await asyncio.gather(
+        *(as_("reviewer").post(place, json=body, headers={"Idempotency-Key": "k"}) for _ in range(5))
+    )
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["command"]["command_id"] for answer in answers}) == 1
+    assert len(await signals(handle)) == 1
+
+
+async def test_reading_decides_nothing(api: Api, as_):
+    _, gate, handle = await waiting(api)
+    place = f"/api/v1/approvals/{gate.approval_id}"
+    for method in ("GET", "HEAD"):
+        for path in (place, f"{place}/decisions", f"{place}/decisions?verdict=approved&digest={gate.digest}"):
+            await as_("reviewer").request(method, path)
+    assert await signals(handle) == []
+
+
+async def test_an_approval_shows_the_arguments_the_digest_and_what_this_caller_may_do(api: Api, as_):
+    run, gate, _ = await waiting(api)
+    await factories.insert(api.plane.engine, factories.decision(gate, 9, judged="refused", reason="for another run"))
+
+    mine = (await as_("reviewer").get(f"/api/v1/approvals/{gate.approval_id}")).json()
+    theirs = (await as_("operator").get(f"/api/v1/approvals/{gate.approval_id}")).json()
+
+    assert mine["payload"]["value"] == {"ticket_id": "T-1", "body": "hello"}
+    assert (mine["digest"], mine["run_id"]) == (gate.digest, run.run_id)
+    assert [action["allowed"] for action in mine["actions"]] == [True, True]
+    assert {action["reason"] for action in theirs["actions"]} == {"deciding needs the role approver"}
+    assert [(said["judged"], said["reason"]) for said in mine["decisions"]] == [("refused", "for another run")]
+
+
+async def test_the_inbox_holds_what_is_mine_to_decide(api: Api, as_):
+    _, for_all, _ = await waiting(api, tool="inbox")
+    _, for_group, _ = await waiting(api, approvers=["support-leads"], tool="inbox")
+    _, own, _ = await waiting(api, initiator="reviewer", run_over={"initiator": "reviewer"}, tool="inbox")
+    _, done, _ = await waiting(api, status="approved", tool="inbox")
+    _, copy, _ = await waiting(api, inherited=True, tool="inbox")
+
+    async def inbox(name, **params):
+        answer = await as_(name).get("/api/v1/approvals", params={"tool": "inbox", **params})
+        return [item["approval_id"] for item in answer.json()["items"]]
+
+    mine = {"status": "pending", "assigned_to": "me"}
+    assert await inbox("reviewer", **mine) == [for_group.approval_id, for_all.approval_id]
+    assert await inbox("second", **mine) == [own.approval_id, for_all.approval_id]
+    assert await inbox("operator", **mine) == []
+    assert await inbox("viewer", status="pending") == [own.approval_id, for_group.approval_id, for_all.approval_id]
+    assert done.approval_id in await inbox("viewer")
+    assert copy.approval_id not in await inbox("viewer")

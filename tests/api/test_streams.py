@@ -1,0 +1,180 @@
+"""Event streams over a real connection: cut anywhere and resumed, each event is seen once, in order, until the run ends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from httpx_sse import ServerSentEvent, aconnect_sse
+from sqlalchemy import text, update
+
+from agentgrid.db.session import writing
+from agentgrid.db.tables import Run
+from tests.api import factories
+from tests.api.conftest import Api, listening
+
+
+@pytest.fixture(scope="module")
+async def url(api: Api) -> AsyncIterator[str]:
+    async with listening(api.app) as url:
+        yield url
+
+
+@pytest.fixture
+async def http(api: Api, url: str) -> AsyncIterator[httpx.AsyncClient]:
+    headers = {"Authorization": f"Bearer {api.tokens['viewer']}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=20) as client:
+        yield client
+
+
+async def take(
+    http: httpx.AsyncClient, path: str, *, last: str | None = None, at_most: int | None = None
+) -> list[ServerSentEvent]:
+    """Events until the stream ends, or the connection is cut after so many."""
+    seen: list[ServerSentEvent] = []
+    headers = {} if last is None else {"Last-Event-ID": last}
+    async with asyncio.timeout(20), aconnect_sse(http, "GET", path, headers=headers) as source:
+        assert source.response.status_code == 200, await source.response.aread()
+        async for event in source.aiter_sse():
+            seen.append(event)
+            if at_most is not None and len(seen) >= at_most:
+                break
+    return seen
+
+
+async def a_run(api: Api) -> Run:
+    run = factories.run()
+    await factories.insert(api.plane.engine, run)
+    return run
+
+
+async def close(api: Api, run: Run) -> None:
+    await factories.publish(
+        api.plane.engine,
+        (run.run_id, "run", {"status": "completed"}),
+        (run.run_id, "end", {"status": "completed"}),
+        first=update(Run).where(Run.run_id == run.run_id).values(status="completed"),
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_cut_anywhere_and_resumed_a_run_is_seen_once_in_order_to_its_end(api: Api, http, seed: int):
+    dice = random.Random(seed)
+    run, other = await a_run(api), await a_run(api)
+    path = f"/api/v1/runs/{run.run_id}/events"
+    sent: list[int] = []
+
+    async def write():
+        for number in range(40):
+            ids = await factories.publish(
+                api.plane.engine,
+                *((run.run_id, "step", {"n": number, "part": part}) for part in range(dice.randint(1, 3))),
+                (other.run_id, "step", {"n": number}),
+            )
+            sent.extend(ids[:-1])
+            if dice.random() < 0.3:
+                await asyncio.sleep(0.01)
+        await close(api, run)
+
+    writer = asyncio.create_task(write())
+    seen: list[ServerSentEvent] = []
+    while not seen or seen[-1].event != "end":
+        last = seen[-1].id if seen else None
+        seen += await take(http, path, last=last, at_most=dice.randint(1, 12))
+    await writer
+
+    steps = [int(event.id) for event in seen if event.event == "step"]
+    assert steps == sent
+    assert [event.event for event in seen[-2:]] == ["run", "end"]
+    ids = [int(event.id) for event in seen]
+    assert ids == sorted(set(ids))
+    assert all(event.json()["run_id"] == run.run_id for event in seen)
+
+
+async def test_a_live_stream_hears_of_an_event_at_once(api: Api, http):
+    run = await a_run(api)
+    waiting = asyncio.create_task(take(http, f"/api/v1/runs/{run.run_id}/events", at_most=1))
+    await asyncio.sleep(0.2)
+    begun = asyncio.get_running_loop().time()
+    await factories.publish(api.plane.engine, (run.run_id, "run", {"status": "waiting"}))
+    (event,) = await waiting
+    assert asyncio.get_running_loop().time() - begun < 1.5
+    assert event.json()["data"] == {"status": "waiting"}
+
+
+async def test_the_stream_of_a_run_that_ended_long_ago_ends_at_once(api: Api, http):
+    run = factories.run(status="failed")
+    await factories.insert(api.plane.engine, run)
+    (event,) = await take(http, f"/api/v1/runs/{run.run_id}/events")
+    assert (event.event, event.json()["data"]) == ("end", {"status": "failed"})
+
+
+async def test_a_run_that_was_reset_after_its_end_goes_on_in_the_stream(api: Api, http):
+    run = await a_run(api)
+    await factories.publish(api.plane.engine, (run.run_id, "end", {"status": "failed"}))
+    await factories.publish(api.plane.engine, (run.run_id, "run", {"status": "running"}))
+    (event,) = await take(http, f"/api/v1/runs/{run.run_id}/events", at_most=1)
+    assert event.event == "run"
+
+
+async def test_everything_begins_now_and_goes_on_after_a_cursor(api: Api, http):
+    run = await a_run(api)
+    first, second = await factories.publish(
+        api.plane.engine, (run.run_id, "run", {"n": 1}), (run.run_id, "run", {"n": 2})
+    )
+    after = await take(http, "/api/v1/events", last=str(first), at_most=1)
+    assert [int(event.id) for event in after] == [second]
+    waiting = asyncio.create_task(take(http, "/api/v1/events", at_most=1))
+    await asyncio.sleep(0.3)
+    (third,) = await factories.publish(api.plane.engine, (run.run_id, "run", {"n": 3}))
+    assert [int(event.id) for event in await waiting] == [third]
+
+
+async def test_a_cursor_past_retention_or_from_another_time_gets_a_reset(api: Api, http):
+    run = await a_run(api)
+    ids = await factories.publish(api.plane.engine, *((run.run_id, "run", {"n": n}) for n in range(5)))
+    async with writing(api.plane.engine) as session:
+        await session.execute(text("DELETE FROM events WHERE event_id < :id"), {"id": ids[3]})
+    for last in ("1", str(ids[-1] + 1_000_000)):
+        (event,) = await take(http, "/api/v1/events", last=last, at_most=1)
+        assert (event.event, int(event.id)) == ("reset", ids[-1])
+    kept = await take(http, "/api/v1/events", last=str(ids[2]), at_most=2)
+    assert [int(event.id) for event in kept] == ids[3:]
+
+
+@pytest.mark.parametrize("last", ["x", "-1", "1.5", "9" * 30])
+async def test_a_cursor_that_is_no_id_is_refused(http, last: str):
+    answer = await http.get("/api/v1/events", headers={"Last-Event-ID": last})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+
+
+async def test_a_lost_notification_only_costs_the_poll_interval(api: Api, http):
+    run = await a_run(api)
+    waiting = asyncio.create_task(take(http, f"/api/v1/runs/{run.run_id}/events", at_most=1))
+    await asyncio.sleep(0.2)
+    async with writing(api.plane.engine) as session:
+        cut = await session.execute(
+            text("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN%events%'")
+        )
+        assert cut.scalar_one() >= 1
+        await session.execute(
+            text("INSERT INTO events (run_id, kind, data) VALUES (:run, 'run', '{}')"), {"run": run.run_id}
+        )
+    (event,) = await asyncio.wait_for(waiting, 6)
+    assert event.event == "run"
+
+
+async def test_one_principal_cannot_take_every_stream(api: Api, http):
+    feed = api.app.state.feed
+    for _ in range(50):
+        feed.enter("viewer")
+    try:
+        answer = await http.get("/api/v1/events")
+        assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+    finally:
+        for _ in range(50):
+            feed.leave("viewer")
+    assert feed.streams == 0 or all(name != "viewer" for name in feed._streams)

@@ -1,0 +1,144 @@
+"""What may be done to a run, seen from Temporal's side."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from sqlalchemy import update
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowExecutionStatus
+
+from agentgrid.db.session import writing
+from agentgrid.db.tables import Run
+from agentgrid.protocol import SENDER_PREFIX, SIGNAL_CONTROL, ControlSignal
+from tests.api import factories
+from tests.api.conftest import Api
+
+
+async def open_run(api: Api, *, own: bool = True, **over):
+    """A run that is open in Temporal and in the projection."""
+    workflow_id = over.pop("workflow_id", None) or str(uuid.uuid4())
+    handle = await api.plane.temporal.start_workflow("Waits", id=workflow_id, task_queue=f"nobody-{workflow_id}")
+    run = factories.run(
+        run_id=workflow_id if own else handle.first_execution_run_id,
+        workflow_id=workflow_id,
+        first_execution_id=handle.first_execution_run_id,
+        execution_id=handle.first_execution_run_id,
+        **over,
+    )
+    await factories.insert(api.plane.engine, run, factories.execution(run))
+    return run, handle
+
+
+async def act(client, run, verb, **body):
+    return await client.post(f"/api/v1/runs/{run.run_id}/{verb}", json=body)
+
+
+async def events(handle, kind):
+    return [event for event in (await handle.fetch_history()).events if event.event_type == kind]
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["started by AgentGrid", "from outside"])
+async def test_cancel_asks_the_workflow_and_leaves_the_commands_name(api: Api, as_, own: bool):
+    run, handle = await open_run(api, own=own)
+    answer = await act(as_("operator"), run, "cancel", reason="wrong customer")
+    assert answer.status_code == 202, answer.text
+    command = answer.json()["command"]
+    assert (command["kind"], command["status"], command["reason"]) == ("run.cancel", "delivered", "wrong customer")
+    (event,) = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
+    asked = event.workflow_execution_cancel_requested_event_attributes
+    assert (asked.identity, asked.cause) == (f"{SENDER_PREFIX}{command['command_id']}", "wrong customer")
+
+
+async def test_terminate_ends_the_run_at_once(api: Api, as_):
+    run, handle = await open_run(api)
+    answer = await act(as_("operator"), run, "terminate", reason="enough")
+    assert answer.status_code == 202
+    assert (await handle.describe()).status is WorkflowExecutionStatus.TERMINATED
+    again = await act(as_("operator"), run, "terminate")
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+
+
+async def test_pause_and_resume_are_signals_that_name_who_and_which_command(api: Api, as_):
+    run, handle = await open_run(api)
+    paused = await act(as_("operator"), run, "pause", reason="hold on")
+    assert paused.status_code == 202
+    async with writing(api.plane.engine) as session:
+        await session.execute(update(Run).where(Run.run_id == run.run_id).values(status="paused"))
+    resumed = await act(as_("operator"), run, "resume")
+    assert resumed.status_code == 202
+    sent = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
+    said = []
+    for event in sent:
+        attributes = event.workflow_execution_signaled_event_attributes
+        assert attributes.signal_name == SIGNAL_CONTROL
+        said.append(ControlSignal.model_validate_json(attributes.input.payloads[0].data))
+        assert attributes.request_id == said[-1].command_id
+    assert [(each.action, each.principal, each.reason) for each in said] == [
+        ("pause", "operator", "hold on"),
+        ("resume", "operator", None),
+    ]
+
+
+async def test_a_signal_reaches_the_workflow_with_its_arguments(api: Api, as_):
+    run, handle = await open_run(api, own=False)
+    answer = await act(as_("operator"), run, "signal", name="nudge", arguments=[{"a": 1}, "b"])
+    assert answer.status_code == 202
+    (event,) = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
+    attributes = event.workflow_execution_signaled_event_attributes
+    assert attributes.signal_name == "nudge"
+    assert await api.plane.temporal.data_converter.decode(attributes.input.payloads) == [{"a": 1}, "b"]
+
+
+@pytest.mark.parametrize("name", ["agentgrid.decide", "agentgrid.control", "__temporal_x"])
+async def test_the_gates_own_signals_cannot_be_sent_by_hand(api: Api, as_, name: str):
+    run, handle = await open_run(api)
+    answer = await act(as_("operator"), run, "signal", name=name)
+    assert answer.status_code == 422
+    assert answer.json()["faults"][0]["pointer"] == "/name"
+    assert await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == []
+
+
+IMPOSSIBLE = {
+    "cancel what has ended": ("cancel", {"status": "completed"}, "completed"),
+    "pause what is queued": ("pause", {"status": "queued"}, "queued"),
+    "pause what no plugin governs": ("pause", {"governed": False}, "running"),
+    "resume what is not paused": ("resume", {}, "running"),
+    "cancel twice": ("cancel", {"status": "cancelling"}, "cancelling"),
+}
+
+
+@pytest.mark.parametrize(("verb", "over", "status"), IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
+async def test_an_impossible_verb_is_a_conflict_with_the_status_and_is_audited(api: Api, as_, verb, over, status):
+    run = factories.run(**over)
+    await factories.insert(api.plane.engine, run)
+    answer = await act(as_("operator"), run, verb, reason="why not")
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["current_status"]) == (409, "conflict", status)
+    audit = (await as_("auditor").get("/api/v1/commands", params={"run": run.run_id})).json()["items"]
+    assert [(command["status"], command["command_id"]) for command in audit] == [("refused", problem["command_id"])]
+    detail = (await as_("operator").get(f"/api/v1/runs/{run.run_id}")).json()
+    action = next(action for action in detail["actions"] if action["verb"] == verb)
+    assert (action["allowed"], action["reason"]) == (False, problem["detail"])
+
+
+async def test_a_run_that_temporal_has_forgotten_cannot_be_acted_on(api: Api, as_):
+    run = factories.run()
+    await factories.insert(api.plane.engine, run, factories.execution(run))
+    answer = await act(as_("operator"), run, "cancel")
+    assert answer.status_code == 409
+    assert "no longer knows" in answer.json()["detail"]
+
+
+async def test_the_workflow_id_used_again_by_somebody_else_is_left_alone(api: Api, as_):
+    shared = f"orders/{uuid.uuid4()}"
+    run, first = await open_run(api, own=False, workflow_id=shared)
+    await first.terminate()
+    other = await api.plane.temporal.start_workflow("Waits", id=shared, task_queue="nobody")
+    for verb, body in (("signal", {"name": "nudge"}), ("cancel", {}), ("terminate", {})):
+        assert (await act(as_("operator"), run, verb, **body)).status_code == 409, verb
+    assert (await other.describe()).status is WorkflowExecutionStatus.RUNNING
+    kinds = {event.event_type for event in (await other.fetch_history()).events}
+    assert EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED not in kinds
+    assert EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED not in kinds
