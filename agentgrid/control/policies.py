@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from agentgrid.control import commands
+from agentgrid.control.keys import principal_of
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.signing import Signer
 from agentgrid.db import commands as commands_table
@@ -96,10 +97,12 @@ async def publish(session: WriteSession) -> Snapshot:
     """Make and store the snapshot of everything that holds now; workers hear of it when the transaction commits."""
     await table.lock(session)
     keys = await table.signing_keys(session)
+    people = [principal_of(row) for row in await principals.enabled(session)]
     snapshot = snapshot_of(await table.in_force(session)).model_copy(
         update={
             "version": await table.next_snapshot_version(session),
             "made_at": await commands_table.clock(session),
+            "approver_entries": {person.name: person.approver_entries for person in people if person.approver_entries},
             "revoked_principals": frozenset(await principals.disabled_names(session)),
             "revoked_keys": frozenset(key.key_id for key in keys if key.revoked_at is not None),
             "public_keys": {key.key_id: key.public_key for key in keys if key.retired_at is None},

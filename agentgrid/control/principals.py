@@ -46,8 +46,8 @@ async def put(engine: AsyncEngine, caller: Caller, principal: Principal, *, disa
         }
         command = await commands.new(session, caller, CommandKind.PRINCIPAL_PUT, target=principal.name, body=wire)
         await commands_table.insert_once(session, commands.applied(command))
-        if disabled or (before is not None and before.disabled_at is not None):
-            await policies.publish(session)
+        # Workers ask again who may decide, just before an approved call has its effect.
+        await policies.publish(session)
     return principal
 
 

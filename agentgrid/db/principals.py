@@ -29,6 +29,12 @@ async def by_name(session: ReadSession) -> Sequence[PrincipalRow]:
     return (await session.execute(select(PrincipalRow).order_by(P.name))).scalars().all()
 
 
+async def enabled(session: WriteSession) -> Sequence[PrincipalRow]:
+    """The principals who may act, in the order of their names."""
+    statement = select(PrincipalRow).where(P.disabled_at.is_(None)).order_by(P.name)
+    return (await session.execute(statement)).scalars().all()
+
+
 async def disabled_names(session: WriteSession) -> Sequence[str]:
     """The principals who may no longer act."""
     statement = select(P.name).where(P.disabled_at.is_not(None)).order_by(P.name)

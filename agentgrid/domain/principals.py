@@ -84,12 +84,12 @@ class Principal:
         """Whether this principal has the permission."""
         return permission in self.permissions
 
-    def approver_entry(self, approvers: tuple[str, ...]) -> str | None:
-        """The entry of an approval's approvers under which this principal may decide, or None.
+    @property
+    def approver_entries(self) -> frozenset[str]:
+        """The entries of an approval's approvers under which this principal may decide: its name, its groups, `role:approver`."""
+        return frozenset({self.name, ANY_APPROVER} | self.groups) if self.may(Permission.DECIDE) else frozenset()
 
-        An entry is a principal's name, a group's name or `role:approver`.
-        """
-        if not self.may(Permission.DECIDE):
-            return None
-        mine = {self.name, ANY_APPROVER} | self.groups
+    def approver_entry(self, approvers: tuple[str, ...]) -> str | None:
+        """The first of these approvers under which this principal may decide, or None."""
+        mine = self.approver_entries
         return next((entry for entry in approvers if entry in mine), None)
