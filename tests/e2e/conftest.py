@@ -1,0 +1,183 @@
+"""The whole loop in one process: API, projector and worker over real servers, in a Temporal namespace of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from pydantic import SecretStr
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+
+from agentgrid.projector import main as projector
+from agentgrid.sdk.grid import Grid
+from agentgrid.settings import Settings
+from agentgrid.worker.plugin import AgentGridPlugin
+from tests.activities.conftest import seeded_template
+from tests.api.conftest import Api, make_tokens, running, settings_for
+from tests.conftest import Postgres, Temporal
+from tests.worker import gated
+from tests.worker.plain import Cancellations, Child, Shapes, beat, echo
+from worker import grid as backoffice_grid
+
+__all__ = ["seeded_template"]
+
+ENDED = ("completed", "failed", "cancelled", "terminated", "timed_out")
+
+
+class Loop:
+    """What a test does to the running loop, as its users would."""
+
+    def __init__(self, api: Api, client: Client, settings: Settings) -> None:
+        self.api = api
+        self.client = client
+        self.settings = settings
+
+    async def call(self, who: str, method: str, path: str, expect: int = 200, **options: Any) -> Any:
+        """One request as this principal; its JSON."""
+        async with self.api.client(who) as http:
+            answer: httpx.Response = await http.request(method, f"/api/v1{path}", **options)
+        assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
+        return answer.json() if answer.content else None
+
+    async def start(self, workflow: str, value: Any, **more: Any) -> str:
+        """The run id of a new run."""
+        run = await self.call("operator", "POST", f"/workflows/{workflow}/runs", 201, json={"input": value, **more})
+        return str(run["run_id"])
+
+    async def run(self, run_id: str) -> dict[str, Any]:
+        run: dict[str, Any] = await self.call("operator", "GET", f"/runs/{run_id}")
+        return run
+
+    async def until(self, run_id: str, *statuses: str, timeout_seconds: float = 30.0) -> dict[str, Any]:
+        """The run, once it has one of these statuses (or has ended, where none is given)."""
+        wanted = statuses or ENDED
+        run: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while (run := await self.run(run_id))["status"] not in wanted:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"{run_id} never was {wanted}: {run}") from None
+        return run
+
+    async def approval(self, run_id: str, *, timeout_seconds: float = 30.0, after: str | None = None) -> dict[str, Any]:
+        """The pending approval of the run, once there is one that can be decided (and isn't the one before)."""
+        async with asyncio.timeout(timeout_seconds):
+            while True:
+                found = await self.call("reviewer", "GET", f"/approvals?run={run_id}&status=pending")
+                for item in found["items"]:
+                    if item["approval_id"] != after and item["decidable"]:
+                        approval: dict[str, Any] = await self.call(
+                            "reviewer", "GET", f"/approvals/{item['approval_id']}"
+                        )
+                        return approval
+                await asyncio.sleep(0.05)
+
+    async def decide(
+        self,
+        approval: dict[str, Any],
+        verdict: str = "approved",
+        *,
+        who: str = "reviewer",
+        expect: int = 202,
+        **changed: Any,
+    ) -> Any:
+        body = {"verdict": verdict, "digest": approval["digest"], **changed}
+        return await self.call(who, "POST", f"/approvals/{approval['approval_id']}/decisions", expect, json=body)
+
+
+@pytest.fixture(scope="module")
+async def namespace(temporal_server: Temporal) -> str:
+    """A Temporal namespace of its own, so that the projector sees this module's workflows alone."""
+    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    client = await Client.connect(temporal_server.address)
+    await client.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
+    )
+    return name
+
+
+@pytest.fixture(scope="module")
+async def loop(
+    namespace: str,
+    temporal_server: Temporal,
+    postgres_server: Postgres,
+    module_postgres_dsn: str,
+    seeded_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Loop]:
+    """The running loop."""
+    home: Path = tmp_path_factory.mktemp("loop")
+    app_database = await postgres_server.create(template=seeded_template)
+    settings = settings_for(module_postgres_dsn, temporal_server.address, home).model_copy(
+        update={"temporal_namespace": namespace}
+    )
+    admin = await asyncpg.connect(module_postgres_dsn)
+    await admin.execute("ALTER ROLE agentgrid_worker LOGIN PASSWORD 'for-this-test'")
+    await admin.close()
+    restricted = f"postgresql://agentgrid_worker:for-this-test@{module_postgres_dsn.rsplit('@', 1)[1]}"
+    worker_settings = settings.model_copy(update={"database_url": SecretStr(restricted), "signing_key_file": None})
+    client = await _client(temporal_server.address, namespace)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("APP_DATABASE_URL", postgres_server.dsn_of(app_database))
+        async with contextlib.AsyncExitStack() as stack:
+            tokens = await make_tokens(module_postgres_dsn)
+            api = await stack.enter_async_context(running(settings, tokens))
+            projecting = asyncio.create_task(projector.run(settings))
+            stack.push_async_callback(_ended, projecting)
+            for queue, grid, extra in (
+                ("backoffice", backoffice_grid, {}),
+                ("gated", Grid("gated", gated), {"activities": [gated.plain]}),
+                ("plain", None, {"workflows": [Shapes, Child, Cancellations], "activities": [echo, beat]}),
+            ):
+                plugin = AgentGridPlugin(grid, settings=worker_settings)
+                await stack.enter_async_context(
+                    Worker(
+                        client,
+                        task_queue=queue,
+                        plugins=[plugin],
+                        graceful_shutdown_timeout=timedelta(seconds=1),
+                        **extra,
+                    )  # type: ignore[arg-type]
+                )
+            loop = Loop(api, client, settings)
+            async with asyncio.timeout(30):
+                while len((await loop.call("operator", "GET", "/workflows"))["items"]) < 6:
+                    await asyncio.sleep(0.05)
+            yield loop
+        from activities.backoffice import close_pool
+
+        await close_pool()
+
+
+async def _client(address: str, namespace: str) -> Client:
+    """A client once the new namespace is known everywhere in the server."""
+    async with asyncio.timeout(30):
+        while True:
+            client = await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter)
+            try:
+                async for _ in client.list_workflows("", limit=1):
+                    pass
+            except RPCError:
+                await asyncio.sleep(0.1)
+            else:
+                return client
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,195 @@
+"""From a workflow in code to a finished, mirrored, audited run: the whole loop, as its users meet it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from temporalio.common import RawValue
+
+from agentgrid.domain.approvals import Verdict
+from agentgrid.protocol import SIGNAL_DECIDE, to_payload
+from agentgrid.testing import Governance, open_approvals
+from tests.e2e.conftest import Loop
+
+
+async def steps(loop: Loop, run_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await loop.call("operator", "GET", f"/runs/{run_id}/steps?limit=200"))["items"]
+    return found
+
+
+async def test_a_ticket_is_triaged_with_an_approval_and_everything_is_told(loop: Loop) -> None:
+    run_id = await loop.start(
+        "support_triage", {"ticket_id": "T-1002"}, reference="T-1002", tags=["demo"], note="by hand"
+    )
+    waiting = await loop.until(run_id, "waiting")
+    assert waiting["waiting_on"] == "approval"
+    approval = await loop.approval(run_id)
+    assert approval["title"] == "Send reply to T-1002"
+    assert approval["approvers"] == ["support-leads"]
+    assert (await loop.run(run_id))["actions"]
+    await loop.decide(approval, comment="looks right")
+    run = await loop.until(run_id)
+    assert run["status"] == "completed"
+    assert run["initiator"] == "operator"
+    assert run["version"]
+    result = await loop.call("operator", "GET", f"/runs/{run_id}/result")
+    assert "RE-" in str(result)
+    told = [(step["kind"], step["name"], step["status"]) for step in await steps(loop, run_id)]
+    assert told == [
+        ("tool", "fetch_ticket", "completed"),
+        ("tool", "classify_ticket", "completed"),
+        ("tool", "search_articles", "completed"),
+        ("tool", "draft_reply", "completed"),
+        ("approval", "Send reply to T-1002", "completed"),
+        ("tool", "post_reply", "completed"),
+        ("tool", "create_task", "completed"),
+    ]
+    commands = (await loop.call("auditor", "GET", f"/commands?run={run_id}"))["items"]
+    assert {(command["kind"], command["principal"], command["status"]) for command in commands} == {
+        ("run.start", "operator", "applied"),
+        ("approval.decide", "reviewer", "applied"),
+    }
+    logs = (await loop.call("operator", "GET", f"/runs/{run_id}/logs"))["items"]
+    assert "ticket_classified" in [line["message"] for line in logs]
+    jobs = (await loop.call("operator", "GET", f"/runs/{run_id}/jobs"))["items"]
+    assert {job["status"] for job in jobs} == {"completed"}
+    assert len(jobs) == 6
+
+
+async def test_a_tool_that_policy_says_must_be_approved_waits_and_runs_once(loop: Loop) -> None:
+    await loop.call(
+        "admin",
+        "PUT",
+        "/tools/refund/policy",
+        json={"effect": "require_approval", "approvers": ["role:approver"], "expires_seconds": 600},
+    )
+    run_id = await loop.start("gated", "")
+    approval = await loop.approval(run_id)
+    assert approval["tool"] == "refund"
+    assert approval["payload"]["value"] == {"order": "order", "cents": 900}
+    assert approval["initiator"] == "operator"
+    await loop.decide(approval)
+    assert (await loop.until(run_id))["status"] == "completed"
+    (step,) = await steps(loop, run_id)
+    assert (step["kind"], step["name"], step["status"], step["approval_id"]) == (
+        "tool",
+        "refund",
+        "completed",
+        approval["approval_id"],
+    )
+
+
+async def test_a_rejection_fails_the_run_and_says_by_whom(loop: Loop) -> None:
+    run_id = await loop.start("gated", "explicit")
+    await loop.decide(await loop.approval(run_id), "rejected", comment="no")
+    run = await loop.until(run_id)
+    assert run["status"] == "failed"
+    assert "rejected by reviewer" in run["status_reason"]
+
+
+async def test_raw_signals_from_outside_are_refused_and_shown(loop: Loop) -> None:
+    run_id = await loop.start("gated", "explicit")
+    approval = await loop.approval(run_id)
+    handle = loop.client.get_workflow_handle(run_id)
+    (terms,) = await open_approvals(handle)
+    forged = Governance().decide(terms, Verdict.APPROVED)
+    await handle.signal(SIGNAL_DECIDE, RawValue(to_payload(forged)))
+    await handle.signal(SIGNAL_DECIDE, {"verdict": "approved"})
+    await handle.signal(SIGNAL_DECIDE)
+    await loop.decide(approval)
+    assert (await loop.until(run_id))["status"] == "completed"
+    shown = await loop.call("operator", "GET", f"/approvals/{approval['approval_id']}")
+    assert shown["status"] == "approved"
+    assert shown["decided_by"] == "reviewer"
+    everything = await loop.call("operator", "GET", f"/runs/{run_id}/approvals")
+    judged = [decision["judged"] for decision in shown["decisions"]]
+    assert judged.count("counted") == 1
+    assert judged.count("refused") >= 1
+
+
+@pytest.mark.parametrize(
+    ("who", "changed", "expect"),
+    [
+        ("operator", {}, 403),
+        ("robot", {}, 403),
+        ("viewer", {}, 403),
+        ("admin", {}, 403),
+        ("reviewer", {"digest": "0" * 64}, 409),
+        ("reviewer", {"digest": ""}, 422),
+        ("reviewer", {"verdict": "perhaps"}, 422),
+    ],
+)
+async def test_decisions_that_must_not_count_are_refused(
+    loop: Loop, who: str, changed: dict[str, Any], expect: int
+) -> None:
+    run_id = await loop.start("gated", "explicit")
+    approval = await loop.approval(run_id)
+    await loop.decide(approval, who=who, expect=expect, **changed)
+    still = await loop.call("operator", "GET", f"/approvals/{approval['approval_id']}")
+    assert still["status"] == "pending"
+    await loop.call("operator", "POST", f"/runs/{run_id}/terminate", 202, json={"reason": "done"})
+    assert (await loop.until(run_id))["status"] == "terminated"
+    late = await loop.call("operator", "GET", f"/approvals/{approval['approval_id']}")
+    assert late["status"] == "cancelled"
+    await loop.decide(approval, expect=409)
+
+
+async def test_the_initiator_never_decides_even_as_an_approver(loop: Loop) -> None:
+    run = await loop.call("both", "POST", "/workflows/gated/runs", 201, json={"input": "explicit"})
+    approval = await loop.approval(run["run_id"])
+    await loop.decide(approval, who="both", expect=403)
+    await loop.decide(approval, who="second")
+    assert (await loop.until(run["run_id"]))["status"] == "completed"
+
+
+async def test_a_run_is_paused_resumed_and_cancelled(loop: Loop) -> None:
+    run_id = await loop.start("gated", "forever")
+    await loop.until(run_id, "running", "waiting")
+    await loop.call("operator", "POST", f"/runs/{run_id}/pause", 202, json={"reason": "look"})
+    assert (await loop.until(run_id, "paused"))["status"] == "paused"
+    await loop.call("operator", "POST", f"/runs/{run_id}/pause", 409, json={})
+    await loop.call("operator", "POST", f"/runs/{run_id}/resume", 202, json={})
+    await loop.until(run_id, "running", "waiting")
+    await loop.call("operator", "POST", f"/runs/{run_id}/cancel", 202, json={"reason": "enough"})
+    run = await loop.until(run_id)
+    assert run["status"] == "cancelled"
+    commands = (await loop.call("auditor", "GET", f"/commands?run={run_id}"))["items"]
+    assert {(command["kind"], command["status"]) for command in commands} == {
+        ("run.start", "applied"),
+        ("run.pause", "applied"),
+        ("run.pause", "refused"),
+        ("run.resume", "applied"),
+        ("run.cancel", "applied"),
+    }
+
+
+async def test_children_are_linked_and_inherit_the_initiator(loop: Loop) -> None:
+    run_id = await loop.start("lead_qualification", {"lead_id": "L-201"})
+    run = await loop.until(run_id)
+    assert run["status"] == "completed"
+    (child,) = run["children"]
+    mirrored = await loop.until(child["run_id"])
+    assert mirrored["workflow"] == "account_update"
+    assert (mirrored["parent_run_id"], mirrored["initiator"], mirrored["trigger"]) == (run_id, "operator", "child")
+
+
+async def test_a_workflow_that_agentgrid_did_not_start_is_shown(loop: Loop) -> None:
+    handle = await loop.client.start_workflow("Shapes", "local", id="elsewhere/1", task_queue="plain")
+    await handle.result()
+    found = await loop.call("operator", "GET", "/runs?workflow=Shapes")
+    while not found["items"]:
+        found = await loop.call("operator", "GET", "/runs?workflow=Shapes")
+    run = await loop.until(found["items"][0]["run_id"])
+    assert run["initiator"] == "unknown"
+    assert run["trigger"] == "external"
+    assert [step["kind"] for step in await steps(loop, run["run_id"])] == ["activity", "activity"]
+
+
+async def test_bad_input_is_refused_with_its_place_and_starts_nothing(loop: Loop) -> None:
+    problem = await loop.call(
+        "operator", "POST", "/workflows/support_triage/runs", 422, json={"input": {"ticket_id": 7}}
+    )
+    assert problem["code"] == "invalid_input"
+    assert problem["faults"][0]["pointer"] == "/input/ticket_id"
+    await loop.call("operator", "POST", "/workflows/nothing/runs", 404, json={"input": {}})
