@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -55,23 +56,32 @@ async def open_store(dsn: str, namespace: str) -> AsyncIterator[Store]:
         yield Store(pool, namespace)
 
 
-async def run(settings: Settings, *, poll_seconds: float = POLL_SECONDS, sweep_seconds: float = SWEEP_SECONDS) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How often the projector does what it does unasked, in seconds."""
+
+    poll: float = POLL_SECONDS
+    sweep: float = SWEEP_SECONDS
+    check: float = CHECK_SECONDS
+
+
+async def run(settings: Settings, *, pace: Pace = Pace()) -> None:
     """Project until cancelled. Raises SettingsError without a database; waits for Temporal and PostgreSQL to come."""
     dsn = settings.require_database()
     client = await connect(settings, identity="agentgrid-projector", lazy=True)
     while True:
         try:
             async with open_store(dsn, settings.temporal_namespace) as store:
-                await _run(dsn, store, HistoryReader(client), poll_seconds=poll_seconds, sweep_seconds=sweep_seconds)
+                await _run(dsn, store, HistoryReader(client), pace)
         except (OSError, asyncpg.PostgresError, TimeoutError) as error:
             log.warning("projector_waits_for_database", error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _run(dsn: str, store: Store, reader: HistoryReader, *, poll_seconds: float, sweep_seconds: float) -> None:
+async def _run(dsn: str, store: Store, reader: HistoryReader, pace: Pace) -> None:
     looker = Looker(reader, store)
     listener = Listener(dsn)
-    loop = Loop(store, looker, listener, poll_seconds=poll_seconds)
+    loop = Loop(store, looker, listener, poll_seconds=pace.poll)
     sweep = Sweep(store, looker)
     errors: list[str] = []
 
@@ -91,8 +101,8 @@ async def _run(dsn: str, store: Store, reader: HistoryReader, *, poll_seconds: f
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run(), name="projector listens")
             tasks.create_task(loop.run(), name="projector loop")
-            tasks.create_task(_every(sweep_seconds, sweeping, errors), name="projector sweep")
-            tasks.create_task(_every(CHECK_SECONDS, checking, errors), name="projector check")
+            tasks.create_task(_every(pace.sweep, sweeping, errors), name="projector sweep")
+            tasks.create_task(_every(pace.check, checking, errors), name="projector check")
             tasks.create_task(_every(health.REPORT_SECONDS, reporting, errors), name="projector report")
             tasks.create_task(_every(PARTITION_SECONDS, lambda: keep_house(store), errors), name="projector house")
     finally:

@@ -29,7 +29,7 @@ OVERLAP = timedelta(minutes=2)
 QUICK_OVERLAP = timedelta(seconds=15)
 FULL_EVERY = timedelta(seconds=30)
 PAGE = 500
-CHECKS = 10
+CHECKS = 25
 """Executions that are checked in one round."""
 CURSOR = "sweep"
 CHECKED = "check"

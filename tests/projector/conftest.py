@@ -14,7 +14,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from agentgrid.projector.main import open_store, run
+from agentgrid.projector.main import Pace, open_store, run
 from agentgrid.projector.store import Store
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
@@ -95,9 +95,9 @@ async def tables(store: Store) -> Tables:
 
 
 @asynccontextmanager
-async def projecting(settings: Settings, **options: float) -> AsyncIterator[asyncio.Task[None]]:
+async def projecting(settings: Settings, **pace: float) -> AsyncIterator[asyncio.Task[None]]:
     """A projector that runs for as long as the block."""
-    task = asyncio.create_task(run(settings, **options))
+    task = asyncio.create_task(run(settings, pace=Pace(**{"sweep": 0.3, **pace})))
     try:
         yield task
     finally:
@@ -107,7 +107,7 @@ async def projecting(settings: Settings, **options: float) -> AsyncIterator[asyn
 
 @pytest.fixture
 async def projector(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
-    async with projecting(settings, sweep_seconds=0.5) as task:
+    async with projecting(settings) as task:
         yield task
 
 

@@ -188,7 +188,7 @@ async def test_signals_that_meet_a_failing_workflow_task_are_not_lost(
 async def test_two_projectors_at_once_write_what_one_would(
     settings: Settings, client: Client, queue: str, tables: Tables
 ) -> None:
-    async with projecting(settings, sweep_seconds=0.3), projecting(settings, sweep_seconds=0.3):
+    async with projecting(settings), projecting(settings):
         handles = [await client.start_workflow(Mixed.run, id=unique(), task_queue=queue) for _ in range(8)]
         await asyncio.gather(*(handle.result() for handle in handles))
         for handle in handles:

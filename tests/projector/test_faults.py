@@ -1,0 +1,258 @@
+"""What goes wrong around a projector, each fault seen to have fired: lost notifications, corrupted rows, dropped tables, poison."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import asyncpg
+import pytest
+import temporalio.api.workflowservice.v1 as service
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError
+
+from agentgrid.errors import NotFound
+from agentgrid.projector import changes, work
+from agentgrid.projector.rebuild import rebuild
+from agentgrid.projector.store import Store
+from agentgrid.settings import Settings
+from agentgrid.temporal.history import Execution
+from tests.projector.conftest import Tables, projecting, snapshot, truncate, unique, until
+from tests.projector.record import completed_tasks, reset
+from tests.projector.scenarios import Continued, Messages, Mixed, Sequence
+
+
+async def touch(store: Store, workflow_id: str, execution_id: str) -> None:
+    await store.pool.execute(
+        "SELECT agentgrid_touch('default', $1::text[], $2::text[], $3::bigint[])", [execution_id], [workflow_id], [0]
+    )
+
+
+async def test_a_lost_notification_costs_no_more_than_the_poll_interval(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store
+) -> None:
+    async with projecting(settings, sweep=600):
+        listening = "SELECT pid FROM pg_stat_activity WHERE application_name = 'agentgrid-projector-listener' AND "
+        listening += "datname = current_database()"
+        pid = await until(lambda: store.pool.fetchval(listening))
+        handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
+        await handle.result()
+        # While the connection is being made again, this touch is heard by nobody.
+        assert await store.pool.fetchval("SELECT pg_terminate_backend($1)", pid)
+        began = time.monotonic()
+        await touch(store, handle.id, handle.first_execution_run_id or "")
+        await tables.run_in(handle.id, "completed", seconds=10)
+        assert time.monotonic() - began < 4
+        assert await until(lambda: store.pool.fetchval(listening)) != pid
+
+
+async def test_a_touch_while_the_execution_is_looked_at_is_not_forgotten(store: Store) -> None:
+    await touch(store, "w", "execution")
+    (claim,) = await changes.claim(store.pool, limit=10, delay=changes.LEASE * 0)
+    assert await changes.claim(store.pool, limit=10, delay=changes.LEASE * 0) == []
+    await touch(store, "w", "execution")
+    await changes.finish(store.pool, [changes.Done(claim=claim, look_at=None)])
+    (again,) = await changes.claim(store.pool, limit=10, delay=changes.LEASE * 0)
+    assert again.generation == claim.generation + 1
+    await changes.finish(store.pool, [changes.Done(claim=again, look_at=None)])
+    assert await store.pool.fetchval("SELECT count(*) FROM run_changes") == 0
+
+
+async def test_corrupted_rows_are_repaired_within_a_round_of_checks(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store
+) -> None:
+    async with projecting(settings, check=0.2):
+        await _corrupt_and_wait(client, queue, tables, store)
+
+
+async def _corrupt_and_wait(client: Client, queue: str, tables: Tables, store: Store) -> None:
+    handle = await client.start_workflow(Mixed.run, id=unique(), task_queue=queue)
+    waiting = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
+    await handle.result()
+    run = await tables.run_in(handle.id, "completed")
+    await tables.run_in(waiting.id, "waiting")
+    await tables.run_in(f"{handle.id}-child", "completed")
+    before = await snapshot(tables)
+    await store.pool.execute("UPDATE runs SET status = 'failed', step_count = 77, result = NULL")
+    await store.pool.execute("UPDATE executions SET status = 'failed' WHERE execution_id = $1", run["execution_id"])
+    await store.pool.execute("UPDATE steps SET status = 'failed', output = '{\"size\": 1, \"value\": 0}'")
+    await store.pool.execute("DELETE FROM steps WHERE execution_id = $1 AND kind = 'timer'", run["execution_id"])
+    await store.pool.execute(
+        "INSERT INTO steps (execution_id, event_id, run_id, kind, name, status, scheduled_at) "
+        "VALUES ($1, 999, $2, 'tool', 'never happened', 'completed', now())",
+        run["execution_id"],
+        run["run_id"],
+    )
+    assert await snapshot(tables) != before
+
+    async def repaired() -> bool:
+        return await snapshot(tables) == before
+
+    await until(repaired, seconds=25)
+    said = await tables.rows("SELECT value FROM projector_state WHERE name = 'check'")
+    assert said[0]["value"]["checked"] >= 1
+    await waiting.terminate()
+
+
+async def _delete(client: Client, handle: WorkflowHandle[Any, Any]) -> None:
+    """Ask Temporal to forget the execution, which takes it some seconds."""
+    await client.workflow_service.delete_workflow_execution(
+        service.DeleteWorkflowExecutionRequest(
+            namespace="default",
+            workflow_execution=WorkflowExecution(workflow_id=handle.id, run_id=handle.first_execution_run_id or ""),
+        )
+    )
+
+
+async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_temporal_forgot(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store
+) -> None:
+    async with projecting(settings):
+        forgotten = await client.start_workflow(Mixed.run, id=unique(), task_queue=queue)
+        await forgotten.result()
+        await tables.run_in(forgotten.id, "completed")
+        await _delete(client, forgotten)
+        chained = await client.start_workflow(Continued.run, 2, id=unique(), task_queue=queue)
+        forked = await client.start_workflow(Sequence.run, 3, id=unique(), task_queue=queue)
+        waiting = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
+        await waiting.signal(Messages.note, "one")
+        for handle in (chained, forked):
+            await handle.result()
+            await tables.run_in(handle.id, "completed")
+        fork = await reset(client, forked, (await completed_tasks(forked))[1])
+        await fork.result()
+        await tables.run_in(f"{forgotten.id}-child", "completed")
+        await tables.run_in(waiting.id, "waiting")
+
+        async def quiet() -> bool:
+            mine = "SELECT count(*) FROM runs WHERE workflow_id = $1 AND execution_id = $2 AND status = 'completed'"
+            return bool(await store.pool.fetchval(mine, forked.id, fork.run_id))
+
+        await until(quiet)
+    before = await snapshot(tables)
+
+    async def gone() -> bool:
+        try:
+            await forgotten.describe()
+        except RPCError:
+            return True
+        return False
+
+    await until(gone, seconds=60)
+    await truncate(tables)
+    assert (await snapshot(tables))["runs"] == []
+    rebuilt = await rebuild(settings)
+    assert rebuilt.executions >= 8
+    after = await snapshot(tables)
+    mine = {row["workflow_id"] for row in before["runs"]}
+    for name, rows in after.items():
+        # The server is shared: a rebuild finds the runs of other tests too.
+        runs = {row["run_id"] for row in after["runs"] if row["workflow_id"] in mine}
+        assert [row for row in rows if row["run_id"] in runs] == before[name], name
+    await waiting.terminate()
+
+
+async def test_rebuilding_an_unknown_run_is_refused(settings: Settings) -> None:
+    with pytest.raises(NotFound):
+        await rebuild(settings, run_ids=["no-such-run"])
+
+
+async def test_a_poisonous_execution_waits_aside_and_blocks_nobody(
+    settings: Settings,
+    client: Client,
+    queue: str,
+    tables: Tables,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    poison = await client.start_workflow(Sequence.run, 1, id=unique("poison"), task_queue=queue)
+    healthy = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
+    await asyncio.gather(poison.result(), healthy.result())
+    bad = poison.first_execution_run_id or ""
+    real = work.fold
+
+    def fold(state: object, events: object) -> object:
+        if getattr(state, "execution_id", None) == bad:
+            raise RuntimeError("poison")
+        return real(state, events)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(work, "fold", fold)
+    async with projecting(settings):
+        await tables.run_in(healthy.id, "completed")
+
+        async def failed() -> asyncpg.Record | None:
+            return await store.pool.fetchrow(
+                "SELECT failures, last_error FROM run_changes WHERE execution_id = $1 AND failures >= 2", bad
+            )
+
+        for _ in range(20):
+            await touch(store, poison.id, bad)
+        record = await until(failed)
+        assert "poison" in record["last_error"]
+        assert record["failures"] < 6
+        another = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
+        await tables.run_in(another.id, "completed")
+        monkeypatch.setattr(work, "fold", real)
+        await tables.run_in(poison.id, "completed", seconds=30)
+
+
+async def test_lag_is_reported_and_grows_while_nobody_projects(
+    settings: Settings, tables: Tables, store: Store
+) -> None:
+    async with projecting(settings):
+        await until(lambda: tables.rows("SELECT value FROM projector_state WHERE name = 'lag'"))
+    await touch(store, "w", "waits-for-a-projector")
+    await store.pool.execute("UPDATE run_changes SET due_at = now() - interval '90 seconds'")
+    found = await changes.backlog(store.pool)
+    assert found.oldest_seconds >= 90
+    assert found.due >= 1
+
+
+async def test_an_execution_that_nobody_knows_is_forgotten(projector: asyncio.Task[None], store: Store) -> None:
+    await touch(store, "never-started", "01a20ad8-f83c-7eba-b1c6-000000000000")
+
+    async def empty() -> bool:
+        return not await store.pool.fetchval("SELECT count(*) FROM run_changes WHERE workflow_id = 'never-started'")
+
+    await until(empty)
+
+
+async def test_a_pass_that_somebody_else_overtook_is_dropped(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store
+) -> None:
+    from agentgrid.temporal.history import HistoryReader
+
+    handle = await client.start_workflow(Sequence.run, 2, id=unique(), task_queue=queue)
+    await handle.result()
+    execution = Execution(workflow_id=handle.id, execution_id=handle.first_execution_run_id or "")
+    looker = work.Looker(HistoryReader(client), store)
+    loaded = (await store.load([execution.execution_id]))[execution.execution_id]
+    one = await looker.look(execution, loaded)
+    two = await looker.look(execution, loaded)
+    assert one.folded is not None
+    assert two.folded is not None
+    assert (await store.commit([one.folded])).accepted == {execution.execution_id}
+    before = await snapshot(tables)
+    events = await store.pool.fetchval("SELECT count(*) FROM events")
+    assert (await store.commit([two.folded])).accepted == set()
+    assert await snapshot(tables) == before
+    assert await store.pool.fetchval("SELECT count(*) FROM events") == events
+
+
+async def test_payloads_keep_what_only_json_can_hold(
+    projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
+) -> None:
+    text = "nul \x00 and a lone surrogate " + json.loads('"\\ud800"').encode("utf-8", "surrogatepass").decode(
+        "utf-8", "replace"
+    )
+    handle = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
+    await handle.signal("note\x00", text)
+    for word in ("a", "b", "c", "d"):
+        await handle.signal(Messages.note, word)
+    run = await tables.run_in(handle.id, "completed")
+    step = (await tables.steps(run["run_id"]))[0]
+    assert step["input"]["value"] == text
+    assert step["name"] == "note\ufffd"
