@@ -305,19 +305,22 @@ def test_crashes_changed_code_ctrl_c_and_kill_lose_nothing(terminal: Terminal, s
     stack.wait_for("the worker starts again", 20)
 
     before = stack.children()
-    assert stack.end(signal.SIGINT) == ExitCode.OK
-    assert all_ended(before, 5), "Ctrl-C leaves no child"
-    assert terminal.cli("run", "list").code == ExitCode.UNAVAILABLE
-
-    stack.start()
-    assert terminal.status(run_id) == "waiting"
-    before = stack.children()
     assert stack.process is not None
     os.kill(stack.process.pid, signal.SIGKILL)
     stack.process.wait(10)
     assert all_ended(before, 20), "children die with their parent"
+    assert terminal.cli("run", "list").code == ExitCode.UNAVAILABLE
 
+    tool.write_text(good + "\n1 / 0\n")
     stack.start()
+    assert "no worker runs until the project's code is mended" in stack.output.read_text()
+    assert terminal.status(run_id) == "waiting"
+    tool.write_text(good)
+    stack.wait_for("the worker starts again", 20)
     approval_id = terminal.approval_of(run_id)["approval_id"]
     assert terminal.cli("approval", "approve", approval_id, "--profile", "reviewer", "--yes").code == ExitCode.OK
     assert terminal.cli("run", "watch", run_id).code == ExitCode.OK
+
+    before = stack.children()
+    assert stack.end(signal.SIGINT) == ExitCode.OK
+    assert all_ended(before, 5), "Ctrl-C leaves no child"

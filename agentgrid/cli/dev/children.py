@@ -7,7 +7,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from agentgrid.cli.dev.terminal import Terminal, relay_file
@@ -33,6 +33,7 @@ class ManagedChild:
         environment: Mapping[str, str],
         terminal: Terminal,
         stop_seconds: float,
+        hopeless: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self.name = name
         self._command = [sys.executable, "-m", "agentgrid.cli.main", *arguments]
@@ -40,11 +41,12 @@ class ManagedChild:
         self._environment = environment
         self._terminal = terminal
         self._stop_steps = ((signal.SIGTERM, stop_seconds),)
+        self._hopeless = hopeless
+        """Asked after a crash: whether it is of no use to start it again before `start_again`."""
         self._again = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._child: Child | None = None
         self._lease: Lease | None = None
-        self.started = asyncio.Event()
         self.crashes = 0
         """How often in a row it ended by itself."""
 
@@ -110,7 +112,6 @@ class ManagedChild:
             self._again.clear()
             self._child = self._spawn()
             lease.record(self._child)
-            self.started.set()
             while self._child.returncode is None:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._again.wait(), POLL_SECONDS)
@@ -122,6 +123,9 @@ class ManagedChild:
             self.crashes = 1 if time.monotonic() - began > STEADY_SECONDS else self.crashes + 1
             pause = min(MAX_BACKOFF_SECONDS, 0.5 * 2**self.crashes)
             await asyncio.sleep(2 * POLL_SECONDS)  # its last lines are relayed before this is said
+            if self._hopeless is not None and await self._hopeless():
+                await self._again.wait()
+                continue
             again = f"starting it again in {pause:g} s; all that it said is in {self.log_file}"
             self._terminal.say(f"{self.name} {_how(self._child)}; {again}", style="bold red")
             with contextlib.suppress(TimeoutError):

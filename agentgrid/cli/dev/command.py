@@ -63,8 +63,7 @@ async def _until_cancelled(stack: Stack, options: Options, terminal: Terminal) -
         if options.only_servers:
             terminal.console.print(_servers_panel(stack))
         else:
-            registered = not stack.faults and await stack.ready()
-            if not stack.faults and not registered:
+            if not await stack.ready() and not stack.faults:
                 terminal.say("the worker has not registered its workflows yet; see its log", style="yellow")
             terminal.console.print(_panel(stack))
         if options.reload and not options.only_servers:

@@ -87,8 +87,6 @@ class Stack:
             lease = Lease.take(self.home / "dev.lock")
             stack.callback(lease.release)
             ports = choose_ports(self.home, self._options.ports, self._terminal.say)
-            checking = asyncio.create_task(self.check())
-            stack.push_async_callback(_cancelled, checking)
             self._terminal.say("starting Temporal and PostgreSQL")
             temporal = TemporalServer(self.home, port=ports["temporal"], ui_port=ports["temporal_ui"])
             postgres = PostgresServer(self.home, port=ports["postgres"])
@@ -104,11 +102,13 @@ class Stack:
             await self._run_setup()
             if not self._options.only_servers:
                 await self._start_processes(stack, ports["api"])
-                self.faults = await checking
-                await self._start_worker(stack)
             for server in (temporal, postgres):
                 stack.push_async_callback(_cancelled, asyncio.create_task(self._guard(server)))
             yield
+
+    async def _stop_children(self) -> None:
+        """Side by side; nobody waits for another."""
+        await asyncio.gather(*(child.stop() for child in self.children.values()))
 
     def kill(self) -> None:
         """Make an end of AgentGrid's processes now; the servers are still stopped in order."""
@@ -145,22 +145,14 @@ class Stack:
     async def code_changed(self, files: list[str]) -> None:
         """Let the worker run the new code, unless it has faults: then the old one goes on."""
         names = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-        self.faults = await self.check()
         worker = self.children["worker"]
-        if self.faults:
-            self.say_faults(
-                f"{names} changed", "the worker goes on with the old code" if worker.pid else "no worker runs"
-            )
-        elif not worker.started.is_set():
-            self._terminal.say(f"{names} changed: no faults any more, starting the worker", style="green")
-            await worker.start()
-        else:
+        self.faults = await self.check()
+        if not self.faults:
             self._terminal.say(f"{names} changed: the worker starts again", style="green")
             worker.start_again()
-
-    def say_faults(self, why: str, consequence: str) -> None:
-        """Name the faults, and what follows from them."""
-        self._terminal.say(f"{why}: {len(self.faults)} fault(s), {consequence}", style="bold red")
+            return
+        consequence = "the worker goes on with the old code" if worker.pid else "no worker runs until they are mended"
+        self._terminal.say(f"{names} changed: {len(self.faults)} fault(s), {consequence}", style="bold red")
         for fault in self.faults:
             self._terminal.say(f"  {fault}", style="red")
 
@@ -172,6 +164,8 @@ class Stack:
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=5, trust_env=False) as http:
 
             async def registered() -> bool:
+                if self.faults:
+                    raise _Hopeless
                 answer = await http.get(place)
                 if answer.status_code != 200:
                     return False
@@ -179,7 +173,10 @@ class Stack:
                 items = [found] if example else found["items"]
                 return bool(items) and items[0].get("served") is not False
 
-            return await _comes_true(registered, WORKER_READY_SECONDS)
+            try:
+                return await _comes_true(registered, WORKER_READY_SECONDS)
+            except _Hopeless:
+                return False
 
     async def _start_servers(self, stack: AsyncExitStack, *servers: EmbeddedServer) -> None:
         """Start them side by side; whichever came up is stopped at the end, also when another did not."""
@@ -191,23 +188,31 @@ class Stack:
                 raise result
 
     async def _start_processes(self, stack: AsyncExitStack, port: int) -> None:
-        for name, arguments in (("projector", ["projector"]), ("api", ["api", "--port", str(port)])):
-            await self._child(stack, name, arguments, self._control_plane_environment()).start()
+        control_plane = self._control_plane_environment()
+        self._child("projector", ["projector"], control_plane)
+        self._child("api", ["api", "--port", str(port)], control_plane)
+        self._child("worker", ["worker"], self._worker_environment(), hopeless=self._worker_is_hopeless)
+        stack.push_async_callback(self._stop_children)
+        for child in self.children.values():
+            await child.start()
         await self._api_answers(port)
 
-    async def _start_worker(self, stack: AsyncExitStack) -> None:
-        worker = self._child(stack, "worker", ["worker"], self._worker_environment())
-        if not self.faults:
-            await worker.start()
-        elif self._options.reload:
-            self.say_faults(str(self.project.root), "no worker is started until they are mended")
-        else:
-            lines = "\n".join(f"  {fault}" for fault in self.faults)
-            raise CommandFailed(f"the project's code has {len(self.faults)} fault(s):\n{lines}", ExitCode.FAILED)
+    async def _worker_is_hopeless(self) -> bool:
+        """Whether its code has faults, which it has told, and which only a change of the code can mend."""
+        self.faults = await self.check()
+        if not self.faults or not self._options.reload:
+            return False
+        self._terminal.say("no worker runs until the project's code is mended", style="bold red")
+        return True
 
     def _child(
-        self, stack: AsyncExitStack, name: str, arguments: list[str], environment: Mapping[str, str]
-    ) -> ManagedChild:
+        self,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        *,
+        hopeless: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
         child = ManagedChild(
             name,
             arguments,
@@ -216,10 +221,9 @@ class Stack:
             environment=environment,
             terminal=self._terminal,
             stop_seconds=STOP_SECONDS[name],
+            hopeless=hopeless,
         )
         self.children[name] = child
-        stack.push_async_callback(child.stop)
-        return child
 
     async def _api_answers(self, port: int) -> None:
         api = self.children["api"]
@@ -325,6 +329,10 @@ class Stack:
         }
         lines = [f"export {name}='{value}'" for name, value in sorted(wanted.items())]
         write_private(self.home / "env", "\n".join(lines) + "\n")
+
+
+class _Hopeless(Exception):
+    """There is nothing to wait for."""
 
 
 def inherited_environment() -> dict[str, str]:
