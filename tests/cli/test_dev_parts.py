@@ -1,0 +1,181 @@
+"""The parts of `agentgrid dev`: ports, children, what is shown of their logs, which changes count."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from agentgrid.cli.dev import children as children_module
+from agentgrid.cli.dev.children import ManagedChild
+from agentgrid.cli.dev.ports import USUAL, choose_ports
+from agentgrid.cli.dev.reload import code_changes, code_folders
+from agentgrid.cli.dev.terminal import Terminal, relay_file
+from agentgrid.cli.servers.child import ServerError, free_port
+
+NOTHING_GIVEN: dict[str, int | None] = dict.fromkeys(USUAL)
+
+
+@contextmanager
+def taken() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def terminal() -> Terminal:
+    return Terminal(verbose=False, console=Console(file=io.StringIO(), width=200, markup=False, highlight=False))
+
+
+def said(terminal: Terminal) -> str:
+    return terminal.console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_ports_are_remembered(home: Path) -> None:
+    ports = {name: free_port() for name in USUAL}
+    (home / "ports.json").write_text(json.dumps(ports))
+    assert choose_ports(home, NOTHING_GIVEN, print) == ports
+
+
+def test_a_remembered_port_that_is_taken_is_replaced_with_a_word_about_it(home: Path) -> None:
+    words: list[str] = []
+    with taken() as port:
+        (home / "ports.json").write_text(json.dumps({name: free_port() for name in USUAL} | {"api": port}))
+        chosen = choose_ports(home, NOTHING_GIVEN, words.append)
+    assert chosen["api"] != port
+    assert f"port {port} is taken" in words[0]
+    assert json.loads((home / "ports.json").read_text()) == chosen
+
+
+def test_a_port_that_was_asked_for_is_never_replaced(home: Path) -> None:
+    with taken() as port, pytest.raises(ServerError, match=str(port)):
+        choose_ports(home, NOTHING_GIVEN | {"api": port}, print)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"api": "x"}', '{"api": 0}', "not json"])
+def test_a_broken_memory_of_ports_is_no_obstacle(home: Path, content: str) -> None:
+    (home / "ports.json").write_text(content)
+    chosen = choose_ports(home, NOTHING_GIVEN, lambda _: None)
+    assert len(set(chosen.values())) == len(USUAL)
+
+
+def test_warnings_are_shown_and_chatter_is_not(terminal: Terminal) -> None:
+    terminal.relay("worker", json.dumps({"event": "tool_called", "level": "info"}))
+    terminal.relay("worker", json.dumps({"event": "policy_not_refreshed", "level": "warning", "error": "\x1b[2J"}))
+    terminal.relay("worker", "a line that user code printed")
+    assert "tool_called" not in said(terminal)
+    assert "policy_not_refreshed" in said(terminal)
+    assert "\x1b[2J" not in said(terminal)
+    assert "a line that user code printed" in said(terminal)
+
+
+async def test_lines_are_relayed_whole_also_after_the_file_was_replaced(terminal: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "some.log"
+    file.write_text("old\n")
+    task = asyncio.create_task(relay_file(terminal, "api", file, file.stat().st_size))
+    try:
+        with file.open("a") as log:
+            log.write("half ")
+            log.flush()
+            await asyncio.sleep(0.3)
+            log.write("a line\n")
+        await _until(lambda: "half a line" in said(terminal))
+        file.write_text("new\n")
+        await _until(lambda: "new" in said(terminal))
+    finally:
+        task.cancel()
+    assert "old" not in said(terminal)
+
+
+async def test_a_child_that_crashes_is_started_again_and_it_is_said(
+    terminal: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = _child(terminal, home, monkeypatch, "raise SystemExit(3)")
+    await child.start()
+    try:
+        await _until(lambda: child.crashes >= 2)
+    finally:
+        await child.stop()
+    assert "ended with code 3; starting it again in 1 s" in said(terminal)
+
+
+async def test_a_child_left_by_a_killed_parent_is_ended_first(
+    terminal: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleeper = "import time; time.sleep(60)"
+    first = _child(terminal, home, monkeypatch, sleeper)
+    await first.start()
+    await _until(lambda: first.pid is not None)
+    assert first.pid is not None
+    orphan = psutil.Process(first.pid)
+    for task in first._tasks:  # as if this process had been killed: nobody looks after the child, and the lock is free
+        task.cancel()
+    assert first._lease is not None
+    os.close(first._lease._descriptor)
+    second = _child(terminal, home, monkeypatch, sleeper)
+    await second.start()
+    try:
+        assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+        await _until(lambda: second.pid is not None)
+        assert second.pid != orphan.pid
+    finally:
+        await second.stop()
+
+
+async def test_a_child_that_will_not_stop_is_killed_in_time(
+    terminal: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    child = _child(terminal, home, monkeypatch, stubborn)
+    await child.start()
+    await _until(lambda: "deaf" in child.log_file.read_text() if child.log_file.exists() else False)
+    async with asyncio.timeout(5):
+        await child.stop()
+    assert child.pid is None
+
+
+async def test_a_change_of_code_is_noticed_once_and_other_files_are_not(tmp_path: Path) -> None:
+    for name in ("workflows", ".venv/lib", "node_modules", "tests", "data"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "a.py").write_text("")
+    (tmp_path / "data" / "a.py").unlink()
+    assert [folder.name for folder in code_folders(tmp_path)] == ["workflows"]
+    changes = code_changes(tmp_path)
+    first = asyncio.ensure_future(anext(changes))
+    try:
+        await asyncio.sleep(1)  # until the kernel watches
+        (tmp_path / ".venv" / "lib" / "a.py").write_text("x = 1")
+        (tmp_path / "tests" / "a.py").write_text("x = 1")
+        (tmp_path / "notes.log").write_text("x")
+        (tmp_path / "workflows" / "a.py").write_text("x = 1")
+        (tmp_path / "workflows" / "a.py").write_text("x = 2")
+        async with asyncio.timeout(10):
+            assert await first == ["workflows/a.py"]
+    finally:
+        first.cancel()
+        await changes.aclose()  # type: ignore[attr-defined]
+
+
+def _child(terminal: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> ManagedChild:
+    child = ManagedChild(
+        "some", [], home=home, cwd=home, environment=dict(os.environ), terminal=terminal, stop_seconds=0.5
+    )
+    monkeypatch.setattr(child, "_command", [children_module.sys.executable, "-c", code])
+    return child
+
+
+async def _until(look: object, seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not look():  # type: ignore[operator]
+            await asyncio.sleep(0.05)

@@ -1,0 +1,225 @@
+"""Watching a run: nothing is lost or told twice, whatever happens to the connection; the exit code is the run's outcome."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from agentgrid.cli import follow
+from agentgrid.cli.exits import ExitCode
+from agentgrid.cli.follow import RunFollower
+from agentgrid.cli.profiles import Target
+from agentgrid.cli.watch import screen
+from tests.cli.conftest import Cli, FakeServer, Reply, problem
+
+AT = "2026-01-31T09:00:00Z"
+
+
+def a_run(status: str = "running", **changed: Any) -> dict[str, Any]:
+    closed = status in ("completed", "failed", "cancelled", "terminated", "timed_out")
+    return {
+        "run_id": "r",
+        "workflow": "support_triage",
+        "status": status,
+        "waiting_on": None,
+        "status_reason": None,
+        "started_at": AT,
+        "closed_at": "2026-01-31T09:00:12Z" if closed else None,
+        "next": {"summary": "runs", "until": None},
+        "approvals": [],
+        "result": {"size": 4, "value": {"ok": 1}} if status == "completed" else None,
+        "error": {"type": "ToolError", "message": "no \x1b[31m", "cause": None} if status == "failed" else None,
+    } | changed
+
+
+def a_step(event_id: int, status: str = "completed", **changed: Any) -> dict[str, Any]:
+    return {
+        "execution_id": "e",
+        "event_id": event_id,
+        "kind": "tool",
+        "name": f"tool_{event_id}",
+        "status": status,
+        "inherited": False,
+        "attempts": 1,
+        "scheduled_at": AT,
+        "started_at": AT,
+        "closed_at": AT if status == "completed" else None,
+        "due_at": None,
+        "live_state": None,
+        "live_attempt": None,
+        "live_next_retry_at": None,
+        "error": None,
+        "live_error": None,
+    } | changed
+
+
+def a_log(log_id: int, message: str) -> dict[str, Any]:
+    return {"log_id": log_id, "logged_at": AT, "level": "info", "message": message, "fields": {"n": 1}}
+
+
+def page(*items: Any, cursor: str | None = None) -> Reply:
+    return Reply(body={"items": list(items), "next_cursor": cursor})
+
+
+APPROVAL = {
+    "approval_id": "a-1",
+    "title": "Send \u202ereply",
+    "approvers": ["support-leads"],
+    "expires_at": "2026-01-31T13:00:00Z",
+}
+
+
+def stream(*events: tuple[str, dict[str, Any]], then: Callable[[], None] = lambda: None) -> Reply:
+    """These events, then the connection breaks."""
+
+    def act(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.end_headers()
+        for number, data in events:
+            handler.wfile.write(f": beat\nid: {number}\nevent: run\ndata: {json.dumps(data)}\n\n".encode())
+        handler.wfile.flush()
+        then()
+        handler.close_connection = True
+
+    return Reply(act=act)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "READ_AT_MOST_EVERY_SECONDS", 0.02)
+
+
+@pytest.fixture
+def quiet(server: FakeServer) -> FakeServer:
+    """A server with a run of no steps and no logs, and a stream that says nothing and stays."""
+    server.on("GET /runs/r/steps", page())
+    server.on("GET /runs/r/logs", page())
+    server.on("GET /runs/r/events", stream(then=lambda: server.closing.wait(10)))
+    return server
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("completed", 0), ("failed", 1), ("cancelled", 1), ("terminated", 1), ("timed_out", 1)]
+)
+def test_the_exit_code_is_the_outcome(cli: Cli, quiet: FakeServer, status: str, code: int) -> None:
+    quiet.on("GET /runs/r", Reply(body=a_run(status)))
+    ended = cli("run", "watch", "r")
+    assert ended.code == code
+    assert status in ended.out
+    assert "\x1b" not in ended.out
+    assert not any(seen.path.endswith("/events") for seen in quiet.seen), "a closed run needs no stream"
+
+
+def test_a_broken_stream_is_resumed_where_it_broke(cli: Cli, quiet: FakeServer) -> None:
+    quiet.on(
+        "GET /runs/r/events",
+        stream(("41", {"n": 1}), ("42", {"n": 2})),
+        Reply(status=502, body=b"<html>"),
+        stream(("43", {"n": 3}), then=lambda: quiet.on("GET /runs/r", Reply(body=a_run("completed")))),
+    )
+    quiet.on("GET /runs/r", Reply(body=a_run()))
+    ended = cli("run", "watch", "r", "-o", "json")
+    assert ended.code == ExitCode.OK
+    lines = [json.loads(line) for line in ended.out.splitlines()]
+    assert [line.get("n") for line in lines[:-1]] == [1, 2, 3]
+    assert lines[-1]["status"] == "completed"
+    streams = [seen for seen in quiet.seen if seen.path.endswith("/events")]
+    assert [seen.headers.get("Last-Event-ID") for seen in streams[:3]] == [None, "42", "42"]
+
+
+def test_each_change_is_told_once_in_plain_lines(cli: Cli, quiet: FakeServer) -> None:
+    waiting = a_run(
+        "waiting",
+        waiting_on="approval",
+        approvals=[APPROVAL],
+        next={"summary": "waits", "until": APPROVAL["expires_at"]},
+    )
+    quiet.on(
+        "GET /runs/r", Reply(body=a_run()), Reply(body=waiting), Reply(body=waiting), Reply(body=a_run("completed"))
+    )
+    retrying = a_step(9, "scheduled", live_state="started", live_attempt=2, live_error={"type": "Timeout"})
+    quiet.on(
+        "GET /runs/r/steps",
+        page(a_step(5)),
+        page(a_step(5), cursor="more"),
+        page(retrying),
+        page(a_step(5), a_step(9, attempts=3)),
+    )
+    quiet.on("GET /runs/r/logs", page(a_log(1, "one\x07")), page(a_log(1, "one\x07"), a_log(2, "two")))
+    quiet.on("GET /runs/r/events", stream(("1", {}), ("2", {})))
+    ended = cli("run", "watch", "r")
+    assert ended.code == ExitCode.OK
+    assert ended.out.count("✓ tool_5") == 1
+    assert "attempt 2" in ended.out
+    assert "3 attempts" in ended.out
+    assert ended.out.count("one\\x07") == 1
+    assert ended.out.count("two") == 1
+    assert ended.out.count("agentgrid approval approve a-1 --profile reviewer") == 1
+    assert "Send \\u202ereply" in ended.out
+    assert '"ok": 1' in ended.out
+
+
+def test_who_may_not_read_logs_still_watches(cli: Cli, quiet: FakeServer) -> None:
+    quiet.on("GET /runs/r/logs", problem(403, "forbidden"))
+    quiet.on("GET /runs/r", Reply(body=a_run("completed")))
+    assert cli("run", "watch", "r").code == ExitCode.OK
+
+
+def test_an_api_that_is_away_for_a_moment_does_not_end_the_watching(cli: Cli, quiet: FakeServer) -> None:
+    quiet.on("GET /runs/r/events", stream(("1", {})))
+    quiet.on(
+        "GET /runs/r",
+        Reply(body=a_run()),
+        problem(503, "unavailable", "the database is away"),
+        Reply(body=a_run("completed")),
+    )
+    ended = cli("run", "watch", "r")
+    assert ended.code == ExitCode.OK
+    assert "the database is away" in ended.err
+    assert "connected again" in ended.err
+
+
+def test_an_api_that_stays_away_is_given_up(cli: Cli, quiet: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "GIVE_UP_SECONDS", 0.3)
+    quiet.on("GET /runs/r/events", stream(("1", {})))
+    quiet.on("GET /runs/r", Reply(body=a_run()), problem(503, "unavailable"))
+    assert cli("run", "watch", "r").code == ExitCode.UNAVAILABLE
+
+
+def test_a_run_that_may_not_be_read_any_more_ends_the_watching(cli: Cli, quiet: FakeServer) -> None:
+    quiet.on("GET /runs/r/events", stream(("1", {})))
+    quiet.on("GET /runs/r", Reply(body=a_run()), problem(403, "forbidden"))
+    assert cli("run", "watch", "r").code == ExitCode.NOT_ALLOWED
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_run(cli: Cli, quiet: FakeServer) -> None:
+    quiet.on("GET /runs/r", Reply(body=a_run()))
+    quiet.on("GET /runs/r/events", stream(("1", {}), then=lambda: os.kill(os.getpid(), signal.SIGINT)))
+    ended = cli("run", "watch", "r")
+    assert ended.code == ExitCode.INTERRUPTED
+    assert "run r goes on" in ended.err
+    assert {seen.method for seen in quiet.seen} == {"GET"}
+
+
+async def test_a_long_run_fits_on_the_terminal(server: FakeServer) -> None:
+    target = Target(url=server.url, key=None, profile="operator")
+    async with RunFollower(target, "r") as follower:
+        follower.run = a_run("waiting", waiting_on="approval", approvals=[APPROVAL])
+        follower.steps = [a_step(number) for number in range(300)]
+        follower.logs.extend(a_log(number, "x" * 500) for number in range(100))
+        console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
+        console.print(screen(follower, "reviewer", console))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert len(shown.splitlines()) <= 24
+    assert "earlier steps" in shown
+    assert "tool_299" in shown
+    assert "--profile reviewer" in shown
