@@ -199,8 +199,8 @@ class _Reader:
         return events.TaskStarted, {}
 
     def task_completed(self, event: HistoryEvent, a: Any) -> _Built:
-        # Without deployment options the SDK still sends a build id, but of the interpreter's modules: it names no version.
-        build = a.deployment_version.build_id or a.worker_version.build_id if a.HasField("deployment_version") else ""
+        # Without a deployment the SDK still sends a build id, but of the interpreter's modules: it names no version of anybody's.
+        build = a.deployment_version.build_id or (a.worker_version.build_id if a.worker_deployment_name else "")
         return events.TaskCompleted, {"started_event_id": a.started_event_id, "build": build or None}
 
     def task_failed(self, event: HistoryEvent, a: Any) -> _Built:

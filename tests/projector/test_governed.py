@@ -1,0 +1,254 @@
+"""Runs that AgentGrid started, under its plugin: identity from the signed memo, gates, and the commands that the fold settles."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import temporalio.api.workflowservice.v1 as service
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from temporalio.api.common.v1 import Payloads, WorkflowExecution
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
+
+from agentgrid.control.signing import Signer
+from agentgrid.domain.approvals import Verdict
+from agentgrid.domain.ids import new_id
+from agentgrid.domain.policies import Effect, Rule
+from agentgrid.projector.store import Store
+from agentgrid.protocol import (
+    HEADER_RUN,
+    MEMO,
+    SIGNAL_CONTROL,
+    SIGNAL_DECIDE,
+    ControlSignal,
+    RunHeader,
+    RunMemo,
+    to_payload,
+)
+from agentgrid.sdk.grid import Grid
+from agentgrid.settings import Settings
+from agentgrid.temporal import rpc
+from agentgrid.testing import Governance
+from tests.projector.conftest import Tables, projecting, unique
+from tests.worker import gated
+
+ASK = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, expires_seconds=60)
+Handle = WorkflowHandle[Any, Any]
+
+
+@pytest.fixture
+def governance() -> Governance:
+    return Governance(rules=[ASK])
+
+
+@pytest.fixture
+async def signer(store: Store) -> Signer:
+    made = Signer.of(Ed25519PrivateKey.generate())
+    await store.pool.execute(
+        "INSERT INTO signing_keys (key_id, public_key) VALUES ($1, $2)", made.key_id, made.public_key
+    )
+    return made
+
+
+@pytest.fixture
+async def queue(client: Client, settings: Settings, governance: Governance) -> AsyncIterator[str]:
+    name = unique("governed")
+    plugin = governance.plugin(Grid("gated", gated), settings=settings)
+    async with Worker(client, task_queue=name, activities=[gated.plain], plugins=[plugin]):
+        yield name
+
+
+async def ask(store: Store, kind: str, run_id: str) -> str:
+    """A command that was delivered."""
+    command_id = new_id()
+    await store.pool.execute(
+        "INSERT INTO commands (command_id, kind, status, principal, run_id) VALUES ($1, $2, 'delivered', 'operator', $3)",
+        command_id,
+        kind,
+        run_id,
+    )
+    return command_id
+
+
+async def command(tables: Tables, command_id: str) -> dict[str, Any]:
+    return (await tables.rows("SELECT * FROM commands WHERE command_id = $1", command_id))[0]
+
+
+async def start(client: Client, queue: str, case: str, memo: RunMemo, *, workflow_id: str | None = None) -> Handle:
+    request = service.StartWorkflowExecutionRequest(
+        namespace=client.namespace,
+        workflow_id=workflow_id or memo.run_id,
+        request_id=memo.command_id,
+        identity=f"agentgrid:{memo.command_id}",
+    )
+    request.workflow_type.name = "gated"
+    request.task_queue.name = queue
+    converter = client.data_converter
+    request.input.payloads.extend(await converter.encode([case]))
+    request.memo.fields[MEMO].CopyFrom((await converter.encode([memo.model_dump(mode="json", exclude_none=True)]))[0])
+    request.header.fields[HEADER_RUN].CopyFrom(to_payload(RunHeader(tree=memo.run_id, initiator=memo.initiator)))
+    answer = await client.workflow_service.start_workflow_execution(request)
+    return client.get_workflow_handle(request.workflow_id, run_id=answer.run_id)
+
+
+async def queued(store: Store, run_id: str, queue: str, command_id: str) -> None:
+    await store.pool.execute(
+        "INSERT INTO runs (run_id, namespace, workflow_id, workflow, task_queue, status, initiator, trigger, command_id, "
+        "root_run_id, created_at) SELECT $1, 'default', $1, 'gated', $2, 'queued', 'operator', 'api', $3, $1, created_at "
+        "FROM commands WHERE command_id = $3",
+        run_id,
+        queue,
+        command_id,
+    )
+
+
+async def begin(store: Store, signer: Signer, client: Client, queue: str, case: str) -> tuple[str, str, Handle]:
+    run_id = new_id()
+    command_id = await ask(store, "run.start", run_id)
+    await queued(store, run_id, queue, command_id)
+    memo = signer.memo(
+        RunMemo(run_id=run_id, initiator="operator", command_id=command_id, reference="T-1", tags=("a", "b"))
+    )
+    return run_id, command_id, await start(client, queue, case, memo)
+
+
+async def test_a_signed_memo_makes_the_queued_run_and_settles_its_start(
+    projector: asyncio.Task[None],
+    store: Store,
+    signer: Signer,
+    client: Client,
+    queue: str,
+    tables: Tables,
+    governance: Governance,
+) -> None:
+    run_id, command_id, handle = await begin(store, signer, client, queue, "refund")
+    run = await tables.run_in(handle.id, "waiting")
+    assert (run["run_id"], run["waiting_on"], run["approvals_pending"]) == (run_id, "approval", 1)
+    assert (run["initiator"], run["trigger"], run["reference"], run["tags"]) == ("operator", "api", "T-1", ["a", "b"])
+    assert run["governed"] is True
+    assert run["build"]
+    (approval,) = await tables.rows("SELECT * FROM approvals WHERE run_id = $1", run_id)
+    assert approval["decidable"] is True
+    assert approval["payload"]["value"] == {"order": "order", "cents": 900}
+    assert approval["initiator"] == "operator"
+    settled = await command(tables, command_id)
+    assert settled["status"] == "applied"
+    assert settled["outcome"] == {"execution_id": run["execution_id"]}
+
+    (terms,) = await governance.pending(handle)
+    decide = await ask(store, "approval.decide", run_id)
+    late = await ask(store, "approval.decide", run_id)
+    for nonce, verdict in ((decide, Verdict.APPROVED), (late, Verdict.REJECTED)):
+        signed = governance.decide(terms, verdict, nonce=nonce)
+        await rpc.signal(
+            client,
+            workflow_id=handle.id,
+            execution_id=terms.execution_id,
+            name=SIGNAL_DECIDE,
+            payloads=[to_payload(signed)],
+            request_id=nonce,
+        )
+    assert await handle.result() == "refunded 900"
+    run = await tables.run_in(handle.id, "completed")
+    assert run["tools"] == ["refund"]
+    (step,) = await tables.steps(run_id)
+    assert (step["kind"], step["status"], step["attempts"]) == ("tool", "completed", 1)
+    assert step["output"]["value"] == {"result": "refunded 900"}
+    (approval,) = await tables.rows("SELECT * FROM approvals WHERE run_id = $1", run_id)
+    assert (approval["status"], approval["decided_by"], approval["command_id"]) == ("approved", "reviewer", decide)
+    assert (await command(tables, decide))["status"] == "applied"
+    assert (await command(tables, late))["status"] == "superseded"
+
+
+async def test_a_forged_memo_is_as_good_as_none(
+    projector: asyncio.Task[None], store: Store, signer: Signer, client: Client, queue: str, tables: Tables
+) -> None:
+    stranger = Signer.of(Ed25519PrivateKey.generate())
+    run_id = new_id()
+    forged = stranger.memo(RunMemo(run_id=run_id, initiator="somebody-else", command_id=new_id()))
+    handle = await start(client, queue, "local", forged.model_copy(update={"key_id": signer.key_id}))
+    await handle.result()
+    run = await tables.run_in(handle.id, "completed")
+    assert (run["run_id"], run["initiator"], run["trigger"]) == (handle.run_id, "unknown", "external")
+
+    copied = signer.memo(RunMemo(run_id=run_id, initiator="operator", command_id=new_id()))
+    handle = await start(client, queue, "local", copied, workflow_id=unique("copied"))
+    await handle.result()
+    run = await tables.run_in(handle.id, "completed")
+    assert run["initiator"] == "unknown"
+
+
+async def test_pause_resume_and_cancel_settle_their_commands(
+    projector: asyncio.Task[None], store: Store, signer: Signer, client: Client, queue: str, tables: Tables
+) -> None:
+    run_id, _, handle = await begin(store, signer, client, queue, "forever")
+    await tables.run_in(handle.id, "waiting")
+    for action, status in (("pause", "paused"), ("resume", "waiting")):
+        asked = await ask(store, f"run.{action}", run_id)
+        await rpc.signal(
+            client,
+            workflow_id=handle.id,
+            execution_id=handle.run_id,
+            name=SIGNAL_CONTROL,
+            payloads=[to_payload(ControlSignal(action=action, principal="operator", command_id=asked))],
+            request_id=asked,
+        )
+        await tables.run_in(handle.id, status)
+        assert (await command(tables, asked))["status"] == "applied"
+    cancel = await ask(store, "run.cancel", run_id)
+    too_late = await ask(store, "run.terminate", run_id)
+    await client.workflow_service.request_cancel_workflow_execution(
+        service.RequestCancelWorkflowExecutionRequest(
+            namespace="default",
+            workflow_execution=WorkflowExecution(workflow_id=handle.id),
+            identity=f"agentgrid:{cancel}",
+            request_id=cancel,
+        )
+    )
+    await tables.run_in(handle.id, "cancelled")
+    assert (await command(tables, cancel))["status"] == "applied"
+    superseded = await command(tables, too_late)
+    assert (superseded["status"], superseded["outcome"]) == ("superseded", {"run_status": "cancelled"})
+
+
+async def test_a_touch_brings_a_governed_run_long_before_any_sweep(
+    settings: Settings, store: Store, client: Client, queue: str, tables: Tables
+) -> None:
+    async with projecting(settings, sweep=600):
+        # The first sweep runs at once; what starts after it is found by touches alone.
+        await tables.rows("SELECT 1")
+        await asyncio.sleep(0.5)
+        handle = await client.start_workflow("gated", "local", id=unique(), task_queue=queue)
+        await handle.result()
+        run = await tables.run_in(handle.id, "completed", seconds=10)
+        assert run["governed"] is True
+
+
+async def test_raw_junk_signals_are_counted_as_refused_and_move_nothing(
+    projector: asyncio.Task[None], client: Client, queue: str, tables: Tables, governance: Governance
+) -> None:
+    handle = await client.start_workflow("gated", "refund", id=unique(), task_queue=queue)
+    (terms,) = await governance.pending(handle)
+    for payloads in (Payloads(), Payloads(payloads=[to_payload("junk")])):
+        await client.workflow_service.signal_workflow_execution(
+            service.SignalWorkflowExecutionRequest(
+                namespace="default",
+                workflow_execution=WorkflowExecution(workflow_id=handle.id),
+                signal_name=SIGNAL_DECIDE,
+                input=payloads,
+                identity="reviewer",
+            )
+        )
+    await governance.send(handle, governance.decide(terms))
+    await handle.result()
+    run = await tables.run_in(handle.id, "completed")
+    judged = await tables.rows(
+        "SELECT judged, reason, identity FROM decisions WHERE run_id = $1 ORDER BY event_id", run["run_id"]
+    )
+    assert [each["judged"] for each in judged] == ["refused", "refused", "counted"]
+    assert judged[0]["identity"] == "reviewer"
+    assert json.dumps(judged)
