@@ -17,7 +17,8 @@ from agentgrid.db import approvals as table
 from agentgrid.db import commands as commands_table
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Approval, Command, Run
-from agentgrid.domain.approvals import ApprovalStatus, Decision, SignedDecision, Terms, Verdict
+from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, SignedDecision, Terms, Verdict
+from agentgrid.domain.canonical import digest
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import Permission, Principal, PrincipalKind
 from agentgrid.errors import AgentGridError, Conflict, Forbidden, NotFound
@@ -53,6 +54,25 @@ def obstacle(principal: Principal, approval: Approval, run: Run, now: datetime) 
     return None
 
 
+def shown_exactly(approval: Approval) -> bool:
+    """Whether the digest that is signed covers exactly the payload that people are shown, computed anew from that payload."""
+    payload, terms = approval.payload, Terms.model_validate(approval.terms)
+    if not isinstance(payload, dict) or not payload.keys() & {"value", "values"}:
+        return False
+    value = payload.get("value")
+    if terms.kind is ApprovalKind.EXPLICIT:
+        candidates: list[Any] = [[terms.title, value]]
+    else:
+        candidates = [[terms.tool, terms.tool_version, value]]
+        if terms.tool_version is None:
+            # A plain activity's digest covers the list of its arguments; history may show a single one by itself.
+            candidates.append([terms.tool, None, payload.get("values", [value])])
+    try:
+        return any(digest(candidate) == terms.digest for candidate in candidates)
+    except ValueError:
+        return False
+
+
 async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request: DecisionRequest) -> Command:
     """Record, sign and send a decision; returns its command. Raises NotFound, Forbidden, Conflict, Unavailable."""
     async with writing(plane.engine) as session:
@@ -67,6 +87,12 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
             raise error
         if request.digest != approval.digest:
             raise Conflict("the digest is not that of what waits; read the approval again", status=approval.status)
+        if request.verdict is Verdict.APPROVED and not shown_exactly(approval):
+            raise Conflict(
+                "what is shown here is not exactly what the worker's digest covers, so it can only be rejected; "
+                "a plain activity whose arguments change when they are converted must be made a tool",
+                status=approval.status,
+            )
         command = await commands.new(
             session,
             caller,

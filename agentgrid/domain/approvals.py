@@ -72,7 +72,7 @@ class Terms(BaseModel):
     key: str | None = None
     """The idempotency key of the call that waits."""
     shown: Any = None
-    """What an explicit approval shows; a tool's arguments stand in its scheduled event."""
+    """What an explicit approval shows, or a local call's arguments; a remote call's stand in its scheduled event."""
     approvers: tuple[str, ...]
     """Principals, groups or `role:approver`."""
     initiator: str | None = None

@@ -118,6 +118,7 @@ class _Governed(ActivityInboundInterceptor):
             version=tool.version if tool is not None else None,
             risk=Risk(tool.risk) if tool is not None else None,
             arguments=lambda: _arguments(input),
+            local=info.is_local,
             namespace=info.namespace,
             workflow_id=info.workflow_id or "",
             execution_id=info.workflow_run_id or "",

@@ -44,6 +44,8 @@ class Call:
     """None for a plain activity, whose risk nobody declared."""
     arguments: Callable[[], Any]
     """Makes the JSON that a decision binds, where people are asked; raises ValueError where it can't be said exactly."""
+    local: bool
+    """A local activity: history keeps none of its arguments, so the terms must show them."""
     namespace: str
     workflow_id: str
     execution_id: str
@@ -134,7 +136,8 @@ class Governor:
 
     def _approval(self, call: Call, rule: Rule, snapshot: Snapshot) -> Answer:
         try:
-            bound = digest([call.subject, call.version, call.arguments()])
+            arguments = call.arguments()
+            bound = digest([call.subject, call.version, arguments])
         except ValueError as error:
             return Unsupported(reason=f"its arguments can't be shown exactly ({error}): make it a tool")
         terms = Terms(
@@ -148,6 +151,7 @@ class Governor:
             tool=call.subject,
             tool_version=call.version,
             key=call.key,
+            shown=arguments if call.local else None,
             approvers=rule.approvers,
             initiator=call.initiator,
             expires_seconds=rule.expires_seconds,

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import asyncpg
 import pytest
 from temporalio.common import RawValue
 
+from agentgrid.control import policies
+from agentgrid.db.session import writing
+from agentgrid.db.tables import Policy
 from agentgrid.domain.approvals import Verdict
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
 from agentgrid.testing import Governance, open_approvals
@@ -102,7 +106,6 @@ async def test_raw_signals_from_outside_are_refused_and_shown(loop: Loop) -> Non
     shown = await loop.call("operator", "GET", f"/approvals/{approval['approval_id']}")
     assert shown["status"] == "approved"
     assert shown["decided_by"] == "reviewer"
-    everything = await loop.call("operator", "GET", f"/runs/{run_id}/approvals")
     judged = [decision["judged"] for decision in shown["decisions"]]
     assert judged.count("counted") == 1
     assert judged.count("refused") >= 1
@@ -193,3 +196,42 @@ async def test_bad_input_is_refused_with_its_place_and_starts_nothing(loop: Loop
     assert problem["code"] == "invalid_input"
     assert problem["faults"][0]["pointer"] == "/input/ticket_id"
     await loop.call("operator", "POST", "/workflows/nothing/runs", 404, json={"input": {}})
+
+
+async def test_what_is_not_shown_exactly_cannot_be_approved(loop: Loop) -> None:
+    """Somebody who can write the database changes what approvers are shown: the digest no longer covers it."""
+    run_id = await loop.start("gated", "explicit")
+    approval = await loop.approval(run_id)
+    connection = await asyncpg.connect(loop.settings.require_database())
+    await connection.execute(
+        "UPDATE approvals SET payload = $2::json WHERE approval_id = $1",
+        approval["approval_id"],
+        '{"size": 20, "value": {"text": "Something harmless"}}',
+    )
+    await connection.close()
+    problem = await loop.decide(approval, expect=409)
+    assert "not exactly" in problem["detail"]
+    await loop.decide(approval, "rejected")
+    assert (await loop.until(run_id))["status"] == "failed"
+
+
+@pytest.mark.parametrize("case", ["plain", "local"])
+async def test_plain_and_local_calls_are_shown_exactly_and_can_be_approved(loop: Loop, case: str) -> None:
+    name = {"plain": "plain", "local": "lookup"}[case]
+    async with writing(loop.api.plane.engine) as session:
+        session.add(
+            Policy(
+                rule_id=f"ask:{name}",
+                version=1,
+                tool=name,
+                effect="require_approval",
+                approvers=["role:approver"],
+                expires_seconds=600,
+                created_by="test",
+            )
+        )
+        await session.flush()
+        await policies.publish(session)
+    run_id = await loop.start("gated", case)
+    await loop.decide(await loop.approval(run_id))
+    assert (await loop.until(run_id))["status"] == "completed"

@@ -200,7 +200,7 @@ async def test_every_kind_of_call_can_be_gated(
     terms = await governance.approve(handle)
     assert await handle.result() == {"explicit": "reviewer", "local": "ORDER", "plain": "order"}[case]
     assert len(EXECUTED) == (0 if case == "explicit" else 1)
-    assert terms.shown == ({"text": "Dear customer"} if case == "explicit" else None)
+    assert terms.shown == {"explicit": {"text": "Dear customer"}, "local": {"order": "order"}, "plain": None}[case]
     await replays(handle, governance)
 
 

@@ -26,6 +26,7 @@ def call(**changed: Any) -> Call:
         "version": "v1",
         "risk": Risk.WRITE,
         "arguments": lambda: {"order": "o"},
+        "local": False,
         "namespace": "default",
         "workflow_id": "w",
         "execution_id": "e",
