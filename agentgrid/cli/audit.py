@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = typer.Typer(no_args_is_help=True, help="See who asked for what, and what came of it.")
+app = group("See who asked for what, and what came of it.")
 
 
 @app.command("list")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 def check(output: OutputOption = OutputFormat.TABLE) -> None:
     """Load this project's grid and report every fault, with file and line. Starts nothing, needs no server."""
     with reporting(output):
+        import asyncio
+
         from agentgrid.cli.project import load_project
 
         project = load_project()

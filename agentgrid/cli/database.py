@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine
@@ -11,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, reporting
 
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 PROGRESS_EVERY = 100
 
-app = typer.Typer(no_args_is_help=True, help="Look after the control-plane database.")
+app = group("Look after the control-plane database.")
 
 
 @app.command()
@@ -71,6 +71,8 @@ def _progress() -> Callable[[int], None] | None:
 
 def reach_database(work: Coroutine[Any, Any, Result]) -> Result:
     """Run it; a database or Temporal that can't be reached, or does not let us in, ends the command plainly."""
+    import asyncio
+
     import asyncpg
     from sqlalchemy.exc import DBAPIError
     from temporalio.service import RPCError

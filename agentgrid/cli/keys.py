@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from agentgrid.cli.database import reach_database
+from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ReasonOption, reporting
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from agentgrid.control.keys import NewKey
     from agentgrid.db.tables import ApiKey
 
-app = typer.Typer(no_args_is_help=True, help="API keys; needs AGENTGRID_DATABASE_URL, not a key.")
+app = group("API keys; needs AGENTGRID_DATABASE_URL, not a key.")
 
 Result = TypeVar("Result")
 

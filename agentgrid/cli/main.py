@@ -6,8 +6,6 @@ import json
 import os
 import sys
 
-import typer
-
 from agentgrid.cli import (
     approvals,
     audit,
@@ -22,19 +20,13 @@ from agentgrid.cli import (
 from agentgrid.cli.check import check
 from agentgrid.cli.develop import dev
 from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
+from agentgrid.cli.groups import group
 from agentgrid.cli.init import init
 from agentgrid.cli.overview import overview
 from agentgrid.cli.processes import api, projector
 from agentgrid.errors import AgentGridError
 
-app = typer.Typer(
-    name="agentgrid",
-    help="A control plane for governed agent work.",
-    no_args_is_help=True,
-    # The long tracebacks of Typer print local variables, keys among them.
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = group("A control plane for governed agent work.")
 app.command()(dev)
 app.add_typer(runs.app, name="run")
 app.add_typer(approvals.app, name="approval")

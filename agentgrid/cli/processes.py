@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ipaddress
 import signal
@@ -29,6 +28,8 @@ def api(
     settings = _configured()
     settings.require_database()
     if not is_loopback(host):
+        import asyncio
+
         asyncio.run(_require_keys(settings, host))
     import uvicorn
 
@@ -71,6 +72,7 @@ def worker(task_queue: str | None) -> None:
 
 def run_until_signalled(work: Coroutine[Any, Any, None]) -> None:
     """Run until it ends by itself, or cancel it at the first SIGINT or SIGTERM and let it finish."""
+    import asyncio
 
     async def supervise() -> None:
         task = asyncio.ensure_future(work)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part, read_json
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import (
@@ -26,7 +27,7 @@ from agentgrid.cli.session import (
 if TYPE_CHECKING:
     from agentgrid.cli.client import Answer
 
-app = typer.Typer(no_args_is_help=True, help="Start, watch and steer runs.")
+app = group("Start, watch and steer runs.")
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Watch until it ends; the exit code tells how.")]

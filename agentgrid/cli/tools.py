@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import (
@@ -23,7 +24,7 @@ from agentgrid.cli.session import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = typer.Typer(no_args_is_help=True, help="See what runs may do to the world, and govern it.")
+app = group("See what runs may do to the world, and govern it.")
 
 ToolName = Annotated[str, typer.Argument(metavar="TOOL", help="The tool's name.")]
 

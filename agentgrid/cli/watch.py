@@ -46,10 +46,11 @@ async def _watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
     reviewer = other_profile(target)
     async with RunFollower(target, run_id) as follower:
         if sys.stdout.isatty():
-            await _watch_live(follower, reviewer)
+            await _watch_live(follower, reviewer)  # leaves its last screen, heading and steps, on the terminal
+            put(stdout(), outcome(follower.run))
         else:
             await _watch_plain(follower, reviewer)
-        put(stdout(), outcome(follower.run))
+            put(stdout(), Group(title(follower.run), outcome(follower.run)))
         return exit_code(follower.run)
 
 
@@ -178,8 +179,8 @@ class PlainTeller:
 
 
 def outcome(run: Mapping[str, Any]) -> RenderableType:
-    """How a run ended, with what it gave."""
-    parts: list[RenderableType] = [title(run)]
+    """What a run that has ended gave, or why not."""
+    parts: list[RenderableType] = []
     if run["result"] is not None:
         parts.append(indented(payload(run["result"])))
     if (error := error_text(run["error"])) is not None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ProfileOption, session
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = typer.Typer(help="Execute this project's workflows and tools; or `worker list`: see who does.")
+app = group("Execute this project's workflows and tools; or `worker list`: see who does.", bare=True)
 
 
 @app.callback(invoke_without_command=True)

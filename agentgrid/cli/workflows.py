@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session
@@ -14,7 +15,7 @@ from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, Profi
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = typer.Typer(no_args_is_help=True, help="See what may be started.")
+app = group("See what may be started.")
 
 
 @app.command("list")

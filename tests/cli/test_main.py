@@ -13,6 +13,21 @@ from tests.cli.conftest import FakeServer, Reply
 
 PROGRAM = [sys.executable, "-m", "agentgrid.cli.main"]
 
+HELP_SECONDS = 0.6
+"""What `agentgrid --help` may take of the processor, beside what importing `agentgrid` itself takes."""
+
+HELP = """
+import sys, time
+import agentgrid.errors
+began = time.process_time()
+sys.argv = ["agentgrid", "--help"]
+from agentgrid.cli.main import main
+try:
+    main()
+finally:
+    print(time.process_time() - began, file=sys.stderr)
+"""
+
 LOADED = """
 import sys, types
 import agentgrid.errors
@@ -26,6 +41,12 @@ print(sorted((set(sys.modules) - before) & heavy))
 def test_starting_loads_nothing_that_only_some_commands_need() -> None:
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_help_comes_quickly() -> None:
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=60)
+    assert "Commands" in done.stdout
+    assert float(done.stderr) < HELP_SECONDS
 
 
 def test_exit_codes_never_change() -> None:
