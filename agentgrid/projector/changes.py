@@ -10,7 +10,7 @@ import asyncpg
 
 from agentgrid.temporal.history import Execution
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=20)
 """Whoever has not finished by then has died; another one takes over, and compare-and-set keeps both harmless."""
 
 
@@ -81,10 +81,19 @@ async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> No
 
 
 async def release(pool: asyncpg.Pool[asyncpg.Record], claims: Sequence[Claim]) -> None:
-    """Give claims back untouched: for a stop, or because Temporal is away."""
+    """Give claims back untouched, at a stop."""
     await pool.execute(
         "UPDATE run_changes SET claimed_until = NULL WHERE execution_id = ANY($1)",
         sorted(each.execution.execution_id for each in claims),
+    )
+
+
+async def postpone(pool: asyncpg.Pool[asyncpg.Record], postponed: Claim, *, wait: timedelta) -> None:
+    """Look again after a while, through no fault of the execution."""
+    await pool.execute(
+        "UPDATE run_changes SET claimed_until = now() + $2::interval WHERE execution_id = $1",
+        postponed.execution.execution_id,
+        wait,
     )
 
 

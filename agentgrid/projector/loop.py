@@ -30,11 +30,20 @@ CONCURRENCY = 64
 LEAST_DELAY = timedelta(milliseconds=30)
 LONGEST_DELAY = timedelta(milliseconds=800)
 AWAY_SECONDS = 1.0
+TEMPORAL_AWAY = timedelta(seconds=1)
 FIRST_BACKOFF = timedelta(seconds=1)
 LONGEST_BACKOFF = timedelta(minutes=5)
 EXPECT_TRIES = 6
 EXPECT_FIRST = timedelta(milliseconds=50)
 REMEMBERED = 10_000
+DATABASE_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
 AWAY = frozenset(
     {
         RPCStatusCode.UNAVAILABLE,
@@ -118,15 +127,17 @@ class Loop:
         except RPCError as error:
             if error.status not in AWAY:
                 await self._failed(claim, error)
-                return
-            log.warning("temporal_away", status=error.status.name)
-            await asyncio.sleep(AWAY_SECONDS)
-            await changes.release(self._store.pool, [claim])
+            else:
+                log.warning("temporal_away", status=error.status.name)
+                await changes.postpone(self._store.pool, claim, wait=TEMPORAL_AWAY)
         except TornHistory:
             await changes.finish(self._store.pool, [Done(claim=claim, look_at=datetime.now(UTC), expect=claim.expect)])
         except asyncio.CancelledError:
             await changes.release(self._store.pool, [claim])
             raise
+        except DATABASE_AWAY as error:
+            # No fault of this execution; the claim's lease ends by itself.
+            log.warning("database_away", error=f"{type(error).__name__}: {error}")
         except Exception as error:
             await self._failed(claim, error)
 

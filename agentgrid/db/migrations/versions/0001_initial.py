@@ -504,6 +504,15 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
     INSERT INTO logs (logged_at, execution_id, workflow_id, activity_id, attempt, level, logger, message, fields, worker)
     SELECT r.logged_at, r.execution_id, r.workflow_id, r.activity_id, r.attempt, r.level, r.logger, r.message, r.fields, r.worker
     FROM json_populate_recordset(NULL::logs, p_logs) AS r;
+    -- History doesn't show a failed attempt: the projector must ask Temporal for it.
+    INSERT INTO run_changes AS c (execution_id, workflow_id, namespace)
+    SELECT e.execution_id, e.workflow_id, e.namespace FROM executions AS e
+    WHERE e.status = 'running' AND e.execution_id IN (
+        SELECT r.execution_id FROM json_populate_recordset(NULL::jobs, p_jobs) AS r WHERE r.status = 'failed'
+    )
+    ORDER BY e.execution_id
+    ON CONFLICT (execution_id) DO UPDATE SET
+        generation = c.generation + 1, due_at = least(c.due_at, excluded.due_at);
 $$
 """
 
