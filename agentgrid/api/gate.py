@@ -70,7 +70,12 @@ class GovernedRoute(APIRoute):
 
 def router(*, tags: list[str], prefix: str = "") -> APIRouter:
     """A router whose routes all pass the gate."""
-    return APIRouter(prefix=prefix, tags=list(tags), route_class=GovernedRoute)
+    return APIRouter(
+        prefix=prefix,
+        tags=list(tags),
+        route_class=GovernedRoute,
+        generate_unique_id_function=lambda route: route.name,
+    )
 
 
 def authorise(principal: Principal, access: Access) -> None:

@@ -56,7 +56,6 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 def _complete(route: str, method: str, path: str, operation: dict[str, Any]) -> None:
     access = ACCESS[route]
-    operation["operationId"] = operation["operationId"].split("_api_v1_")[0].removesuffix("_get")
     responses = operation["responses"]
     wanted = ["422", "503"]
     if not access.public:

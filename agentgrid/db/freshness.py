@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from sqlalchemy import select
-
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import ProjectorState
 
-P: Any = ProjectorState
+LAG = "lag"
+"""The row that every projector keeps writing while it works."""
 
 
-async def states(session: ReadSession) -> Sequence[ProjectorState]:
-    """Every row: cursors, lag, last verification."""
-    return (await session.execute(select(ProjectorState).order_by(P.name))).scalars().all()
+async def lag(session: ReadSession) -> ProjectorState | None:
+    """How far the projection is behind, and when that was last said."""
+    return await session.get(ProjectorState, LAG)

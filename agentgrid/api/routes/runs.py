@@ -193,7 +193,7 @@ async def list_logs(
 
 
 @router.get("/{run_id}/approvals", summary="The run's approvals, newest first")
-async def list_approvals(
+async def list_run_approvals(
     request: Request, session: Session, run_id: Id, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[ApprovalSummary]:
     """Decided ones too."""

@@ -1,0 +1,291 @@
+"""One run in one answer, the catalog, tools and their policy, workers, health, metrics, the document."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import zstandard
+from sqlalchemy import text
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.runtime import Runtime, TelemetryConfig
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from agentgrid.api.openapi import document
+from agentgrid.db import policies
+from agentgrid.db.session import reading, writing
+from agentgrid.db.tables import History
+from agentgrid.domain.policies import Effect, Risk
+from tests.api import factories
+from tests.api.conftest import Api, eventually
+
+SNAPSHOT = Path(__file__).parent / "openapi.json"
+
+
+async def test_a_run_tells_everything_in_one_answer(api: Api, as_):
+    parent = factories.run(
+        status="waiting",
+        waiting_on="approval",
+        current_step="Post reply",
+        step_count=4,
+        steps_done=2,
+        steps_failed=1,
+        input={"size": 3, "value": "in"},
+    )
+    child = factories.run(parent_run_id=parent.run_id, trigger="child")
+    gate = factories.approval(parent, approvers=["support-leads"])
+    waiting = factories.step(parent, 9, status="waiting", title="Post reply", input={"size": 2, "value": "x"})
+    await factories.insert(
+        api.plane.engine,
+        parent,
+        child,
+        factories.execution(parent),
+        gate,
+        waiting,
+        factories.step(parent, 5),
+    )
+
+    run = (await as_("operator").get(f"/api/v1/runs/{parent.run_id}")).json()
+
+    assert (run["status"], run["waiting_on"], run["current_step"]) == ("waiting", "approval", "Post reply")
+    assert (run["steps"]["total"], run["steps"]["done"], run["steps"]["failed"]) == (4, 2, 1)
+    assert [(step["event_id"], step["input"]) for step in run["steps"]["open"]] == [(9, None)]
+    assert [each["run_id"] for each in run["children"]] == [child.run_id]
+    assert [each["approval_id"] for each in run["approvals"]] == [gate.approval_id]
+    assert run["executions"][0]["execution_id"] == parent.execution_id
+    assert run["input"] == {"size": 3, "value": "in"}
+    assert run["links"]["temporal_ui"].startswith("http://127.0.0.1:8233/namespaces/default/workflows/")
+    assert run["next"]["approvers"] == ["support-leads"]
+    assert "support-leads" in run["next"]["summary"]
+    assert datetime.fromisoformat(run["next"]["until"]) == gate.expires_at
+    assert run["next"]["actions"] == ["cancel", "terminate", "pause", "signal"]
+    verbs = {action["verb"]: action for action in run["actions"]}
+    assert (verbs["resume"]["allowed"], verbs["cancel"]["allowed"]) == (False, True)
+    watched = (await as_("viewer").get(f"/api/v1/runs/{parent.run_id}")).json()
+    assert {action["allowed"] for action in watched["actions"]} == {False}
+    assert all(
+        "role operator or developer" in each["reason"] for each in watched["actions"] if each["verb"] != "resume"
+    )
+    assert watched["next"]["actions"] == []
+
+
+async def test_history_comes_from_temporal_and_from_the_archive_once_that_has_it(api: Api, as_):
+    workflow_id = str(uuid.uuid4())
+    handle = await api.plane.temporal.start_workflow("Waits", "hello", id=workflow_id, task_queue="nobody")
+    await handle.signal("one")
+    await handle.terminate()
+    run = factories.run(
+        run_id=workflow_id,
+        first_execution_id=handle.first_execution_run_id,
+        execution_id=handle.first_execution_run_id,
+    )
+    await factories.insert(api.plane.engine, run, factories.execution(run))
+    place = f"/api/v1/runs/{run.run_id}/history"
+
+    async def whole():
+        events, sources, cursor = [], set(), None
+        while True:
+            params = {"limit": 2, **({"cursor": cursor} if cursor else {})}
+            page = (await as_("auditor").get(place, params=params)).json()
+            events += page["items"]
+            sources.add(page["source"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return events, sources
+
+    live, source = await whole()
+    assert source == {"temporal"}
+    assert [event["eventId"] for event in live] == [str(n + 1) for n in range(len(live))]
+    assert live[-1]["eventType"] == "EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED"
+
+    history = await handle.fetch_history()
+    from temporalio.api.history.v1 import History as Proto
+
+    packed = zstandard.ZstdCompressor().compress(Proto(events=history.events).SerializeToString())
+    await factories.insert(
+        api.plane.engine,
+        History(
+            execution_id=run.execution_id,
+            run_id=run.run_id,
+            workflow_id=workflow_id,
+            namespace="default",
+            event_count=len(history.events),
+            events=packed,
+        ),
+    )
+    assert await whole() == (live, {"archive"})
+    assert (await as_("auditor").get(place, params={"execution": "another"})).status_code == 404
+
+
+async def test_a_workflow_tells_its_schema_versions_numbers_and_last_run(api: Api, as_):
+    schema = {"type": "object", "properties": {"id": {"type": "string"}}}
+    await factories.insert(api.plane.engine, *factories.workflow("told", schema, task_queue="nobody-told"))
+    runs = [
+        factories.run(workflow="told"),
+        factories.run(workflow="told", status="failed", closed_at=datetime.now(UTC)),
+    ]
+    await factories.insert(api.plane.engine, *runs)
+    found = (await as_("operator").get("/api/v1/workflows/told")).json()
+    assert found["input_schema"] == schema
+    assert (found["served"], found["version"], [each["version"] for each in found["versions"]]) == (False, "v1", ["v1"])
+    assert found["stats"] == {"open": {"running": 1}, "closed_24h": {"failed": 1}}
+    assert found["last_run"]["run_id"] == runs[-1].run_id
+    assert found["actions"] == [{"verb": "start", "allowed": True, "reason": None}]
+    listed = (await as_("viewer").get("/api/v1/workflows", params={"q": "TOL"})).json()["items"]
+    assert [each["name"] for each in listed] == ["told"]
+
+
+async def test_a_tools_policy_is_put_published_and_shown_and_every_change_is_kept(api: Api, as_):
+    await factories.insert(api.plane.engine, factories.tool("wire_money", risk="destructive"))
+    place = "/api/v1/tools/wire_money"
+    before = (await as_("viewer").get(place)).json()["policy"]
+    assert (before["rule"], before["effect"], before["disabled"]) == (
+        "default:destructive@1",
+        "require_approval",
+        False,
+    )
+
+    rule = {"effect": "require_approval", "approvers": ["support-leads"], "expires_seconds": 600, "reason": "four eyes"}
+    put = await as_("admin").put(f"{place}/policy", json=rule)
+    assert put.status_code == 200, put.text
+    killed = await as_("admin").put(f"{place}/policy", json={**rule, "disabled": True})
+
+    assert killed.json()["policy"]["rule"] == "tool:wire_money@2"
+    assert (killed.json()["policy"]["disabled"], killed.json()["policy"]["created_by"]) == (True, "admin")
+    async with reading(api.plane.engine) as session:
+        snapshot = await policies.newest_snapshot(session)
+    held = snapshot.rule_for("wire_money", Risk.DESTRUCTIVE)
+    assert (held.reference, held.effect, held.approvers) == (
+        "tool:wire_money@2",
+        Effect.REQUIRE_APPROVAL,
+        ("support-leads",),
+    )
+    assert "wire_money" in snapshot.disabled_tools
+    assert snapshot.keys_in_force[api.plane.signer.key_id] == api.plane.signer.public_key
+    audit = (await as_("auditor").get("/api/v1/commands", params={"kind": "tool.policy"})).json()["items"]
+    assert [(each["status"], each["target"], each["principal"]) for each in audit[:2]] == [
+        ("applied", "wire_money", "admin")
+    ] * 2
+    refused = await as_("operator").put(f"{place}/policy", json=rule)
+    assert (refused.status_code, "role admin" in refused.json()["detail"]) == (403, True)
+    assert (await as_("admin").put(f"{place}/policy", json={**rule, "approvers": []})).status_code == 422
+    assert (await as_("admin").put("/api/v1/tools/none/policy", json=rule)).status_code == 404
+
+
+async def test_policy_changes_made_at_once_lose_none(api: Api, as_):
+    names = [f"rush_{n}" for n in range(8)]
+    await factories.insert(api.plane.engine, *(factories.tool(name) for name in names))
+    answers = await asyncio.gather(
+        *(as_("admin").put(f"/api/v1/tools/{name}/policy", json={"effect": "deny"}) for name in names)
+    )
+    assert {answer.status_code for answer in answers} == {200}
+    async with reading(api.plane.engine) as session:
+        snapshot = await policies.newest_snapshot(session)
+    assert {name for name in names if snapshot.rule_for(name, Risk.READ).effect is Effect.DENY} == set(names)
+
+
+@workflow.defn(name="Served")
+class Served:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: False)
+
+
+async def test_workers_and_queues_show_who_serves_what_and_what_nobody_does(api: Api, as_):
+    queue = f"served-{uuid.uuid4()}"
+    await factories.insert(
+        api.plane.engine,
+        *factories.workflow("Served", {"type": "null"}, task_queue=queue),
+        factories.run(task_queue="deserted", workflow="Gone"),
+    )
+    runtime = Runtime(telemetry=TelemetryConfig(), worker_heartbeat_interval=timedelta(seconds=1))
+    client = await Client.connect(api.settings.temporal_address, runtime=runtime)
+    # Unsandboxed: the sandbox would load this module, and with it the database driver, a second time.
+    async with Worker(client, task_queue=queue, workflows=[Served], workflow_runner=UnsandboxedWorkflowRunner()):
+
+        async def seen():
+            items = (await as_("viewer").get("/api/v1/workers")).json()["items"]
+            return [item for item in items if item["task_queue"] == queue]
+
+        async def served():
+            items = (await as_("viewer").get("/api/v1/task-queues")).json()["items"]
+            return {item["name"]: item for item in items}.get(queue, {}).get("served")
+
+        await eventually(served)
+        await eventually(seen, seconds=40)
+        (worker,) = await seen()
+        assert (worker["status"], worker["sdk"].split()[0]) == ("live", "temporal-python")
+        queues = (await as_("viewer").get("/api/v1/task-queues")).json()["items"]
+        by_name = {item["name"]: item for item in queues}
+        assert (by_name[queue]["workflows"], by_name[queue]["served"]) == (["Served"], True)
+        assert (by_name["deserted"]["served"], by_name["deserted"]["open_runs"]) == (False, 1)
+        assert [item["served"] for item in queues] == sorted(item["served"] for item in queues)
+        assert (await as_("viewer").get("/api/v1/workflows/Served")).json()["served"] is True
+
+
+async def test_readiness_follows_the_projectors_word(api: Api, as_):
+    async def say(lag: float, age: timedelta) -> dict:
+        async with writing(api.plane.engine) as session:
+            await session.execute(
+                text(
+                    "INSERT INTO projector_state (name, value, updated_at)"
+                    " VALUES ('lag', json_build_object('lag_seconds', CAST(:lag AS float)), now() - CAST(:age AS interval))"
+                    " ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at"
+                ),
+                {"lag": lag, "age": age},
+            )
+        answer = await as_(None).get("/readyz")
+        assert answer.status_code == 200
+        return answer.json()
+
+    fresh = await say(0.2, timedelta(0))
+    behind = await say(31.0, timedelta(0))
+    silent = await say(0.2, timedelta(minutes=2))
+    assert [each["status"] for each in (fresh, behind, silent)] == ["ready", "degraded", "degraded"]
+    assert (fresh["projection"]["lag_seconds"], behind["projection"]["stale"]) == (0.2, True)
+    assert {each["name"]: each["ok"] for each in silent["dependencies"]} == {
+        "database": True,
+        "temporal": True,
+        "projector": False,
+    }
+
+
+async def test_metrics_are_in_prometheus_format_and_count_by_route_pattern(api: Api, as_):
+    await as_("viewer").get("/api/v1/runs/some-id-that-must-not-be-a-label")
+    text_format = (await as_("viewer").get("/metrics")).text
+    assert 'agentgrid_http_requests_total{method="GET",route="/api/v1/runs/{run_id}",status="404"}' in text_format
+    assert "some-id" not in text_format
+    assert "agentgrid_commands_pending" in text_format
+
+
+async def test_who_one_is(as_):
+    me = (await as_("reviewer").get("/api/v1/me")).json()
+    assert (me["name"], me["kind"], me["roles"], me["groups"]) == ("reviewer", "human", ["approver"], ["support-leads"])
+    assert me["permissions"] == ["decide", "read", "read_payloads"]
+    assert "secret" not in json.dumps(me)
+
+
+async def test_the_openapi_document_is_the_pinned_one(api: Api, as_):
+    """After a wanted change: `AGENTGRID_PIN=1 .venv/bin/pytest tests/api/test_detail.py -k openapi`, and read the diff."""
+    served = (await as_(None).get("/api/openapi.json")).json()
+    assert served == document(api.app)
+    written = json.dumps(served, indent=1, sort_keys=True) + "\n"
+    if os.environ.get("AGENTGRID_PIN"):
+        SNAPSHOT.write_text(written)
+    assert SNAPSHOT.read_text() == written
+
+
+def test_the_openapi_document_names_a_permission_and_the_problems_of_every_route(api: Api):
+    found = document(api.app)
+    operations = [operation for path in found["paths"].values() for operation in path.values()]
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    for operation in operations:
+        assert operation["summary"]
+        assert "application/problem+json" in operation["responses"]["422"]["content"]
+        if "security" in operation:
+            assert {"401"} <= set(operation["responses"])

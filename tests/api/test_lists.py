@@ -1,0 +1,231 @@
+"""Lists: pages that inserts don't shift, filters, no payloads, and each by an index."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
+
+import pytest
+from sqlalchemy import text
+
+from agentgrid.db.session import reading
+from agentgrid.db.tables import Job, Log
+from tests.api import factories
+from tests.api.conftest import Api
+
+
+async def pages(client, path, **params):
+    """Every page of a list."""
+    found, cursor = [], None
+    while True:
+        answer = await client.get(path, params={**params, **({"cursor": cursor} if cursor else {})})
+        assert answer.status_code == 200, answer.text
+        found.append(answer.json()["items"])
+        cursor = answer.json()["next_cursor"]
+        if cursor is None:
+            return found
+
+
+async def test_pages_hold_every_run_once_in_order_also_while_new_ones_come(api: Api, as_):
+    same = datetime.now(UTC) - timedelta(days=1)
+    rows = [factories.run(workflow="paged", created_at=same - timedelta(seconds=n // 3)) for n in range(25)]
+    await factories.insert(api.plane.engine, *rows)
+    expected = [row.run_id for row in sorted(rows, key=lambda row: (row.created_at, row.run_id), reverse=True)]
+
+    seen, cursor = [], None
+    while True:
+        params = {"workflow": "paged", "limit": 4, **({"cursor": cursor} if cursor else {})}
+        page = (await as_("viewer").get("/api/v1/runs", params=params)).json()
+        seen += [item["run_id"] for item in page["items"]]
+        await factories.insert(api.plane.engine, factories.run(workflow="paged"))
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == expected
+
+
+async def test_a_page_that_is_just_full_is_the_last_one(api: Api, as_):
+    await factories.insert(api.plane.engine, *(factories.run(workflow="full") for _ in range(3)))
+    assert [len(page) for page in await pages(as_("viewer"), "/api/v1/runs", workflow="full", limit=3)] == [3]
+    assert [len(page) for page in await pages(as_("viewer"), "/api/v1/runs", workflow="full", limit=2)] == [2, 1]
+
+
+FILTERS = {
+    "status": ({"status": "failed"}, {"status": "failed"}),
+    "waiting on": ({"status": "waiting", "waiting_on": "timer"}, {"waiting_on": "timer"}),
+    "tool": ({"tools": ["crm_update", "other"]}, {"tool": "crm_update"}),
+    "tag": ({"tags": ["eu", "vip", "x"]}, {"tag": ["vip", "eu"]}),
+    "reference": ({"reference": "INV-9"}, {"reference": "INV-9"}),
+    "initiator": ({"initiator": "developer"}, {"initiator": "developer"}),
+    "trigger": ({"trigger": "external"}, {"trigger": "external"}),
+    "words in the reference": ({"reference": "100%_sure"}, {"q": "0%_s"}),
+    "words in the note": ({"note": "Call the Bank"}, {"q": "the bank"}),
+    "stuck": ({"status": "waiting", "waiting_on": "worker"}, {"stuck": "true"}),
+    "started before": (
+        {"created_at": datetime(2020, 1, 1, tzinfo=UTC)},
+        {"started_after": "2019-12-31T00:00:00Z", "started_before": "2020-01-02T01:00:00+02:00"},
+    ),
+    "closed after": (
+        {"status": "completed", "closed_at": datetime(2090, 1, 1, tzinfo=UTC)},
+        {"closed_after": "2089-01-01T00:00:00Z"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("over", "params"), FILTERS.values(), ids=FILTERS.keys())
+async def test_each_filter_of_runs_finds_what_it_names_and_nothing_else(api: Api, as_, over, params):
+    workflow = f"filter-{abs(hash(json.dumps(params, sort_keys=True)))}"
+    wanted = factories.run(**{"workflow": workflow, **over})
+    await factories.insert(api.plane.engine, wanted, factories.run(workflow=workflow))
+    answer = await as_("viewer").get("/api/v1/runs", params={"workflow": workflow, **params})
+    assert [item["run_id"] for item in answer.json()["items"]] == [wanted.run_id]
+
+
+async def test_runs_by_agent_are_those_with_a_step_of_that_agent(api: Api, as_):
+    run = factories.run(workflow="agents")
+    await factories.insert(
+        api.plane.engine,
+        run,
+        factories.execution(run),
+        factories.step(run, 5, kind="agent", name="triager"),
+        factories.run(workflow="agents"),
+    )
+    answer = await as_("viewer").get("/api/v1/runs", params={"agent": "triager"})
+    assert [item["run_id"] for item in answer.json()["items"]] == [run.run_id]
+
+
+async def test_a_list_of_runs_holds_no_payloads(api: Api, as_):
+    payload = {"size": 6, "value": "canary"}
+    run = factories.run(workflow="canary", input=payload, result=payload, error={"message": "canary"})
+    await factories.insert(api.plane.engine, run)
+    answer = await as_("operator").get("/api/v1/runs", params={"workflow": "canary"})
+    assert len(answer.json()["items"]) == 1
+    assert {"input", "result", "error"} & set(answer.json()["items"][0]) == set()
+
+
+async def test_steps_are_those_of_the_executions_shown_oldest_first(api: Api, as_):
+    run = factories.run()
+    left_behind = factories.execution(run, execution_id="left-behind", reset_to=run.execution_id)
+    shown = factories.execution(run, kind="reset", reset_from="left-behind")
+    old = [factories.step(run, n, execution_id="left-behind") for n in (5, 11)]
+    new = [factories.step(run, n, inherited=n == 5) for n in (5, 12, 20, 31)]
+    await factories.insert(api.plane.engine, run, left_behind, shown, *old, *new)
+    place = f"/api/v1/runs/{run.run_id}/steps"
+    found = [step for page in await pages(as_("operator"), place, limit=3) for step in page]
+    assert [(step["event_id"], step["inherited"]) for step in found] == [
+        (5, True),
+        (12, False),
+        (20, False),
+        (31, False),
+    ]
+    (behind,) = await pages(as_("operator"), place, execution="left-behind")
+    assert [step["event_id"] for step in behind] == [5, 11]
+
+
+async def test_jobs_and_logs_of_a_run_in_the_order_of_time(api: Api, as_):
+    run = factories.run()
+    begun = datetime.now(UTC)
+    shared = {"execution_id": run.execution_id, "workflow_id": run.workflow_id, "worker": "w1"}
+    jobs = [
+        Job(
+            job_id=f"{run.execution_id}/1/{n}",
+            started_at=begun + timedelta(seconds=n),
+            activity_id="1",
+            activity_type="tool.post_reply",
+            attempt=n,
+            task_queue="q",
+            status="failed",
+            error={"type": "E", "message": "m", "stack": "secret"},
+            **shared,
+        )
+        for n in (1, 2, 3)
+    ]
+    logs = [
+        Log(logged_at=begun, level=level, logger="x", message=f"line {level}", activity_id="1", **shared)
+        for level in ("info", "warning", "info")
+    ]
+    await factories.insert(api.plane.engine, run, factories.execution(run), *jobs, *logs)
+    place = f"/api/v1/runs/{run.run_id}"
+    found = [job for page in await pages(as_("viewer"), f"{place}/jobs", limit=2) for job in page]
+    assert [job["attempt"] for job in found] == [1, 2, 3]
+    assert found[0]["error"]["stack"] is None
+    lines = [line for page in await pages(as_("operator"), f"{place}/logs", limit=1) for line in page]
+    assert [line["level"] for line in lines] == ["info", "warning", "info"]
+    (warnings,) = await pages(as_("operator"), f"{place}/logs", level="warning")
+    assert [line["message"] for line in warnings] == ["line warning"]
+
+
+async def test_without_the_role_auditor_one_sees_only_ones_own_commands(api: Api, as_):
+    run = factories.run(status="completed")
+    await factories.insert(api.plane.engine, run)
+    refused = (await as_("operator").post(f"/api/v1/runs/{run.run_id}/cancel")).json()["command_id"]
+    for name, seen in (("operator", True), ("auditor", True), ("developer", False), ("nobody", False)):
+        listed = (await as_(name).get("/api/v1/commands", params={"run": run.run_id})).json()["items"]
+        assert [command["command_id"] for command in listed] == ([refused] if seen else []), name
+        assert (await as_(name).get(f"/api/v1/commands/{refused}")).status_code == (200 if seen else 404)
+
+
+PLANS = {
+    "newest": "SELECT * FROM runs ORDER BY created_at DESC, run_id DESC LIMIT 51",
+    "by status": "SELECT * FROM runs WHERE status = 'failed' ORDER BY created_at DESC, run_id DESC LIMIT 51",
+    "by workflow": "SELECT * FROM runs WHERE workflow = 'w7' ORDER BY created_at DESC, run_id DESC LIMIT 51",
+    "by tag": "SELECT * FROM runs WHERE tags @> ARRAY['t7'] ORDER BY created_at DESC, run_id DESC LIMIT 51",
+    "open counts": "SELECT status, count(*) FROM runs WHERE status IN ('running', 'waiting') GROUP BY status",
+    "closed counts": "SELECT status, count(*) FROM runs WHERE closed_at >= now() - interval '1 day' GROUP BY status",
+}
+
+
+async def test_lists_and_counts_are_answered_by_index_and_quickly_over_many_runs(api: Api, as_):
+    async with api.plane.engine.begin() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO runs (run_id, namespace, workflow_id, workflow, task_queue, status, created_at, closed_at, tags)"
+                " SELECT 'many-' || n, 'default', 'many-' || n, 'w' || n % 100, 'q',"
+                " CASE WHEN n % 50 = 0 THEN 'running' WHEN n % 50 = 1 THEN 'failed' ELSE 'completed' END,"
+                " now() - n * interval '1 minute',"
+                " CASE WHEN n % 50 = 0 THEN NULL ELSE now() - n * interval '1 minute' END, ARRAY['t' || n % 500]"
+                " FROM generate_series(1, 20000) AS n"
+            )
+        )
+        await connection.execute(text("ANALYZE runs"))
+    async with reading(api.plane.engine) as session:
+        for name, query in PLANS.items():
+            plan = (await session.execute(text(f"EXPLAIN (FORMAT JSON) {query}"))).scalar_one()
+            assert "Seq Scan" not in json.dumps(plan), (name, json.dumps(plan))
+    begun = datetime.now(UTC)
+    answer = await as_("operator").get("/api/v1/overview")
+    assert datetime.now(UTC) - begun < timedelta(seconds=1)
+    assert answer.json()["running"]["count"] >= 400
+
+
+async def test_the_overview_counts_what_its_links_list(api: Api, as_):
+    gate_run = factories.run(status="waiting", waiting_on="approval", initiator="somebody")
+    rows = [
+        gate_run,
+        factories.run(status="queued"),
+        factories.run(status="paused"),
+        factories.run(status="waiting", waiting_on="worker"),
+        factories.run(status="failed", closed_at=datetime.now(UTC)),
+        factories.run(status="failed", closed_at=datetime.now(UTC) - timedelta(days=2)),
+    ]
+    failing = factories.run(status="running")
+    await factories.insert(
+        api.plane.engine,
+        *rows,
+        failing,
+        factories.execution(gate_run),
+        factories.execution(failing, live_problem="NondeterminismError"),
+        factories.approval(gate_run),
+    )
+    overview = (await as_("reviewer").get("/api/v1/overview")).json()
+    for name, count in overview.items():
+        if not isinstance(count, dict) or "href" not in count:
+            continue
+        path, _, query = count["href"].partition("?")
+        listed = await pages(as_("reviewer"), path, **parse_qs(query), limit=200)
+        assert sum(len(page) for page in listed) == count["count"], name
+        if name not in ("completed_24h",):
+            assert count["count"] >= 1, name
+    assert overview["stuck"]["count"] >= 2
+    assert overview["projection"]["stale"] is True

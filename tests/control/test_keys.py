@@ -1,0 +1,104 @@
+"""API keys: shown once, stored as a hash, always expiring; and the principals they stand for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from agentgrid.control import keys, policies, principals
+from agentgrid.control.plane import ControlPlane
+from agentgrid.db import policies as policies_table
+from agentgrid.db.session import reading, writing
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from agentgrid.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from tests.control.conftest import ADMIN, REVIEWER, caller
+
+
+async def a_key(plane: ControlPlane, **over):
+    await principals.put(plane.engine, caller(ADMIN), REVIEWER)
+    return await keys.create(plane.engine, caller(ADMIN), principal="reviewer", **over)
+
+
+async def test_a_key_stands_for_its_principal_until_it_is_revoked(plane: ControlPlane):
+    key = await a_key(plane)
+    known = await keys.authenticate(plane.engine, key.secret)
+    assert (known.principal, known.key_id) == (REVIEWER, key.key_id)
+    await keys.revoke(plane.engine, caller(ADMIN), key.key_id, reason="lost")
+    with pytest.raises(Unauthenticated):
+        await keys.authenticate(plane.engine, key.secret)
+
+
+async def test_the_secret_is_stored_nowhere(plane: ControlPlane):
+    key = await a_key(plane, note="laptop")
+    secret = key.secret.removeprefix(f"ag_{key.key_id}_")
+    assert secret not in repr(key)
+    async with reading(plane.engine) as session:
+        for table in ("api_keys", "commands", "principals"):
+            rows = (await session.execute(text(f"SELECT row_to_json(t)::text FROM {table} AS t"))).scalars().all()
+            assert rows
+            assert not any(secret in row for row in rows)
+
+
+async def test_a_key_past_its_time_opens_nothing_and_none_lives_for_ever(plane: ControlPlane):
+    key = await a_key(plane)
+    assert timedelta(days=90) == keys.DEFAULT_LIFETIME
+    async with writing(plane.engine) as session:
+        await session.execute(text("UPDATE api_keys SET expires_at = now() - interval '1 second'"))
+    with pytest.raises(Unauthenticated):
+        await keys.authenticate(plane.engine, key.secret)
+    for lifetime in (timedelta(0), timedelta(days=-1), timedelta(days=366)):
+        with pytest.raises(InvalidInput):
+            await a_key(plane, lifetime=lifetime)
+
+
+async def test_a_disabled_principals_keys_open_nothing_and_workers_hear_of_it(plane: ControlPlane):
+    key = await a_key(plane)
+    await principals.put(plane.engine, caller(ADMIN), REVIEWER, disabled=True)
+    with pytest.raises(Unauthenticated):
+        await keys.authenticate(plane.engine, key.secret)
+    async with reading(plane.engine) as session:
+        snapshot = await policies_table.newest_snapshot(session)
+    assert snapshot.revoked_principals == {"reviewer"}
+    await principals.put(plane.engine, caller(ADMIN), REVIEWER)
+    async with reading(plane.engine) as session:
+        snapshot = await policies_table.newest_snapshot(session)
+    assert snapshot.revoked_principals == frozenset()
+    assert (await keys.authenticate(plane.engine, key.secret)).principal == REVIEWER
+
+
+async def test_keys_are_for_principals_that_exist(plane: ControlPlane):
+    with pytest.raises(NotFound):
+        await keys.create(plane.engine, caller(ADMIN), principal="nobody")
+    with pytest.raises(NotFound):
+        await keys.revoke(plane.engine, caller(ADMIN), "nothing")
+
+
+async def test_a_principals_kind_never_changes(plane: ControlPlane):
+    await principals.put(plane.engine, caller(ADMIN), REVIEWER)
+    with pytest.raises(Conflict):
+        await principals.put(plane.engine, caller(ADMIN), Principal(name="reviewer", kind=PrincipalKind.SERVICE))
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "a b", "unknown", "role:approver", "x" * 200, "a\x00", "-a"])
+async def test_names_that_would_confuse_are_refused(plane: ControlPlane, name: str):
+    with pytest.raises(InvalidInput):
+        await principals.put(plane.engine, caller(ADMIN), Principal(name=name, kind=PrincipalKind.HUMAN))
+
+
+async def test_no_program_gets_the_role_to_decide(plane: ControlPlane):
+    for kind in (PrincipalKind.SERVICE, PrincipalKind.AGENT, PrincipalKind.SYSTEM):
+        with pytest.raises(InvalidInput):
+            await principals.put(
+                plane.engine, caller(ADMIN), Principal(name="robot", kind=kind, roles=frozenset({Role.APPROVER}))
+            )
+
+
+async def test_the_signing_key_is_registered_once_and_published(plane: ControlPlane):
+    async with writing(plane.engine) as session:
+        assert await policies.ensure_published(session, plane.signer)
+    async with writing(plane.engine) as session:
+        assert not await policies.ensure_published(session, plane.signer)
+        snapshot = await policies_table.newest_snapshot(session)
+    assert snapshot.keys_in_force == {plane.signer.key_id: plane.signer.public_key}

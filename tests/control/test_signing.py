@@ -1,0 +1,57 @@
+"""The signing key: made once, kept closed, and its memos checked by anybody."""
+
+from __future__ import annotations
+
+import base64
+import stat
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from agentgrid.control import signing
+from agentgrid.errors import SettingsError
+from agentgrid.protocol import RunMemo
+from agentgrid.settings import Settings
+
+MEMO = RunMemo(run_id="r", initiator="operator", command_id="c", tags=("a", "ü"))
+
+
+def test_a_new_key_is_its_owners_alone_loads_again_and_is_never_overwritten(tmp_path):
+    path = tmp_path / "keys" / "signing.pem"
+    made = signing.create(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    loaded = signing.load(Settings(signing_key_file=path))
+    assert (loaded.key_id, loaded.public_key) == (made.key_id, made.public_key)
+    with pytest.raises(FileExistsError):
+        signing.create(path)
+
+
+def test_the_private_key_is_in_no_representation(tmp_path):
+    assert "private" not in repr(signing.create(tmp_path / "k.pem"))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"nonsense", "ec"], ids=str)
+def test_what_is_no_ed25519_key_is_a_setting_error_that_names_the_variable(tmp_path, content):
+    path = tmp_path / "signing.pem"
+    if content == "ec":
+        pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        path.write_bytes(pem)
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match="AGENTGRID_SIGNING_KEY_FILE"):
+        signing.load(Settings(signing_key_file=path))
+
+
+@pytest.mark.parametrize("field", ["run_id", "initiator", "command_id", "note", "key_id"])
+def test_a_memos_signature_covers_every_field(tmp_path, field):
+    signer = signing.create(tmp_path / "k.pem")
+    memo = signer.memo(MEMO)
+    public = Ed25519PublicKey.from_public_bytes(base64.b64decode(signer.public_key))
+    public.verify(base64.b64decode(memo.signature), signing.memo_bytes(memo))
+    with pytest.raises(InvalidSignature):
+        public.verify(base64.b64decode(memo.signature), signing.memo_bytes(memo.model_copy(update={field: "another"})))
