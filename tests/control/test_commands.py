@@ -1,0 +1,158 @@
+"""Commands through the death of whoever carried them: recorded first, delivered until the outcome is known, taking effect once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from temporalio.api.enums.v1 import EventType
+
+from agentgrid.control import commands, delivery, runs
+from agentgrid.control.plane import ControlPlane
+from agentgrid.db import commands as table
+from agentgrid.db import feed
+from agentgrid.db import runs as runs_table
+from agentgrid.db.session import reading, writing
+from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.errors import IdempotencyConflict, InvalidInput, Unavailable
+from tests.api import factories
+from tests.control.conftest import caller
+
+
+async def catalog(plane: ControlPlane, name: str = "Waits", **over):
+    await factories.insert(plane.engine, *factories.workflow(name, {}, **over))
+
+
+async def command_of(plane: ControlPlane, command_id: str):
+    return await commands.get(plane, command_id)
+
+
+async def make_due(plane: ControlPlane) -> None:
+    async with writing(plane.engine) as session:
+        await session.execute(text("UPDATE commands SET next_attempt_at = now() WHERE status = 'pending'"))
+
+
+async def starts_in_history(plane: ControlPlane, run_id: str) -> int:
+    history = await plane.temporal.get_workflow_handle(run_id).fetch_history()
+    return [e.event_type for e in history.events].count(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED)
+
+
+class Killed(BaseException):
+    """The process ends here, as if by kill -9: nothing after it runs."""
+
+
+@pytest.mark.parametrize("when", ["before it is sent", "after Temporal took it"])
+async def test_a_start_survives_the_death_of_the_api(plane: ControlPlane, monkeypatch, when: str):
+    await catalog(plane)
+    send = runs.deliver_start
+
+    async def dies(plane, command):
+        if when != "before it is sent":
+            await send(plane, command)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "deliver_start", dies)
+        with pytest.raises(Killed):
+            await runs.start(plane, caller(), "Waits", runs.StartRequest(input=1))
+    async with reading(plane.engine) as session:
+        (pending,) = await table.newest(session, limit=10)
+        run = await runs_table.get(session, pending.run_id)
+    assert (pending.status, run.status) == ("pending", "queued")
+
+    await make_due(plane)
+    assert await delivery.deliver_due(plane) == 1
+
+    assert (await command_of(plane, pending.command_id)).status == CommandStatus.DELIVERED
+    assert await starts_in_history(plane, pending.run_id) == 1
+
+
+async def test_the_same_request_after_the_death_of_the_api_is_the_same_run(plane: ControlPlane, monkeypatch):
+    await catalog(plane)
+    asking = caller(idempotency_key="k", body={"input": 1})
+
+    async def dies(plane, command):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "deliver_start", dies)
+        with pytest.raises(Killed):
+            await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
+    again = await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
+    assert again.replayed
+    with pytest.raises(IdempotencyConflict):
+        await runs.start(plane, caller(idempotency_key="k", body={"input": 2}), "Waits", runs.StartRequest(input=2))
+    async with reading(plane.engine) as session:
+        assert len(await runs_table.newest(session, wanted=runs_table.RunFilter(), limit=10)) == 1
+
+
+async def test_an_idempotency_key_means_the_same_request_for_thirty_days(plane: ControlPlane):
+    await catalog(plane)
+    asking = caller(idempotency_key="k", body={"input": 1})
+    first = await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
+    async with writing(plane.engine) as session:
+        await session.execute(text("UPDATE commands SET created_at = now() - interval '31 days'"))
+    second = await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
+    assert (second.replayed, second.run_id == first.run_id) == (False, False)
+
+
+async def test_what_temporal_refuses_for_good_ends_visibly_as_failed(plane: ControlPlane):
+    await catalog(plane, task_queue="q" * 2000)
+    with pytest.raises(InvalidInput) as raised:
+        await runs.start(plane, caller(), "Waits", runs.StartRequest(input=1))
+    refused = await command_of(plane, raised.value.command_id)
+    assert (refused.status, refused.outcome["code"]) == (CommandStatus.REFUSED, "invalid_input")
+    async with reading(plane.engine) as session:
+        run = await runs_table.get(session, refused.run_id)
+        events = await feed.after(session, 0, limit=10)
+    assert (run.status, run.error["type"]) == ("failed", "StartRefused")
+    assert run.closed_at is not None
+    assert [(event.kind, event.data["status"]) for event in events] == [
+        ("run", "queued"),
+        ("run", "failed"),
+        ("end", "failed"),
+    ]
+
+
+async def test_the_settlement_of_a_projector_that_was_quicker_is_kept(plane: ControlPlane):
+    async with writing(plane.engine) as session:
+        command = await commands.new(session, caller(), CommandKind.RUN_CANCEL)
+        await commands.record(session, caller(), command)
+    async with writing(plane.engine) as session:
+        await session.execute(text("UPDATE commands SET status = 'applied'"))
+    await commands.settle(plane, command, CommandStatus.DELIVERED)
+    assert (await command_of(plane, command.command_id)).status == CommandStatus.APPLIED
+
+
+async def test_many_loops_claim_each_command_once(plane: ControlPlane):
+    async with writing(plane.engine) as session:
+        for _ in range(30):
+            command = await commands.new(session, caller(), CommandKind.RUN_CANCEL)
+            await commands.record(session, caller(), command)
+    await make_due(plane)
+
+    async def claim():
+        async with writing(plane.engine) as session:
+            return await table.claim_due(session, limit=10, lease=timedelta(seconds=30))
+
+    claimed = [command.command_id for batch in await asyncio.gather(*(claim() for _ in range(5))) for command in batch]
+    assert len(claimed) == len(set(claimed)) == 30
+
+
+def test_backoff_grows_and_is_bounded():
+    waits = [commands.backoff(attempts) for attempts in range(200)]
+    assert waits[0] <= timedelta(seconds=1)
+    assert all(commands.BACKOFF_MOST / 2 <= wait <= commands.BACKOFF_MOST for wait in waits[10:])
+
+
+async def test_a_postponed_command_says_why_and_is_due_later(plane: ControlPlane):
+    async with writing(plane.engine) as session:
+        command = await commands.new(session, caller(), CommandKind.RUN_CANCEL)
+        await commands.record(session, caller(), command)
+    await commands.postpone(plane, command, Unavailable("away", retry_after_seconds=5))
+    async with writing(plane.engine) as session:
+        assert await table.claim_due(session, limit=10, lease=timedelta(seconds=1)) == []
+    later = await command_of(plane, command.command_id)
+    assert (later.status, later.outcome) == ("pending", {"code": "unavailable", "message": "away"})
