@@ -19,5 +19,6 @@ if __name__ == "__main__":
         port=urlsplit(Settings.load().api_url).port or 8700,
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=10,
     )

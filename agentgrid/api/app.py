@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 import structlog
@@ -51,20 +51,16 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.plane = plane
         app.state.feed = Feed(engine, dsn)
         tasks = [
-            asyncio.create_task(_prepare(plane), name="prepare"),
-            asyncio.create_task(delivery.run(plane), name="delivery"),
-            asyncio.create_task(app.state.feed.run(), name="feed"),
+            asyncio.create_task(_kept_up("prepare", lambda: _prepare(plane))),
+            asyncio.create_task(_kept_up("delivery", lambda: delivery.run(plane))),
+            asyncio.create_task(_kept_up("feed", app.state.feed.run)),
         ]
-        for task in tasks:
-            task.add_done_callback(_report)
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
-            for task in tasks:
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
+            await asyncio.gather(*tasks, return_exceptions=True)
             await engine.dispose()
 
     app = FastAPI(
@@ -99,6 +95,12 @@ async def _prepare(plane: ControlPlane) -> None:
             await asyncio.sleep(RECOVERY_SECONDS)
 
 
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("background_task_died", task=task.get_name(), exc_info=error)
+async def _kept_up(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work to its end; begin anew where it dies: without delivery or events the process would only seem to live."""
+    while True:
+        try:
+            await work()
+            return
+        except Exception:
+            log.exception("background_task_died", task=name)
+            await asyncio.sleep(RECOVERY_SECONDS)

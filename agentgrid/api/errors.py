@@ -42,9 +42,7 @@ STATUS: dict[str, int] = {
     "idempotency_conflict": 409,
     "rate_limited": 429,
     "unavailable": 503,
-    "agentgrid_error": 502,
 }
-"""`agentgrid_error` itself is what Temporal refused for a reason that is none of the caller's."""
 
 DATABASE_RETRY_SECONDS = 2.0
 

@@ -25,9 +25,11 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from agentgrid.api.schemas.events import EventOut
+from agentgrid.control import keys
 from agentgrid.db import feed, runs
 from agentgrid.db.session import reading
 from agentgrid.db.tables import Event
+from agentgrid.domain.principals import Permission
 from agentgrid.domain.runs import RunStatus
 from agentgrid.errors import Fault, InvalidInput, RateLimited
 
@@ -42,7 +44,7 @@ SEND_SECONDS = 30.0
 MAX_STREAMS_PER_PRINCIPAL = 50
 RECOVERY_SECONDS = 1.0
 CHECK_SECONDS = 15.0
-"""How often a run's stream asks whether the run has ended without an event that says so."""
+"""How often a stream asks whether its key still holds, and whether its run has ended without an event that says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,19 +203,37 @@ def _reset(cursor: int) -> ServerSentEvent:
     return ServerSentEvent(json.dumps(words), event="reset", id=str(cursor), sep="\n")
 
 
-async def everything(source: Feed, cursor: Cursor) -> AsyncIterator[ServerSentEvent]:
-    """All events from the cursor on, for ever."""
+class Admission:
+    """The key behind one stream: a stream lives for hours, a revoked key must not."""
+
+    def __init__(self, engine: AsyncEngine, key_id: str) -> None:
+        self._engine = engine
+        self._key_id = key_id
+        self._checked = time.monotonic()
+
+    async def holds(self) -> bool:
+        """Whether the stream may go on; asked of the database now and then."""
+        if time.monotonic() - self._checked < CHECK_SECONDS:
+            return True
+        self._checked = time.monotonic()
+        return await keys.holds(self._engine, self._key_id, Permission.READ)
+
+
+async def everything(source: Feed, admission: Admission, cursor: Cursor) -> AsyncIterator[ServerSentEvent]:
+    """All events from the cursor on, for as long as the key holds."""
     position = cursor.event_id
     if cursor.reset:
         yield _reset(position)
-    while True:
+    while await admission.holds():
         events, position = await source.after(position, None)
         for event in events:
             yield message(event)
         await source.wait(position)
 
 
-async def of_run(source: Feed, engine: AsyncEngine, run_id: str, cursor: Cursor) -> AsyncIterator[ServerSentEvent]:
+async def of_run(
+    source: Feed, admission: Admission, engine: AsyncEngine, run_id: str, cursor: Cursor
+) -> AsyncIterator[ServerSentEvent]:
     """One run's events from the cursor on; the stream ends when the run has."""
     position = cursor.event_id
     if cursor.reset:
@@ -221,7 +241,7 @@ async def of_run(source: Feed, engine: AsyncEngine, run_id: str, cursor: Cursor)
     checked = 0.0
     closed: RunStatus | None = None
     ends_at = 0
-    while True:
+    while await admission.holds():
         if closed is None and time.monotonic() - checked > CHECK_SECONDS:
             # Asked before the events are read: what closes in between is seen by its `end`.
             checked = time.monotonic()

@@ -14,6 +14,7 @@ from agentgrid.control import approvals, commands, runs
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import commands as table
 from agentgrid.db.session import reading, writing
+from agentgrid.db.tables import Command
 from agentgrid.domain.commands import CommandKind
 
 log = structlog.get_logger()
@@ -34,6 +35,7 @@ LEASE = timedelta(seconds=15)
 POLL_SECONDS = 5.0
 """A lost notification costs this much."""
 RECOVERY_SECONDS = 1.0
+DATABASE_AWAY = (SQLAlchemyError, OSError, TimeoutError)
 
 
 async def deliver_due(plane: ControlPlane) -> int:
@@ -42,12 +44,20 @@ async def deliver_due(plane: ControlPlane) -> int:
     while True:
         async with writing(plane.engine) as session:
             claimed = await table.claim_due(session, limit=BATCH, lease=LEASE)
-        await asyncio.gather(
-            *(commands.redeliver(plane, command, DELIVERERS[CommandKind(command.kind)]) for command in claimed)
-        )
+        await asyncio.gather(*(_attempt(plane, command) for command in claimed))
         count += len(claimed)
         if len(claimed) < BATCH:
             return count
+
+
+async def _attempt(plane: ControlPlane, command: Command) -> None:
+    try:
+        await commands.redeliver(plane, command, DELIVERERS[CommandKind(command.kind)])
+    except DATABASE_AWAY:
+        raise
+    except Exception:
+        # A fault of this program in one command must not hold up the others. Its lease ends, and it is tried again.
+        log.exception("delivery_failed", command_id=command.command_id, kind=command.kind)
 
 
 async def run(plane: ControlPlane) -> None:
@@ -60,7 +70,7 @@ async def run(plane: ControlPlane) -> None:
             try:
                 await deliver_due(plane)
                 pause = await _seconds_to_next(plane)
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
+            except DATABASE_AWAY as error:
                 log.warning("delivery_waits_for_the_database", error=str(error)[:200])
                 pause = RECOVERY_SECONDS
             with suppress(TimeoutError):

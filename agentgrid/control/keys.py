@@ -19,7 +19,7 @@ from agentgrid.db import principals as table
 from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import ApiKey, PrincipalRow
 from agentgrid.domain.commands import CommandKind
-from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role
 from agentgrid.errors import Fault, InvalidInput, NotFound, Unauthenticated
 
 DEFAULT_LIFETIME = timedelta(days=90)
@@ -115,13 +115,24 @@ async def authenticate(engine: AsyncEngine, presented: str) -> Authenticated:
         raise wrong
     key, owner, now = found
     # The hash is compared first and always, in constant time: how long the answer takes tells nothing of a secret.
-    holds = hmac.compare_digest(key.secret_hash, secret_hash(presented))
-    if not holds or key.revoked_at is not None or key.expires_at <= now or owner.disabled_at is not None:
+    matches = hmac.compare_digest(key.secret_hash, secret_hash(presented))
+    if not matches or not _open(key, owner, now):
         raise wrong
     if key.last_used_at is None or key.last_used_at < now - table.USED_RESOLUTION:
         async with writing(engine) as session:
             await table.note_use(session, key.key_id)
     return Authenticated(principal=principal_of(owner), key_id=key.key_id, expires_at=key.expires_at)
+
+
+async def holds(engine: AsyncEngine, key_id: str, permission: Permission) -> bool:
+    """Whether a key that was authenticated before still opens what needs this permission: asked by what stays open for long."""
+    async with reading(engine) as session:
+        found = await table.key_and_owner(session, key_id)
+    return found is not None and _open(*found) and principal_of(found[1]).may(permission)
+
+
+def _open(key: ApiKey, owner: PrincipalRow, now: datetime) -> bool:
+    return key.revoked_at is None and key.expires_at > now and owner.disabled_at is None
 
 
 def principal_of(row: PrincipalRow) -> Principal:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from temporalio.service import RPCError, RPCStatusCode
 
-from agentgrid.errors import Unavailable
+from agentgrid.errors import AgentGridError, Unavailable
 from agentgrid.temporal import rpc
 
 Answer = TypeVar("Answer")
@@ -30,7 +30,11 @@ async def asked(call: Awaitable[Answer], *, noun: str = "run", identifier: str =
             raise Unavailable(
                 f"Temporal can't answer now: {error.message}", outcome_unknown=not _never_sent(error.message)
             ) from error
-        raise rpc.failure(error, noun=noun, identifier=identifier) from error
+        said = rpc.failure(error, noun=noun, identifier=identifier)
+        if type(said) is AgentGridError or _about_the_namespace(error):
+            # A wrong credential, a missing namespace, an old server: for an operator to mend, not for the caller.
+            said = Unavailable(f"Temporal refuses this installation: {error.message}", retry_after_seconds=30)
+        raise said from error
     except TimeoutError as error:
         raise Unavailable("Temporal did not answer in time", outcome_unknown=True) from error
     except RuntimeError as error:
@@ -38,6 +42,10 @@ async def asked(call: Awaitable[Answer], *, noun: str = "run", identifier: str =
         if not _never_sent(str(error)):
             raise
         raise Unavailable(f"Temporal can't be reached: {error}") from error
+
+
+def _about_the_namespace(error: RPCError) -> bool:
+    return error.status is RPCStatusCode.NOT_FOUND and error.message.startswith("Namespace ")
 
 
 def _never_sent(message: str) -> bool:

@@ -11,10 +11,12 @@ import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 from sqlalchemy import text, update
 
+from agentgrid.api import sse
+from agentgrid.control import keys
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Run
 from tests.api import factories
-from tests.api.conftest import Api, listening
+from tests.api.conftest import SETUP, Api, listening
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +167,18 @@ async def test_a_lost_notification_only_costs_the_poll_interval(api: Api, http):
         )
     (event,) = await asyncio.wait_for(waiting, 6)
     assert event.event == "run"
+
+
+async def test_a_stream_ends_soon_after_its_key_was_revoked(api: Api, url: str, monkeypatch):
+    monkeypatch.setattr(sse, "CHECK_SECONDS", 0.1)
+    key = await keys.create(api.plane.engine, SETUP, principal="viewer")
+    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key.secret}"}, timeout=20) as http:
+        waiting = asyncio.create_task(take(http, "/api/v1/events"))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        await keys.revoke(api.plane.engine, SETUP, key.key_id)
+        assert await asyncio.wait_for(waiting, 6) == []
+        assert (await http.get("/api/v1/events")).status_code == 401
 
 
 async def test_one_principal_cannot_take_every_stream(api: Api, http):

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from agentgrid.api import sse
 from agentgrid.api.access import V1
-from agentgrid.api.deps import Who
+from agentgrid.api.deps import Login, Plane
 from agentgrid.api.gate import router as make_router
 
 router = make_router(tags=["live"], prefix=V1)
@@ -23,7 +23,7 @@ router = make_router(tags=["live"], prefix=V1)
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "A stream."}},
 )
 async def stream_everything(
-    request: Request, principal: Who, last_event_id: Annotated[str | None, Header(max_length=100)] = None
+    request: Request, plane: Plane, login: Login, last_event_id: Annotated[str | None, Header(max_length=100)] = None
 ) -> Response:
     """From now on, or after `Last-Event-ID`. `reset` says that events after the given id are no longer kept: read everything anew.
 
@@ -31,4 +31,5 @@ async def stream_everything(
     """
     source: sse.Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=False)
-    return sse.respond(source, principal.name, sse.everything(source, cursor))
+    admission = sse.Admission(plane.engine, login.key_id)
+    return sse.respond(source, login.principal.name, sse.everything(source, admission, cursor))

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from agentgrid.api import history, sse, views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Search, Session, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
 from agentgrid.api.schemas.approvals import ApprovalSummary
@@ -250,7 +250,7 @@ async def get_history(
 async def stream_run(
     request: Request,
     plane: Plane,
-    principal: Who,
+    login: Login,
     run_id: Id,
     last_event_id: Annotated[str | None, Header(max_length=100)] = None,
 ) -> Response:
@@ -262,7 +262,9 @@ async def stream_run(
         await _found(session, run_id)
     source: sse.Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=True)
-    return sse.respond(source, principal.name, sse.of_run(source, plane.engine, run_id, cursor))
+    admission = sse.Admission(plane.engine, login.key_id)
+    events = sse.of_run(source, admission, plane.engine, run_id, cursor)
+    return sse.respond(source, login.principal.name, events)
 
 
 async def _accepted(plane: ControlPlane, caller: Caller, command: Command) -> RunAccepted:
