@@ -44,6 +44,8 @@ class Loop:
         self.api = api
         self.client = client
         self.settings = settings
+        self.runs: set[str] = set()
+        """The runs that the test has looked at."""
 
     async def call(self, who: str, method: str, path: str, expect: int = 200, **options: Any) -> Any:
         """One request as this principal; its JSON."""
@@ -59,6 +61,7 @@ class Loop:
 
     async def run(self, run_id: str) -> dict[str, Any]:
         run: dict[str, Any] = await self.call("operator", "GET", f"/runs/{run_id}")
+        self.runs.add(run_id)
         return run
 
     async def until(self, run_id: str, *statuses: str, timeout_seconds: float = 30.0) -> dict[str, Any]:

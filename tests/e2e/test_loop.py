@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
+from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue
 
 from agentgrid.control import policies
@@ -14,7 +18,25 @@ from agentgrid.db.tables import Policy
 from agentgrid.domain.approvals import Verdict
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
 from agentgrid.testing import Governance, open_approvals
+from tests import oracle
 from tests.e2e.conftest import Loop
+from tests.worker import gated
+from tests.worker.conftest import reset
+
+
+@pytest.fixture(autouse=True)
+async def mirrored(loop: Loop) -> AsyncIterator[None]:
+    """After each test an oracle that shares no code with the projector reads Temporal itself, and compares every run with the API's answer."""
+    loop.runs.clear()
+    yield
+
+    for run_id in list(loop.runs):
+
+        async def ask(run_id: str = run_id) -> tuple[Any, Any, Any]:
+            approvals = (await loop.call("operator", "GET", f"/runs/{run_id}/approvals"))["items"]
+            return await loop.run(run_id), await steps(loop, run_id), approvals
+
+        await oracle.eventually(loop.client, ask)
 
 
 async def steps(loop: Loop, run_id: str) -> list[dict[str, Any]]:
@@ -235,3 +257,77 @@ async def test_plain_and_local_calls_are_shown_exactly_and_can_be_approved(loop:
     run_id = await loop.start("gated", case)
     await loop.decide(await loop.approval(run_id))
     assert (await loop.until(run_id))["status"] == "completed"
+
+
+async def test_a_gated_run_that_is_reset_asks_again_and_runs_once_more(loop: Loop) -> None:
+    """The same run, another execution: the decision on the base is void in the fork."""
+    await loop.call("admin", "PUT", "/tools/refund/policy", json={"effect": "require_approval", "expires_seconds": 600})
+    run_id = await loop.start("gated", "ticking")
+    first = await loop.approval(run_id)
+    await loop.decide(first)
+    before = await loop.until(run_id)
+    handle = loop.client.get_workflow_handle(run_id)
+    events = (await handle.fetch_history()).events
+    deciding = next(
+        event.event_id for event in events if event.HasField("workflow_execution_signaled_event_attributes")
+    )
+    point = next(
+        event.event_id
+        for event in events
+        if event.event_id > deciding and event.HasField("workflow_task_completed_event_attributes")
+    )
+    await reset(loop.client, handle, before["execution_id"], point)
+    second = await loop.approval(run_id, after=first["approval_id"])
+    assert second["execution_id"] != first["execution_id"]
+    assert (await loop.run(run_id))["status"] == "waiting"
+    await loop.decide(second)
+    run = await loop.until(run_id)
+    assert [execution["kind"] for execution in sorted(run["executions"], key=lambda each: each["started_at"])] == [
+        "first",
+        "reset",
+    ]
+    assert run["steps_done"] == run["step_count"]
+
+
+async def test_a_run_that_continues_as_new_is_one_run(loop: Loop) -> None:
+    handle = await loop.client.start_workflow("Shapes", "continue_as_new", id="continued", task_queue="plain")
+    await handle.result()
+    run: dict[str, Any] = {}
+    async with asyncio.timeout(30):
+        while not run:
+            listed = (await loop.call("operator", "GET", "/runs?workflow=Shapes&limit=50"))["items"]
+            run = next((each for each in listed if each["run_id"] == handle.first_execution_run_id), {})
+    ended = await loop.until(run["run_id"], "completed")
+    assert {execution["kind"] for execution in ended["executions"]} == {"first", "continued"}
+
+
+async def test_a_run_that_times_out_says_so(loop: Loop) -> None:
+    handle = await loop.client.start_workflow(
+        "gated", "forever", id="too-slow", task_queue="gated", execution_timeout=timedelta(seconds=1)
+    )
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    async with asyncio.timeout(30):
+        while True:
+            found = (await loop.call("operator", "GET", "/runs?status=timed_out"))["items"]
+            if found:
+                break
+    assert found[0]["run_id"] == handle.first_execution_run_id
+
+
+async def test_a_failing_tool_shows_its_attempts_and_when_it_is_tried_again(loop: Loop) -> None:
+    run_id = await loop.start("gated", "flaky")
+    async with asyncio.timeout(30):
+        while (waiting := await loop.run(run_id))["waiting_on"] != "retry":
+            await asyncio.sleep(0.05)
+    assert waiting["next_at"] is not None
+    (step,) = await steps(loop, run_id)
+    assert step["live_attempt"] >= 2
+    assert "not yet" in str(step["live_error"])
+    assert step["live_next_retry_at"] is not None
+    gated.HEALED.set()
+    assert (await loop.until(run_id))["status"] == "completed"
+    (step,) = await steps(loop, run_id)
+    assert step["attempts"] >= 2
+    jobs = (await loop.call("operator", "GET", f"/runs/{run_id}/jobs"))["items"]
+    assert {job["status"] for job in jobs} == {"failed", "completed"}

@@ -35,6 +35,17 @@ async def slow_refund(order: str, cents: int) -> str:
     return f"refunded {cents}"
 
 
+HEALED = asyncio.Event()
+"""Set when the flaky tool may succeed."""
+
+
+@ag.tool(title="Fail for a while", risk="read", timeout=timedelta(seconds=5), retries=20)
+async def flaky() -> str:
+    if not HEALED.is_set():
+        raise RuntimeError("not yet")
+    return "healed"
+
+
 @ag.tool(title="Look up an order", risk="read", timeout=timedelta(seconds=5), local=True)
 async def lookup(order: str) -> str:
     EXECUTED.append(("lookup", order, activity.info().workflow_run_id or ""))
@@ -64,6 +75,8 @@ class Gated:
             return result
         if case == "slow":
             return await slow_refund("order", 900)
+        if case == "flaky":
+            return await flaky()
         if case == "local":
             return await lookup("order")
         if case == "plain":
