@@ -40,7 +40,9 @@ class Sent(Enum):
 
     NOTHING = auto()
     PARTLY = auto()
+    """The headers at most: nothing that could be carried out."""
     WHOLE = auto()
+    """All of it, for all we know."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,9 +199,7 @@ class _Attempt:
         if self.sent is Sent.NOTHING:
             return f"Nothing was sent: {doing} was not asked for."
         if self.sent is Sent.PARTLY:
-            return (
-                f"Sending had begun, but not ended: {doing} was most likely not carried out. Look before you repeat it."
-            )
+            return f"Sending had only begun: {doing} was not asked for."
         again = self._request.again or "Look before you repeat it."
         return f"The request was sent: whether {doing} was carried out is not known. {again}"
 
@@ -207,7 +207,8 @@ class _Attempt:
         # httpcore's own names, documented under its `trace` extension; "http11.send_request_body.complete" and so on.
         if event.endswith("send_request_headers.started") and self.sent is Sent.NOTHING:
             self.sent = Sent.PARTLY
-        elif event.endswith("send_request_body.complete"):
+        elif event.endswith("send_request_body.started"):
+            # Not only when it is complete: the server may have all of it before we hear of that.
             self.sent = Sent.WHOLE
 
     def _read(self, response: httpx.Response) -> bytes:
