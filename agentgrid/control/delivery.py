@@ -10,7 +10,7 @@ import asyncpg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from agentgrid.control import approvals, commands, runs
+from agentgrid.control import approvals, commands, runs, verbs
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import commands as table
 from agentgrid.db.session import reading, writing
@@ -21,11 +21,11 @@ log = structlog.get_logger()
 
 DELIVERERS: dict[CommandKind, commands.Deliverer] = {
     CommandKind.RUN_START: runs.deliver_start,
-    CommandKind.RUN_CANCEL: runs.deliver_verb,
-    CommandKind.RUN_TERMINATE: runs.deliver_verb,
-    CommandKind.RUN_PAUSE: runs.deliver_verb,
-    CommandKind.RUN_RESUME: runs.deliver_verb,
-    CommandKind.RUN_SIGNAL: runs.deliver_verb,
+    CommandKind.RUN_CANCEL: verbs.deliver_verb,
+    CommandKind.RUN_TERMINATE: verbs.deliver_verb,
+    CommandKind.RUN_PAUSE: verbs.deliver_verb,
+    CommandKind.RUN_RESUME: verbs.deliver_verb,
+    CommandKind.RUN_SIGNAL: verbs.deliver_verb,
     CommandKind.APPROVAL_DECIDE: approvals.deliver_decision,
 }
 

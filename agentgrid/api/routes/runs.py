@@ -29,7 +29,7 @@ from agentgrid.api.schemas.runs import (
     StepOut,
 )
 from agentgrid.api.shown import Shown
-from agentgrid.control import runs as control
+from agentgrid.control import verbs as control
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals, runs, steps
 from agentgrid.db.session import ReadSession, reading
