@@ -215,6 +215,9 @@ class _Reader:
         }
 
     def task_timed_out(self, event: HistoryEvent, a: Any) -> _Built:
+        if a.timeout_type == TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START:
+            # The worker that held the execution in its cache is gone: the task goes to any other, and nothing has failed.
+            return events.TaskScheduled, {}
         word = _word(TimeoutType.Name(a.timeout_type), "TIMEOUT_TYPE_")
         return events.TaskFailed, {
             "cause": "timed_out",

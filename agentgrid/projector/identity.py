@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -35,22 +34,20 @@ def verified(started: Started, workflow_id: str, keys: Mapping[str, str]) -> Run
     return memo if memo.run_id == workflow_id else None
 
 
-def facts(started: Started, *, run_id: str, memo: RunMemo | None, created_at: datetime) -> dict[str, Any]:
-    """The columns of a run that its beginning fixes."""
+def beginning(started: Started, *, run_id: str, memo: RunMemo | None) -> dict[str, Any]:
+    """The columns of a run that its beginning fixes. Its version follows from what really ran, so it is no such column."""
     known: dict[str, Any] = {
         "run_id": run_id,
         "workflow": started.workflow,
         "task_queue": started.task_queue,
         "input": started.input,
-        "created_at": created_at,
+        "root_run_id": run_id,
     }
     if memo is not None:
-        known |= {
+        return known | {
             "trigger": "api",
             "initiator": memo.initiator,
             "command_id": memo.command_id,
-            "root_run_id": run_id,
-            "version": memo.workflow_version,
             "reference": memo.reference,
             "tags": list(memo.tags),
             "priority": memo.priority,
@@ -58,9 +55,7 @@ def facts(started: Started, *, run_id: str, memo: RunMemo | None, created_at: da
             "template": memo.template,
             "template_version": memo.template_version,
         }
-    elif started.parent_execution_id is not None:
+    if started.parent_execution_id is not None:
         initiator = started.header.initiator if started.header is not None else None
-        known |= {"trigger": "child", "initiator": initiator or UNKNOWN_INITIATOR, "root_run_id": run_id}
-    else:
-        known |= {"trigger": "external", "initiator": UNKNOWN_INITIATOR, "root_run_id": run_id}
-    return known
+        return known | {"trigger": "child", "initiator": initiator or UNKNOWN_INITIATOR}
+    return known | {"trigger": "external", "initiator": UNKNOWN_INITIATOR}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -16,10 +17,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from agentgrid.errors import NotFound
 from agentgrid.projector import changes
+from agentgrid.projector.batches import Batches
 from agentgrid.projector.changes import Claim, Done
-from agentgrid.projector.committer import Committer
 from agentgrid.projector.listener import Listener
-from agentgrid.projector.store import Loaded, Store
+from agentgrid.projector.store import Folded, Loaded, Store
 from agentgrid.projector.work import Looked, Looker
 from agentgrid.temporal.history import TornHistory
 
@@ -61,7 +62,8 @@ class Loop:
         self._store = store
         self._looker = looker
         self._listener = listener
-        self._committer = Committer(store)
+        self._commits: Batches[Folded, bool] = Batches(store.write)
+        self._finishes: Batches[Done, None] = Batches(self._finish)
         self._poll_seconds = poll_seconds
         self._delay = LEAST_DELAY
         self._working: set[asyncio.Task[None]] = set()
@@ -71,7 +73,7 @@ class Loop:
 
     async def run(self) -> None:
         """Work until cancelled; then finish what was claimed, as far as it goes."""
-        committing = asyncio.create_task(self._committer.run(), name="projector commits")
+        writing = [asyncio.create_task(batches.run()) for batches in (self._commits, self._finishes)]
         try:
             while True:
                 await self._turn()
@@ -80,7 +82,8 @@ class Loop:
                 await asyncio.wait(self._working, timeout=5)
             for task in self._working:
                 task.cancel()
-            committing.cancel()
+            for task in writing:
+                task.cancel()
 
     async def _turn(self) -> None:
         room = CONCURRENCY - len(self._working)
@@ -112,15 +115,19 @@ class Loop:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("projector_task_failed", error=str(error), exc_info=error)
 
+    async def _finish(self, done: Sequence[Done]) -> list[None]:
+        await changes.finish(self._store.pool, done)
+        return [None] * len(done)
+
     async def _work(self, claim: Claim, loaded: Loaded) -> None:
         """Look at one execution. Its faults are its own: they never stop the others."""
         key = claim.execution.execution_id
         try:
             hinted = claim.expect <= loaded.state.last_event_id
             looked = await self._looker.look(claim.execution, loaded, hinted=hinted)
-            written = looked.folded is None or await self._committer.write(looked.folded)
+            written = looked.folded is None or await self._commits.put(looked.folded)
             done = self._done(claim, looked) if written else Done(claim=claim, look_at=datetime.now(UTC))
-            await changes.finish(self._store.pool, [done])
+            await self._finishes.put(done)
         except NotFound:
             log.warning("execution_unknown", execution_id=key, workflow_id=claim.execution.workflow_id)
             await self._unknown(claim)
@@ -131,7 +138,7 @@ class Loop:
                 log.warning("temporal_away", status=error.status.name)
                 await changes.postpone(self._store.pool, claim, wait=TEMPORAL_AWAY)
         except TornHistory:
-            await changes.finish(self._store.pool, [Done(claim=claim, look_at=datetime.now(UTC), expect=claim.expect)])
+            await self._finishes.put(Done(claim=claim, look_at=datetime.now(UTC), expect=claim.expect))
         except asyncio.CancelledError:
             await changes.release(self._store.pool, [claim])
             raise

@@ -36,6 +36,10 @@ READS_FOR_FOREIGN = 50.0
 RETRY_SECONDS = 2.0
 
 
+async def _keep(_connection: object) -> None:
+    """Nothing here changes a session's state, so a connection goes back to the pool without a statement to clean it."""
+
+
 @asynccontextmanager
 async def open_store(dsn: str, namespace: str) -> AsyncIterator[Store]:
     """A store over a pool of its own, whose commits don't wait for the disk."""
@@ -45,6 +49,7 @@ async def open_store(dsn: str, namespace: str) -> AsyncIterator[Store]:
         max_size=POOL_SIZE,
         timeout=5,
         command_timeout=30,
+        reset=_keep,
         server_settings={
             "application_name": "agentgrid-projector",
             "timezone": "UTC",

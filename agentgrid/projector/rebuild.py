@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from agentgrid.errors import NotFound
-from agentgrid.projector.committer import Committer
+from agentgrid.projector.batches import Batches
 from agentgrid.projector.main import open_store
 from agentgrid.projector.store import Folded, Store
 from agentgrid.projector.work import Looker
@@ -89,12 +89,12 @@ class _Rebuild:
         self._store = store
         self._looker = looker
         self._progress = progress
-        self._committer = Committer(store)
+        self._commits: Batches[Folded, bool] = Batches(store.write)
         self._places = asyncio.Semaphore(CONCURRENCY)
         self._done = self._unknown = 0
 
     async def run(self, wanted: Sequence[Execution]) -> Rebuilt:
-        committing = asyncio.create_task(self._committer.run())
+        committing = asyncio.create_task(self._commits.run())
         try:
             async with asyncio.TaskGroup() as tasks:
                 for execution in wanted:
@@ -111,7 +111,7 @@ class _Rebuild:
                 self._unknown += 1
                 log.warning("execution_left_as_it_is", execution_id=execution.execution_id)
             else:
-                await self._committer.write(folded)
+                await self._commits.put(folded)
                 self._done += 1
             if self._progress is not None:
                 self._progress(self._done + self._unknown)

@@ -97,16 +97,25 @@ def _differs(table: str, name: str) -> str:
     return f"t.{name}{cast} IS DISTINCT FROM excluded.{name}{cast}"
 
 
-def patch(table: str, *, key: Sequence[str], columns: Sequence[str], returning: str) -> str:
-    """Change the columns that each JSON object names, of the row that its key names, where that changes anything."""
+def patch(
+    table: str, *, key: Sequence[str], columns: Sequence[str], returning: str, ignoring: Sequence[str] = ()
+) -> str:
+    """Change the columns that each JSON object names, of the row that its key names; where that changes none but `ignoring`, nothing."""
     changing = [name for name in columns if name not in key]
     sets = ", ".join(f"{name} = {_changed(table, name)}" for name in changing)
     same = " AND ".join(f"t.{name} = n.{name}" for name in key)
     joins = " AND ".join(f"old.{name} = k.{name}" for name in key)
+    differs = " OR ".join(_moves(table, name) for name in changing if name not in ignoring)
     return (
         f"UPDATE {table} AS t SET {sets} FROM json_array_elements($1::json) AS p(j) "  # noqa: S608
         f"CROSS JOIN LATERAL json_populate_record(NULL::{table}, p.j) AS k "
         f"JOIN {table} AS old ON {joins} "
         f"CROSS JOIN LATERAL json_populate_record(old, p.j) AS n "
-        f"WHERE {same} RETURNING {returning}"
+        f"WHERE {same} AND ({differs}) RETURNING {returning}"
     )
+
+
+def _moves(table: str, name: str) -> str:
+    if name in _JSON_COLUMNS[table]:
+        return f"p.j->'{name}~' IS NOT NULL AND old.{name}::text IS DISTINCT FROM p.j->>'{name}~'"
+    return f"old.{name} IS DISTINCT FROM n.{name}"

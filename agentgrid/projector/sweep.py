@@ -8,17 +8,17 @@ whole history and writes what differs: a corrupted row lives no longer than one 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import structlog
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
-from temporalio.service import RPCError
 
 from agentgrid.errors import NotFound
 from agentgrid.projector.decode import time_of
-from agentgrid.projector.store import Store, enqueue
+from agentgrid.projector.store import Folded, Store, enqueue
 from agentgrid.projector.work import Looker
 from agentgrid.temporal.history import Execution, TornHistory
 
@@ -123,37 +123,53 @@ class Sweep:
             cursor or "",
             limit,
         )
-        drifted = written = 0
-        for record in records:
-            execution = Execution(workflow_id=record["workflow_id"], execution_id=record["execution_id"])
-            rows = await self._check(execution)
-            drifted += rows > 0
-            written += rows
+        wanted = [Execution(workflow_id=each["workflow_id"], execution_id=each["execution_id"]) for each in records]
+        written = await self._write([folded for each in wanted if (folded := await self._folded(each)) is not None])
+        drifted = sum(rows > 0 for rows in written.values())
         after = records[-1]["execution_id"] if len(records) == limit else ""
-        value = {"after": after, "checked": len(records), "drifted": drifted, "rows": written}
-        await self._save(CHECKED, value)
-        return Checked(checked=len(records), drifted=drifted, rows=written)
+        result = Checked(checked=len(records), drifted=drifted, rows=sum(written.values()))
+        await self._save(CHECKED, {"after": after, **asdict(result)})
+        return result
 
-    async def _check(self, execution: Execution) -> int:
+    async def _folded(self, execution: Execution) -> Folded | None:
         try:
-            folded = await self._looker.check(execution)
+            return await self._looker.check(execution)
         except (NotFound, TornHistory):
             # Temporal has forgotten it, or it moves on right now: nothing to compare with.
-            return 0
-        except RPCError as error:
-            log.warning("check_not_read", execution_id=execution.execution_id, status=error.status.name)
-            return 0
-        base = await self._store.pool.fetchval(
-            "SELECT last_event_id FROM executions WHERE execution_id = $1", execution.execution_id
+            return None
+        except Exception as error:
+            # What can't be folded is the loop's to report; the check goes on with the next one.
+            log.warning("check_not_made", execution_id=execution.execution_id, error=f"{type(error).__name__}: {error}")
+            return None
+
+    async def _write(self, checked: list[Folded]) -> dict[str, int]:
+        """Write what differs; how many rows did, of each execution that had not simply grown meanwhile."""
+        if not checked:
+            return {}
+        ids = [folded.execution.execution_id for folded in checked]
+        records = await self._store.pool.fetch(
+            "SELECT execution_id, last_event_id FROM executions WHERE execution_id = ANY($1)", ids
         )
-        committed = await self._store.commit([folded])
-        rows = committed.written.get(execution.execution_id, 0)
-        if base is not None and base < folded.state.last_event_id:
-            # It had grown since the last look: that is news, not drift.
-            return 0
-        if rows:
-            log.warning("drift_repaired", execution_id=execution.execution_id, rows=rows)
-        return rows
+        known = {record["execution_id"]: record["last_event_id"] for record in records}
+        committed = await self._commit(checked)
+        drift = {
+            folded.execution.execution_id: committed.get(folded.execution.execution_id, 0)
+            for folded in checked
+            if known.get(folded.execution.execution_id) == folded.state.last_event_id
+        }
+        for key, rows in drift.items():
+            if rows:
+                log.warning("drift_repaired", execution_id=key, rows=rows)
+        return drift
+
+    async def _commit(self, checked: list[Folded]) -> dict[str, int]:
+        try:
+            return (await self._store.commit(checked)).written
+        except asyncpg.PostgresError as error:
+            if len(checked) > 1:
+                return {key: rows for each in checked for key, rows in (await self._commit([each])).items()}
+            log.warning("check_not_written", execution_id=checked[0].execution.execution_id, error=str(error))
+            return {}
 
     async def _save(self, name: str, value: dict[str, object]) -> None:
         await self._store.pool.execute(

@@ -11,7 +11,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from pydantic import SecretStr
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
+from temporalio.service import ConnectConfig, ServiceClient
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from agentgrid.projector.main import Pace, open_store, run
@@ -75,7 +79,15 @@ class Tables:
 
 @pytest.fixture
 async def settings(temporal_server: Temporal, postgres_dsn: str) -> Settings:
-    return Settings(temporal_address=temporal_server.address, database_url=postgres_dsn)
+    """A namespace and a database of its own: a projector shows all of its namespace, so tests that share one are not alone."""
+    namespace = f"test-{uuid.uuid4()}"
+    server = await ServiceClient.connect(ConnectConfig(target_host=temporal_server.address))
+    await server.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=Duration(seconds=86_400))
+    )
+    return Settings(
+        temporal_address=temporal_server.address, temporal_namespace=namespace, database_url=SecretStr(postgres_dsn)
+    )
 
 
 @pytest.fixture

@@ -98,11 +98,12 @@ async def start(client: Client, queue: str, case: str, memo: RunMemo, *, workflo
 async def queued(store: Store, run_id: str, queue: str, command_id: str) -> None:
     await store.pool.execute(
         "INSERT INTO runs (run_id, namespace, workflow_id, workflow, task_queue, status, initiator, trigger, command_id, "
-        "root_run_id, created_at) SELECT $1, 'default', $1, 'gated', $2, 'queued', 'operator', 'api', $3, $1, created_at "
+        "root_run_id, created_at) SELECT $1, $4, $1, 'gated', $2, 'queued', 'operator', 'api', $3, $1, created_at "
         "FROM commands WHERE command_id = $3",
         run_id,
         queue,
         command_id,
+        store.namespace,
     )
 
 
@@ -203,7 +204,7 @@ async def test_pause_resume_and_cancel_settle_their_commands(
     too_late = await ask(store, "run.terminate", run_id)
     await client.workflow_service.request_cancel_workflow_execution(
         service.RequestCancelWorkflowExecutionRequest(
-            namespace="default",
+            namespace=client.namespace,
             workflow_execution=WorkflowExecution(workflow_id=handle.id),
             identity=f"agentgrid:{cancel}",
             request_id=cancel,
@@ -236,7 +237,7 @@ async def test_raw_junk_signals_are_counted_as_refused_and_move_nothing(
     for payloads in (Payloads(), Payloads(payloads=[to_payload("junk")])):
         await client.workflow_service.signal_workflow_execution(
             service.SignalWorkflowExecutionRequest(
-                namespace="default",
+                namespace=client.namespace,
                 workflow_execution=WorkflowExecution(workflow_id=handle.id),
                 signal_name=SIGNAL_DECIDE,
                 input=payloads,

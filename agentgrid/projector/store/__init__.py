@@ -1,0 +1,101 @@
+"""The one place that writes columns derived from history.
+
+A batch is one transaction. It locks the runs, then the executions, each in the order of their ids; a pass is written only if the execution
+still stands where the pass began (compare-and-set on `last_event_id`), else it is dropped: somebody else has done the work. Everything is
+an idempotent upsert of many rows at once. The events for live readers come last, under their lock. What is written can be had again from
+history, so nothing waits for the disk (`synchronous_commit = off`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import asyncpg
+
+from agentgrid.projector.fold import FOLD_VERSION
+from agentgrid.projector.fold.state import State
+from agentgrid.projector.store import contents, effects, runs
+from agentgrid.projector.store.batch import Batch
+from agentgrid.projector.store.effects import enqueue
+from agentgrid.projector.store.values import Archive, Committed, Folded, Live, Loaded
+
+__all__ = ["Archive", "Committed", "Folded", "Live", "Loaded", "Store", "enqueue"]
+
+TRIES = 3
+
+
+class Store:
+    """Reads and writes the projection through a pool of connections."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], namespace: str) -> None:
+        self.pool = pool
+        self.namespace = namespace
+
+    async def load(self, execution_ids: Sequence[str]) -> dict[str, Loaded]:
+        """The state of each execution; a fresh one where there is none, or it is of another version."""
+        records = await self.pool.fetch(
+            "SELECT execution_id, fold_version, fold_state, live_checked_at FROM executions "
+            "WHERE execution_id = ANY($1)",
+            list(execution_ids),
+        )
+        found: dict[str, Loaded] = {}
+        for record in records:
+            key = record["execution_id"]
+            if record["fold_version"] == FOLD_VERSION and record["fold_state"] is not None:
+                state = State.load(json.loads(record["fold_state"]))
+                found[key] = Loaded(state=state, live_checked_at=record["live_checked_at"])
+            else:
+                found[key] = Loaded(state=State(execution_id=key), replace=True)
+        return {key: found.get(key, Loaded(state=State(execution_id=key))) for key in execution_ids}
+
+    async def write(self, items: Sequence[Folded]) -> list[bool]:
+        """Commit, again where two projectors got in each other's way; for each pass, whether it was written or overtaken."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                committed = await self.commit(items)
+                return [item.execution.execution_id in committed.accepted for item in items]
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError):
+                if attempt == TRIES:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def commit(self, items: Sequence[Folded]) -> Committed:
+        """Write passes in one transaction. Raises what the database raises; nothing is written then."""
+        ordered = sorted(items, key=lambda item: item.execution.execution_id)
+        async with self.pool.acquire() as connection, connection.transaction():
+            batch = Batch(db=connection, namespace=self.namespace, items=ordered)
+            await runs.find(batch)
+            before = await runs.lock(batch)
+            await _accept(batch)
+            if batch.items:
+                await contents.write(batch)
+                settled = await runs.write_beginnings(batch)
+                await runs.write_parents(batch)
+                after = await runs.derive(batch)
+                settled += [each for item in batch.items for each in item.changes.settlements]
+                await effects.settle(batch, settled, before, after)
+                await effects.look_at_followers(batch)
+                await effects.append_events(batch, before, after)
+            return batch.committed
+
+
+async def _accept(batch: Batch) -> None:
+    """Keep the passes whose executions stand where the pass began."""
+    records = await batch.db.fetch(
+        "SELECT execution_id, last_event_id, fold_version FROM executions WHERE execution_id = ANY($1) "
+        "ORDER BY execution_id FOR UPDATE",
+        [item.execution.execution_id for item in batch.items],
+    )
+    stands = {record["execution_id"]: record for record in records}
+    batch.items = [item for item in batch.items if _may(item, stands.get(item.execution.execution_id))]
+    batch.committed.accepted = {item.execution.execution_id for item in batch.items}
+    batch.committed.written = dict.fromkeys(batch.committed.accepted, 0)
+
+
+def _may(item: Folded, stands: asyncpg.Record | None) -> bool:
+    if stands is None:
+        return False
+    if item.replace:
+        return bool(item.state.last_event_id >= stands["last_event_id"] or stands["fold_version"] != FOLD_VERSION)
+    return bool(stands["last_event_id"] == item.base)

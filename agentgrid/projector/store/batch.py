@@ -1,0 +1,47 @@
+"""One transaction of the store: what its parts share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from agentgrid.db.events import NewEvent
+from agentgrid.projector import rows
+from agentgrid.projector.store.values import Committed, Folded
+
+if TYPE_CHECKING:
+    from agentgrid.projector.store.values import Connection
+
+
+@dataclass(kw_only=True)
+class Batch:
+    """The passes that are written, where, and what has come of them so far."""
+
+    db: Connection
+    namespace: str
+    items: Sequence[Folded]
+    """In the order of their execution ids; only the accepted ones once that is known."""
+    run_of: dict[str, str] = field(default_factory=dict)
+    """The run of each execution."""
+    committed: Committed = field(default_factory=Committed)
+    events: list[NewEvent] = field(default_factory=list)
+    keys: dict[str, str] | None = None
+
+    async def signing_keys(self) -> dict[str, str]:
+        """The public keys whose memos are believed, read once."""
+        if self.keys is None:
+            records = await self.db.fetch("SELECT key_id, public_key FROM signing_keys WHERE revoked_at IS NULL")
+            self.keys = {record["key_id"]: record["public_key"] for record in records}
+        return self.keys
+
+    async def write(self, statement: str, table: str, values: list[dict[str, Any]]) -> list[asyncpg.Record]:
+        """Run an insert or a patch and count what it changed for each execution."""
+        if not values:
+            return []
+        records = await self.db.fetch(statement, rows.wire(table, values))
+        for record in records:
+            self.committed.written[record["execution_id"]] += 1
+        return list(records)

@@ -1,0 +1,222 @@
+"""Executions, their steps, approvals, decisions and archives: the rows that belong to one execution each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+
+from agentgrid.db.events import NewEvent
+from agentgrid.projector.fold import FOLD_VERSION
+from agentgrid.projector.fold.passing import when
+from agentgrid.projector.store import statements
+from agentgrid.projector.store.batch import Batch
+from agentgrid.projector.store.values import Folded
+
+_ENDED = {"steps": "closed_event_id IS NOT NULL", "approvals": "closed_at IS NOT NULL", "decisions": "true"}
+_NAMES = {"steps": "event_id", "approvals": "approval_id", "decisions": "event_id"}
+
+
+async def write(batch: Batch) -> None:
+    """Write all that the passes say of their executions."""
+    await batch.write(statements.PATCH_EXECUTIONS, "executions", [_execution(item) for item in batch.items])
+    for table in _NAMES:
+        await _inherit(batch, table)
+    await _remove_surplus(batch)
+    await _steps(batch)
+    await _approvals(batch)
+    await _decisions(batch)
+    await _archives(batch)
+
+
+def _execution(item: Folded) -> dict[str, Any]:
+    state, changes = item.state, item.changes
+    row: dict[str, Any] = {
+        "execution_id": item.execution.execution_id,
+        "workflow": state.workflow,
+        "task_queue": state.task_queue,
+        "kind": state.kind,
+        "status": state.status,
+        "build": state.build,
+        "started_at": when(state.started_at),
+        "last_event_id": state.last_event_id,
+        "last_event_at": when(state.last_event_at),
+        "fold_version": FOLD_VERSION,
+        "fold_state": state.dump(),
+        "opaque_events": state.opaque,
+        "projected_at": datetime.now(UTC),
+    }
+    if changes.started is not None:
+        row["continued_from"] = changes.started.continued_from
+    if changes.fork is not None:
+        row["reset_from"] = changes.fork.base_execution_id
+        row["reset_event_id"] = changes.fork.event_id - 1
+        row["reset_reason"] = changes.fork.reason
+    if changes.closed is not None:
+        row |= {
+            "closed_at": changes.closed.at,
+            "continued_to": changes.closed.continued_to,
+            "result": changes.closed.result,
+            "error": changes.closed.error,
+        }
+    elif item.replace:
+        row |= {"closed_at": None, "continued_to": None, "result": None, "error": None}
+    if item.reset_to is not None:
+        row["reset_to"] = item.reset_to
+    if item.live is not None:
+        row |= {
+            "live_task_attempt": item.live.task_attempt,
+            "live_problem": item.live.problem,
+            "live_checked_at": datetime.now(UTC),
+        }
+    elif item.base != state.last_event_id and not item.replace:
+        row |= {"live_task_attempt": None, "live_problem": None}
+    return row
+
+
+async def _inherit(batch: Batch, table: str) -> None:
+    """What had ended before this pass, in an execution that turns out to be a reset's, is a copy."""
+    forked = [item.execution.execution_id for item in batch.items if item.changes.fork is not None and item.base]
+    if forked:
+        await batch.db.execute(
+            f"UPDATE {table} SET inherited = true WHERE execution_id = ANY($1) AND {_ENDED[table]} AND NOT inherited",  # noqa: S608
+            forked,
+        )
+
+
+async def _remove_surplus(batch: Batch) -> None:
+    """Rows of executions that are written anew which their histories don't account for."""
+    for item in batch.items:
+        if not item.replace:
+            continue
+        key = item.execution.execution_id
+        kept: dict[str, list[Any]] = {
+            "steps": list(item.changes.steps.opened),
+            "approvals": list(item.changes.approvals.opened),
+            "decisions": list(item.changes.decisions),
+        }
+        for table, name in _NAMES.items():
+            kind = "text[]" if table == "approvals" else "bigint[]"
+            removed = await batch.db.fetch(
+                f"DELETE FROM {table} WHERE execution_id = $1 AND {name} <> ALL($2::{kind}) RETURNING {name}",  # noqa: S608
+                key,
+                kept[table],
+            )
+            batch.committed.written[key] += len(removed)
+
+
+def _split(batch: Batch, table: str, defaults: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The new rows and the patches of a table."""
+    opened: list[dict[str, Any]] = []
+    patched: list[dict[str, Any]] = []
+    for item in batch.items:
+        key = item.execution.execution_id
+        changed = item.changes.steps if table == "steps" else item.changes.approvals
+        opened.extend(
+            {**defaults, **row, "execution_id": key, "run_id": batch.run_of[key]} for row in changed.opened.values()
+        )
+        patched.extend({**row, "execution_id": key, _NAMES[table]: each} for each, row in changed.patched.items())
+    return opened, patched
+
+
+async def _steps(batch: Batch) -> None:
+    opened, patched = _split(batch, "steps", statements.STEP_DEFAULTS)
+    for item in batch.items:
+        if item.live is not None:
+            patched.extend(
+                {"execution_id": item.execution.execution_id, "event_id": key, **columns}
+                for key, columns in item.live.steps.items()
+            )
+    seen = [
+        *await batch.write(statements.INSERT_STEPS, "steps", opened),
+        *await batch.write(statements.PATCH_STEPS, "steps", patched),
+    ]
+    for record in {(each["execution_id"], each["event_id"]): each for each in seen}.values():
+        if not record["inherited"]:
+            batch.events.append(_step_event(record))
+
+
+async def _approvals(batch: Batch) -> None:
+    opened, patched = _split(batch, "approvals", statements.APPROVAL_DEFAULTS)
+    inputs = {
+        (item.execution.execution_id, key): row.get("input")
+        for item in batch.items
+        for key, row in item.changes.steps.opened.items()
+    }
+    for row in opened:
+        # What an approver of a tool's call is shown is the call's own input.
+        if row.get("payload") is None:
+            row["payload"] = inputs.get((row["execution_id"], row["step_event_id"]))
+    seen = [
+        *await batch.write(statements.INSERT_APPROVALS, "approvals", opened),
+        *await batch.write(statements.PATCH_APPROVALS, "approvals", patched),
+    ]
+    if any(row["payload"] is None for row in opened):
+        # The call was scheduled in an earlier pass.
+        await batch.db.execute(
+            "UPDATE approvals AS a SET payload = s.input FROM steps AS s WHERE a.execution_id = ANY($1) "
+            "AND a.payload IS NULL AND s.execution_id = a.execution_id AND s.event_id = a.step_event_id "
+            "AND s.input IS NOT NULL",
+            sorted({row["execution_id"] for row in opened}),
+        )
+    for record in {(each["execution_id"], each["approval_id"]): each for each in seen}.values():
+        if not record["inherited"]:
+            batch.events.append(_approval_event(record))
+
+
+async def _decisions(batch: Batch) -> None:
+    values = [
+        {
+            "inherited": False,
+            **row,
+            "execution_id": item.execution.execution_id,
+            "run_id": batch.run_of[item.execution.execution_id],
+        }
+        for item in batch.items
+        for row in item.changes.decisions.values()
+    ]
+    await batch.write(statements.INSERT_DECISIONS, "decisions", values)
+
+
+async def _archives(batch: Batch) -> None:
+    values = [
+        (
+            item.execution.execution_id,
+            batch.run_of[item.execution.execution_id],
+            item.execution.workflow_id,
+            batch.namespace,
+            item.archive.event_count,
+            item.archive.events,
+        )
+        for item in batch.items
+        if item.archive is not None
+    ]
+    if values:
+        await batch.db.executemany(statements.ARCHIVE, values)
+
+
+def _step_event(record: asyncpg.Record) -> NewEvent:
+    names = ("event_id", "execution_id", "kind", "name", "title", "status", "attempts")
+    return NewEvent(
+        run_id=record["run_id"],
+        kind="step",
+        subject=f"{record['execution_id']}/{record['event_id']}",
+        data={name: record[name] for name in names},
+    )
+
+
+def _approval_event(record: asyncpg.Record) -> NewEvent:
+    expires_at = record["expires_at"]
+    return NewEvent(
+        run_id=record["run_id"],
+        kind="approval",
+        subject=record["approval_id"],
+        data={
+            "status": record["status"],
+            "title": record["title"],
+            "tool": record["tool"],
+            "expires_at": expires_at.isoformat() if expires_at is not None else None,
+        },
+    )

@@ -1,0 +1,83 @@
+"""What a batch sets off: commands that are settled, executions to look at next, events for live readers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from agentgrid.db import events as feed
+from agentgrid.db.events import NewEvent
+from agentgrid.domain.commands import CommandKind
+from agentgrid.domain.runs import RunStatus
+from agentgrid.projector.fold.changes import Settlement
+from agentgrid.projector.store import statements
+from agentgrid.projector.store.batch import Batch
+from agentgrid.projector.store.runs import After, Before
+from agentgrid.temporal.history import Execution
+
+if TYPE_CHECKING:
+    from agentgrid.projector.store.values import Connection
+
+
+async def settle(batch: Batch, settlements: Sequence[Settlement], before: Before, after: After) -> None:
+    """Settle the commands whose effect history shows, and those that came too late for their run."""
+    values = [
+        {"command_id": each.command_id, "status": each.status.value, "outcome": each.outcome} for each in settlements
+    ]
+    if values:
+        await batch.db.execute(statements.SETTLE, json.dumps(values))
+    ended = [run_id for run_id in after if _ends(run_id, before, after)]
+    if ended:
+        # What was delivered and left no trace came too late.
+        await batch.db.execute(statements.SUPERSEDE, ended, CommandKind.RUN_START.value)
+
+
+def _ends(run_id: str, before: Before, after: After) -> bool:
+    return RunStatus(after[run_id]["status"]).closed and not RunStatus(before[run_id]["status"]).closed
+
+
+async def look_at_followers(batch: Batch) -> None:
+    """What follows or was started may belong to a worker that touches nothing: look at it soon."""
+    followers: dict[str, str] = {}
+    for item in batch.items:
+        closed = item.changes.closed
+        for key in (closed.continued_to if closed is not None else None, item.reset_to):
+            if key is not None:
+                followers[key] = item.execution.workflow_id
+        followers |= item.changes.children
+    if not followers:
+        return
+    known = await batch.db.fetch("SELECT execution_id FROM executions WHERE execution_id = ANY($1)", list(followers))
+    unknown = followers.keys() - {record["execution_id"] for record in known}
+    if unknown:
+        await enqueue(
+            batch.db,
+            batch.namespace,
+            [Execution(workflow_id=followers[key], execution_id=key) for key in sorted(unknown)],
+        )
+
+
+async def enqueue(db: Connection, namespace: str, executions: Sequence[Execution]) -> None:
+    """Ask that these executions be looked at now; where one is being looked at, that it be looked at again."""
+    await db.execute(
+        statements.ENQUEUE,
+        namespace,
+        [each.execution_id for each in executions],
+        [each.workflow_id for each in executions],
+    )
+
+
+async def append_events(batch: Batch, before: Before, after: After) -> None:
+    """Tell live readers: the last statements of the transaction, since they hold the lock of all who append."""
+    ends: list[NewEvent] = []
+    for run_id, columns in sorted(after.items()):
+        was = before[run_id]
+        if any(was[name] != columns[name] for name in statements.SHOWN):
+            data = {name: columns[name] for name in statements.SHOWN}
+            batch.events.append(NewEvent(run_id=run_id, kind="run", data=data))
+        if _ends(run_id, before, after):
+            ends.append(NewEvent(run_id=run_id, kind="end", data={"status": columns["status"]}))
+    if batch.events or ends:
+        await batch.db.execute(feed.LOCK)
+        await batch.db.execute(feed.INSERT.format(json="$1::json"), feed.wire([*batch.events, *ends]))

@@ -1,0 +1,111 @@
+"""The statements of the projection's tables: each writes any number of rows, and nothing where nothing differs."""
+
+from __future__ import annotations
+
+from agentgrid.projector import rows
+from agentgrid.projector.fold.passing import LIVE_CLEARED
+
+STEP = ("execution_id", "event_id")
+APPROVAL = ("execution_id", "approval_id")
+EXECUTION = ("execution_id",)
+RUN = ("run_id",)
+LIVE = tuple(LIVE_CLEARED)
+
+STEP_DEFAULTS: dict[str, object] = {"inherited": False, "attempts": 0, "local": False, "governed": False}
+APPROVAL_DEFAULTS: dict[str, object] = {"inherited": False, "decidable": False}
+
+_STEP_SEEN = "t.run_id, t.execution_id, t.event_id, t.kind, t.name, t.title, t.status, t.attempts, t.inherited"
+_APPROVAL_SEEN = "t.execution_id, t.run_id, t.approval_id, t.status, t.title, t.tool, t.expires_at, t.inherited"
+
+INSERT_STEPS = rows.insert("steps", key=STEP, columns=rows.columns_of("steps", but=LIVE), returning=_STEP_SEEN)
+PATCH_STEPS = rows.patch("steps", key=STEP, columns=rows.columns_of("steps"), returning=_STEP_SEEN)
+INSERT_APPROVALS = rows.insert(
+    "approvals", key=APPROVAL, columns=rows.columns_of("approvals"), returning=_APPROVAL_SEEN
+)
+PATCH_APPROVALS = rows.patch("approvals", key=APPROVAL, columns=rows.columns_of("approvals"), returning=_APPROVAL_SEEN)
+INSERT_DECISIONS = rows.insert(
+    "decisions", key=STEP, columns=rows.columns_of("decisions"), returning="t.execution_id, t.event_id"
+)
+PATCH_EXECUTIONS = rows.patch(
+    "executions",
+    key=EXECUTION,
+    columns=rows.columns_of("executions"),
+    returning="t.execution_id",
+    ignoring=("projected_at", "live_checked_at"),
+)
+PATCH_RUNS = rows.patch("runs", key=RUN, columns=rows.columns_of("runs"), returning="t.run_id")
+
+COMPLETE_RUNS = """
+UPDATE runs AS r SET result = c.result, error = c.error, version = c.version
+FROM (
+    SELECT r.run_id, CASE WHEN r.closed_at IS NOT NULL THEN e.result END AS result,
+           CASE WHEN r.closed_at IS NOT NULL THEN e.error END AS error,
+           coalesce((SELECT v.version FROM workflow_versions AS v WHERE v.name = r.workflow AND v.build = r.build
+                     ORDER BY v.first_seen_at DESC LIMIT 1), r.version) AS version
+    FROM runs AS r JOIN executions AS e ON e.execution_id = r.execution_id WHERE r.run_id = ANY($1)
+) AS c
+WHERE r.run_id = c.run_id AND (r.result::text IS DISTINCT FROM c.result::text
+    OR r.error::text IS DISTINCT FROM c.error::text OR r.version IS DISTINCT FROM c.version)
+RETURNING r.run_id
+"""
+"""What a run has of its newest execution's end, and the version that its build was registered as."""
+
+SHOWN = ("status", "waiting_on", "current_step", "steps_done", "step_count", "approvals_pending")
+"""The columns of a run whose change live readers are told of."""
+
+ARCHIVE = """
+INSERT INTO histories (execution_id, run_id, workflow_id, namespace, event_count, events)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (execution_id) DO UPDATE SET
+    run_id = excluded.run_id, event_count = excluded.event_count, events = excluded.events
+WHERE histories.event_count < excluded.event_count OR histories.run_id <> excluded.run_id
+"""
+
+INSERT_RUN = """
+INSERT INTO runs (run_id, namespace, workflow_id, first_execution_id, workflow, task_queue, status, created_at,
+                  initiator, trigger, version, root_run_id)
+VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9, $10, $1)
+ON CONFLICT (run_id) DO UPDATE SET first_execution_id = excluded.first_execution_id
+WHERE runs.first_execution_id IS NULL AND runs.workflow_id = excluded.workflow_id
+   OR runs.first_execution_id = excluded.first_execution_id
+RETURNING run_id
+"""
+"""A new run, or the queued one that waits for its first execution; nothing where another chain has the id."""
+
+JOIN_PARENTS = """
+UPDATE runs AS child SET parent_run_id = parent.run_id, trigger = 'child', initiator = parent.initiator,
+    root_run_id = coalesce(parent.root_run_id, parent.run_id)
+FROM unnest($1::text[], $2::text[]) AS link(run_id, execution_id)
+JOIN executions AS e ON e.execution_id = link.execution_id
+JOIN runs AS parent ON parent.run_id = e.run_id
+WHERE child.run_id = link.run_id AND (child.parent_run_id IS DISTINCT FROM parent.run_id
+    OR child.root_run_id IS DISTINCT FROM coalesce(parent.root_run_id, parent.run_id)
+    OR child.initiator <> parent.initiator)
+"""
+
+LEAVE_BEHIND = """
+UPDATE executions AS e SET reset_to = b.reset_to FROM unnest($1::text[], $2::text[]) AS b(id, reset_to)
+WHERE e.execution_id = b.id AND e.reset_to IS DISTINCT FROM b.reset_to
+"""
+
+SETTLE = """
+UPDATE commands AS c SET status = s.j->>'status', outcome = s.j->'outcome', settled_at = now(),
+    next_attempt_at = NULL, delivered_at = coalesce(c.delivered_at, now())
+FROM json_array_elements($1::json) AS s(j)
+WHERE c.command_id = s.j->>'command_id' AND c.status IN ('pending', 'delivered')
+"""
+"""A command's effect may be seen before the one who sent it has noted that it was delivered."""
+
+SUPERSEDE = """
+UPDATE commands AS c SET status = 'superseded', settled_at = now(),
+    outcome = json_build_object('run_status', r.status)
+FROM runs AS r
+WHERE c.run_id = ANY($1) AND r.run_id = c.run_id AND c.status = 'delivered' AND c.kind <> $2
+"""
+
+ENQUEUE = """
+INSERT INTO run_changes AS c (execution_id, workflow_id, namespace)
+SELECT t.execution_id, t.workflow_id, $1 FROM unnest($2::text[], $3::text[]) AS t(execution_id, workflow_id)
+ORDER BY t.execution_id
+ON CONFLICT (execution_id) DO UPDATE SET generation = c.generation + 1, due_at = least(c.due_at, excluded.due_at)
+"""

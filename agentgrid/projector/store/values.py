@@ -1,0 +1,70 @@
+"""What the store reads and what it is given to write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from agentgrid.projector.fold.changes import Changes
+from agentgrid.projector.fold.state import State
+from agentgrid.temporal.history import Execution
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    # The stubs' classes take a parameter that the real ones don't.
+    Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """Where an execution stands in the projection."""
+
+    state: State
+    replace: bool = False
+    """Its rows are of another version of the fold, or are to be checked: all are written anew."""
+    live_checked_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """What Temporal said of an open execution when it was asked."""
+
+    steps: dict[int, dict[str, Any]]
+    """The `live_*` columns of its open activities."""
+    task_attempt: int | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """The whole history of a closed execution, compressed."""
+
+    events: bytes
+    event_count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """One pass over one execution, ready to be written."""
+
+    execution: Execution
+    base: int
+    """The event id that the pass began after."""
+    state: State
+    changes: Changes
+    replace: bool = False
+    reset_to: str | None = None
+    """What describe says of a closed execution: the reset that took its place."""
+    archive: Archive | None = None
+    live: Live | None = None
+
+
+@dataclass(kw_only=True)
+class Committed:
+    """What a batch came to."""
+
+    accepted: set[str] = field(default_factory=set)
+    written: dict[str, int] = field(default_factory=dict)
+    """How many rows of each execution were new or differed: after a check, how far the tables had drifted."""
