@@ -103,7 +103,7 @@ class Loop:
             self._working.add(task)
             task.add_done_callback(self._worked)
         # Under load a longer delay lets several touches of one run cost one read.
-        behind = len(claims) == room
+        behind = len(self._working) >= CONCURRENCY // 2
         self._delay = min(self._delay * 2, LONGEST_DELAY) if behind else max(self._delay / 2, LEAST_DELAY)
         if not claims:
             await self._listener.wait(self._poll_seconds)

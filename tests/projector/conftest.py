@@ -77,14 +77,20 @@ class Tables:
         return await self.rows("SELECT * FROM executions WHERE run_id = $1 ORDER BY started_at", run_id)
 
 
-@pytest.fixture
-async def settings(temporal_server: Temporal, postgres_dsn: str) -> Settings:
-    """A namespace and a database of its own: a projector shows all of its namespace, so tests that share one are not alone."""
+async def new_namespace(address: str) -> str:
+    """A namespace in which nothing has ever run."""
     namespace = f"test-{uuid.uuid4()}"
-    server = await ServiceClient.connect(ConnectConfig(target_host=temporal_server.address))
+    server = await ServiceClient.connect(ConnectConfig(target_host=address))
     await server.workflow_service.register_namespace(
         RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=Duration(seconds=86_400))
     )
+    return namespace
+
+
+@pytest.fixture
+async def settings(temporal_server: Temporal, postgres_dsn: str) -> Settings:
+    """A namespace and a database of its own: a projector shows all of its namespace, so tests that share one are not alone."""
+    namespace = await new_namespace(temporal_server.address)
     return Settings(
         temporal_address=temporal_server.address, temporal_namespace=namespace, database_url=SecretStr(postgres_dsn)
     )
