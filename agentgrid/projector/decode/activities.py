@@ -1,0 +1,149 @@
+"""Activities, markers and timers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.history.v1 import HistoryEvent
+
+from agentgrid.domain.approvals import Terms
+from agentgrid.domain.steps import StepStatus
+from agentgrid.projector import events
+from agentgrid.projector.decode.reader import Built, Reader, seconds_of, terms_of, time_of
+from agentgrid.protocol import ACTIVITY_OPEN_APPROVAL, HEADER_KEY, TOOL_PREFIX, text_of
+from agentgrid.temporal import payloads
+from agentgrid.temporal.payloads import ARGUMENTS_BYTES
+
+MARKER_LOCAL = "core_local_activity"
+MARKER_PATCH = "core_patch"
+
+
+def activity_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    call = _tool_call(reader, a)
+    return events.ActivityScheduled, {
+        "activity_id": a.activity_id,
+        "activity_type": a.activity_type.name,
+        "task_queue": a.task_queue.name,
+        "title": reader.summary(event),
+        "call_key": text_of(a.header.fields.get(HEADER_KEY)),
+        **(call or {"input": reader.stored(a.input.payloads, limit=ARGUMENTS_BYTES)}),
+    }
+
+
+def _tool_call(reader: Reader, a: Any) -> dict[str, Any] | None:
+    """Tool, version and arguments of an activity that is a tool's call, else None."""
+    name: str = a.activity_type.name
+    if not name.startswith(TOOL_PREFIX) or len(a.input.payloads) != 1:
+        return None
+    value = reader.value(a.input.payloads[0])
+    if not isinstance(value, dict) or not isinstance(value.get("args"), dict):
+        return None
+    version = value.get("version")
+    return {
+        "tool": name.removeprefix(TOOL_PREFIX),
+        "tool_version": version if isinstance(version, str) else None,
+        "input": payloads.store_value(value["args"], limit=ARGUMENTS_BYTES),
+    }
+
+
+def activity_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.ActivityStarted, {
+        "scheduled_event_id": a.scheduled_event_id,
+        "attempt": a.attempt,
+        "worker": a.identity or None,
+    }
+
+
+def activity_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.ActivityClosed, {
+        "scheduled_event_id": a.scheduled_event_id,
+        "status": StepStatus.COMPLETED,
+        "output": reader.stored(a.result.payloads),
+    }
+
+
+def activity_failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.ActivityClosed, {
+        "scheduled_event_id": a.scheduled_event_id,
+        "status": StepStatus.FAILED,
+        "error": reader.error(a.failure),
+        "terms": reader.terms(a.failure),
+    }
+
+
+def activity_timed_out(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.ActivityClosed, {
+        "scheduled_event_id": a.scheduled_event_id,
+        "status": StepStatus.TIMED_OUT,
+        "error": reader.error(a.failure),
+    }
+
+
+def activity_canceled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.ActivityClosed, {
+        "scheduled_event_id": a.scheduled_event_id,
+        "status": StepStatus.CANCELLED,
+        "output": reader.optional(a, "details"),
+    }
+
+
+def marker(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    if a.marker_name == MARKER_LOCAL:
+        return _local_activity(reader, event, a)
+    if a.marker_name == MARKER_PATCH:
+        data = json.loads(a.details["patch-data"].payloads[0].data)
+        return events.Patched, {"patch": data["id"]}
+    return events.Passed, {"kind": f"marker {a.marker_name}"}
+
+
+def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    data = json.loads(a.details["data"].payloads[0].data)
+    name: str = data["activity_type"]
+    first = data.get("original_schedule_time") or {}
+    values: dict[str, Any] = {
+        "activity_id": data["activity_id"],
+        "activity_type": name,
+        "attempt": data["attempt"],
+        "first_scheduled_at": time_of(Timestamp(seconds=first.get("seconds", 0), nanos=first.get("nanos", 0))),
+        "title": reader.summary(event),
+        "tool": name.removeprefix(TOOL_PREFIX) if name.startswith(TOOL_PREFIX) else None,
+    }
+    if a.HasField("failure"):
+        if (backoff := data.get("backoff")) is not None:
+            values["backs_off"] = True
+            values["backoff_seconds"] = backoff.get("seconds", 0) + backoff.get("nanos", 0) / 1e9
+        values["error"] = reader.error(a.failure)
+        values["terms"] = reader.terms(a.failure)
+        values["cancelled"] = a.failure.WhichOneof("failure_info") == "canceled_failure_info"
+    elif name == ACTIVITY_OPEN_APPROVAL and (terms := _opened(reader, a)) is not None:
+        values["explicit"] = True
+        values["shown"] = payloads.store_value(terms.shown, limit=ARGUMENTS_BYTES)
+        values["terms"] = terms.model_copy(update={"shown": None})
+    else:
+        result = list(a.details["result"].payloads)
+        values["output"] = reader.stored(result)
+    return events.LocalActivity, values
+
+
+def _opened(reader: Reader, a: Any) -> Terms | None:
+    result = a.details["result"].payloads
+    return terms_of(reader.value(result[0])) if len(result) == 1 else None
+
+
+def timer_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.TimerStarted, {
+        "timer_id": a.timer_id,
+        "seconds": seconds_of(a.start_to_fire_timeout),
+        "task_completed_event_id": a.workflow_task_completed_event_id,
+        "summary": reader.summary(event),
+    }
+
+
+def timer_fired(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.TimerEnded, {"started_event_id": a.started_event_id, "fired": True}
+
+
+def timer_canceled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.TimerEnded, {"started_event_id": a.started_event_id, "fired": False}

@@ -1,0 +1,151 @@
+"""Signals and updates, and what is asked of other executions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+from temporalio.api.common.v1 import Payload
+from temporalio.api.history.v1 import HistoryEvent
+
+from agentgrid.domain.approvals import MAX_DECISION_BYTES
+from agentgrid.domain.steps import StepStatus
+from agentgrid.projector import events
+from agentgrid.projector.decode.reader import Built, Read, Reader, error_of
+from agentgrid.protocol import HEADER_RUN, SIGNAL_CONTROL, SIGNAL_DECIDE, ControlSignal
+
+MAX_CONTROL_BYTES = 8192
+
+
+def signaled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    sender = {"identity": a.identity or None, "request_id": a.request_id or None}
+    given = list(a.input.payloads)
+    size = sum(len(payload.data) for payload in given)
+    if a.signal_name == SIGNAL_DECIDE:
+        # The workflow takes exactly one raw payload of bounded size, whatever encoding it claims.
+        problem = None if len(given) == 1 else f"{len(given)} payloads instead of one"
+        if size > MAX_DECISION_BYTES:
+            problem = f"over {MAX_DECISION_BYTES} bytes"
+        return events.Decided, {"raw": b"" if problem else given[0].data, "problem": problem, **sender}
+    if a.signal_name == SIGNAL_CONTROL:
+        control = _control(given[0].data) if len(given) == 1 and size <= MAX_CONTROL_BYTES else None
+        return events.Controlled, {"control": control, **sender}
+    return events.Signaled, {"name": a.signal_name, "input": reader.stored(given), **sender}
+
+
+def update_admitted(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.UpdateAdmitted, {
+        "update_id": a.request.meta.update_id,
+        "name": a.request.input.name,
+        "input": reader.stored(a.request.input.args.payloads),
+    }
+
+
+def update_accepted(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    values: dict[str, Any] = {"update_id": a.protocol_instance_id}
+    if a.HasField("accepted_request"):
+        values["name"] = a.accepted_request.input.name
+        values["input"] = reader.stored(a.accepted_request.input.args.payloads)
+    return events.UpdateAccepted, values
+
+
+def update_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    failed = a.outcome.HasField("failure")
+    return events.UpdateCompleted, {
+        "accepted_event_id": a.accepted_event_id,
+        "output": None if failed else reader.stored(a.outcome.success.payloads),
+        "error": reader.error(a.outcome.failure) if failed else None,
+    }
+
+
+def child_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.CallInitiated, {
+        "kind": "child",
+        "name": a.workflow_type.name,
+        "workflow_id": a.workflow_id,
+        "task_queue": a.task_queue.name or None,
+        "title": reader.summary(event),
+        "governed": HEADER_RUN in a.header.fields,
+        "input": reader.stored(a.input.payloads),
+    }
+
+
+def child_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.CallStarted, {
+        "initiated_event_id": a.initiated_event_id,
+        "workflow_id": a.workflow_execution.workflow_id or None,
+        "execution_id": a.workflow_execution.run_id or None,
+    }
+
+
+def signal_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.CallInitiated, {
+        "kind": "signal",
+        "name": a.signal_name,
+        "workflow_id": a.workflow_execution.workflow_id,
+        "title": f"to {a.workflow_execution.workflow_id}",
+        "input": reader.stored(a.input.payloads),
+    }
+
+
+def cancel_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.CallInitiated, {
+        "kind": "cancel",
+        "name": "cancel",
+        "workflow_id": a.workflow_execution.workflow_id,
+        "title": f"cancel {a.workflow_execution.workflow_id}",
+    }
+
+
+def nexus_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.CallInitiated, {
+        "kind": "nexus",
+        "name": f"{a.service}.{a.operation}",
+        "title": reader.summary(event) or a.endpoint,
+        "input": reader.stored([a.input]) if a.HasField("input") else reader.stored([]),
+    }
+
+
+def nexus_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    return events.CallStarted, {"initiated_event_id": a.scheduled_event_id}
+
+
+def call_done(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    """An external signal or cancel that was delivered."""
+    return events.CallClosed, {"initiated_event_id": a.initiated_event_id, "status": StepStatus.COMPLETED}
+
+
+def call_refused(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    """A child that couldn't be started; an external signal or cancel that couldn't be delivered."""
+    field = a.DESCRIPTOR.fields_by_name["cause"]
+    cause = field.enum_type.values_by_number[a.cause].name.rpartition("_CAUSE_")[2].lower()
+    return events.CallClosed, {
+        "initiated_event_id": a.initiated_event_id,
+        "status": StepStatus.FAILED,
+        "error": error_of(cause, cause.replace("_", " ")),
+    }
+
+
+def closing(status: StepStatus, initiated: str, message: str | None = None) -> Read:
+    """A reader of the events that end a child or a Nexus operation with this status."""
+
+    def read(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+        values: dict[str, Any] = {"initiated_event_id": getattr(a, initiated), "status": status}
+        names = a.DESCRIPTOR.fields_by_name
+        if "result" in names and status is StepStatus.COMPLETED:
+            given = a.result
+            values["output"] = reader.stored([given] if isinstance(given, Payload) else list(given.payloads))
+        if "failure" in names and a.HasField("failure"):
+            values["error"] = reader.error(a.failure)
+        elif message is not None:
+            values["error"] = error_of(message[: message.index(":")], message[message.index(":") + 1 :])
+        return events.CallClosed, values
+
+    return read
+
+
+def _control(data: bytes) -> ControlSignal | None:
+    try:
+        return ControlSignal.model_validate_json(data)
+    except ValidationError:
+        return None

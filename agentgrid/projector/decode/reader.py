@@ -1,0 +1,93 @@
+"""What every reader of events needs: payloads and failures in their stored form, and a count of what could not be decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import ValidationError
+from temporalio.api.common.v1 import Payload
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.converter import PayloadConverter
+
+from agentgrid.domain.approvals import Terms
+from agentgrid.projector import events
+from agentgrid.protocol import ErrorType
+from agentgrid.temporal import payloads
+from agentgrid.temporal.payloads import Opaque
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def time_of(stamp: Timestamp) -> datetime:
+    """Aware UTC, to the microsecond, rounded down: the database keeps no more."""
+    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
+
+
+def seconds_of(duration: Duration) -> float:
+    """A duration in seconds."""
+    return float(duration.seconds) + duration.nanos / 1e9
+
+
+class Reader:
+    """Reads the events of one history; holds the converter and, per event, how many payloads were opaque."""
+
+    def __init__(self, converter: PayloadConverter) -> None:
+        self.converter = converter
+        self.opaque = 0
+
+    def stored(self, values: Sequence[Payload], *, limit: int = payloads.INLINE_BYTES) -> events.Stored:
+        found = payloads.store(values, self.converter, limit=limit)
+        self.opaque += payloads.is_opaque(found)
+        return found
+
+    def optional(self, message: Any, field: str) -> events.Stored | None:
+        return self.stored(getattr(message, field).payloads) if message.HasField(field) else None
+
+    def error(self, failure: Failure) -> events.Stored:
+        return payloads.store_failure(failure, self.converter)
+
+    def value(self, payload: Payload) -> Any:
+        return payloads.value_of(payload, self.converter)
+
+    def summary(self, event: HistoryEvent) -> str | None:
+        if not event.HasField("user_metadata") or not event.user_metadata.HasField("summary"):
+            return None
+        value = self.value(event.user_metadata.summary)
+        return value if isinstance(value, str) else None
+
+    def terms(self, failure: Failure) -> Terms | None:
+        """The terms in an `ApprovalRequired` failure, wrapped or not."""
+        info = failure.application_failure_info
+        if info.type != ErrorType.APPROVAL_REQUIRED or not info.details.payloads:
+            return None
+        return terms_of(self.value(info.details.payloads[0]))
+
+
+Built = tuple[Callable[..., events.Event], dict[str, Any]]
+"""A plain event's type, and its values but for id, time and count."""
+Read = Callable[[Reader, HistoryEvent, Any], Built]
+
+
+def word(name: str, prefix: str) -> str:
+    """The short word of an enum's long name."""
+    return name.removeprefix(prefix).lower()
+
+
+def error_of(kind: str, message: str) -> events.Stored:
+    """The stored error of an end that carries no failure."""
+    return {"type": kind, "message": message, "retryable": False}
+
+
+def terms_of(value: Any) -> Terms | None:
+    """The terms that a decoded payload holds, if it does."""
+    if isinstance(value, Opaque):
+        return None
+    try:
+        return Terms.model_validate(value)
+    except ValidationError:
+        return None
