@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from temporalio.api.enums.v1 import EventType
@@ -19,7 +19,7 @@ from agentgrid.projector.fold.changes import Changes
 from agentgrid.projector.fold.state import State
 from agentgrid.projector.fold.summary import next_at
 from agentgrid.projector.store import Folded, Live, Loaded, Store
-from agentgrid.temporal.history import Execution, HistoryReader
+from agentgrid.temporal.history import Execution, HistoryReader, RewoundHistory
 from agentgrid.temporal.payloads import decode_events
 
 FOREIGN_INTERVAL = timedelta(seconds=30)
@@ -76,6 +76,9 @@ class Looker:
                 raise
             folded = await self.refold(execution, archived)
             return Looked(folded=folded, last_event_id=folded.state.last_event_id, closed=True, look_at=None)
+        except RewoundHistory:
+            rewound = replace(await self.check(execution), base=base, rewound=True)
+            return Looked(folded=rewound, last_event_id=base, closed=False, look_at=datetime.now(UTC))
         if events and events[-1].event_type in _CLOSING:
             folded = await self._close(execution, loaded, events)
             return Looked(folded=folded, last_event_id=folded.state.last_event_id, closed=True, look_at=None)

@@ -95,6 +95,10 @@ class TornHistory(Exception):
     """The pages of one read don't fit together: read again."""
 
 
+class RewoundHistory(Exception):
+    """The history is shorter than what was read of it before: Temporal was restored to an earlier time."""
+
+
 class HistoryReader:
     """Reads histories and descriptions through one client and one budget."""
 
@@ -104,7 +108,7 @@ class HistoryReader:
         self.reads = 0
 
     async def tail(self, execution: Execution, *, after: int) -> list[HistoryEvent]:
-        """The committed events after this id, oldest first. Raises NotFound, RPCError, TornHistory."""
+        """The committed events after this id, oldest first. Raises NotFound, RPCError, TornHistory, RewoundHistory."""
         newest_first: list[HistoryEvent] = []
         size, token = FIRST_PAGE, b""
         while True:
@@ -125,6 +129,8 @@ class HistoryReader:
             if not token or (newest_first and newest_first[-1].event_id <= after + 1):
                 break
             size = min(size * 2, LARGEST_PAGE)
+        if not newest_first or newest_first[0].event_id < after:
+            raise RewoundHistory(f"nothing follows event {after} of execution {execution.execution_id}")
         events = [event for event in reversed(newest_first) if event.event_id > after]
         _check(events, first=after + 1)
         return events

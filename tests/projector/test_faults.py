@@ -144,6 +144,28 @@ async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_tem
     await waiting.terminate()
 
 
+async def test_a_projection_that_is_ahead_of_temporal_gives_way_to_it(
+    projector: asyncio.Task[None], client: Client, queue: str, tables: Tables, store: Store
+) -> None:
+    """Temporal was restored to an earlier time: events under these ids will be others."""
+    handle = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
+    await handle.signal(Messages.note, "one")
+    await tables.run_in(handle.id, "waiting")
+    before = await snapshot(tables)
+    state = await store.pool.fetchval("SELECT fold_state FROM executions")
+    ahead = json.dumps({**json.loads(state), "last_event_id": 500})
+    await store.pool.execute("UPDATE executions SET last_event_id = 500, fold_state = $1::json", ahead)
+    await touch(store, handle.id, handle.first_execution_run_id or "")
+
+    async def same() -> bool:
+        return await snapshot(tables) == before
+
+    await until(same)
+    for word in ("two", "three", "four"):
+        await handle.signal(Messages.note, word)
+    assert (await tables.run_in(handle.id, "completed"))["step_count"] == 4
+
+
 async def test_rebuilding_an_unknown_run_is_refused(settings: Settings) -> None:
     with pytest.raises(NotFound):
         await rebuild(settings, run_ids=["no-such-run"])

@@ -96,6 +96,8 @@ async def _accept(batch: Batch) -> None:
 def _may(item: Folded, stands: asyncpg.Record | None) -> bool:
     if stands is None:
         return False
+    if item.rewound:
+        return bool(item.base == stands["last_event_id"])
     if item.replace:
         return bool(item.state.last_event_id >= stands["last_event_id"] or stands["fold_version"] != FOLD_VERSION)
     return bool(stands["last_event_id"] == item.base)

@@ -55,6 +55,8 @@ class Folded:
     state: State
     changes: Changes
     replace: bool = False
+    rewound: bool = False
+    """History is shorter than what was projected of it: what is stored must give way although it is further on."""
     reset_to: str | None = None
     """What describe says of a closed execution: the reset that took its place."""
     archive: Archive | None = None
