@@ -45,37 +45,33 @@ def check(schema: dict[str, Any], value: Any) -> None:
 
 
 def _faults(schema: dict[str, Any], value: Any) -> Iterator[Fault]:
-    if not takes_several(schema):
-        yield from _errors(schema, value, ())
-        return
-    items = schema["prefixItems"]
-    if not isinstance(value, list) or not schema.get("minItems", 0) <= len(value) <= len(items):
-        yield Fault(pointer="/input", message=f"takes an array of {len(items)} arguments")
-        return
-    # Each parameter's schema stands for itself: its `$defs` are its own.
-    for index, (item_schema, item) in enumerate(zip(items, value, strict=False)):
-        yield from _errors(item_schema, item, (index,))
+    if takes_several(schema):
+        most = len(schema["prefixItems"])
+        if not isinstance(value, list) or not schema.get("minItems", 0) <= len(value) <= most:
+            yield Fault(pointer="/input", message=f"takes an array of {most} arguments")
+            return
+    yield from _errors(schema, value)
 
 
-def _errors(schema: dict[str, Any], value: Any, prefix: tuple[str | int, ...]) -> Iterator[Fault]:
+def _errors(schema: dict[str, Any], value: Any) -> Iterator[Fault]:
     # With a registry given, empty as it is, a reference to elsewhere is never fetched.
     validator = Draft202012Validator(schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
     try:
         for error in validator.iter_errors(value):
-            yield _fault(error, prefix)
+            yield _fault(error)
     except Unresolvable as error:
         yield Fault(
-            pointer=pointer(prefix),
+            pointer=pointer(()),
             message=f"can't be checked: the schema refers to something that is not there ({error})",
         )
 
 
-def _fault(error: ValidationError, prefix: tuple[str | int, ...]) -> Fault:
+def _fault(error: ValidationError) -> Fault:
     message = error.message
     if len(message) > MESSAGE_CHARACTERS:
         # The message quotes the value, which may be megabytes.
         message = f"{message[:MESSAGE_CHARACTERS]}… ({error.validator})"
-    return Fault(pointer=pointer((*prefix, *error.absolute_path)), message=message)
+    return Fault(pointer=pointer(tuple(error.absolute_path)), message=message)
 
 
 def pointer(path: tuple[str | int, ...]) -> str:

@@ -1,6 +1,6 @@
 """Every table of the control-plane database, as SQLModel classes.
 
-Who writes what: `projector/store.py` alone writes the columns derived from history; `control` alone writes intent (`commands`, the insert of
+Who writes what: `projector/store/` alone writes the columns derived from history; `control` alone writes intent (`commands`, the insert of
 a queued run, policies, principals, keys); workers write through three functions that only insert. Identifiers are text in the canonical
 lower-case UUID form. Payload columns are `json`, not `jsonb`: they keep the exact text, and `\\u0000` with it.
 """

@@ -247,14 +247,15 @@ def _boundary(cls: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The schemas of what a workflow's run method takes, as one input, and gives."""
     definition = temporal._Definition.must_from_class(cls)
     hints = typing.get_type_hints(definition.run_fn, include_extras=True)
-    names = list(inspect.signature(definition.run_fn).parameters)[1:]
-    schemas = [schema_of(hints[name]) if name in hints else {} for name in names]
-    if not schemas:
+    parameters = list(inspect.signature(definition.run_fn).parameters.values())[1:]
+    types = [hints.get(parameter.name, Any) for parameter in parameters]
+    if not types:
         taken: dict[str, Any] = {"type": "null"}
-    elif len(schemas) == 1:
-        taken = schemas[0]
+    elif len(types) == 1:
+        taken = schema_of(types[0])
     else:
-        taken = {"type": "array", "prefixItems": schemas, "items": False, "minItems": len(schemas)}
+        required = sum(parameter.default is parameter.empty for parameter in parameters)
+        taken = {**schema_of(tuple[tuple(types)]), "items": False, "minItems": required}  # type: ignore[misc]
     return taken, schema_of(hints["return"]) if "return" in hints else {}
 
 

@@ -19,7 +19,13 @@ TICKET = {
     },
     "required": ["id"],
 }
-TWO = {"type": "array", "prefixItems": [TICKET, {"type": "integer"}], "items": False, "minItems": 2}
+TWO = {
+    "$defs": TICKET["$defs"],
+    "type": "array",
+    "prefixItems": [{key: value for key, value in TICKET.items() if key != "$defs"}, {"type": "integer"}],
+    "items": False,
+    "minItems": 2,
+}
 TUPLE = {"type": "array", "prefixItems": [{"type": "integer"}], "minItems": 1, "maxItems": 1}
 
 

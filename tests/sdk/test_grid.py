@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agentgrid.errors import RegistrationErrors
+from agentgrid.control import inputs
+from agentgrid.errors import InvalidInput, RegistrationErrors
 from agentgrid.sdk.grid import Grid
 
 HEAD = """\
@@ -169,3 +170,27 @@ def test_a_version_changes_with_code_it_imports_and_not_with_comments(
     other_flow = version(GOOD, WORKFLOW.replace("add(start.n)", "add(start.n + 1)"))
     assert other_flow[0] != base[0]
     assert other_flow[1] == base[1]
+
+
+SEVERAL = """
+from pydantic import BaseModel
+
+class Item(BaseModel):
+    n: int
+
+@ag.workflow(title="Take several")
+class TakeSeveral:
+    @workflow.run
+    async def run(self, first: Item, second: list[Item], third: int = 3) -> None: ...
+"""
+
+
+def test_several_parameters_have_one_schema_whose_references_hold(project: Callable[..., Grid]) -> None:
+    (registered,) = project(flow=SEVERAL).workflows
+    inputs.check(registered.input_schema, [{"n": 1}, [{"n": 2}], 3])
+    inputs.check(registered.input_schema, [{"n": 1}, []])
+    with pytest.raises(InvalidInput) as caught:
+        inputs.check(registered.input_schema, [{"n": 1}, [{"n": "two"}]])
+    assert [fault.pointer for fault in caught.value.faults] == ["/input/1/0/n"]
+    with pytest.raises(InvalidInput, match="does not fit"):
+        inputs.check(registered.input_schema, [{"n": 1}])
