@@ -37,6 +37,7 @@ from tests.projector.scenarios import (
     Sequence,
     Sleeper,
 )
+from tests.replay.golden import without_machine
 
 HISTORIES = Path(__file__).parent / "histories"
 Handle = WorkflowHandle  # type: ignore[type-arg]
@@ -98,7 +99,7 @@ class Recorder:
                 break
             await asyncio.sleep(0.1)
         recorded = [await history_of(self.client, *pair) for pair in listed]
-        data = json.dumps(recorded, separators=(",", ":"), sort_keys=True).encode()
+        data = json.dumps(without_machine(recorded), separators=(",", ":"), sort_keys=True).encode()
         (HISTORIES / f"{name}.json.gz").write_bytes(gzip.compress(data, mtime=0))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHistory
 
+STACKS = ("stackTrace", "stack_trace")
 HISTORIES = Path(__file__).parent / "histories"
 
 
@@ -15,7 +16,7 @@ def record(name: str, history: WorkflowHistory) -> None:
     """Keep a history as `histories/<name>.json`, without what tells of the machine that made it."""
     path = HISTORIES / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    document = {"workflow_id": history.workflow_id, **_scrubbed(history.to_json_dict())}
+    document = {"workflow_id": history.workflow_id, **without_machine(history.to_json_dict())}
     path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
 
 
@@ -30,13 +31,10 @@ def recorded(folder: str) -> list[Path]:
     return sorted((HISTORIES / folder).glob("*.json"))
 
 
-def _scrubbed(value: Any) -> Any:
+def without_machine(value: Any) -> Any:
+    """The JSON of a history without stack traces: they name the folders of the machine that made it."""
     if isinstance(value, dict):
-        return {
-            key: "worker" if key == "identity" else _scrubbed(inner)
-            for key, inner in value.items()
-            if key != "stackTrace"
-        }
+        return {key: without_machine(inner) for key, inner in value.items() if key not in STACKS}
     if isinstance(value, list):
-        return [_scrubbed(inner) for inner in value]
+        return [without_machine(inner) for inner in value]
     return value

@@ -37,7 +37,7 @@ def server_account() -> Account | None:
         if fault and time.monotonic() > deadline:
             raise ServerError(
                 f"PostgreSQL does not run as root, and the account {ACCOUNT!r} could not be added: {fault}; "
-                f"add it, start as another user, or set AGENTGRID_DATABASE_URL"
+                f"add it, or start as another user"
             )
         time.sleep(0.1)
 
