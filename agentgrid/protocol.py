@@ -20,7 +20,7 @@ SIGNAL_DECIDE = "agentgrid.decide"
 SIGNAL_CONTROL = "agentgrid.control"
 
 HEADER_KEY = "agentgrid-key"
-"""The idempotency key of one call: the same over attempts, re-schedules, local backoff and resets."""
+"""The idempotency key of one call: the same over attempts, re-schedules and local backoff, and for calls that a reset keeps."""
 HEADER_APPROVAL = "agentgrid-approval"
 """The signed decision under which an approved call is made again."""
 HEADER_RUN = "agentgrid-run"

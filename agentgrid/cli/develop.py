@@ -33,7 +33,7 @@ def dev(
         from agentgrid.cli.dev.stack import Options
     except ModuleNotFoundError as error:
         raise CommandFailed(
-            f"{error.name} is not installed; run: pip install 'agentgrid[dev-stack]'", ExitCode.USAGE
+            f"{error.name} is not installed; install the extra dev-stack from a checkout of AgentGrid", ExitCode.USAGE
         ) from None
     given = {"api": port, "temporal": temporal_port, "temporal_ui": temporal_ui_port, "postgres": postgres_port}
     options = Options(ports=given, reload=reload, only_servers=only_servers)

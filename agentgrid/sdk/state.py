@@ -94,7 +94,7 @@ class RunState:
         self.generation += 1
 
     def next_key(self) -> str:
-        """The idempotency key of a new call: the same on every replay and after a reset."""
+        """The idempotency key of a new call: the same on every replay. A reset reseeds: calls made anew after it get new keys."""
         return f"{self.random.getrandbits(KEY_BITS):024x}"
 
     def on_decide(self, payload: RawValue) -> None:
