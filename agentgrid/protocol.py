@@ -7,10 +7,11 @@ patch id. `Terms`, `Decision` and `SignedDecision` of `domain/approvals.py` cros
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.dataclasses import dataclass
 from temporalio.api.common.v1 import Payload
 
 PATCH_GATE = "agentgrid-gate-1"
@@ -60,7 +61,7 @@ class ErrorType:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """The one argument of a tool's activity. A plain dataclass: every JSON data converter carries it."""
+    """The one argument of a tool's activity. A dataclass, which every JSON data converter carries; pydantic's, whose schema is built once."""
 
     tool: str
     version: str

@@ -115,8 +115,7 @@ class GateOutbound(WorkflowOutboundInterceptor):
         super().continue_as_new(input)
 
     def _with_run(self, headers: Mapping[str, Payload]) -> dict[str, Payload]:
-        header = self._state.header.model_copy(update={"paused": self._state.paused})
-        return {**headers, HEADER_RUN: to_payload(header)}
+        return {**headers, HEADER_RUN: self._state.run_header}
 
     def _govern(
         self, input: Call, schedule: Callable[[Call], workflow.ActivityHandle[Any]]

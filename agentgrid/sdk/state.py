@@ -4,7 +4,7 @@ The state lives in the inbound interceptor, never on the user's instance, and ho
 clock but the workflow's, no environment.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: the SDK reads the hints of both signal handlers in every execution, and texts cost it a compile.
 
 import hashlib
 import json
@@ -31,6 +31,7 @@ from agentgrid.protocol import (
     PolicyWait,
     RunHeader,
     ToolCall,
+    to_payload,
 )
 
 KEY_DIGITS = 24
@@ -99,6 +100,7 @@ class RunState:
     """The last control signal; it may come before the headers are read."""
     gates: dict[str, Gate] = field(default_factory=dict)
     generation: int = 0
+    told: tuple[bool, Payload] | None = None
     origin: str | None = None
     calls: dict[bytes, int] = field(default_factory=dict)
     """How often each call, by its type and arguments, was made so far."""
@@ -111,7 +113,7 @@ class RunState:
 
     def begin(self, headers: Mapping[str, Payload]) -> None:
         """Take what the start event says of the run: its tree, initiator and whether it continues a paused one."""
-        self.header = RunHeader(tree=workflow.info().first_execution_run_id)
+        self.header, self.told = RunHeader(tree=workflow.info().first_execution_run_id), None
         payload = headers.get(HEADER_RUN)
         if payload is not None:
             try:
@@ -123,6 +125,13 @@ class RunState:
     def paused(self) -> bool:
         """Whether calls are held."""
         return self.header.paused if self.asked is None else self.asked == "pause"
+
+    @property
+    def run_header(self) -> Payload:
+        """What activities, children and the next execution are told of the run; made anew only when it changes."""
+        if self.told is None or self.told[0] != self.paused:
+            self.told = (self.paused, to_payload(self.header.model_copy(update={"paused": self.paused})))
+        return self.told[1]
 
     def _reseeded(self, _seed: int) -> None:
         self.generation += 1

@@ -137,7 +137,7 @@ class _Governed(ActivityInboundInterceptor):
             workflow=info.workflow_type or "",
             attempt=info.attempt,
             key=key,
-            initiator=_initiator(input),
+            initiator=lambda: _initiator(input),
             presented=text_of(input.headers.get(HEADER_APPROVAL)),
             now=datetime.now(UTC),
         )
