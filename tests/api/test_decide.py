@@ -76,7 +76,7 @@ async def test_a_group_of_the_approver_counts_and_is_named_in_the_decision(api: 
     assert (said.verdict, said.decision.approver) == (Verdict.REJECTED, "support-leads")
 
 
-async def test_an_approval_of_an_earlier_key_is_signed_with_it_and_without_it_refused(api: Api, as_, monkeypatch):
+async def test_an_approval_of_an_earlier_key_is_signed_with_it_and_without_it_refused(api: Api, as_):
     old = Signer.of(Ed25519PrivateKey.generate())
     _, gate, handle = await waiting(api, keys={old.key_id: old.public_key})
     refused = await decide(as_("reviewer"), gate)
@@ -86,8 +86,12 @@ async def test_an_approval_of_an_earlier_key_is_signed_with_it_and_without_it_re
     assert [action["allowed"] for action in shown["actions"]] == [False, False]
     assert await signals(handle) == []
 
-    monkeypatch.setattr(api.app.state, "plane", replace(api.plane, signer=replace(api.plane.signer, older=(old,))))
-    assert (await decide(as_("reviewer"), gate)).status_code == 202
+    plane = api.plane
+    api.app.state.plane = replace(plane, signer=replace(plane.signer, older=(old,)))
+    try:
+        assert (await decide(as_("reviewer"), gate)).status_code == 202
+    finally:
+        api.app.state.plane = plane
     (signal,) = await signals(handle)
     said = judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data)
     assert (said.verdict, said.decision.key_id) == (Verdict.APPROVED, old.key_id)
