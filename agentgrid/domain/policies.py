@@ -33,15 +33,22 @@ class Effect(StrEnum):
     DENY = "deny"
 
 
+TOOL_RULE = "tool:"
+"""The rule that an operator puts about a tool itself is called this and the tool's name; where several name it, this one speaks."""
+
+BUILT_IN_RULE = "default:"
+"""The rules of `BY_RISK`, which nobody can change, are called this and the risk."""
+
+
 class Rule(BaseModel):
-    """One operator's rule about one tool, by its name or a glob."""
+    """One operator's rule about tools and plain activities, by a name or a glob."""
 
     model_config = ConfigDict(frozen=True)
 
     rule_id: str
     version: int = 1
     tool: str
-    """A tool's name, `activity type` for plain activities, or a glob such as `crm_*`."""
+    """A tool's name, the type of a plain activity, or a glob such as `crm_*`."""
     effect: Effect
     approvers: tuple[str, ...] = (ANY_APPROVER,)
     expires_seconds: float = DEFAULT_EXPIRY_SECONDS
@@ -52,6 +59,10 @@ class Rule(BaseModel):
         """How approvals and histories name this rule: `id@version`."""
         return f"{self.rule_id}@{self.version}"
 
+    def fits(self, tool: str) -> bool:
+        """Whether it speaks about the tool or activity of this name."""
+        return self.tool == tool or fnmatchcase(tool, self.tool)
+
 
 BY_RISK: dict[Risk, Rule] = {
     Risk.READ: Rule(rule_id="default:read", tool="*", effect=Effect.ALLOW),
@@ -59,6 +70,17 @@ BY_RISK: dict[Risk, Rule] = {
     Risk.DESTRUCTIVE: Rule(rule_id="default:destructive", tool="*", effect=Effect.REQUIRE_APPROVAL),
 }
 """What holds where no rule speaks: what destroys is asked for."""
+
+
+class KeyStatus(StrEnum):
+    """Where a signing key stands."""
+
+    IN_FORCE = "in_force"
+    """New terms name it."""
+    RETIRED = "retired"
+    """New terms don't; decisions under terms that do still hold."""
+    REVOKED = "revoked"
+    """Nothing that it signed counts."""
 
 
 class Snapshot(BaseModel):
@@ -81,17 +103,31 @@ class Snapshot(BaseModel):
     """
     public_keys: dict[str, str] = Field(default_factory=dict)
     """The signing keys in force, base64 by key id."""
+    retired_keys: dict[str, str] = Field(default_factory=dict)
+    """Signing keys that new terms don't name any more, base64 by key id: approvals opened before may still be decided with them."""
 
     @property
     def keys_in_force(self) -> dict[str, str]:
         """The public keys that new terms name."""
-        return {key_id: key for key_id, key in self.public_keys.items() if key_id not in self.revoked_keys}
+        return self._unrevoked(self.public_keys)
+
+    @property
+    def keys_that_count(self) -> dict[str, str]:
+        """The public keys whose decisions let a call through now: those in force, and retired ones until they are revoked."""
+        return self._unrevoked(self.retired_keys | self.public_keys)
+
+    def _unrevoked(self, keys: dict[str, str]) -> dict[str, str]:
+        return {key_id: key for key_id, key in keys.items() if key_id not in self.revoked_keys}
 
     def rule_for(self, tool: str, risk: Risk) -> Rule:
-        """The rule that speaks about the tool: the exact one, else the longest glob, else the default of its risk."""
+        """The rule that speaks about the tool: the one put about it, else another exact one, else the longest glob, else its risk's."""
         return _most_specific(self.rules, tool) or BY_RISK[risk]
 
 
 def _most_specific(rules: Iterable[Rule], tool: str) -> Rule | None:
-    matching = [rule for rule in rules if rule.tool == tool or fnmatchcase(tool, rule.tool)]
-    return max(matching, key=lambda rule: (rule.tool == tool, len(rule.tool), rule.rule_id), default=None)
+    own = f"{TOOL_RULE}{tool}"
+    return max(
+        (rule for rule in rules if rule.fits(tool)),
+        key=lambda rule: (rule.tool == tool, rule.rule_id == own, len(rule.tool), rule.rule_id),
+        default=None,
+    )

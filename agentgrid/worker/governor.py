@@ -1,8 +1,8 @@
 """The gate's judgement in the worker: what policy says about one call at this moment. No I/O.
 
-Whatever calls a tool passes here, attempt by attempt: allow, deny, not now (the policy is too old to write under), or ask people, with the
-terms under which they are asked. A decision that is presented counts only if it holds for this very Temporal run, tool, digest and rule,
-its signer and principal are still trusted, and it is fresh.
+Whatever calls a tool passes here, attempt by attempt: allow, deny, not now (the policy is too old to write under, or names no key to ask
+under), or ask people, with the terms under which they are asked. A decision that is presented counts only if it holds for this very
+Temporal run, tool, digest and rule, its signer and principal are still trusted, and it is fresh.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Deny:
 
 @dataclass(frozen=True, kw_only=True)
 class Stale:
-    """Not now: the policy is too old to write under."""
+    """Not now: the policy is too old to write under, or names no key under which people could be asked."""
 
     reason: str
 
@@ -163,18 +163,23 @@ class Governor:
             return Allow()
         if call.key is None:
             return Unsupported(reason="its caller began before the AgentGrid plugin, or without it, and can't wait")
+        if not terms.keys:
+            return Stale(reason="no signing key is in force, so nobody could decide its approval")
         return Ask(terms=terms)
 
     def holds(self, call: Call, terms: Terms, snapshot: Snapshot) -> bool:
-        """Whether the decision that the call presents lets it through now, under terms made for it now."""
+        """Whether the decision that the call presents lets it through now, under terms made for it now.
+
+        Retired keys count here although new terms don't name them: the approval may have opened while they were in force. That its own
+        terms named the key was judged by the workflow half, which has them.
+        """
         try:
             presented = SignedDecision.model_validate_json(call.presented or "")
         except ValidationError:
             return False
         decision = presented.decision
-        judgement = judge(
-            terms.model_copy(update={"approval_id": decision.approval_id}), (call.presented or "").encode()
-        )
+        asked = terms.model_copy(update={"approval_id": decision.approval_id, "keys": snapshot.keys_that_count})
+        judgement = judge(asked, (call.presented or "").encode())
         return (
             judgement.verdict is Verdict.APPROVED
             and decision.principal not in snapshot.revoked_principals

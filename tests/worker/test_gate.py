@@ -221,7 +221,7 @@ async def test_changed_arguments_are_asked_about_again(
     [
         {"approver_entries": {}},
         {"revoked_principals": frozenset({"reviewer"})},
-        {"revoked_keys": frozenset({"test"})},
+        {"revoked_keys": frozenset({"test"}), "public_keys": {"next": "AAAA"}},
         {"rules": (ASK.model_copy(update={"version": 2}),)},
     ],
     ids=["role removed", "principal revoked", "key revoked", "policy changed"],

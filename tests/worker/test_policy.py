@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def call(**changed: Any) -> Call:
 
 
 def policy(**fields: Any) -> FixedPolicy:
-    return FixedPolicy(Snapshot(version=1, made_at=NOW, **fields))
+    return FixedPolicy(Snapshot(**({"version": 1, "made_at": NOW, "public_keys": {"k": "a"}} | fields)))
 
 
 class Aged(FixedPolicy):
@@ -68,6 +69,10 @@ ASK = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, version
         (policy(disabled_tools=frozenset({"refund"}), rules=(ALLOW_EXACT,)), call(), Deny),
         (policy(disabled_workflows=frozenset({"gated"})), call(risk=Risk.READ), Deny),
         (policy(rules=(ASK,)), call(key=None), Unsupported),
+        (policy(rules=(ASK,), public_keys={}), call(), Stale),
+        (policy(rules=(ASK,), public_keys={}, retired_keys={"k": "a"}), call(), Stale),
+        (policy(rules=(ASK,), revoked_keys=frozenset({"k"})), call(), Stale),
+        (policy(rules=(ASK,), public_keys={}), call(key=None), Unsupported),
         (policy(rules=(ASK,)), call(arguments=lambda: {"n": float("nan")}), Unsupported),
         (Aged(None, float("inf")), call(), Stale),
         (Aged(None, float("inf")), call(risk=Risk.READ), Allow),
@@ -79,6 +84,28 @@ ASK = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, version
 )
 def test_what_policy_says(source: FixedPolicy, made: Call, expected: type) -> None:
     assert isinstance(Governor(policy=source).judge(made), expected)
+
+
+OWN = Rule(rule_id="tool:refund", tool="refund", effect=Effect.ALLOW)
+OTHER_EXACT = Rule(rule_id="zz", tool="refund", effect=Effect.DENY)
+SHORT_GLOB = Rule(rule_id="zzz", tool="re*", effect=Effect.ALLOW)
+
+
+@pytest.mark.parametrize(
+    ("rules", "holds"),
+    [
+        ((), "default:write"),
+        ((SHORT_GLOB,), "zzz"),
+        ((SHORT_GLOB, DENY_GLOB), "glob"),
+        ((SHORT_GLOB, DENY_GLOB, OTHER_EXACT), "zz"),
+        ((OTHER_EXACT, OWN, SHORT_GLOB, DENY_GLOB), "tool:refund"),
+    ],
+)
+def test_the_most_exact_rule_speaks_and_first_of_all_the_one_put_about_the_tool(
+    rules: tuple[Rule, ...], holds: str
+) -> None:
+    for order in itertools.permutations(rules):
+        assert policy(rules=order).snapshot.rule_for("refund", Risk.WRITE).rule_id == holds  # type: ignore[union-attr]
 
 
 def ask(governance: Governance, **changed: Any) -> Terms:
