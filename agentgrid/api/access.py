@@ -24,6 +24,13 @@ PUBLIC = Access(public=True)
 ANYBODY = Access()
 READ = Access(permission=Permission.READ)
 READ_PAYLOADS = Access(permission=Permission.READ_PAYLOADS)
+GOVERN = Access(permission=Permission.GOVERN)
+ADMINISTER = Access(permission=Permission.ADMINISTER)
+
+
+def _administer(command: CommandKind) -> Access:
+    return Access(permission=Permission.ADMINISTER, command=command)
+
 
 V1 = "/api/v1"
 
@@ -35,6 +42,7 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/overview": READ,
     f"GET {V1}/workflows": READ,
     f"GET {V1}/workflows/{{name}}": READ,
+    f"PUT {V1}/workflows/{{name}}/policy": Access(permission=Permission.GOVERN, command=CommandKind.WORKFLOW_POLICY),
     f"POST {V1}/workflows/{{name}}/runs": Access(permission=Permission.START, command=CommandKind.RUN_START),
     f"GET {V1}/runs": READ,
     f"GET {V1}/runs/{{run_id}}": READ,
@@ -58,8 +66,23 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/tools": READ,
     f"GET {V1}/tools/{{name}}": READ,
     f"PUT {V1}/tools/{{name}}/policy": Access(permission=Permission.GOVERN, command=CommandKind.TOOL_POLICY),
+    f"GET {V1}/policies": GOVERN,
+    f"GET {V1}/policies/{{rule_id}}": GOVERN,
+    f"PUT {V1}/policies/{{rule_id}}": Access(permission=Permission.GOVERN, command=CommandKind.POLICY_PUT),
+    f"DELETE {V1}/policies/{{rule_id}}": Access(permission=Permission.GOVERN, command=CommandKind.POLICY_WITHDRAW),
     f"GET {V1}/workers": READ,
     f"GET {V1}/task-queues": READ,
+    f"GET {V1}/principals": ADMINISTER,
+    f"GET {V1}/principals/{{name}}": ADMINISTER,
+    f"PUT {V1}/principals/{{name}}": _administer(CommandKind.PRINCIPAL_PUT),
+    f"POST {V1}/principals/{{name}}/disable": _administer(CommandKind.PRINCIPAL_DISABLE),
+    f"POST {V1}/principals/{{name}}/enable": _administer(CommandKind.PRINCIPAL_ENABLE),
+    f"GET {V1}/keys": ADMINISTER,
+    f"POST {V1}/keys": _administer(CommandKind.KEY_CREATE),
+    f"POST {V1}/keys/{{key_id}}/revoke": _administer(CommandKind.KEY_REVOKE),
+    f"GET {V1}/signing-keys": ADMINISTER,
+    f"POST {V1}/signing-keys/{{key_id}}/retire": _administer(CommandKind.SIGNING_KEY_RETIRE),
+    f"POST {V1}/signing-keys/{{key_id}}/revoke": _administer(CommandKind.SIGNING_KEY_REVOKE),
     f"GET {V1}/commands": ANYBODY,
     f"GET {V1}/commands/{{command_id}}": ANYBODY,
     f"GET {V1}/events": READ,

@@ -9,14 +9,16 @@ from agentgrid.api.access import ACCESS, V1, Access
 from agentgrid.api.gate import authorise
 from agentgrid.api.schemas.common import Action
 from agentgrid.api.schemas.runs import Next
+from agentgrid.control import workflows
 from agentgrid.control.approvals import obstacle
 from agentgrid.control.signing import Signer
-from agentgrid.db.tables import Approval, Run, Step
+from agentgrid.db.tables import Approval, Run, Step, WorkflowPolicy
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import RunStatus, Verb, WaitingOn, refusal
 from agentgrid.errors import Forbidden
 
 START = ACCESS[f"POST {V1}/workflows/{{name}}/runs"]
+WORKFLOW_POLICY = ACCESS[f"PUT {V1}/workflows/{{name}}/policy"]
 TOOL_POLICY = ACCESS[f"PUT {V1}/tools/{{name}}/policy"]
 
 
@@ -46,10 +48,15 @@ def of_approval(principal: Principal, approval: Approval, run: Run, now: datetim
     return [Action(verb=verb, allowed=why is None, reason=why) for verb in ("approve", "reject")]
 
 
-def of_workflow(principal: Principal) -> list[Action]:
-    """Start."""
-    why = _forbidden(principal, START)
-    return [Action(verb="start", allowed=why is None, reason=why)]
+def of_workflow(principal: Principal, policy: WorkflowPolicy | None) -> list[Action]:
+    """Start, and change its policy."""
+    disabled = workflows.refusal(policy)
+    start = _forbidden(principal, START) or (disabled.message if disabled else None)
+    change = _forbidden(principal, WORKFLOW_POLICY)
+    return [
+        Action(verb="start", allowed=start is None, reason=start),
+        Action(verb="policy", allowed=change is None, reason=change),
+    ]
 
 
 def of_tool(principal: Principal) -> list[Action]:

@@ -17,9 +17,10 @@ from agentgrid.api.door import Door
 from agentgrid.api.metrics import Measured, Metrics
 from agentgrid.api.routes import ROUTERS
 from agentgrid.api.sse import Feed
-from agentgrid.control import delivery, policies, signing
+from agentgrid.control import delivery, policies, signing, signing_keys
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db.session import make_engine, writing
+from agentgrid.domain.policies import KeyStatus
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
 
@@ -90,6 +91,10 @@ async def _prepare(plane: ControlPlane) -> None:
                 for signer in plane.signer.all:
                     if await policies.ensure_published(session, signer):
                         log.info("signing_key_registered", key_id=signer.key_id)
+            status = await signing_keys.standing(plane.engine, plane.signer.key_id)
+            if status is not KeyStatus.IN_FORCE:
+                # Nothing that opens from now on can be decided here: each decision is refused, with the reason.
+                log.error("signing_key_not_in_force", key_id=plane.signer.key_id, status=status)
             return
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             log.warning("api_waits_for_the_database", error=str(error)[:200])

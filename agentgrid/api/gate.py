@@ -174,5 +174,5 @@ async def _write_down(request: Request, access: Access, error: AgentGridError) -
         error,
         run_id=named.get("run_id"),
         approval_id=named.get("approval_id"),
-        target=named.get("name"),
+        target=next((named[each] for each in ("name", "rule_id", "key_id") if each in named), None),
     )

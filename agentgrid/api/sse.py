@@ -27,6 +27,7 @@ from starlette.responses import Response
 from agentgrid.api.schemas.events import EventOut
 from agentgrid.control import keys
 from agentgrid.db import feed, runs
+from agentgrid.db.principals import ACCESS_CHANNEL
 from agentgrid.db.session import reading
 from agentgrid.db.tables import Event
 from agentgrid.domain.principals import Permission
@@ -44,7 +45,7 @@ SEND_SECONDS = 30.0
 MAX_STREAMS_PER_PRINCIPAL = 50
 RECOVERY_SECONDS = 1.0
 CHECK_SECONDS = 15.0
-"""How often a stream asks whether its key still holds, and whether its run has ended without an event that says so."""
+"""How often a stream asks, without having been told, whether its key still holds and whether its run has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,8 @@ class Feed:
         self._head: int | None = None
         self._bell = asyncio.Event()
         self._poke = asyncio.Event()
+        self.access_changes = 0
+        """How often principals or keys have changed, as far as this process has heard."""
         self._streams: dict[str, int] = {}
 
     @property
@@ -110,6 +113,10 @@ class Feed:
         self._bell.set()
         self._bell = asyncio.Event()
 
+    def _access_changed(self) -> None:
+        self.access_changes += 1
+        self._ring()
+
     async def _listen(self) -> None:
         while True:
             try:
@@ -120,6 +127,7 @@ class Feed:
             lost = asyncio.Event()
             connection.add_termination_listener(lambda _, lost=lost: lost.set())
             try:
+                await connection.add_listener(ACCESS_CHANNEL, lambda *_: self._access_changed())
                 await connection.add_listener("agentgrid_events", lambda *_: self._poke.set())
                 self._poke.set()
                 await lost.wait()
@@ -204,18 +212,21 @@ def _reset(cursor: int) -> ServerSentEvent:
 
 
 class Admission:
-    """The key behind one stream: a stream lives for hours, a revoked key must not."""
+    """The key behind one stream: a stream lives for hours, a revoked key or a disabled principal must not."""
 
-    def __init__(self, engine: AsyncEngine, key_id: str) -> None:
+    def __init__(self, engine: AsyncEngine, key_id: str, source: Feed) -> None:
         self._engine = engine
         self._key_id = key_id
+        self._source = source
+        self._heard = source.access_changes
         self._checked = time.monotonic()
 
     async def holds(self) -> bool:
-        """Whether the stream may go on; asked of the database now and then."""
-        if time.monotonic() - self._checked < CHECK_SECONDS:
+        """Whether the stream may go on; asked of the database when principals or keys have changed, and now and then."""
+        heard = self._source.access_changes
+        if heard == self._heard and time.monotonic() - self._checked < CHECK_SECONDS:
             return True
-        self._checked = time.monotonic()
+        self._heard, self._checked = heard, time.monotonic()
         return await keys.holds(self._engine, self._key_id, Permission.READ)
 
 

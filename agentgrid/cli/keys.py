@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from agentgrid.cli.database import reach_database
+from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ReasonOption, reporting
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from agentgrid.control.keys import NewKey
     from agentgrid.db.tables import ApiKey
+    from agentgrid.domain.principals import Principal
 
 app = group("API keys; needs AGENTGRID_DATABASE_URL, not a key.")
 
@@ -50,10 +53,13 @@ class RoleName(StrEnum):
 def create(
     principal: Annotated[str, typer.Argument(help="Whose key it is to be.")],
     role: Annotated[
-        list[RoleName] | None, typer.Option(help="Make the principal, or change it, with this role; may be repeated.")
+        list[RoleName] | None, typer.Option(help="Make the principal with this role; may be repeated.")
     ] = None,
     group: Annotated[list[str] | None, typer.Option(help="And in this group; may be repeated.")] = None,
-    kind: Annotated[Kind, typer.Option(help="What sort of principal is made.")] = Kind.HUMAN,
+    replace_roles: Annotated[
+        bool, typer.Option("--replace-roles", help="Give one that exists these roles and groups, instead of its own.")
+    ] = False,
+    kind: Annotated[Kind | None, typer.Option(help="What sort of principal is made; default: human.")] = None,
     days: Annotated[int, typer.Option(min=1, max=365, help="How long it is valid.")] = 90,
     note: Annotated[str, typer.Option(help="What it is for.")] = "",
     file: Annotated[
@@ -61,9 +67,15 @@ def create(
     ] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Make a key. It is shown this one time: only a hash of it is kept."""
+    """Make a key. It is shown this one time: only a hash of it is kept.
+
+    A principal that exists keeps its roles and groups, unless --replace-roles is given; what is not named then, roles or groups, stays.
+    """
     with reporting(output):
-        made = _with_engine(lambda engine: _create(engine, principal, role, group, kind, days, note))
+        if replace_roles and not role and not group:
+            raise CommandFailed("--replace-roles needs --role or --group", ExitCode.USAGE)
+        wish = _Wish(kind=kind, roles=role, groups=group, replace=replace_roles)
+        made = _with_engine(lambda engine: _create(engine, principal, wish, days, note))
         if file is not None:
             from agentgrid.cli.private import write_private
 
@@ -129,7 +141,8 @@ def revoke(
             from agentgrid.cli.operator import database_caller
             from agentgrid.control import keys
 
-            return await keys.revoke(engine, database_caller(), key_id, reason=reason)
+            await keys.revoke(engine, database_caller(), key_id, reason=reason)
+            return await keys.get(engine, key_id)
 
         key = _with_engine(revoked)
         if output is OutputFormat.JSON:
@@ -138,29 +151,55 @@ def revoke(
         typer.echo(f"key {key.key_id} of {key.principal} is revoked")
 
 
-async def _create(
-    engine: AsyncEngine,
-    principal: str,
-    roles: Sequence[RoleName] | None,
-    groups: Sequence[str] | None,
-    kind: Kind,
-    days: int,
-    note: str,
-) -> NewKey:
+@dataclass(frozen=True, kw_only=True)
+class _Wish:
+    """What the options say of the principal; None where they say nothing."""
+
+    kind: Kind | None
+    roles: Sequence[RoleName] | None
+    groups: Sequence[str] | None
+    replace: bool
+
+
+async def _create(engine: AsyncEngine, name: str, wish: _Wish, days: int, note: str) -> NewKey:
     from agentgrid.cli.operator import database_caller
     from agentgrid.control import keys, principals
-    from agentgrid.domain.principals import Principal, PrincipalKind, Role
 
     caller = database_caller()
-    if roles:
-        wanted = Principal(
-            name=principal,
-            kind=PrincipalKind(kind.value),
-            roles=frozenset(Role(role.value) for role in roles),
-            groups=frozenset(groups or ()),
-        )
+    known = await principals.get(engine, name)
+    wanted = _wanted(name, wish, known)
+    if wanted is not None and wanted != known:
         await principals.put(engine, caller, wanted)
-    return await keys.create(engine, caller, principal=principal, lifetime=timedelta(days=days), note=note)
+    return await keys.create(engine, caller, principal=name, lifetime=timedelta(days=days), note=note)
+
+
+def _wanted(name: str, wish: _Wish, known: Principal | None) -> Principal | None:
+    """The principal as it is to be; None to leave it as it is. Raises Conflict where that would take away what it has, or add to it, unasked."""
+    from agentgrid.domain.principals import Principal, PrincipalKind, Role
+    from agentgrid.errors import Conflict
+
+    if not (wish.roles or wish.groups or wish.kind):
+        return known
+    wanted = Principal(
+        name=name,
+        kind=PrincipalKind(wish.kind.value) if wish.kind else known.kind if known else PrincipalKind.HUMAN,
+        roles=frozenset(Role(role.value) for role in wish.roles)
+        if wish.roles
+        else known.roles
+        if known
+        else frozenset(),
+        groups=frozenset(wish.groups) if wish.groups else known.groups if known else frozenset(),
+    )
+    if known is not None and not wish.replace and (wanted.roles, wanted.groups) != (known.roles, known.groups):
+        raise Conflict(
+            f"{name} exists, with the roles {_listed(known.roles)} and the groups {_listed(known.groups)}: leave out --role and --group "
+            f"to keep them, or replace what you name with --replace-roles"
+        )
+    return wanted
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words)) or "(none)"
 
 
 def _with_engine(work: Callable[[AsyncEngine], Coroutine[Any, Any, Result]]) -> Result:
@@ -181,9 +220,9 @@ def _with_engine(work: Callable[[AsyncEngine], Coroutine[Any, Any, Result]]) -> 
 
 
 def _status(key: ApiKey) -> str:
-    if key.revoked_at is not None:
-        return "revoked"
-    return "expired" if key.expires_at <= datetime.now(UTC) else "live"
+    from agentgrid.control.keys import status_of
+
+    return status_of(key, datetime.now(UTC))
 
 
 def _wire(key: ApiKey) -> dict[str, str | None]:
@@ -194,6 +233,7 @@ def _wire(key: ApiKey) -> dict[str, str | None]:
         "key_id": key.key_id,
         "principal": key.principal,
         "note": key.note,
+        "created_by": key.created_by,
         "status": _status(key),
         "created_at": moment(key.created_at),
         "expires_at": moment(key.expires_at),

@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agentgrid.control.plane import Caller
 
-NAME = "system"
-
 
 def database_caller() -> Caller:
     """The caller whom the audit log names for it: `system`, from this account and machine."""
     from agentgrid.control.plane import Caller
-    from agentgrid.domain.principals import Principal, PrincipalKind
+    from agentgrid.domain.principals import SYSTEM, Principal, PrincipalKind
 
     try:
         account = getpass.getuser()
     except (KeyError, OSError):  # an account without a name, as in many containers
         account = "unknown"
     return Caller(
-        principal=Principal(name=NAME, kind=PrincipalKind.SYSTEM),
+        principal=Principal(name=SYSTEM, kind=PrincipalKind.SYSTEM),
         address=f"{account}@{socket.gethostname()}",
         route="agentgrid (command line)",
     )

@@ -147,6 +147,13 @@ def applied(command: Command, outcome: dict[str, Any] | None = None) -> Command:
     )
 
 
+async def apply(
+    session: WriteSession, caller: Caller, kind: CommandKind, outcome: dict[str, Any] | None = None, **about: Any
+) -> Recorded:
+    """Record a command that the session's own transaction carries out: the caller does so, unless it was `replayed`."""
+    return await record(session, caller, applied(await new(session, caller, kind, **about), outcome))
+
+
 async def wake_delivery(session: WriteSession) -> None:
     """Tell the delivery loops, when the transaction commits, that there is something to deliver later."""
     await session.execute(text("SELECT pg_notify('agentgrid_commands', '')"))

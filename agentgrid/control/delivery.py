@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agentgrid.control import approvals, commands, runs, verbs
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import commands as table
+from agentgrid.db import signing_keys
 from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import Command
 from agentgrid.domain.commands import CommandKind
@@ -100,6 +101,7 @@ async def _listen(plane: ControlPlane, wake: asyncio.Event) -> None:
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _, lost=lost: lost.set())
         try:
+            await signing_keys.announce(connection, plane.signer.key_id)
             await connection.add_listener("agentgrid_commands", lambda *_: wake.set())
             wake.set()
             await lost.wait()

@@ -15,12 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentgrid.control import commands
 from agentgrid.control.plane import Caller
 from agentgrid.db import commands as commands_table
+from agentgrid.db import policies as policies_table
 from agentgrid.db import principals as table
 from agentgrid.db.session import reading, writing
-from agentgrid.db.tables import ApiKey, PrincipalRow
+from agentgrid.db.tables import ApiKey, Command, PrincipalRow
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role
-from agentgrid.errors import Fault, InvalidInput, NotFound, Unauthenticated
+from agentgrid.errors import Fault, Forbidden, InvalidInput, NotFound, Unauthenticated
 
 DEFAULT_LIFETIME = timedelta(days=90)
 MAX_LIFETIME = timedelta(days=365)
@@ -38,7 +39,7 @@ class NewKey:
     principal: str
     expires_at: datetime
     secret: str = field(repr=False)
-    """The whole key, as the caller must present it."""
+    """The whole key, as the caller must present it. Empty where the same request had made it before: nobody has it any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,42 +59,80 @@ def secret_hash(key: str) -> str:
 async def create(
     engine: AsyncEngine, caller: Caller, *, principal: str, lifetime: timedelta = DEFAULT_LIFETIME, note: str = ""
 ) -> NewKey:
-    """Make a key for the principal. Raises NotFound, InvalidInput."""
+    """Make a key for the principal. Raises NotFound, InvalidInput, Forbidden where an administrator would come by an approver's key."""
     if not timedelta(0) < lifetime <= MAX_LIFETIME:
         raise InvalidInput(
-            "every key expires", [Fault(pointer="/lifetime", message=f"between now and {MAX_LIFETIME.days} days ahead")]
+            "every key expires",
+            [Fault(pointer="/lifetime_seconds", message=f"between now and {MAX_LIFETIME.days} days ahead")],
         )
     key_id = "".join(secrets.choice("0123456789abcdefghijklmnopqrstuvwxyz") for _ in range(16))
     key = f"ag_{key_id}_{secrets.token_urlsafe(32)}"
     async with writing(engine) as session:
-        if await table.get(session, principal) is None:
+        if (earlier := await commands.replayed(session, caller)) is not None:
+            return _made_before(earlier)
+        # Whether somebody is an approver, and what keys there are, are judged together: see `principals.put`.
+        await policies_table.lock(session)
+        owner = await table.get(session, principal)
+        if owner is None:
             raise NotFound("principal", principal)
-        command = await commands.new(session, caller, CommandKind.KEY_CREATE, target=key_id, reason=note or None)
-        expires_at = command.created_at + lifetime
-        await commands_table.insert_once(
-            session, commands.applied(command, {"principal": principal, "expires_at": expires_at.isoformat()})
+        if caller.principal.kind is not PrincipalKind.SYSTEM and Role.APPROVER in principal_of(owner).roles:
+            raise Forbidden(
+                f"{principal} is an approver, and whoever makes a key could decide with it: "
+                f"have it made on the database's side, by `agentgrid key create {principal}`"
+            )
+        now = await commands_table.clock(session)
+        expires_at = now + lifetime
+        recorded = await commands.apply(
+            session,
+            caller,
+            CommandKind.KEY_CREATE,
+            {"principal": principal, "expires_at": expires_at.isoformat()},
+            target=key_id,
+            reason=note or None,
         )
+        if recorded.replayed:
+            return _made_before(recorded.command)
         session.add(
             ApiKey(
                 key_id=key_id,
                 principal=principal,
                 secret_hash=secret_hash(key),
                 note=note,
-                created_at=command.created_at,
+                created_by=caller.principal.name,
+                created_at=now,
                 expires_at=expires_at,
             )
         )
     return NewKey(key_id=key_id, principal=principal, expires_at=expires_at, secret=key)
 
 
-async def revoke(engine: AsyncEngine, caller: Caller, key_id: str, *, reason: str | None = None) -> ApiKey:
-    """The key opens nothing from now on. Raises NotFound."""
+def _made_before(command: Command) -> NewKey:
+    said = command.outcome
+    expires_at = datetime.fromisoformat(said["expires_at"])
+    return NewKey(key_id=command.target or "", principal=said["principal"], expires_at=expires_at, secret="")
+
+
+async def revoke(engine: AsyncEngine, caller: Caller, key_id: str, *, reason: str | None = None) -> Command:
+    """The key opens nothing from now on; open streams end. Raises NotFound."""
     async with writing(engine) as session:
+        if (earlier := await commands.replayed(session, caller)) is not None:
+            return earlier
         key = await table.revoke_key(session, key_id)
         if key is None:
             raise NotFound("key", key_id)
-        command = await commands.new(session, caller, CommandKind.KEY_REVOKE, target=key_id, reason=reason)
-        await commands_table.insert_once(session, commands.applied(command, {"principal": key.principal}))
+        await table.tell_access_changed(session)
+        recorded = await commands.apply(
+            session, caller, CommandKind.KEY_REVOKE, {"principal": key.principal}, target=key_id, reason=reason
+        )
+        return recorded.command
+
+
+async def get(engine: AsyncEngine, key_id: str) -> ApiKey:
+    """One key. Raises NotFound."""
+    async with reading(engine) as session:
+        key = await table.key(session, key_id)
+    if key is None:
+        raise NotFound("key", key_id)
     return key
 
 
@@ -133,6 +172,13 @@ async def holds(engine: AsyncEngine, key_id: str, permission: Permission) -> boo
 
 def _open(key: ApiKey, owner: PrincipalRow, now: datetime) -> bool:
     return key.revoked_at is None and key.expires_at > now and owner.disabled_at is None
+
+
+def status_of(key: ApiKey, now: datetime) -> str:
+    """Where the key stands: `live`, `expired` or `revoked`."""
+    if key.revoked_at is not None:
+        return "revoked"
+    return "expired" if key.expires_at <= now else "live"
 
 
 def principal_of(row: PrincipalRow) -> Principal:

@@ -1,10 +1,12 @@
-"""Policy: rules about tools, kill switches, revocations; each change publishes the one document that workers read."""
+"""Policy: operators' rules about tools and plain activities; each change publishes the one document that workers read."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from agentgrid.control import commands
 from agentgrid.control.keys import principal_of
@@ -12,64 +14,137 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.signing import Signer
 from agentgrid.db import commands as commands_table
 from agentgrid.db import policies as table
-from agentgrid.db import principals, tools
+from agentgrid.db import principals, signing_keys, tools, workflows
 from agentgrid.db.session import WriteSession, writing
 from agentgrid.db.tables import Command, Policy
 from agentgrid.domain.commands import CommandKind
-from agentgrid.domain.policies import Effect, Rule, Snapshot
-from agentgrid.errors import Fault, InvalidInput, NotFound
+from agentgrid.domain.policies import BUILT_IN_RULE, TOOL_RULE, Effect, Rule, Snapshot
+from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
 
-RULE_PREFIX = "tool:"
-"""The rule that the API puts about one tool is called this and the tool's name."""
+RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
+"""The ids that operators choose. A colon is for ids that mean something: `tool:` and a tool's name, `default:` and a risk."""
+
+TOOL = re.compile(r"[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]{0,253}[^\s\x00-\x1f\x7f])?")
+"""A tool's name, an activity type, or a glob. Temporal allows any text as an activity type."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToolPolicy:
-    """What an operator says about one tool."""
+class RulePut:
+    """What an operator says about a tool, a plain activity, or all that fit a glob."""
 
     effect: Effect
     approvers: tuple[str, ...]
     expires: timedelta
     reason: str = ""
     disabled: bool = False
+    """The kill switch of one tool."""
 
 
-async def put_tool_policy(plane: ControlPlane, caller: Caller, tool: str, policy: ToolPolicy) -> Command:
-    """Replace the rule about the tool, and publish it. Raises NotFound, InvalidInput."""
-    if policy.effect is Effect.REQUIRE_APPROVAL and not policy.approvers:
-        raise InvalidInput("nobody could approve", [Fault(pointer="/approvers", message="must name somebody")])
+async def put(plane: ControlPlane, caller: Caller, rule_id: str, tool: str, rule: RulePut) -> Command:
+    """Put a rule under an id that the operator chose. Raises InvalidInput, Conflict where another rule names the same."""
+    if not RULE_ID.fullmatch(rule_id):
+        raise InvalidInput("the rule's id is not acceptable", [Fault(pointer="rule_id", message=_id_fault(rule_id))])
+    if not TOOL.fullmatch(tool):
+        message = "a tool's name, an activity type or a glob: at most 255 characters, none of control, no blanks around"
+        raise InvalidInput("the rule is not acceptable", [Fault(pointer="/tool", message=message)])
+    async with writing(plane.engine) as session:
+        if (earlier := await commands.replayed(session, caller)) is not None:
+            return earlier
+        await table.lock(session)
+        for other in await table.in_force(session):
+            if other.tool == tool and other.rule_id != rule_id:
+                raise Conflict(
+                    f"the rule {other.rule_id!r} speaks about {tool!r} already: change that one, or withdraw it first",
+                    status=f"{other.rule_id}@{other.version}",
+                )
+        return await _put(session, caller, CommandKind.POLICY_PUT, rule_id, tool, rule, target=rule_id)
+
+
+async def put_tool_policy(plane: ControlPlane, caller: Caller, tool: str, rule: RulePut) -> Command:
+    """Put the rule about one tool of the catalog, which goes before all others. Raises NotFound, InvalidInput."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         if await tools.get(session, tool) is None:
             raise NotFound("tool", tool)
         await table.lock(session)
-        rule_id = f"{RULE_PREFIX}{tool}"
-        version = await table.last_version(session, rule_id) + 1
-        command = await commands.new(
-            session, caller, CommandKind.TOOL_POLICY, target=tool, reason=policy.reason or None
+        rule_id = f"{TOOL_RULE}{tool}"
+        return await _put(session, caller, CommandKind.TOOL_POLICY, rule_id, tool, rule, target=tool)
+
+
+async def withdraw(plane: ControlPlane, caller: Caller, rule_id: str, *, reason: str) -> Command:
+    """Take a rule, and a kill switch with it, out of force; its versions are kept. Raises NotFound, Conflict."""
+    if rule_id.startswith(BUILT_IN_RULE):
+        raise Conflict(f"{rule_id!r} is built in: it holds where no other rule speaks, and can't be withdrawn")
+    async with writing(plane.engine) as session:
+        if (earlier := await commands.replayed(session, caller)) is not None:
+            return earlier
+        await table.lock(session)
+        last = await table.newest(session, rule_id)
+        if last is None:
+            raise NotFound("policy", rule_id)
+        changes = not last.withdrawn
+        version = last.version + changes
+        recorded = await commands.apply(
+            session,
+            caller,
+            CommandKind.POLICY_WITHDRAW,
+            {"rule": f"{rule_id}@{version}", "changed": changes},
+            target=rule_id,
+            reason=reason or None,
         )
-        command = commands.applied(command, {"rule": f"{rule_id}@{version}"})
-        recorded = await commands.record(session, caller, command)
-        if recorded.replayed:
-            return recorded.command
-        session.add(
-            Policy(
-                rule_id=rule_id,
-                version=version,
-                tool=tool,
-                effect=policy.effect.value,
-                approvers=list(policy.approvers),
-                expires_seconds=policy.expires.total_seconds(),
-                reason=policy.reason,
-                disabled=policy.disabled,
-                created_by=caller.principal.name,
-                created_at=command.created_at,
-            )
-        )
+        if changes and not recorded.replayed:
+            said = {"version": version, "withdrawn": True, "disabled": False, "reason": reason}
+            session.add(_by(recorded.command, Policy(**{**last.model_dump(), **said})))
+            await session.flush()
+            await publish(session)
+        return recorded.command
+
+
+async def _put(
+    session: WriteSession, caller: Caller, kind: CommandKind, rule_id: str, tool: str, rule: RulePut, *, target: str
+) -> Command:
+    """The rule's next version. What says the same as the one in force leaves it: a new version voids the approvals that wait under the old one."""
+    if rule.effect is Effect.REQUIRE_APPROVAL and not rule.approvers:
+        raise InvalidInput("nobody could approve", [Fault(pointer="/approvers", message="must name somebody")])
+    said: dict[str, Any] = {
+        "tool": tool,
+        "effect": rule.effect.value,
+        "approvers": list(rule.approvers),
+        "expires_seconds": rule.expires.total_seconds(),
+        "reason": rule.reason,
+        "disabled": rule.disabled,
+        "withdrawn": False,
+    }
+    last = await table.newest(session, rule_id)
+    changes = last is None or last.model_dump(include=set(said)) != said
+    version = (0 if last is None else last.version) + changes
+    recorded = await commands.apply(
+        session,
+        caller,
+        kind,
+        {"rule": f"{rule_id}@{version}", "changed": changes},
+        target=target,
+        reason=rule.reason or None,
+    )
+    if changes and not recorded.replayed:
+        session.add(_by(recorded.command, Policy(rule_id=rule_id, version=version, **said)))
         await session.flush()
         await publish(session)
-    return command
+    return recorded.command
+
+
+def _by(command: Command, row: Policy) -> Policy:
+    row.created_by, row.created_at = command.principal, command.created_at
+    return row
+
+
+def _id_fault(rule_id: str) -> str:
+    if rule_id.startswith(TOOL_RULE):
+        return f"ids that begin with {TOOL_RULE!r} are for PUT /api/v1/tools/{{name}}/policy"
+    if rule_id.startswith(BUILT_IN_RULE):
+        return f"ids that begin with {BUILT_IN_RULE!r} are built in"
+    return "lower-case letters, digits and . _ -, at most 127, a letter or digit first"
 
 
 def snapshot_of(rules: Sequence[Policy]) -> Snapshot:
@@ -77,35 +152,39 @@ def snapshot_of(rules: Sequence[Policy]) -> Snapshot:
     return Snapshot(
         version=0,
         made_at=datetime.now(UTC),
-        rules=tuple(
-            Rule(
-                rule_id=rule.rule_id,
-                version=rule.version,
-                tool=rule.tool,
-                effect=Effect(rule.effect),
-                approvers=tuple(rule.approvers),
-                expires_seconds=rule.expires_seconds,
-                reason=rule.reason,
-            )
-            for rule in rules
-        ),
+        rules=tuple(rule_of(rule) for rule in rules),
         disabled_tools=frozenset(rule.tool for rule in rules if rule.disabled),
+    )
+
+
+def rule_of(row: Policy) -> Rule:
+    """The rule in a row."""
+    return Rule(
+        rule_id=row.rule_id,
+        version=row.version,
+        tool=row.tool,
+        effect=Effect(row.effect),
+        approvers=tuple(row.approvers),
+        expires_seconds=row.expires_seconds,
+        reason=row.reason,
     )
 
 
 async def publish(session: WriteSession) -> Snapshot:
     """Make and store the snapshot of everything that holds now; workers hear of it when the transaction commits."""
     await table.lock(session)
-    keys = await table.signing_keys(session)
+    keys = await signing_keys.newest(session)
     people = [principal_of(row) for row in await principals.enabled(session)]
     snapshot = snapshot_of(await table.in_force(session)).model_copy(
         update={
             "version": await table.next_snapshot_version(session),
             "made_at": await commands_table.clock(session),
+            "disabled_workflows": frozenset(await workflows.disabled(session)),
             "approver_entries": {person.name: person.approver_entries for person in people if person.approver_entries},
             "revoked_principals": frozenset(await principals.disabled_names(session)),
             "revoked_keys": frozenset(key.key_id for key in keys if key.revoked_at is not None),
             "public_keys": {key.key_id: key.public_key for key in keys if key.retired_at is None},
+            "retired_keys": {key.key_id: key.public_key for key in keys if key.retired_at is not None},
         }
     )
     await table.insert_snapshot(session, snapshot)
@@ -115,7 +194,7 @@ async def publish(session: WriteSession) -> Snapshot:
 async def ensure_published(session: WriteSession, signer: Signer) -> bool:
     """Register the signer's public key, and publish where that is news or nothing was published yet."""
     await table.lock(session)
-    news = await table.register_signing_key(session, key_id=signer.key_id, public_key=signer.public_key)
+    news = await signing_keys.register(session, key_id=signer.key_id, public_key=signer.public_key)
     if not news and await table.newest_snapshot(session) is not None:
         return False
     await publish(session)

@@ -11,6 +11,7 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import WorkflowIdReusePolicy
 
 from agentgrid.control import commands, inputs
+from agentgrid.control import workflows as kill_switch
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked
 from agentgrid.db import events, workflows
@@ -63,7 +64,7 @@ def sender(command_id: str) -> str:
 async def start(plane: ControlPlane, caller: Caller, workflow: str, request: StartRequest) -> Started:
     """Record a run as `queued` and start it; while Temporal is away it stays queued until the delivery loop reaches it.
 
-    Raises NotFound, InvalidInput with a pointer for each fault, IdempotencyConflict.
+    Raises NotFound, Conflict where the workflow is disabled, InvalidInput with a pointer for each fault, IdempotencyConflict.
     """
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
@@ -71,6 +72,8 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
         definition = await workflows.get(session, workflow)
         if definition is None:
             raise NotFound("workflow", workflow)
+        if (refusal := kill_switch.refusal((await workflows.policies(session, [workflow])).get(workflow))) is not None:
+            raise refusal
         await _check(session, definition, request)
         run_id = new_id()
         command = await commands.new(

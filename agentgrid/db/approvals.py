@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
 
 from agentgrid.db.arrays import holds_any
 from agentgrid.db.paging import Key, older_than
@@ -101,3 +101,19 @@ async def decisions(session: ReadSession, approval_id: str, *, limit: int = 200)
         .limit(limit)
     )
     return (await session.execute(statement)).scalars().all()
+
+
+async def pending_by_only_key(session: ReadSession) -> dict[str, int]:
+    """How many open approvals name just one signing key, by that key."""
+    keys = func.json_object_keys(A.terms["keys"]).table_valued("key_id").render_derived(name="keys")
+    named = (
+        select(A.execution_id, A.approval_id, func.min(keys.c.key_id).label("key_id"))
+        .select_from(Approval)
+        .join(keys, literal(True))
+        .where(A.status == ApprovalStatus.PENDING.value, ~A.inherited)
+        .group_by(A.execution_id, A.approval_id)
+        .having(func.count() == 1)
+        .subquery()
+    )
+    statement = select(named.c.key_id, func.count()).group_by(named.c.key_id)
+    return {key_id: count for key_id, count in (await session.execute(statement)).all()}

@@ -1,20 +1,18 @@
-"""Policy rules, signing keys, and the snapshots made of them."""
+"""Policy rules, and the snapshots made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select, text
 
 from agentgrid.db.session import ReadSession, WriteSession
-from agentgrid.db.tables import Policy, PolicySnapshot, SigningKey
+from agentgrid.db.tables import Policy, PolicySnapshot
 from agentgrid.domain.policies import Snapshot
 
 P: Any = Policy
 V: Any = PolicySnapshot
-K: Any = SigningKey
 
 POLICY_LOCK = 0x4147504F
 """The advisory lock that changes of policy wait on: each snapshot holds everything that was committed before it."""
@@ -26,42 +24,21 @@ async def lock(session: WriteSession) -> None:
 
 
 async def in_force(session: ReadSession | WriteSession) -> Sequence[Policy]:
-    """The newest version of every rule that is not withdrawn."""
+    """The newest version of every rule that is not withdrawn, in the order of their ids."""
     newest = select(Policy).distinct(P.rule_id).order_by(P.rule_id, P.version.desc())
     return [rule for rule in (await session.execute(newest)).scalars() if not rule.withdrawn]
 
 
-async def last_version(session: WriteSession, rule_id: str) -> int:
-    """The newest version of a rule; 0 where there is none."""
-    statement = select(func.coalesce(func.max(P.version), 0)).where(P.rule_id == rule_id)
-    return int((await session.execute(statement)).scalar_one())
+async def newest(session: ReadSession | WriteSession, rule_id: str) -> Policy | None:
+    """The newest version of a rule, which may be its withdrawal."""
+    statement = select(Policy).where(P.rule_id == rule_id).order_by(P.version.desc()).limit(1)
+    return (await session.execute(statement)).scalar_one_or_none()
 
 
-async def signing_keys(session: ReadSession | WriteSession) -> Sequence[SigningKey]:
-    """Every public key that ever counted."""
-    return (await session.execute(select(SigningKey).order_by(K.key_id))).scalars().all()
-
-
-async def register_signing_key(session: WriteSession, *, key_id: str, public_key: str) -> bool:
-    """Make the key known; false where it is already."""
-    statement = (
-        insert(SigningKey)
-        .values(key_id=key_id, public_key=public_key)
-        .on_conflict_do_nothing(index_elements=["key_id"])
-        .returning(K.key_id)
-    )
-    return (await session.execute(statement)).scalar() is not None
-
-
-async def revoke_signing_key(session: WriteSession, key_id: str) -> bool:
-    """No decision signed by the key counts from now on; false where there is no such key."""
-    statement = (
-        update(SigningKey)
-        .where(K.key_id == key_id)
-        .values(revoked_at=func.coalesce(K.revoked_at, func.now()))
-        .returning(K.key_id)
-    )
-    return (await session.execute(statement)).scalar() is not None
+async def versions(session: ReadSession, rule_id: str, *, limit: int) -> Sequence[Policy]:
+    """A rule's versions, newest first."""
+    statement = select(Policy).where(P.rule_id == rule_id).order_by(P.version.desc()).limit(limit)
+    return (await session.execute(statement)).scalars().all()
 
 
 async def newest_snapshot(session: ReadSession | WriteSession) -> Snapshot | None:

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from agentgrid.db.paging import Key, older_than
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import ApiKey, PrincipalRow
+from agentgrid.domain.principals import SYSTEM
 
 P: Any = PrincipalRow
 K: Any = ApiKey
+
+ACCESS_CHANNEL = "agentgrid_access"
 
 USED_RESOLUTION = timedelta(minutes=1)
 """How exactly a key's last use is kept: a write for each request would cost more than it tells."""
@@ -24,9 +28,14 @@ async def get(session: ReadSession | WriteSession, name: str) -> PrincipalRow | 
     return await session.get(PrincipalRow, name)
 
 
-async def by_name(session: ReadSession) -> Sequence[PrincipalRow]:
-    """Every principal, in the order of their names."""
-    return (await session.execute(select(PrincipalRow).order_by(P.name))).scalars().all()
+async def by_name(
+    session: ReadSession, *, limit: int | None = None, after: str | None = None
+) -> Sequence[PrincipalRow]:
+    """Principals in the order of their names."""
+    statement = select(PrincipalRow).order_by(P.name).limit(limit)
+    if after is not None:
+        statement = statement.where(P.name > after)
+    return (await session.execute(statement)).scalars().all()
 
 
 async def enabled(session: WriteSession) -> Sequence[PrincipalRow]:
@@ -41,19 +50,22 @@ async def disabled_names(session: WriteSession) -> Sequence[str]:
     return (await session.execute(statement)).scalars().all()
 
 
-async def put(
-    session: WriteSession, *, name: str, kind: str, roles: Sequence[str], groups: Sequence[str], disabled: bool
-) -> None:
-    """Make the principal, or change it. The kind never changes: what a person may do, a program that took its name may not."""
-    disabled_at = func.now() if disabled else None
+async def put(session: WriteSession, *, name: str, kind: str, roles: Sequence[str], groups: Sequence[str]) -> None:
+    """Make the principal, or change its roles and groups. The kind never changes: what a person may do, a program that took its name may not."""
     values = {"roles": list(roles), "groups": list(groups)}
-    statement = insert(PrincipalRow).values(name=name, kind=kind, disabled_at=disabled_at, **values)
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["name"],
-            set_={**values, "disabled_at": func.coalesce(P.disabled_at, func.now()) if disabled else None},
-        )
-    )
+    statement = insert(PrincipalRow).values(name=name, kind=kind, **values)
+    await session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+
+
+async def set_disabled(session: WriteSession, name: str, disabled: bool) -> None:
+    """Let the principal do nothing from now on, or what its roles grant again."""
+    disabled_at = func.coalesce(P.disabled_at, func.now()) if disabled else None
+    await session.execute(update(PrincipalRow).where(P.name == name).values(disabled_at=disabled_at))
+
+
+async def tell_access_changed(session: WriteSession) -> None:
+    """Have open streams ask, when the transaction commits, whether their keys still hold."""
+    await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": ACCESS_CHANNEL})
 
 
 async def key_and_owner(session: ReadSession, key_id: str) -> tuple[ApiKey, PrincipalRow, datetime] | None:
@@ -65,11 +77,35 @@ async def key_and_owner(session: ReadSession, key_id: str) -> tuple[ApiKey, Prin
     return None if found is None else (found[0], found[1], found[2])
 
 
-async def keys(session: ReadSession, *, principal: str | None = None) -> Sequence[ApiKey]:
+async def keys(
+    session: ReadSession, *, principal: str | None = None, limit: int | None = None, after: Key | None = None
+) -> Sequence[ApiKey]:
     """API keys, newest first."""
-    statement = select(ApiKey).order_by(K.created_at.desc(), K.key_id)
+    statement = select(ApiKey).order_by(K.created_at.desc(), K.key_id.desc()).limit(limit)
     if principal is not None:
         statement = statement.where(K.principal == principal)
+    if after is not None:
+        statement = statement.where(older_than(K.created_at, K.key_id, after))
+    return (await session.execute(statement)).scalars().all()
+
+
+async def key(session: ReadSession, key_id: str) -> ApiKey | None:
+    """One API key."""
+    return await session.get(ApiKey, key_id)
+
+
+async def live_keys_seen_by_others(session: WriteSession, principal: str) -> Sequence[str]:
+    """The ids of the principal's live keys whose secrets somebody else has seen: those that were made over the API."""
+    statement = (
+        select(K.key_id)
+        .where(
+            K.principal == principal,
+            K.created_by.not_in((SYSTEM, principal)),
+            K.revoked_at.is_(None),
+            K.expires_at > func.now(),
+        )
+        .order_by(K.created_at.desc())
+    )
     return (await session.execute(statement)).scalars().all()
 
 

@@ -503,7 +503,7 @@ class Command(SQLModel, table=True):
     execution_id: str | None = _text(null=True)
     approval_id: str | None = _text(null=True)
     target: str | None = _text(null=True)
-    """The tool, principal or key meant, for commands that are not about a run."""
+    """The tool, workflow, rule, principal or key meant, for commands that are not about a run."""
     route: str = _text(default="''")
     idempotency_key: str | None = _text(null=True)
     body_digest: str | None = _text(null=True)
@@ -538,12 +538,17 @@ class ApiKey(SQLModel, table=True):
     """A principal's key: only SHA-256 of its secret is stored."""
 
     __tablename__ = "api_keys"
-    __table_args__ = (Index("ix_api_keys_principal", "principal"),)
+    __table_args__ = (
+        Index("ix_api_keys_newest", text("created_at DESC"), text("key_id DESC")),
+        Index("ix_api_keys_principal", "principal", text("created_at DESC"), text("key_id DESC")),
+    )
 
     key_id: str = _text(primary=True)
     principal: str = _text(references="principals.name")
     secret_hash: str = _text()
     note: str = _text(default="''")
+    created_by: str = _text(default="'system'")
+    """Who has seen its secret beside its owner: `system` where it was made on the database's side."""
     created_at: datetime = _time(null=False, now=True)
     expires_at: datetime = _time(null=False)
     last_used_at: datetime | None = _time()
@@ -551,7 +556,7 @@ class ApiKey(SQLModel, table=True):
 
 
 class SigningKey(SQLModel, table=True):
-    """A public key whose decisions count."""
+    """A public key of the API's. Retired, new terms don't name it; revoked, nothing that it signed counts."""
 
     __tablename__ = "signing_keys"
 
@@ -581,6 +586,20 @@ class Policy(SQLModel, table=True):
     disabled: bool = _flag()
     """The kill switch: no call of the tool, whatever the effect says."""
     withdrawn: bool = _flag()
+    created_by: str = _text()
+    created_at: datetime = _time(null=False, now=True)
+
+
+class WorkflowPolicy(SQLModel, table=True):
+    """One setting of a workflow's kill switch; the newest version holds."""
+
+    __tablename__ = "workflow_policies"
+
+    workflow: str = _text(primary=True)
+    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    disabled: bool = _flag()
+    """No tool call of its runs passes, and nobody starts it."""
+    reason: str = _text(default="''")
     created_by: str = _text()
     created_at: datetime = _time(null=False, now=True)
 

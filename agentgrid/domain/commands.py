@@ -16,9 +16,16 @@ class CommandKind(StrEnum):
     RUN_SIGNAL = "run.signal"
     APPROVAL_DECIDE = "approval.decide"
     TOOL_POLICY = "tool.policy"
+    WORKFLOW_POLICY = "workflow.policy"
+    POLICY_PUT = "policy.put"
+    POLICY_WITHDRAW = "policy.withdraw"
+    PRINCIPAL_PUT = "principal.put"
+    PRINCIPAL_DISABLE = "principal.disable"
+    PRINCIPAL_ENABLE = "principal.enable"
     KEY_CREATE = "key.create"
     KEY_REVOKE = "key.revoke"
-    PRINCIPAL_PUT = "principal.put"
+    SIGNING_KEY_RETIRE = "signing_key.retire"
+    SIGNING_KEY_REVOKE = "signing_key.revoke"
 
 
 class CommandStatus(StrEnum):

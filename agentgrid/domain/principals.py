@@ -42,7 +42,7 @@ class Permission(StrEnum):
     GOVERN = "govern"
     """Policies and kill switches."""
     ADMINISTER = "administer"
-    """Principals and keys."""
+    """Principals, API keys and signing keys."""
 
 
 GRANTS: dict[Role, frozenset[Permission]] = {
@@ -56,6 +56,9 @@ GRANTS: dict[Role, frozenset[Permission]] = {
 
 ANY_APPROVER = "role:approver"
 """The approver entry that stands for everybody with the role `approver`."""
+
+SYSTEM = "system"
+"""Who acts on the database's side, with its URL and no key: no principal of its own can have this name."""
 
 UNKNOWN_INITIATOR = "unknown"
 """The initiator of a run that was started outside AgentGrid."""
@@ -72,11 +75,11 @@ class Principal:
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """All that this principal's roles grant."""
+        """All that this principal's roles grant. Programs never decide, nor do administrators: they make people approvers."""
         granted: set[Permission] = set()
         for role in self.roles:
             granted |= GRANTS[role]
-        if self.kind is not PrincipalKind.HUMAN:
+        if self.kind is not PrincipalKind.HUMAN or Role.ADMIN in self.roles:
             granted.discard(Permission.DECIDE)
         return frozenset(granted)
 

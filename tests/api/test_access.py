@@ -10,7 +10,8 @@ from agentgrid.api.gate import GovernedRoute, router
 from agentgrid.domain.principals import Permission
 from tests.api.conftest import PRINCIPALS, Api
 
-FILL = {"name": "no-such-thing", "run_id": "no-such-thing", "approval_id": "no-such-thing", "command_id": "no-such"}
+IDS = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id")
+FILL = dict.fromkeys(IDS, "no-such-thing")
 BODIES = {"POST": {}, "PUT": {}}
 
 

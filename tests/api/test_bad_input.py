@@ -132,6 +132,59 @@ async def test_an_identifier_of_nothing_is_not_found_or_not_acceptable(as_, reso
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+GOVERNING = [
+    ("GET", "policies/{}"),
+    ("PUT", "policies/{}"),
+    ("DELETE", "policies/{}"),
+    ("PUT", "workflows/{}/policy"),
+    ("PUT", "tools/{}/policy"),
+    ("GET", "principals/{}"),
+    ("PUT", "principals/{}"),
+    ("POST", "principals/{}/disable"),
+    ("POST", "principals/{}/enable"),
+    ("POST", "keys/{}/revoke"),
+    ("POST", "signing-keys/{}/retire"),
+    ("POST", "signing-keys/{}/revoke"),
+]
+GOVERNED = {
+    "policies/{}": {"tool": "x", "effect": "deny"},
+    "tools/{}/policy": {"effect": "deny"},
+    "workflows/{}/policy": {"disabled": True},
+    "principals/{}": {"kind": "human", "roles": []},
+}
+"""A body that would be acceptable."""
+
+
+@pytest.mark.parametrize("identifier", [each for each in IDS if each not in ("0", "..", "%2e%2e")])
+@pytest.mark.parametrize(("method", "path"), GOVERNING, ids=" ".join)
+async def test_an_identifier_that_nothing_can_have_is_refused_wherever_one_governs(as_, method, path, identifier):
+    body = GOVERNED.get(path, {})
+    answer = await as_("admin").request(
+        method, "/api/v1/" + path.format(identifier), json=body if method != "GET" else None
+    )
+    assert answer.status_code in (404, 422), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        BODIES[name]
+        for name in ("array", "number", "broken", "not UTF-8", "NaN", "NUL in a key", "10,000 levels", "__proto__")
+    ],
+    ids=lambda body: repr(body[:20]),
+)
+@pytest.mark.parametrize(
+    ("method", "path"), [*(each for each in GOVERNING if each[0] != "GET"), ("POST", "keys")], ids=" ".join
+)
+async def test_an_unacceptable_body_governs_nothing_and_is_audited(as_, method: str, path: str, body: bytes):
+    place = "/api/v1/" + path.format("nothing")
+    answer = await as_("admin").request(method, place, content=body, headers=JSON)
+    is_problem(answer, 422, "invalid_input")
+    command = (await as_("auditor").get(f"/api/v1/commands/{answer.json()['command_id']}")).json()
+    assert (command["status"], command["route"]) == ("refused", f"{method} {place}")
+
+
 async def test_an_identifier_of_a_thousand_characters_is_not_acceptable(as_):
     is_problem(await as_("operator").get(f"/api/v1/runs/{'x' * 1000}"), 422, "invalid_input")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,12 +14,12 @@ from agentgrid.db import policies as policies_table
 from agentgrid.db.session import reading, writing
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.errors import Conflict, InvalidInput, NotFound, Unauthenticated
-from tests.control.conftest import ADMIN, REVIEWER, caller
+from tests.control.conftest import ADMIN, REVIEWER, SETUP, caller
 
 
 async def a_key(plane: ControlPlane, **over):
-    await principals.put(plane.engine, caller(ADMIN), REVIEWER)
-    return await keys.create(plane.engine, caller(ADMIN), principal="reviewer", **over)
+    await principals.put(plane.engine, caller(SETUP), REVIEWER)
+    return await keys.create(plane.engine, caller(SETUP), principal="reviewer", **over)
 
 
 async def test_a_key_stands_for_its_principal_until_it_is_revoked(plane: ControlPlane):
@@ -55,17 +56,21 @@ async def test_a_key_past_its_time_opens_nothing_and_none_lives_for_ever(plane: 
 
 async def test_a_disabled_principals_keys_open_nothing_and_workers_hear_of_it(plane: ControlPlane):
     key = await a_key(plane)
-    await principals.put(plane.engine, caller(ADMIN), REVIEWER, disabled=True)
+    await principals.set_disabled(plane.engine, caller(ADMIN), "reviewer", True)
     with pytest.raises(Unauthenticated):
         await keys.authenticate(plane.engine, key.secret)
     async with reading(plane.engine) as session:
         snapshot = await policies_table.newest_snapshot(session)
     assert snapshot.revoked_principals == {"reviewer"}
-    await principals.put(plane.engine, caller(ADMIN), REVIEWER)
+    assert snapshot.approver_entries == {}
+    await principals.put(plane.engine, caller(ADMIN), replace(REVIEWER, groups=frozenset({"editors"})))
+    with pytest.raises(Unauthenticated):
+        await keys.authenticate(plane.engine, key.secret)
+    await principals.set_disabled(plane.engine, caller(ADMIN), "reviewer", False)
     async with reading(plane.engine) as session:
         snapshot = await policies_table.newest_snapshot(session)
     assert snapshot.revoked_principals == frozenset()
-    assert (await keys.authenticate(plane.engine, key.secret)).principal == REVIEWER
+    assert (await keys.authenticate(plane.engine, key.secret)).principal.groups == {"editors"}
 
 
 async def test_keys_are_for_principals_that_exist(plane: ControlPlane):

@@ -12,9 +12,6 @@ import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue
 
-from agentgrid.control import policies
-from agentgrid.db.session import writing
-from agentgrid.db.tables import Policy
 from agentgrid.domain.approvals import Verdict
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
 from agentgrid.testing import Governance, open_approvals
@@ -240,23 +237,46 @@ async def test_what_is_not_shown_exactly_cannot_be_approved(loop: Loop) -> None:
 @pytest.mark.parametrize("case", ["plain", "local"])
 async def test_plain_and_local_calls_are_shown_exactly_and_can_be_approved(loop: Loop, case: str) -> None:
     name = {"plain": "plain", "local": "lookup"}[case]
-    async with writing(loop.api.plane.engine) as session:
-        session.add(
-            Policy(
-                rule_id=f"ask:{name}",
-                version=1,
-                tool=name,
-                effect="require_approval",
-                approvers=["role:approver"],
-                expires_seconds=600,
-                created_by="test",
-            )
-        )
-        await session.flush()
-        await policies.publish(session)
+    rule = {"tool": f"{name[:-1]}?", "effect": "require_approval", "expires_seconds": 600}
+    await loop.call("admin", "PUT", f"/policies/ask-{name}", json=rule)
     run_id = await loop.start("gated", case)
     await loop.decide(await loop.approval(run_id))
     assert (await loop.until(run_id))["status"] == "completed"
+
+
+async def test_a_kill_switch_stops_a_workflow_whose_run_is_under_way_and_its_starts(loop: Loop) -> None:
+    await loop.call("admin", "PUT", "/tools/refund/policy", json={"effect": "require_approval", "expires_seconds": 600})
+    run_id = await loop.start("gated", "once")
+    approval = await loop.approval(run_id)
+    await loop.call("admin", "PUT", "/workflows/gated/policy", json={"disabled": True, "reason": "a flood of refunds"})
+    try:
+        problem = await loop.call("operator", "POST", "/workflows/gated/runs", 409, json={"input": "once"})
+        assert "a flood of refunds" in problem["detail"]
+        await loop.decide(approval)
+        run = await loop.until(run_id)
+    finally:
+        await loop.call("admin", "PUT", "/workflows/gated/policy", json={"disabled": False})
+    assert run["status"] == "failed"
+    assert "PolicyDenied" in str(run["error"])
+    assert run["executions"][0]["execution_id"] not in [where for _, _, where in gated.EXECUTED]
+
+
+async def test_a_principal_disabled_between_its_decision_and_the_effect_decides_nothing(loop: Loop) -> None:
+    await loop.call("admin", "PUT", "/tools/refund/policy", json={"effect": "require_approval", "expires_seconds": 600})
+    run_id = await loop.start("gated", "once")
+    approval = await loop.approval(run_id)
+    await loop.call("operator", "POST", f"/runs/{run_id}/pause", 202)
+    await loop.until(run_id, "paused")
+    await loop.decide(approval, who="second")
+    await loop.call("admin", "POST", "/principals/second/disable", json={"reason": "left"})
+    try:
+        await loop.call("operator", "POST", f"/runs/{run_id}/resume", 202)
+        again = await loop.approval(run_id, after=approval["approval_id"])
+        assert (await loop.run(run_id))["executions"][0]["execution_id"] not in [each[2] for each in gated.EXECUTED]
+        await loop.decide(again)
+        assert (await loop.until(run_id))["status"] == "completed"
+    finally:
+        await loop.call("admin", "POST", "/principals/second/enable")
 
 
 async def test_a_gated_run_that_is_reset_asks_again_and_runs_once_more(loop: Loop) -> None:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from agentgrid.api.routes import approvals, commands, events, runs, service, tools, workers, workflows
+from agentgrid.api.routes import (
+    approvals,
+    commands,
+    events,
+    keys,
+    policies,
+    principals,
+    runs,
+    service,
+    signing_keys,
+    tools,
+    workers,
+    workflows,
+)
 
 ROUTERS = (
     service.router,
@@ -10,7 +23,11 @@ ROUTERS = (
     runs.router,
     approvals.router,
     tools.router,
+    policies.router,
     workers.router,
+    principals.router,
+    keys.router,
+    signing_keys.router,
     commands.router,
     events.router,
 )

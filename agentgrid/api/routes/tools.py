@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -13,6 +12,7 @@ from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
+from agentgrid.api.routes.policies import rule_put
 from agentgrid.api.schemas.common import Page
 from agentgrid.api.schemas.tools import ToolDetail, ToolPolicyIn, ToolPolicyOut, ToolSummary
 from agentgrid.control import policies as control
@@ -99,19 +99,11 @@ async def get_tool(session: Session, plane: Plane, principal: Who, name: Id) -> 
 
 
 @router.put("/{name}/policy", summary="Put the rule about one tool; `disabled` is the kill switch")
-async def put_policy(plane: Plane, caller: Asking, name: Id, body: ToolPolicyIn) -> ToolDetail:
-    """It reaches workers within seconds and holds for the next call, also in runs that are under way."""
-    await control.put_tool_policy(
-        plane,
-        caller,
-        name,
-        control.ToolPolicy(
-            effect=body.effect,
-            approvers=tuple(dict.fromkeys(body.approvers)),
-            expires=timedelta(seconds=body.expires_seconds),
-            reason=body.reason,
-            disabled=body.disabled,
-        ),
-    )
+async def put_tool_policy(plane: Plane, caller: Asking, name: Id, body: ToolPolicyIn) -> ToolDetail:
+    """It reaches workers within seconds and holds for the next call, also in runs that are under way.
+
+    It is the rule `tool:` and the tool's name, and goes before every other. Withdraw it as that: `DELETE /api/v1/policies/tool:...`.
+    """
+    await control.put_tool_policy(plane, caller, name, rule_put(body, disabled=body.disabled))
     async with reading(plane.engine) as session:
         return await _detail(session, plane, caller.principal, name)

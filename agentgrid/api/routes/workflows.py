@@ -19,15 +19,20 @@ from agentgrid.api.schemas.runs import RunAccepted, RunStart
 from agentgrid.api.schemas.workflows import (
     LastRun,
     WorkflowDetail,
+    WorkflowPolicyIn,
+    WorkflowPolicyOut,
     WorkflowStats,
     WorkflowSummary,
     WorkflowVersionOut,
 )
 from agentgrid.control import commands, workers
 from agentgrid.control import runs as control
+from agentgrid.control import workflows as kill_switch
+from agentgrid.control.plane import ControlPlane
 from agentgrid.db import runs, workflows
-from agentgrid.db.session import reading
-from agentgrid.db.tables import Run, Workflow
+from agentgrid.db.session import ReadSession, reading
+from agentgrid.db.tables import Run, Workflow, WorkflowPolicy
+from agentgrid.domain.principals import Principal
 from agentgrid.errors import NotFound
 
 router = make_router(tags=["workflows"], prefix=f"{V1}/workflows")
@@ -36,10 +41,12 @@ MAX_VERSIONS = 50
 DAY = timedelta(days=1)
 
 
-def _values(row: Workflow, served: bool | None, last: Run | None) -> dict[str, object]:
+def _values(row: Workflow, served: bool | None, last: Run | None, policy: WorkflowPolicy | None) -> dict[str, object]:
+    said = WorkflowPolicyOut(disabled=False, reason="") if policy is None else WorkflowPolicyOut.model_validate(policy)
     return {
         **row.model_dump(),
         "served": served,
+        "policy": said,
         "last_run": None if last is None else LastRun.model_validate(last),
     }
 
@@ -59,18 +66,20 @@ async def list_workflows(
     rows = await workflows.by_name(session, limit=limit + 1, after=after, tag=tag, q=q)
     page, onward = cut(rows, limit, lambda row: encode(request, row.name))
     last = await runs.last_of(session, [row.name for row in page])
+    held = await workflows.policies(session, [row.name for row in page])
     served = await workers.served(plane, [row.task_queue for row in page], workers.WORKFLOW)
     return Page[WorkflowSummary](
         items=[
-            WorkflowSummary.model_validate(_values(row, served.get(row.task_queue), last.get(row.name))) for row in page
+            WorkflowSummary.model_validate(
+                _values(row, served.get(row.task_queue), last.get(row.name), held.get(row.name))
+            )
+            for row in page
         ],
         next_cursor=onward,
     )
 
 
-@router.get("/{name}", summary="One workflow: schemas, versions, numbers, whether a live worker serves it")
-async def get_workflow(session: Session, plane: Plane, principal: Who, name: Id) -> WorkflowDetail:
-    """`input_schema` is the JSON Schema of the one `input` of a start."""
+async def _detail(session: ReadSession, plane: ControlPlane, principal: Principal, name: str) -> WorkflowDetail:
     row = await workflows.get(session, name)
     if row is None:
         raise NotFound("workflow", name)
@@ -78,7 +87,8 @@ async def get_workflow(session: Session, plane: Plane, principal: Who, name: Id)
     last = await runs.last_of(session, [name])
     opened, closed = await runs.counts_of_workflow(session, name, since=DAY)
     served = await workers.served(plane, [row.task_queue], workers.WORKFLOW)
-    values = _values(row, served.get(row.task_queue), last.get(name)) | {
+    policy = (await workflows.policies(session, [name])).get(name)
+    values = _values(row, served.get(row.task_queue), last.get(name), policy) | {
         "input_schema": {} if current is None else current.input_schema,
         "output_schema": None if current is None else current.output_schema,
         "versions": [
@@ -86,9 +96,23 @@ async def get_workflow(session: Session, plane: Plane, principal: Who, name: Id)
             for version in await workflows.versions(session, name, limit=MAX_VERSIONS)
         ],
         "stats": WorkflowStats(open=opened, closed_24h=closed),
-        "actions": actions.of_workflow(principal),
+        "actions": actions.of_workflow(principal, policy),
     }
     return WorkflowDetail.model_validate(values)
+
+
+@router.get("/{name}", summary="One workflow: schemas, versions, numbers, whether a live worker serves it")
+async def get_workflow(session: Session, plane: Plane, principal: Who, name: Id) -> WorkflowDetail:
+    """`input_schema` is the JSON Schema of the one `input` of a start."""
+    return await _detail(session, plane, principal, name)
+
+
+@router.put("/{name}/policy", summary="Set the workflow's kill switch")
+async def put_workflow_policy(plane: Plane, caller: Asking, name: Id, body: WorkflowPolicyIn) -> WorkflowDetail:
+    """Disabled, starts are refused with `409`, and every tool call of its runs fails for good, also of those under way."""
+    await kill_switch.put_policy(plane, caller, name, disabled=body.disabled, reason=body.reason)
+    async with reading(plane.engine) as session:
+        return await _detail(session, plane, caller.principal, name)
 
 
 @router.post("/{name}/runs", status_code=201, summary="Start a run", responses={200: {"model": RunAccepted}})

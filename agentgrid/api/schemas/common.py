@@ -34,6 +34,12 @@ class In(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Reason(In):
+    """Why: kept in the audit log."""
+
+    reason: Prose | None = None
+
+
 class Page(Out, Generic[Item]):
     """One page of a list."""
 

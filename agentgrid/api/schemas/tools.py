@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field
 
-from agentgrid.api.schemas.common import Action, In, Name, Out, Prose
-from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS
+from agentgrid.api.schemas.common import Action, Out
+from agentgrid.api.schemas.policies import RuleIn
 from agentgrid.domain.policies import Effect, Risk
-from agentgrid.domain.principals import ANY_APPROVER
 
 
-class ToolPolicyIn(In):
+class ToolPolicyIn(RuleIn):
     """Put a rule about one tool; it replaces the one before and reaches workers within seconds."""
 
-    effect: Effect
-    approvers: Annotated[list[Name], Field(min_length=1, max_length=50)] = [ANY_APPROVER]
-    expires_seconds: Annotated[float, Field(gt=0, le=MAX_EXPIRY_SECONDS)] = DEFAULT_EXPIRY_SECONDS
-    reason: Prose = ""
     disabled: bool = Field(False, description="The kill switch: no call of the tool, whatever the effect says.")
 
 

@@ -1,0 +1,79 @@
+"""API keys: made for a principal, shown once, revoked."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import Header, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentgrid.api.access import V1
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.paging import cut, decode_key, encode_key
+from agentgrid.api.schemas.common import Page, Reason
+from agentgrid.api.schemas.keys import KeyIn, KeyMade, KeyOut
+from agentgrid.control import keys as control
+from agentgrid.control.plane import ControlPlane
+from agentgrid.db import commands, principals
+from agentgrid.db.session import reading
+from agentgrid.db.tables import ApiKey
+
+router = make_router(tags=["keys"], prefix=f"{V1}/keys")
+
+
+def _out(row: ApiKey, now: datetime) -> KeyOut:
+    return KeyOut.model_validate({**row.model_dump(), "status": control.status_of(row, now)})
+
+
+async def _one(plane: ControlPlane, key_id: str) -> KeyOut:
+    row = await control.get(plane.engine, key_id)
+    async with reading(plane.engine) as session:
+        return _out(row, await commands.clock(session))
+
+
+@router.get("", summary="List API keys, newest first")
+async def list_keys(
+    request: Request,
+    session: Session,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    principal: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
+) -> Page[KeyOut]:
+    """Without their secrets, which nobody has."""
+    after = decode_key(request, cursor)
+    rows = await principals.keys(session, principal=principal, limit=limit + 1, after=after)
+    page, onward = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.key_id))
+    now = await commands.clock(session)
+    return Page[KeyOut](items=[_out(row, now) for row in page], next_cursor=onward)
+
+
+@router.post("", status_code=201, summary="Make a key for a principal", responses={200: {"model": KeyMade}})
+async def create_key(
+    plane: Plane,
+    caller: Asking,
+    response: Response,
+    body: KeyIn,
+    idempotency_key: Annotated[
+        str | None, Header(max_length=255, description="The same key and body mean the same API key, for 30 days.")
+    ] = None,
+) -> KeyMade:
+    """`201` with the key, this one time: only a hash of it is kept. `403` for an approver's, which nobody else may have seen.
+
+    The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true`, and `key` is null.
+    """
+    lifetime = timedelta(seconds=body.lifetime_seconds)
+    made = await control.create(plane.engine, caller, principal=body.principal, lifetime=lifetime, note=body.note)
+    if not made.secret:
+        response.status_code = 200
+        response.headers["Idempotent-Replayed"] = "true"
+    return KeyMade(**(await _one(plane, made.key_id)).model_dump(), key=made.secret or None)
+
+
+@router.post("/{key_id}/revoke", summary="Let a key open nothing from now on")
+async def revoke_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> KeyOut:
+    """By its id, not the key itself. Streams that it opened end."""
+    await control.revoke(plane.engine, caller, key_id, reason=body.reason if body else None)
+    return await _one(plane, key_id)

@@ -1,0 +1,120 @@
+"""Policies: operators' rules about tools and plain activities, by name or by glob."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Query
+from starlette.requests import Request
+
+from agentgrid.api.access import V1
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.paging import cut, decode, encode
+from agentgrid.api.schemas.common import Page, Reason
+from agentgrid.api.schemas.policies import PolicyDetail, PolicyIn, PolicySummary, PolicyVersionOut, RuleIn
+from agentgrid.control import policies as control
+from agentgrid.db import policies, tools
+from agentgrid.db.session import ReadSession, reading
+from agentgrid.db.tables import Policy
+from agentgrid.domain.policies import Risk
+from agentgrid.errors import NotFound
+
+router = make_router(tags=["policies"], prefix=f"{V1}/policies")
+
+MAX_VERSIONS = 50
+MAX_TOOLS = 200
+GLOB = frozenset("*?[")
+
+
+def rule_put(body: RuleIn, *, disabled: bool = False) -> control.RulePut:
+    """What the body asks for."""
+    return control.RulePut(
+        effect=body.effect,
+        approvers=tuple(dict.fromkeys(body.approvers)),
+        expires=timedelta(seconds=body.expires_seconds),
+        reason=body.reason,
+        disabled=disabled,
+    )
+
+
+@router.get("", summary="List the rules in force by their ids")
+async def list_policies(
+    request: Request,
+    session: Session,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    tool: Annotated[
+        str | None,
+        Query(min_length=1, max_length=255, description="Only rules that speak about this tool or activity."),
+    ] = None,
+) -> Page[PolicySummary]:
+    """What operators have said. Where no rule speaks, destructive tools need an approval and everything else is allowed."""
+    after = decode(request, cursor, str)[0] if cursor else ""
+    # All of them are read: the snapshot that workers hold has them all too.
+    rows = [
+        row
+        for row in await policies.in_force(session)
+        if row.rule_id > after and (tool is None or control.rule_of(row).fits(tool))
+    ]
+    page, onward = cut(rows, limit, lambda row: encode(request, row.rule_id))
+    return Page[PolicySummary](items=[PolicySummary.model_validate(row) for row in page], next_cursor=onward)
+
+
+@router.get("/{rule_id}", summary="One rule: what it says, what it holds for, what it said before")
+async def get_policy(session: Session, rule_id: Id) -> PolicyDetail:
+    """Also a withdrawn one."""
+    return await _detail(session, rule_id)
+
+
+@router.put("/{rule_id}", summary="Put a rule about a tool, a plain activity, or all that fit a glob")
+async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) -> PolicyDetail:
+    """It reaches workers within seconds and holds for the next call, also in runs that are under way.
+
+    Of the rules that fit a call, the one with exactly its name speaks, else the longest glob. A rule that says what it says already keeps its
+    version: a new one would have approvals that wait under it asked again.
+    """
+    await control.put(plane, caller, rule_id, body.tool, rule_put(body))
+    async with reading(plane.engine) as session:
+        return await _detail(session, rule_id)
+
+
+@router.delete("/{rule_id}", summary="Withdraw a rule; what it said is kept")
+async def withdraw_policy(plane: Plane, caller: Asking, rule_id: Id, body: Reason | None = None) -> PolicyDetail:
+    """From the next call on the next rule that fits holds, or the built-in one. A kill switch of the rule goes with it."""
+    await control.withdraw(plane, caller, rule_id, reason=(body.reason if body else None) or "")
+    async with reading(plane.engine) as session:
+        return await _detail(session, rule_id)
+
+
+async def _detail(session: ReadSession, rule_id: str) -> PolicyDetail:
+    row = await policies.newest(session, rule_id)
+    if row is None:
+        raise NotFound("policy", rule_id)
+    snapshot = control.snapshot_of(await policies.in_force(session))
+    risks = await tools.risks(session)
+    rule = control.rule_of(row)
+    fits = [] if row.withdrawn else [name for name in risks if rule.fits(name)]
+    holds_for = [name for name in fits if snapshot.rule_for(name, Risk(risks[name])).rule_id == rule_id]
+    return PolicyDetail(
+        **PolicySummary.model_validate(row).model_dump(),
+        fits=fits[:MAX_TOOLS],
+        holds_for=holds_for[:MAX_TOOLS],
+        note=_note(row, fits, holds_for),
+        versions=[
+            PolicyVersionOut.model_validate(version)
+            for version in await policies.versions(session, rule_id, limit=MAX_VERSIONS)
+        ],
+    )
+
+
+def _note(row: Policy, fits: list[str], holds_for: list[str]) -> str | None:
+    if row.withdrawn:
+        return "it is withdrawn: it holds for nothing"
+    if not fits:
+        what = "fits" if GLOB & set(row.tool) else "is the name of"
+        return f"{row.tool!r} {what} no registered tool; the types of plain activities are not registered"
+    if not holds_for:
+        return "it holds for no registered tool: about each that it fits another rule speaks more exactly"
+    return None

@@ -1,0 +1,92 @@
+"""Principals: who may ask, and with which roles."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from agentgrid.api.access import V1
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.paging import cut, decode, encode
+from agentgrid.api.schemas.common import Page, Reason
+from agentgrid.api.schemas.principals import PrincipalDetail, PrincipalIn, PrincipalSummary
+from agentgrid.control import principals as control
+from agentgrid.control.keys import principal_of
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.db import principals
+from agentgrid.db.session import ReadSession, reading
+from agentgrid.db.tables import PrincipalRow
+from agentgrid.domain.principals import Principal, PrincipalKind
+from agentgrid.errors import Fault, InvalidInput, NotFound
+
+router = make_router(tags=["principals"], prefix=f"{V1}/principals")
+
+
+def _summary(row: PrincipalRow) -> PrincipalSummary:
+    return PrincipalSummary.model_validate({**row.model_dump(), "disabled": row.disabled_at is not None})
+
+
+async def _detail(session: ReadSession, name: str) -> PrincipalDetail:
+    row = await principals.get(session, name)
+    if row is None:
+        raise NotFound("principal", name)
+    granted = [] if row.disabled_at is not None else sorted(principal_of(row).permissions)
+    return PrincipalDetail(**_summary(row).model_dump(), permissions=granted)
+
+
+@router.get("", summary="List principals by name")
+async def list_principals(
+    request: Request, session: Session, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> Page[PrincipalSummary]:
+    """Disabled ones too."""
+    after = decode(request, cursor, str)[0] if cursor else None
+    rows = await principals.by_name(session, limit=limit + 1, after=after)
+    page, onward = cut(rows, limit, lambda row: encode(request, row.name))
+    return Page[PrincipalSummary](items=[_summary(row) for row in page], next_cursor=onward)
+
+
+@router.get("/{name}", summary="One principal, and what it may do")
+async def get_principal(session: Session, name: Id) -> PrincipalDetail:
+    """Its keys are at `/api/v1/keys?principal=`."""
+    return await _detail(session, name)
+
+
+@router.put("/{name}", summary="Make a principal, or replace its roles and groups")
+async def put_principal(plane: Plane, caller: Asking, name: Id, body: PrincipalIn) -> PrincipalDetail:
+    """Its kind never changes, and whether it is disabled stays as it is. Nobody makes themselves an approver, and no administrator is one.
+
+    `409` for an approver-to-be of whom administrators have made keys, and for taking the role from the last administrator.
+    """
+    kind = PrincipalKind(body.kind) if body.kind is not None else await _kind_of(plane, name)
+    wanted = Principal(name=name, kind=kind, roles=frozenset(body.roles), groups=frozenset(body.groups))
+    await control.put(plane.engine, caller, wanted, reason=body.reason)
+    async with reading(plane.engine) as session:
+        return await _detail(session, name)
+
+
+async def _kind_of(plane: ControlPlane, name: str) -> PrincipalKind:
+    known = await control.get(plane.engine, name)
+    if known is None:
+        fault = Fault(pointer="/kind", message="a new principal needs one: human, service or agent")
+        raise InvalidInput("the principal is not acceptable", [fault])
+    return known.kind
+
+
+@router.post("/{name}/disable", summary="Let a principal do nothing from now on")
+async def disable_principal(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> PrincipalDetail:
+    """Its keys open nothing, its streams end, and no effect happens on its decisions any more. `409` for the last administrator."""
+    return await _set_disabled(plane, caller, name, True, body)
+
+
+@router.post("/{name}/enable", summary="Let a principal do again what its roles grant")
+async def enable_principal(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> PrincipalDetail:
+    """Its keys open again, those that were not revoked and have not expired."""
+    return await _set_disabled(plane, caller, name, False, body)
+
+
+async def _set_disabled(
+    plane: ControlPlane, caller: Caller, name: str, disabled: bool, body: Reason | None
+) -> PrincipalDetail:
+    await control.set_disabled(plane.engine, caller, name, disabled, reason=body.reason if body else None)
+    async with reading(plane.engine) as session:
+        return await _detail(session, name)

@@ -1,0 +1,70 @@
+"""Signing keys: which of them count, and ending one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+
+from agentgrid.api.access import V1
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.paging import cut, decode_key, encode_key
+from agentgrid.api.schemas.common import Page, Reason
+from agentgrid.api.schemas.signing_keys import SigningKeyOut
+from agentgrid.control import signing_keys as control
+from agentgrid.db import approvals, signing_keys
+from agentgrid.db.session import ReadSession, reading
+from agentgrid.db.tables import SigningKey
+from agentgrid.errors import NotFound
+
+router = make_router(tags=["signing keys"], prefix=f"{V1}/signing-keys")
+
+
+async def _out(session: ReadSession, rows: Sequence[SigningKey]) -> list[SigningKeyOut]:
+    in_use = await signing_keys.in_use(session, [row.key_id for row in rows])
+    pending = await approvals.pending_by_only_key(session)
+    return [
+        SigningKeyOut.model_validate(
+            {
+                **row.model_dump(),
+                "status": control.status_of(row),
+                "in_use": row.key_id in in_use,
+                "approvals_pending": pending.get(row.key_id, 0),
+            }
+        )
+        for row in rows
+    ]
+
+
+async def _one(session: ReadSession, key_id: str) -> SigningKeyOut:
+    row = await signing_keys.get(session, key_id)
+    if row is None:
+        raise NotFound("signing key", key_id)
+    return (await _out(session, [row]))[0]
+
+
+@router.get("", summary="List signing keys, newest first")
+async def list_signing_keys(
+    request: Request, session: Session, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> Page[SigningKeyOut]:
+    """Public halves only. An API registers its key when it starts."""
+    rows = await signing_keys.newest(session, limit=limit + 1, after=decode_key(request, cursor))
+    page, onward = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.key_id))
+    return Page[SigningKeyOut](items=await _out(session, page), next_cursor=onward)
+
+
+@router.post("/{key_id}/retire", summary="Let no new approval name a signing key")
+async def retire_signing_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> SigningKeyOut:
+    """Approvals that opened before can still be decided with it, until it is revoked. Final. `409` while a running API signs with it."""
+    await control.retire(plane, caller, key_id, reason=body.reason if body else None)
+    async with reading(plane.engine) as session:
+        return await _one(session, key_id)
+
+
+@router.post("/{key_id}/revoke", summary="Let nothing that a signing key signed count any more")
+async def revoke_signing_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> SigningKeyOut:
+    """For a key that somebody else may have. Final, and also while an API signs with it: then nobody can be asked until another key signs."""
+    await control.revoke(plane, caller, key_id, reason=body.reason if body else None)
+    async with reading(plane.engine) as session:
+        return await _one(session, key_id)

@@ -1,0 +1,41 @@
+"""API keys: what stands for a principal."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from agentgrid.api.schemas.common import In, Name, Out, Prose
+from agentgrid.control.keys import DEFAULT_LIFETIME, MAX_LIFETIME
+
+
+class KeyIn(In):
+    """Make a key."""
+
+    principal: Name
+    lifetime_seconds: Annotated[float, Field(gt=0, le=MAX_LIFETIME.total_seconds())] = DEFAULT_LIFETIME.total_seconds()
+    note: Prose = Field("", description="What it is for; kept with the key and in the audit log.")
+
+
+class KeyOut(Out):
+    """A key, without its secret, which nobody has."""
+
+    key_id: str = Field(description="Not secret.")
+    principal: str
+    status: Literal["live", "expired", "revoked"]
+    note: str
+    created_by: str = Field(description="Who has seen it; `system` where it was made on the database's side.")
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None = Field(description="To the minute.")
+    revoked_at: datetime | None
+
+
+class KeyMade(KeyOut):
+    """A key as it is shown this one time."""
+
+    key: str | None = Field(
+        description="The whole key. Null where the same `Idempotency-Key` had made it before: revoke it, and make another."
+    )

@@ -1,0 +1,60 @@
+"""Policies: operators' rules about tools and plain activities."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from agentgrid.api.schemas.common import In, Name, Out, Prose
+from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS
+from agentgrid.domain.policies import Effect
+from agentgrid.domain.principals import ANY_APPROVER
+
+
+class RuleIn(In):
+    """What a rule says."""
+
+    effect: Effect
+    approvers: Annotated[list[Name], Field(min_length=1, max_length=50)] = [ANY_APPROVER]
+    expires_seconds: Annotated[float, Field(gt=0, le=MAX_EXPIRY_SECONDS)] = DEFAULT_EXPIRY_SECONDS
+    reason: Prose = ""
+
+
+class PolicyIn(RuleIn):
+    """Put a rule; it replaces the one of this id and reaches workers within seconds."""
+
+    tool: Name = Field(
+        description="A tool's name, the type of a plain activity, or a glob (`*`, `?`, `[...]`) such as `crm_*`."
+    )
+
+
+class PolicyVersionOut(Out):
+    """One immutable version of a rule."""
+
+    version: int
+    tool: str
+    effect: Effect
+    approvers: list[str]
+    expires_seconds: float
+    reason: str
+    disabled: bool = Field(description="The kill switch of one tool: no call, whatever the effect says.")
+    withdrawn: bool = Field(description="From this version on the rule was not in force.")
+    created_by: str
+    created_at: datetime
+
+
+class PolicySummary(PolicyVersionOut):
+    """A rule at its newest version."""
+
+    rule_id: str = Field(description="The operator's own id, or `tool:` and the name of the one tool that it is about.")
+
+
+class PolicyDetail(PolicySummary):
+    """A rule, what it is about, and what it said before."""
+
+    fits: list[str] = Field(description="Registered tools whose names it fits; the first 200.")
+    holds_for: list[str] = Field(description="Those of them about which no other rule speaks more exactly.")
+    note: str | None = Field(description="What is odd about it, such as that it fits nothing registered.")
+    versions: list[PolicyVersionOut] = Field(description="The newest fifty.")

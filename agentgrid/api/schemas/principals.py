@@ -1,0 +1,40 @@
+"""Principals: who may ask."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from agentgrid.api.schemas.common import In, Name, Out, Prose
+from agentgrid.domain.principals import Permission, PrincipalKind, Role
+
+
+class PrincipalIn(In):
+    """Make a principal, or replace its roles and groups: those left out are taken away."""
+
+    kind: Literal["human", "service", "agent"] | None = Field(
+        None, description="Needed for a new principal; it never changes."
+    )
+    roles: Annotated[list[Role], Field(max_length=20)]
+    groups: Annotated[list[Name], Field(max_length=100)] = []
+    reason: Prose = ""
+
+
+class PrincipalSummary(Out):
+    """A principal in a list."""
+
+    name: str
+    kind: PrincipalKind
+    roles: list[str]
+    groups: list[str]
+    disabled: bool
+    disabled_at: datetime | None
+    created_at: datetime
+
+
+class PrincipalDetail(PrincipalSummary):
+    """A principal with all that it may do."""
+
+    permissions: list[Permission] = Field(description="What its roles grant; none while it is disabled.")

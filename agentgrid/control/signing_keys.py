@@ -1,0 +1,76 @@
+"""Ending a signing key. Retired, it opens no approval more, but those opened before may still be decided with it; revoked, nothing does.
+
+Both are final: an API that starts with such a key registers nothing and says so. A new key costs one command.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from agentgrid.control import commands, policies
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.db import policies as policies_table
+from agentgrid.db import signing_keys as table
+from agentgrid.db.session import WriteSession, reading, writing
+from agentgrid.db.tables import Command, SigningKey
+from agentgrid.domain.commands import CommandKind
+from agentgrid.domain.policies import KeyStatus
+from agentgrid.errors import Conflict, NotFound
+
+
+def status_of(key: SigningKey) -> KeyStatus:
+    """Where the key stands."""
+    if key.revoked_at is not None:
+        return KeyStatus.REVOKED
+    return KeyStatus.RETIRED if key.retired_at is not None else KeyStatus.IN_FORCE
+
+
+async def standing(engine: AsyncEngine, key_id: str) -> KeyStatus | None:
+    """Where the key of this id stands; None where there is none."""
+    async with reading(engine) as session:
+        key = await table.get(session, key_id)
+    return None if key is None else status_of(key)
+
+
+async def retire(plane: ControlPlane, caller: Caller, key_id: str, *, reason: str | None) -> Command:
+    """No new terms name the key from now on. Raises NotFound, Conflict while an API signs with it: nothing that opens could be decided."""
+    async with writing(plane.engine) as session:
+        if (earlier := await commands.replayed(session, caller)) is not None:
+            return earlier
+        key = await _locked(session, key_id)
+        status = status_of(key)
+        if status is KeyStatus.IN_FORCE and await table.in_use(session, [key_id]):
+            raise Conflict(
+                "an API signs with this key now: put another one first into its AGENTGRID_SIGNING_KEY_FILE and restart it",
+                status=status,
+            )
+        return await _end(session, caller, CommandKind.SIGNING_KEY_RETIRE, key, status is KeyStatus.IN_FORCE, reason)
+
+
+async def revoke(plane: ControlPlane, caller: Caller, key_id: str, *, reason: str | None) -> Command:
+    """Nothing that the key signed counts from now on, also while an API signs with it: a stolen key can't wait. Raises NotFound."""
+    async with writing(plane.engine) as session:
+        if (earlier := await commands.replayed(session, caller)) is not None:
+            return earlier
+        key = await _locked(session, key_id)
+        changes = status_of(key) is not KeyStatus.REVOKED
+        return await _end(session, caller, CommandKind.SIGNING_KEY_REVOKE, key, changes, reason)
+
+
+async def _locked(session: WriteSession, key_id: str) -> SigningKey:
+    await policies_table.lock(session)
+    key = await table.get(session, key_id)
+    if key is None:
+        raise NotFound("signing key", key_id)
+    return key
+
+
+async def _end(
+    session: WriteSession, caller: Caller, kind: CommandKind, key: SigningKey, changes: bool, reason: str | None
+) -> Command:
+    recorded = await commands.apply(session, caller, kind, {"changed": changes}, target=key.key_id, reason=reason)
+    if changes and not recorded.replayed:
+        change = table.retire if kind is CommandKind.SIGNING_KEY_RETIRE else table.revoke
+        await change(session, key.key_id)
+        await policies.publish(session)
+    return recorded.command

@@ -1,0 +1,85 @@
+"""The API's public signing keys, and which of them a running API signs with.
+
+Each API process holds a shared advisory lock named after its key, on a connection that lives as long as it does: so the database itself
+knows who signs, and knows at once when nobody does any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from agentgrid.db.paging import Key, older_than
+from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.tables import SigningKey
+
+K: Any = SigningKey
+
+LOCK_CLASS = 0x4147534B
+"""The first half of the advisory locks; the second is the first 32 bits of the key id."""
+
+
+async def newest(
+    session: ReadSession | WriteSession, *, limit: int | None = None, after: Key | None = None
+) -> Sequence[SigningKey]:
+    """Every public key that ever counted, newest first."""
+    statement = select(SigningKey).order_by(K.created_at.desc(), K.key_id.desc()).limit(limit)
+    if after is not None:
+        statement = statement.where(older_than(K.created_at, K.key_id, after))
+    return (await session.execute(statement)).scalars().all()
+
+
+async def get(session: ReadSession | WriteSession, key_id: str) -> SigningKey | None:
+    """One key."""
+    return await session.get(SigningKey, key_id)
+
+
+async def register(session: WriteSession, *, key_id: str, public_key: str) -> bool:
+    """Make the key known; false where it is already, also where it was retired or revoked: that is final."""
+    statement = (
+        insert(SigningKey)
+        .values(key_id=key_id, public_key=public_key)
+        .on_conflict_do_nothing(index_elements=["key_id"])
+        .returning(K.key_id)
+    )
+    return (await session.execute(statement)).scalar() is not None
+
+
+async def retire(session: WriteSession, key_id: str) -> None:
+    """New terms don't name the key from now on."""
+    await session.execute(
+        update(SigningKey).where(K.key_id == key_id).values(retired_at=func.coalesce(K.retired_at, func.now()))
+    )
+
+
+async def revoke(session: WriteSession, key_id: str) -> None:
+    """Nothing that the key signed counts from now on."""
+    await session.execute(
+        update(SigningKey).where(K.key_id == key_id).values(revoked_at=func.coalesce(K.revoked_at, func.now()))
+    )
+
+
+async def announce(connection: asyncpg.Connection[Any], key_id: str) -> None:
+    """Say that this process signs with the key, for as long as the connection lives."""
+    number = _lock_number(key_id)
+    await connection.execute(
+        "SELECT pg_advisory_lock_shared($1, $2)", LOCK_CLASS, number - (1 << 32) if number >> 31 else number
+    )
+
+
+async def in_use(session: ReadSession | WriteSession, key_ids: Sequence[str]) -> frozenset[str]:
+    """Those of the keys that a running API signs with."""
+    statement = text(
+        "SELECT DISTINCT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = :class AND objsubid = 2"
+        " AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    held = set((await session.execute(statement, {"class": LOCK_CLASS})).scalars())
+    return frozenset(key_id for key_id in key_ids if _lock_number(key_id) in held)
+
+
+def _lock_number(key_id: str) -> int:
+    return int(key_id[:8], 16)

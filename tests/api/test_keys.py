@@ -1,0 +1,115 @@
+"""API keys over the API: shown once, stored as a hash, revoked at once."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sqlalchemy import text
+
+from agentgrid.db.session import reading
+from tests.api.conftest import Api
+from tests.api.test_principals import as_holder
+
+PLACE = "/api/v1/keys"
+
+
+async def test_a_key_is_shown_once_opens_and_its_secret_is_stored_nowhere(api: Api, as_):
+    answer = await as_("admin").post(PLACE, json={"principal": "viewer", "lifetime_seconds": 3600, "note": "a laptop"})
+
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert (made["principal"], made["status"], made["created_by"], made["note"]) == (
+        "viewer",
+        "live",
+        "admin",
+        "a laptop",
+    )
+    async with as_holder(api, made["key"]) as client:
+        assert (await client.get("/api/v1/me")).json()["key_id"] == made["key_id"]
+    secret = made["key"].removeprefix(f"ag_{made['key_id']}_")
+    seen = [
+        (await as_("admin").get(PLACE, params={"principal": "viewer"})).text,
+        (await as_("auditor").get("/api/v1/commands", params={"kind": "key.create"})).text,
+    ]
+    async with reading(api.plane.engine) as session:
+        for table in ("api_keys", "commands"):
+            rows = (await session.execute(text(f"SELECT row_to_json(t)::text FROM {table} AS t"))).scalars().all()
+            assert any(made["key_id"] in row for row in rows)
+            seen += rows
+    assert not any(secret in each for each in seen)
+    audit = (await as_("auditor").get("/api/v1/commands", params={"kind": "key.create", "limit": 1})).json()["items"][0]
+    assert (audit["target"], audit["principal"], audit["reason"]) == (made["key_id"], "admin", "a laptop")
+
+
+async def test_the_same_request_again_makes_no_second_key_and_has_no_secret_to_show(as_):
+    body, headers = {"principal": "viewer"}, {"Idempotency-Key": "once"}
+    first = await as_("admin").post(PLACE, json=body, headers=headers)
+    second = await as_("admin").post(PLACE, json=body, headers=headers)
+    assert (first.status_code, second.status_code, second.headers["Idempotent-Replayed"]) == (201, 200, "true")
+    assert second.json() == {**first.json(), "key": None}
+    other = await as_("admin").post(PLACE, json={"principal": "operator"}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+
+
+async def test_a_revoked_key_opens_nothing_from_then_on(api: Api, as_):
+    made = (await as_("admin").post(PLACE, json={"principal": "viewer"})).json()
+    async with as_holder(api, made["key"]) as client:
+        assert (await client.get("/api/v1/me")).status_code == 200
+        gone = await as_("admin").post(f"{PLACE}/{made['key_id']}/revoke", json={"reason": "lost"})
+        assert (gone.status_code, gone.json()["status"]) == (200, "revoked")
+        assert (await client.get("/api/v1/me")).status_code == 401
+    again = await as_("admin").post(f"{PLACE}/{made['key_id']}/revoke")
+    assert again.json()["revoked_at"] == gone.json()["revoked_at"]
+    audit = (await as_("auditor").get("/api/v1/commands", params={"kind": "key.revoke"})).json()["items"]
+    assert [(each["target"], each["reason"]) for each in audit[:2]] == [
+        (made["key_id"], None),
+        (made["key_id"], "lost"),
+    ]
+
+
+async def test_keys_are_listed_newest_first_in_pages_and_by_principal(as_):
+    made = [(await as_("admin").post(PLACE, json={"principal": "nobody"})).json()["key_id"] for _ in range(3)]
+    found, cursor = [], None
+    while True:
+        params = {"principal": "nobody", "limit": 2, **({"cursor": cursor} if cursor else {})}
+        page = (await as_("admin").get(PLACE, params=params)).json()
+        found += [each["key_id"] for each in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert found[:3] == made[::-1]
+    everything = (await as_("admin").get(PLACE)).json()
+    assert {"nobody", "viewer", "admin"} <= {each["principal"] for each in everything["items"]}
+    assert "secret" not in json.dumps(everything)
+
+
+REFUSED = {
+    "nobody": ({}, 422, "/principal"),
+    "for somebody unknown": ({"principal": "nobody-known"}, 404, None),
+    "for an approver": ({"principal": "reviewer"}, 403, None),
+    "of no life": ({"principal": "viewer", "lifetime_seconds": 0}, 422, "/lifetime_seconds"),
+    "of too long a life": ({"principal": "viewer", "lifetime_seconds": 366 * 86_400}, 422, "/lifetime_seconds"),
+    "with its own secret": ({"principal": "viewer", "key": "ag_x"}, 422, "/key"),
+    "with a novel": ({"principal": "viewer", "note": "x" * 5000}, 422, "/note"),
+}
+
+
+@pytest.mark.parametrize(("body", "status", "pointer"), REFUSED.values(), ids=REFUSED.keys())
+async def test_an_unacceptable_key_is_refused_audited_and_not_made(as_, body, status, pointer):
+    before = (await as_("admin").get(PLACE)).json()["items"]
+    answer = await as_("admin").post(PLACE, json=body)
+    assert answer.status_code == status, answer.text
+    if pointer is not None:
+        assert answer.json()["faults"][0]["pointer"] == pointer
+    command = (await as_("auditor").get(f"/api/v1/commands/{answer.json()['command_id']}")).json()
+    assert (command["kind"], command["status"]) == ("key.create", "refused")
+    assert [each["key_id"] for each in (await as_("admin").get(PLACE)).json()["items"]] == [
+        each["key_id"] for each in before
+    ]
+
+
+async def test_a_key_itself_is_no_way_to_name_it(api: Api, as_):
+    answer = await as_("admin").post(f"{PLACE}/{api.tokens['viewer']}/revoke")
+    assert (answer.status_code, answer.json()["code"]) == (400, "key_in_url")
+    assert (await as_("admin").post(f"{PLACE}/no-such-key/revoke")).status_code == 404

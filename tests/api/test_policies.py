@@ -1,0 +1,261 @@
+"""Rules put, shown and withdrawn over the API, and the kill switch of a workflow: what operators say, and what workers then hold."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agentgrid.db import policies
+from agentgrid.db.session import reading
+from agentgrid.domain.policies import Effect, Risk, Snapshot
+from tests.api import factories
+from tests.api.conftest import Api
+
+PLACE = "/api/v1/policies"
+
+
+async def published(api: Api) -> Snapshot:
+    async with reading(api.plane.engine) as session:
+        snapshot = await policies.newest_snapshot(session)
+    assert snapshot is not None
+    return snapshot
+
+
+async def last_command(as_, kind: str) -> dict:
+    return (await as_("auditor").get("/api/v1/commands", params={"kind": kind, "limit": 1})).json()["items"][0]
+
+
+async def test_a_rule_is_put_published_shown_changed_withdrawn_and_put_again_and_its_history_is_kept(api: Api, as_):
+    await factories.insert(api.plane.engine, factories.tool("crm_update"), factories.tool("crm_read", risk="read"))
+    rule = {"tool": "crm_*", "effect": "deny", "reason": "the CRM is being moved"}
+
+    put = await as_("admin").put(f"{PLACE}/crm-move", json=rule)
+
+    assert put.status_code == 200, put.text
+    assert (put.json()["version"], put.json()["fits"], put.json()["holds_for"], put.json()["note"]) == (
+        1,
+        ["crm_read", "crm_update"],
+        ["crm_read", "crm_update"],
+        None,
+    )
+    held = (await published(api)).rule_for("crm_update", Risk.WRITE)
+    assert (held.reference, held.effect, held.reason) == ("crm-move@1", Effect.DENY, "the CRM is being moved")
+    shown = (await as_("viewer").get("/api/v1/tools/crm_read")).json()["policy"]
+    assert (shown["rule"], shown["tool"]) == ("crm-move@1", "crm_*")
+
+    asked = {**rule, "effect": "require_approval", "approvers": ["leads", "leads"], "expires_seconds": 60}
+    changed = (await as_("admin").put(f"{PLACE}/crm-move", json=asked)).json()
+    assert (changed["version"], changed["approvers"], changed["expires_seconds"]) == (2, ["leads"], 60)
+
+    gone = await as_("admin").request("DELETE", f"{PLACE}/crm-move", json={"reason": "moved"})
+    assert gone.status_code == 200, gone.text
+    assert (gone.json()["withdrawn"], gone.json()["version"], gone.json()["holds_for"]) == (True, 3, [])
+    assert (await published(api)).rule_for("crm_update", Risk.WRITE).rule_id == "default:write"
+    audit = await last_command(as_, "policy.withdraw")
+    assert (audit["status"], audit["target"], audit["reason"], audit["principal"]) == (
+        "applied",
+        "crm-move",
+        "moved",
+        "admin",
+    )
+    again = await as_("admin").delete(f"{PLACE}/crm-move")
+    assert (again.status_code, again.json()["version"]) == (200, 3)
+    listed = (await as_("admin").get(PLACE)).json()["items"]
+    assert "crm-move" not in [each["rule_id"] for each in listed]
+
+    assert (await as_("admin").put(f"{PLACE}/crm-move", json=rule)).json()["version"] == 4
+    history = (await as_("admin").get(f"{PLACE}/crm-move")).json()["versions"]
+    assert [(each["version"], each["effect"], each["withdrawn"]) for each in history] == [
+        (4, "deny", False),
+        (3, "require_approval", True),
+        (2, "require_approval", False),
+        (1, "deny", False),
+    ]
+
+
+async def test_a_rule_that_says_what_it_says_keeps_its_version_and_so_the_approvals_under_it(api: Api, as_):
+    rule = {"tool": "same", "effect": "require_approval", "approvers": ["role:approver"]}
+    first = (await as_("admin").put(f"{PLACE}/same", json=rule)).json()
+    before = await published(api)
+    second = (await as_("admin").put(f"{PLACE}/same", json=rule)).json()
+    assert (first["version"], second["version"], (await published(api)).version) == (1, 1, before.version)
+    audit = await last_command(as_, "policy.put")
+    assert (audit["status"], audit["outcome"]) == ("applied", {"rule": "same@1", "changed": False})
+
+
+async def test_equal_requests_under_one_idempotency_key_are_one_command_and_another_body_is_a_conflict(api: Api, as_):
+    headers = {"Idempotency-Key": "once"}
+    deny, allow = ({"tool": "rush", "effect": effect} for effect in ("deny", "allow"))
+    answers = await asyncio.gather(*(as_("admin").put(f"{PLACE}/once", json=deny, headers=headers) for _ in range(5)))
+    assert {(answer.status_code, answer.json()["version"]) for answer in answers} == {(200, 1)}
+    await as_("admin").put(f"{PLACE}/once", json=allow)
+    late = await as_("admin").put(f"{PLACE}/once", json=deny, headers=headers)
+    assert (late.status_code, late.json()["effect"]) == (200, "allow"), "asked for before: nothing is done again"
+    other = await as_("admin").put(f"{PLACE}/once", json=allow, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+
+
+async def test_what_a_rule_holds_for_is_said_and_so_is_that_it_holds_for_nothing(api: Api, as_):
+    await factories.insert(api.plane.engine, *(factories.tool(name) for name in ("mail_send", "mail_read")))
+
+    async def put(rule_id: str, tool: str) -> dict:
+        answer = await as_("admin").put(f"{PLACE}/{rule_id}", json={"tool": tool, "effect": "deny"})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    nothing = await put("nothing", "no_such_*")
+    assert (nothing["fits"], "fits no registered tool" in nothing["note"]) == ([], True)
+    plain = await put("plain", "Billing::charge card")
+    assert "plain activities are not registered" in plain["note"]
+    assert (await published(api)).rule_for("Billing::charge card", Risk.READ).effect is Effect.DENY
+    exact = await put("exact", "mail_send")
+    assert (exact["holds_for"], exact["note"]) == (["mail_send"], None)
+    glob = await put("glob", "mail_*")
+    assert (glob["fits"], glob["holds_for"]) == (["mail_read", "mail_send"], ["mail_read"])
+    longer = await put("longer", "mail_rea?")
+    assert longer["holds_for"] == ["mail_read"]
+    assert "more exactly" in (await as_("admin").get(f"{PLACE}/glob")).json()["note"]
+
+
+async def test_the_rule_put_about_a_tool_itself_goes_before_another_that_names_it(api: Api, as_):
+    await factories.insert(api.plane.engine, factories.tool("ledger"))
+    await as_("admin").put(f"{PLACE}/zz", json={"tool": "ledger", "effect": "deny"})
+    put = await as_("admin").put("/api/v1/tools/ledger/policy", json={"effect": "allow"})
+    assert put.json()["policy"]["rule"] == "tool:ledger@1"
+    assert (await published(api)).rule_for("ledger", Risk.WRITE).rule_id == "tool:ledger"
+    assert (await as_("admin").get(f"{PLACE}/zz")).json()["holds_for"] == []
+    third = await as_("admin").put(f"{PLACE}/third", json={"tool": "ledger", "effect": "deny"})
+    assert (third.status_code, "'tool:ledger'" in third.json()["detail"]) == (409, True)
+
+
+async def test_the_rule_of_a_tool_and_its_kill_switch_are_withdrawn_like_any_other(api: Api, as_):
+    await factories.insert(api.plane.engine, factories.tool("wipe", risk="destructive"))
+    await as_("admin").put("/api/v1/tools/wipe/policy", json={"effect": "allow", "disabled": True})
+    assert "wipe" in (await published(api)).disabled_tools
+    gone = await as_("admin").delete(f"{PLACE}/tool:wipe")
+    assert (gone.status_code, gone.json()["withdrawn"], gone.json()["disabled"]) == (200, True, False)
+    snapshot = await published(api)
+    assert "wipe" not in snapshot.disabled_tools
+    assert snapshot.rule_for("wipe", Risk.DESTRUCTIVE).rule_id == "default:destructive"
+    shown = (await as_("viewer").get("/api/v1/tools/wipe")).json()["policy"]
+    assert (shown["rule"], shown["disabled"]) == ("default:destructive@1", False)
+
+
+async def test_rules_are_listed_in_pages_and_by_the_tool_that_they_speak_about(api: Api, as_):
+    for number in range(5):
+        await as_("admin").put(f"{PLACE}/page-{number}", json={"tool": f"page_{number}*", "effect": "deny"})
+    found, cursor = [], None
+    while True:
+        params = {"limit": 2, **({"cursor": cursor} if cursor else {})}
+        page = (await as_("admin").get(PLACE, params=params)).json()
+        assert len(page["items"]) <= 2
+        found += [each["rule_id"] for each in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert found == sorted(set(found))
+    assert {f"page-{number}" for number in range(5)} <= set(found)
+    about = (await as_("admin").get(PLACE, params={"tool": "page_3_and_more"})).json()["items"]
+    assert [each["rule_id"] for each in about] == ["page-3"]
+    other = await as_("admin").get(PLACE, params={"tool": "x", "cursor": "W10"})
+    assert other.status_code == 422
+
+
+REFUSED = {
+    "the id of a tool's rule": ("PUT", "tool:x", {"tool": "x", "effect": "deny"}, 422, "rule_id"),
+    "a built-in id": ("PUT", "default:read", {"tool": "x", "effect": "deny"}, 422, "rule_id"),
+    "an id with a colon": ("PUT", "a:b", {"tool": "x", "effect": "deny"}, 422, "rule_id"),
+    "an id in capitals": ("PUT", "Rule", {"tool": "x", "effect": "deny"}, 422, "rule_id"),
+    "a version": ("PUT", "rule@2", {"tool": "x", "effect": "deny"}, 422, "rule_id"),
+    "a long id": ("PUT", "r" * 128, {"tool": "x", "effect": "deny"}, 422, "rule_id"),
+    "no name": ("PUT", "bad", {"tool": "", "effect": "deny"}, 422, "/tool"),
+    "blanks": ("PUT", "bad", {"tool": " x", "effect": "deny"}, 422, "/tool"),
+    "a line end": ("PUT", "bad", {"tool": "x\ny", "effect": "deny"}, 422, "/tool"),
+    "a long name": ("PUT", "bad", {"tool": "x" * 256, "effect": "deny"}, 422, "/tool"),
+    "no effect": ("PUT", "bad", {"tool": "x"}, 422, "/effect"),
+    "another effect": ("PUT", "bad", {"tool": "x", "effect": "ask"}, 422, "/effect"),
+    "nobody to approve": (
+        "PUT",
+        "bad",
+        {"tool": "x", "effect": "require_approval", "approvers": []},
+        422,
+        "/approvers",
+    ),
+    "an expiry of nothing": (
+        "PUT",
+        "bad",
+        {"tool": "x", "effect": "deny", "expires_seconds": 0},
+        422,
+        "/expires_seconds",
+    ),
+    "a kill switch": ("PUT", "bad", {"tool": "x", "effect": "deny", "disabled": True}, 422, "/disabled"),
+    "a built-in rule": ("DELETE", "default:destructive", None, 409, None),
+    "an unknown rule": ("DELETE", "nobody-put-it", None, 404, None),
+    "a reason that is no text": ("DELETE", "nobody-put-it", {"reason": 1}, 422, "/reason"),
+}
+
+
+@pytest.mark.parametrize(("method", "rule_id", "body", "status", "pointer"), REFUSED.values(), ids=REFUSED.keys())
+async def test_an_unacceptable_change_is_refused_audited_and_publishes_nothing(
+    api: Api, as_, method, rule_id, body, status, pointer
+):
+    before = await published(api)
+    answer = await as_("admin").request(method, f"{PLACE}/{rule_id}", json=body)
+    assert answer.status_code == status, answer.text
+    if pointer is not None:
+        assert answer.json()["faults"][0]["pointer"] == pointer
+    kind = "policy.put" if method == "PUT" else "policy.withdraw"
+    audit = await last_command(as_, kind)
+    assert (audit["command_id"], audit["status"], audit["target"]) == (
+        answer.json()["command_id"],
+        "refused",
+        rule_id,
+    )
+    assert (await published(api)).version == before.version
+
+
+async def test_a_disabled_workflow_is_not_started_and_says_why_until_it_is_enabled(api: Api, as_):
+    await factories.insert(api.plane.engine, *factories.workflow("halted", {}))
+    place = "/api/v1/workflows/halted"
+    before = (await as_("operator").get(place)).json()
+    assert before["policy"] == {"disabled": False, "reason": "", "created_by": None, "created_at": None}
+    early = await as_("operator").post(f"{place}/runs", json={"input": 1}, headers={"Idempotency-Key": "early"})
+    assert early.status_code == 201
+
+    put = await as_("admin").put(f"{place}/policy", json={"disabled": True, "reason": "it floods the CRM"})
+
+    assert put.status_code == 200, put.text
+    assert (put.json()["policy"]["disabled"], put.json()["policy"]["created_by"]) == (True, "admin")
+    assert "halted" in (await published(api)).disabled_workflows
+    refused = await as_("operator").post(f"{place}/runs", json={"input": 1})
+    assert (refused.status_code, refused.json()["current_status"]) == (409, "disabled")
+    assert "it floods the CRM" in refused.json()["detail"]
+    audit = await last_command(as_, "run.start")
+    assert (audit["status"], audit["target"]) == ("refused", "halted")
+    replayed = await as_("operator").post(f"{place}/runs", json={"input": 1}, headers={"Idempotency-Key": "early"})
+    assert (replayed.status_code, replayed.json()["run_id"]) == (200, early.json()["run_id"])
+    shown = (await as_("operator").get(place)).json()
+    start = next(action for action in shown["actions"] if action["verb"] == "start")
+    assert (start["allowed"], "it floods the CRM" in start["reason"]) == (False, True)
+    (listed,) = (await as_("viewer").get("/api/v1/workflows", params={"q": "halted"})).json()["items"]
+    assert listed["policy"]["reason"] == "it floods the CRM"
+    said = await last_command(as_, "workflow.policy")
+    assert (said["status"], said["target"], said["reason"]) == ("applied", "halted", "it floods the CRM")
+
+    version = (await published(api)).version
+    await as_("admin").put(f"{place}/policy", json={"disabled": True, "reason": "it floods the CRM"})
+    assert (await published(api)).version == version, "said already"
+    await as_("admin").put(f"{place}/policy", json={"disabled": False})
+    assert "halted" not in (await published(api)).disabled_workflows
+    assert (await as_("operator").post(f"{place}/runs", json={"input": 1})).status_code == 201
+
+
+async def test_a_kill_switch_that_is_not_plainly_on_or_off_is_refused(api: Api, as_):
+    await factories.insert(api.plane.engine, *factories.workflow("odd", {}))
+    for body in ({}, {"disabled": None}, {"disabled": "perhaps"}, {"disabled": True, "effect": "deny"}):
+        answer = await as_("admin").put("/api/v1/workflows/odd/policy", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert (await as_("admin").put("/api/v1/workflows/none/policy", json={"disabled": True})).status_code == 404
+    assert (await as_("operator").put("/api/v1/workflows/odd/policy", json={"disabled": True})).status_code == 403
+    assert "odd" not in (await published(api)).disabled_workflows
