@@ -11,8 +11,11 @@ from agentgrid.cli import (
     audit,
     database,
     keys,
+    policies,
+    principals,
     queues,
     runs,
+    signing_keys,
     tools,
     workers,
     workflows,
@@ -32,6 +35,7 @@ app.add_typer(runs.app, name="run")
 app.add_typer(approvals.app, name="approval")
 app.add_typer(workflows.app, name="workflow")
 app.add_typer(tools.app, name="tool")
+app.add_typer(policies.app, name="policy")
 app.add_typer(workers.app, name="worker")
 app.add_typer(queues.app, name="queue")
 app.add_typer(audit.app, name="audit")
@@ -42,6 +46,8 @@ app.command()(api)
 app.command()(projector)
 app.add_typer(database.app, name="db")
 app.command()(database.rebuild)
+app.add_typer(principals.app, name="principal")
+app.add_typer(signing_keys.app, name="signing-key")
 app.add_typer(keys.app, name="key")
 
 

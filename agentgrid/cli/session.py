@@ -11,7 +11,7 @@ import typer
 
 from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.errors import AgentGridError
+from agentgrid.errors import AgentGridError, InvalidInput
 
 if TYPE_CHECKING:
     from agentgrid.cli.client import ApiClient
@@ -35,11 +35,16 @@ def reporting(output: OutputFormat) -> Iterator[None]:
     try:
         yield
     except AgentGridError as error:
-        failed = error if isinstance(error, CommandFailed) else CommandFailed(error.message, exit_code_of(error))
+        failed = error if isinstance(error, CommandFailed) else CommandFailed(_words(error), exit_code_of(error))
         if failed is not error:
-            failed.problem = {"code": error.code, "detail": error.message}
+            failed.problem = {"code": error.code, "detail": _words(error)}
         failed.as_json = output is OutputFormat.JSON
         raise failed from None
+
+
+def _words(error: AgentGridError) -> str:
+    faults = error.faults if isinstance(error, InvalidInput) else ()
+    return "\n".join([error.message, *(f"  {fault.pointer}: {fault.message}" for fault in faults)])
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.policies import ApproverOption, Effect, ExpiresOption, effect_text, rule_body
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -27,14 +27,6 @@ if TYPE_CHECKING:
 app = group("See what runs may do to the world, and govern it.")
 
 ToolName = Annotated[str, typer.Argument(metavar="TOOL", help="The tool's name.")]
-
-
-class Effect(StrEnum):
-    """What a rule says. `domain.policies.Effect` in words, without what importing that costs at every start."""
-
-    ALLOW = "allow"
-    REQUIRE_APPROVAL = "require_approval"
-    DENY = "deny"
 
 
 @app.command("list")
@@ -66,10 +58,8 @@ def show(name: ToolName, profile: ProfileOption = None, output: OutputOption = O
 def policy(
     name: ToolName,
     effect: Annotated[Effect, typer.Argument(help="What is to hold for its calls.")],
-    approver: Annotated[
-        list[str] | None, typer.Option(help="Who may approve: a principal, a group or role:approver; may be repeated.")
-    ] = None,
-    expires: Annotated[float | None, typer.Option(help="Seconds until an approval expires.", min=1)] = None,
+    approver: ApproverOption = None,
+    expires: ExpiresOption = None,
     reason: Annotated[str | None, typer.Option(help="Why; shown to approvers.")] = None,
     disable: Annotated[bool, typer.Option("--disable", help="The kill switch: no call at all, for now.")] = False,
     yes: YesOption = False,
@@ -77,9 +67,7 @@ def policy(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Put the rule about a tool; it replaces the one before and reaches workers within seconds."""
-    body: dict[str, Any] = {"effect": effect.value, "disabled": disable}
-    given = {"approvers": approver or None, "expires_seconds": expires, "reason": reason}
-    body |= {key: value for key, value in given.items() if value is not None}
+    body = rule_body(effect, approver, expires, reason) | {"disabled": disable}
     with session(profile, output) as client:
         place = f"/tools/{part(name)}"
         if effect is Effect.ALLOW and not disable and not yes:
@@ -103,21 +91,13 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
                 tool["name"],
                 tool["title"],
                 words.styled(tool["risk"], words.RISK_STYLES),
-                _effect(tool["policy"]),
+                effect_text(tool["policy"]),
                 tool["policy"]["rule"],
                 tool["task_queue"],
                 words.yes_no(tool["served"]),
             )
             for tool in items
         ),
-    )
-
-
-def _effect(rule: Mapping[str, Any]) -> Any:
-    from agentgrid.cli import words
-
-    return words.styled(
-        "disabled" if rule["disabled"] else rule["effect"], words.EFFECT_STYLES | {"disabled": "bold red"}
     )
 
 
@@ -138,7 +118,7 @@ def _detail(tool: Mapping[str, Any]) -> RenderableType:
                 {
                     "tool": tool["name"],
                     "risk": words.styled(tool["risk"], words.RISK_STYLES),
-                    "policy": _effect(rule),
+                    "policy": effect_text(rule),
                     "rule": f"{rule['rule']} on {rule['tool']}",
                     "approvers": rule["approvers"] if asks else None,
                     "expires after": words.duration(rule["expires_seconds"]) if asks else None,

@@ -34,6 +34,11 @@ ICONS: Mapping[str, tuple[str, str]] = {
     "abandoned": ("⊘", "dim"),
     "stale": ("◌", "yellow"),
     "shutting_down": ("◌", "dim"),
+    "enabled": ("●", "green"),
+    "disabled": ("⊘", "bold red"),
+    "in_force": ("●", "green"),
+    "retired": ("◌", "yellow"),
+    "revoked": ("⊘", "red"),
 }
 
 RISK_STYLES = {"read": "green", "write": "yellow", "destructive": "bold red"}

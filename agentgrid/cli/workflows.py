@@ -10,12 +10,22 @@ import typer
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session
+from agentgrid.cli.session import (
+    CursorOption,
+    LimitOption,
+    OutputOption,
+    ProfileOption,
+    YesOption,
+    confirm,
+    session,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("See what may be started.")
+app = group("See what may be started, and stop it from being.")
+
+WorkflowName = Annotated[str, typer.Argument(metavar="WORKFLOW", help="The workflow's name.")]
 
 
 @app.command("list")
@@ -35,7 +45,7 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="The workflow's name.")],
+    name: WorkflowName,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
@@ -47,16 +57,44 @@ def show(
         show_answer(answer, output, _detail)
 
 
+@app.command()
+def policy(
+    name: WorkflowName,
+    disable: Annotated[
+        bool,
+        typer.Option(
+            "--disable/--enable", help="The kill switch: no start, and no tool call of its runs; or off again."
+        ),
+    ],
+    reason: Annotated[str | None, typer.Option(help="Why; told to whoever tries to start it.")] = None,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Set a workflow's kill switch; it reaches workers within seconds."""
+    with session(profile, output) as client:
+        place = f"/workflows/{part(name)}"
+        if disable and not yes:
+            running = sum(client.get(place).json().get("stats", {}).get("open", {}).values())
+            confirm(f"{running} open runs of {name}: the next tool call of each fails for good. Disable it?", yes=yes)
+        body = {"disabled": disable} | ({} if reason is None else {"reason": reason})
+        answer = client.write("PUT", f"{place}/policy", body, doing=f"the policy on {name}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, _detail)
+
+
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli import words
     from agentgrid.cli.output import rows, table
 
     return rows(
-        table("WORKFLOW", "TITLE", "VERSION", "QUEUE", "SERVED", "LAST RUN", "TAGS"),
+        table("WORKFLOW", "TITLE", "POLICY", "VERSION", "QUEUE", "SERVED", "LAST RUN", "TAGS"),
         (
             (
                 workflow["name"],
                 workflow["title"],
+                words.status("disabled" if workflow["policy"]["disabled"] else "enabled"),
                 workflow["version"][:12],
                 workflow["task_queue"],
                 words.yes_no(workflow["served"]),
@@ -76,13 +114,16 @@ def _detail(workflow: Mapping[str, Any]) -> RenderableType:
     from agentgrid.cli.output import facts, indented, pretty, rows, table
     from agentgrid.cli.text import safe, safe_json, safe_lines
 
-    stats = workflow["stats"]
+    stats, held = workflow["stats"], workflow["policy"]
     parts: list[RenderableType] = [
         Text(safe(workflow["title"]), style="bold"),
         indented(
             facts(
                 {
                     "workflow": workflow["name"],
+                    "policy": words.status("disabled" if held["disabled"] else "enabled"),
+                    "reason": held["reason"],
+                    "put by": held["created_by"],
                     "version": workflow["version"],
                     "grid": workflow["grid"],
                     "task queue": workflow["task_queue"],

@@ -100,7 +100,7 @@ class FakeServer:
             def handle_any(self) -> None:
                 outer._handle(self)
 
-            do_GET = do_POST = do_PUT = handle_any
+            do_GET = do_POST = do_PUT = do_DELETE = handle_any
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -1,0 +1,197 @@
+"""`agentgrid policy`: rules about tools and plain activities, by name or by glob."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgrid.cli.groups import group
+from agentgrid.cli.inputs import part
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import (
+    CursorOption,
+    LimitOption,
+    OutputOption,
+    ProfileOption,
+    ReasonOption,
+    YesOption,
+    confirm,
+    session,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+app = group("Govern tools and plain activities, by name or by glob.")
+
+RuleId = Annotated[str, typer.Argument(metavar="RULE", help="The rule's id.")]
+ApproverOption = Annotated[
+    list[str] | None, typer.Option(help="Who may approve: a principal, a group or role:approver; may be repeated.")
+]
+ExpiresOption = Annotated[float | None, typer.Option(help="Seconds until an approval expires.", min=1)]
+
+
+class Effect(StrEnum):
+    """What a rule says. `domain.policies.Effect` in words, without what importing that costs at every start."""
+
+    ALLOW = "allow"
+    REQUIRE_APPROVAL = "require_approval"
+    DENY = "deny"
+
+
+@app.command("list")
+def list_(
+    tool: Annotated[str | None, typer.Option(help="Only rules that speak about this tool or activity.")] = None,
+    limit: LimitOption = 50,
+    cursor: CursorOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """List the rules in force."""
+    with session(profile, output) as client:
+        answer = client.get("/policies", tool=tool, limit=limit, cursor=cursor)
+        from agentgrid.cli.show import show_page
+
+        show_page(answer, output, _table)
+
+
+@app.command()
+def show(rule_id: RuleId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """Show a rule: what it says, what it holds for, what it said before. Withdrawn ones too."""
+    with session(profile, output) as client:
+        answer = client.get(f"/policies/{part(rule_id)}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, _detail)
+
+
+@app.command()
+def put(
+    rule_id: RuleId,
+    tool: Annotated[str, typer.Argument(metavar="NAME", help="A tool, an activity type, or a glob such as 'crm_*'.")],
+    effect: Annotated[Effect, typer.Argument(help="What is to hold for its calls.")],
+    approver: ApproverOption = None,
+    expires: ExpiresOption = None,
+    reason: Annotated[str | None, typer.Option(help="Why; kept with the rule, and told where it denies.")] = None,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Put a rule; it replaces the one of this id and reaches workers within seconds."""
+    body = rule_body(effect, approver, expires, reason) | {"tool": tool}
+    with session(profile, output) as client:
+        if effect is Effect.ALLOW:
+            confirm(f"Let {tool!r} be called without asking anybody, whatever it does?", yes=yes)
+        answer = client.write("PUT", f"/policies/{part(rule_id)}", body, doing=f"the rule {rule_id}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, _detail)
+
+
+@app.command()
+def withdraw(
+    rule_id: RuleId,
+    reason: ReasonOption = None,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Take a rule out of force; the next one that fits holds, or the built-in one. What it said is kept."""
+    with session(profile, output) as client:
+        place = f"/policies/{part(rule_id)}"
+        if not yes:
+            rule = client.get(place).json()
+            off = ", and its kill switch with it" if rule.get("disabled") else ""
+            confirm(f"{rule_id} says {rule.get('effect')} about {rule.get('tool')!r}. Withdraw it{off}?", yes=yes)
+        body = {} if reason is None else {"reason": reason}
+        answer = client.write("DELETE", place, body, doing=f"the withdrawal of the rule {rule_id}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, _detail)
+
+
+def rule_body(effect: Effect, approver: list[str] | None, expires: float | None, reason: str | None) -> dict[str, Any]:
+    """What a rule says, as the API takes it: what was not given is left to its defaults."""
+    given = {"approvers": approver or None, "expires_seconds": expires, "reason": reason}
+    return {"effect": effect.value} | {key: value for key, value in given.items() if value is not None}
+
+
+def effect_text(rule: Mapping[str, Any]) -> Text:
+    """What a rule comes to: its effect, unless it is disabled or withdrawn."""
+    from agentgrid.cli import words
+
+    if rule.get("withdrawn"):
+        return words.styled("withdrawn", {"withdrawn": "dim"})
+    return words.styled(
+        "disabled" if rule["disabled"] else rule["effect"], words.EFFECT_STYLES | {"disabled": "bold red"}
+    )
+
+
+def _asks(rule: Mapping[str, Any]) -> bool:
+    return bool(rule["effect"] == Effect.REQUIRE_APPROVAL)
+
+
+def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
+    from agentgrid.cli import words
+    from agentgrid.cli.output import rows, table
+
+    return rows(
+        table("RULE", "ABOUT", "POLICY", "APPROVERS", "REASON", "PUT BY", "WHEN"),
+        (
+            (
+                f"{rule['rule_id']}@{rule['version']}",
+                rule["tool"],
+                effect_text(rule),
+                rule["approvers"] if _asks(rule) else None,
+                rule["reason"],
+                rule["created_by"],
+                words.ago(rule["created_at"]),
+            )
+            for rule in items
+        ),
+    )
+
+
+def _detail(rule: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from agentgrid.cli import words
+    from agentgrid.cli.output import facts, indented, rows, table
+    from agentgrid.cli.text import safe
+
+    said = {
+        "about": rule["tool"],
+        "policy": effect_text(rule),
+        "approvers": rule["approvers"] if _asks(rule) else None,
+        "expires after": words.duration(rule["expires_seconds"]) if _asks(rule) else None,
+        "reason": rule["reason"],
+        "put by": rule["created_by"],
+        "put": words.absolute(rule["created_at"]),
+        "holds for": rule["holds_for"],
+    }
+    parts: list[RenderableType] = [
+        Text(f"{safe(rule['rule_id'])}@{safe(rule['version'])}", style="bold"),
+        indented(facts(said)),
+    ]
+    if rule["note"]:
+        parts.append(indented(Text(safe(rule["note"]), style="yellow")))
+    versions = rows(
+        table("VERSION", "ABOUT", "POLICY", "REASON", "PUT BY", "WHEN"),
+        (
+            (
+                str(each["version"]),
+                each["tool"],
+                effect_text(each),
+                each["reason"],
+                each["created_by"],
+                words.absolute(each["created_at"]),
+            )
+            for each in rule["versions"]
+        ),
+    )
+    return Group(*parts, Text("\nVersions", style="bold"), indented(versions))

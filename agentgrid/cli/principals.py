@@ -1,0 +1,187 @@
+"""`agentgrid principal`: who may ask, and with which roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.groups import group as make_group
+from agentgrid.cli.inputs import part
+from agentgrid.cli.keys import Kind, RoleName
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import (
+    CursorOption,
+    LimitOption,
+    OutputOption,
+    ProfileOption,
+    ReasonOption,
+    YesOption,
+    confirm,
+    session,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from agentgrid.cli.client import ApiClient
+
+app = make_group("See and change who may ask, and with which roles.")
+
+PrincipalName = Annotated[str, typer.Argument(metavar="PRINCIPAL", help="The principal's name.")]
+
+
+@app.command("list")
+def list_(
+    limit: LimitOption = 50,
+    cursor: CursorOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """List principals, disabled ones too."""
+    with session(profile, output) as client:
+        answer = client.get("/principals", limit=limit, cursor=cursor)
+        from agentgrid.cli.show import show_page
+
+        show_page(answer, output, _table)
+
+
+@app.command()
+def show(name: PrincipalName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """Show a principal, and what it may do."""
+    with session(profile, output) as client:
+        answer = client.get(f"/principals/{part(name)}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, _detail)
+
+
+@app.command()
+def put(
+    name: PrincipalName,
+    role: Annotated[
+        list[RoleName] | None, typer.Option(help="With these roles and no others; may be repeated.")
+    ] = None,
+    group: Annotated[list[str] | None, typer.Option(help="In these groups and no others; may be repeated.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="What sort of principal is made; it never changes.")] = None,
+    reason: ReasonOption = None,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Make a principal (human, unless --kind says otherwise), or change its roles or groups: what is not named stays."""
+    with session(profile, output) as client:
+        place = f"/principals/{part(name)}"
+        known = _known(client, place)
+        body: dict[str, Any] = {
+            "roles": [each.value for each in role] if role else known.get("roles", []),
+            "groups": group or known.get("groups", []),
+        }
+        if kind is not None or not known:
+            body["kind"] = (kind or Kind.HUMAN).value
+        if reason is not None:
+            body["reason"] = reason
+        if known:
+            changes = [
+                f"{what} {_words(known[what])} -> {_words(body[what])}"
+                for what in ("roles", "groups")
+                if sorted(known[what]) != sorted(body[what])
+            ]
+            if changes:
+                confirm(f"{name}: {'; '.join(changes)}. Change it?", yes=yes)
+        answer = client.write("PUT", place, body, doing=f"the change of the principal {name}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, _detail)
+
+
+@app.command()
+def disable(
+    name: PrincipalName,
+    reason: ReasonOption = None,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Let a principal do nothing from now on: its keys, its streams, its decisions that are under way."""
+    with session(profile, output) as client:
+        confirm(
+            f"Disable {name}? Its keys open nothing from now on, and what it has just approved does not happen.",
+            yes=yes,
+        )
+        _post(client, name, "disable", reason, output)
+
+
+@app.command()
+def enable(
+    name: PrincipalName,
+    reason: ReasonOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Let a principal do again what its roles grant."""
+    with session(profile, output) as client:
+        _post(client, name, "enable", reason, output)
+
+
+def _post(client: ApiClient, name: str, verb: str, reason: str | None, output: OutputFormat) -> None:
+    from agentgrid.cli.show import show as show_answer
+
+    body = {} if reason is None else {"reason": reason}
+    answer = client.write("POST", f"/principals/{part(name)}/{verb}", body, doing=f"{verb} of the principal {name}")
+    show_answer(answer, output, _detail)
+
+
+def _known(client: ApiClient, place: str) -> dict[str, Any]:
+    """The principal as it is; empty where there is none."""
+    try:
+        found: dict[str, Any] = client.get(place).json()
+    except CommandFailed as error:
+        if error.exit_code is ExitCode.NOT_FOUND:
+            return {}
+        raise
+    return found
+
+
+def _words(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names)) or "(none)"
+
+
+def _status(principal: Mapping[str, Any]) -> Text:
+    from agentgrid.cli import words
+
+    return words.status("disabled" if principal["disabled"] else "enabled")
+
+
+def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
+    from agentgrid.cli.output import rows, table
+
+    return rows(
+        table("PRINCIPAL", "KIND", "STATUS", "ROLES", "GROUPS"),
+        ((each["name"], each["kind"], _status(each), each["roles"], each["groups"]) for each in items),
+    )
+
+
+def _detail(principal: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from agentgrid.cli import words
+    from agentgrid.cli.output import facts, indented
+    from agentgrid.cli.text import safe
+
+    heading = Text(safe(principal["name"]), style="bold")
+    heading.append("  ").append_text(_status(principal))
+    since = principal["disabled_at"]
+    said = {
+        "kind": principal["kind"],
+        "roles": principal["roles"],
+        "groups": principal["groups"],
+        "may": principal["permissions"],
+        "disabled": words.absolute(since) if since else None,
+        "made": words.absolute(principal["created_at"]),
+    }
+    return Group(heading, indented(facts(said)))
