@@ -7,7 +7,7 @@ import pytest
 from agentgrid.api.access import ACCESS
 from agentgrid.api.app import create_app
 from agentgrid.api.gate import GovernedRoute, router
-from agentgrid.domain.principals import Permission
+from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role
 from tests.api.conftest import PRINCIPALS, Api
 
 IDS = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id")
@@ -68,6 +68,11 @@ def test_no_credential_but_a_persons_ever_carries_the_permission_to_decide():
     for principal in PRINCIPALS.values():
         if principal.kind != "human":
             assert not principal.may(Permission.DECIDE)
+
+
+def test_an_administrator_never_decides_whatever_else_stands_in_its_row():
+    both = Principal(name="both", kind=PrincipalKind.HUMAN, roles=frozenset({Role.ADMIN, Role.APPROVER}))
+    assert (both.may(Permission.DECIDE), both.approver_entries) == (False, frozenset())
 
 
 @pytest.mark.parametrize(
