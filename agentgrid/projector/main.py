@@ -98,7 +98,7 @@ async def _run(dsn: str, store: Store, reader: HistoryReader, pace: Pace) -> Non
         health.count_check(await sweep.check())
 
     async def reporting() -> None:
-        await health.report(store, calls=reader.reads, last_error=errors[-1] if errors else None)
+        await health.report(store, calls=reader.calls, last_error=errors[-1] if errors else None)
         errors.clear()
 
     log.info("projector_started", namespace=store.namespace)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -105,7 +106,13 @@ class HistoryReader:
     def __init__(self, client: Client, budget: Budget | None = None) -> None:
         self.client = client
         self.budget = budget or Budget()
-        self.reads = 0
+        self.calls: Counter[str] = Counter()
+        """How many calls of each sort were made: `tail`, `whole`, `describe`, `list`."""
+
+    @property
+    def reads(self) -> int:
+        """All calls together."""
+        return self.calls.total()
 
     async def tail(self, execution: Execution, *, after: int) -> list[HistoryEvent]:
         """The committed events after this id, oldest first. Raises NotFound, RPCError, TornHistory, RewoundHistory."""
@@ -119,6 +126,7 @@ class HistoryReader:
                 next_page_token=token,
             )
             answer = await self._call(
+                "tail",
                 execution,
                 lambda request=request: self.client.workflow_service.get_workflow_execution_history_reverse(  # type: ignore[misc]
                     request, timeout=DEADLINE
@@ -147,6 +155,7 @@ class HistoryReader:
                 next_page_token=token,
             )
             answer = await self._call(
+                "whole",
                 execution,
                 lambda request=request: self.client.workflow_service.get_workflow_execution_history(  # type: ignore[misc]
                     request, timeout=DEADLINE
@@ -163,6 +172,7 @@ class HistoryReader:
         """What Temporal knows of the execution at this moment. Raises NotFound, RPCError."""
         request = service.DescribeWorkflowExecutionRequest(namespace=self.client.namespace, execution=execution.proto)
         return await self._call(
+            "describe",
             execution,
             lambda: self.client.workflow_service.describe_workflow_execution(request, timeout=DEADLINE),
         )
@@ -173,13 +183,13 @@ class HistoryReader:
             namespace=self.client.namespace, query=query, page_size=page, next_page_token=token
         )
         return await self._call(
-            None, lambda: self.client.workflow_service.list_workflow_executions(request, timeout=DEADLINE)
+            "list", None, lambda: self.client.workflow_service.list_workflow_executions(request, timeout=DEADLINE)
         )
 
-    async def _call(self, execution: Execution | None, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _call(self, sort: str, execution: Execution | None, call: Callable[[], Awaitable[Answer]]) -> Answer:
         for attempt in range(1, MAX_TRIES + 1):
             await self.budget.take()
-            self.reads += 1
+            self.calls[sort] += 1
             try:
                 answer = await call()
             except RPCError as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 
+import asyncpg
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
@@ -14,12 +16,22 @@ from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.worker import main as worker
 from tests.bench import raw, subject
+from tests.bench.meters import StatementCounter
 
 
 async def plain(address: str) -> None:
     """A plain worker."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     await Worker(client, task_queue="raw", workflows=[raw.RawThree], activities=[raw.plain_step]).run()
+
+
+async def project(settings: Settings) -> None:
+    """The projector, with its statements counted."""
+    counter = StatementCounter(settings.home)
+    asyncpg.create_pool = functools.partial(asyncpg.create_pool, init=counter.watch)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(counter.run())
+        tasks.create_task(projector.run(settings))
 
 
 def main() -> None:
@@ -31,7 +43,7 @@ def main() -> None:
     elif role == "worker":
         asyncio.run(worker.run_until_signalled(Grid("bench", subject), settings))
     else:
-        asyncio.run(projector.run(settings))
+        asyncio.run(project(settings))
 
 
 if __name__ == "__main__":
