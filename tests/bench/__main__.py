@@ -244,7 +244,7 @@ async def measure(runs: int, rounds: int, home: Path) -> list[tuple[str, str]]:
                 spent = [one.served[name] * 1000 for one in taken["governed"]]
                 figures.append((f"CPU per run, postgres for the {name} (ms)", middle(spent, "{:.1f}")))
             for mode, label in (("governed", "three tools"), ("local", "three local tools")):
-                read = [one.calls["tail"] + one.calls["whole"] for one in taken[mode]]
+                read = [one.calls["history"] for one in taken[mode]]
                 figures.append((f"{label}, history reads per run", middle(read)))
                 other = [one.calls["describe"] + one.calls["list"] for one in taken[mode]]
                 figures.append((f"{label}, other calls of Temporal by the projector per run", middle(other)))
