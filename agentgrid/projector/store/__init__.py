@@ -20,7 +20,7 @@ from agentgrid.projector.store.batch import Batch
 from agentgrid.projector.store.effects import enqueue
 from agentgrid.projector.store.values import Archive, Committed, Folded, Live, Loaded
 
-__all__ = ["Archive", "Committed", "Folded", "Live", "Loaded", "Store", "enqueue"]
+__all__ = ["Archive", "Committed", "Folded", "Live", "Loaded", "Store", "enqueue", "loaded"]
 
 TRIES = 3
 
@@ -31,23 +31,6 @@ class Store:
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], namespace: str) -> None:
         self.pool = pool
         self.namespace = namespace
-
-    async def load(self, execution_ids: Sequence[str]) -> dict[str, Loaded]:
-        """The state of each execution; a fresh one where there is none, or it is of another version."""
-        records = await self.pool.fetch(
-            "SELECT execution_id, fold_version, fold_state, live_checked_at FROM executions "
-            "WHERE execution_id = ANY($1)",
-            list(execution_ids),
-        )
-        found: dict[str, Loaded] = {}
-        for record in records:
-            key = record["execution_id"]
-            if record["fold_version"] == FOLD_VERSION and record["fold_state"] is not None:
-                state = State.load(json.loads(record["fold_state"]))
-                found[key] = Loaded(state=state, live_checked_at=record["live_checked_at"])
-            else:
-                found[key] = Loaded(state=State(execution_id=key), replace=True)
-        return {key: found.get(key, Loaded(state=State(execution_id=key))) for key in execution_ids}
 
     async def write(self, items: Sequence[Folded]) -> list[bool]:
         """Commit, again where two projectors got in each other's way; for each pass, whether it was written or overtaken."""
@@ -78,6 +61,16 @@ class Store:
                 await effects.look_at_followers(batch)
                 await effects.append_events(batch, before, after)
             return batch.committed
+
+
+def loaded(record: asyncpg.Record) -> Loaded:
+    """Where an execution stands, from its row; a fresh state where there is none, or it is of another version of the fold."""
+    if record["fold_version"] is None:
+        return Loaded(state=State(execution_id=record["execution_id"]))
+    if record["fold_version"] != FOLD_VERSION or record["fold_state"] is None:
+        return Loaded(state=State(execution_id=record["execution_id"]), replace=True)
+    state = State.load(json.loads(record["fold_state"]))
+    return Loaded(state=state, live_checked_at=record["live_checked_at"])
 
 
 async def _accept(batch: Batch) -> None:
