@@ -11,7 +11,7 @@ from datetime import timedelta
 
 LEAST_DELAY = timedelta(milliseconds=30)
 LONGEST_DELAY = timedelta(milliseconds=800)
-CALM = 10.0
+CALM = 20.0
 """Up to this many looks a second nothing is saved by waiting: they take a few hundredths of a core."""
 BUSY = 40.0
 """From this many a second on the wait is the longest."""
