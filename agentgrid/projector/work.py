@@ -88,6 +88,7 @@ class Looker:
         state, changes = fold(loaded.state, await self._decoded(whole[base:]))
         return Folded(
             execution=execution,
+            run_id=loaded.run_id,
             base=base,
             state=state,
             changes=changes,
@@ -118,7 +119,13 @@ class Looker:
         folded = None
         if moved or said is not None or loaded.replace:
             folded = Folded(
-                execution=execution, base=base, state=state, changes=changes, replace=loaded.replace, live=said
+                execution=execution,
+                run_id=loaded.run_id,
+                base=base,
+                state=state,
+                changes=changes,
+                replace=loaded.replace,
+                live=said,
             )
         return Looked(folded=folded, last_event_id=state.last_event_id, closed=False, look_at=look_at)
 

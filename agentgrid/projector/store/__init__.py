@@ -15,7 +15,7 @@ import asyncpg
 
 from agentgrid.projector.fold import FOLD_VERSION
 from agentgrid.projector.fold.state import State
-from agentgrid.projector.store import contents, effects, runs
+from agentgrid.projector.store import beginnings, contents, effects, runs
 from agentgrid.projector.store.batch import Batch
 from agentgrid.projector.store.effects import enqueue
 from agentgrid.projector.store.values import Archive, Committed, Folded, Live, Loaded
@@ -48,14 +48,14 @@ class Store:
         ordered = sorted(items, key=lambda item: item.execution.execution_id)
         async with self.pool.acquire() as connection, connection.transaction():
             batch = Batch(db=connection, namespace=self.namespace, items=ordered)
-            await runs.find(batch)
+            await beginnings.find(batch)
             before = await runs.lock(batch)
             await _accept(batch)
             if batch.items:
                 await contents.write(batch)
-                settled = await runs.write_beginnings(batch)
+                fixed, settled = await beginnings.fixed(batch)
+                after = await runs.derive(batch, fixed)
                 await runs.write_parents(batch)
-                after = await runs.derive(batch)
                 settled += [each for item in batch.items for each in item.changes.settlements]
                 await effects.settle(batch, settled, before, after)
                 await effects.look_at_followers(batch)
@@ -65,12 +65,13 @@ class Store:
 
 def loaded(record: asyncpg.Record) -> Loaded:
     """Where an execution stands, from its row; a fresh state where there is none, or it is of another version of the fold."""
-    if record["fold_version"] is None:
-        return Loaded(state=State(execution_id=record["execution_id"]))
-    if record["fold_version"] != FOLD_VERSION or record["fold_state"] is None:
-        return Loaded(state=State(execution_id=record["execution_id"]), replace=True)
+    key, run_id, version = record["execution_id"], record["run_id"], record["fold_version"]
+    if run_id is None:
+        return Loaded(state=State(execution_id=key))
+    if version != FOLD_VERSION or record["fold_state"] is None:
+        return Loaded(state=State(execution_id=key), run_id=run_id, replace=True)
     state = State.load(json.loads(record["fold_state"]))
-    return Loaded(state=state, live_checked_at=record["live_checked_at"])
+    return Loaded(state=state, run_id=run_id, live_checked_at=record["live_checked_at"])
 
 
 async def _accept(batch: Batch) -> None:
