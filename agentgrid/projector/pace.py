@@ -16,7 +16,7 @@ CALM = 20.0
 BUSY = 40.0
 """From this many a second on the wait is the longest."""
 MEMORY_SECONDS = 1.0
-BEATS = 8
+BEATS = 4
 """How often claims are made within one delay: what is claimed together is read together and written in one transaction."""
 
 

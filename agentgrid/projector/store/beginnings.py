@@ -50,9 +50,10 @@ async def _find_chains(batch: Batch, new: Sequence[Folded]) -> None:
     for item in new:
         chains.setdefault((item.execution.workflow_id, item.state.first_execution_id), []).append(item)
     records = await batch.db.fetch(
-        "SELECT r.run_id, r.workflow_id, r.first_execution_id FROM runs AS r "
-        "JOIN unnest($2::text[], $3::text[]) AS c(workflow_id, first) "
-        "ON r.namespace = $1 AND r.workflow_id = c.workflow_id AND r.first_execution_id = c.first",
+        # One look into the index for each: joined, the planner may read the whole namespace instead.
+        "SELECT r.* FROM unnest($2::text[], $3::text[]) AS c(workflow_id, first) CROSS JOIN LATERAL ("
+        "SELECT run_id, workflow_id, first_execution_id FROM runs WHERE namespace = $1 "
+        "AND workflow_id = c.workflow_id AND first_execution_id = c.first LIMIT 1) AS r",
         batch.namespace,
         [key[0] for key in chains],
         [key[1] for key in chains],
