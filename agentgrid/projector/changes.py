@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from agentgrid.projector.store import Loaded, loaded
 from agentgrid.temporal.history import Execution
 
 LEASE = timedelta(seconds=20)
@@ -19,6 +20,8 @@ class Claim:
     """One execution to look at."""
 
     execution: Execution
+    loaded: Loaded
+    """Where the projection stood at the claim."""
     generation: int
     expect: int
     failures: int
@@ -34,13 +37,15 @@ class Done:
 
 
 async def claim(pool: asyncpg.Pool[asyncpg.Record], *, limit: int, delay: timedelta) -> list[Claim]:
-    """Take what has been due for `delay`, so that several touches of one execution cost one read."""
+    """Take what has been due for `delay`, so that several touches of one execution cost one read; load it too."""
     records = await pool.fetch(
         "WITH due AS (SELECT execution_id FROM run_changes WHERE due_at <= now() - $2::interval "
-        "AND (claimed_until IS NULL OR claimed_until < now()) ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) "
-        "UPDATE run_changes AS c SET claimed_until = now() + $3::interval FROM due "
+        "AND (claimed_until IS NULL OR claimed_until < now()) ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED), "
+        "claimed AS (UPDATE run_changes AS c SET claimed_until = now() + $3::interval FROM due "
         "WHERE c.execution_id = due.execution_id "
-        "RETURNING c.execution_id, c.workflow_id, c.generation, c.expect, c.failures",
+        "RETURNING c.execution_id, c.workflow_id, c.generation, c.expect, c.failures) "
+        "SELECT c.*, e.run_id, e.fold_version, e.fold_state, e.live_checked_at "
+        "FROM claimed AS c LEFT JOIN executions AS e USING (execution_id)",
         limit,
         delay,
         LEASE,
@@ -48,6 +53,7 @@ async def claim(pool: asyncpg.Pool[asyncpg.Record], *, limit: int, delay: timede
     return [
         Claim(
             execution=Execution(workflow_id=record["workflow_id"], execution_id=record["execution_id"]),
+            loaded=loaded(record),
             generation=record["generation"],
             expect=record["expect"],
             failures=record["failures"],

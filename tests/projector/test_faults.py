@@ -12,8 +12,9 @@ from temporalio.client import Client
 
 from agentgrid.errors import NotFound
 from agentgrid.projector import changes, work
+from agentgrid.projector.fold.state import State
 from agentgrid.projector.rebuild import rebuild
-from agentgrid.projector.store import Store
+from agentgrid.projector.store import Loaded, Store
 from agentgrid.settings import Settings
 from agentgrid.temporal.history import Execution
 from tests.projector.conftest import Tables, new_namespace, projecting, snapshot, truncate, unique, until
@@ -240,7 +241,7 @@ async def test_a_pass_that_somebody_else_overtook_is_dropped(
     await handle.result()
     execution = Execution(workflow_id=handle.id, execution_id=handle.first_execution_run_id or "")
     looker = work.Looker(HistoryReader(client), store)
-    loaded = (await store.load([execution.execution_id]))[execution.execution_id]
+    loaded = Loaded(state=State(execution_id=execution.execution_id))
     one = await looker.look(execution, loaded)
     two = await looker.look(execution, loaded)
     assert one.folded is not None
