@@ -7,10 +7,11 @@ patch id. `Terms`, `Decision` and `SignedDecision` of `domain/approvals.py` cros
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.dataclasses import dataclass
 from temporalio.api.common.v1 import Payload
 
 PATCH_GATE = "agentgrid-gate-1"
@@ -20,7 +21,7 @@ SIGNAL_DECIDE = "agentgrid.decide"
 SIGNAL_CONTROL = "agentgrid.control"
 
 HEADER_KEY = "agentgrid-key"
-"""The idempotency key of one call: the same over attempts, re-schedules and local backoff, and for calls that a reset keeps."""
+"""The idempotency key of one call: the same over attempts, re-schedules, local backoff and resets."""
 HEADER_APPROVAL = "agentgrid-approval"
 """The signed decision under which an approved call is made again."""
 HEADER_RUN = "agentgrid-run"
@@ -31,6 +32,9 @@ MEMO = "agentgrid"
 
 TIMER_APPROVAL = "agentgrid.approval:"
 """The summary of an approval's expiry timer is this and the approval's id."""
+
+TIMER_POLICY = "agentgrid.policy:"
+"""The summary of the timer between two looks at a policy that was too old is this and the call's key."""
 
 TOOL_PREFIX = "tool."
 """A tool's activity type is this and its name."""
@@ -57,7 +61,7 @@ class ErrorType:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """The one argument of a tool's activity. A plain dataclass: every JSON data converter carries it."""
+    """The one argument of a tool's activity. A dataclass, which every JSON data converter carries; pydantic's, whose schema is built once."""
 
     tool: str
     version: str
@@ -80,6 +84,30 @@ class RunHeader(BaseModel):
     """The run id at the root of the tree of children."""
     initiator: str | None = None
     paused: bool = False
+
+
+class PolicyWait(BaseModel):
+    """The details of a `PolicyStale` that the caller waits out: how long between two tries, and when it gives up.
+
+    History carries them, so that other numbers in a later worker can't change a replay. A `PolicyStale` without them is an ordinary failure.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str
+    """The idempotency key of the call that waits."""
+    first_seconds: float = 5.0
+    most_seconds: float = 300.0
+    give_up_seconds: float = 7 * 24 * 3600.0
+    """As long as people have for an approval by default."""
+
+    def pause_seconds(self, tries: int) -> float:
+        """How long to wait after so many tries before this one: doubled each time, up to the most."""
+        return float(min(self.first_seconds * 2 ** min(tries, 30), self.most_seconds))
+
+    def over(self, tries: int) -> bool:
+        """Whether so many pauses were enough: the failure then stands."""
+        return sum(self.pause_seconds(before) for before in range(tries)) >= self.give_up_seconds
 
 
 class ControlSignal(BaseModel):

@@ -10,6 +10,7 @@ from agentgrid.api.gate import authorise
 from agentgrid.api.schemas.common import Action
 from agentgrid.api.schemas.runs import Next
 from agentgrid.control.approvals import obstacle
+from agentgrid.control.signing import Signer
 from agentgrid.db.tables import Approval, Run, Step
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import RunStatus, Verb, WaitingOn, refusal
@@ -38,9 +39,9 @@ def of_run(principal: Principal, run: Run) -> list[Action]:
     return found
 
 
-def of_approval(principal: Principal, approval: Approval, run: Run, now: datetime) -> list[Action]:
+def of_approval(principal: Principal, approval: Approval, run: Run, now: datetime, signer: Signer) -> list[Action]:
     """Approve and reject."""
-    error = obstacle(principal, approval, run, now)
+    error = obstacle(principal, approval, run, now, signer)
     why = None if error is None else error.message
     return [Action(verb=verb, allowed=why is None, reason=why) for verb in ("approve", "reject")]
 

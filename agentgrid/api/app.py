@@ -87,8 +87,9 @@ async def _prepare(plane: ControlPlane) -> None:
     while True:
         try:
             async with writing(plane.engine) as session:
-                if await policies.ensure_published(session, plane.signer):
-                    log.info("signing_key_registered", key_id=plane.signer.key_id)
+                for signer in plane.signer.all:
+                    if await policies.ensure_published(session, signer):
+                        log.info("signing_key_registered", key_id=signer.key_id)
             return
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             log.warning("api_waits_for_the_database", error=str(error)[:200])

@@ -22,6 +22,7 @@ from agentgrid.api.schemas.runs import (
     StepsSummary,
 )
 from agentgrid.api.shown import Shown
+from agentgrid.control.signing import Signer
 from agentgrid.db import approvals, commands, runs, steps
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Approval, Command, Execution, Job, Run, Step
@@ -82,7 +83,9 @@ def _approval_values(row: Approval, run: Run) -> dict[str, Any]:
     }
 
 
-async def approval_detail(session: ReadSession, principal: Principal, row: Approval, run: Run) -> ApprovalDetail:
+async def approval_detail(
+    session: ReadSession, principal: Principal, row: Approval, run: Run, signer: Signer
+) -> ApprovalDetail:
     """An approval with what it shows, what was said of it, and what this caller may do."""
     shown = Shown.to(principal)
     said = await commands.comments(session, approval_id=row.approval_id) if shown.payloads else {}
@@ -101,7 +104,7 @@ async def approval_detail(session: ReadSession, principal: Principal, row: Appro
             )
             for decision in decided
         ],
-        "actions": actions.of_approval(principal, row, run, now),
+        "actions": actions.of_approval(principal, row, run, now, signer),
     }
     return ApprovalDetail.model_validate(values)
 

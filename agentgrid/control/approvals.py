@@ -13,6 +13,7 @@ from typing import Any
 from agentgrid.control import commands
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import asked
+from agentgrid.control.signing import Signer
 from agentgrid.db import approvals as table
 from agentgrid.db import commands as commands_table
 from agentgrid.db.session import writing
@@ -35,7 +36,9 @@ class DecisionRequest:
     comment: str | None = None
 
 
-def obstacle(principal: Principal, approval: Approval, run: Run, now: datetime) -> AgentGridError | None:
+def obstacle(
+    principal: Principal, approval: Approval, run: Run, now: datetime, signer: Signer
+) -> AgentGridError | None:
     """Why this principal can't decide the approval now, or None if they can. The one place that says so."""
     if principal.kind is not PrincipalKind.HUMAN:
         return Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
@@ -51,6 +54,12 @@ def obstacle(principal: Principal, approval: Approval, run: Run, now: datetime) 
         return Conflict("the approval has expired", status=ApprovalStatus.EXPIRED)
     if not approval.decidable:
         return Conflict("the gate is not open yet; try again in a moment", status=approval.status)
+    if signer.under(Terms.model_validate(approval.terms)) is None:
+        return Conflict(
+            "this API's signing keys are not among those that count for this approval: append the signing key of the time "
+            "when it opened to AGENTGRID_SIGNING_KEY_FILE, or cancel the run",
+            status=approval.status,
+        )
     return None
 
 
@@ -83,7 +92,7 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
             raise NotFound("approval", approval_id)
         approval, run = found
         now = await commands_table.clock(session)
-        if (error := obstacle(caller.principal, approval, run, now)) is not None:
+        if (error := obstacle(caller.principal, approval, run, now, plane.signer)) is not None:
             raise error
         if request.digest != approval.digest:
             raise Conflict("the digest is not that of what waits; read the approval again", status=approval.status)
@@ -102,7 +111,7 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
             approval_id=approval_id,
             reason=request.comment,
         )
-        signed = plane.signer.decision(_decision(plane, caller.principal, approval, request.verdict, command))
+        signed = _signed(plane.signer, caller.principal, approval, request.verdict, command)
         command.body = {
             "verdict": request.verdict.value,
             "digest": request.digest,
@@ -115,14 +124,15 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
     return await commands.get(plane, recorded.command.command_id)
 
 
-def _decision(
-    plane: ControlPlane, principal: Principal, approval: Approval, verdict: Verdict, command: Command
-) -> Decision:
+def _signed(
+    signer: Signer, principal: Principal, approval: Approval, verdict: Verdict, command: Command
+) -> SignedDecision:
     terms = Terms.model_validate(approval.terms)
     entry = principal.approver_entry(terms.approvers)
     if entry is None:
         raise Forbidden(f"this approval is for {', '.join(terms.approvers)}")
-    return Decision(
+    key = signer.under(terms) or signer
+    decision = Decision(
         namespace=terms.namespace,
         workflow_id=terms.workflow_id,
         execution_id=terms.execution_id,
@@ -134,8 +144,9 @@ def _decision(
         approver=entry,
         decided_at=command.created_at,
         nonce=command.command_id,
-        key_id=plane.signer.key_id,
+        key_id=key.key_id,
     )
+    return key.decision(decision)
 
 
 async def deliver_decision(plane: ControlPlane, command: Command) -> dict[str, Any]:

@@ -1,21 +1,28 @@
-"""The API's Ed25519 key: it signs decisions and the memos of runs, and its public half is registered for all to check."""
+"""The API's Ed25519 keys: they sign decisions and the memos of runs, and their public halves are registered for all to check.
+
+The first key of the file signs. Those after it are older ones, kept for approvals whose terms name none that is newer: terms are fixed when
+an approval opens, so without them a rotation would leave open approvals that nobody can decide.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import os
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agentgrid.domain.approvals import Decision, SignedDecision, sign
+from agentgrid.domain.approvals import Decision, SignedDecision, Terms, sign
 from agentgrid.domain.canonical import canonical
 from agentgrid.errors import SettingsError
 from agentgrid.protocol import RunMemo
 from agentgrid.settings import Settings
+
+_PEM = re.compile(rb"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +34,17 @@ class Signer:
     public_key: str
     """The raw public key, base64."""
     private_key: Ed25519PrivateKey = field(repr=False)
+    older: tuple[Signer, ...] = ()
+    """The keys before this one, newest first."""
+
+    @property
+    def all(self) -> tuple[Signer, ...]:
+        """This key and the older ones."""
+        return (self, *self.older)
+
+    def under(self, terms: Terms) -> Signer | None:
+        """The newest of these keys whose decisions count under the terms, or None."""
+        return next((each for each in self.all if terms.keys.get(each.key_id) == each.public_key), None)
 
     @classmethod
     def of(cls, private_key: Ed25519PrivateKey) -> Signer:
@@ -55,7 +73,10 @@ def memo_bytes(memo: RunMemo) -> bytes:
 
 
 def load(settings: Settings) -> Signer:
-    """The signer of this installation. Raises SettingsError where there is no usable key."""
+    """The signer of this installation: the first key in the file, with those that follow as older ones.
+
+    Raises SettingsError where there is no usable key.
+    """
     path = settings.signing_key_file
     if path is None:
         raise SettingsError(
@@ -63,14 +84,16 @@ def load(settings: Settings) -> Signer:
             "(`agentgrid dev` makes one; so does `openssl genpkey -algorithm ed25519`)"
         )
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        text = path.read_bytes()
+        keys = [serialization.load_pem_private_key(pem, password=None) for pem in _PEM.findall(text) or [text]]
     except (OSError, ValueError, TypeError) as error:
         raise SettingsError(
             f"AGENTGRID_SIGNING_KEY_FILE={str(path)!r} can't be read as a private key: {error}"
         ) from error
-    if not isinstance(key, Ed25519PrivateKey):
+    signers = [Signer.of(key) for key in keys if isinstance(key, Ed25519PrivateKey)]
+    if len(signers) != len(keys):
         raise SettingsError(f"AGENTGRID_SIGNING_KEY_FILE={str(path)!r} holds another kind of key; Ed25519 is needed")
-    return Signer.of(key)
+    return replace(signers[0], older=tuple(signers[1:]))
 
 
 def create(path: Path) -> Signer:

@@ -12,7 +12,7 @@ from typing import Any
 from agentgrid.domain.approvals import Terms
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.domain.steps import StepStatus
-from agentgrid.protocol import ControlSignal, RunHeader
+from agentgrid.protocol import ControlSignal, PolicyWait, RunHeader
 
 Stored = dict[str, Any]
 
@@ -150,6 +150,8 @@ class ActivityClosed(Event):
     error: Stored | None = None
     terms: Terms | None = None
     """Set where the worker asks for an approval."""
+    policy_wait: PolicyWait | None = None
+    """Set where the worker's policy was too old, and the caller waits and calls again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,6 +174,7 @@ class LocalActivity(Event):
     shown: Stored | None = None
     """What an explicit approval shows."""
     explicit: bool = False
+    policy_wait: PolicyWait | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 from agentgrid.domain.approvals import MAX_EXPIRY_SECONDS, Terms, Verdict
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.protocol import ACTIVITY_OPEN_APPROVAL, ErrorType
-from agentgrid.sdk.state import Outcome, current_state
+from agentgrid.sdk.state import Outcome, Patience, current_state
 
 _OPEN_RETRIES = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10), maximum_attempts=10
@@ -56,6 +56,8 @@ class ApprovalRequest:
     approvers: list[str]
     expires_seconds: float
     initiator: str | None = None
+    key: str | None = None
+    """Names the call, as the header of any other call does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,8 @@ async def approval(
     show: what they are shown, and what the digest that they sign covers; anything that pydantic can say in JSON.
     approvers: principals, groups or `role:approver`; the initiator of the run never counts.
 
+    A worker that has seen no policy yet can open none: the approval is then opened later.
+
     Raises ApprovalRejected, ApprovalExpired (both non-retryable `ApplicationError`s) and `asyncio.CancelledError`.
     """
     state = current_state()
@@ -106,23 +110,31 @@ async def approval(
             type=ErrorType.APPROVAL_UNSUPPORTED,
             non_retryable=True,
         )
+    shown = _ANY.dump_python(show, mode="json")
     request = ApprovalRequest(
         title=title,
-        shown=_ANY.dump_python(show, mode="json"),
+        shown=shown,
         approvers=list(approvers),
         expires_seconds=seconds,
         initiator=state.header.initiator,
+        key=state.next_key(ACTIVITY_OPEN_APPROVAL, [title, shown]),
     )
+    patience = Patience()
     while True:
         await state.resumed()
-        opened = await workflow.execute_local_activity(
-            ACTIVITY_OPEN_APPROVAL,
-            request,
-            result_type=dict,
-            start_to_close_timeout=timedelta(seconds=10),
-            retry_policy=_OPEN_RETRIES,
-            summary=title,
-        )
+        try:
+            opened = await workflow.execute_local_activity(
+                ACTIVITY_OPEN_APPROVAL,
+                request,
+                result_type=dict,
+                start_to_close_timeout=timedelta(seconds=10),
+                retry_policy=_OPEN_RETRIES,
+                summary=title,
+            )
+        except ApplicationError as error:
+            if await patience.waited(error):
+                continue
+            raise
         terms = Terms.model_validate(opened)
         outcome = await state.wait(terms)
         if outcome.void:

@@ -44,7 +44,7 @@ from agentgrid.protocol import (
     to_payload,
 )
 from agentgrid.sdk.approvals import refusal
-from agentgrid.sdk.state import RunState, approved
+from agentgrid.sdk.state import Patience, RunState, approved
 
 Call = TypeVar("Call", StartActivityInput, StartLocalActivityInput)
 
@@ -115,14 +115,13 @@ class GateOutbound(WorkflowOutboundInterceptor):
         super().continue_as_new(input)
 
     def _with_run(self, headers: Mapping[str, Payload]) -> dict[str, Payload]:
-        header = self._state.header.model_copy(update={"paused": self._state.paused})
-        return {**headers, HEADER_RUN: to_payload(header)}
+        return {**headers, HEADER_RUN: self._state.run_header}
 
     def _govern(
         self, input: Call, schedule: Callable[[Call], workflow.ActivityHandle[Any]]
     ) -> workflow.ActivityHandle[Any]:
         state = self._state
-        base = {**self._with_run(input.headers), HEADER_KEY: to_payload(state.next_key())}
+        base = {**self._with_run(input.headers), HEADER_KEY: to_payload(state.next_key(input.activity, input.args))}
 
         def start(decision: str | None = None) -> workflow.ActivityHandle[Any]:
             extra = {HEADER_APPROVAL: to_payload(decision)} if decision is not None else {}
@@ -150,8 +149,9 @@ async def _result(
     start: Callable[[str | None], Awaitable[Any]],
     handle: Awaitable[Any] | None,
 ) -> Any:
-    """The call's result, whatever it takes: resume, approvals, and the call made again."""
+    """The call's result, whatever it takes: resume, approvals, a policy to come, and the call made again."""
     decision: str | None = None
+    patience = Patience()
     while True:
         if handle is None:
             await state.resumed()
@@ -160,7 +160,11 @@ async def _result(
             return await handle
         except (ActivityError, ApplicationError) as error:
             # A local activity's failure arrives unwrapped.
-            terms = terms_in(error.cause if isinstance(error, ActivityError) else error)
+            cause = error.cause if isinstance(error, ActivityError) else error
+            if await patience.waited(cause):
+                handle = None
+                continue
+            terms = terms_in(cause)
             if terms is None:
                 raise
         outcome = await state.wait(terms)

@@ -4,18 +4,20 @@ The state lives in the inbound interceptor, never on the user's instance, and ho
 clock but the workflow's, no environment.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: the SDK reads the hints of both signal handlers in every execution, and texts cost it a compile.
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
 
 from agentgrid.domain.approvals import Decision, Terms, Verdict, judge
 from agentgrid.protocol import (
@@ -23,12 +25,17 @@ from agentgrid.protocol import (
     SIGNAL_CONTROL,
     SIGNAL_DECIDE,
     TIMER_APPROVAL,
+    TIMER_POLICY,
     ControlSignal,
+    ErrorType,
+    PolicyWait,
     RunHeader,
+    ToolCall,
+    to_payload,
 )
 
-KEY_BITS = 96
-"""An idempotency key is unique among the calls of all runs."""
+KEY_DIGITS = 24
+"""An idempotency key has 96 bits: unique among the calls of all runs."""
 
 MAX_SIGNAL_BYTES = 8192
 
@@ -58,26 +65,55 @@ class Outcome:
 
 
 @dataclass(kw_only=True)
+class Patience:
+    """How often one call has waited for a policy that is not too old."""
+
+    tries: int = 0
+
+    async def waited(self, error: BaseException | None) -> bool:
+        """Whether the call failed for that, and is to be made again now: after a durable timer, and not for ever."""
+        wait = policy_wait_in(error)
+        if wait is None or wait.over(self.tries):
+            return False
+        pause = timedelta(seconds=wait.pause_seconds(self.tries))
+        self.tries += 1
+        await workflow.sleep(pause, summary=TIMER_POLICY + wait.key)
+        return True
+
+
+def policy_wait_in(error: BaseException | None) -> PolicyWait | None:
+    """What a `PolicyStale` failure says of waiting, or None for any other."""
+    if not isinstance(error, ApplicationError) or error.type != ErrorType.POLICY_STALE or not error.details:
+        return None
+    try:
+        return PolicyWait.model_validate(error.details[0])
+    except ValidationError:
+        return None
+
+
+@dataclass(kw_only=True)
 class RunState:
     """The state of one execution. Made in the interceptor's `init`, so that no signal slips to a user's dynamic handler."""
 
     header: RunHeader = field(default_factory=lambda: RunHeader(tree=""))
-    random: Random = field(default_factory=Random)
     asked: Literal["pause", "resume"] | None = None
     """The last control signal; it may come before the headers are read."""
     gates: dict[str, Gate] = field(default_factory=dict)
     generation: int = 0
+    told: tuple[bool, Payload] | None = None
+    origin: str | None = None
+    calls: dict[bytes, int] = field(default_factory=dict)
+    """How often each call, by its type and arguments, was made so far."""
 
     def install(self) -> None:
         """Own the two signals, and hear of resets. In the interceptor's `init` the SDK answers nothing about the execution yet."""
-        self.random = workflow.new_random("agentgrid")
         workflow.register_random_seed_callback(self._reseeded)
         workflow.set_signal_handler(SIGNAL_DECIDE, self.on_decide)
         workflow.set_signal_handler(SIGNAL_CONTROL, self.on_control)
 
     def begin(self, headers: Mapping[str, Payload]) -> None:
         """Take what the start event says of the run: its tree, initiator and whether it continues a paused one."""
-        self.header = RunHeader(tree=workflow.info().first_execution_run_id)
+        self.header, self.told = RunHeader(tree=workflow.info().first_execution_run_id), None
         payload = headers.get(HEADER_RUN)
         if payload is not None:
             try:
@@ -90,12 +126,28 @@ class RunState:
         """Whether calls are held."""
         return self.header.paused if self.asked is None else self.asked == "pause"
 
+    @property
+    def run_header(self) -> Payload:
+        """What activities, children and the next execution are told of the run; made anew only when it changes."""
+        if self.told is None or self.told[0] != self.paused:
+            self.told = (self.paused, to_payload(self.header.model_copy(update={"paused": self.paused})))
+        return self.told[1]
+
     def _reseeded(self, _seed: int) -> None:
         self.generation += 1
 
-    def next_key(self) -> str:
-        """The idempotency key of a new call: the same on every replay. A reset reseeds: calls made anew after it get new keys."""
-        return f"{self.random.getrandbits(KEY_BITS):024x}"
+    def next_key(self, name: str, args: Sequence[Any]) -> str:
+        """The idempotency key of a new call: the same on every replay, and when a reset makes the call again.
+
+        It names the n-th call of this type with these arguments in this execution, as counted from its start event, which a reset copies:
+        an effect that landed before the reset is not repeated, one with other arguments is a new one (decision 0011).
+        """
+        if self.origin is None:
+            info = workflow.info()
+            self.origin = f"{info.first_execution_run_id}/{info.continued_run_id or ''}/{info.attempt}"
+        what = hashlib.sha256(f"{self.origin}/{name}/".encode() + _said(args)).digest()
+        count = self.calls[what] = self.calls.get(what, 0) + 1
+        return hashlib.sha256(what + str(count).encode()).hexdigest()[:KEY_DIGITS]
 
     def on_decide(self, payload: RawValue) -> None:
         """Take a decision signal: it moves the gate that it is valid for, and nothing else. Never raises."""
@@ -140,6 +192,17 @@ class RunState:
         if self.generation != generation:
             return Outcome()
         return Outcome(decision=gate.decision, raw=gate.raw)
+
+
+def _said(args: Sequence[Any]) -> bytes:
+    """The arguments as bytes: a tool's without its version, so that mended code makes the same call."""
+    try:
+        if len(args) == 1 and isinstance(args[0], ToolCall):
+            return json.dumps([args[0].tool, args[0].args], sort_keys=True).encode()
+        payloads = workflow.payload_converter().to_payloads(args)
+    except Exception:
+        return b""  # what can't be converted fails where it is scheduled, as without the plugin
+    return b"\0".join(payload.data for payload in payloads)
 
 
 def current_state() -> RunState | None:

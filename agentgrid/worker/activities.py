@@ -26,6 +26,7 @@ from agentgrid.protocol import (
     HEADER_KEY,
     HEADER_RUN,
     ErrorType,
+    PolicyWait,
     RunHeader,
     ToolCall,
     text_of,
@@ -36,20 +37,28 @@ from agentgrid.sdk.tools import Tool
 from agentgrid.worker.governor import Allow, Answer, Ask, Call, Deny, Governor, Policy, Stale
 from agentgrid.worker.telemetry import JobReport, Telemetry
 
-STALE_RETRY_SECONDS = 5.0
-"""The first wait for a fresher policy; doubled with each attempt, up to a minute."""
+STALE_RETRY_MOST_SECONDS = 60.0
+"""A caller without a key can't wait; its activity is retried, after a time that doubles with each attempt, up to this."""
 
 
 class GovernedActivities(Interceptor):
     """Puts the activity half around every activity of a worker."""
 
     def __init__(
-        self, *, governor: Governor, telemetry: Telemetry, tools: Mapping[str, Tool[..., Any]], worker: str
+        self,
+        *,
+        governor: Governor,
+        telemetry: Telemetry,
+        tools: Mapping[str, Tool[..., Any]],
+        worker: str,
+        policy_wait_seconds: float,
     ) -> None:
         self.governor = governor
         self.telemetry = telemetry
         self.tools = tools
         self.worker = worker
+        self.policy_wait_seconds = policy_wait_seconds
+        """How long a call that came under too old a policy waits before its first next try."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """The SDK makes one per activity task."""
@@ -71,7 +80,10 @@ class _Governed(ActivityInboundInterceptor):
         token = current_key.set(key or "")
         status, error = JobStatus.FAILED, None
         try:
-            _enforce(self._owner.governor.judge(self._call(input, info, key)), info)
+            answer = self._owner.governor.judge(self._call(input, info, key))
+            if isinstance(answer, Stale):
+                raise _stale(answer.reason, key, info.attempt, self._owner.policy_wait_seconds)
+            _enforce(answer, info)
             result = await super().execute_activity(input)
             status = JobStatus.COMPLETED
             return result
@@ -125,7 +137,7 @@ class _Governed(ActivityInboundInterceptor):
             workflow=info.workflow_type or "",
             attempt=info.attempt,
             key=key,
-            initiator=_initiator(input),
+            initiator=lambda: _initiator(input),
             presented=text_of(input.headers.get(HEADER_APPROVAL)),
             now=datetime.now(UTC),
         )
@@ -165,9 +177,6 @@ def _enforce(answer: Answer, info: activity.Info) -> None:
             non_retryable=True,
             category=ApplicationErrorCategory.BENIGN,
         )
-    if isinstance(answer, Stale):
-        delay = min(STALE_RETRY_SECONDS * 2 ** (info.attempt - 1), 60.0)
-        raise ApplicationError(answer.reason, type=ErrorType.POLICY_STALE, next_retry_delay=timedelta(seconds=delay))
     if isinstance(answer, Deny):
         raise ApplicationError(answer.reason, type=ErrorType.POLICY_DENIED, non_retryable=True)
     raise ApplicationError(
@@ -177,7 +186,21 @@ def _enforce(answer: Answer, info: activity.Info) -> None:
     )
 
 
-def open_approval_activity(policy: Policy) -> Any:
+def _stale(reason: str, key: str | None, attempt: int, wait_seconds: float) -> ApplicationError:
+    """A caller under the plugin waits and calls again, whatever retries the tool has; any other can only retry."""
+    if key is not None:
+        return ApplicationError(
+            reason,
+            PolicyWait(key=key, first_seconds=wait_seconds).model_dump(mode="json"),
+            type=ErrorType.POLICY_STALE,
+            non_retryable=True,
+            category=ApplicationErrorCategory.BENIGN,
+        )
+    delay = min(wait_seconds * 2 ** min(attempt - 1, 30), STALE_RETRY_MOST_SECONDS)
+    return ApplicationError(reason, type=ErrorType.POLICY_STALE, next_retry_delay=timedelta(seconds=delay))
+
+
+def open_approval_activity(policy: Policy, *, policy_wait_seconds: float) -> Any:
     """The local activity that opens an explicit approval: its result is the terms, what is shown included."""
 
     @activity.defn(name=ACTIVITY_OPEN_APPROVAL)
@@ -185,9 +208,8 @@ def open_approval_activity(policy: Policy) -> Any:
         info = activity.info()
         snapshot = policy.snapshot
         if snapshot is None or not snapshot.keys_in_force:
-            raise ApplicationError(
-                "no policy with signing keys has reached this worker yet", type=ErrorType.POLICY_STALE
-            )
+            reason = "no policy with signing keys has reached this worker yet"
+            raise _stale(reason, request.key, info.attempt, policy_wait_seconds)
         try:
             bound = digest([request.title, request.shown])
         except ValueError as error:

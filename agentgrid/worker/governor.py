@@ -52,7 +52,8 @@ class Call:
     workflow: str
     attempt: int
     key: str | None
-    initiator: str | None
+    initiator: Callable[[], str | None]
+    """Reads who started the run, where people are asked."""
     presented: str | None
     """The signed decision in the header, if any."""
     now: datetime
@@ -153,7 +154,7 @@ class Governor:
             key=call.key,
             shown=arguments if call.local else None,
             approvers=rule.approvers,
-            initiator=call.initiator,
+            initiator=call.initiator(),
             expires_seconds=rule.expires_seconds,
             policy=rule.reference,
             keys=snapshot.keys_in_force,

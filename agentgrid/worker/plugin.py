@@ -79,6 +79,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             max_age_seconds=settings.policy_max_age_seconds,
             valid_for_seconds=settings.decision_valid_for_seconds,
         )
+        wait_seconds = 2 * settings.policy_refresh_seconds
         tools = self._grid.tools if self._grid is not None else ()
         activities = [*(config.get("activities") or ()), *(tool.as_activity() for tool in tools)]
         workflows = list(config.get("workflows") or ())
@@ -95,7 +96,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             # A worker of workflows only that polled for activities would take, and fail, those of others.
             config["no_remote_activities"] = True
         if workflows:
-            activities.append(open_approval_activity(policy))
+            activities.append(open_approval_activity(policy, policy_wait_seconds=wait_seconds))
         config["activities"] = activities
         config["workflows"] = workflows
         governed = GovernedActivities(
@@ -103,6 +104,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             telemetry=telemetry,
             tools={tool.activity_type: tool for tool in tools},
             worker=identity,
+            policy_wait_seconds=wait_seconds,
         )
         config["interceptors"] = [GateInterceptor(), governed, *(config.get("interceptors") or ())]
         config["workflow_runner"] = touching(passing_through(config["workflow_runner"], modules), telemetry.touch)

@@ -30,9 +30,11 @@ class TouchingInstance(WorkflowInstance):
         self._touch = touch
         info = inner.get_info()
         self._execution_id, self._workflow_id = info.run_id, info.workflow_id
+        self._contexts: dict[tuple[Any, bool], Any] = {}
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         """Activate, then touch."""
+        self._contexts.clear()
         completion = self._inner.activate(act)
         adds = any(job.WhichOneof("variant") not in ("query_workflow", "remove_from_cache") for job in act.jobs)
         if adds and not act.is_replaying:
@@ -40,13 +42,23 @@ class TouchingInstance(WorkflowInstance):
             self._touch(self._execution_id, self._workflow_id, act.history_length + 1)
         return completion
 
+    # The SDK asks for these two once for every payload of a command, arguments, headers and summary alike, and each question enters the
+    # sandbox: a seventh of a plain worker's time. The answer depends on the command and on what is pending, which only `activate` changes.
+
     def get_serialization_context(self, command_info: Any) -> temporalio.converter.SerializationContext | None:
-        """The inner instance's."""
-        return self._inner.get_serialization_context(command_info)
+        """The inner instance's, asked once for each command."""
+        key = (command_info, False)
+        if key not in self._contexts:
+            self._contexts[key] = self._inner.get_serialization_context(command_info)
+        context: temporalio.converter.SerializationContext | None = self._contexts[key]
+        return context
 
     def get_external_store_context(self, command_info: Any) -> Any:
-        """The inner instance's."""
-        return self._inner.get_external_store_context(command_info)
+        """The inner instance's, asked once for each command."""
+        key = (command_info, True)
+        if key not in self._contexts:
+            self._contexts[key] = self._inner.get_external_store_context(command_info)
+        return self._contexts[key]
 
     def get_info(self) -> temporalio.workflow.Info:
         """The inner instance's."""

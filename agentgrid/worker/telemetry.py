@@ -13,7 +13,7 @@ import json
 import logging
 import threading
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -217,7 +217,7 @@ class Telemetry:
         try:
             await connection.execute(
                 "SELECT agentgrid_telemetry($1::json, $2::json)",
-                _json([asdict(job) for job in jobs]),
+                _json([vars(job) for job in jobs]),
                 _json(logs),
             )
         except asyncpg.DataError as error:

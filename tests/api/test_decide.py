@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.api.enums.v1 import EventType
 
+from agentgrid.control.signing import Signer
 from agentgrid.domain.approvals import Terms, Verdict, judge
 from agentgrid.protocol import SIGNAL_DECIDE
 from tests.api import factories
 from tests.api.conftest import Api
 
 
-async def waiting(api: Api, *, run_over=None, **over):
+async def waiting(api: Api, *, run_over=None, keys=None, **over):
     """A run that waits in Temporal, and its open gate."""
     workflow_id = f"gate-{uuid.uuid4()}"
     handle = await api.plane.temporal.start_workflow("Waits", id=workflow_id, task_queue=f"nobody-{workflow_id}")
@@ -28,7 +31,7 @@ async def waiting(api: Api, *, run_over=None, **over):
         **(run_over or {}),
     )
     gate = factories.approval(run, **over)
-    gate.terms = {**gate.terms, "keys": {api.plane.signer.key_id: api.plane.signer.public_key}}
+    gate.terms = {**gate.terms, "keys": keys or {api.plane.signer.key_id: api.plane.signer.public_key}}
     await factories.insert(api.plane.engine, run, factories.execution(run), gate)
     return run, gate, handle
 
@@ -71,6 +74,27 @@ async def test_a_group_of_the_approver_counts_and_is_named_in_the_decision(api: 
     (signal,) = await signals(handle)
     said = judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data)
     assert (said.verdict, said.decision.approver) == (Verdict.REJECTED, "support-leads")
+
+
+async def test_an_approval_of_an_earlier_key_is_signed_with_it_and_without_it_refused(api: Api, as_):
+    old = Signer.of(Ed25519PrivateKey.generate())
+    _, gate, handle = await waiting(api, keys={old.key_id: old.public_key})
+    refused = await decide(as_("reviewer"), gate)
+    assert (refused.status_code, refused.json()["current_status"]) == (409, "pending")
+    assert "AGENTGRID_SIGNING_KEY_FILE" in refused.json()["detail"]
+    shown = (await as_("reviewer").get(f"/api/v1/approvals/{gate.approval_id}")).json()
+    assert [action["allowed"] for action in shown["actions"]] == [False, False]
+    assert await signals(handle) == []
+
+    plane = api.plane
+    api.app.state.plane = replace(plane, signer=replace(plane.signer, older=(old,)))
+    try:
+        assert (await decide(as_("reviewer"), gate)).status_code == 202
+    finally:
+        api.app.state.plane = plane
+    (signal,) = await signals(handle)
+    said = judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data)
+    assert (said.verdict, said.decision.key_id) == (Verdict.APPROVED, old.key_id)
 
 
 PAST = datetime.now(UTC) - timedelta(seconds=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import asyncpg
 from temporalio.client import Client
@@ -15,8 +17,11 @@ from agentgrid.projector import main as projector
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.worker import main as worker
-from tests.bench import raw, subject
+from tests.bench import raw
 from tests.bench.meters import StatementCounter
+
+SUBJECT = Path(__file__).parent / "subject"
+"""Modules of their own, outside any package that holds workflows and tools alike."""
 
 
 async def plain(address: str) -> None:
@@ -41,7 +46,9 @@ def main() -> None:
     if role == "raw":
         asyncio.run(plain(settings.temporal_address))
     elif role == "worker":
-        asyncio.run(worker.run_until_signalled(Grid("bench", subject), settings))
+        sys.path.insert(0, str(SUBJECT))
+        modules = [import_module(name) for name in ("bench_tools", "bench_three", "bench_three_local")]
+        asyncio.run(worker.run_until_signalled(Grid("bench", *modules), settings))
     else:
         asyncio.run(project(settings))
 

@@ -12,10 +12,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agentgrid.control import signing
+from agentgrid.domain.approvals import ApprovalKind, Terms
 from agentgrid.errors import SettingsError
 from agentgrid.protocol import RunMemo
 from agentgrid.settings import Settings
 
+TERMS = Terms(
+    approval_id="a",
+    kind=ApprovalKind.EXPLICIT,
+    title="t",
+    namespace="n",
+    workflow_id="w",
+    execution_id="e",
+    digest="d",
+    approvers=("role:approver",),
+)
 MEMO = RunMemo(run_id="r", initiator="operator", command_id="c", tags=("a", "ü"))
 
 
@@ -45,6 +56,20 @@ def test_what_is_no_ed25519_key_is_a_setting_error_that_names_the_variable(tmp_p
         path.write_bytes(content)
     with pytest.raises(SettingsError, match="AGENTGRID_SIGNING_KEY_FILE"):
         signing.load(Settings(signing_key_file=path))
+
+
+def test_after_a_rotation_the_old_key_still_signs_for_the_approvals_of_its_time_and_no_others(tmp_path):
+    old, new = signing.create(tmp_path / "old.pem"), signing.create(tmp_path / "new.pem")
+    file = tmp_path / "signing.pem"
+    file.write_bytes((tmp_path / "new.pem").read_bytes() + (tmp_path / "old.pem").read_bytes())
+    signer = signing.load(Settings(signing_key_file=file))
+    assert [each.key_id for each in signer.all] == [new.key_id, old.key_id]
+    chosen = [
+        signer.under(TERMS.model_copy(update={"keys": {key.key_id: key.public_key for key in keys}}))
+        for keys in ((old,), (old, new), (new,), ())
+    ]
+    assert [each.key_id if each else None for each in chosen] == [old.key_id, new.key_id, new.key_id, None]
+    assert signer.under(TERMS.model_copy(update={"keys": {new.key_id: old.public_key}})) is None
 
 
 @pytest.mark.parametrize("field", ["run_id", "initiator", "command_id", "note", "key_id"])

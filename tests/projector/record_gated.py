@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -18,6 +19,7 @@ from agentgrid.domain.approvals import Terms, Verdict
 from agentgrid.domain.policies import Effect, Rule
 from agentgrid.protocol import SIGNAL_CONTROL, SIGNAL_DECIDE, ControlSignal, to_payload
 from agentgrid.sdk.grid import Grid
+from agentgrid.settings import Settings
 from agentgrid.testing import Governance
 from tests.projector.record import Recorder, completed_tasks, reset, settled
 from tests.worker import gated
@@ -170,18 +172,34 @@ async def _expiry(recorder: GatedRecorder) -> None:
     await recorder.save("gated_expired", expired.id)
 
 
-async def _in(client: Client, rule: Rule, *scenarios: Any) -> None:
-    governance = Governance(rules=[rule])
+async def _waits_for_policy(recorder: GatedRecorder) -> None:
+    policy, keys = recorder.governance.policy, recorder.governance.snapshot.public_keys
+    policy.age_seconds = float("inf")
+    recorder.governance.change(public_keys={})
+    tool, explicit = await recorder.begin("refund"), await recorder.begin("explicit")
+    await asyncio.sleep(0.5)
+    policy.age_seconds = 0.0
+    recorder.governance.change(public_keys=keys)
+    await recorder.governance.approve(explicit)
+    await asyncio.gather(recorder.end(tool), recorder.end(explicit))
+    await settled()
+    await recorder.save("gated_policy_wait", tool.id)
+    await recorder.save("gated_policy_wait_explicit", explicit.id)
+
+
+async def _in(client: Client, rules: Sequence[Rule], *scenarios: Any) -> None:
+    governance = Governance(rules=rules)
     queue = f"gated-{uuid.uuid4()}"
-    plugin = governance.plugin(Grid("gated", gated))
+    plugin = governance.plugin(Grid("gated", gated), settings=Settings(policy_refresh_seconds=0.1))
     async with Worker(client, task_queue=queue, activities=[gated.plain], plugins=[plugin]):
         await asyncio.gather(*(scenario(GatedRecorder(client, queue, governance)) for scenario in scenarios))
 
 
 async def record(address: str) -> None:
     client = await Client.connect(address, data_converter=pydantic_data_converter)
-    await _in(client, ASK, _answers, _forgeries, _pauses, _resets)
-    await _in(client, SOON, _expiry)
+    await _in(client, [ASK], _answers, _forgeries, _pauses, _resets)
+    await _in(client, [SOON], _expiry)
+    await _in(client, [], _waits_for_policy)
 
 
 if __name__ == "__main__":

@@ -86,6 +86,8 @@ STEPS: dict[str, list[Shape]] = {
     "gated_explicit_rejected": [[(7, "approval", "Send the reply", "failed", 0, False)]],
     "gated_local": [[(7, "tool", "lookup", "completed", 1, False)]],
     "gated_plain": [[(7, "activity", "plain", "completed", 1, False)]],
+    "gated_policy_wait": [[(7, "tool", "refund", "completed", 1, False)]],
+    "gated_policy_wait_explicit": [[(7, "approval", "Send the reply", "completed", 0, False)]],
     "gated_forged": [[(7, "tool", "refund", "completed", 1, False), (40, "tool", "refund", "completed", 1, False)]],
     "gated_paused": [[(7, "tool", "refund", "completed", 1, False), (33, "tool", "refund", "completed", 1, False)]],
     "gated_reset_in_flight": [
@@ -184,6 +186,9 @@ def standing_at(execution: Recorded, event_id: int) -> tuple[str, str | None]:
         ("cancelled", 0, 9, ("cancelling", None)),
         ("gated_approved", 0, 13, ("waiting", "approval")),
         ("gated_paused", 0, 14, ("paused", None)),
+        ("gated_policy_wait", 0, 13, ("waiting", "policy")),
+        ("gated_policy_wait_explicit", 0, 8, ("waiting", "policy")),
+        ("gated_policy_wait_explicit", 0, 14, ("waiting", "approval")),
     ],
 )
 def test_an_open_execution_says_what_it_waits_on(

@@ -33,7 +33,7 @@ def call(**changed: Any) -> Call:
         "workflow": "gated",
         "attempt": 1,
         "key": "k",
-        "initiator": "operator",
+        "initiator": lambda: "operator",
         "presented": None,
         "now": NOW,
     }
@@ -101,7 +101,7 @@ def test_a_decision_lets_exactly_its_own_call_through() -> None:
         {"execution_id": "f"},
         {"workflow_id": "x"},
         {"namespace": "production"},
-        {"initiator": "reviewer"},
+        {"initiator": lambda: "reviewer"},
         {"now": NOW + timedelta(hours=1, seconds=1)},
     ):
         governance.change(rules=(ASK, ASK.model_copy(update={"tool": "refund2", "rule_id": "ask"})))

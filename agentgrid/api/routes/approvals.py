@@ -69,12 +69,12 @@ async def list_approvals(
 
 
 @router.get("/{approval_id}", summary="One approval with what it shows and what was said of it")
-async def get_approval(session: Session, principal: Who, approval_id: Id) -> ApprovalDetail:
+async def get_approval(session: Session, plane: Plane, principal: Who, approval_id: Id) -> ApprovalDetail:
     """`payload` holds the very arguments that `digest` covers; send that digest with a decision."""
     found = await approvals.get(session, approval_id)
     if found is None:
         raise NotFound("approval", approval_id)
-    return await views.approval_detail(session, principal, *found)
+    return await views.approval_detail(session, principal, *found, plane.signer)
 
 
 @router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")
@@ -94,5 +94,5 @@ async def decide(plane: Plane, caller: Asking, approval_id: Id, body: DecisionIn
         found = await approvals.get(session, approval_id)
         if found is None:
             raise NotFound("approval", approval_id)
-        detail = await views.approval_detail(session, caller.principal, *found)
+        detail = await views.approval_detail(session, caller.principal, *found, plane.signer)
     return ApprovalAccepted(**dict(detail), command=views.command_summary(command))

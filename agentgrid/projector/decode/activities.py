@@ -70,6 +70,7 @@ def activity_failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         "status": StepStatus.FAILED,
         "error": reader.error(a.failure),
         "terms": reader.terms(a.failure),
+        "policy_wait": reader.policy_wait(a.failure),
     }
 
 
@@ -116,6 +117,7 @@ def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
             values["backoff_seconds"] = backoff.get("seconds", 0) + backoff.get("nanos", 0) / 1e9
         values["error"] = reader.error(a.failure)
         values["terms"] = reader.terms(a.failure)
+        values["policy_wait"] = reader.policy_wait(a.failure)
         values["cancelled"] = a.failure.WhichOneof("failure_info") == "canceled_failure_info"
     elif name == ACTIVITY_OPEN_APPROVAL and (terms := _opened(reader, a)) is not None:
         values["explicit"] = True

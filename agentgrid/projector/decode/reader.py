@@ -16,7 +16,7 @@ from temporalio.converter import PayloadConverter
 
 from agentgrid.domain.approvals import Terms
 from agentgrid.projector import events
-from agentgrid.protocol import ErrorType
+from agentgrid.protocol import ErrorType, PolicyWait
 from agentgrid.temporal import payloads
 from agentgrid.temporal.payloads import Opaque
 
@@ -66,6 +66,16 @@ class Reader:
         if info.type != ErrorType.APPROVAL_REQUIRED or not info.details.payloads:
             return None
         return terms_of(self.value(info.details.payloads[0]))
+
+    def policy_wait(self, failure: Failure) -> PolicyWait | None:
+        """What a `PolicyStale` failure says of waiting, if it does."""
+        info = failure.application_failure_info
+        if info.type != ErrorType.POLICY_STALE or not info.details.payloads:
+            return None
+        try:
+            return PolicyWait.model_validate(self.value(info.details.payloads[0]))
+        except ValidationError:
+            return None
 
 
 Built = tuple[Callable[..., events.Event], dict[str, Any]]

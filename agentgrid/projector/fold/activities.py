@@ -20,7 +20,8 @@ def scheduled(fold: Pass, event: events.ActivityScheduled) -> None:
         step = fold.state.steps[again]
         step.since = iso(event.at)
         fold.state.calls[event.event_id] = again
-        fold.move_step(again, StepStatus.SCHEDULED, activity_id=event.activity_id, due_at=None, **LIVE_CLEARED)
+        columns = {"activity_id": event.activity_id, "due_at": None, "error": None}
+        fold.move_step(again, StepStatus.SCHEDULED, **columns, **LIVE_CLEARED)
         return
     fold.state.calls[event.event_id] = event.event_id
     fold.open_step(
@@ -72,7 +73,22 @@ def closed(fold: Pass, event: events.ActivityClosed) -> None:
         fold.changes.steps.patch(key, attempts=step.attempts, started_at=None, worker=None, **LIVE_CLEARED)
         gates.open_gate(fold, event, step=key, terms=event.terms, shown=_shown(event.terms.shown))
         return
+    if _waits_for_policy(fold, event, key):
+        return
     fold.close_step(key, event, event.status, output=event.output, error=event.error)
+
+
+def _waits_for_policy(fold: Pass, event: events.ActivityClosed | events.LocalActivity, key: int) -> bool:
+    """Whether the call is made again once the worker's policy is not too old; the attempt that was turned away is none."""
+    wait, step = event.policy_wait, fold.state.steps[key]
+    if wait is None or wait.over(step.policy_tries):
+        return False
+    step.policy_tries += 1
+    step.call_key = wait.key
+    step.attempts_before = step.attempts = max(step.attempts - 1, 0)
+    columns = {"attempts": step.attempts, "started_at": None, "worker": None, "error": event.error}
+    fold.move_step(key, StepStatus.WAITING, **columns, **LIVE_CLEARED)
+    return True
 
 
 def local(fold: Pass, event: events.LocalActivity) -> None:
@@ -93,6 +109,8 @@ def local(fold: Pass, event: events.LocalActivity) -> None:
         fold.move_step(key, StepStatus.SCHEDULED, attempts=step.attempts, error=event.error)
     elif event.terms is not None:
         _open_local_gate(fold, event, key)
+    elif _waits_for_policy(fold, event, key):
+        step.local_type = event.activity_type
     else:
         status = StepStatus.COMPLETED if event.error is None else StepStatus.FAILED
         if event.cancelled:
@@ -135,7 +153,7 @@ def _open_local_gate(fold: Pass, event: events.LocalActivity, key: int) -> None:
 
 
 def _local_again(fold: Pass, activity_type: str) -> int | None:
-    """The step of a local call that was let through, or whose gate a reset voided: its next marker doesn't carry the key."""
+    """The step of a local call that was let through, waited for policy, or whose gate a reset voided: its next marker carries no key."""
     for key, step in fold.state.steps.items():
         if step.local_type == activity_type and step.status == StepStatus.SCHEDULED.value:
             step.local_type = None

@@ -59,7 +59,9 @@ class OpenStep(_Json):
     attempts_before: int = 0
     """Attempts of earlier calls of the same step: those before an approval."""
     local_type: str | None = None
-    """The activity type, for a local call that waits for an approval: its next marker names nothing else."""
+    """The activity type, for a local call that waits for an approval or for policy: its next marker names nothing else."""
+    policy_tries: int = 0
+    """How often the call has waited for a policy that is not too old."""
     since: str | None = None
     """When the call that runs now was scheduled."""
 
@@ -144,7 +146,7 @@ class State(_Json):
     local: dict[str, int] = field(default_factory=dict)
     """The step of each local activity that backs off."""
     timers: dict[int, str] = field(default_factory=dict)
-    """What a timer is for, where it is no step: `gate:<approval>`, `retry:<step>`, `void`."""
+    """What a timer is for, where it is no step: `gate:<approval>`, `retry:<step>`, `policy:<step>`, `void`."""
     backoff: list[Any] | None = None
     """The local activity whose backoff timer comes next: step and seconds."""
     gates: dict[str, Gate] = field(default_factory=dict)

@@ -54,8 +54,11 @@ def _standing(state: State) -> tuple[RunStatus, WaitingOn | None, str | None]:
 def _waiting_for_steps(state: State) -> tuple[RunStatus, WaitingOn | None, str | None]:
     kinds = {step.kind for step in state.steps.values()}
     backing_off = set(state.local.values())
-    if any(step.kind in _WORKS and key not in backing_off for key, step in state.steps.items()):
+    for_policy = {key for key, step in state.steps.items() if step.policy_tries and step.status == StepStatus.WAITING}
+    if any(step.kind in _WORKS and key not in backing_off | for_policy for key, step in state.steps.items()):
         return RunStatus.RUNNING, None, None
+    if for_policy:
+        return RunStatus.WAITING, WaitingOn.POLICY, "its worker has not seen the policy for too long"
     if backing_off:
         return RunStatus.WAITING, WaitingOn.RETRY, None
     if StepKind.CHILD in kinds:

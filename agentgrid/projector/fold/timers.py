@@ -1,20 +1,21 @@
-"""Timers: steps, unless they are an approval's expiry or a local activity's backoff."""
+"""Timers: steps, unless they are an approval's expiry, a local activity's backoff or a call's wait for policy."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold import gates
 from agentgrid.projector.fold.passing import Pass
+from agentgrid.protocol import TIMER_POLICY
 
 
 def started(fold: Pass, event: events.TimerStarted) -> None:
     """What the timer is for decides what it is shown as."""
     due_at = event.at + timedelta(seconds=event.seconds)
     backoff, fold.state.backoff = fold.state.backoff, None
-    if gates.timer_started(fold, event):
+    if gates.timer_started(fold, event) or _policy_wait(fold, event, due_at):
         return
     if backoff is not None and backoff[1] == event.seconds and backoff[0] in fold.state.steps:
         fold.state.timers[event.event_id] = f"retry:{backoff[0]}"
@@ -29,6 +30,20 @@ def started(fold: Pass, event: events.TimerStarted) -> None:
     )
 
 
+def _policy_wait(fold: Pass, event: events.TimerStarted, due_at: datetime) -> bool:
+    """Whether the timer is the pause of a call that waits for policy."""
+    if event.summary is None or not event.summary.startswith(TIMER_POLICY):
+        return False
+    key = event.summary.removeprefix(TIMER_POLICY)
+    waits = (at for at, step in fold.state.steps.items() if step.call_key == key and step.policy_tries)
+    step = next((at for at in waits if fold.state.steps[at].status == StepStatus.WAITING.value), None)
+    if step is None:
+        return False
+    fold.state.timers[event.event_id] = f"policy:{step}"
+    fold.move_step(step, StepStatus.WAITING, due_at=due_at)
+    return True
+
+
 def ended(fold: Pass, event: events.TimerEnded) -> None:
     """Fired or cancelled."""
     purpose = fold.state.timers.pop(event.started_event_id, None)
@@ -39,6 +54,8 @@ def ended(fold: Pass, event: events.TimerEnded) -> None:
         gates.timer_ended(fold, event, purpose.removeprefix("gate:"))
     elif purpose.startswith("retry:"):
         _backoff_ended(fold, event, int(purpose.removeprefix("retry:")))
+    elif purpose.startswith("policy:"):
+        _backoff_ended(fold, event, int(purpose.removeprefix("policy:")))
 
 
 def _backoff_ended(fold: Pass, event: events.TimerEnded, key: int) -> None:

@@ -1,0 +1,123 @@
+"""A call that comes under a policy that is too old waits, durably, whatever retries its tool has."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Replayer, Worker
+
+from agentgrid.protocol import TIMER_POLICY, PolicyWait
+from agentgrid.sdk.grid import Grid
+from agentgrid.settings import Settings
+from agentgrid.testing import Governance
+from tests.worker import gated
+from tests.worker.conftest import reset
+from tests.worker.gated import EXECUTED, plain
+
+GRID = Grid("gated", gated)
+NEVER = float("inf")
+
+
+@pytest.fixture
+def governance() -> Governance:
+    return Governance()
+
+
+@pytest.fixture(params=[0, 100], ids=["uncached", "cached"])
+async def worker(request: pytest.FixtureRequest, client: Client, queue: str, governance: Governance) -> Any:
+    EXECUTED.clear()
+    plugin = governance.plugin(GRID, settings=Settings(policy_refresh_seconds=0.1))
+    cached = request.param
+    async with Worker(
+        client, task_queue=queue, activities=[plain], plugins=[plugin], max_cached_workflows=cached
+    ) as it:
+        yield it
+
+
+async def start(client: Client, queue: str, case: str) -> WorkflowHandle[Any, Any]:
+    return await client.start_workflow("gated", case, id=f"{case}-{queue}", task_queue=queue)
+
+
+async def pauses(handle: WorkflowHandle[Any, Any], at_least: int) -> list[float]:
+    """The lengths of the timers that wait for policy, once there are so many."""
+    async with asyncio.timeout(20):
+        while True:
+            found = [
+                event.timer_started_event_attributes.start_to_fire_timeout.ToMilliseconds() / 1000
+                async for event in handle.fetch_history_events()
+                if event.HasField("timer_started_event_attributes")
+                and TIMER_POLICY.encode() in event.user_metadata.summary.data
+            ]
+            if len(found) >= at_least:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def test_a_tool_with_one_retry_waits_longer_than_its_retries_and_runs_once(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    governance.policy.age_seconds = NEVER
+    handle = await start(client, queue, "order")
+    assert (await pauses(handle, 3))[:3] == [0.2, 0.4, 0.8]
+    assert EXECUTED == []
+    governance.policy.age_seconds = 0.0
+    assert await handle.result() == "refunded 900"
+    assert len(EXECUTED) == 1
+    replayer = Replayer(workflows=[], plugins=[governance.plugin(GRID)])
+    await replayer.replay_workflow(await handle.fetch_history())
+
+
+async def test_an_approval_is_opened_once_a_policy_with_keys_has_come(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    keys = governance.snapshot.public_keys
+    governance.change(public_keys={})
+    handle = await start(client, queue, "explicit")
+    await pauses(handle, 1)
+    governance.change(public_keys=keys)
+    await governance.approve(handle)
+    assert await handle.result() == "reviewer"
+
+
+async def test_a_cancelled_run_does_not_wait_on(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    governance.policy.age_seconds = NEVER
+    handle = await start(client, queue, "order")
+    await pauses(handle, 1)
+    await handle.cancel()
+    with pytest.raises(Exception, match="Workflow execution failed"):
+        await handle.result()
+    assert EXECUTED == []
+
+
+def test_the_wait_ends_and_grows_up_to_its_most() -> None:
+    wait = PolicyWait(key="k", first_seconds=1, most_seconds=4, give_up_seconds=11)
+    assert [wait.pause_seconds(tries) for tries in range(5)] == [1, 2, 4, 4, 4]
+    assert [wait.over(tries) for tries in range(5)] == [False, False, False, False, True]
+
+
+async def test_a_reset_makes_the_same_calls_under_the_same_keys(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    started = await start(client, queue, "twice")
+    await started.result()
+    run_id = started.first_execution_run_id or ""
+    handle = client.get_workflow_handle(started.id, run_id=run_id)
+    again = await reset(client, handle, run_id, 4)
+    await again.result()
+    assert [order for _, order, _ in EXECUTED] == ["first", "second", "first", "second"]
+    before, after = await keys_of(handle), await keys_of(again)
+    assert len(set(before)) == 2
+    assert after == before
+
+
+async def keys_of(handle: WorkflowHandle[Any, Any]) -> list[bytes]:
+    return [
+        event.activity_task_scheduled_event_attributes.header.fields["agentgrid-key"].data
+        async for event in handle.fetch_history_events()
+        if event.HasField("activity_task_scheduled_event_attributes")
+    ]
