@@ -62,12 +62,15 @@ async def claim(pool: asyncpg.Pool[asyncpg.Record], *, limit: int, delay: timede
     ]
 
 
-async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> None:
-    """Forget what needs no further look, unless it was touched since the claim; else let go of the claim."""
+async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> bool:
+    """Forget what needs no further look, unless it was touched since the claim; else let go of the claim.
+
+    Returns whether any of them is due now: of a touch that was made during the look nobody hears again.
+    """
     if not done:
-        return
+        return False
     ordered = sorted(done, key=lambda each: each.claim.execution.execution_id)
-    await pool.execute(
+    records = await pool.fetch(
         "WITH f AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::bigint[]) "
         "AS f(execution_id, generation, look_at, expect)), "
         "locked AS (SELECT c.execution_id FROM run_changes AS c WHERE c.execution_id = ANY($1) "
@@ -78,12 +81,13 @@ async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> No
         "due_at = CASE WHEN c.generation = f.generation THEN f.look_at ELSE c.due_at END, "
         "expect = CASE WHEN c.generation = f.generation THEN f.expect ELSE c.expect END "
         "FROM f, locked WHERE c.execution_id = f.execution_id AND locked.execution_id = c.execution_id "
-        "AND (f.look_at IS NOT NULL OR c.generation <> f.generation)",
+        "AND (f.look_at IS NOT NULL OR c.generation <> f.generation) RETURNING c.due_at <= now() AS due",
         [each.claim.execution.execution_id for each in ordered],
         [each.claim.generation for each in ordered],
         [each.look_at for each in ordered],
         [each.expect for each in ordered],
     )
+    return any(record["due"] for record in records)
 
 
 async def release(pool: asyncpg.Pool[asyncpg.Record], claims: Sequence[Claim]) -> None:

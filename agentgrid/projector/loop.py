@@ -39,6 +39,7 @@ FIRST_BACKOFF = timedelta(seconds=1)
 LONGEST_BACKOFF = timedelta(minutes=5)
 EXPECT_TRIES = 6
 EXPECT_FIRST = timedelta(milliseconds=50)
+CLOCKS_APART = timedelta(milliseconds=10)
 REMEMBERED = 10_000
 DATABASE_AWAY = (
     OSError,
@@ -114,7 +115,7 @@ class Loop:
             task = asyncio.create_task(self._work(each))
             self._working.add(task)
             task.add_done_callback(self._worked)
-        self._pace.looked(len(claims), at=began)
+        self._pace.looked((each.execution.execution_id for each in claims), at=began)
         if len(claims) == room:
             return
         if began <= self._listener.heard_at + delay.total_seconds():
@@ -144,7 +145,8 @@ class Loop:
             Done(claim=each.done.claim, look_at=now) if each.done.claim.execution in overtaken else each.done
             for each in passes
         ]
-        await changes.finish(self._store.pool, done)
+        if await changes.finish(self._store.pool, done):
+            self._listener.hear()
         return [None] * len(passes)
 
     async def _look(self, claim: Claim) -> Pass:
@@ -197,9 +199,9 @@ class Loop:
         while len(self._missing) > REMEMBERED:
             self._missing.popitem(last=False)
         wait = EXPECT_FIRST * 2 ** (tries - 1)
-        # Nobody will notify of it.
-        asyncio.get_running_loop().call_later(wait.total_seconds(), self._listener.hear)
         soon = datetime.now(UTC) + wait
+        # Nobody else will say when it is due.
+        asyncio.get_running_loop().call_later((wait + CLOCKS_APART).total_seconds(), self._listener.hear)
         look_at = min(soon, looked.look_at) if looked.look_at is not None else soon
         return Done(claim=claim, look_at=look_at, expect=claim.expect)
 

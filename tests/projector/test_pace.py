@@ -9,31 +9,30 @@ from agentgrid.projector.batches import Batches
 from agentgrid.projector.pace import BUSY, CALM, LEAST_DELAY, LONGEST_DELAY, Pace
 
 
-def after(pace: Pace, *, per_second: float, seconds: float, since: float = 0.0) -> Pace:
-    """The pace after so many looks a second for so long."""
-    steps = int(seconds * 20)
-    for step in range(steps):
-        pace.looked(int((step + 1) * per_second / 20) - int(step * per_second / 20), at=since + step / 20)
+def looking(pace: Pace, *, executions: int, looks: int = 10, since: float = 0.0) -> Pace:
+    """The pace after so many executions have each been looked at so often within a second."""
+    for look in range(looks):
+        pace.looked([f"{since} {number}" for number in range(executions)], at=since + look / looks)
     return pace
 
 
-def test_a_lone_change_waits_as_briefly_as_can_be() -> None:
-    pace = Pace()
-    assert pace.delay == LEAST_DELAY
-    assert after(pace, per_second=CALM / 2, seconds=10).delay == LEAST_DELAY
+def test_a_few_executions_wait_as_briefly_as_can_be_however_often_they_move() -> None:
+    assert Pace().delay == LEAST_DELAY
+    assert looking(Pace(), executions=CALM, looks=50).delay == LEAST_DELAY
 
 
-def test_the_delay_grows_with_the_rate_of_looks_and_has_an_end() -> None:
-    delays = [after(Pace(), per_second=rate, seconds=10).delay for rate in (CALM, 20, 30, 2 * BUSY, 100 * BUSY)]
+def test_the_delay_grows_with_the_executions_that_move_and_has_an_end() -> None:
+    delays = [looking(Pace(), executions=count).delay for count in (CALM, 20, 30, BUSY, 100 * BUSY)]
     assert delays == sorted(delays)
     assert LEAST_DELAY < delays[1] < delays[2] < LONGEST_DELAY
     assert delays[-2] == delays[-1] == LONGEST_DELAY
 
 
 def test_the_delay_is_short_again_soon_after_a_burst() -> None:
-    pace = after(Pace(), per_second=3 * BUSY, seconds=5)
+    pace = looking(Pace(), executions=3 * BUSY)
     assert pace.delay == LONGEST_DELAY
-    pace.looked(0, at=9.0)
+    pace.looked(["another"], at=2.5)
+    assert pace.moving == 1
     assert pace.delay == LEAST_DELAY
 
 
