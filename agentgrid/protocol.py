@@ -45,6 +45,13 @@ SENDER_PREFIX = "agentgrid:"
 """A command is sent to Temporal under the identity of this and its id: a cancel or a terminate leaves no other trace of it."""
 
 
+MAX_JSON_BYTES = 2 * 1024 * 1024 - 4096
+"""The arguments and result of a tool and the result of a registered workflow are at most this long in JSON, whatever a codec makes of them.
+
+Temporal refuses a payload over 2 MiB by failing the task that carries it, again and again; 4 KiB are for what stands around the value.
+"""
+
+
 class ErrorType:
     """The types of the `ApplicationError`s that AgentGrid raises, as history and other SDKs see them."""
 
@@ -57,6 +64,7 @@ class ErrorType:
     TOOL_ERROR = "ToolError"
     TOOL_INPUT = "ToolInputInvalid"
     TOOL_OUTPUT = "ToolOutputInvalid"
+    WORKFLOW_OUTPUT = "WorkflowOutputInvalid"
 
 
 @dataclass(frozen=True)
@@ -146,6 +154,13 @@ def to_payload(value: BaseModel | str) -> Payload:
     """A header's or signal's payload: JSON in one fixed form, whatever the data converter."""
     text = value.model_dump_json(exclude_none=True) if isinstance(value, BaseModel) else json.dumps(value)
     return Payload(metadata={"encoding": b"json/plain"}, data=text.encode())
+
+
+def too_long(what: str, size: int) -> str | None:
+    """What is wrong with a value of this many bytes, if anything."""
+    if size <= MAX_JSON_BYTES:
+        return None
+    return f"{what} has {size:,} bytes in JSON; at most {MAX_JSON_BYTES:,} are allowed. Store it, and pass where it is"
 
 
 def text_of(payload: Payload | None) -> str | None:

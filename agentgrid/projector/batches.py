@@ -20,10 +20,17 @@ class Batches(Generic[Item, Answer]):
     """One task that writes; any number of tasks that wait until their piece is written.
 
     write: writes a batch and answers each piece, in the same order.
+    company: awaited when a first piece is ready, for as long as it makes sense that others join it.
     """
 
-    def __init__(self, write: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]) -> None:
+    def __init__(
+        self,
+        write: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        *,
+        company: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._write = write
+        self._company = company
         self._queue: asyncio.Queue[tuple[Item, asyncio.Future[Answer]]] = asyncio.Queue()
 
     async def put(self, item: Item) -> Answer:
@@ -36,6 +43,8 @@ class Batches(Generic[Item, Answer]):
         """Write batches until cancelled."""
         while True:
             batch = [await self._queue.get()]
+            if self._company is not None:
+                await self._company()
             while len(batch) < LARGEST_BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             await self._all(batch)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from agentgrid.projector.store import Loaded, loaded
 from agentgrid.temporal.history import Execution
 
 LEASE = timedelta(seconds=20)
@@ -19,6 +20,8 @@ class Claim:
     """One execution to look at."""
 
     execution: Execution
+    loaded: Loaded
+    """Where the projection stood at the claim."""
     generation: int
     expect: int
     failures: int
@@ -34,13 +37,15 @@ class Done:
 
 
 async def claim(pool: asyncpg.Pool[asyncpg.Record], *, limit: int, delay: timedelta) -> list[Claim]:
-    """Take what has been due for `delay`, so that several touches of one execution cost one read."""
+    """Take what has been due for `delay`, so that several touches of one execution cost one read; load it too."""
     records = await pool.fetch(
         "WITH due AS (SELECT execution_id FROM run_changes WHERE due_at <= now() - $2::interval "
-        "AND (claimed_until IS NULL OR claimed_until < now()) ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) "
-        "UPDATE run_changes AS c SET claimed_until = now() + $3::interval FROM due "
+        "AND (claimed_until IS NULL OR claimed_until < now()) ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED), "
+        "claimed AS (UPDATE run_changes AS c SET claimed_until = now() + $3::interval FROM due "
         "WHERE c.execution_id = due.execution_id "
-        "RETURNING c.execution_id, c.workflow_id, c.generation, c.expect, c.failures",
+        "RETURNING c.execution_id, c.workflow_id, c.generation, c.expect, c.failures) "
+        "SELECT c.*, e.run_id, e.fold_version, e.fold_state, e.live_checked_at "
+        "FROM claimed AS c LEFT JOIN executions AS e USING (execution_id)",
         limit,
         delay,
         LEASE,
@@ -48,6 +53,7 @@ async def claim(pool: asyncpg.Pool[asyncpg.Record], *, limit: int, delay: timede
     return [
         Claim(
             execution=Execution(workflow_id=record["workflow_id"], execution_id=record["execution_id"]),
+            loaded=loaded(record),
             generation=record["generation"],
             expect=record["expect"],
             failures=record["failures"],
@@ -56,12 +62,15 @@ async def claim(pool: asyncpg.Pool[asyncpg.Record], *, limit: int, delay: timede
     ]
 
 
-async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> None:
-    """Forget what needs no further look, unless it was touched since the claim; else let go of the claim."""
+async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> bool:
+    """Forget what needs no further look, unless it was touched since the claim; else let go of the claim.
+
+    Returns whether any of them is due now: of a touch that was made during the look nobody hears again.
+    """
     if not done:
-        return
+        return False
     ordered = sorted(done, key=lambda each: each.claim.execution.execution_id)
-    await pool.execute(
+    records = await pool.fetch(
         "WITH f AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::bigint[]) "
         "AS f(execution_id, generation, look_at, expect)), "
         "locked AS (SELECT c.execution_id FROM run_changes AS c WHERE c.execution_id = ANY($1) "
@@ -72,12 +81,13 @@ async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> No
         "due_at = CASE WHEN c.generation = f.generation THEN f.look_at ELSE c.due_at END, "
         "expect = CASE WHEN c.generation = f.generation THEN f.expect ELSE c.expect END "
         "FROM f, locked WHERE c.execution_id = f.execution_id AND locked.execution_id = c.execution_id "
-        "AND (f.look_at IS NOT NULL OR c.generation <> f.generation)",
+        "AND (f.look_at IS NOT NULL OR c.generation <> f.generation) RETURNING c.due_at <= now() AS due",
         [each.claim.execution.execution_id for each in ordered],
         [each.claim.generation for each in ordered],
         [each.look_at for each in ordered],
         [each.expect for each in ordered],
     )
+    return any(record["due"] for record in records)
 
 
 async def release(pool: asyncpg.Pool[asyncpg.Record], claims: Sequence[Claim]) -> None:

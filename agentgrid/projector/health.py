@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge
 
@@ -16,7 +17,7 @@ LAG = "lag"
 lag_seconds = Gauge("agentgrid_projector_lag_seconds", "For how long the oldest healthy change has been waiting.")
 backlog = Gauge("agentgrid_projector_backlog", "Executions that are due to be looked at.")
 failing = Gauge("agentgrid_projector_failing", "Executions that could not be projected at the last try.")
-reads = Gauge("agentgrid_projector_reads", "Calls to Temporal since the start.")
+reads = Gauge("agentgrid_projector_reads", "Calls to Temporal since the start, by sort.", ["sort"])
 swept = Counter("agentgrid_projector_swept", "Executions that only the sweep found.")
 checked = Counter("agentgrid_projector_checked", "Executions that were folded again and compared.")
 drifted = Counter("agentgrid_projector_drifted", "Executions whose rows differed from their history.")
@@ -28,18 +29,20 @@ def count_check(result: Checked) -> None:
     drifted.inc(result.drifted)
 
 
-async def report(store: Store, *, calls: int, last_error: str | None) -> None:
+async def report(store: Store, *, calls: Mapping[str, int], last_error: str | None) -> None:
     """Store and export where the projection stands now."""
     found = await changes.backlog(store.pool)
     lag_seconds.set(found.oldest_seconds)
     backlog.set(found.due)
     failing.set(found.failing)
-    reads.set(calls)
+    for sort, count in calls.items():
+        reads.labels(sort).set(count)
     value = {
         "lag_seconds": round(found.oldest_seconds, 3),
         "backlog": found.due,
         "failing": found.failing,
-        "reads": calls,
+        "reads": sum(calls.values()),
+        "calls": dict(calls),
         "last_error": last_error,
     }
     await store.pool.execute(

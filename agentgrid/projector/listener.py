@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import asyncpg
@@ -16,11 +17,13 @@ RECONNECT_SECONDS = 1.0
 
 
 class Listener:
-    """Sets `heard` at each notification; connects again for as long as it runs."""
+    """Wakes whoever waits at each notification; connects again for as long as it runs."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self.heard = asyncio.Event()
+        self._heard = asyncio.Event()
+        self.heard_at = -math.inf
+        """When something was last heard, by the event loop's clock."""
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -38,23 +41,25 @@ class Listener:
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _connection: lost.set())
 
-        def hear(*_: Any) -> None:
-            self.heard.set()
-
         try:
-            await connection.add_listener(CHANNEL, hear)
-            self.heard.set()
+            await connection.add_listener(CHANNEL, self.hear)
+            self.hear()
             await lost.wait()
             raise OSError("the connection was lost")
         finally:
             if not connection.is_closed():
                 await connection.close(timeout=CONNECT_SECONDS)
 
-    async def wait(self, seconds: float) -> None:
-        """Return at the next notification, or after this long."""
+    def hear(self, *_: Any) -> None:
+        """Something may be due now or soon."""
+        self.heard_at = asyncio.get_running_loop().time()
+        self._heard.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Return at the next notification, or after this long; whether one was heard."""
+        self._heard.clear()
         try:
-            await asyncio.wait_for(self.heard.wait(), seconds)
+            await asyncio.wait_for(self._heard.wait(), seconds)
         except TimeoutError:
-            return
-        finally:
-            self.heard.clear()
+            return False
+        return True

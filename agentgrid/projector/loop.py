@@ -7,8 +7,10 @@ touch during the look raises the row's generation, so the look is repeated inste
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -20,7 +22,8 @@ from agentgrid.projector import changes
 from agentgrid.projector.batches import Batches
 from agentgrid.projector.changes import Claim, Done
 from agentgrid.projector.listener import Listener
-from agentgrid.projector.store import Folded, Loaded, Store
+from agentgrid.projector.pace import Pace
+from agentgrid.projector.store import Folded, Store
 from agentgrid.projector.work import Looked, Looker
 from agentgrid.temporal.history import TornHistory
 
@@ -28,14 +31,15 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
 CONCURRENCY = 64
-LEAST_DELAY = timedelta(milliseconds=30)
-LONGEST_DELAY = timedelta(milliseconds=800)
+COMPANY_SECONDS = 0.1
+"""The first that has been read waits at most so long for those that were claimed with it."""
 AWAY_SECONDS = 1.0
 TEMPORAL_AWAY = timedelta(seconds=1)
 FIRST_BACKOFF = timedelta(seconds=1)
 LONGEST_BACKOFF = timedelta(minutes=5)
 EXPECT_TRIES = 6
 EXPECT_FIRST = timedelta(milliseconds=50)
+CLOCKS_APART = timedelta(milliseconds=10)
 REMEMBERED = 10_000
 DATABASE_AWAY = (
     OSError,
@@ -55,6 +59,14 @@ AWAY = frozenset(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """What one look came to: what is to be written, if anything, and what becomes of the claim then."""
+
+    done: Done
+    folded: Folded | None = None
+
+
 class Loop:
     """One projector's share of the work; any number of them may run."""
 
@@ -62,18 +74,20 @@ class Loop:
         self._store = store
         self._looker = looker
         self._listener = listener
-        self._commits: Batches[Folded, bool] = Batches(store.write)
-        self._finishes: Batches[Done, None] = Batches(self._finish)
+        self._writes: Batches[Pass, None] = Batches(self._write, company=self._company)
         self._poll_seconds = poll_seconds
-        self._delay = LEAST_DELAY
+        self._pace = Pace()
         self._working: set[asyncio.Task[None]] = set()
+        self._reading = 0
+        self._read = asyncio.Event()
+        """Set while nothing is being read."""
         self._missing: OrderedDict[str, int] = OrderedDict()
         """How often an execution was found to be shorter than expected, one after another."""
         self._free = asyncio.Event()
 
     async def run(self) -> None:
         """Work until cancelled; then finish what was claimed, as far as it goes."""
-        writing = [asyncio.create_task(batches.run()) for batches in (self._commits, self._finishes)]
+        writing = asyncio.create_task(self._writes.run())
         try:
             while True:
                 await self._turn()
@@ -82,8 +96,7 @@ class Loop:
                 await asyncio.wait(self._working, timeout=5)
             for task in self._working:
                 task.cancel()
-            for task in writing:
-                task.cancel()
+            writing.cancel()
 
     async def _turn(self) -> None:
         room = CONCURRENCY - len(self._working)
@@ -91,23 +104,25 @@ class Loop:
             self._free.clear()
             await self._free.wait()
             return
+        began, delay = asyncio.get_running_loop().time(), self._pace.delay
         try:
-            claims = await changes.claim(self._store.pool, limit=room, delay=self._delay)
-            loaded = await self._store.load([each.execution.execution_id for each in claims]) if claims else {}
+            claims = await changes.claim(self._store.pool, limit=room, delay=delay)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             log.warning("database_away", error=str(error))
             await asyncio.sleep(AWAY_SECONDS)
             return
         for each in claims:
-            task = asyncio.create_task(self._work(each, loaded[each.execution.execution_id]))
+            task = asyncio.create_task(self._work(each))
             self._working.add(task)
             task.add_done_callback(self._worked)
-        # Under load a longer delay lets several touches of one run cost one read.
-        behind = len(self._working) >= CONCURRENCY // 2
-        self._delay = min(self._delay * 2, LONGEST_DELAY) if behind else max(self._delay / 2, LEAST_DELAY)
-        if not claims:
-            await self._listener.wait(self._poll_seconds)
-            await asyncio.sleep(self._delay.total_seconds())
+        self._pace.looked((each.execution.execution_id for each in claims), at=began)
+        if len(claims) == room:
+            return
+        if began <= self._listener.heard_at + delay.total_seconds():
+            # Something that was heard of may have been too young for this claim.
+            await asyncio.sleep(self._pace.beat.total_seconds())
+        elif await self._listener.wait(self._poll_seconds):
+            await asyncio.sleep(self._pace.delay.total_seconds())
 
     def _worked(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
@@ -115,19 +130,44 @@ class Loop:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("projector_task_failed", error=str(error), exc_info=error)
 
-    async def _finish(self, done: Sequence[Done]) -> list[None]:
-        await changes.finish(self._store.pool, done)
-        return [None] * len(done)
+    async def _company(self) -> None:
+        """Let those that are being read join the batch, for a moment."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._read.wait(), COMPANY_SECONDS)
 
-    async def _work(self, claim: Claim, loaded: Loaded) -> None:
+    async def _write(self, passes: Sequence[Pass]) -> list[None]:
+        """Commit what was found, then be done with the claims; what somebody else has overtaken is looked at again."""
+        found = [each.folded for each in passes if each.folded is not None]
+        written = await self._store.write(found) if found else []
+        overtaken = {folded.execution for folded, mine in zip(found, written, strict=True) if not mine}
+        now = datetime.now(UTC)
+        done = [
+            Done(claim=each.done.claim, look_at=now) if each.done.claim.execution in overtaken else each.done
+            for each in passes
+        ]
+        if await changes.finish(self._store.pool, done):
+            self._listener.hear()
+        return [None] * len(passes)
+
+    async def _look(self, claim: Claim) -> Pass:
+        self._reading += 1
+        self._read.clear()
+        try:
+            hinted = claim.expect <= claim.loaded.state.last_event_id
+            looked = await self._looker.look(claim.execution, claim.loaded, hinted=hinted)
+            return Pass(folded=looked.folded, done=self._done(claim, looked))
+        except TornHistory:
+            return Pass(done=Done(claim=claim, look_at=datetime.now(UTC), expect=claim.expect))
+        finally:
+            self._reading -= 1
+            if self._reading == 0:
+                self._read.set()
+
+    async def _work(self, claim: Claim) -> None:
         """Look at one execution. Its faults are its own: they never stop the others."""
         key = claim.execution.execution_id
         try:
-            hinted = claim.expect <= loaded.state.last_event_id
-            looked = await self._looker.look(claim.execution, loaded, hinted=hinted)
-            written = looked.folded is None or await self._commits.put(looked.folded)
-            done = self._done(claim, looked) if written else Done(claim=claim, look_at=datetime.now(UTC))
-            await self._finishes.put(done)
+            await self._writes.put(await self._look(claim))
         except NotFound:
             log.warning("execution_unknown", execution_id=key, workflow_id=claim.execution.workflow_id)
             await self._unknown(claim)
@@ -137,8 +177,6 @@ class Loop:
             else:
                 log.warning("temporal_away", status=error.status.name)
                 await changes.postpone(self._store.pool, claim, wait=TEMPORAL_AWAY)
-        except TornHistory:
-            await self._finishes.put(Done(claim=claim, look_at=datetime.now(UTC), expect=claim.expect))
         except asyncio.CancelledError:
             await changes.release(self._store.pool, [claim])
             raise
@@ -160,7 +198,10 @@ class Loop:
         self._missing[key] = tries
         while len(self._missing) > REMEMBERED:
             self._missing.popitem(last=False)
-        soon = datetime.now(UTC) + EXPECT_FIRST * 2 ** (tries - 1)
+        wait = EXPECT_FIRST * 2 ** (tries - 1)
+        soon = datetime.now(UTC) + wait
+        # Nobody else will say when it is due.
+        asyncio.get_running_loop().call_later((wait + CLOCKS_APART).total_seconds(), self._listener.hear)
         look_at = min(soon, looked.look_at) if looked.look_at is not None else soon
         return Done(claim=claim, look_at=look_at, expect=claim.expect)
 

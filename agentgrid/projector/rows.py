@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 from agentgrid.db import tables
@@ -98,24 +99,46 @@ def _differs(table: str, name: str) -> str:
 
 
 def patch(
-    table: str, *, key: Sequence[str], columns: Sequence[str], returning: str, ignoring: Sequence[str] = ()
+    table: str,
+    *,
+    key: Sequence[str],
+    columns: Sequence[str],
+    returning: str,
+    ignoring: Sequence[str] = (),
+    stamp: str | None = None,
+    joins: str = "",
+    joined: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Change the columns that each JSON object names, of the row that its key names; where that changes none but `ignoring`, nothing."""
-    changing = [name for name in columns if name not in key]
-    sets = ", ".join(f"{name} = {_changed(table, name)}" for name in changing)
-    same = " AND ".join(f"t.{name} = n.{name}" for name in key)
-    joins = " AND ".join(f"old.{name} = k.{name}" for name in key)
-    differs = " OR ".join(_moves(table, name) for name in changing if name not in ignoring)
+    """Change the columns that each JSON object names, of the row that its key names; where that changes none but `ignoring`, nothing.
+
+    stamp: a column that becomes the time of the transaction wherever anything changes.
+    joins, joined: more of the FROM clause, which may look at the row to be (`n`), and the columns that get their values from there.
+    """
+    changing = [name for name in columns if name not in key and name != stamp]
+    values = {name: joined.get(name) or _changed(table, name) for name in changing}
+    sets = ", ".join(f"{name} = {value}" for name, value in values.items())
+    stamped = f", {stamp} = now()" if stamp is not None else ""
+    finds = " AND ".join(f"old.{name} = {_key(table, name)}" for name in key)
+    same = " AND ".join(f"t.{name} = old.{name}" for name in key)
+    differs = " OR ".join(_moves(table, name, joined.get(name)) for name in changing if name not in ignoring)
     return (
-        f"UPDATE {table} AS t SET {sets} FROM json_array_elements($1::json) AS p(j) "  # noqa: S608
-        f"CROSS JOIN LATERAL json_populate_record(NULL::{table}, p.j) AS k "
-        f"JOIN {table} AS old ON {joins} "
-        f"CROSS JOIN LATERAL json_populate_record(old, p.j) AS n "
+        f"UPDATE {table} AS t SET {sets}{stamped} FROM json_array_elements($1::json) AS p(j) "  # noqa: S608
+        f"JOIN {table} AS old ON {finds} "
+        f"CROSS JOIN LATERAL json_populate_record(old, p.j) AS n {joins} "
         f"WHERE {same} AND ({differs}) RETURNING {returning}"
     )
 
 
-def _moves(table: str, name: str) -> str:
+def _key(table: str, name: str) -> str:
+    """What a JSON object has for a column of the key."""
+    kind = METADATA.tables[table].columns[name].type.compile()
+    return f"p.j->>'{name}'" if kind == "TEXT" else f"(p.j->>'{name}')::{kind}"
+
+
+def _moves(table: str, name: str, joined: str | None) -> str:
+    if joined is not None:
+        cast = "::text" if name in _JSON_COLUMNS[table] else ""
+        return f"old.{name}{cast} IS DISTINCT FROM {joined}{cast}"
     if name in _JSON_COLUMNS[table]:
         return f"p.j->'{name}~' IS NOT NULL AND old.{name}::text IS DISTINCT FROM p.j->>'{name}~'"
     return f"old.{name} IS DISTINCT FROM n.{name}"

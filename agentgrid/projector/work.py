@@ -19,23 +19,12 @@ from agentgrid.projector.fold.changes import Changes
 from agentgrid.projector.fold.state import State
 from agentgrid.projector.fold.summary import next_at
 from agentgrid.projector.store import Folded, Live, Loaded, Store
-from agentgrid.temporal.history import Execution, HistoryReader, RewoundHistory
+from agentgrid.temporal.history import CLOSING, Execution, HistoryReader, RewoundHistory
 from agentgrid.temporal.payloads import decode_events
 
 FOREIGN_INTERVAL = timedelta(seconds=30)
 """How often an open execution is read whose worker touches nothing."""
 AFTER_TIMER = timedelta(milliseconds=250)
-
-_CLOSING = frozenset(
-    {
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +68,7 @@ class Looker:
         except RewoundHistory:
             rewound = replace(await self.check(execution), base=base, rewound=True)
             return Looked(folded=rewound, last_event_id=base, closed=False, look_at=datetime.now(UTC))
-        if events and events[-1].event_type in _CLOSING:
+        if events and events[-1].event_type in CLOSING:
             folded = await self._close(execution, loaded, events)
             return Looked(folded=folded, last_event_id=folded.state.last_event_id, closed=True, look_at=None)
         state, changes = loaded.state, Changes()
@@ -87,20 +76,24 @@ class Looker:
             state, changes = fold(state, await self._decoded(events))
         return await self._open(execution, loaded, state, changes, hinted=hinted)
 
-    async def _close(self, execution: Execution, loaded: Loaded, tail: list[HistoryEvent]) -> Folded:
-        """The closing read is the archive read; describe says whether a reset took the execution's place."""
+    async def _close(self, execution: Execution, loaded: Loaded, whole: list[HistoryEvent]) -> Folded:
+        """The closing read is the archive read."""
         base = loaded.state.last_event_id
-        whole = tail if base == 0 else await self.reader.whole(execution)
-        answer = await self.reader.describe(execution)
+        reset_to = None
+        if whole[-1].event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED:
+            # So ends an open execution that is reset, and its own history doesn't say so.
+            answer = await self.reader.describe(execution)
+            reset_to = answer.workflow_extended_info.reset_run_id or None
         archive = pack(whole)
-        state, changes = fold(loaded.state, await self._decoded(tail))
+        state, changes = fold(loaded.state, await self._decoded(whole[base:]))
         return Folded(
             execution=execution,
+            run_id=loaded.run_id,
             base=base,
             state=state,
             changes=changes,
             replace=loaded.replace,
-            reset_to=answer.workflow_extended_info.reset_run_id or None,
+            reset_to=reset_to,
             archive=archive,
         )
 
@@ -126,7 +119,13 @@ class Looker:
         folded = None
         if moved or said is not None or loaded.replace:
             folded = Folded(
-                execution=execution, base=base, state=state, changes=changes, replace=loaded.replace, live=said
+                execution=execution,
+                run_id=loaded.run_id,
+                base=base,
+                state=state,
+                changes=changes,
+                replace=loaded.replace,
+                live=said,
             )
         return Looked(folded=folded, last_event_id=state.last_event_id, closed=False, look_at=look_at)
 
@@ -161,7 +160,7 @@ class Looker:
 
     async def refold(self, execution: Execution, whole: list[HistoryEvent]) -> Folded:
         """A pass over a whole history, to replace what the tables hold."""
-        closed = bool(whole) and whole[-1].event_type in _CLOSING
+        closed = bool(whole) and whole[-1].event_type in CLOSING
         archive = pack(whole) if closed else None
         state, changes = fold(State(execution_id=execution.execution_id), await self._decoded(whole))
         return Folded(execution=execution, base=0, state=state, changes=changes, replace=True, archive=archive)

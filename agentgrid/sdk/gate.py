@@ -42,9 +42,11 @@ from agentgrid.protocol import (
     SIGNAL_DECIDE,
     ErrorType,
     to_payload,
+    too_long,
 )
 from agentgrid.sdk.approvals import refusal
 from agentgrid.sdk.state import Patience, RunState, approved
+from agentgrid.sdk.workflows import SPEC
 
 Call = TypeVar("Call", StartActivityInput, StartLocalActivityInput)
 
@@ -70,7 +72,14 @@ class GateInbound(WorkflowInboundInterceptor):
         """Mark the execution as begun under the plugin, unless it replays one that was not."""
         workflow.deprecate_patch(PATCH_GATE)
         self._state.begin(input.headers)
-        return await super().execute_workflow(input)
+        result = await super().execute_workflow(input)
+        if hasattr(input.type, SPEC):
+            size = len(workflow.payload_converter().to_payload(result).data)
+            if (wrong := too_long("its result", size)) is not None:
+                raise ApplicationError(
+                    f"{workflow.info().workflow_type}: {wrong}", type=ErrorType.WORKFLOW_OUTPUT, non_retryable=True
+                )
+        return result
 
     async def handle_signal(self, input: HandleSignalInput) -> None:
         """Take AgentGrid's own signals: exactly one raw payload, or they are noise."""

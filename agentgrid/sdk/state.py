@@ -32,6 +32,7 @@ from agentgrid.protocol import (
     RunHeader,
     ToolCall,
     to_payload,
+    too_long,
 )
 
 KEY_DIGITS = 24
@@ -196,13 +197,22 @@ class RunState:
 
 def _said(args: Sequence[Any]) -> bytes:
     """The arguments as bytes: a tool's without its version, so that mended code makes the same call."""
+    if len(args) == 1 and isinstance(args[0], ToolCall):
+        return _tool_said(args[0])
     try:
-        if len(args) == 1 and isinstance(args[0], ToolCall):
-            return json.dumps([args[0].tool, args[0].args], sort_keys=True).encode()
         payloads = workflow.payload_converter().to_payloads(args)
     except Exception:
         return b""  # what can't be converted fails where it is scheduled, as without the plugin
     return b"\0".join(payload.data for payload in payloads)
+
+
+def _tool_said(call: ToolCall) -> bytes:
+    said = json.dumps(call.args, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode(
+        errors="surrogatepass"
+    )
+    if (wrong := too_long("what it is called with", len(said))) is not None:
+        raise ApplicationError(f"{call.tool}: {wrong}", type=ErrorType.TOOL_INPUT, non_retryable=True)
+    return said
 
 
 def current_state() -> RunState | None:

@@ -13,7 +13,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
 from agentgrid.domain.policies import Risk
-from agentgrid.protocol import TOOL_PREFIX, ErrorType, ToolCall, ToolOutcome
+from agentgrid.protocol import TOOL_PREFIX, ErrorType, ToolCall, ToolOutcome, too_long
 from agentgrid.sdk.context import current_key
 from agentgrid.sdk.schema import Signature, canonical_source, version_of
 
@@ -114,6 +114,8 @@ class Tool(Generic[P, R]):
                 raise ApplicationError(f"{self.name}: {error}", type=ErrorType.TOOL_INPUT, non_retryable=True) from None
             result = await self.fn(**arguments)  # type: ignore[call-arg]
             try:
+                if (wrong := too_long("its result", len(self.signature.result.dump_json(result)))) is not None:
+                    raise ApplicationError(f"{self.name}: {wrong}", type=ErrorType.TOOL_OUTPUT, non_retryable=True)
                 return ToolOutcome(result=self.signature.result.dump_python(result, mode="json"))
             except ValueError as error:
                 raise ApplicationError(

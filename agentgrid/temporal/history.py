@@ -1,8 +1,8 @@
 """Read histories: exactly, within a budget, and only as much as is new.
 
-The tail of an open execution is read *in reverse*. A forward read of an open execution also returns the events of a workflow task that is
-being tried, under ids that later belong to other events; whoever folded those would lose what came instead. A reverse read returns
-committed events only. A closed execution has no such events and may be read forward.
+Histories are read *in reverse*. A forward read of an open execution also returns the events of a workflow task that is being tried, under
+ids that later belong to other events; whoever folded those would lose what came instead. A reverse read returns committed events only.
+The read that finds the end of an execution goes on to its beginning: that is the archive, and no other read is needed for it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +18,7 @@ from typing import TypeVar
 
 import temporalio.api.workflowservice.v1 as service
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
@@ -27,12 +29,25 @@ READS_PER_SECOND = 300.0
 READ_BURST = 100
 FIRST_PAGE = 8
 """Batches of events in the first page of a tail read; doubled for each further one."""
+SHORT = 64
+"""A history that is not known to be longer than this is asked for at once: a call costs more than the events that are known already."""
 LARGEST_PAGE = 1024
-FORWARD_PAGE = 1000
 DEADLINE = timedelta(seconds=10)
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 MAX_TRIES = 6
+
+CLOSING = frozenset(
+    {
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+    }
+)
+"""The last event of a closed execution is one of these."""
 
 Answer = TypeVar("Answer")
 
@@ -105,12 +120,21 @@ class HistoryReader:
     def __init__(self, client: Client, budget: Budget | None = None) -> None:
         self.client = client
         self.budget = budget or Budget()
-        self.reads = 0
+        self.calls: Counter[str] = Counter()
+        """How many calls of each sort were made: `history`, `describe`, `list`."""
+
+    @property
+    def reads(self) -> int:
+        """All calls together."""
+        return self.calls.total()
 
     async def tail(self, execution: Execution, *, after: int) -> list[HistoryEvent]:
-        """The committed events after this id, oldest first. Raises NotFound, RPCError, TornHistory, RewoundHistory."""
+        """The committed events after this id, oldest first; of a closed execution all of its events.
+
+        Raises NotFound, RPCError, TornHistory, RewoundHistory.
+        """
         newest_first: list[HistoryEvent] = []
-        size, token = FIRST_PAGE, b""
+        size, token = SHORT if after < SHORT else FIRST_PAGE, b""
         while True:
             request = service.GetWorkflowExecutionHistoryReverseRequest(
                 namespace=self.client.namespace,
@@ -119,6 +143,7 @@ class HistoryReader:
                 next_page_token=token,
             )
             answer = await self._call(
+                "history",
                 execution,
                 lambda request=request: self.client.workflow_service.get_workflow_execution_history_reverse(  # type: ignore[misc]
                     request, timeout=DEADLINE
@@ -126,43 +151,22 @@ class HistoryReader:
             )
             newest_first.extend(answer.history.events)
             token = answer.next_page_token
-            if not token or (newest_first and newest_first[-1].event_id <= after + 1):
+            closed = bool(newest_first) and newest_first[0].event_type in CLOSING
+            first = 1 if closed else after + 1
+            if not token or (newest_first and newest_first[-1].event_id <= first):
                 break
             size = min(size * 2, LARGEST_PAGE)
         if not newest_first or newest_first[0].event_id < after:
             raise RewoundHistory(f"nothing follows event {after} of execution {execution.execution_id}")
-        events = [event for event in reversed(newest_first) if event.event_id > after]
-        _check(events, first=after + 1)
-        return events
-
-    async def whole(self, execution: Execution) -> list[HistoryEvent]:
-        """All events of a *closed* execution, oldest first. Raises NotFound, RPCError, TornHistory."""
-        events: list[HistoryEvent] = []
-        token = b""
-        while True:
-            request = service.GetWorkflowExecutionHistoryRequest(
-                namespace=self.client.namespace,
-                execution=execution.proto,
-                maximum_page_size=FORWARD_PAGE,
-                next_page_token=token,
-            )
-            answer = await self._call(
-                execution,
-                lambda request=request: self.client.workflow_service.get_workflow_execution_history(  # type: ignore[misc]
-                    request, timeout=DEADLINE
-                ),
-            )
-            events.extend(answer.history.events)
-            token = answer.next_page_token
-            if not token:
-                break
-        _check(events, first=1)
+        events = [event for event in reversed(newest_first) if event.event_id >= first]
+        _check(events, first=first)
         return events
 
     async def describe(self, execution: Execution) -> service.DescribeWorkflowExecutionResponse:
         """What Temporal knows of the execution at this moment. Raises NotFound, RPCError."""
         request = service.DescribeWorkflowExecutionRequest(namespace=self.client.namespace, execution=execution.proto)
         return await self._call(
+            "describe",
             execution,
             lambda: self.client.workflow_service.describe_workflow_execution(request, timeout=DEADLINE),
         )
@@ -173,13 +177,13 @@ class HistoryReader:
             namespace=self.client.namespace, query=query, page_size=page, next_page_token=token
         )
         return await self._call(
-            None, lambda: self.client.workflow_service.list_workflow_executions(request, timeout=DEADLINE)
+            "list", None, lambda: self.client.workflow_service.list_workflow_executions(request, timeout=DEADLINE)
         )
 
-    async def _call(self, execution: Execution | None, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _call(self, sort: str, execution: Execution | None, call: Callable[[], Awaitable[Answer]]) -> Answer:
         for attempt in range(1, MAX_TRIES + 1):
             await self.budget.take()
-            self.reads += 1
+            self.calls[sort] += 1
             try:
                 answer = await call()
             except RPCError as error:

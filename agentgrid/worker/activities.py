@@ -37,6 +37,8 @@ from agentgrid.sdk.tools import Tool
 from agentgrid.worker.governor import Allow, Answer, Ask, Call, Deny, Governor, Policy, Stale
 from agentgrid.worker.telemetry import JobReport, Telemetry
 
+MAX_MESSAGE = 2_000
+"""A tool's word on its failure, and what a job keeps of any, is cut to so many characters: a long one could not be reported at all."""
 STALE_RETRY_MOST_SECONDS = 60.0
 """A caller without a key can't wait; its activity is retried, after a time that doubles with each attempt, up to this."""
 
@@ -90,8 +92,8 @@ class _Governed(ActivityInboundInterceptor):
         except ToolError as failure:
             error = _describe(failure)
             raise ApplicationError(
-                failure.message, type=ErrorType.TOOL_ERROR, non_retryable=not failure.retryable
-            ) from failure
+                failure.message[:MAX_MESSAGE], type=ErrorType.TOOL_ERROR, non_retryable=not failure.retryable
+            ) from (failure if len(failure.message) <= MAX_MESSAGE else None)
         except (asyncio.CancelledError, CancelledError) as failure:
             status, error = JobStatus.CANCELLED, _describe(failure)
             raise
@@ -162,7 +164,7 @@ def _initiator(input: ExecuteActivityInput) -> str | None:
 
 def _describe(error: BaseException) -> dict[str, Any]:
     kind = getattr(error, "type", None) or type(error).__name__
-    return {"type": str(kind), "message": str(getattr(error, "message", None) or error)[:2000]}
+    return {"type": str(kind), "message": str(getattr(error, "message", None) or error)[:MAX_MESSAGE]}
 
 
 def _enforce(answer: Answer, info: activity.Info) -> None:

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ from agentgrid.projector.fold import fold
 from agentgrid.projector.fold.state import State
 from agentgrid.projector.rebuild import rebuild
 from agentgrid.settings import Settings
+from tests.bench.meters import BENCH, backends, calls, cpu
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "docs" / "benchmarks.md"
@@ -49,22 +51,18 @@ MODES = {"raw": ("RawThree", "raw"), "governed": ("three", "bench"), "local": ("
 
 @dataclass(kw_only=True)
 class Round:
-    """One round: runs per second, and seconds of CPU per run of the worker, the projector and PostgreSQL."""
+    """One round: runs per second, and per run the seconds of CPU of the worker, the projector and PostgreSQL."""
 
     rate: float
     worker: float
     projector: float = 0.0
     postgres: float = 0.0
+    served: Counter[str] = field(default_factory=Counter)
+    """PostgreSQL's seconds of CPU per run, by whom they served."""
+    calls: Counter[str] = field(default_factory=Counter)
+    """The projector's calls of Temporal by sort, its transactions and its statements; per run."""
+    lags: list[float] = field(default_factory=list)
     resident: dict[str, float] = field(default_factory=dict)
-
-
-def cpu(process: psutil.Process) -> float:
-    """Seconds of CPU that the process and its children have used."""
-    total = 0.0
-    for each in (process, *process.children(recursive=True)):
-        times = each.cpu_times()
-        total += times.user + times.system
-    return total
 
 
 @contextmanager
@@ -94,6 +92,7 @@ class Bench:
         self.client = client
         self.pool = pool
         self.environment = environment
+        self.home = Path(environment["AGENTGRID_HOME"])
         self.postgres = psutil.Process(postgres_pid)
 
     async def burst(self, workflow: str, queue: str, count: int) -> float:
@@ -130,14 +129,22 @@ class Bench:
         with child("projector", self.environment) as projector, child("worker", self.environment) as worker:
             await self.burst(workflow, queue, 20)
             await self.settled()
-            before = cpu(worker), cpu(projector), cpu(self.postgres)
+            since, called = await self.now(), await calls(self.pool, self.home)
+            before, served = [cpu(each) for each in (worker, projector, self.postgres)], await backends(self.pool)
             seconds = await self.burst(workflow, queue, count)
             await self.settled()
-            after = cpu(worker), cpu(projector), cpu(self.postgres)
+            after, serving = [cpu(each) for each in (worker, projector, self.postgres)], await backends(self.pool)
             spent = [(late - early) / count for late, early in zip(after, before, strict=True)]
-            resident = {"worker": worker.memory_info().rss / 1e6, "projector": projector.memory_info().rss / 1e6}
+            calling = await calls(self.pool, self.home)
             return Round(
-                rate=count / seconds, worker=spent[0], projector=spent[1], postgres=spent[2], resident=resident
+                rate=count / seconds,
+                worker=spent[0],
+                projector=spent[1],
+                postgres=spent[2],
+                served=per_run(served, serving, count),
+                calls=per_run(called, calling, count),
+                lags=await self.lags(since, await self.now()),
+                resident={"worker": worker.memory_info().rss / 1e6, "projector": projector.memory_info().rss / 1e6},
             )
 
     async def lags(self, since: str, until: str) -> list[float]:
@@ -176,6 +183,11 @@ class Bench:
         return sum(len(events) for _, events in histories) / (time.process_time() - began)
 
 
+def per_run(before: Counter[str], after: Counter[str], count: int) -> Counter[str]:
+    """What has been added between the two, for each run."""
+    return Counter({name: (after[name] - before[name]) / count for name in after})
+
+
 def middle(values: list[float], form: str = "{:.2f}") -> str:
     """The median, with the lowest and the highest."""
     return f"{form.format(statistics.median(values))} ({form.format(min(values))} to {form.format(max(values))})"
@@ -199,19 +211,17 @@ async def measure(runs: int, rounds: int, home: Path) -> list[tuple[str, str]]:
             "AGENTGRID_LOG_LEVEL": "error",
         }
         client = await Client.connect(temporal.address, data_converter=pydantic_data_converter)
-        async with asyncpg.create_pool(dsn, min_size=1, max_size=2) as pool:
+        async with asyncpg.create_pool(
+            dsn, min_size=1, max_size=2, server_settings={"application_name": BENCH}
+        ) as pool:
             await pool.execute(
                 'INSERT INTO policy_snapshots (document) VALUES (\'{"version": 1, "made_at": "2026-01-01T00:00:00Z"}\')'
             )
             bench = Bench(client, pool, environment, postgres.pid or 0)
             taken: dict[str, list[Round]] = {mode: [] for mode in MODES}
-            saturated: list[float] = []
             for number in range(rounds):
                 for mode in MODES:
-                    since = await bench.now()
                     taken[mode].append(await bench.round(mode, runs))
-                    if mode == "governed":
-                        saturated += await bench.lags(since, await bench.now())
                     print(f"round {number + 1} {mode}: {taken[mode][-1].rate:.1f} runs/s", file=sys.stderr)
             raw = taken["raw"]
             figures.append(("raw Temporal, runs per second", middle([one.rate for one in raw], "{:.1f}")))
@@ -230,9 +240,25 @@ async def measure(runs: int, rounds: int, home: Path) -> list[tuple[str, str]]:
                 spent = [getattr(one, name) * 1000 for one in taken["governed"]]
                 figures.append((f"CPU per run, {name} (ms)", middle(spent, "{:.1f}")))
             figures.append(("CPU per run, raw worker (ms)", middle([one.worker * 1000 for one in raw], "{:.1f}")))
-            figures.append(
-                ("projection lag, saturated, p50 / p99 (ms)", f"{at(saturated, 0.5):.0f} / {at(saturated, 0.99):.0f}")
-            )
+            for name in ("projector", "worker"):
+                spent = [one.served[name] * 1000 for one in taken["governed"]]
+                figures.append((f"CPU per run, postgres for the {name} (ms)", middle(spent, "{:.1f}")))
+            for mode, label in (("governed", "three tools"), ("local", "three local tools")):
+                read = [one.calls["history"] for one in taken[mode]]
+                figures.append((f"{label}, history reads per run", middle(read)))
+                other = [one.calls["describe"] + one.calls["list"] for one in taken[mode]]
+                figures.append((f"{label}, other calls of Temporal by the projector per run", middle(other)))
+                for sort in ("transaction", "statement"):
+                    figures.append(
+                        (f"{label}, {sort}s of the projector per run", middle([one.calls[sort] for one in taken[mode]]))
+                    )
+                lags = [lag for one in taken[mode] for lag in one.lags]
+                figures.append(
+                    (
+                        f"{label}, projection lag saturated, p50 / p99 (ms)",
+                        f"{at(lags, 0.5):.0f} / {at(lags, 0.99):.0f}",
+                    )
+                )
             idle = await bench.idle_lags(60)
             figures.append(("projection lag, idle, p50 / p99 (ms)", f"{at(idle, 0.5):.0f} / {at(idle, 0.99):.0f}"))
             figures.append(("decode and fold, events per second on one core", f"{await bench.folding():,.0f}"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 from importlib import import_module
 from pathlib import Path
 
+import asyncpg
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
@@ -16,6 +18,7 @@ from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.worker import main as worker
 from tests.bench import raw
+from tests.bench.meters import StatementCounter
 
 SUBJECT = Path(__file__).parent / "subject"
 """Modules of their own, outside any package that holds workflows and tools alike."""
@@ -25,6 +28,15 @@ async def plain(address: str) -> None:
     """A plain worker."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     await Worker(client, task_queue="raw", workflows=[raw.RawThree], activities=[raw.plain_step]).run()
+
+
+async def project(settings: Settings) -> None:
+    """The projector, with its statements counted."""
+    counter = StatementCounter(settings.home)
+    asyncpg.create_pool = functools.partial(asyncpg.create_pool, init=counter.watch)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(counter.run())
+        tasks.create_task(projector.run(settings))
 
 
 def main() -> None:
@@ -38,7 +50,7 @@ def main() -> None:
         modules = [import_module(name) for name in ("bench_tools", "bench_three", "bench_three_local")]
         asyncio.run(worker.run_until_signalled(Grid("bench", *modules), settings))
     else:
-        asyncio.run(projector.run(settings))
+        asyncio.run(project(settings))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,8 +13,10 @@ from temporalio.client import Client
 
 from agentgrid.errors import NotFound
 from agentgrid.projector import changes, work
+from agentgrid.projector.fold.state import State
+from agentgrid.projector.listener import Listener
 from agentgrid.projector.rebuild import rebuild
-from agentgrid.projector.store import Store
+from agentgrid.projector.store import Loaded, Store
 from agentgrid.settings import Settings
 from agentgrid.temporal.history import Execution
 from tests.projector.conftest import Tables, new_namespace, projecting, snapshot, truncate, unique, until
@@ -54,11 +57,42 @@ async def test_a_touch_while_the_execution_is_looked_at_is_not_forgotten(store: 
     (claim,) = await changes.claim(store.pool, limit=10, delay=changes.LEASE * 0)
     assert await changes.claim(store.pool, limit=10, delay=changes.LEASE * 0) == []
     await touch(store, "w", "execution")
-    await changes.finish(store.pool, [changes.Done(claim=claim, look_at=None)])
+    assert await changes.finish(store.pool, [changes.Done(claim=claim, look_at=None)]), "it is due now"
     (again,) = await changes.claim(store.pool, limit=10, delay=changes.LEASE * 0)
     assert again.generation == claim.generation + 1
-    await changes.finish(store.pool, [changes.Done(claim=again, look_at=None)])
+    assert not await changes.finish(store.pool, [changes.Done(claim=again, look_at=None)])
     assert await store.pool.fetchval("SELECT count(*) FROM run_changes") == 0
+
+
+async def test_a_touch_while_its_execution_is_looked_at_waits_for_no_poll(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its notification finds the execution claimed, and no other one comes."""
+    looking, look_on, resting = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    real, rest = work.Looker.look, Listener.wait
+
+    async def held(*args: Any, **kwargs: Any) -> work.Looked:
+        looked = await real(*args, **kwargs)
+        looking.set()
+        await look_on.wait()
+        return looked
+
+    async def wait(listener: Listener, seconds: float) -> bool:
+        resting.set()
+        return await rest(listener, seconds)
+
+    monkeypatch.setattr(work.Looker, "look", held)
+    monkeypatch.setattr(Listener, "wait", wait)
+    async with projecting(settings, sweep=600, poll=600, check=600):
+        handle = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
+        await touch(store, handle.id, handle.first_execution_run_id or "")
+        await looking.wait()
+        await handle.terminate()
+        resting.clear()
+        await touch(store, handle.id, handle.first_execution_run_id or "")
+        await resting.wait()  # it was heard, and found to be claimed
+        look_on.set()
+        await tables.run_in(handle.id, "terminated", seconds=5)
 
 
 async def test_corrupted_rows_are_repaired_within_a_round_of_checks(
@@ -240,7 +274,7 @@ async def test_a_pass_that_somebody_else_overtook_is_dropped(
     await handle.result()
     execution = Execution(workflow_id=handle.id, execution_id=handle.first_execution_run_id or "")
     looker = work.Looker(HistoryReader(client), store)
-    loaded = (await store.load([execution.execution_id]))[execution.execution_id]
+    loaded = Loaded(state=State(execution_id=execution.execution_id))
     one = await looker.look(execution, loaded)
     two = await looker.look(execution, loaded)
     assert one.folded is not None

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from temporalio import workflow
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -18,8 +19,10 @@ from agentgrid.errors import Conflict, NotFound, RateLimited, SettingsError, Una
 from agentgrid.settings import Settings
 from agentgrid.temporal import rpc
 from agentgrid.temporal.client import connect, data_converter
-from agentgrid.temporal.history import Budget, Execution, HistoryReader
+from agentgrid.temporal.history import Budget, Execution, HistoryReader, RewoundHistory
 from tests.conftest import Temporal
+
+TASK_COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
 
 
 @workflow.defn(sandboxed=False)
@@ -57,13 +60,32 @@ async def counted(client: Client, queue: str, limit: int, signals: int) -> tuple
 
 
 async def test_a_tail_read_of_any_depth_gives_exactly_what_follows(client: Client, queue: str) -> None:
-    handle, execution = await counted(client, queue, 60, 60)
-    await handle.result()
+    handle, execution = await counted(client, queue, 101, 100)
+    async with asyncio.timeout(10):
+        while len(whole := list((await handle.fetch_history()).events)) < 100 or whole[-1].event_type != TASK_COMPLETED:
+            await asyncio.sleep(0.05)
     reader = HistoryReader(client)
-    whole = await reader.whole(execution)
-    assert whole == list((await handle.fetch_history()).events)
-    for after in (0, 1, 7, 30, len(whole) - 2, len(whole) - 1, len(whole)):
+    for after in (0, 1, 7, 30, 70, len(whole) - 2, len(whole) - 1, len(whole)):
         assert await reader.tail(execution, after=after) == whole[after:]
+    await handle.terminate()
+
+
+async def test_the_read_that_finds_the_end_has_the_whole_history(client: Client, queue: str) -> None:
+    handle, execution = await counted(client, queue, 100, 100)
+    await handle.result()
+    whole = list((await handle.fetch_history()).events)
+    reader = HistoryReader(client)
+    for after in (0, 1, 30, 70, len(whole) - 1, len(whole)):
+        assert await reader.tail(execution, after=after) == whole
+
+
+async def test_a_history_shorter_than_was_known_is_rewound(client: Client, queue: str) -> None:
+    for limit in (1, 2):  # a closed one and an open one
+        handle, execution = await counted(client, queue, limit, 1)
+        with pytest.raises(RewoundHistory):
+            await HistoryReader(client).tail(execution, after=100)
+        if limit == 2:
+            await handle.terminate()
 
 
 async def test_a_short_tail_costs_one_call(client: Client, queue: str) -> None:
@@ -74,6 +96,15 @@ async def test_a_short_tail_costs_one_call(client: Client, queue: str) -> None:
     assert len(await reader.tail(execution, after=length - 3)) >= 3
     assert reader.reads == before + 1
     await handle.terminate()
+
+
+async def test_a_short_history_costs_one_call_whatever_is_known_of_it(client: Client, queue: str) -> None:
+    handle, execution = await counted(client, queue, 3, 3)
+    await handle.result()
+    reader = HistoryReader(client)
+    for after in (0, 3, 5):
+        await reader.tail(execution, after=after)
+    assert reader.calls == {"history": 3}
 
 
 async def test_an_unknown_execution_is_not_found(client: Client) -> None:

@@ -52,10 +52,33 @@ async def lookup(order: str) -> str:
     return order.upper()
 
 
+@ag.tool(title="Write long", risk="read", timeout=timedelta(seconds=10), retries=1)
+async def write_long(size: int, complains: bool = False) -> str:
+    if complains:
+        raise ag.ToolError("x" * size)
+    return "x" * size
+
+
+@ag.tool(title="Read long", risk="read", timeout=timedelta(seconds=10), retries=1)
+async def read_long(text: str) -> int:
+    return len(text)
+
+
 @activity.defn
 async def plain(order: str) -> str:
     EXECUTED.append(("plain", order, activity.info().workflow_run_id or ""))
     return order
+
+
+async def long(which: str, size: int) -> Any:
+    """A value so long, on one of its ways."""
+    if which == "output":
+        return len(await write_long(size))
+    if which == "error":
+        return await write_long(size, complains=True)
+    if which == "input":
+        return await read_long("x" * size)
+    return "x" * size
 
 
 @ag.workflow(title="Gated")
@@ -93,6 +116,9 @@ class Gated:
                 return f"rejected: {error.message}"
         if case == "twice":
             return [await refund("first", 1), await refund("second", 2)]
+        if case.startswith("long"):
+            _, which, size = case.split("-")
+            return await long(which, int(size))
         if case == "forever":
             await workflow.wait_condition(lambda: False)
         ag.log.info("refund_asked", case=case)

@@ -15,12 +15,12 @@ import asyncpg
 
 from agentgrid.projector.fold import FOLD_VERSION
 from agentgrid.projector.fold.state import State
-from agentgrid.projector.store import contents, effects, runs
+from agentgrid.projector.store import beginnings, contents, effects, runs
 from agentgrid.projector.store.batch import Batch
 from agentgrid.projector.store.effects import enqueue
 from agentgrid.projector.store.values import Archive, Committed, Folded, Live, Loaded
 
-__all__ = ["Archive", "Committed", "Folded", "Live", "Loaded", "Store", "enqueue"]
+__all__ = ["Archive", "Committed", "Folded", "Live", "Loaded", "Store", "enqueue", "loaded"]
 
 TRIES = 3
 
@@ -31,23 +31,6 @@ class Store:
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], namespace: str) -> None:
         self.pool = pool
         self.namespace = namespace
-
-    async def load(self, execution_ids: Sequence[str]) -> dict[str, Loaded]:
-        """The state of each execution; a fresh one where there is none, or it is of another version."""
-        records = await self.pool.fetch(
-            "SELECT execution_id, fold_version, fold_state, live_checked_at FROM executions "
-            "WHERE execution_id = ANY($1)",
-            list(execution_ids),
-        )
-        found: dict[str, Loaded] = {}
-        for record in records:
-            key = record["execution_id"]
-            if record["fold_version"] == FOLD_VERSION and record["fold_state"] is not None:
-                state = State.load(json.loads(record["fold_state"]))
-                found[key] = Loaded(state=state, live_checked_at=record["live_checked_at"])
-            else:
-                found[key] = Loaded(state=State(execution_id=key), replace=True)
-        return {key: found.get(key, Loaded(state=State(execution_id=key))) for key in execution_ids}
 
     async def write(self, items: Sequence[Folded]) -> list[bool]:
         """Commit, again where two projectors got in each other's way; for each pass, whether it was written or overtaken."""
@@ -65,19 +48,30 @@ class Store:
         ordered = sorted(items, key=lambda item: item.execution.execution_id)
         async with self.pool.acquire() as connection, connection.transaction():
             batch = Batch(db=connection, namespace=self.namespace, items=ordered)
-            await runs.find(batch)
+            await beginnings.find(batch)
             before = await runs.lock(batch)
             await _accept(batch)
             if batch.items:
                 await contents.write(batch)
-                settled = await runs.write_beginnings(batch)
+                fixed, settled = await beginnings.fixed(batch)
+                after = await runs.derive(batch, fixed)
                 await runs.write_parents(batch)
-                after = await runs.derive(batch)
                 settled += [each for item in batch.items for each in item.changes.settlements]
                 await effects.settle(batch, settled, before, after)
                 await effects.look_at_followers(batch)
                 await effects.append_events(batch, before, after)
             return batch.committed
+
+
+def loaded(record: asyncpg.Record) -> Loaded:
+    """Where an execution stands, from its row; a fresh state where there is none, or it is of another version of the fold."""
+    key, run_id, version = record["execution_id"], record["run_id"], record["fold_version"]
+    if run_id is None:
+        return Loaded(state=State(execution_id=key))
+    if version != FOLD_VERSION or record["fold_state"] is None:
+        return Loaded(state=State(execution_id=key), run_id=run_id, replace=True)
+    state = State.load(json.loads(record["fold_state"]))
+    return Loaded(state=state, run_id=run_id, live_checked_at=record["live_checked_at"])
 
 
 async def _accept(batch: Batch) -> None:

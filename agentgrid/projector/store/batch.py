@@ -11,6 +11,7 @@ import asyncpg
 from agentgrid.db.events import NewEvent
 from agentgrid.projector import rows
 from agentgrid.projector.store.values import Committed, Folded
+from agentgrid.protocol import RunMemo
 
 if TYPE_CHECKING:
     from agentgrid.projector.store.values import Connection
@@ -29,6 +30,7 @@ class Batch:
     committed: Committed = field(default_factory=Committed)
     events: list[NewEvent] = field(default_factory=list)
     keys: dict[str, str] | None = None
+    memos: dict[str, RunMemo | None] = field(default_factory=dict)
 
     async def signing_keys(self) -> dict[str, str]:
         """The public keys whose memos are believed, read once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ import asyncpg
 
 from agentgrid.db.events import NewEvent
 from agentgrid.projector.fold import FOLD_VERSION
+from agentgrid.projector.fold.changes import Changes
 from agentgrid.projector.fold.passing import when
 from agentgrid.projector.store import statements
 from agentgrid.projector.store.batch import Batch
@@ -88,23 +89,28 @@ async def _inherit(batch: Batch, table: str) -> None:
 
 async def _remove_surplus(batch: Batch) -> None:
     """Rows of executions that are written anew which their histories don't account for."""
-    for item in batch.items:
-        if not item.replace:
-            continue
-        key = item.execution.execution_id
-        kept: dict[str, list[Any]] = {
-            "steps": list(item.changes.steps.opened),
-            "approvals": list(item.changes.approvals.opened),
-            "decisions": list(item.changes.decisions),
-        }
-        for table, name in _NAMES.items():
-            kind = "text[]" if table == "approvals" else "bigint[]"
-            removed = await batch.db.fetch(
-                f"DELETE FROM {table} WHERE execution_id = $1 AND {name} <> ALL($2::{kind}) RETURNING {name}",  # noqa: S608
-                key,
-                kept[table],
-            )
-            batch.committed.written[key] += len(removed)
+    anew = {item.execution.execution_id: item.changes for item in batch.items if item.replace}
+    if not anew:
+        return
+    for table, name in _NAMES.items():
+        kept = [(key, each) for key, changes in anew.items() for each in _keys(changes, table)]
+        kind = "text" if table == "approvals" else "bigint"
+        removed = await batch.db.fetch(
+            f"DELETE FROM {table} AS t WHERE t.execution_id = ANY($1) AND NOT EXISTS (SELECT "  # noqa: S608
+            f"FROM unnest($2::text[], $3::{kind}[]) AS k(id, key) WHERE k.id = t.execution_id AND k.key = t.{name}) "
+            "RETURNING t.execution_id",
+            list(anew),
+            [key for key, _ in kept],
+            [each for _, each in kept],
+        )
+        for record in removed:
+            batch.committed.written[record["execution_id"]] += 1
+
+
+def _keys(changes: Changes, table: str) -> Collection[Any]:
+    if table == "decisions":
+        return changes.decisions
+    return changes.steps.opened if table == "steps" else changes.approvals.opened
 
 
 def _split(batch: Batch, table: str, defaults: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -181,20 +187,17 @@ async def _decisions(batch: Batch) -> None:
 
 
 async def _archives(batch: Batch) -> None:
-    values = [
-        (
-            item.execution.execution_id,
-            batch.run_of[item.execution.execution_id],
-            item.execution.workflow_id,
+    archived = [(item, item.archive) for item in batch.items if item.archive is not None]
+    if archived:
+        await batch.db.execute(
+            statements.ARCHIVE,
             batch.namespace,
-            item.archive.event_count,
-            item.archive.events,
+            [item.execution.execution_id for item, _ in archived],
+            [batch.run_of[item.execution.execution_id] for item, _ in archived],
+            [item.execution.workflow_id for item, _ in archived],
+            [archive.event_count for _, archive in archived],
+            [archive.events for _, archive in archived],
         )
-        for item in batch.items
-        if item.archive is not None
-    ]
-    if values:
-        await batch.db.executemany(statements.ARCHIVE, values)
 
 
 def _step_event(record: asyncpg.Record) -> NewEvent:

@@ -33,44 +33,61 @@ PATCH_EXECUTIONS = rows.patch(
     returning="t.execution_id",
     ignoring=("projected_at", "live_checked_at"),
 )
-PATCH_RUNS = rows.patch("runs", key=RUN, columns=rows.columns_of("runs"), returning="t.run_id")
-
-COMPLETE_RUNS = """
-UPDATE runs AS r SET result = c.result, error = c.error, version = c.version
-FROM (
-    SELECT r.run_id, CASE WHEN r.closed_at IS NOT NULL THEN e.result END AS result,
-           CASE WHEN r.closed_at IS NOT NULL THEN e.error END AS error,
-           coalesce((SELECT v.version FROM workflow_versions AS v WHERE v.name = r.workflow AND v.build = r.build
-                     ORDER BY v.first_seen_at DESC LIMIT 1), r.version) AS version
-    FROM runs AS r JOIN executions AS e ON e.execution_id = r.execution_id WHERE r.run_id = ANY($1)
-) AS c
-WHERE r.run_id = c.run_id AND (r.result::text IS DISTINCT FROM c.result::text
-    OR r.error::text IS DISTINCT FROM c.error::text OR r.version IS DISTINCT FROM c.version)
-RETURNING r.run_id
-"""
-"""What a run has of its newest execution's end, and the version that its build was registered as."""
+PATCH_RUNS = rows.patch(
+    "runs",
+    key=RUN,
+    columns=rows.columns_of("runs"),
+    returning="t.run_id",
+    stamp="updated_at",
+    joins="""
+LEFT JOIN executions AS e ON e.execution_id = n.execution_id
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN n.closed_at IS NOT NULL THEN e.result END AS result,
+           CASE WHEN n.closed_at IS NOT NULL THEN e.error END AS error,
+           coalesce((SELECT v.version FROM workflow_versions AS v WHERE v.name = n.workflow AND v.build = n.build
+                     ORDER BY v.first_seen_at DESC LIMIT 1), n.version) AS version
+) AS x""",
+    joined={"result": "x.result", "error": "x.error", "version": "x.version"},
+)
+"""What follows from a run's executions; of the newest one's end its result, and the version that its build was registered as."""
 
 SHOWN = ("status", "waiting_on", "current_step", "steps_done", "step_count", "approvals_pending")
 """The columns of a run whose change live readers are told of."""
 
 ARCHIVE = """
 INSERT INTO histories (execution_id, run_id, workflow_id, namespace, event_count, events)
-VALUES ($1, $2, $3, $4, $5, $6)
+SELECT a.execution_id, a.run_id, a.workflow_id, $1, a.event_count, a.events
+FROM unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::bytea[])
+    AS a(execution_id, run_id, workflow_id, event_count, events)
 ON CONFLICT (execution_id) DO UPDATE SET
     run_id = excluded.run_id, event_count = excluded.event_count, events = excluded.events
 WHERE histories.event_count < excluded.event_count OR histories.run_id <> excluded.run_id
 """
 
-INSERT_RUN = """
-INSERT INTO runs (run_id, namespace, workflow_id, first_execution_id, workflow, task_queue, status, created_at,
-                  initiator, trigger, version, root_run_id)
-VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9, $10, $1)
+RUN_BEGINS = (
+    "run_id",
+    "namespace",
+    "workflow_id",
+    "first_execution_id",
+    "workflow",
+    "task_queue",
+    "status",
+    "created_at",
+    "initiator",
+    "trigger",
+    "version",
+    "root_run_id",
+)
+
+INSERT_RUNS = f"""
+INSERT INTO runs ({", ".join(RUN_BEGINS)})
+SELECT {", ".join(RUN_BEGINS)} FROM json_populate_recordset(NULL::runs, $1::json) ORDER BY run_id
 ON CONFLICT (run_id) DO UPDATE SET first_execution_id = excluded.first_execution_id
 WHERE runs.first_execution_id IS NULL AND runs.workflow_id = excluded.workflow_id
    OR runs.first_execution_id = excluded.first_execution_id
-RETURNING run_id
-"""
-"""A new run, or the queued one that waits for its first execution; nothing where another chain has the id."""
+RETURNING run_id, first_execution_id
+"""  # noqa: S608
+"""New runs, or queued ones that wait for their first execution; nothing where another chain has the id."""
 
 JOIN_PARENTS = """
 UPDATE runs AS child SET parent_run_id = parent.run_id, trigger = 'child', initiator = parent.initiator,

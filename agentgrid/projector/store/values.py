@@ -25,6 +25,8 @@ class Loaded:
     replace: bool = False
     """Its rows are of another version of the fold, or are to be checked: all are written anew."""
     live_checked_at: datetime | None = None
+    run_id: str | None = None
+    """Its run, which never changes; None where the execution is new."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,8 @@ class Folded:
     """The event id that the pass began after."""
     state: State
     changes: Changes
+    run_id: str | None = None
+    """The execution's run, if that is known."""
     replace: bool = False
     rewound: bool = False
     """History is shorter than what was projected of it: what is stored must give way although it is further on."""

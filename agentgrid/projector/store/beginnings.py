@@ -1,0 +1,155 @@
+"""Where runs begin: whose an execution is, and what the first event of the first one fixes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agentgrid.domain.commands import CommandStatus
+from agentgrid.projector import identity, rows
+from agentgrid.projector.fold.changes import Settlement
+from agentgrid.projector.fold.passing import when
+from agentgrid.projector.store import statements
+from agentgrid.projector.store.batch import Batch
+from agentgrid.projector.store.values import Folded
+from agentgrid.protocol import RunMemo
+
+
+async def find(batch: Batch) -> None:
+    """The run of every execution; new runs and executions get their rows."""
+    batch.run_of = {item.execution.execution_id: item.run_id for item in batch.items if item.run_id is not None}
+    new = [item for item in batch.items if item.run_id is None and item.changes.started is not None]
+    if not new:
+        return
+    await _find_chains(batch, new)
+    values = [
+        {
+            "execution_id": item.execution.execution_id,
+            "run_id": batch.run_of[item.execution.execution_id],
+            "namespace": batch.namespace,
+            "workflow_id": item.execution.workflow_id,
+            "first_execution_id": item.state.first_execution_id,
+            "workflow": item.state.workflow,
+            "task_queue": item.state.task_queue,
+            "kind": item.state.kind,
+            "status": "running",
+            "started_at": when(item.state.started_at),
+        }
+        for item in new
+    ]
+    names = ", ".join(values[0])
+    await batch.db.execute(
+        f"INSERT INTO executions ({names}) SELECT {names} "  # noqa: S608
+        "FROM json_populate_recordset(NULL::executions, $1::json) ORDER BY execution_id ON CONFLICT DO NOTHING",
+        rows.wire("executions", values),
+    )
+
+
+async def _find_chains(batch: Batch, new: Sequence[Folded]) -> None:
+    chains: dict[tuple[str, str], list[Folded]] = {}
+    for item in new:
+        chains.setdefault((item.execution.workflow_id, item.state.first_execution_id), []).append(item)
+    records = await batch.db.fetch(
+        # One look into the index for each: joined, the planner may read the whole namespace instead.
+        "SELECT r.* FROM unnest($2::text[], $3::text[]) AS c(workflow_id, first) CROSS JOIN LATERAL ("
+        "SELECT run_id, workflow_id, first_execution_id FROM runs WHERE namespace = $1 "
+        "AND workflow_id = c.workflow_id AND first_execution_id = c.first LIMIT 1) AS r",
+        batch.namespace,
+        [key[0] for key in chains],
+        [key[1] for key in chains],
+    )
+    known = {(record["workflow_id"], record["first_execution_id"]): record["run_id"] for record in records}
+    inserted = await _insert(batch, [items[0] for key, items in chains.items() if key not in known])
+    for key, items in chains.items():
+        for item in items:
+            batch.run_of[item.execution.execution_id] = known.get(key) or inserted[key[1]]
+
+
+async def _insert(batch: Batch, firsts: Sequence[Folded]) -> dict[str, str]:
+    """The runs of chains seen for the first time, by first execution: the queued one that a memo names, or a new one."""
+    wanted: dict[str, dict[str, Any]] = {}
+    plain: dict[str, dict[str, Any]] = {}
+    for item in firsts:
+        memo = await _memo(batch, item)
+        mine = _begins(batch, item, run_id=item.state.first_execution_id, memo=None)
+        if memo is not None and memo.run_id not in wanted:
+            wanted[memo.run_id] = _begins(batch, item, run_id=memo.run_id, memo=memo)
+            plain[item.state.first_execution_id] = mine
+        else:
+            wanted[item.state.first_execution_id] = mine
+    found = await _insert_rows(batch, list(wanted.values()))
+    # What a memo names may belong to another chain: then the run is its own, as if there were no memo.
+    again = [row for first, row in plain.items() if first not in found]
+    found |= await _insert_rows(batch, again)
+    for item in firsts:
+        if item.state.first_execution_id not in found:
+            raise RuntimeError(f"run {item.state.first_execution_id} belongs to another chain of executions")
+    return found
+
+
+def _begins(batch: Batch, item: Folded, *, run_id: str, memo: RunMemo | None) -> dict[str, Any]:
+    started = item.changes.started
+    assert started is not None
+    row = identity.beginning(started, run_id=run_id, memo=memo)
+    return {name: row[name] for name in ("run_id", "workflow", "task_queue", "initiator", "trigger", "root_run_id")} | {
+        "namespace": batch.namespace,
+        "workflow_id": item.execution.workflow_id,
+        "first_execution_id": item.state.first_execution_id,
+        "status": "running",
+        "created_at": started.at,
+        "version": memo.workflow_version if memo is not None else None,
+    }
+
+
+async def _insert_rows(batch: Batch, values: Sequence[dict[str, Any]]) -> dict[str, str]:
+    if not values:
+        return {}
+    records = await batch.db.fetch(statements.INSERT_RUNS, rows.wire("runs", values))
+    return {record["first_execution_id"]: record["run_id"] for record in records}
+
+
+async def _memo(batch: Batch, item: Folded) -> RunMemo | None:
+    """What the start's memo says, if one of our keys signed it for this workflow id; verified once a batch."""
+    started, key = item.changes.started, item.execution.execution_id
+    if started is None or started.memo is None:
+        return None
+    if key not in batch.memos:
+        batch.memos[key] = identity.verified(started, item.execution.workflow_id, await batch.signing_keys())
+    return batch.memos[key]
+
+
+async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], list[Settlement]]:
+    """What the first executions' first events say of their runs; the starts that are now known to have been carried out."""
+    values: dict[str, dict[str, Any]] = {}
+    memos: dict[str, RunMemo] = {}
+    for item in batch.items:
+        started = item.changes.started
+        key = item.execution.execution_id
+        if started is None or key != item.state.first_execution_id:
+            continue
+        run_id = batch.run_of[key]
+        memo = await _memo(batch, item)
+        if memo is not None and memo.run_id != run_id:
+            memo = None
+        row = identity.beginning(started, run_id=run_id, memo=memo)
+        row["created_at"] = started.at
+        if memo is not None:
+            memos[run_id] = memo
+        elif started.parent_execution_id is not None:
+            # Both follow from the parent's run as soon as that is known; the header says them only until then.
+            del row["initiator"], row["root_run_id"]
+        values[run_id] = row
+    if memos:
+        records = await batch.db.fetch(
+            "SELECT command_id, created_at FROM commands WHERE command_id = ANY($1)",
+            [memo.command_id for memo in memos.values()],
+        )
+        asked_at = {record["command_id"]: record["created_at"] for record in records}
+        for run_id, memo in memos.items():
+            values[run_id]["created_at"] = asked_at.get(memo.command_id, values[run_id]["created_at"])
+    first = {batch.run_of[item.execution.execution_id]: item.state.first_execution_id for item in batch.items}
+    settled = [
+        Settlement(command_id=memo.command_id, status=CommandStatus.APPLIED, outcome={"execution_id": first[run_id]})
+        for run_id, memo in memos.items()
+    ]
+    return values, settled
