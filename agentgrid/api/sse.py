@@ -130,6 +130,7 @@ class Feed:
                 await connection.add_listener(ACCESS_CHANNEL, lambda *_: self._access_changed())
                 await connection.add_listener("agentgrid_events", lambda *_: self._poke.set())
                 self._poke.set()
+                self._access_changed()  # for all that was told while nobody listened
                 await lost.wait()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await asyncio.sleep(RECOVERY_SECONDS)
