@@ -131,6 +131,14 @@ async def executions(session: ReadSession, run_id: str) -> Sequence[Execution]:
     return (await session.execute(statement)).scalars().all()
 
 
+async def taken(session: ReadSession | WriteSession, run: Run) -> bool:
+    """Whether a worker has completed a workflow task of the run's present execution, as the fold remembers it."""
+    statement = select(E.fold_state["task_completed"].as_string().is_not(None)).where(
+        E.execution_id == run.execution_id
+    )
+    return (await session.execute(statement)).scalar() is True
+
+
 async def children(session: ReadSession, run_id: str, *, limit: int) -> Sequence[Run]:
     """The runs that this one started, newest first."""
     statement = select(Run).where(R.parent_run_id == run_id).order_by(R.created_at.desc(), R.run_id.desc()).limit(limit)
