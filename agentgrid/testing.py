@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,6 +48,8 @@ class Governance:
     def __init__(self, *, rules: Sequence[Rule] = (), approver: str = "reviewer", groups: Iterable[str] = ()) -> None:
         self.key = Ed25519PrivateKey.generate()
         self.approver = approver
+        self._answered: set[str] = set()
+        """The approvals that `approve` and `reject` have answered: each stays open until the workflow has taken its answer."""
         public = base64.b64encode(self.key.public_key().public_bytes_raw()).decode()
         self.policy = FixedPolicy(
             Snapshot(
@@ -101,29 +103,41 @@ class Governance:
 
         Raises TimeoutError where there are not.
         """
-        async with asyncio.timeout(timeout_seconds):
-            while True:
-                found = await open_approvals(handle)
-                if len(found) >= at_least:
-                    return found
-                await asyncio.sleep(POLL_SECONDS)
+        return await self._pending(handle, at_least, timeout_seconds, answered=frozenset())
 
     async def send(self, handle: WorkflowHandle[Any, Any], decision: SignedDecision) -> None:
         """Signal the decision as the API does."""
         await handle.signal(SIGNAL_DECIDE, RawValue(to_payload(decision)))
 
     async def approve(self, handle: WorkflowHandle[Any, Any], *, timeout_seconds: float = 20.0) -> Terms:
-        """Approve the oldest approval that the workflow waits on, waiting for it."""
+        """Approve the oldest approval that the workflow waits on and nobody has answered here, waiting for one.
+
+        Raises TimeoutError where there is none.
+        """
         return await self._answer(handle, Verdict.APPROVED, timeout_seconds)
 
     async def reject(self, handle: WorkflowHandle[Any, Any], *, timeout_seconds: float = 20.0) -> Terms:
-        """Reject the oldest approval that the workflow waits on, waiting for it."""
+        """Reject the oldest approval that the workflow waits on and nobody has answered here, waiting for one.
+
+        Raises TimeoutError where there is none.
+        """
         return await self._answer(handle, Verdict.REJECTED, timeout_seconds)
 
     async def _answer(self, handle: WorkflowHandle[Any, Any], verdict: Verdict, timeout_seconds: float) -> Terms:
-        terms = (await self.pending(handle, timeout_seconds=timeout_seconds))[0]
+        terms = (await self._pending(handle, 1, timeout_seconds, answered=self._answered))[0]
         await self.send(handle, self.decide(terms, verdict))
+        self._answered.add(terms.approval_id)
         return terms
+
+    async def _pending(
+        self, handle: WorkflowHandle[Any, Any], at_least: int, timeout_seconds: float, *, answered: Set[str]
+    ) -> list[Terms]:
+        async with asyncio.timeout(timeout_seconds):
+            while True:
+                found = [terms for terms in await open_approvals(handle) if terms.approval_id not in answered]
+                if len(found) >= at_least:
+                    return found
+                await asyncio.sleep(POLL_SECONDS)
 
 
 async def open_approvals(handle: WorkflowHandle[Any, Any]) -> list[Terms]:

@@ -30,11 +30,11 @@ def _forbidden(principal: Principal, access: Access) -> str | None:
     return None
 
 
-def of_run(principal: Principal, run: Run) -> list[Action]:
-    """Each verb of a run."""
+def of_run(principal: Principal, run: Run, *, taken: bool) -> list[Action]:
+    """Each verb of a run. taken: a worker has completed a workflow task of it."""
     found = []
     for verb in Verb:
-        why = refusal(verb, RunStatus(run.status), governed=run.governed) or _forbidden(
+        why = refusal(verb, RunStatus(run.status), governed=run.governed, taken=taken) or _forbidden(
             principal, ACCESS[f"POST {V1}/runs/{{run_id}}/{verb}"]
         )
         found.append(Action(verb=verb, allowed=why is None, reason=why))

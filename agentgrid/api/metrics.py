@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agentgrid.db.runs import Counts
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -33,6 +34,16 @@ class Metrics:
             ("status",),
             registry=self._registry,
         )
+        self._waiting = Gauge(
+            "agentgrid_runs_waiting_for_approval",
+            "Of the open runs, those that people hold up.",
+            registry=self._registry,
+        )
+        self._stuck = Gauge(
+            "agentgrid_runs_stuck",
+            "Of the open runs, those without a worker, or whose workflow task keeps failing.",
+            registry=self._registry,
+        )
         self._commands = Gauge("agentgrid_commands_pending", "Commands not yet delivered.", registry=self._registry)
         self._lag = Gauge("agentgrid_projection_lag_seconds", "How far the tables are behind.", registry=self._registry)
         self._streams = Gauge("agentgrid_event_streams", "Open event streams.", registry=self._registry)
@@ -42,12 +53,12 @@ class Metrics:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 
-    def observe(
-        self, *, runs: Mapping[str, int], pending_commands: int, lag_seconds: float | None, streams: int
-    ) -> None:
+    def observe(self, *, runs: Counts, pending_commands: int, lag_seconds: float | None, streams: int) -> None:
         """Take over what the database says."""
-        for status, count in runs.items():
-            self._runs.labels(status).set(count)
+        for status, count in runs.by_status.items():
+            self._runs.labels(status.value).set(count)
+        self._waiting.set(runs.waiting_for_approval)
+        self._stuck.set(runs.stuck)
         self._commands.set(pending_commands)
         self._lag.set(float("nan") if lag_seconds is None else lag_seconds)
         self._streams.set(streams)

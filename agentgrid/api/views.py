@@ -114,7 +114,7 @@ async def run_detail(session: ReadSession, settings: Settings, principal: Princi
     shown = Shown.to(principal)
     open_steps = await steps.pending(session, run.run_id, limit=MAX_OPEN_STEPS)
     gates = await approvals.pending_of(session, run.run_id)
-    verbs = actions.of_run(principal, run)
+    verbs = actions.of_run(principal, run, taken=await runs.taken(session, run))
     place = f"{V1}/runs/{quote(run.run_id, safe='')}"
     values = _values(run, RunDetail) | {
         "payloads_visible": shown.payloads,

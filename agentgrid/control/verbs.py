@@ -67,7 +67,7 @@ async def act(
         if run is None:
             raise NotFound("run", run_id)
         status = RunStatus(run.status)
-        if (why := refusal(verb, status, governed=run.governed)) is not None:
+        if (why := refusal(verb, status, governed=run.governed, taken=await table.taken(session, run))) is not None:
             raise Conflict(why, status=status.value)
         body = None if signal is None else {"name": signal.name, "arguments": list(signal.arguments)}
         command = await commands.new(

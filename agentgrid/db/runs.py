@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -131,22 +131,44 @@ async def executions(session: ReadSession, run_id: str) -> Sequence[Execution]:
     return (await session.execute(statement)).scalars().all()
 
 
+async def taken(session: ReadSession | WriteSession, run: Run) -> bool:
+    """Whether a worker has completed a workflow task of the run's present execution, as the fold remembers it."""
+    statement = select(E.fold_state["task_completed"].as_string().is_not(None)).where(
+        E.execution_id == run.execution_id
+    )
+    return (await session.execute(statement)).scalar() is True
+
+
 async def children(session: ReadSession, run_id: str, *, limit: int) -> Sequence[Run]:
     """The runs that this one started, newest first."""
     statement = select(Run).where(R.parent_run_id == run_id).order_by(R.created_at.desc(), R.run_id.desc()).limit(limit)
     return (await session.execute(statement)).scalars().all()
 
 
-async def counts(session: ReadSession, *, since: timedelta) -> dict[str, int]:
-    """Open runs by status, closed ones by status since then, and those that wait for an approval or are stuck."""
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How many runs there are. The last two count some of the open ones once more."""
+
+    by_status: Mapping[RunStatus, int]
+    """Every status, also where there are none."""
+    waiting_for_approval: int
+    stuck: int
+
+
+async def counts(session: ReadSession, *, since: timedelta) -> Counts:
+    """Open runs by status, closed ones by status since then, and those of the open that wait for an approval or are stuck."""
     opened = select(R.status, func.count()).where(R.status.in_(OPEN_WORDS)).group_by(R.status)
     closed = select(R.status, func.count()).where(R.closed_at >= func.now() - since).group_by(R.status)
-    found = {status: count for status, count in (await session.execute(opened)).all()}
-    found |= {status: count for status, count in (await session.execute(closed)).all()}
+    found = dict.fromkeys(RunStatus, 0)
+    for statement in (opened, closed):
+        found |= {RunStatus(status): count for status, count in (await session.execute(statement)).all()}
     waiting = select(func.count()).where(R.status == RunStatus.WAITING.value, R.waiting_on == WaitingOn.APPROVAL.value)
-    found["waiting_for_approval"] = (await session.execute(waiting)).scalar_one()
-    found["stuck"] = (await session.execute(select(func.count()).select_from(Run).where(_stuck()))).scalar_one()
-    return found
+    stuck = select(func.count()).select_from(Run).where(_stuck())
+    return Counts(
+        by_status=found,
+        waiting_for_approval=(await session.execute(waiting)).scalar_one(),
+        stuck=(await session.execute(stuck)).scalar_one(),
+    )
 
 
 async def counts_of_workflow(

@@ -85,13 +85,18 @@ RUN_VERBS: dict[Verb, frozenset[RunStatus]] = {
 """The statuses in which each verb makes sense."""
 
 
-def refusal(verb: Verb, status: RunStatus, *, governed: bool) -> str | None:
-    """Why the verb can't be carried out now, or None if it can."""
+def refusal(verb: Verb, status: RunStatus, *, governed: bool, taken: bool) -> str | None:
+    """Why the verb can't be carried out now, or None if it can.
+
+    taken: a worker has completed a workflow task of the run. Before that nobody knows whether the run is governed.
+    """
     if status.closed:
         return f"the run is {status} and has ended"
-    if verb in (Verb.PAUSE, Verb.RESUME) and not governed:
-        return "the run began before its worker used the AgentGrid plugin, or without it, so it can't be paused"
     if status not in RUN_VERBS[verb]:
         allowed = ", ".join(sorted(RUN_VERBS[verb]))
         return f"the run is {status}; {verb} is possible when it is {allowed}"
+    if verb in (Verb.PAUSE, Verb.RESUME) and not governed:
+        if not taken:
+            return "no worker has taken the run yet and completed its first task, so it can't be paused"
+        return "the run began before its worker used the AgentGrid plugin, or without it, so it can't be paused"
     return None

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import zstandard
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 from temporalio import workflow
 from temporalio.client import Client
@@ -21,6 +22,7 @@ from agentgrid.db import policies
 from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import History
 from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.runs import RunStatus
 from tests.api import factories
 from tests.api.conftest import Api, eventually
 
@@ -261,6 +263,39 @@ async def test_metrics_are_in_prometheus_format_and_count_by_route_pattern(api: 
     assert 'agentgrid_http_requests_total{method="GET",route="/api/v1/runs/{run_id}",status="404"}' in text_format
     assert "some-id" not in text_format
     assert "agentgrid_commands_pending" in text_format
+
+
+async def test_metrics_count_each_run_once_and_a_status_that_emptied_falls_to_zero(api: Api, as_):
+    async def scraped() -> dict[str, float]:
+        families = text_string_to_metric_families((await as_("viewer").get("/metrics")).text)
+        samples = [
+            sample for family in families for sample in family.samples if sample.name.startswith("agentgrid_runs")
+        ]
+        names = [sample.labels.get("status", sample.name) for sample in samples]
+        assert len(names) == len(set(names))
+        return dict(zip(names, (sample.value for sample in samples), strict=True))
+
+    before = await scraped()
+    assert set(before) == {*RunStatus, "agentgrid_runs_waiting_for_approval", "agentgrid_runs_stuck"}
+
+    asking = factories.run(status="waiting", waiting_on="approval")
+    deserted = factories.run(status="waiting", waiting_on="worker")
+    ending = factories.run(status="cancelling")
+    await factories.insert(api.plane.engine, asking, deserted, ending)
+    during = await scraped()
+    assert {name: during[name] - before[name] for name in during if during[name] != before[name]} == {
+        "waiting": 2,
+        "cancelling": 1,
+        "agentgrid_runs_waiting_for_approval": 1,
+        "agentgrid_runs_stuck": 1,
+    }
+
+    async with writing(api.plane.engine) as session:
+        await session.execute(
+            text("UPDATE runs SET status = 'cancelled', waiting_on = NULL, closed_at = now() WHERE run_id = ANY(:ids)"),
+            {"ids": [asking.run_id, deserted.run_id, ending.run_id]},
+        )
+    assert await scraped() == before | {"cancelled": before["cancelled"] + 3}
 
 
 async def test_who_one_is(as_):

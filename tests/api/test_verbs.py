@@ -11,6 +11,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Run
+from agentgrid.projector.fold.state import State
 from agentgrid.protocol import SENDER_PREFIX, SIGNAL_CONTROL, ControlSignal
 from tests.api import factories
 from tests.api.conftest import Api
@@ -79,6 +80,31 @@ async def test_pause_and_resume_are_signals_that_name_who_and_which_command(api:
         ("pause", "operator", "hold on"),
         ("resume", "operator", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("task_completed", "why"),
+    [(None, "no worker has taken the run yet"), ([4, "2026-03-01T00:00:00+00:00"], "without it")],
+    ids=["not taken", "taken without the plugin"],
+)
+async def test_a_refused_pause_names_the_plugin_only_once_a_worker_has_taken_the_run(
+    api: Api, as_, task_completed: list[object] | None, why: str
+):
+    run = factories.run(governed=False, status="waiting", waiting_on="worker")
+    folded = State(execution_id=run.execution_id, task_started=[3, "x"], task_completed=task_completed)
+    await factories.insert(api.plane.engine, run, factories.execution(run, fold_state=folded.dump()))
+
+    refused = await act(as_("operator"), run, "pause")
+    assert refused.status_code == 409
+    assert why in refused.json()["detail"]
+    shown = (await as_("operator").get(f"/api/v1/runs/{run.run_id}")).json()["actions"]
+    assert [why in each["reason"] for each in shown if each["verb"] == "pause"] == [True]
+
+
+async def test_a_queued_run_is_refused_a_pause_for_being_queued(api: Api, as_):
+    run = factories.run(status="queued", governed=False, execution_id=None, first_execution_id=None)
+    await factories.insert(api.plane.engine, run)
+    assert "is queued" in (await act(as_("operator"), run, "pause")).json()["detail"]
 
 
 async def test_a_signal_reaches_the_workflow_with_its_arguments(api: Api, as_):

@@ -167,6 +167,36 @@ async def test_a_change_of_code_is_noticed_once_and_other_files_are_not(tmp_path
         await changes.aclose()  # type: ignore[attr-defined]
 
 
+async def test_data_counts_in_folders_of_code_and_not_right_in_the_root(tmp_path: Path) -> None:
+    (tmp_path / "activities" / "seed").mkdir(parents=True)
+    (tmp_path / "activities" / "__init__.py").write_text("")
+    changes = code_changes(tmp_path)
+    reported: list[str] = []
+
+    async def watch() -> None:
+        async for files in changes:
+            reported.extend(files)
+
+    async def until_seen(file: str) -> None:
+        """Write it until it is reported: at first the kernel does not watch yet."""
+        async with asyncio.timeout(10):
+            while file not in reported:
+                (tmp_path / file).write_text(str(len(reported)))
+                await asyncio.sleep(0.5)
+
+    watching = asyncio.create_task(watch())
+    try:
+        await until_seen("worker.py")
+        for name in ("notes.txt", "README.md", "report.json", "table.csv", "settings.toml"):
+            (tmp_path / name).write_text("x")
+        await until_seen("pyproject.toml")  # reported after them, or together with them
+        await until_seen("activities/seed/table.csv")
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    assert set(reported) == {"worker.py", "pyproject.toml", "activities/seed/table.csv"}
+
+
 def _child(terminal: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> ManagedChild:
     child = ManagedChild(
         "some", [], home=home, cwd=home, environment=dict(os.environ), terminal=terminal, stop_seconds=0.5

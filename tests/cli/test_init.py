@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -26,6 +27,17 @@ def test_it_has_the_shape_of_every_project(project: Path) -> None:
     assert {"tests/test_notes.py", ".gitignore", "README.md"} <= made
     assert not any(name.endswith(".tmpl") for name in made)
     assert tomllib.loads((project / "pyproject.toml").read_text())["tool"]["agentgrid"]["grid"] == "worker:grid"
+
+
+def test_nothing_in_it_leads_to_the_project_of_the_same_name_on_the_package_index(project: Path) -> None:
+    settings = tomllib.loads((project / "pyproject.toml").read_text())
+    groups = settings.get("dependency-groups", {}).values()
+    wanted = [*settings["project"]["dependencies"], *(entry for group in groups for entry in group)]
+    assert not [entry for entry in wanted if re.match(r"agentgrid\b", entry)]
+    for file in ("pyproject.toml", "README.md"):
+        text = (project / file).read_text()
+        assert not re.search(r"(install|add)\b[^\n]*['\" ]agentgrid\b", text), file
+        assert "checkout" in text, file
 
 
 def test_an_existing_folder_is_left_alone(cli: Cli, project: Path) -> None:

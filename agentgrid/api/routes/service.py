@@ -125,12 +125,12 @@ async def overview(session: Session, principal: Who) -> Overview:
         queued=_count(found, RunStatus.QUEUED),
         waiting=_count(found, RunStatus.WAITING),
         waiting_for_approval=Count(
-            count=found["waiting_for_approval"],
+            count=found.waiting_for_approval,
             href=_runs(status=RunStatus.WAITING.value, waiting_on=WaitingOn.APPROVAL.value),
         ),
         approvals_for_me=Count(count=mine, href=f"{V1}/approvals?status=pending&assigned_to=me"),
         paused=_count(found, RunStatus.PAUSED),
-        stuck=Count(count=found["stuck"], href=_runs(stuck="true")),
+        stuck=Count(count=found.stuck, href=_runs(stuck="true")),
         failed_24h=_count(found, RunStatus.FAILED, closed_after=since),
         completed_24h=_count(found, RunStatus.COMPLETED, closed_after=since),
         generated_at=now,
@@ -138,9 +138,9 @@ async def overview(session: Session, principal: Who) -> Overview:
     )
 
 
-def _count(found: dict[str, int], status: RunStatus, *, closed_after: datetime | None = None) -> Count:
+def _count(found: runs.Counts, status: RunStatus, *, closed_after: datetime | None = None) -> Count:
     narrowed = {} if closed_after is None else {"closed_after": closed_after.isoformat()}
-    return Count(count=found.get(status.value, 0), href=_runs(status=status.value, **narrowed))
+    return Count(count=found.by_status[status], href=_runs(status=status.value, **narrowed))
 
 
 def _runs(**filters: str) -> str:

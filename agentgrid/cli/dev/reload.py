@@ -11,14 +11,20 @@ from watchfiles import Change, DefaultFilter, awatch
 UNWATCHED = frozenset({"node_modules", "tests", "console", "docs", "deploy", "dist", "build", "site-packages"})
 DEBOUNCE_MS = 400
 SUFFIXES = (".py", ".sql", ".csv", ".json", ".toml", ".md", ".txt", ".yaml", ".yml", ".j2")
-"""Code, and what code reads at import."""
+"""Code, and what code reads at import: what counts inside a folder that holds code."""
+ROOT_SUFFIXES = (".py", "/pyproject.toml")
+"""What counts right in the root. A tool that runs in the project's folder writes its data there: the worker that runs it must not end."""
 
 
 class CodeFilter(DefaultFilter):
-    """Changes of code and its data; no caches, no version control."""
+    """Changes of files with these endings; no caches, no version control."""
+
+    def __init__(self, endings: tuple[str, ...]) -> None:
+        super().__init__()
+        self._endings = endings
 
     def __call__(self, change: Change, path: str) -> bool:
-        return path.endswith(SUFFIXES) and super().__call__(change, path)
+        return path.endswith(self._endings) and super().__call__(change, path)
 
 
 def code_folders(root: Path) -> list[Path]:
@@ -49,26 +55,25 @@ async def _watch(root: Path, folders: list[Path]) -> AsyncIterator[set[str]]:
     """Changes right in the root, and anywhere in the folders, from two watchers as one stream."""
     queue: asyncio.Queue[set[str] | BaseException] = asyncio.Queue()
 
-    async def watch(paths: Iterable[Path], *, recursive: bool) -> None:
+    async def watch(paths: Iterable[Path], keep: CodeFilter, *, recursive: bool) -> None:
         try:
             # Whatever happens right in the root is looked at: a folder that appears may hold code.
             async for changes in awatch(
                 *paths,
-                watch_filter=CodeFilter() if recursive else None,
+                watch_filter=keep if recursive else None,
                 recursive=recursive,
                 debounce=DEBOUNCE_MS,
                 step=100,
                 stop_event=None,
                 raise_interrupt=False,
             ):
-                keep = CodeFilter()
                 queue.put_nowait({file for change, file in changes if keep(change, file)})
         except (OSError, RuntimeError) as error:
             queue.put_nowait(error)
 
-    tasks = [asyncio.create_task(watch([root], recursive=False))]
+    tasks = [asyncio.create_task(watch([root], CodeFilter(ROOT_SUFFIXES), recursive=False))]
     if folders:
-        tasks.append(asyncio.create_task(watch(folders, recursive=True)))
+        tasks.append(asyncio.create_task(watch(folders, CodeFilter(SUFFIXES), recursive=True)))
     try:
         while True:
             found = await queue.get()
