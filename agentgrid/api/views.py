@@ -93,6 +93,7 @@ async def approval_detail(
     now = await commands.clock(session)
     values = _approval_values(row, run) | {
         "run_status": run.status,
+        "reason": row.terms.get("reason"),
         "tool_version": row.terms.get("tool_version"),
         "call_key": row.terms.get("key"),
         "expires_seconds": row.terms.get("expires_seconds", 0.0),

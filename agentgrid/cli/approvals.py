@@ -178,6 +178,7 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
                     "started by": approval["initiator"],
                     "approvers": approval["approvers"],
                     "policy": approval["policy"],
+                    "reason": approval["reason"],
                     "opened": words.absolute(approval["opened_at"]),
                     "expires": words.absolute(approval["expires_at"]) if approval["expires_at"] else None,
                     "decided by": approval["decided_by"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -13,6 +14,7 @@ from typing import Annotated
 import typer
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.program import program
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 SUFFIX = ".tmpl"
@@ -41,7 +43,8 @@ def init(
         file = target / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(Template(template).substitute(values), encoding="utf-8")
-    typer.echo(f"made {target}\n\n  cd {target}\n  agentgrid check\n  agentgrid dev")
+    me = program(target)
+    typer.echo(f"made {target}\n\n  cd {shlex.quote(str(target))}\n  {me} check\n  {me} dev")
 
 
 def _skeleton(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:

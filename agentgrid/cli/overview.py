@@ -50,7 +50,23 @@ def _render(numbers: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [made]
     freshness = numbers["projection"]
     if freshness["stale"]:
-        lag = freshness["lag_seconds"]
-        behind = "no projector has reported" if lag is None else f"the projector is {words.duration(lag)} behind"
-        parts.append(Text(f"\nThese numbers may be old: {behind}.", style="yellow"))
+        parts.append(Text(f"\nThese numbers may be old: {_why_stale(numbers)}.", style="yellow"))
     return Group(*parts)
+
+
+def _why_stale(numbers: Mapping[str, Any]) -> str:
+    """The lag that a projector named last says nothing once it has been silent for longer than that."""
+    from agentgrid.cli import words
+
+    freshness = numbers["projection"]
+    lag, generated, updated = (
+        freshness["lag_seconds"],
+        words.moment(numbers["generated_at"]),
+        words.moment(freshness["updated_at"]),
+    )
+    if lag is None or generated is None or updated is None:
+        return "no projector has reported"
+    silence = (generated - updated).total_seconds()
+    if silence > lag:
+        return f"no projector has reported for {words.duration(silence)}"
+    return f"the projector is {words.duration(lag)} behind"

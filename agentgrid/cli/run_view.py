@@ -12,6 +12,7 @@ from rich.text import Text
 
 from agentgrid.cli import words
 from agentgrid.cli.output import error_text, facts, indented, payload, rows, table
+from agentgrid.cli.program import program
 from agentgrid.cli.text import safe
 
 Document = Mapping[str, Any]
@@ -156,7 +157,7 @@ def awaiting(approval: Document, profile: str | None = None) -> Text:
 def answer_command(approval_id: str, profile: str | None) -> str:
     """The command with which a reviewer answers."""
     as_whom = f" --profile {profile}" if profile else ""
-    return f"agentgrid approval approve {safe(approval_id)}{as_whom}"
+    return f"{safe(program())} approval approve {safe(approval_id)}{as_whom}"
 
 
 def started(run: Document, *, replayed: bool) -> Text:
@@ -164,7 +165,7 @@ def started(run: Document, *, replayed: bool) -> Text:
     text = Text("already started  " if replayed else "started  ", style="green")
     text.append(safe(run["run_id"]), style="bold")
     text.append("  ").append_text(words.run_status(run))
-    return text.append(f"\nagentgrid run watch {safe(run['run_id'])}", style="dim")
+    return text.append(f"\n{safe(program())} run watch {safe(run['run_id'])}", style="dim")
 
 
 def accepted(verb: str, run: Document) -> Text:

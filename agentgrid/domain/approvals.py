@@ -80,6 +80,8 @@ class Terms(BaseModel):
     expires_seconds: float = DEFAULT_EXPIRY_SECONDS
     policy: str | None = None
     """The rule that asked, `id@version`."""
+    reason: str | None = None
+    """Why the rule asks, in its author's words: shown to people, and no part of what is signed."""
     keys: dict[str, str] = {}
     """The public keys that count, base64 by key id."""
 

@@ -117,8 +117,14 @@ def _end(tip: Link) -> RunStatus | None:
 
 
 def _end_reason(tip: Link) -> str | None:
-    message = (tip.error or {}).get("message")
-    return str(message)[:500] if message else None
+    """Why it ended: of a failure its innermost cause, for Temporal wraps it in such words as "Activity task failed"."""
+    error = tip.error or {}
+    while error.get("cause"):
+        error = error["cause"]
+    message = error.get("message")
+    if tip.status != ExecutionStatus.FAILED:
+        return str(message)[:500] if message else None
+    return ": ".join(str(part) for part in (error.get("type"), message) if part)[:500] or None
 
 
 def _standing(tip: Link, live: Sequence[LiveStep]) -> Summary:

@@ -157,6 +157,7 @@ class Governor:
             initiator=call.initiator(),
             expires_seconds=rule.expires_seconds,
             policy=rule.reference,
+            reason=rule.reason or None,
             keys=snapshot.keys_in_force,
         )
         if call.presented is not None and self.holds(call, terms, snapshot):

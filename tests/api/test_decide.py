@@ -194,6 +194,16 @@ async def test_an_approval_shows_the_arguments_the_digest_and_what_this_caller_m
     assert [(said["judged"], said["reason"]) for said in mine["decisions"]] == [("refused", "for another run")]
 
 
+async def test_an_approval_tells_the_reason_that_the_rule_gave_when_it_asked(api: Api, as_):
+    _, bare, _ = await waiting(api)
+    run = factories.run(status="waiting", waiting_on="approval")
+    reasoned = factories.approval(run)
+    reasoned.terms = {**reasoned.terms, "reason": "over the limit"}
+    await factories.insert(api.plane.engine, run, factories.execution(run), reasoned)
+    shown = [(await as_("reviewer").get(f"/api/v1/approvals/{gate.approval_id}")).json() for gate in (bare, reasoned)]
+    assert [each["reason"] for each in shown] == [None, "over the limit"]
+
+
 async def test_the_inbox_holds_what_is_mine_to_decide(api: Api, as_):
     _, for_all, _ = await waiting(api, tool="inbox")
     _, for_group, _ = await waiting(api, approvers=["support-leads"], tool="inbox")

@@ -243,6 +243,8 @@ async def test_readiness_follows_the_projectors_word(api: Api, as_):
             )
         answer = await as_(None).get("/readyz")
         assert answer.status_code == 200
+        overview = (await as_("viewer").get("/api/v1/overview")).json()
+        assert overview["projection"]["stale"] == answer.json()["projection"]["stale"]
         return answer.json()
 
     fresh = await say(0.2, timedelta(0))

@@ -185,6 +185,24 @@ def test_a_policy_put_on_a_tool_holds_for_the_next_call(terminal: Terminal) -> N
     assert cli("tool", "policy", "publish", "allow").code == ExitCode.OK
 
 
+def test_who_approves_is_shown_the_reason_of_the_rule_that_asks(terminal: Terminal) -> None:
+    cli = terminal.cli
+    put = cli("tool", "policy", "publish", "require_approval", "--reason", "notes are public since May")
+    assert put.code == ExitCode.OK, put.err
+    try:
+        run_id = terminal.start()
+        explicit = terminal.approval_of(run_id)["approval_id"]
+        assert cli("approval", "approve", explicit, "--profile", "reviewer", "--yes").code == ExitCode.OK
+        gate = until(lambda: (found := terminal.approval_of(run_id))["tool"] == "publish" and found)["approval_id"]
+        assert "notes are public since May" in cli("approval", "show", gate).out
+        assert "notes are public since May" in cli("approval", "approve", gate, "--profile", "reviewer").err
+        assert "notes are public" not in cli("approval", "show", explicit).out
+        assert cli("approval", "approve", gate, "--profile", "reviewer", "--yes").code == ExitCode.OK
+        assert cli("run", "watch", run_id).code == ExitCode.OK
+    finally:
+        assert cli("tool", "policy", "publish", "allow").code == ExitCode.OK
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -346,6 +346,24 @@ def test_a_terminated_base_whose_reset_is_known_from_describe_alone_does_not_end
     assert chain.derive([known]).columns["status"] == "running"
 
 
+def _reason(status: str, error: dict[str, Any]) -> str | None:
+    (link,) = links("sequence")
+    reason: str | None = chain.derive([Link(**{**vars(link), "status": status, "error": error})]).columns[
+        "status_reason"
+    ]
+    return reason
+
+
+def test_the_reason_of_a_failed_run_is_the_innermost_cause_of_its_error() -> None:
+    cause = {"type": "PolicyDenied", "message": "refund is denied by the rule r@1"}
+    wrapped = {"type": "ActivityError", "message": "Activity task failed", "cause": cause}
+    outermost = {"type": "ChildWorkflowError", "message": "Child Workflow execution failed", "cause": wrapped}
+    assert _reason("failed", outermost) == "PolicyDenied: refund is denied by the rule r@1"
+    assert _reason("failed", cause) == "PolicyDenied: refund is denied by the rule r@1"
+    assert _reason("failed", {"type": "ValueError", "message": ""}) == "ValueError"
+    assert _reason("terminated", {"type": "TerminatedError", "message": "by hand"}) == "by hand"
+
+
 def test_a_queued_execution_without_a_worker_is_shown_as_waiting_for_one_once_temporal_said_so() -> None:
     execution = recorded("sequence")[0]
     state = folded(execution.execution_id, [execution.events[:2]])[0]

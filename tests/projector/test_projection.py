@@ -156,12 +156,16 @@ async def test_a_retrying_activity_shows_its_attempts_and_next_retry(
     )
     async with failing:
         handle = await client.start_workflow(Retrying.run, id=unique(), task_queue=queue)
-        run = await tables.run_in(handle.id, "waiting", seconds=30)
+        run = await tables.run_in(handle.id, "waiting", seconds=60)
         assert run["waiting_on"] == "retry"
-        (step,) = await tables.steps(run["run_id"])
+
+        async def between_attempts() -> Any:
+            (step,) = await tables.steps(run["run_id"])
+            return step["live_next_retry_at"] is not None and step
+
+        step = await until(between_attempts, seconds=60)
         assert step["live_attempt"] >= 2
         assert step["live_error"]["message"] == "not yet"
-        assert step["live_next_retry_at"] is not None
         await handle.terminate()
 
 
@@ -176,12 +180,12 @@ async def test_signals_that_meet_a_failing_workflow_task_are_not_lost(
         run = await tables.run_of(handle.id)
         return run is not None and run["waiting_on"] == "retry" and "poison" in run["status_reason"]
 
-    await until(stuck)
+    await until(stuck, seconds=60)
     await handle.signal(scenarios.Poisoned.note, "one")
     await asyncio.sleep(1)
     await handle.signal(scenarios.Poisoned.note, "two")
     scenarios.failing_tasks = False
-    run = await tables.run_in(handle.id, "completed", seconds=40)
+    run = await tables.run_in(handle.id, "completed", seconds=60)
     assert [step["kind"] for step in await tables.steps(run["run_id"])] == ["signal", "signal"]
 
 

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.workflow import ActivityCancellationType as Cancellation
 
 SECONDS = timedelta(seconds=20)
-BEAT = {"start_to_close_timeout": SECONDS, "heartbeat_timeout": timedelta(seconds=2)}
+BEAT = {"start_to_close_timeout": SECONDS, "heartbeat_timeout": timedelta(seconds=15)}
 
 
 @activity.defn

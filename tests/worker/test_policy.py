@@ -114,6 +114,21 @@ def ask(governance: Governance, **changed: Any) -> Terms:
     return answer.terms
 
 
+def test_the_terms_carry_the_reason_of_the_rule_which_binds_nothing() -> None:
+    def asked(reason: str) -> Terms:
+        rule = ASK.model_copy(update={"reason": reason})
+        answer = Governor(policy=policy(rules=(rule,))).judge(call())
+        assert isinstance(answer, Ask)
+        return answer.terms
+
+    reasoned = asked("over the limit since March")
+    assert reasoned.wire()["reason"] == "over the limit since March"
+    assert "reason" not in asked("").wire()
+    assert reasoned.digest == asked("").digest
+    decision = Governance().decide(reasoned).decision
+    assert "over the limit" not in decision.signed_bytes().decode()
+
+
 def test_a_decision_lets_exactly_its_own_call_through() -> None:
     governance = Governance(rules=[ASK])
     terms = ask(governance)

@@ -66,6 +66,9 @@ class ApprovalDetail(ApprovalSummary):
     """An approval with what it shows: the very arguments that the digest covers."""
 
     run_status: RunStatus
+    reason: str | None = Field(
+        description="Why the rule asks, in its author's words, as it was when the approval opened."
+    )
     tool_version: str | None
     call_key: str | None
     expires_seconds: float

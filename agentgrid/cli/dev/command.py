@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shlex
-import shutil
 import signal
-import sys
 from pathlib import Path
 
 import asyncpg
@@ -20,6 +17,7 @@ from agentgrid.cli.dev.reload import code_changes
 from agentgrid.cli.dev.stack import Options, Stack
 from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.program import program, shown_path
 from agentgrid.cli.project import DEFAULT_HOME, Project, home, load_project
 from agentgrid.cli.text import safe
 
@@ -78,12 +76,14 @@ def _panel(stack: Stack) -> Panel:
     facts.add_row("API", Text(f"{places.api_url}/api/v1", style="cyan"))
     facts.add_row("API document", Text(f"{places.api_url}/api/openapi.json", style="cyan"))
     facts.add_row("Temporal UI", Text(places.temporal_ui_url, style="cyan"))
-    facts.add_row("State, logs", _shown(stack.home))
+    facts.add_row("State, logs", shown_path(stack.home))
     facts.add_row("You are", "operator on the command line; who approves is --profile reviewer")
-    facts.add_row("By HTTP", f'curl -H "Authorization: Bearer $(cat {_shown(stack.home)}/keys/operator.key)" …')
+    facts.add_row("By HTTP", f'curl -H "Authorization: Bearer $(cat {shown_path(stack.home)}/keys/operator.key)" …')
     if stack.project.example is not None:
         facts.add_row("", "")
         facts.add_row("Try", Text(example_command(stack), style="bold green", overflow="fold"))
+    answer = _command(stack, "approval", "list", "--profile", "reviewer")
+    facts.add_row("Approvals", Text(answer, style="bold green", overflow="fold"))
     facts.add_row("", "")
     facts.add_row("", Text("Ctrl-C stops everything; the state is kept", style="dim"))
     return Panel(facts, title="AgentGrid is ready", title_align="left", border_style="green", expand=False)
@@ -93,9 +93,9 @@ def _servers_panel(stack: Stack) -> Panel:
     facts = _facts()
     facts.add_row("Temporal", stack.places.temporal_address)
     facts.add_row("Temporal UI", Text(stack.places.temporal_ui_url, style="cyan"))
-    facts.add_row("PostgreSQL", Text(f"its address and password are in {_shown(stack.home)}/env"))
-    facts.add_row("Settings", Text(f". {_shown(stack.home)}/env", style="bold green"))
-    facts.add_row("Then", Text("agentgrid api, agentgrid projector", style="bold green"))
+    facts.add_row("PostgreSQL", Text(f"its address and password are in {shown_path(stack.home)}/env"))
+    facts.add_row("Settings", Text(f". {shown_path(stack.home)}/env", style="bold green"))
+    facts.add_row("Then", Text(f"{program()} api, {program()} projector", style="bold green"))
     return Panel(facts, title="The servers are ready", title_align="left", border_style="green", expand=False)
 
 
@@ -103,29 +103,18 @@ def example_command(stack: Stack) -> str:
     """The one command that starts a run and watches it."""
     example = stack.project.example
     assert example is not None
-    words = [*program(), "run", "start", example.workflow]
+    words = ["run", "start", example.workflow]
     if example.input is not None:
         words += ["--input", json.dumps(example.input, ensure_ascii=False)]
-    command = shlex.join([*words, "--watch"])
+    return _command(stack, *words, "--watch")
+
+
+def _command(stack: Stack, *arguments: str) -> str:
+    """A command as it can be run in another terminal, in this folder."""
+    command = f"{program()} {shlex.join(arguments)}"
     if stack.home != (stack.project.root / DEFAULT_HOME).absolute():
         command = f"AGENTGRID_HOME={shlex.quote(str(stack.home))} {command}"
     return safe(command)
-
-
-def program() -> list[str]:
-    """How a person calls this program from here: by its name if the shell would find this very one."""
-    mine = Path(sys.argv[0]).absolute()
-    found = shutil.which("agentgrid")
-    if found is not None and Path(found).resolve() == mine.resolve():
-        return ["agentgrid"]
-    if mine.name == "agentgrid":
-        return [_shown(mine)]
-    return [_shown(Path(sys.executable)), "-m", "agentgrid.cli.main"]
-
-
-def _shown(path: Path) -> str:
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
 
 
 def _facts() -> Table:
