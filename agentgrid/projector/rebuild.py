@@ -15,7 +15,7 @@ import structlog
 from agentgrid.errors import NotFound
 from agentgrid.projector.batches import Batches
 from agentgrid.projector.main import open_store
-from agentgrid.projector.store import Folded, Store
+from agentgrid.projector.store import Archive, Folded, Store
 from agentgrid.projector.work import Looker
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
@@ -23,7 +23,7 @@ from agentgrid.temporal.history import Execution, HistoryReader, TornHistory
 
 log = structlog.get_logger(__name__)
 
-CONCURRENCY = 16
+CONCURRENCY = 32
 PAGE = 500
 TRIES = 5
 RETRY_SECONDS = 0.2
@@ -97,16 +97,19 @@ class _Rebuild:
         committing = asyncio.create_task(self._commits.run())
         try:
             async with asyncio.TaskGroup() as tasks:
-                for execution in wanted:
-                    await self._places.acquire()
-                    tasks.create_task(self._one(execution))
+                for first in range(0, len(wanted), CONCURRENCY):
+                    some = wanted[first : first + CONCURRENCY]
+                    archives = await self._looker.archived([each.execution_id for each in some])
+                    for execution in some:
+                        await self._places.acquire()
+                        tasks.create_task(self._one(execution, archives.get(execution.execution_id)))
         finally:
             committing.cancel()
         return Rebuilt(executions=self._done, unknown=self._unknown)
 
-    async def _one(self, execution: Execution) -> None:
+    async def _one(self, execution: Execution, archive: Archive | None) -> None:
         try:
-            folded = await self._folded(execution)
+            folded = await self._folded(execution, archive)
             if folded is None:
                 self._unknown += 1
                 log.warning("execution_left_as_it_is", execution_id=execution.execution_id)
@@ -118,10 +121,10 @@ class _Rebuild:
         finally:
             self._places.release()
 
-    async def _folded(self, execution: Execution) -> Folded | None:
+    async def _folded(self, execution: Execution, archive: Archive | None) -> Folded | None:
         for _ in range(TRIES):
             try:
-                return await self._looker.check(execution)
+                return await self._looker.check(execution, archive)
             except NotFound:
                 return None
             except TornHistory:

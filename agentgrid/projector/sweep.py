@@ -18,7 +18,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 
 from agentgrid.errors import NotFound
 from agentgrid.projector.decode import time_of
-from agentgrid.projector.store import Folded, Store, enqueue
+from agentgrid.projector.store import Archive, Folded, Store, enqueue
 from agentgrid.projector.work import Looker
 from agentgrid.temporal.history import Execution, TornHistory
 
@@ -124,16 +124,18 @@ class Sweep:
             limit,
         )
         wanted = [Execution(workflow_id=each["workflow_id"], execution_id=each["execution_id"]) for each in records]
-        written = await self._write([folded for each in wanted if (folded := await self._folded(each)) is not None])
+        archives = await self._looker.archived([each.execution_id for each in wanted])
+        folded = [await self._folded(each, archives.get(each.execution_id)) for each in wanted]
+        written = await self._write([each for each in folded if each is not None])
         drifted = sum(rows > 0 for rows in written.values())
         after = records[-1]["execution_id"] if len(records) == limit else ""
         result = Checked(checked=len(records), drifted=drifted, rows=sum(written.values()))
         await self._save(CHECKED, {"after": after, **asdict(result)})
         return result
 
-    async def _folded(self, execution: Execution) -> Folded | None:
+    async def _folded(self, execution: Execution, archive: Archive | None) -> Folded | None:
         try:
-            return await self._looker.check(execution)
+            return await self._looker.check(execution, archive)
         except (NotFound, TornHistory):
             # Temporal has forgotten it, or it moves on right now: nothing to compare with.
             return None

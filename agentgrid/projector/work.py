@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +18,7 @@ from agentgrid.projector.fold import fold
 from agentgrid.projector.fold.changes import Changes
 from agentgrid.projector.fold.state import State
 from agentgrid.projector.fold.summary import next_at
-from agentgrid.projector.store import Folded, Live, Loaded, Store
+from agentgrid.projector.store import Archive, Folded, Live, Loaded, Store
 from agentgrid.temporal.history import CLOSING, Execution, HistoryReader, RewoundHistory
 from agentgrid.temporal.payloads import decode_events
 
@@ -60,13 +60,12 @@ class Looker:
         try:
             events = await self.reader.tail(execution, after=base)
         except NotFound:
-            archived = await self.archived(execution.execution_id)
-            if archived is None:
+            if (archive := await self._archive(execution)) is None:
                 raise
-            folded = await self.refold(execution, archived)
+            folded = await self.refold(execution, archive)
             return Looked(folded=folded, last_event_id=folded.state.last_event_id, closed=True, look_at=None)
         except RewoundHistory:
-            rewound = replace(await self.check(execution), base=base, rewound=True)
+            rewound = replace(await self.check(execution, await self._archive(execution)), base=base, rewound=True)
             return Looked(folded=rewound, last_event_id=base, closed=False, look_at=datetime.now(UTC))
         if events and events[-1].event_type in CLOSING:
             folded = await self._close(execution, loaded, events)
@@ -153,24 +152,34 @@ class Looker:
             wanted.append(now + self.foreign_interval)
         return min(wanted, default=None)
 
-    async def archived(self, execution_id: str) -> list[HistoryEvent] | None:
-        """The archived history, or None where there is none."""
-        data = await self.store.pool.fetchval("SELECT events FROM histories WHERE execution_id = $1", execution_id)
-        return unpack(data) if data is not None else None
+    async def archived(self, execution_ids: Collection[str]) -> dict[str, Archive]:
+        """The archived histories, of those that have one."""
+        records = await self.store.pool.fetch(
+            "SELECT execution_id, events, event_count FROM histories WHERE execution_id = ANY($1)", list(execution_ids)
+        )
+        return {
+            record["execution_id"]: Archive(events=record["events"], event_count=record["event_count"])
+            for record in records
+        }
 
-    async def refold(self, execution: Execution, whole: list[HistoryEvent]) -> Folded:
-        """A pass over a whole history, to replace what the tables hold."""
+    async def _archive(self, execution: Execution) -> Archive | None:
+        return (await self.archived([execution.execution_id])).get(execution.execution_id)
+
+    async def refold(self, execution: Execution, archive: Archive) -> Folded:
+        """A pass over a whole archived history, to replace what the tables hold."""
+        return await self._refold(execution, unpack(archive.events), archive)
+
+    async def check(self, execution: Execution, archive: Archive | None = None) -> Folded:
+        """A pass over the whole history, from the archive where it is given. Raises NotFound, RPCError, TornHistory."""
+        if archive is not None:
+            return await self.refold(execution, archive)
+        whole = await self.reader.tail(execution, after=0)
         closed = bool(whole) and whole[-1].event_type in CLOSING
-        archive = pack(whole) if closed else None
+        return await self._refold(execution, whole, pack(whole) if closed else None)
+
+    async def _refold(self, execution: Execution, whole: list[HistoryEvent], archive: Archive | None) -> Folded:
         state, changes = fold(State(execution_id=execution.execution_id), await self._decoded(whole))
         return Folded(execution=execution, base=0, state=state, changes=changes, replace=True, archive=archive)
-
-    async def check(self, execution: Execution) -> Folded:
-        """A pass over the whole history, from the archive where it is there. Raises NotFound, RPCError, TornHistory."""
-        whole = await self.archived(execution.execution_id)
-        if whole is None:
-            whole = await self.reader.tail(execution, after=0)
-        return await self.refold(execution, whole)
 
     async def _decoded(self, events: Sequence[HistoryEvent]) -> list[Event]:
         await decode_events(events, self._converter)
