@@ -76,7 +76,7 @@ def put(
     effect: Annotated[Effect, typer.Argument(help="What is to hold for its calls.")],
     approver: ApproverOption = None,
     expires: ExpiresOption = None,
-    reason: Annotated[str | None, typer.Option(help="Why; kept with the rule, and told where it denies.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; shown to approvers, and told where it denies.")] = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
