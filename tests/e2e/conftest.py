@@ -89,6 +89,15 @@ class Loop:
                         return approval
                 await asyncio.sleep(0.05)
 
+    async def jobs(self, run_id: str) -> list[dict[str, Any]]:
+        """The run's jobs, once their workers have told of each one's end: telemetry comes by itself, a moment after the step."""
+        async with asyncio.timeout(30):
+            while True:
+                jobs: list[dict[str, Any]] = (await self.call("operator", "GET", f"/runs/{run_id}/jobs"))["items"]
+                if jobs and all(job["finished_at"] for job in jobs):
+                    return jobs
+                await asyncio.sleep(0.05)
+
     async def decide(
         self,
         approval: dict[str, Any],
