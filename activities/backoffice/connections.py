@@ -86,7 +86,8 @@ async def close_pool() -> None:
     async with here.lock:
         for each in here.by_url.values():
             try:
-                await asyncio.wait_for(each.close(), timeout=10)
+                async with asyncio.timeout(10):
+                    await each.close()
             except TimeoutError:
                 each.terminate()
 

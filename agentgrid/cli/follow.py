@@ -94,7 +94,8 @@ class RunFollower:
             last_read = last_success = loop.time()
             while not self.closed:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), tick_seconds)
+                    async with asyncio.timeout(tick_seconds):
+                        await self._changed.wait()
                 if stream.done() and (failure := stream.exception()) is not None:
                     raise failure
                 now = loop.time()

@@ -59,7 +59,8 @@ class Listener:
         """Return at the next notification, or after this long; whether one was heard."""
         self._heard.clear()
         try:
-            await asyncio.wait_for(self._heard.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._heard.wait()
         except TimeoutError:
             return False
         return True

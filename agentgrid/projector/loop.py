@@ -133,7 +133,8 @@ class Loop:
     async def _company(self) -> None:
         """Let those that are being read join the batch, for a moment."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._read.wait(), COMPANY_SECONDS)
+            async with asyncio.timeout(COMPANY_SECONDS):
+                await self._read.wait()
 
     async def _write(self, passes: Sequence[Pass]) -> list[None]:
         """Commit what was found, then be done with the claims; what somebody else has overtaken is looked at again."""

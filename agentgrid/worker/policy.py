@@ -67,7 +67,8 @@ class PolicySource:
     async def confirmed(self, timeout_seconds: float) -> bool:
         """Wait, at most so long, until the database has confirmed a snapshot once; whether it has."""
         try:
-            await asyncio.wait_for(self._fresh.wait(), timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):
+                await self._fresh.wait()
         except TimeoutError:
             return False
         return True
@@ -96,7 +97,8 @@ class PolicySource:
                 row = await connection.fetchrow("SELECT document FROM policy_snapshots ORDER BY version DESC LIMIT 1")
                 self._take(row["document"] if row is not None else None)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), self._refresh_seconds)
+                    async with asyncio.timeout(self._refresh_seconds):
+                        await self._changed.wait()
         finally:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
                 await connection.close(timeout=1)

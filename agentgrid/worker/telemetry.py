@@ -73,6 +73,7 @@ class Telemetry:
         self.dropped = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
+        self._touched = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connection: asyncpg.Connection[Any] | None = None
         self._handler = _LogHandler(self)
@@ -89,7 +90,7 @@ class Telemetry:
                 self.dropped += 1
                 return
             self._touches[execution_id] = (workflow_id, max(expect, known[1] if known else 0))
-        self._notify()
+        self._notify(self._touched)
 
     def job(self, report: JobReport) -> None:
         """Report an attempt's beginning or end; the end replaces a beginning that was not sent yet."""
@@ -111,11 +112,12 @@ class Telemetry:
             self._logs.append(entry)
         self._notify()
 
-    def _notify(self) -> None:
+    def _notify(self, *also: asyncio.Event) -> None:
         loop = self._loop
-        if loop is not None and not self._wake.is_set():
-            with contextlib.suppress(RuntimeError):  # the loop closed while a workflow thread was still at it
-                loop.call_soon_threadsafe(self._wake.set)
+        for event in (self._wake, *also):
+            if loop is not None and not event.is_set():
+                with contextlib.suppress(RuntimeError):  # the loop closed while a workflow thread was still at it
+                    loop.call_soon_threadsafe(event.set)
 
     # --- the sender ----------------------------------------------------------------------------------------------
 
@@ -159,7 +161,14 @@ class Telemetry:
                 self._wake.clear()
             if not self._pending:
                 await self._wake.wait()
-            await asyncio.sleep(FLUSH_SECONDS if self._touches else TELEMETRY_SECONDS)
+            self._touched.clear()
+            if not self._touches:
+                # Jobs and logs may wait; a touch that comes meanwhile may not.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(TELEMETRY_SECONDS):
+                        await self._touched.wait()
+            if self._touches:
+                await asyncio.sleep(FLUSH_SECONDS)
             due = loop.time() - sent_at >= TELEMETRY_SECONDS
             if not self._touches and not due:
                 continue

@@ -52,6 +52,21 @@ async def test_a_lost_notification_costs_no_more_than_the_poll_interval(
         assert await until(lambda: store.pool.fetchval(listening)) != pid
 
 
+async def test_a_stop_that_meets_a_notification_is_not_lost() -> None:
+    """A projector that loses it goes on for ever."""
+    listener = Listener("")
+    for turns in range(4):
+        waiting = asyncio.create_task(listener.wait(10))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        listener.hear()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if waiting.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+
 async def test_a_touch_while_the_execution_is_looked_at_is_not_forgotten(store: Store) -> None:
     await touch(store, "w", "execution")
     (claim,) = await changes.claim(store.pool, limit=10, delay=changes.LEASE * 0)

@@ -114,7 +114,8 @@ class ManagedChild:
             lease.record(self._child)
             while self._child.returncode is None:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._again.wait(), POLL_SECONDS)
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._again.wait()
                     break
             if self._again.is_set():
                 await self._child.end(self._stop_steps)
@@ -129,7 +130,8 @@ class ManagedChild:
             again = f"starting it again in {pause:g} s; all that it said is in {self.log_file}"
             self._terminal.say(f"{self.name} {_how(self._child)}; {again}", style="bold red")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._again.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._again.wait()
 
     def _spawn(self) -> Child:
         return Child.spawn(
