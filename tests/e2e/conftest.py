@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -89,14 +89,23 @@ class Loop:
                         return approval
                 await asyncio.sleep(0.05)
 
-    async def jobs(self, run_id: str) -> list[dict[str, Any]]:
-        """The run's jobs, once their workers have told of each one's end: telemetry comes by itself, a moment after the step."""
-        async with asyncio.timeout(30):
-            while True:
-                jobs: list[dict[str, Any]] = (await self.call("operator", "GET", f"/runs/{run_id}/jobs"))["items"]
-                if jobs and all(job["finished_at"] for job in jobs):
-                    return jobs
-                await asyncio.sleep(0.05)
+    async def told(
+        self, run_id: str, what: str, complete: Callable[[list[dict[str, Any]]], bool]
+    ) -> list[dict[str, Any]]:
+        """The run's `jobs` or `logs`, once they are complete: a worker tells of them by itself, some time after the step.
+
+        Raises AssertionError where they never are.
+        """
+        items: list[dict[str, Any]] = []
+        try:
+            async with asyncio.timeout(30):
+                while True:
+                    items = (await self.call("operator", "GET", f"/runs/{run_id}/{what}"))["items"]
+                    if complete(items):
+                        return items
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"the {what} of {run_id} never were complete: {items}") from None
 
     async def decide(
         self,
