@@ -117,14 +117,16 @@ def _end(tip: Link) -> RunStatus | None:
 
 
 def _end_reason(tip: Link) -> str | None:
-    """Why it ended: of a failure its innermost cause, for Temporal wraps it in such words as "Activity task failed"."""
+    """Why it ended: of a failure its innermost cause, after the name of what failed; Temporal wraps it in "Activity task failed"."""
     error = tip.error or {}
+    failed = error.get("failed")
     while error.get("cause"):
         error = error["cause"]
+        failed = error.get("failed") or failed
     message = error.get("message")
     if tip.status != ExecutionStatus.FAILED:
         return str(message)[:500] if message else None
-    return ": ".join(str(part) for part in (error.get("type"), message) if part)[:500] or None
+    return ": ".join(str(part) for part in (failed, error.get("type"), message) if part)[:500] or None
 
 
 def _standing(tip: Link, live: Sequence[LiveStep]) -> Summary:

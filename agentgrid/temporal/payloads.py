@@ -25,6 +25,8 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.converter import DataConverter, PayloadCodec, PayloadConverter
 
+from agentgrid.protocol import TOOL_PREFIX
+
 INLINE_BYTES = 32 * 1024
 """A payload up to this is stored whole."""
 ARGUMENTS_BYTES = 256 * 1024
@@ -181,12 +183,14 @@ def is_opaque(stored: Any) -> bool:
 
 
 def store_failure(failure: Failure, converter: PayloadConverter, *, depth: int = 0) -> dict[str, Any]:
-    """A failure as errors are stored: type, message, stack, retryable, details, cause."""
+    """A failure as errors are stored: type, message, stack, retryable, details, cause, and the name of what failed."""
     stored: dict[str, Any] = {
         "type": failure_type(failure),
         "message": _clip(failure.message, MESSAGE_BYTES),
         "retryable": retryable(failure),
     }
+    if name := _failed(failure):
+        stored["failed"] = name
     if failure.stack_trace:
         stored["stack"] = _clip(failure.stack_trace, STACK_BYTES)
     details = _details(failure)
@@ -213,6 +217,19 @@ def failure_type(failure: Failure) -> str:
         "nexus_operation_execution_failure_info": "NexusOperationError",
         "nexus_handler_failure_info": "HandlerError",
     }.get(kind or "", "Failure")
+
+
+def _failed(failure: Failure) -> str:
+    """The tool, activity, child or operation whose failure this one wraps; nothing where it wraps none."""
+    match failure.WhichOneof("failure_info"):
+        case "activity_failure_info":
+            return failure.activity_failure_info.activity_type.name.removeprefix(TOOL_PREFIX)
+        case "child_workflow_execution_failure_info":
+            return failure.child_workflow_execution_failure_info.workflow_type.name
+        case "nexus_operation_execution_failure_info":
+            return failure.nexus_operation_execution_failure_info.operation
+        case _:
+            return ""
 
 
 def retryable(failure: Failure) -> bool:

@@ -255,7 +255,7 @@ async def test_a_kill_switch_stops_a_workflow_whose_run_is_under_way_and_its_sta
     finally:
         await loop.call("admin", "PUT", "/workflows/gated/policy", json={"disabled": False})
     assert run["status"] == "failed"
-    assert "PolicyDenied" in str(run["error"])
+    assert run["status_reason"].startswith("refund: PolicyDenied: ")
     assert run["executions"][0]["execution_id"] not in [where for _, _, where in gated.EXECUTED]
 
 

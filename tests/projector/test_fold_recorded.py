@@ -354,12 +354,16 @@ def _reason(status: str, error: dict[str, Any]) -> str | None:
     return reason
 
 
-def test_the_reason_of_a_failed_run_is_the_innermost_cause_of_its_error() -> None:
+def test_the_reason_of_a_failed_run_is_the_innermost_cause_and_what_failed() -> None:
     cause = {"type": "PolicyDenied", "message": "refund is denied by the rule r@1"}
-    wrapped = {"type": "ActivityError", "message": "Activity task failed", "cause": cause}
-    outermost = {"type": "ChildWorkflowError", "message": "Child Workflow execution failed", "cause": wrapped}
-    assert _reason("failed", outermost) == "PolicyDenied: refund is denied by the rule r@1"
+    wrapped = {"type": "ActivityError", "message": "Activity task failed", "failed": "refund", "cause": cause}
+    outermost = {"type": "ChildWorkflowError", "message": "Child failed", "failed": "refund_order", "cause": wrapped}
+    assert _reason("failed", outermost) == "refund: PolicyDenied: refund is denied by the rule r@1"
     assert _reason("failed", cause) == "PolicyDenied: refund is denied by the rule r@1"
+    assert (
+        _reason("failed", {**outermost, "cause": cause})
+        == "refund_order: PolicyDenied: refund is denied by the rule r@1"
+    )
     assert _reason("failed", {"type": "ValueError", "message": ""}) == "ValueError"
     assert _reason("terminated", {"type": "TerminatedError", "message": "by hand"}) == "by hand"
 

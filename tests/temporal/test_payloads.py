@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import ParseDict
 from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload
@@ -73,6 +74,23 @@ def test_a_failure_is_stored_with_its_causes_and_bounds() -> None:
     assert len(stored["stack"]) == payloads.STACK_BYTES + 1
     assert stored["details"]["value"] == {"code": 7}
     assert stored["cause"] == {"type": "TimeoutError", "message": "cause", "retryable": True}
+
+
+@pytest.mark.parametrize(
+    ("info", "names", "failed"),
+    [
+        ("activity_failure_info", {"activity_type": {"name": "tool.refund"}}, "refund"),
+        ("activity_failure_info", {"activity_type": {"name": "charge"}}, "charge"),
+        ("child_workflow_execution_failure_info", {"workflow_type": {"name": "Order"}}, "Order"),
+        ("nexus_operation_execution_failure_info", {"operation": "pay"}, "pay"),
+        ("application_failure_info", {"type": "ToolError"}, None),
+        ("activity_failure_info", {}, None),
+    ],
+    ids=["tool", "activity", "child", "nexus", "of its own", "nameless"],
+)
+def test_a_failure_that_wraps_another_names_what_failed(info: str, names: dict[str, Any], failed: str | None) -> None:
+    failure = ParseDict({info: names}, Failure())
+    assert payloads.store_failure(failure, CONVERTER).get("failed") == failed
 
 
 class Sealing(PayloadCodec):
