@@ -36,6 +36,11 @@ class Target:
     profile: str | None
     """None where the environment gave the key."""
 
+    @property
+    def named(self) -> str | None:
+        """The profile that a command in another terminal must name to act as this one; None for the usual one."""
+        return self.profile if self.profile != DEFAULT_PROFILE else None
+
 
 def profiles_file(folder: Path | None = None) -> Path:
     """Where the profiles are kept."""
@@ -106,6 +111,16 @@ def _from_profile(name: str | None, url: str | None) -> Target:
         )
     key = _checked_key(read_private(found.key_file).strip(), str(found.key_file))
     return Target(url=found.url, key=key, profile=found.name)
+
+
+def other_profile(target: Target) -> str | None:
+    """The profile, if there is exactly one, under which somebody else answers on the same server."""
+    try:
+        profiles = load_profiles(profiles_file())
+    except SettingsError:
+        return None
+    others = [name for name, profile in profiles.items() if name != target.profile and profile.url == target.url]
+    return others[0] if len(others) == 1 and target.profile is not None else None
 
 
 def checked_url(url: str) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from agentgrid.cli import words
 from agentgrid.cli.output import error_text, facts, indented, payload, rows, table
-from agentgrid.cli.program import program
+from agentgrid.cli.program import command
 from agentgrid.cli.text import safe
 
 Document = Mapping[str, Any]
@@ -40,8 +40,10 @@ def run_table(items: Sequence[Document]) -> Table:
     )
 
 
-def run_detail(run: Document, steps: Sequence[Document] = ()) -> RenderableType:
-    """Everything about one run."""
+def run_detail(
+    run: Document, steps: Sequence[Document] = (), *, reviewer: str | None = None, width: int | None = None
+) -> RenderableType:
+    """Everything about one run. reviewer: the profile under which its approvals can be answered, if that is known."""
     closed = run["closed_at"] is not None
     parts: list[RenderableType] = [
         title(run),
@@ -79,7 +81,7 @@ def run_detail(run: Document, steps: Sequence[Document] = ()) -> RenderableType:
     if (error := error_text(run["error"])) is not None:
         parts += [Text("\nError", style="bold"), indented(error)]
     for approval in run["approvals"]:
-        parts += [Text(""), awaiting(approval)]
+        parts += [Text(""), awaiting(approval, reviewer, width=width)]
     return Group(*parts)
 
 
@@ -141,7 +143,7 @@ def step_note(step: Document, now: datetime | None = None) -> Text:
     return Text("  ").join(parts)
 
 
-def awaiting(approval: Document, profile: str | None = None) -> Text:
+def awaiting(approval: Document, profile: str | None = None, *, width: int | None = None) -> Text:
     """An approval that a run waits for, and the exact command that answers it."""
     who = ", ".join(safe(entry) for entry in approval["approvers"])
     text = Text("◆ ", style="yellow")
@@ -149,23 +151,31 @@ def awaiting(approval: Document, profile: str | None = None) -> Text:
     text.append(f"  waits for {who}")
     if approval["expires_at"]:
         text.append(f" until {words.absolute(approval['expires_at'])}")
-    text.append("\n  answer with  ", style="dim")
-    text.append(answer_command(approval["approval_id"], profile), style="bold cyan")
+    answer = ["approval", "approve", approval["approval_id"], *_as_whom(profile)]
+    return _with_command(text, "\n  answer with", answer, width)
+
+
+def _as_whom(profile: str | None) -> list[str]:
+    return [] if profile is None else ["--profile", profile]
+
+
+def _with_command(text: Text, introduction: str, arguments: Sequence[str], width: int | None) -> Text:
+    """The text with a command behind it: beside the introduction where it fits there, else below, whole all the same."""
+    text.append(introduction, style="dim")
+    line = command(*arguments)
+    if width is None or len(introduction) + len(line) + 2 <= width:
+        return text.append(f"  {safe(line)}", style="bold cyan")
+    for line in command(*arguments, width=width - 4).splitlines():
+        text.append(f"\n    {safe(line)}", style="bold cyan")
     return text
 
 
-def answer_command(approval_id: str, profile: str | None) -> str:
-    """The command with which a reviewer answers."""
-    as_whom = f" --profile {profile}" if profile else ""
-    return f"{safe(program())} approval approve {safe(approval_id)}{as_whom}"
-
-
-def started(run: Document, *, replayed: bool) -> Text:
-    """A run that was just started."""
+def started(run: Document, *, replayed: bool, profile: str | None = None, width: int | None = None) -> Text:
+    """A run that was just started. profile: the one that must be named to see it."""
     text = Text("already started  " if replayed else "started  ", style="green")
     text.append(safe(run["run_id"]), style="bold")
     text.append("  ").append_text(words.run_status(run))
-    return text.append(f"\n{safe(program())} run watch {safe(run['run_id'])}", style="dim")
+    return _with_command(text, "\nwatch it with", ["run", "watch", run["run_id"], *_as_whom(profile)], width)
 
 
 def accepted(verb: str, run: Document) -> Text:

@@ -70,7 +70,7 @@ def start(
             again=f"To make sure, repeat it with --idempotency-key {key}: it starts once.",
         )
         if not watch:
-            _show_started(answer, output)
+            _show_started(answer, output, client.target.named)
             return
         run_id = answer.json()["run_id"]
     _watch(run_id, profile, output)
@@ -119,6 +119,8 @@ def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = Out
     """Show a run: where it stands, its steps, what it waits for, how it ended."""
     with session(profile, output) as client:
         answer = client.get(f"/runs/{part(run_id)}")
+        from agentgrid.cli.output import stdout
+        from agentgrid.cli.profiles import other_profile
         from agentgrid.cli.run_view import run_detail
         from agentgrid.cli.show import show
 
@@ -126,7 +128,8 @@ def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = Out
             show(answer, output, run_detail)
             return
         steps = client.get(f"/runs/{part(run_id)}/steps", limit=200, payloads=False).json()["items"]
-        show(answer, output, lambda run: run_detail(run, steps))
+        reviewer = other_profile(client.target)
+        show(answer, output, lambda run: run_detail(run, steps, reviewer=reviewer, width=stdout().width))
 
 
 @app.command()
@@ -219,12 +222,13 @@ def _verb(verb: str, run_id: str, body: dict[str, Any], profile: str | None, out
         show(answer, output, lambda run: accepted(verb, run))
 
 
-def _show_started(answer: Answer, output: OutputFormat) -> None:
+def _show_started(answer: Answer, output: OutputFormat, profile: str | None) -> None:
+    from agentgrid.cli.output import stdout
     from agentgrid.cli.run_view import started
     from agentgrid.cli.show import show
 
     replayed = answer.headers.get("idempotent-replayed") == "true"
-    show(answer, output, lambda run: started(run, replayed=replayed))
+    show(answer, output, lambda run: started(run, replayed=replayed, profile=profile, width=stdout().width))
 
 
 def _watch(run_id: str, profile: str | None, output: OutputFormat) -> None:

@@ -17,11 +17,10 @@ from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.follow import RunFollower
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import error_text, indented, payload, put, stderr, stdout
-from agentgrid.cli.profiles import Target, load_profiles, profiles_file
+from agentgrid.cli.profiles import Target, other_profile
 from agentgrid.cli.run_logs import log_line
 from agentgrid.cli.run_view import awaiting, state_of, step_note, step_table, title, took
 from agentgrid.cli.text import safe
-from agentgrid.errors import SettingsError
 
 TICK_SECONDS = 0.5
 LOG_TAIL = 6
@@ -88,9 +87,9 @@ def screen(follower: RunFollower, reviewer: str | None, console: Console) -> Ren
     parts: list[RenderableType] = [title(run, now)]
     if run["closed_at"] is None:
         parts.append(Text(f"  {_waits(run, now)}", style="dim"))
-    approvals = [awaiting(approval, reviewer) for approval in run["approvals"]]
+    approvals = [awaiting(approval, reviewer, width=console.width) for approval in run["approvals"]]
     tail = list(follower.logs)[-LOG_TAIL:]
-    taken = 6 + 2 * len(approvals) + len(tail)
+    taken = 5 + sum(1 + len(console.render_lines(approval)) for approval in approvals) + len(tail)
     room = max(3, console.height - taken)
     if len(follower.steps) > room:
         parts.append(Text(f"  … {len(follower.steps) - room} earlier steps", style="dim"))
@@ -188,13 +187,3 @@ def outcome(run: Mapping[str, Any]) -> RenderableType:
     elif run["status"] != "completed" and run["status_reason"]:
         parts.append(Text(safe(run["status_reason"]), style="red"))
     return Group(*parts)
-
-
-def other_profile(target: Target) -> str | None:
-    """The profile, if there is exactly one, under which somebody else answers on the same server."""
-    try:
-        profiles = load_profiles(profiles_file())
-    except SettingsError:
-        return None
-    others = [name for name, profile in profiles.items() if name != target.profile and profile.url == target.url]
-    return others[0] if len(others) == 1 and target.profile is not None else None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
+from agentgrid.cli.profiles import load_profiles, save_profiles
 from agentgrid.cli.program import program
-from agentgrid.cli.run_view import answer_command, started
-from tests.cli.conftest import Cli
+from agentgrid.cli.run_view import awaiting, started
+from tests.cli.conftest import Cli, FakeServer, Reply
 
 
 @pytest.fixture
@@ -25,6 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", [str(binary)])
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("AGENTGRID_HOME", str(folder / ".agentgrid"))
     return folder
 
 
@@ -32,11 +38,45 @@ def ran(command: str) -> str:
     return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True).stdout.strip()
 
 
+APPROVAL = {"approval_id": "a-1", "title": "Send", "approvers": ["editors"], "expires_at": None}
+RUN = {"run_id": "r-1", "status": "queued"}
+
+
+def hint(shown: Text) -> str:
+    """What stands behind "with"."""
+    return shown.plain.rpartition(" with")[2]
+
+
 def test_the_hints_of_a_run_name_the_program_by_its_path(project: Path) -> None:
     assert program() == ".venv/bin/agentgrid"
-    assert ran(answer_command("a-1", "reviewer")) == "ran approval approve a-1 --profile reviewer"
-    hint = started({"run_id": "r-1", "status": "queued"}, replayed=False).plain.splitlines()[-1]
-    assert ran(hint) == "ran run watch r-1"
+    assert ran(hint(awaiting(APPROVAL, "reviewer"))) == "ran approval approve a-1 --profile reviewer"
+    assert ran(hint(started(RUN, replayed=False))) == "ran run watch r-1"
+
+
+def test_the_hints_name_a_home_that_is_not_the_usual_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / ".venv" / "bin" / "agentgrid").write_text('#!/bin/sh\necho "$AGENTGRID_HOME" "$@"\n')
+    monkeypatch.setenv("AGENTGRID_HOME", "other home")
+    hints = [hint(awaiting(APPROVAL)), hint(started(RUN, replayed=False))]
+    monkeypatch.delenv("AGENTGRID_HOME")
+    home = project / "other home"
+    assert [ran(each) for each in hints] == [f"{home} approval approve a-1", f"{home} run watch r-1"]
+
+
+def test_a_hint_that_is_wider_than_the_terminal_is_still_one_command(project: Path) -> None:
+    approval = APPROVAL | {"approval_id": "01a20fd4-0c13-71fa-ac7f-a2d72b1dc013"}
+    console = Console(file=io.StringIO(), width=64, force_terminal=True, color_system=None)
+    console.print(awaiting(approval, "the reviewer", width=console.width))
+    shown = Text(console.file.getvalue())  # type: ignore[attr-defined]
+    assert max(map(len, shown.plain.splitlines())) <= 64
+    assert ran(hint(shown)) == f"ran approval approve {approval['approval_id']} --profile the reviewer"
+
+
+def test_a_started_run_is_watched_under_the_profile_that_started_it(cli: Cli, server: FakeServer, home: Path) -> None:
+    server.on("POST /workflows/greet/runs", Reply(status=201, body={"run_id": "r-1", "status": "queued"}))
+    profiles = load_profiles(home / "profiles.toml")
+    save_profiles(home / "profiles.toml", profiles | {"mine": replace(profiles["operator"], name="mine")})
+    assert "run watch r-1\n" in cli("run", "start", "greet").out
+    assert "run watch r-1 --profile mine\n" in cli("run", "start", "greet", "--profile", "mine").out
 
 
 def test_from_elsewhere_it_is_the_whole_path_quoted(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shlex
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -17,8 +18,8 @@ from agentgrid.cli.dev.reload import code_changes
 from agentgrid.cli.dev.stack import Options, Stack
 from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import CommandFailed, ExitCode
-from agentgrid.cli.program import program, shown_path
-from agentgrid.cli.project import DEFAULT_HOME, Project, home, load_project
+from agentgrid.cli.program import command, program, shown_path
+from agentgrid.cli.project import Project, home, load_project
 from agentgrid.cli.text import safe
 
 
@@ -64,6 +65,11 @@ async def _until_cancelled(stack: Stack, options: Options, terminal: Terminal) -
             if not await stack.ready() and not stack.faults:
                 terminal.say("the worker has not registered its workflows yet; see its log", style="yellow")
             terminal.console.print(_panel(stack))
+            for what, line in _commands(stack):
+                # Not in the panel: what is broken to fit in there can't be copied.
+                terminal.console.print(
+                    Text(f"{what}\n  ", style="dim").append(line, style="bold green"), soft_wrap=True
+                )
         if options.reload and not options.only_servers:
             async for files in code_changes(stack.project.root):
                 await stack.code_changed(files)
@@ -78,13 +84,6 @@ def _panel(stack: Stack) -> Panel:
     facts.add_row("Temporal UI", Text(places.temporal_ui_url, style="cyan"))
     facts.add_row("State, logs", shown_path(stack.home))
     facts.add_row("You are", "operator on the command line; who approves is --profile reviewer")
-    facts.add_row("By HTTP", f'curl -H "Authorization: Bearer $(cat {shown_path(stack.home)}/keys/operator.key)" …')
-    if stack.project.example is not None:
-        facts.add_row("", "")
-        facts.add_row("Try", Text(example_command(stack), style="bold green", overflow="fold"))
-    answer = _command(stack, "approval", "list", "--profile", "reviewer")
-    facts.add_row("Approvals", Text(answer, style="bold green", overflow="fold"))
-    facts.add_row("", "")
     facts.add_row("", Text("Ctrl-C stops everything; the state is kept", style="dim"))
     return Panel(facts, title="AgentGrid is ready", title_align="left", border_style="green", expand=False)
 
@@ -99,22 +98,20 @@ def _servers_panel(stack: Stack) -> Panel:
     return Panel(facts, title="The servers are ready", title_align="left", border_style="green", expand=False)
 
 
-def example_command(stack: Stack) -> str:
-    """The one command that starts a run and watches it."""
+def _commands(stack: Stack) -> Iterator[tuple[str, str]]:
+    """What can be tried now, in another terminal in this folder: each as it is to be copied."""
     example = stack.project.example
-    assert example is not None
-    words = ["run", "start", example.workflow]
-    if example.input is not None:
-        words += ["--input", json.dumps(example.input, ensure_ascii=False)]
-    return _command(stack, *words, "--watch")
-
-
-def _command(stack: Stack, *arguments: str) -> str:
-    """A command as it can be run in another terminal, in this folder."""
-    command = f"{program()} {shlex.join(arguments)}"
-    if stack.home != (stack.project.root / DEFAULT_HOME).absolute():
-        command = f"AGENTGRID_HOME={shlex.quote(str(stack.home))} {command}"
-    return safe(command)
+    if example is not None:
+        words = ["run", "start", example.workflow]
+        if example.input is not None:
+            words += ["--input", json.dumps(example.input, ensure_ascii=False)]
+        yield "Start a run and watch it:", safe(command(*words, "--watch"))
+    yield "See what waits for an approval:", safe(command("approval", "list", "--profile", "reviewer"))
+    key = shlex.quote(f"{shown_path(stack.home)}/keys/operator.key")
+    yield (
+        "The same by HTTP:",
+        safe(f'curl -H "Authorization: Bearer $(cat {key})" {stack.places.api_url}/api/v1/approvals'),
+    )
 
 
 def _facts() -> Table:
