@@ -33,7 +33,7 @@ from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.temporal import rpc
 from agentgrid.testing import Governance
-from tests.projector.conftest import Tables, projecting, unique
+from tests.projector.conftest import Tables, projecting, unique, until
 from tests.worker import gated
 
 ASK = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, expires_seconds=60)
@@ -132,8 +132,8 @@ async def test_a_signed_memo_makes_the_queued_run_and_settles_its_start(
     assert (run["initiator"], run["trigger"], run["reference"], run["tags"]) == ("operator", "api", "T-1", ["a", "b"])
     assert run["governed"] is True
     assert run["build"]
-    (approval,) = await tables.rows("SELECT * FROM approvals WHERE run_id = $1", run_id)
-    assert approval["decidable"] is True
+    # The worker asks in one event, and its gate opens in a later one.
+    (approval,) = await until(lambda: tables.rows("SELECT * FROM approvals WHERE run_id = $1 AND decidable", run_id))
     assert approval["payload"]["value"] == {"order": "order", "cents": 900}
     assert approval["initiator"] == "operator"
     settled = await command(tables, command_id)
