@@ -41,7 +41,9 @@ def of_run(principal: Principal, run: Run, *, taken: bool) -> list[Action]:
     return found
 
 
-def of_approval(principal: Principal, approval: Approval, run: Run, now: datetime, signer: Signer) -> list[Action]:
+def of_approval(
+    principal: Principal, approval: Approval, run: Run, now: datetime, signer: Signer | None
+) -> list[Action]:
     """Approve and reject."""
     error = obstacle(principal, approval, run, now, signer)
     why = None if error is None else error.message

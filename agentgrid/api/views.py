@@ -22,7 +22,8 @@ from agentgrid.api.schemas.runs import (
     StepsSummary,
 )
 from agentgrid.api.shown import Shown
-from agentgrid.control.signing import Signer
+from agentgrid.control.approvals import signer_for
+from agentgrid.control.plane import ControlPlane
 from agentgrid.db import approvals, commands, runs, steps
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Approval, Command, Execution, Job, Run, Step
@@ -84,7 +85,7 @@ def _approval_values(row: Approval, run: Run) -> dict[str, Any]:
 
 
 async def approval_detail(
-    session: ReadSession, principal: Principal, row: Approval, run: Run, signer: Signer
+    session: ReadSession, plane: ControlPlane, principal: Principal, row: Approval, run: Run
 ) -> ApprovalDetail:
     """An approval with what it shows, what was said of it, and what this caller may do."""
     shown = Shown.to(principal)
@@ -105,7 +106,7 @@ async def approval_detail(
             )
             for decision in decided
         ],
-        "actions": actions.of_approval(principal, row, run, now, signer),
+        "actions": actions.of_approval(principal, row, run, now, await signer_for(session, plane, row)),
     }
     return ApprovalDetail.model_validate(values)
 

@@ -16,7 +16,8 @@ from agentgrid.control.rpc import asked
 from agentgrid.control.signing import Signer
 from agentgrid.db import approvals as table
 from agentgrid.db import commands as commands_table
-from agentgrid.db.session import writing
+from agentgrid.db import signing_keys
+from agentgrid.db.session import ReadSession, WriteSession, writing
 from agentgrid.db.tables import Approval, Command, Run
 from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, SignedDecision, Terms, Verdict
 from agentgrid.domain.canonical import digest
@@ -36,8 +37,13 @@ class DecisionRequest:
     comment: str | None = None
 
 
+async def signer_for(session: ReadSession | WriteSession, plane: ControlPlane, approval: Approval) -> Signer | None:
+    """The key with which a decision on the approval would be signed here, or None where this API has none that counts."""
+    return plane.signer.under(Terms.model_validate(approval.terms), revoked=await signing_keys.revoked(session))
+
+
 def obstacle(
-    principal: Principal, approval: Approval, run: Run, now: datetime, signer: Signer
+    principal: Principal, approval: Approval, run: Run, now: datetime, signer: Signer | None
 ) -> AgentGridError | None:
     """Why this principal can't decide the approval now, or None if they can. The one place that says so."""
     if principal.kind is not PrincipalKind.HUMAN:
@@ -54,10 +60,10 @@ def obstacle(
         return Conflict("the approval has expired", status=ApprovalStatus.EXPIRED)
     if not approval.decidable:
         return Conflict("the gate is not open yet; try again in a moment", status=approval.status)
-    if signer.under(Terms.model_validate(approval.terms)) is None:
+    if signer is None:
         return Conflict(
-            "this API's signing keys are not among those that count for this approval: append the signing key of the time "
-            "when it opened to AGENTGRID_SIGNING_KEY_FILE, or cancel the run",
+            "this API has no signing key that counts for this approval: append the key of the time when it opened to "
+            "AGENTGRID_SIGNING_KEY_FILE, unless that was revoked, or cancel the run",
             status=approval.status,
         )
     return None
@@ -92,8 +98,10 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
             raise NotFound("approval", approval_id)
         approval, run = found
         now = await commands_table.clock(session)
-        if (error := obstacle(caller.principal, approval, run, now, plane.signer)) is not None:
+        signer = await signer_for(session, plane, approval)
+        if (error := obstacle(caller.principal, approval, run, now, signer)) is not None:
             raise error
+        assert signer is not None  # else there was an obstacle
         if request.digest != approval.digest:
             raise Conflict("the digest is not that of what waits; read the approval again", status=approval.status)
         if request.verdict is Verdict.APPROVED and not shown_exactly(approval):
@@ -111,7 +119,7 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
             approval_id=approval_id,
             reason=request.comment,
         )
-        signed = _signed(plane.signer, caller.principal, approval, request.verdict, command)
+        signed = _signed(signer, caller.principal, approval, request.verdict, command)
         command.body = {
             "verdict": request.verdict.value,
             "digest": request.digest,
@@ -131,7 +139,6 @@ def _signed(
     entry = principal.approver_entry(terms.approvers)
     if entry is None:
         raise Forbidden(f"this approval is for {', '.join(terms.approvers)}")
-    key = signer.under(terms) or signer
     decision = Decision(
         namespace=terms.namespace,
         workflow_id=terms.workflow_id,
@@ -144,9 +151,9 @@ def _signed(
         approver=entry,
         decided_at=command.created_at,
         nonce=command.command_id,
-        key_id=key.key_id,
+        key_id=signer.key_id,
     )
-    return key.decision(decision)
+    return signer.decision(decision)
 
 
 async def deliver_decision(plane: ControlPlane, command: Command) -> dict[str, Any]:

@@ -10,13 +10,14 @@ import base64
 import hashlib
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agentgrid.domain.approvals import Decision, SignedDecision, Terms, sign
+from agentgrid.domain.approvals import ApprovalKind, Decision, SignedDecision, Terms, sign
 from agentgrid.domain.canonical import canonical
 from agentgrid.errors import SettingsError
 from agentgrid.protocol import RunMemo
@@ -42,9 +43,15 @@ class Signer:
         """This key and the older ones."""
         return (self, *self.older)
 
-    def under(self, terms: Terms) -> Signer | None:
-        """The newest of these keys whose decisions count under the terms, or None."""
-        return next((each for each in self.all if terms.keys.get(each.key_id) == each.public_key), None)
+    def under(self, terms: Terms, *, revoked: Collection[str]) -> Signer | None:
+        """The newest of these keys whose decisions count under the terms, or None.
+
+        A revoked key signs no explicit approval: its terms can't know of the revocation, and nobody judges it again. It may still release a
+        tool's call: the worker judges that again before the effect, and then asks anew, under a key in force.
+        """
+        counting = [each for each in self.all if terms.keys.get(each.key_id) == each.public_key]
+        trusted = [each for each in counting if each.key_id not in revoked]
+        return next(iter(trusted if terms.kind is ApprovalKind.EXPLICIT else trusted + counting), None)
 
     @classmethod
     def of(cls, private_key: Ed25519PrivateKey) -> Signer:

@@ -38,6 +38,11 @@ async def get(session: ReadSession | WriteSession, key_id: str) -> SigningKey | 
     return await session.get(SigningKey, key_id)
 
 
+async def revoked(session: ReadSession | WriteSession) -> frozenset[str]:
+    """The ids of the keys of which nothing counts any more."""
+    return frozenset((await session.execute(select(K.key_id).where(K.revoked_at.is_not(None)))).scalars())
+
+
 async def register(session: WriteSession, *, key_id: str, public_key: str) -> bool:
     """Make the key known; false where it is already, also where it was retired or revoked: that is final."""
     statement = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.api.enums.v1 import EventType
 
 from agentgrid.control.signing import Signer
+from agentgrid.db.tables import SigningKey
 from agentgrid.domain.approvals import Terms, Verdict, judge
 from agentgrid.protocol import SIGNAL_DECIDE
 from tests.api import factories
@@ -31,7 +33,11 @@ async def waiting(api: Api, *, run_over=None, keys=None, **over):
         **(run_over or {}),
     )
     gate = factories.approval(run, **over)
-    gate.terms = {**gate.terms, "keys": keys or {api.plane.signer.key_id: api.plane.signer.public_key}}
+    gate.terms = {
+        **gate.terms,
+        "kind": gate.kind,
+        "keys": keys or {api.plane.signer.key_id: api.plane.signer.public_key},
+    }
     await factories.insert(api.plane.engine, run, factories.execution(run), gate)
     return run, gate, handle
 
@@ -76,6 +82,17 @@ async def test_a_group_of_the_approver_counts_and_is_named_in_the_decision(api: 
     assert (said.verdict, said.decision.approver) == (Verdict.REJECTED, "support-leads")
 
 
+@contextmanager
+def holding(api: Api, older: Signer):
+    """The API with one more key in its file."""
+    plane = api.plane
+    api.app.state.plane = replace(plane, signer=replace(plane.signer, older=(older,)))
+    try:
+        yield
+    finally:
+        api.app.state.plane = plane
+
+
 async def test_an_approval_of_an_earlier_key_is_signed_with_it_and_without_it_refused(api: Api, as_):
     old = Signer.of(Ed25519PrivateKey.generate())
     _, gate, handle = await waiting(api, keys={old.key_id: old.public_key})
@@ -86,15 +103,25 @@ async def test_an_approval_of_an_earlier_key_is_signed_with_it_and_without_it_re
     assert [action["allowed"] for action in shown["actions"]] == [False, False]
     assert await signals(handle) == []
 
-    plane = api.plane
-    api.app.state.plane = replace(plane, signer=replace(plane.signer, older=(old,)))
-    try:
+    with holding(api, old):
         assert (await decide(as_("reviewer"), gate)).status_code == 202
-    finally:
-        api.app.state.plane = plane
     (signal,) = await signals(handle)
     said = judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data)
     assert (said.verdict, said.decision.key_id) == (Verdict.APPROVED, old.key_id)
+
+
+async def test_a_revoked_key_signs_no_explicit_approval_which_nobody_would_judge_again(api: Api, as_):
+    stolen = Signer.of(Ed25519PrivateKey.generate())
+    revoked = SigningKey(key_id=stolen.key_id, public_key=stolen.public_key, revoked_at=datetime.now(UTC))
+    await factories.insert(api.plane.engine, revoked)
+    _, gate, handle = await waiting(api, kind="explicit", keys={stolen.key_id: stolen.public_key})
+    with holding(api, stolen):
+        for verdict in ("approved", "rejected"):
+            refused = await decide(as_("reviewer"), gate, verdict=verdict)
+            assert (refused.status_code, refused.json()["current_status"]) == (409, "pending")
+        shown = (await as_("reviewer").get(f"/api/v1/approvals/{gate.approval_id}")).json()
+        assert [action["allowed"] for action in shown["actions"]] == [False, False]
+    assert await signals(handle) == []
 
 
 PAST = datetime.now(UTC) - timedelta(seconds=1)

@@ -65,11 +65,15 @@ def test_after_a_rotation_the_old_key_still_signs_for_the_approvals_of_its_time_
     signer = signing.load(Settings(signing_key_file=file))
     assert [each.key_id for each in signer.all] == [new.key_id, old.key_id]
     chosen = [
-        signer.under(TERMS.model_copy(update={"keys": {key.key_id: key.public_key for key in keys}}))
-        for keys in ((old,), (old, new), (new,), ())
+        signer.under(TERMS.model_copy(update={"keys": {key.key_id: key.public_key for key in keys}}), revoked=revoked)
+        for keys, revoked in (((old,), ()), ((old, new), ()), ((new,), ()), ((), ()), ((old, new), {new.key_id}))
     ]
-    assert [each.key_id if each else None for each in chosen] == [old.key_id, new.key_id, new.key_id, None]
-    assert signer.under(TERMS.model_copy(update={"keys": {new.key_id: old.public_key}})) is None
+    only_new = TERMS.model_copy(update={"keys": {new.key_id: new.public_key}})
+    assert signer.under(only_new, revoked={new.key_id}) is None, "nobody judges an explicit approval again"
+    gated = only_new.model_copy(update={"kind": ApprovalKind.TOOL})
+    assert signer.under(gated, revoked={new.key_id}), "the worker judges a tool's call again, and asks anew"
+    assert [each.key_id if each else None for each in chosen] == [old.key_id, new.key_id, new.key_id, None, old.key_id]
+    assert signer.under(TERMS.model_copy(update={"keys": {new.key_id: old.public_key}}), revoked=()) is None
 
 
 @pytest.mark.parametrize("field", ["run_id", "initiator", "command_id", "note", "key_id"])

@@ -74,7 +74,7 @@ async def get_approval(session: Session, plane: Plane, principal: Who, approval_
     found = await approvals.get(session, approval_id)
     if found is None:
         raise NotFound("approval", approval_id)
-    return await views.approval_detail(session, principal, *found, plane.signer)
+    return await views.approval_detail(session, plane, principal, *found)
 
 
 @router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")
@@ -94,5 +94,5 @@ async def decide(plane: Plane, caller: Asking, approval_id: Id, body: DecisionIn
         found = await approvals.get(session, approval_id)
         if found is None:
             raise NotFound("approval", approval_id)
-        detail = await views.approval_detail(session, caller.principal, *found, plane.signer)
+        detail = await views.approval_detail(session, plane, caller.principal, *found)
     return ApprovalAccepted(**dict(detail), command=views.command_summary(command))
