@@ -64,6 +64,12 @@ async def read_long(text: str) -> int:
     return len(text)
 
 
+@ag.tool(title="Note an order", risk="write", timeout=timedelta(seconds=5), local=True, idempotent=True)
+async def note(order: str) -> str:
+    EXECUTED.append(("note", order, activity.info().workflow_run_id or ""))
+    return order
+
+
 @activity.defn
 async def plain(order: str) -> str:
     EXECUTED.append(("plain", order, activity.info().workflow_run_id or ""))
@@ -102,6 +108,8 @@ class Gated:
             return await flaky()
         if case == "local":
             return await lookup("order")
+        if case == "local_write":
+            return await note("order")
         if case == "plain":
             return await workflow.execute_activity(plain, "order", start_to_close_timeout=timedelta(seconds=5))
         if case == "explicit":

@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
-from temporalio.client import Client, WorkflowHandle
+from temporalio import workflow
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.common import RetryPolicy
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ActivityError
 from temporalio.worker import Replayer, Worker
 
-from agentgrid.protocol import TIMER_POLICY, PolicyWait
+from agentgrid.projector.decode import decode
+from agentgrid.projector.fold import fold
+from agentgrid.projector.fold.state import State
+from agentgrid.protocol import TIMER_POLICY, ErrorType, PolicyWait
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.testing import Governance
+from agentgrid.worker import activities
 from tests.worker import gated
 from tests.worker.conftest import reset
 from tests.worker.gated import EXECUTED, plain
 
 GRID = Grid("gated", gated)
+
+
+@workflow.defn(sandboxed=False)
+class CallsTool:
+    @workflow.run
+    async def run(self, queue: str) -> Any:
+        call = {"tool": "refund", "version": "v", "args": {"order": "order", "cents": 900}}
+        retries = RetryPolicy(maximum_attempts=20)
+        return await workflow.execute_activity(
+            "tool.refund", call, task_queue=queue, start_to_close_timeout=timedelta(seconds=5), retry_policy=retries
+        )
+
+
 NEVER = float("inf")
 
 
@@ -70,6 +93,59 @@ async def test_a_tool_with_one_retry_waits_longer_than_its_retries_and_runs_once
     await replayer.replay_workflow(await handle.fetch_history())
 
 
+async def test_a_local_tool_that_writes_waits_as_one_step(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    governance.policy.age_seconds = NEVER
+    handle = await start(client, queue, "local_write")
+    await pauses(handle, 2)
+    assert EXECUTED == []
+    governance.policy.age_seconds = 0.0
+    assert await handle.result() == "order"
+    assert len(EXECUTED) == 1
+    assert await steps(handle) == [("tool", "note", "completed", 1)]
+
+
+async def test_a_call_that_has_waited_long_enough_fails_and_so_does_its_step(
+    worker: Any, client: Client, queue: str, governance: Governance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities, "PolicyWait", partial(PolicyWait, give_up_seconds=0.3))
+    governance.policy.age_seconds = NEVER
+    handle = await start(client, queue, "order")
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    failed = caught.value.cause
+    assert isinstance(failed, ActivityError)
+    assert getattr(failed.cause, "type", None) == ErrorType.POLICY_STALE
+    assert await pauses(handle, 2) == [0.2, 0.4]
+    assert await steps(handle) == [("tool", "refund", "failed", 1)]
+    assert EXECUTED == []
+
+
+async def test_a_caller_that_cannot_wait_is_retried_by_temporal(
+    client: Client, queue: str, governance: Governance
+) -> None:
+    """A worker without the plugin runs the workflow: no key comes with the call."""
+    EXECUTED.clear()
+    governance.policy.age_seconds = NEVER
+    plugin = governance.plugin(GRID, settings=Settings(policy_refresh_seconds=0.1))
+    other = f"{queue}-ungoverned"
+    async with (
+        Worker(client, task_queue=other, workflows=[CallsTool]),
+        Worker(client, task_queue=queue, plugins=[plugin]),
+    ):
+        handle = await client.start_workflow(CallsTool.run, queue, id=f"ungoverned-{queue}", task_queue=other)
+        async with asyncio.timeout(20):
+            while not [
+                each for each in (await handle.describe()).raw_description.pending_activities if each.attempt > 2
+            ]:
+                await asyncio.sleep(0.05)
+        assert EXECUTED == []
+        governance.policy.age_seconds = 0.0
+        assert await handle.result() == {"result": "refunded 900"}
+    assert len(EXECUTED) == 1
+
+
 async def test_an_approval_is_opened_once_a_policy_with_keys_has_come(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
@@ -113,6 +189,15 @@ async def test_a_reset_makes_the_same_calls_under_the_same_keys(
     before, after = await keys_of(handle), await keys_of(again)
     assert len(set(before)) == 2
     assert after == before
+
+
+async def steps(handle: WorkflowHandle[Any, Any]) -> list[tuple[Any, ...]]:
+    """What the projector makes of the history: kind, name, status and attempts of each step."""
+    events = [event async for event in handle.fetch_history_events()]
+    _, changes = fold(State(execution_id="e"), decode(events, pydantic_data_converter.payload_converter))
+    return [
+        tuple(row[name] for name in ("kind", "name", "status", "attempts")) for row in changes.steps.opened.values()
+    ]
 
 
 async def keys_of(handle: WorkflowHandle[Any, Any]) -> list[bytes]:
