@@ -40,12 +40,20 @@ ENDED = ("completed", "failed", "cancelled", "terminated", "timed_out")
 class Loop:
     """What a test does to the running loop, as its users would."""
 
-    def __init__(self, api: Api, client: Client, settings: Settings) -> None:
+    def __init__(self, api: Api, client: Client, settings: Settings, worker_settings: Settings) -> None:
         self.api = api
         self.client = client
         self.settings = settings
+        self.worker_settings = worker_settings
+        """With the login that may only report."""
         self.runs: set[str] = set()
         """The runs that the test has looked at."""
+
+    def worker(self, queue: str, grid: Grid | None = None, **more: Any) -> Worker:
+        """A governed worker, not yet running."""
+        plugin = AgentGridPlugin(grid, settings=self.worker_settings)
+        grace = timedelta(seconds=1)
+        return Worker(self.client, task_queue=queue, plugins=[plugin], graceful_shutdown_timeout=grace, **more)
 
     async def call(self, who: str, method: str, path: str, expect: int = 200, **options: Any) -> Any:
         """One request as this principal; its JSON."""
@@ -159,22 +167,13 @@ async def loop(
             api = await stack.enter_async_context(running(settings, tokens))
             projecting = asyncio.create_task(projector.run(settings))
             stack.push_async_callback(_ended, projecting)
+            loop = Loop(api, client, settings, worker_settings)
             for queue, grid, extra in (
                 ("backoffice", backoffice_grid, {}),
                 ("gated", Grid("gated", gated), {"activities": [gated.plain]}),
                 ("plain", None, {"workflows": [Shapes, Child, Cancellations], "activities": [echo, beat]}),
             ):
-                plugin = AgentGridPlugin(grid, settings=worker_settings)
-                await stack.enter_async_context(
-                    Worker(
-                        client,
-                        task_queue=queue,
-                        plugins=[plugin],
-                        graceful_shutdown_timeout=timedelta(seconds=1),
-                        **extra,
-                    )  # type: ignore[arg-type]
-                )
-            loop = Loop(api, client, settings)
+                await stack.enter_async_context(loop.worker(queue, grid, **extra))
             async with asyncio.timeout(30):
                 while len((await loop.call("operator", "GET", "/workflows"))["items"]) < 6:
                     await asyncio.sleep(0.05)

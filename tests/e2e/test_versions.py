@@ -1,0 +1,78 @@
+"""A version is a digest: changed code is a new one, and a run keeps showing the one that it ran."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentgrid.projector.rebuild import rebuild
+from agentgrid.sdk.grid import Grid
+from tests.e2e.conftest import Loop
+
+CODE = '''
+from temporalio import workflow
+import agentgrid as ag
+
+
+@ag.workflow(title="Versioned", name="versioned")
+class Versioned:
+    """COMMENT"""
+
+    @workflow.run
+    async def run(self, number: int) -> str:
+        return "ANSWER"
+'''
+
+
+def grid(folder: Path, module: str, answer: str, comment: str = "Say which code ran.") -> Grid:
+    """A grid whose one workflow has this code."""
+    (folder / f"{module}.py").write_text(CODE.replace("ANSWER", answer).replace("COMMENT", comment))
+    importlib.invalidate_caches()
+    return Grid("versions", importlib.import_module(module))
+
+
+async def registered(loop: Loop, made: Grid) -> dict[str, Any]:
+    """The workflow as the catalog has it, once this grid's version is the present one."""
+    wanted = made.workflows[0].version
+    async with asyncio.timeout(20):
+        while True:
+            async with loop.api.client("operator") as http:
+                answer = await http.get("/api/v1/workflows/versioned")
+            if answer.status_code == 200 and answer.json()["version"] == wanted:
+                return answer.json()
+            await asyncio.sleep(0.05)
+
+
+async def test_changed_code_is_a_new_version_and_an_old_run_keeps_its_own(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    first, second = grid(tmp_path, "versioned_one", "one"), grid(tmp_path, "versioned_two", "two")
+    said_otherwise = grid(tmp_path, "versioned_three", "one", comment="Tell what answered.")
+    versions = [each.workflows[0].version for each in (first, second, said_otherwise)]
+    assert versions[0] == versions[2] != versions[1], "a docstring doesn't run, so it makes no version"
+
+    runs = {}
+    for made in (first, second):
+        async with loop.worker("versions", made):
+            await registered(loop, made)
+            runs[made.workflows[0].version] = await loop.start("versioned", 1)
+            await loop.until(runs[made.workflows[0].version])
+    catalog = await registered(loop, second)
+    assert [each["version"] for each in catalog["versions"]] == [versions[1], versions[0]]
+
+    async def shown() -> dict[str, tuple[str, Any]]:
+        found = {}
+        for version, run_id in runs.items():
+            result = (await loop.call("operator", "GET", f"/runs/{run_id}/result"))["result"]
+            found[version] = ((await loop.run(run_id))["version"], result["value"])
+        return found
+
+    told = {versions[0]: (versions[0], "one"), versions[1]: (versions[1], "two")}
+    assert await shown() == told
+    await rebuild(loop.settings, run_ids=list(runs.values()))
+    assert await shown() == told
