@@ -52,10 +52,11 @@ MODES = {"raw": ("RawThree", "raw"), "governed": ("three", "bench"), "local": ("
 
 @dataclass(kw_only=True)
 class Round:
-    """One round: runs per second, and per run the seconds of CPU of the worker, the projector and PostgreSQL."""
+    """One round: runs per second, and per run the seconds of CPU of the worker, Temporal, the projector and PostgreSQL."""
 
     rate: float
     worker: float
+    temporal: float
     projector: float = 0.0
     postgres: float = 0.0
     served: Counter[str] = field(default_factory=Counter)
@@ -92,11 +93,14 @@ def child(role: str, environment: dict[str, str]) -> Iterator[psutil.Process]:
 class Bench:
     """The servers, and what is asked of them."""
 
-    def __init__(self, client: Client, pool: asyncpg.Pool, environment: dict[str, str], postgres_pid: int) -> None:
+    def __init__(
+        self, client: Client, pool: asyncpg.Pool, environment: dict[str, str], temporal_pid: int, postgres_pid: int
+    ) -> None:
         self.client = client
         self.pool = pool
         self.environment = environment
         self.home = Path(environment["AGENTGRID_HOME"])
+        self.temporal = psutil.Process(temporal_pid)
         self.postgres = psutil.Process(postgres_pid)
 
     async def burst(self, workflow: str, queue: str, count: int) -> float:
@@ -127,24 +131,28 @@ class Bench:
         if mode == "raw":
             with child("raw", self.environment) as worker:
                 await self.burst(workflow, queue, 20)
-                before = cpu(worker)
+                measured = (worker, self.temporal)
+                before = [cpu(each) for each in measured]
                 seconds = await self.burst(workflow, queue, count)
-                return Round(rate=count / seconds, worker=(cpu(worker) - before) / count)
+                spent = [(cpu(each) - early) / count for each, early in zip(measured, before, strict=True)]
+                return Round(rate=count / seconds, worker=spent[0], temporal=spent[1])
         with child("projector", self.environment) as projector, child("worker", self.environment) as worker:
             await self.burst(workflow, queue, 20)
             await self.settled()
             since, called = await self.now(), await calls(self.pool, self.home)
-            before, served = [cpu(each) for each in (worker, projector, self.postgres)], await backends(self.pool)
+            measured = (worker, self.temporal, projector, self.postgres)
+            before, served = [cpu(each) for each in measured], await backends(self.pool)
             seconds = await self.burst(workflow, queue, count)
             await self.settled()
-            after, serving = [cpu(each) for each in (worker, projector, self.postgres)], await backends(self.pool)
+            after, serving = [cpu(each) for each in measured], await backends(self.pool)
             spent = [(late - early) / count for late, early in zip(after, before, strict=True)]
             calling = await calls(self.pool, self.home)
             return Round(
                 rate=count / seconds,
                 worker=spent[0],
-                projector=spent[1],
-                postgres=spent[2],
+                temporal=spent[1],
+                projector=spent[2],
+                postgres=spent[3],
                 served=per_run(served, serving, count),
                 calls=per_run(called, calling, count),
                 lags=await self.lags(since, await self.now()),
@@ -235,7 +243,7 @@ async def measure(runs: int, rounds: int, home: Path) -> list[tuple[str, str]]:
             await pool.execute(
                 'INSERT INTO policy_snapshots (document) VALUES (\'{"version": 1, "made_at": "2026-01-01T00:00:00Z"}\')'
             )
-            bench = Bench(client, pool, environment, postgres.pid or 0)
+            bench = Bench(client, pool, environment, temporal.pid or 0, postgres.pid or 0)
             taken: dict[str, list[Round]] = {mode: [] for mode in MODES}
             for number in range(rounds):
                 for mode in MODES:
@@ -258,6 +266,9 @@ async def measure(runs: int, rounds: int, home: Path) -> list[tuple[str, str]]:
                 spent = [getattr(one, name) * 1000 for one in taken["governed"]]
                 figures.append((f"CPU per run, {name} (ms)", middle(spent, "{:.1f}")))
             figures.append(("CPU per run, raw worker (ms)", middle([one.worker * 1000 for one in raw], "{:.1f}")))
+            for mode, label in (("raw", "raw"), ("governed", "governed")):
+                spent = [one.temporal * 1000 for one in taken[mode]]
+                figures.append((f"CPU per run, Temporal's own when {label} (ms)", middle(spent, "{:.1f}")))
             for name in ("projector", "worker"):
                 spent = [one.served[name] * 1000 for one in taken["governed"]]
                 figures.append((f"CPU per run, postgres for the {name} (ms)", middle(spent, "{:.1f}")))
