@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -24,13 +25,14 @@ from tests.projector.record import completed_tasks, reset
 from tests.projector.scenarios import Continued, Messages, Mixed, Sequence
 
 
-async def touch(store: Store, workflow_id: str, execution_id: str) -> None:
+async def touch(store: Store, workflow_id: str, execution_id: str, *, urgent: bool = False) -> None:
     await store.pool.execute(
-        "SELECT agentgrid_touch($4, $1::text[], $2::text[], $3::bigint[])",
+        "SELECT agentgrid_touch($4, $1::text[], $2::text[], $3::bigint[], $5::boolean[])",
         [execution_id],
         [workflow_id],
         [0],
         store.namespace,
+        [urgent],
     )
 
 
@@ -65,6 +67,28 @@ async def test_a_stop_that_meets_a_notification_is_not_lost() -> None:
         if waiting.cancel():
             with pytest.raises(asyncio.CancelledError):
                 await waiting
+
+
+async def test_what_has_come_to_rest_does_not_wait_for_more(store: Store) -> None:
+    hour = timedelta(hours=1)
+    await touch(store, "w", "moving")
+    await touch(store, "w", "resting")
+    assert await changes.claim(store.pool, limit=10, delay=hour) == []
+    await touch(store, "w", "resting", urgent=True)
+    assert await changes.claim(store.pool, limit=10, delay=hour, brief=hour) == [], "urgent, but not old enough"
+    (claim,) = await changes.claim(store.pool, limit=10, delay=hour)
+    assert claim.execution.execution_id == "resting"
+    # What is looked at again at a time of its own is urgent no longer.
+    assert await changes.finish(store.pool, [changes.Done(claim=claim, look_at=datetime.now(UTC) - hour / 2)])
+    assert await changes.claim(store.pool, limit=10, delay=hour) == []
+
+
+async def test_an_urgent_touch_during_the_look_stays_urgent(store: Store) -> None:
+    await touch(store, "w", "execution")
+    (claim,) = await changes.claim(store.pool, limit=10, delay=timedelta(0))
+    await touch(store, "w", "execution", urgent=True)
+    assert await changes.finish(store.pool, [changes.Done(claim=claim, look_at=None)])
+    assert len(await changes.claim(store.pool, limit=10, delay=timedelta(hours=1))) == 1
 
 
 async def test_a_touch_while_the_execution_is_looked_at_is_not_forgotten(store: Store) -> None:
