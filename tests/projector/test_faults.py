@@ -13,13 +13,13 @@ import pytest
 from temporalio.client import Client
 
 from agentgrid.errors import NotFound
-from agentgrid.projector import changes, work
+from agentgrid.projector import changes, sweep, work
 from agentgrid.projector.fold.state import State
 from agentgrid.projector.listener import Listener
 from agentgrid.projector.rebuild import rebuild
 from agentgrid.projector.store import Loaded, Store
 from agentgrid.settings import Settings
-from agentgrid.temporal.history import Execution
+from agentgrid.temporal.history import Execution, HistoryReader
 from tests.projector.conftest import Tables, new_namespace, projecting, snapshot, truncate, unique, until
 from tests.projector.record import completed_tasks, reset
 from tests.projector.scenarios import Continued, Messages, Mixed, Sequence
@@ -132,6 +132,32 @@ async def test_a_touch_while_its_execution_is_looked_at_waits_for_no_poll(
         await resting.wait()  # it was heard, and found to be claimed
         look_on.set()
         await tables.run_in(handle.id, "terminated", seconds=5)
+
+
+async def test_a_sweep_that_lists_much_and_finds_nothing_rests(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "PER_TURN", 1)
+    reader = HistoryReader(client)
+    sweeping = sweep.Sweep(store, work.Looker(reader, store))
+    ids = [unique() for _ in range(2)]
+    for each in ids:
+        handle = await client.start_workflow(Sequence.run, 1, id=each, task_queue=queue)
+        await handle.result()
+    while len(ids) > await store.pool.fetchval("SELECT count(*) FROM run_changes"):
+        await sweeping.sweep()  # Temporal's visibility comes a little later
+    async with projecting(settings, sweep=600):
+        for each in ids:
+            await tables.run_in(each, "completed")
+    listed: list[int] = []
+    for _ in range(4):
+        before = reader.calls["list"]
+        assert await sweeping.sweep() == 0
+        listed.append(reader.calls["list"] - before)
+    # What is open, and what has closed: two calls; then a turn is skipped for each execution that was listed.
+    assert listed == [2, 0, 0, 2]
+    unheard = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue="nobody's")
+    assert await until(sweeping.sweep, what=unheard.id) == 1, "skipped turns have an end"
 
 
 async def test_corrupted_rows_are_repaired_within_a_round_of_checks(
