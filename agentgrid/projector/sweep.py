@@ -70,7 +70,10 @@ class Sweep:
         full = now - self._full_at >= FULL_EVERY
         since = cursor - (OVERLAP if full else QUICK_OVERLAP) if cursor > BEGINNING else BEGINNING
         found = listed = 0
-        for query in (f"StartTime >= '{since.isoformat()}' AND CloseTime IS NULL", f"CloseTime >= '{since.isoformat()}'"):
+        for query in (
+            f"StartTime >= '{since.isoformat()}' AND CloseTime IS NULL",
+            f"CloseTime >= '{since.isoformat()}'",
+        ):
             more, size = await self._list(query)
             found, listed = found + more, listed + size
         self._skips = 0 if found else min(listed // PER_TURN, MOST_SKIPPED)
