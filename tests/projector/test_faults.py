@@ -110,6 +110,44 @@ async def test_a_touch_while_its_execution_is_looked_at_waits_for_no_poll(
         await tables.run_in(handle.id, "terminated", seconds=5)
 
 
+async def test_an_error_of_the_driver_itself_ends_no_projector(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So asyncpg ends a statement that was being prepared as PostgreSQL was killed."""
+    real, confused = changes.claim, [asyncpg.InternalClientError("another operation is in progress")] * 2
+
+    async def claim(*args: Any, **kwargs: Any) -> list[changes.Claim]:
+        if confused:
+            raise confused.pop()
+        return await real(*args, **kwargs)
+
+    monkeypatch.setattr(changes, "claim", claim)
+    async with projecting(settings) as task:
+        handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
+        await tables.run_in(handle.id, "completed")
+        assert not confused
+        assert not task.done()
+
+
+async def test_what_a_lost_connection_left_undone_is_done_long_before_its_lease_ends(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, lost = Store.write, [asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")]
+
+    async def write(*args: Any) -> list[bool]:
+        if lost:
+            raise lost.pop()
+        return await real(*args)
+
+    monkeypatch.setattr(Store, "write", write)
+    async with projecting(settings, sweep=600, check=600):
+        handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
+        await handle.result()
+        await touch(store, handle.id, handle.first_execution_run_id or "")
+        await tables.run_in(handle.id, "completed", seconds=changes.LEASE.total_seconds() / 3)
+    assert not lost
+
+
 async def test_corrupted_rows_are_repaired_within_a_round_of_checks(
     settings: Settings, client: Client, queue: str, tables: Tables, store: Store
 ) -> None:
