@@ -134,6 +134,10 @@ async def _every(seconds: float, do: Callable[[], Awaitable[None]], errors: list
         except (RPCError, *DATABASE_FAULTS) as error:
             errors.append(f"{type(error).__name__}: {error}"[:500])
             log.warning("projector_turn_failed", error=errors[-1])
+        except Exception as error:
+            # A fault of this program in one of its turns must not end all the others with it.
+            errors.append(f"{type(error).__name__}: {error}"[:500])
+            log.exception("projector_turn_broken")
         await asyncio.sleep(seconds)
 
 

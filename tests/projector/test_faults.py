@@ -19,6 +19,7 @@ from agentgrid.projector.rebuild import rebuild
 from agentgrid.projector.store import Loaded, Store
 from agentgrid.settings import Settings
 from agentgrid.temporal.history import Execution
+from tests.api.conftest import Proxy
 from tests.projector.conftest import Tables, new_namespace, projecting, snapshot, truncate, unique, until
 from tests.projector.record import completed_tasks, reset
 from tests.projector.scenarios import Continued, Messages, Mixed, Sequence
@@ -127,6 +128,23 @@ async def test_an_error_of_the_driver_itself_ends_no_projector(
         await tables.run_in(handle.id, "completed")
         assert not confused
         assert not task.done()
+
+
+async def test_a_projector_that_starts_before_temporal_waits_for_it(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store
+) -> None:
+    handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
+    await handle.result()
+    proxy = Proxy(settings.temporal_address)
+    async with projecting(settings.model_copy(update={"temporal_address": proxy.address})) as task:
+        await touch(store, handle.id, handle.first_execution_run_id or "")
+        reported = "SELECT value->>'last_error' FROM projector_state WHERE name = 'lag'"
+        assert "can't be reached" in await until(lambda: store.pool.fetchval(reported))
+        assert not task.done()
+        assert await store.pool.fetchval("SELECT failures FROM run_changes WHERE workflow_id = $1", handle.id) == 0
+        await proxy.open()
+        await tables.run_in(handle.id, "completed")
+    await proxy.close()
 
 
 async def test_what_a_lost_connection_left_undone_is_done_long_before_its_lease_ends(
