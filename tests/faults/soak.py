@@ -32,6 +32,8 @@ async def soak(
     began = time.monotonic()
     async with load.going():
         await monkey.plague(faults)
+        ended = [program.name for program in stage.programs.values() if not program.running]
+        assert not ended, f"ended by themselves: {ended}"
         troubled = time.monotonic()
         say(f"{len(load.acknowledged)} of {runs} runs acknowledged; no more faults")
     settled = time.monotonic()
