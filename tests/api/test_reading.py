@@ -11,7 +11,7 @@ from temporalio.client import Client
 
 from agentgrid.api.access import ACCESS
 from tests.api import factories
-from tests.api.conftest import Api, listening
+from tests.api.conftest import Api, eventually, listening
 from tests.api.wire import asked, exchange, state
 from tests.conftest import Temporal
 
@@ -30,6 +30,11 @@ async def things(api: Api, client: Client) -> dict[str, str]:
     """A run that is open in Temporal and waits for an approval, and whatever else a path can name."""
     workflow_id = f"read-{uuid.uuid4()}"
     handle = await client.start_workflow("Nobody", id=workflow_id, task_queue=f"nobody-{workflow_id}")
+
+    async def listed() -> bool:
+        return (await client.count_workflows(f"WorkflowId = '{workflow_id}'")).count == 1
+
+    await eventually(listed)
     run = factories.run(
         workflow_id=workflow_id, first_execution_id=handle.first_execution_run_id, execution_id=handle.result_run_id
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import time
 from collections.abc import AsyncIterator
@@ -150,6 +151,17 @@ async def test_a_header_that_goes_on_and_on_ends_the_connection(api: Api, url: s
             assert (await line.reply()).status == 400
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # it hung up before all of it was sent, and the answer was lost with it
+
+
+@pytest.mark.parametrize("length", [10_000, 60_000, 100_000, 1_000_000])
+@pytest.mark.usefixtures("untouched")
+async def test_an_address_that_goes_on_and_on_is_refused(api: Api, url: str, length: int) -> None:
+    for target in (f"/api/v1/runs?q={'x' * length}", f"/api/v1/runs/{'x' * length}", f"/{'x' * length}"):
+        async with wire(url) as line:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):  # or it hung up
+                await line.send(line.request("GET", target, token=api.tokens["operator"]))
+                reply = await line.reply()
+                assert reply.status in (400, 404, 422), reply
 
 
 @pytest.mark.usefixtures("untouched")
