@@ -106,7 +106,7 @@ class Loop:
             return
         began, delay = asyncio.get_running_loop().time(), self._pace.delay
         try:
-            claims = await changes.claim(self._store.pool, limit=room, delay=delay)
+            claims = await changes.claim(self._store.pool, limit=room, delay=delay, brief=self._pace.brief)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             log.warning("database_away", error=str(error))
             await asyncio.sleep(AWAY_SECONDS)

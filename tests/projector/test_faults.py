@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -12,25 +13,26 @@ import pytest
 from temporalio.client import Client
 
 from agentgrid.errors import NotFound
-from agentgrid.projector import changes, work
+from agentgrid.projector import changes, sweep, work
 from agentgrid.projector.fold.state import State
 from agentgrid.projector.listener import Listener
 from agentgrid.projector.rebuild import rebuild
 from agentgrid.projector.store import Loaded, Store
 from agentgrid.settings import Settings
-from agentgrid.temporal.history import Execution
+from agentgrid.temporal.history import Execution, HistoryReader
 from tests.projector.conftest import Tables, new_namespace, projecting, snapshot, truncate, unique, until
 from tests.projector.record import completed_tasks, reset
 from tests.projector.scenarios import Continued, Messages, Mixed, Sequence
 
 
-async def touch(store: Store, workflow_id: str, execution_id: str) -> None:
+async def touch(store: Store, workflow_id: str, execution_id: str, *, urgent: bool = False) -> None:
     await store.pool.execute(
-        "SELECT agentgrid_touch($4, $1::text[], $2::text[], $3::bigint[])",
+        "SELECT agentgrid_touch($4, $1::text[], $2::text[], $3::bigint[], $5::boolean[])",
         [execution_id],
         [workflow_id],
         [0],
         store.namespace,
+        [urgent],
     )
 
 
@@ -65,6 +67,28 @@ async def test_a_stop_that_meets_a_notification_is_not_lost() -> None:
         if waiting.cancel():
             with pytest.raises(asyncio.CancelledError):
                 await waiting
+
+
+async def test_what_has_come_to_rest_does_not_wait_for_more(store: Store) -> None:
+    hour = timedelta(hours=1)
+    await touch(store, "w", "moving")
+    await touch(store, "w", "resting")
+    assert await changes.claim(store.pool, limit=10, delay=hour) == []
+    await touch(store, "w", "resting", urgent=True)
+    assert await changes.claim(store.pool, limit=10, delay=hour, brief=hour) == [], "urgent, but not old enough"
+    (claim,) = await changes.claim(store.pool, limit=10, delay=hour)
+    assert claim.execution.execution_id == "resting"
+    # What is looked at again at a time of its own is urgent no longer.
+    assert await changes.finish(store.pool, [changes.Done(claim=claim, look_at=datetime.now(UTC) - hour / 2)])
+    assert await changes.claim(store.pool, limit=10, delay=hour) == []
+
+
+async def test_an_urgent_touch_during_the_look_stays_urgent(store: Store) -> None:
+    await touch(store, "w", "execution")
+    (claim,) = await changes.claim(store.pool, limit=10, delay=timedelta(0))
+    await touch(store, "w", "execution", urgent=True)
+    assert await changes.finish(store.pool, [changes.Done(claim=claim, look_at=None)])
+    assert len(await changes.claim(store.pool, limit=10, delay=timedelta(hours=1))) == 1
 
 
 async def test_a_touch_while_the_execution_is_looked_at_is_not_forgotten(store: Store) -> None:
@@ -108,6 +132,32 @@ async def test_a_touch_while_its_execution_is_looked_at_waits_for_no_poll(
         await resting.wait()  # it was heard, and found to be claimed
         look_on.set()
         await tables.run_in(handle.id, "terminated", seconds=5)
+
+
+async def test_a_sweep_that_lists_much_and_finds_nothing_rests(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "PER_TURN", 1)
+    reader = HistoryReader(client)
+    sweeping = sweep.Sweep(store, work.Looker(reader, store))
+    ids = [unique() for _ in range(2)]
+    for each in ids:
+        handle = await client.start_workflow(Sequence.run, 1, id=each, task_queue=queue)
+        await handle.result()
+    while len(ids) > await store.pool.fetchval("SELECT count(*) FROM run_changes"):
+        await sweeping.sweep()  # Temporal's visibility comes a little later
+    async with projecting(settings, sweep=600):
+        for each in ids:
+            await tables.run_in(each, "completed")
+    listed: list[int] = []
+    for _ in range(4):
+        before = reader.calls["list"]
+        assert await sweeping.sweep() == 0
+        listed.append(reader.calls["list"] - before)
+    # What is open, and what has closed: two calls; then a turn is skipped for each execution that was listed.
+    assert listed == [2, 0, 0, 2]
+    unheard = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue="nobody's")
+    assert await until(sweeping.sweep, what=unheard.id) == 1, "skipped turns have an end"
 
 
 async def test_corrupted_rows_are_repaired_within_a_round_of_checks(
