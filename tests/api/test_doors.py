@@ -121,16 +121,6 @@ async def test_a_cursor_of_the_auditors_shows_nobody_else_more(api: Api, as_) ->
     assert {item["principal"] for item in taken.json()["items"]} <= {"viewer"}
 
 
-async def test_an_idempotency_key_means_something_to_its_principal_alone(api: Api, as_) -> None:
-    body, header = {"input": 7}, {"Idempotency-Key": "the-same"}
-    place = "/api/v1/workflows/known/runs"
-    mine = await as_("operator").post(place, json=body, headers=header)
-    other = await as_("developer").post(place, json=body, headers=header)
-    again = await as_("operator").post(place, json=body, headers=header)
-    assert (mine.status_code, other.status_code, again.status_code) == (201, 201, 200)
-    assert again.json()["run_id"] == mine.json()["run_id"] != other.json()["run_id"]
-
-
 async def test_a_key_that_expired_was_revoked_or_whose_owner_may_not_act_opens_nothing(api: Api, url: str) -> None:
     caller = Caller(principal=PRINCIPALS["admin"], route="test")
     for spoil in (
