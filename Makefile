@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help dev test soak check fmt bench lock
+.PHONY: help dev test soak fuzz check fmt bench lock
 
 help:
 	@echo 'make dev     Temporal, PostgreSQL, projector, API, worker and console on this machine (ARGS="--help")'
@@ -17,6 +17,7 @@ help:
 	@echo 'make check   formatting, lint, types, import contracts'
 	@echo 'make fmt     format, and fix what can be fixed'
 	@echo 'make bench   what AgentGrid costs beside plain Temporal (ARGS="--runs 500 --write")'
+	@echo 'make fuzz    search for longer than `make test` for a request, or an order of them, that breaks the API'
 	@echo 'make lock    resolve the dependencies of pyproject.toml anew into requirements.lock'
 
 dev: $(INSTALLED)
@@ -43,6 +44,11 @@ fmt: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+# In `make test` the same few are sent every time.
+fuzz: $(INSTALLED)
+	@AGENTGRID_FUZZ_EXAMPLES=$${AGENTGRID_FUZZ_EXAMPLES:-40} AGENTGRID_MACHINE_EXAMPLES=$${AGENTGRID_MACHINE_EXAMPLES:-150} \
+	    $(BIN)/pytest tests/api/test_document.py tests/e2e/test_machine.py --timeout 3600 $(ARGS)
 
 # The development group names the project itself; the override says that it is this folder and no package of that name.
 lock: $(INSTALLED)

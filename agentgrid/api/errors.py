@@ -128,7 +128,7 @@ def response(error: AgentGridError) -> Response:
 def database_error(error: Exception) -> AgentGridError:
     """What a fault of the database means to the caller."""
     state = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
-    if state.startswith("22"):
+    if state.startswith("22") or state in ("23502", "23514"):
         # The checks before it should have caught this; it is the caller's value all the same.
         return InvalidInput("a value can't be stored or compared")
     if state.startswith("53") and state != "53300":

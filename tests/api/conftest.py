@@ -41,6 +41,7 @@ PRINCIPALS = {
         Principal(name="auditor", kind=PrincipalKind.HUMAN, roles=frozenset({Role.AUDITOR})),
         Principal(name="admin", kind=PrincipalKind.HUMAN, roles=frozenset({Role.ADMIN})),
         Principal(name="nobody", kind=PrincipalKind.HUMAN),
+        Principal(name="agent", kind=PrincipalKind.AGENT, roles=frozenset({Role.OPERATOR})),
         Principal(name="robot", kind=PrincipalKind.SERVICE, roles=frozenset({Role.OPERATOR, Role.ADMIN})),
     )
 }
@@ -134,8 +135,17 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def listening(app: FastAPI) -> AsyncIterator[str]:
-    """The application (already started) on a port of its own: for streams, which only a real server streams."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False)
+    """The application (already started) on a port of its own, served as `agentgrid api` serves it."""
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+    )
     server = _Server(config)
     serving = asyncio.create_task(server.serve())
     await eventually(lambda: _is(server.started))
