@@ -38,7 +38,7 @@ fmt: $(INSTALLED)
 	@$(BIN)/ruff format .
 
 bench: $(INSTALLED)
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m tests.bench.command $(ARGS)
 
 # The development group names the project itself; the override says that it is this folder and no package of that name.
 lock: $(INSTALLED)
