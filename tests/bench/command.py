@@ -10,13 +10,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import throughput
+from tests.bench import decide, lists, projecting, start, streams, throughput, waiting
 from tests.bench.page import merged, section
 from tests.bench.stand import ROOT
 
 OUT = ROOT / "docs" / "benchmarks.md"
 PARTS = {
     "throughput": throughput,
+    "lists": lists,
+    "streams": streams,
+    "decide": decide,
+    "projector": projecting,
+    "start": start,
+    "waiting": waiting,
 }
 """Each part has a title, a sentence on how it measures, arguments of its own, and `measure`. Servers and data are its own too."""
 
