@@ -43,7 +43,7 @@ fmt: $(INSTALLED)
 	@$(BIN)/ruff format .
 
 bench: $(INSTALLED)
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m tests.bench.command $(ARGS)
 
 # In `make test` the same few are sent every time.
 fuzz: $(INSTALLED)
