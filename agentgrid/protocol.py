@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import field
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -145,6 +146,7 @@ class RunMemo(BaseModel):
     note: str | None = None
     template: str | None = None
     template_version: int | None = None
+    start_at: datetime | None = None
     key_id: str | None = None
     signature: str | None = None
     """Ed25519 over the canonical rest, base64."""

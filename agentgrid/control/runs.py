@@ -215,6 +215,7 @@ async def _start_request(
             tags=tuple(run.tags),
             priority=run.priority,
             note=run.note,
+            start_at=run.start_at,
         )
     )
     converter = plane.temporal.data_converter

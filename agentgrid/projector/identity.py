@@ -54,6 +54,7 @@ def beginning(started: Started, *, run_id: str, memo: RunMemo | None) -> dict[st
             "note": memo.note,
             "template": memo.template,
             "template_version": memo.template_version,
+            "start_at": memo.start_at,
         }
     if started.parent_execution_id is not None:
         initiator = started.header.initiator if started.header is not None else None

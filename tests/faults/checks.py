@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -33,13 +34,12 @@ def attempts(stage: Stage, workflow_id: str, step: str) -> list[tuple[str, int]]
         ).fetchall()
 
 
-def repeated(stage: Stage) -> int:
-    """How many effects were attempted more than once."""
+def repeated(stage: Stage, run_ids: Iterable[str]) -> int:
+    """How many effects of these runs were attempted more than once."""
     with ledger.opened(stage.ledger) as connection:
-        (count,) = connection.execute(
-            "SELECT count(*) FROM (SELECT key FROM attempts GROUP BY key HAVING count(*) > 1)"
-        ).fetchone()
-    return int(count)
+        rows = connection.execute("SELECT workflow_id FROM attempts GROUP BY key HAVING count(*) > 1").fetchall()
+    wanted = set(run_ids)
+    return sum(workflow_id in wanted for (workflow_id,) in rows)
 
 
 async def mirrored(stage: Stage, run_ids: Iterable[str], *, seconds: float = 30.0) -> int:
@@ -61,12 +61,17 @@ async def mirrored(stage: Stage, run_ids: Iterable[str], *, seconds: float = 30.
     return len(wanted)
 
 
-async def started_once(stage: Stage, run_ids: Iterable[str]) -> None:
-    """Temporal has each of these runs, in one execution, and of their workflow no other that was started over the API."""
+async def started_once(stage: Stage, run_ids: Iterable[str], *, since: datetime) -> None:
+    """Temporal has each of these runs, in one execution, and no others that began since then and are nobody's children."""
     wanted = set(run_ids)
     client = await stage.client()
-    seen = Counter([each.id async for each in client.list_workflows() if each.parent_id is None])
-    assert not wanted - seen.keys(), f"acknowledged, and Temporal has never heard of it: {wanted - seen.keys()}"
+
+    async def listed() -> Counter[str] | None:
+        found = client.list_workflows()
+        seen = Counter([each.id async for each in found if each.parent_id is None and each.start_time >= since])
+        return seen if wanted <= seen.keys() else None  # its lists are a moment late
+
+    seen = await stage.until(listed, "Temporal has heard of all that was acknowledged", seconds=10)
     assert not seen.keys() - wanted, f"started, and nobody was told: {seen.keys() - wanted}"
     again = {key for key, count in seen.items() if count != 1}
     assert not again, f"started more than once: {again}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.faults import checks
@@ -29,7 +30,7 @@ async def soak(
     # One for each: they draw side by side, and the order of that is nobody's to repeat.
     load = Load(stage, random.Random(chance.getrandbits(64)), runs=runs, pause_seconds=pause_seconds)
     monkey = Monkey(stage, random.Random(chance.getrandbits(64)), say=say)
-    began = time.monotonic()
+    since, began = datetime.now(UTC), time.monotonic()
     async with load.going():
         await monkey.plague(faults)
         ended = [program.name for program in stage.programs.values() if not program.running]
@@ -44,8 +45,8 @@ async def soak(
         "seconds until the last run ended": round(settled - troubled),
     }
     figures |= await load.verify()
-    figures["effects attempted again"] = checks.repeated(stage)
-    await checks.started_once(stage, load.acknowledged)
+    figures["effects attempted again"] = checks.repeated(stage, load.acknowledged)
+    await checks.started_once(stage, load.acknowledged, since=since)
     figures["commands"] = await checks.nothing_pending(stage)
     figures["decided approvals"] = await checks.decided_once(stage)
     say("nothing is lost, nothing happened twice")

@@ -30,7 +30,7 @@ SUBJECT = Path(__file__).parent / "subject"
 DATABASE = "faults"
 ENDED = ("completed", "failed", "cancelled", "terminated", "timed_out")
 REQUEST_SECONDS = 12.0
-READY_SECONDS = 60.0
+READY_SECONDS = 90.0
 
 
 class Stage:

@@ -30,6 +30,7 @@ async def test_what_waits_for_a_time_waits_by_the_workflows_clock(stage: Stage) 
         for program in reversed(wrong):
             stage.remove(program)
     await checks.mirrored(stage, [run_id for some in run_ids for run_id in some])
+    assert await checks.rebuilt(stage)
 
 
 async def _used(stage: Stage, number: int, days: int) -> list[str]:

@@ -12,7 +12,7 @@ from temporalio.client import WorkflowHandle
 
 from tests.faults.stage import Stage
 
-SIGNALS = int(os.environ.get("AGENTGRID_FAULTS_SIGNALS", "1000"))
+SIGNALS = int(os.environ.get("AGENTGRID_FAULTS_SIGNALS", "500"))
 """The suite's history is short; `AGENTGRID_FAULTS_SIGNALS=10000` makes it as long as Temporal advises against."""
 HEALTHY = 20
 AT_ONCE = 100

@@ -12,7 +12,7 @@ from tests.faults.monkey import cut_connections
 from tests.faults.processes import freeze, is_frozen, kill_server, start_again, thaw
 from tests.faults.stage import Stage
 
-FREEZE_SECONDS = float(os.environ.get("AGENTGRID_FAULTS_FREEZE_SECONDS", "6"))
+FREEZE_SECONDS = float(os.environ.get("AGENTGRID_FAULTS_FREEZE_SECONDS", "5"))
 """The suite's is short; a longer one changes which deadlines are met."""
 RUNS = 8
 RECOVERY_SECONDS = 10.0
