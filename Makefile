@@ -8,11 +8,12 @@ ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help dev test check fmt bench fuzz lock
+.PHONY: help dev test soak fuzz check fmt bench lock
 
 help:
 	@echo 'make dev     Temporal, PostgreSQL, projector, API, worker and console on this machine (ARGS="--help")'
 	@echo 'make test    the whole test suite, on real servers (ARGS="tests/domain -k retry")'
+	@echo 'make soak    kill and freeze every process while hundreds of runs go on (ARGS="--runs 500 --seed 7 --minutes 5")'
 	@echo 'make check   formatting, lint, types, import contracts'
 	@echo 'make fmt     format, and fix what can be fixed'
 	@echo 'make bench   what AgentGrid costs beside plain Temporal (ARGS="--runs 500 --write")'
@@ -25,6 +26,9 @@ dev: $(INSTALLED)
 # Stealing keeps the tests of a module mostly together, so that what they share is made once, and no core idles.
 test: $(INSTALLED)
 	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+
+soak: $(INSTALLED)
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 # All of them, also after one has failed.
 check: $(INSTALLED)
@@ -39,7 +43,7 @@ fmt: $(INSTALLED)
 	@$(BIN)/ruff format .
 
 bench: $(INSTALLED)
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m tests.bench.command $(ARGS)
 
 # In `make test` the same few are sent every time.
 fuzz: $(INSTALLED)

@@ -99,7 +99,7 @@ async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> bo
 
 
 async def release(pool: asyncpg.Pool[asyncpg.Record], claims: Sequence[Claim]) -> None:
-    """Give claims back untouched, at a stop."""
+    """Give claims back untouched: at a stop, or where they came to nothing through no fault of the executions."""
     await pool.execute(
         "UPDATE run_changes SET claimed_until = NULL WHERE execution_id = ANY($1)",
         sorted(each.execution.execution_id for each in claims),

