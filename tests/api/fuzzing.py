@@ -123,6 +123,9 @@ class Search:
             headers["Last-Event-ID"] = "x"  # is refused after all else, so that no endless stream begins
         options = {"session": self._session, "headers": headers, "timeout": 30, "allow_redirects": False}
         response = case.call(self.url, **options)
+        for _ in range(3):
+            if response.status_code == 503:  # a machine that is overrun says so once; what is wrong says so every time
+                response = case.call(self.url, **options)
         self.sent += 1
         self.statuses[case.operation.label].add(response.status_code)
         try:
