@@ -22,7 +22,7 @@ import structlog
 from sqlalchemy import text
 
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import approvals
+from agentgrid.db import approvals, runs
 from agentgrid.db import commands as table
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command
@@ -179,8 +179,16 @@ def backoff(attempts: int) -> timedelta:
 async def settle(
     plane: ControlPlane, command: Command, status: CommandStatus, outcome: dict[str, Any] | None = None
 ) -> None:
-    """Write down what became of a pending command."""
+    """Write down what became of a pending command.
+
+    Temporal takes a cancel also for a run that has ended, and leaves no trace of it. So what was delivered to a run whose end is mirrored
+    already came too late, and nothing would ever say so later.
+    """
     async with writing(plane.engine) as session:
+        if status is CommandStatus.DELIVERED and command.run_id is not None and command.kind != CommandKind.RUN_START:
+            ended = await runs.ended(session, command.run_id)
+            if ended is not None:
+                status, outcome = CommandStatus.SUPERSEDED, {"run_status": ended.value}
         if await table.settle(session, command.command_id, status=status, outcome=outcome):
             log.info("command_settled", command_id=command.command_id, kind=command.kind, status=status.value)
 

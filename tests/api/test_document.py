@@ -84,6 +84,7 @@ async def search(api: Api) -> AsyncIterator[Search]:
         yield Search(url, document, api.tokens, things)
 
 
+@pytest.mark.timeout(300)
 async def test_the_edges_of_the_document_are_where_it_says(search: Search) -> None:
     def look() -> None:
         for operation in search.operations():
@@ -102,6 +103,7 @@ async def test_the_edges_of_the_document_are_where_it_says(search: Search) -> No
     }
 
 
+@pytest.mark.timeout(300)
 async def test_random_requests_of_anybody_are_answered_as_the_document_says(search: Search) -> None:
     def look() -> None:
         for operation in search.operations():

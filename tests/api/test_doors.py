@@ -69,13 +69,11 @@ SPELLINGS = [
 @pytest.mark.parametrize("spelling", SPELLINGS)
 async def test_no_spelling_of_a_path_goes_round_the_check(api: Api, url: str, spelling: str) -> None:
     """Whoever gets an answer by another spelling, gets the one that the path itself would give."""
-    plain = {who: (await exchange(url, api.tokens[who], "GET", "/api/v1/keys")).status for who in PRINCIPALS}
-    for who in (*PRINCIPALS, None):
+    for who in ("admin", "operator", "nobody", None):
         token = None if who is None else api.tokens[who]
         reply = await exchange(url, token, "GET", spelling)
         if reply.status == 200 and not spelling.startswith("/readyz"):
-            assert who is not None
-            assert plain[who] == 200, who
+            assert who == "admin", "the one of them who may list keys"
         assert reply.status in (200, 400, 401, 403, 404, 422), reply
         assert b"secret_hash" not in reply.body
         assert reply.headers["content-type"].startswith("application/")

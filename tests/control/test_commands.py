@@ -18,6 +18,7 @@ from agentgrid.db.session import reading, writing
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.errors import IdempotencyConflict, InvalidInput, Unavailable
 from tests.api import factories
+from tests.api.conftest import eventually
 from tests.control.conftest import caller
 
 
@@ -156,3 +157,25 @@ async def test_a_postponed_command_says_why_and_is_due_later(plane: ControlPlane
         assert await table.claim_due(session, limit=10, lease=timedelta(seconds=1)) == []
     later = await command_of(plane, command.command_id)
     assert (later.status, later.outcome) == ("pending", {"code": "unavailable", "message": "away"})
+
+
+async def test_what_is_delivered_while_the_run_ends_came_too_late_and_does_not_stay_delivered(plane: ControlPlane):
+    """Temporal takes a cancel for a run that has ended: nothing in history would ever settle it."""
+    run = factories.run()
+    await factories.insert(plane.engine, run)
+    async with writing(plane.engine) as session:
+        command = await commands.new(session, caller(), CommandKind.RUN_CANCEL, run_id=run.run_id)
+        await commands.record(session, caller(), command)
+    async with writing(plane.engine) as ending:
+        # As the projector does it: the run's end and what it settles are one transaction, which is not over yet.
+        await ending.execute(text("UPDATE runs SET status = 'cancelled' WHERE run_id = :id"), {"id": run.run_id})
+        noting = asyncio.create_task(commands.settle(plane, command, CommandStatus.DELIVERED, {}))
+        await eventually(lambda: waits_for_a_lock(plane))
+    await noting
+    settled = await command_of(plane, command.command_id)
+    assert (settled.status, settled.outcome) == ("superseded", {"run_status": "cancelled"})
+
+
+async def waits_for_a_lock(plane: ControlPlane) -> bool:
+    async with reading(plane.engine) as session:
+        return bool(await session.scalar(text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")))
