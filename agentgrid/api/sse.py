@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import asyncpg
@@ -27,6 +28,7 @@ from starlette.responses import Response
 from agentgrid.api.schemas.events import EventOut
 from agentgrid.control import keys
 from agentgrid.db import feed, runs
+from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.db.principals import ACCESS_CHANNEL
 from agentgrid.db.session import reading
 from agentgrid.db.tables import Event
@@ -57,13 +59,23 @@ class Cursor:
     """Events after the client's own cursor are gone, or the cursor is from another time: it must read everything anew."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """An event as it goes over the wire: written once, however many streams carry it."""
+
+    event_id: int
+    run_id: str
+    kind: str
+    wire: bytes
+
+
 class Feed:
     """The newest events of this process's database, and a bell that rings for each batch of new ones."""
 
     def __init__(self, engine: AsyncEngine, dsn: str) -> None:
         self._engine = engine
         self._dsn = dsn
-        self._window: deque[Event] = deque(maxlen=WINDOW)
+        self._window: deque[Told] = deque(maxlen=WINDOW)
         self._head: int | None = None
         self._bell = asyncio.Event()
         self._poke = asyncio.Event()
@@ -105,7 +117,7 @@ class Feed:
             if self._head is None:
                 _, self._head = await feed.bounds(session)
             while rows := await feed.after(session, self._head, limit=BATCH):
-                self._window.extend(rows)
+                self._window.extend(map(message, rows))
                 self._head = rows[-1].event_id
                 self._ring()
 
@@ -121,7 +133,7 @@ class Feed:
         while True:
             try:
                 connection = await asyncpg.connect(self._dsn, timeout=5)
-            except (OSError, asyncpg.PostgresError, TimeoutError):
+            except DATABASE_FAULTS:
                 await asyncio.sleep(RECOVERY_SECONDS)
                 continue
             lost = asyncio.Event()
@@ -132,25 +144,27 @@ class Feed:
                 self._poke.set()
                 self._access_changed()  # for all that was told while nobody listened
                 await lost.wait()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except DATABASE_FAULTS:
                 await asyncio.sleep(RECOVERY_SECONDS)
             finally:
                 connection.terminate()
 
-    async def after(self, cursor: int, run_id: str | None) -> tuple[Sequence[Event], int]:
+    async def after(self, cursor: int, run_id: str | None) -> tuple[Sequence[Told], int]:
         """Events past the cursor and where to go on: of all that was read, also of what the filter left out."""
         if self._window and self._window[0].event_id <= cursor + 1:
-            fresh = [event for event in self._window if event.event_id > cursor]
-            wanted = fresh if run_id is None else [event for event in fresh if event.run_id == run_id]
-            return wanted, max(cursor, self.head)
+            # From the new end: a stream that keeps up has seen all but the last few.
+            fresh = takewhile(lambda event: event.event_id > cursor, reversed(self._window))
+            wanted = [event for event in fresh if run_id is None or event.run_id == run_id]
+            return wanted[::-1], max(cursor, self.head)
         head = self.head
         if cursor >= head:
             return (), cursor
         async with reading(self._engine) as session:
             rows = await feed.after(session, cursor, limit=BATCH, run_id=run_id)
+        events = [message(row) for row in rows]
         if len(rows) == BATCH:
-            return rows, rows[-1].event_id
-        return rows, max(head, rows[-1].event_id) if rows else head
+            return events, rows[-1].event_id
+        return events, max(head, rows[-1].event_id) if rows else head
 
     async def wait(self, cursor: int) -> None:
         """Until there may be something past the cursor."""
@@ -193,7 +207,7 @@ class Feed:
         return Cursor(event_id=newest if gone else seen, reset=gone)
 
 
-def message(event: Event) -> ServerSentEvent:
+def message(event: Event) -> Told:
     """An event on the wire."""
     out = EventOut.model_validate(
         {
@@ -204,7 +218,8 @@ def message(event: Event) -> ServerSentEvent:
             "at": event.created_at,
         }
     )
-    return ServerSentEvent(out.model_dump_json(), event=event.kind, id=str(event.event_id), sep="\n")
+    sent = ServerSentEvent(out.model_dump_json(), event=event.kind, id=str(event.event_id), sep="\n")
+    return Told(event_id=event.event_id, run_id=event.run_id, kind=event.kind, wire=sent.encode())
 
 
 def _reset(cursor: int) -> ServerSentEvent:
@@ -231,21 +246,21 @@ class Admission:
         return await keys.holds(self._engine, self._key_id, Permission.READ)
 
 
-async def everything(source: Feed, admission: Admission, cursor: Cursor) -> AsyncIterator[ServerSentEvent]:
-    """All events from the cursor on, for as long as the key holds."""
+async def everything(source: Feed, admission: Admission, cursor: Cursor) -> AsyncIterator[ServerSentEvent | bytes]:
+    """All events from the cursor on, for as long as the key holds; those that are there together are sent together."""
     position = cursor.event_id
     if cursor.reset:
         yield _reset(position)
     while await admission.holds():
         events, position = await source.after(position, None)
-        for event in events:
-            yield message(event)
+        if events:
+            yield b"".join(event.wire for event in events)
         await source.wait(position)
 
 
 async def of_run(
     source: Feed, admission: Admission, engine: AsyncEngine, run_id: str, cursor: Cursor
-) -> AsyncIterator[ServerSentEvent]:
+) -> AsyncIterator[ServerSentEvent | bytes]:
     """One run's events from the cursor on; the stream ends when the run has."""
     position = cursor.event_id
     if cursor.reset:
@@ -262,9 +277,9 @@ async def of_run(
         events, position = await source.after(position, run_id)
         for event in events:
             if event.kind != "end":
-                yield message(event)
+                yield event.wire
             elif event is events[-1] and await _closed(engine, run_id) is not None:
-                yield message(event)
+                yield event.wire
                 return
             # Else the run was reset after it had ended: it goes on, and so does its stream.
         if closed is not None and position >= ends_at:
@@ -286,11 +301,11 @@ async def _newest(engine: AsyncEngine) -> int:
         return (await feed.bounds(session))[1]
 
 
-def respond(source: Feed, principal: str, events: AsyncIterator[ServerSentEvent]) -> Response:
+def respond(source: Feed, principal: str, events: AsyncIterator[ServerSentEvent | bytes]) -> Response:
     """The stream as a response, counted while it is open."""
     source.enter(principal)
 
-    async def counted() -> AsyncIterator[ServerSentEvent]:
+    async def counted() -> AsyncIterator[ServerSentEvent | bytes]:
         try:
             async for event in events:
                 yield event

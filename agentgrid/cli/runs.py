@@ -86,7 +86,12 @@ def list_(
     initiator: Annotated[str | None, typer.Option(help="Only started by this principal.")] = None,
     started_after: Annotated[str | None, typer.Option(help="Only started after, as in 2030-01-31T09:00:00Z.")] = None,
     started_before: Annotated[str | None, typer.Option(help="Only started before.")] = None,
-    q: Annotated[str | None, typer.Option("--search", "-q", help="Words to look for.")] = None,
+    q: Annotated[
+        str | None,
+        typer.Option(
+            "--search", "-q", help="Words in workflow, reference, note or workflow id, or an end of a run id."
+        ),
+    ] = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
     profile: ProfileOption = None,

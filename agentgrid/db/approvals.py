@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import and_, func, literal, or_, select
+from sqlalchemy.orm import defer
 
+from agentgrid.db import paging
 from agentgrid.db.arrays import holds_any
-from agentgrid.db.paging import Key, older_than
+from agentgrid.db.paging import Key, Listing
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, DecisionRow, Run
 from agentgrid.domain.approvals import ApprovalStatus
@@ -32,40 +35,69 @@ class ApprovalFilter:
     not_initiated_by: str | None = None
 
 
-def _narrow(statement: Any, wanted: ApprovalFilter) -> Any:
-    statement = statement.where(~A.inherited)
+_ORDERED = ("status", "tool")
+"""Each alone has an index in the list's order."""
+
+
+def _ordered(wanted: ApprovalFilter) -> bool:
+    """Whether one index holds what is wanted in the list's order."""
+    given = {item.name: getattr(wanted, item.name) for item in fields(wanted)}
+    given = {name: value for name, value in given.items() if value is not None and value != ()}
+    return not given or (len(given) == 1 and len(wanted.status) <= 1 and next(iter(given)) in _ORDERED)
+
+
+def _conditions(wanted: ApprovalFilter, approval: Any) -> list[Any]:
+    found: list[Any] = []
     if wanted.status:
-        statement = statement.where(A.status.in_(wanted.status))
+        found.append(approval.status.in_(wanted.status))
     if wanted.run_id is not None:
-        statement = statement.where(A.run_id == wanted.run_id)
+        found.append(approval.run_id == wanted.run_id)
     if wanted.tool is not None:
-        statement = statement.where(A.tool == wanted.tool)
+        found.append(approval.tool == wanted.tool)
     if wanted.workflow is not None:
-        statement = statement.where(R.workflow == wanted.workflow)
+        found.append(R.workflow == wanted.workflow)
     if wanted.approver_entries is not None:
-        statement = statement.where(holds_any(A.approvers, wanted.approver_entries))
+        found.append(holds_any(approval.approvers, wanted.approver_entries))
     if wanted.not_initiated_by is not None:
-        statement = statement.where(
-            A.initiator.is_distinct_from(wanted.not_initiated_by), R.initiator != wanted.not_initiated_by
-        )
-    return statement
+        found.append(approval.initiator.is_distinct_from(wanted.not_initiated_by))
+        found.append(R.initiator != wanted.not_initiated_by)
+    return found
+
+
+def _with_runs(approval: Any) -> Any:
+    return select(approval, Run).join(Run, approval.run_id == R.run_id)
+
+
+_LISTING = Listing(
+    table=Approval,
+    at="opened_at",
+    identifier="approval_id",
+    key=("execution_id", "approval_id"),
+    shown=_with_runs,
+    belongs=lambda approval: [~approval.inherited],
+    # A list shows neither what is asked nor the run's payloads, which are most of both rows.
+    options=lambda approval: [
+        defer(column, raiseload=True) for column in (approval.terms, approval.payload, R.input, R.result, R.error)
+    ],
+)
 
 
 async def newest(
     session: ReadSession, *, wanted: ApprovalFilter, limit: int, after: Key | None = None
 ) -> Sequence[tuple[Approval, Run]]:
-    """Approvals with their runs, newest first."""
-    statement = _narrow(select(Approval, Run).join(Run, A.run_id == R.run_id), wanted)
-    if after is not None:
-        statement = statement.where(older_than(A.opened_at, A.approval_id, after))
-    statement = statement.order_by(A.opened_at.desc(), A.approval_id.desc()).limit(limit)
-    return [(approval, run) for approval, run in (await session.execute(statement)).all()]
+    """Approvals with their runs, newest first, without payloads and terms."""
+
+    def conditions(approval: Any, _collected: bool) -> Sequence[Any]:
+        return _conditions(wanted, approval)
+
+    rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=_ordered(wanted))
+    return [(approval, run) for approval, run in (tuple(row) for row in rows)]
 
 
 async def count(session: ReadSession, *, wanted: ApprovalFilter) -> int:
     """How many there are."""
-    statement = _narrow(select(func.count()).select_from(Approval).join(Run, A.run_id == R.run_id), wanted)
-    return int((await session.execute(statement)).scalar_one())
+    statement = select(func.count()).select_from(Approval).join(Run, A.run_id == R.run_id)
+    return int((await session.execute(statement.where(~A.inherited, *_conditions(wanted, A)))).scalar_one())
 
 
 async def get(session: ReadSession | WriteSession, approval_id: str) -> tuple[Approval, Run] | None:
@@ -81,6 +113,13 @@ async def get(session: ReadSession | WriteSession, approval_id: str) -> tuple[Ap
     return None if found is None else (found[0], found[1])
 
 
+async def run_of(session: ReadSession | WriteSession, approval_id: str) -> str | None:
+    """The id of the approval's run."""
+    statement = select(A.run_id).where(A.approval_id == approval_id).limit(1)
+    run_id: str | None = (await session.execute(statement)).scalar()
+    return run_id
+
+
 async def pending_of(session: ReadSession, run_id: str) -> Sequence[Approval]:
     """The run's open gates, oldest first."""
     statement = (
@@ -92,15 +131,34 @@ async def pending_of(session: ReadSession, run_id: str) -> Sequence[Approval]:
     return (await session.execute(statement)).scalars().all()
 
 
-async def decisions(session: ReadSession, approval_id: str, *, limit: int = 200) -> Sequence[DecisionRow]:
-    """What `judge` said of each signal about the approval, oldest first."""
+async def decisions(session: ReadSession, approval: Approval, *, limit: int = 200) -> Sequence[DecisionRow]:
+    """What `judge` said of each signal about the approval, and of each that named none while it was open; oldest first.
+
+    Whatever else was sent, and however often, the one that counted is among them.
+    """
+    nameless = [D.execution_id == approval.execution_id, D.approval_id.is_(None), D.signalled_at >= approval.opened_at]
+    if approval.closed_at is not None:
+        nameless.append(D.signalled_at <= approval.closed_at)
     statement = (
         select(DecisionRow)
-        .where(D.approval_id == approval_id, ~D.inherited)
-        .order_by(D.signalled_at, D.event_id)
+        .where(or_(D.approval_id == approval.approval_id, and_(*nameless)), ~D.inherited)
+        .order_by(D.judged != "counted", D.signalled_at, D.event_id)
         .limit(limit)
     )
-    return (await session.execute(statement)).scalars().all()
+    rows = (await session.execute(statement)).scalars().all()
+    return sorted(rows, key=lambda row: (row.signalled_at, row.event_id))
+
+
+async def refused_of(session: ReadSession, run_id: str) -> int:
+    """How many decision signals to the run were unsigned, forged or for something else, and moved nothing."""
+    statement = select(func.count()).where(D.run_id == run_id, D.judged == "refused", ~D.inherited)
+    return int((await session.execute(statement)).scalar_one())
+
+
+async def refused_since(session: ReadSession, since: timedelta) -> int:
+    """As `refused_of`, to all runs in this last while."""
+    statement = select(func.count()).where(D.judged == "refused", D.signalled_at > func.now() - since, ~D.inherited)
+    return int((await session.execute(statement)).scalar_one())
 
 
 async def pending_by_only_key(session: ReadSession) -> dict[str, int]:

@@ -8,14 +8,24 @@ from typing import Any
 
 from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import defer
 
-from agentgrid.db.paging import Key, older_than
+from agentgrid.db import paging
+from agentgrid.db.paging import Key, Listing
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Command
 from agentgrid.domain.commands import CommandStatus
 
 # The same classes, their attributes read as the SQL expressions that they are.
 C: Any = Command
+
+_LISTING = Listing(
+    table=Command,
+    at="created_at",
+    identifier="command_id",
+    key=("command_id",),
+    options=lambda command: [defer(command.body, raiseload=True)],
+)
 
 IDEMPOTENCY_WINDOW = timedelta(days=30)
 """For how long a key means the same request."""
@@ -83,26 +93,23 @@ async def newest(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Sequence[Command]:
-    """Commands, newest first. `only_of` limits them to one principal's own."""
-    statement = select(Command).order_by(C.created_at.desc(), C.command_id.desc()).limit(limit)
-    for wanted in (only_of, principal):
-        if wanted is not None:
-            statement = statement.where(C.principal == wanted)
-    if run_id is not None:
-        statement = statement.where(C.run_id == run_id)
-    if approval_id is not None:
-        statement = statement.where(C.approval_id == approval_id)
-    if kind:
-        statement = statement.where(C.kind.in_(kind))
-    if status:
-        statement = statement.where(C.status.in_(status))
-    if since is not None:
-        statement = statement.where(C.created_at >= since)
-    if until is not None:
-        statement = statement.where(C.created_at < until)
-    if after is not None:
-        statement = statement.where(older_than(C.created_at, C.command_id, after))
-    return (await session.execute(statement)).scalars().all()
+    """Commands, newest first, without their bodies. `only_of` limits them to one principal's own."""
+    equal = (("principal", only_of), ("principal", principal), ("run_id", run_id), ("approval_id", approval_id))
+    among = (("kind", kind), ("status", status))
+
+    def conditions(command: Any, _collected: bool) -> Sequence[Any]:
+        found = [getattr(command, name) == value for name, value in equal if value is not None]
+        found += [getattr(command, name).in_(values) for name, values in among if values]
+        if since is not None:
+            found.append(command.created_at >= since)
+        if until is not None:
+            found.append(command.created_at < until)
+        return found
+
+    # Each of these alone has an index in the list's order.
+    ordered = sum(value is not None for _, value in equal) + sum(len(values) for _, values in among) <= 1
+    rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=ordered)
+    return [row[0] for row in rows]
 
 
 async def comments(session: ReadSession, *, approval_id: str) -> dict[str, str]:

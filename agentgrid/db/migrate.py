@@ -14,6 +14,8 @@ from agentgrid.db.session import make_engine
 
 MIGRATION_LOCK = 0x41474D49
 """The advisory lock that two migrators at once wait on."""
+STATEMENT_TIMEOUT_MS = 3_600_000
+"""An index over millions of rows takes minutes."""
 
 
 def _config() -> Config:
@@ -41,7 +43,7 @@ def _upgrade(connection: Connection) -> str | None:
 
 async def upgrade(dsn: str) -> tuple[str | None, str]:
     """Migrate to the newest revision; returns the revisions before and after. Killed half-way, it leaves nothing behind."""
-    engine = make_engine(dsn, pool_size=1)
+    engine = make_engine(dsn, pool_size=1, statement_timeout_ms=STATEMENT_TIMEOUT_MS)
     try:
         async with engine.begin() as connection:
             before = await connection.run_sync(_upgrade)

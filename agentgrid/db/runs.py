@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, func, or_, select, text, update
+from sqlalchemy import exists, func, select, text, union_all, update
+from sqlalchemy.orm import defer
 
+from agentgrid.db import paging, run_search
 from agentgrid.db.arrays import holds_all
-from agentgrid.db.paging import Key, older_than
+from agentgrid.db.paging import Key, Listing
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Execution, Run, Step
-from agentgrid.domain.runs import OPEN, RunStatus, WaitingOn
+from agentgrid.domain.runs import OPEN, ExecutionStatus, RunStatus, WaitingOn
 from agentgrid.domain.steps import StepKind
 
 # The same classes, their attributes read as the SQL expressions that they are.
@@ -45,73 +47,86 @@ class RunFilter:
     q: str | None = None
 
 
-def like(words: str) -> str:
-    """A pattern that finds the words anywhere, with `%`, `_` and the backslash taken as they are."""
-    escaped = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
+_ORDERED = frozenset({"status", "waiting_on", "workflow", "reference", "initiator", "trigger", "parent", "stuck"})
+"""Each alone has an index in the list's order, or, as what is stuck, is soon told."""
+_ANYWHERE = frozenset({"started_after", "started_before"})
+"""These only say where in the list."""
+
+
+def _ordered(wanted: RunFilter) -> bool:
+    """Whether one index holds what is wanted in the list's order."""
+    given = {item.name: getattr(wanted, item.name) for item in fields(wanted) if item.name not in _ANYWHERE}
+    given = {name: value for name, value in given.items() if value is not None and value != ()}
+    if len(given) > 1:
+        return False
+    return all(name in _ORDERED and not (isinstance(value, tuple) and len(value) > 1) for name, value in given.items())
+
+
+def _stuck(run: Any) -> Any:
+    """Open, and it waits for a worker or its workflow task keeps failing."""
+    waits = select(R.run_id).where(R.waiting_on == WaitingOn.WORKER.value)
+    return run.status.in_(OPEN_WORDS) & run.run_id.in_(union_all(waits, _task_keeps_failing()))
 
 
 def _task_keeps_failing() -> Any:
-    return exists(
-        select(E.execution_id).where(
-            E.run_id == R.run_id,
-            E.status == "running",
-            E.live_problem.is_not(None),
-        )
-    )
+    return select(E.run_id).where(E.status == ExecutionStatus.RUNNING.value, E.live_problem.is_not(None))
 
 
-def _stuck() -> Any:
-    """Open, and it waits for a worker or its workflow task keeps failing."""
-    return R.status.in_(OPEN_WORDS) & or_(R.waiting_on == WaitingOn.WORKER.value, _task_keeps_failing())
-
-
-def _conditions(wanted: RunFilter) -> list[Any]:
+def _conditions(wanted: RunFilter, run: Any, collected: bool) -> list[Any]:
     found: list[Any] = []
     if wanted.status:
-        found.append(R.status.in_(wanted.status))
+        found.append(run.status.in_(wanted.status))
     if wanted.waiting_on:
-        found.append(R.waiting_on.in_(wanted.waiting_on))
+        found.append(run.waiting_on.in_(wanted.waiting_on))
     equal = (
-        (R.workflow, wanted.workflow),
-        (R.reference, wanted.reference),
-        (R.initiator, wanted.initiator),
-        (R.trigger, wanted.trigger),
-        (R.parent_run_id, wanted.parent),
+        (run.workflow, wanted.workflow),
+        (run.reference, wanted.reference),
+        (run.initiator, wanted.initiator),
+        (run.trigger, wanted.trigger),
+        (run.parent_run_id, wanted.parent),
     )
     found.extend(column == value for column, value in equal if value is not None)
     if wanted.tool is not None:
-        found.append(holds_all(R.tools, [wanted.tool]))
+        found.append(holds_all(run.tools, [wanted.tool]))
     if wanted.tag:
-        found.append(holds_all(R.tags, wanted.tag))
+        found.append(holds_all(run.tags, wanted.tag))
     if wanted.agent is not None:
         found.append(
             exists(
-                select(S.event_id).where(S.run_id == R.run_id, S.kind == StepKind.AGENT.value, S.name == wanted.agent)
+                select(S.event_id).where(S.run_id == run.run_id, S.kind == StepKind.AGENT.value, S.name == wanted.agent)
             )
         )
     if wanted.stuck is not None:
-        found.append(_stuck() if wanted.stuck else ~_stuck())
+        found.append(_stuck(run) if wanted.stuck else ~_stuck(run))
     if wanted.started_after is not None:
-        found.append(R.created_at >= wanted.started_after)
+        found.append(run.created_at >= wanted.started_after)
     if wanted.started_before is not None:
-        found.append(R.created_at < wanted.started_before)
+        found.append(run.created_at < wanted.started_before)
     if wanted.closed_after is not None:
-        found.append(R.closed_at >= wanted.closed_after)
+        found.append(run.closed_at >= wanted.closed_after)
     if wanted.q is not None:
-        pattern = like(wanted.q)
-        columns = (R.run_id, R.workflow_id, R.workflow, R.reference, R.note)
-        found.append(or_(*(column.ilike(pattern, escape="\\") for column in columns)))
+        found.append(run.run_id.in_(run_search.found(wanted.q)) if collected else run_search.matches(run, wanted.q))
     return found
 
 
+_LISTING = Listing(
+    table=Run,
+    at="created_at",
+    identifier="run_id",
+    key=("run_id",),
+    # A list shows no payloads, which are most of a row.
+    options=lambda run: [defer(payload, raiseload=True) for payload in (run.input, run.result, run.error)],
+)
+
+
 async def newest(session: ReadSession, *, wanted: RunFilter, limit: int, after: Key | None = None) -> Sequence[Run]:
-    """Runs, newest first."""
-    statement = select(Run).where(*_conditions(wanted))
-    if after is not None:
-        statement = statement.where(older_than(R.created_at, R.run_id, after))
-    statement = statement.order_by(R.created_at.desc(), R.run_id.desc()).limit(limit)
-    return (await session.execute(statement)).scalars().all()
+    """Runs, newest first, without their payloads."""
+
+    def conditions(run: Any, collected: bool) -> Sequence[Any]:
+        return _conditions(wanted, run, collected)
+
+    rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=_ordered(wanted))
+    return [row[0] for row in rows]
 
 
 async def get(session: ReadSession | WriteSession, run_id: str) -> Run | None:
@@ -157,18 +172,20 @@ class Counts:
 
 async def counts(session: ReadSession, *, since: timedelta) -> Counts:
     """Open runs by status, closed ones by status since then, and those of the open that wait for an approval or are stuck."""
-    opened = select(R.status, func.count()).where(R.status.in_(OPEN_WORDS)).group_by(R.status)
-    closed = select(R.status, func.count()).where(R.closed_at >= func.now() - since).group_by(R.status)
-    found = dict.fromkeys(RunStatus, 0)
-    for statement in (opened, closed):
-        found |= {RunStatus(status): count for status, count in (await session.execute(statement)).all()}
-    waiting = select(func.count()).where(R.status == RunStatus.WAITING.value, R.waiting_on == WaitingOn.APPROVAL.value)
-    stuck = select(func.count()).select_from(Run).where(_stuck())
-    return Counts(
-        by_status=found,
-        waiting_for_approval=(await session.execute(waiting)).scalar_one(),
-        stuck=(await session.execute(stuck)).scalar_one(),
+    opened = (
+        select(R.status, R.waiting_on, func.count()).where(R.status.in_(OPEN_WORDS)).group_by(R.status, R.waiting_on)
     )
+    closed = select(R.status, func.count()).where(R.closed_at >= func.now() - since).group_by(R.status)
+    stuck = select(func.count()).select_from(Run).where(_stuck(R))
+    found = dict.fromkeys(RunStatus, 0)
+    waiting = 0
+    for status, waiting_on, count in (await session.execute(opened)).all():
+        found[RunStatus(status)] += count
+        if (status, waiting_on) == (RunStatus.WAITING, WaitingOn.APPROVAL):
+            waiting += count
+    for status, count in (await session.execute(closed)).all():
+        found[RunStatus(status)] = count
+    return Counts(by_status=found, waiting_for_approval=waiting, stuck=(await session.execute(stuck)).scalar_one())
 
 
 async def counts_of_workflow(

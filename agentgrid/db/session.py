@@ -20,7 +20,7 @@ LOCK_TIMEOUT_MS = 5_000
 POOL_TIMEOUT_SECONDS = 5.0
 
 
-def make_engine(dsn: str, *, pool_size: int = 10) -> AsyncEngine:
+def make_engine(dsn: str, *, pool_size: int = 10, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> AsyncEngine:
     """An engine over asyncpg for `postgresql://...`; every statement, lock and wait for a connection is bounded."""
     url = make_url(dsn).set(drivername="postgresql+asyncpg")
     return create_async_engine(
@@ -31,12 +31,19 @@ def make_engine(dsn: str, *, pool_size: int = 10) -> AsyncEngine:
         pool_pre_ping=True,
         connect_args={
             "timeout": 5,
-            "command_timeout": STATEMENT_TIMEOUT_MS / 1000 + 5,
+            "command_timeout": statement_timeout_ms / 1000 + 5,
             "server_settings": {
                 "application_name": "agentgrid",
                 "timezone": "UTC",
-                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "statement_timeout": str(statement_timeout_ms),
                 "lock_timeout": str(LOCK_TIMEOUT_MS),
+                # What fits one status, tag or workflow ruins another: a plan is made for the values asked for.
+                "plan_cache_mode": "force_custom_plan",
+                # A request reads a page of rows by index, from memory or a disk without heads: nothing here is worth a whole table, a
+                # second process or a compiler.
+                "random_page_cost": "1.1",
+                "max_parallel_workers_per_gather": "0",
+                "jit": "off",
             },
         },
     )

@@ -23,6 +23,7 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlmodel import Field, SQLModel
@@ -41,6 +42,9 @@ NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
 }
 SQLModel.metadata.naming_convention = NAMING
+
+SHORT_LIST = {"gin_pending_list_limit": 512}
+"""In kilobytes. A reader goes through what is pending one by one: at the default of 4 MB that would be most of its time."""
 
 
 def _one_of(column: str, words: type[Any]) -> CheckConstraint:
@@ -165,10 +169,30 @@ class Run(SQLModel, table=True):
         Index(
             "ix_runs_reference", "reference", text("created_at DESC"), postgresql_where=text("reference IS NOT NULL")
         ),
-        Index("ix_runs_parent", "parent_run_id", postgresql_where=text("parent_run_id IS NOT NULL")),
+        Index(
+            "ix_runs_waiting",
+            "waiting_on",
+            text("created_at DESC"),
+            text("run_id DESC"),
+            postgresql_where=text("waiting_on IS NOT NULL"),
+        ),
+        Index(
+            "ix_runs_trigger",
+            "trigger",
+            text("created_at DESC"),
+            text("run_id DESC"),
+            postgresql_where=text("trigger <> 'api'"),
+        ),
+        Index(
+            "ix_runs_parent",
+            "parent_run_id",
+            text("created_at DESC"),
+            text("run_id DESC"),
+            postgresql_where=text("parent_run_id IS NOT NULL"),
+        ),
         Index("ix_runs_workflow_id", "workflow_id"),
-        Index("ix_runs_tags", "tags", postgresql_using="gin"),
-        Index("ix_runs_tools", "tools", postgresql_using="gin"),
+        Index("ix_runs_tags", "tags", postgresql_using="gin", postgresql_with=SHORT_LIST),
+        Index("ix_runs_tools", "tools", postgresql_using="gin", postgresql_with=SHORT_LIST),
         Index("ix_runs_closed", text("closed_at DESC"), "status", postgresql_where=text("closed_at IS NOT NULL")),
     )
 
@@ -219,6 +243,28 @@ class Run(SQLModel, table=True):
     updated_at: datetime = _time(null=False, now=True)
 
 
+class RunSearch(SQLModel, table=True):
+    """What a run is found by when it is searched for. A trigger on `runs` keeps it; nobody else writes it."""
+
+    __tablename__ = "run_search"
+    __table_args__ = (
+        Index(
+            "ix_run_search_grams",
+            text("agentgrid_grams(words)"),
+            postgresql_using="gin",
+            postgresql_with=SHORT_LIST,
+        ),
+        Index("ix_run_search_beginning", "run_id", postgresql_ops={"run_id": "text_pattern_ops"}),
+        Index(
+            "ix_run_search_end", func.reverse(text("run_id")).label("end"), postgresql_ops={"end": "text_pattern_ops"}
+        ),
+    )
+
+    run_id: str = _text(primary=True)
+    words: str = _text()
+    """Workflow, reference, note, and the workflow id where it isn't the run id; lower case, a line for each."""
+
+
 class Execution(SQLModel, table=True):
     """One Temporal run in a run's chain, and the fold's state over its history."""
 
@@ -228,6 +274,11 @@ class Execution(SQLModel, table=True):
         _one_of("kind", ExecutionKind),
         Index("ix_executions_run", "run_id", "started_at"),
         Index("ix_executions_open", "live_checked_at", postgresql_where=text("status = 'running'")),
+        Index(
+            "ix_executions_failing",
+            "run_id",
+            postgresql_where=text("status = 'running' AND live_problem IS NOT NULL"),
+        ),
         Index("ix_executions_workflow", "workflow_id"),
     )
 
@@ -276,7 +327,7 @@ class Step(SQLModel, table=True):
         Index(
             "ix_steps_pending", "execution_id", postgresql_where=text("status IN ('scheduled', 'running', 'waiting')")
         ),
-        Index("ix_steps_name", "name", text("scheduled_at DESC")),
+        Index("ix_steps_agent", "name", "run_id", postgresql_where=text("kind = 'agent'")),
     )
 
     execution_id: str = _text(primary=True, references="executions.execution_id")
@@ -324,7 +375,26 @@ class Approval(SQLModel, table=True):
     __table_args__ = (
         _one_of("status", ApprovalStatus),
         Index("ix_approvals_id", "approval_id"),
-        Index("ix_approvals_inbox", "status", text("opened_at DESC"), postgresql_where=text("NOT inherited")),
+        Index(
+            "ix_approvals_newest",
+            text("opened_at DESC"),
+            text("approval_id DESC"),
+            postgresql_where=text("NOT inherited"),
+        ),
+        Index(
+            "ix_approvals_inbox",
+            "status",
+            text("opened_at DESC"),
+            text("approval_id DESC"),
+            postgresql_where=text("NOT inherited"),
+        ),
+        Index(
+            "ix_approvals_tool",
+            "tool",
+            text("opened_at DESC"),
+            text("approval_id DESC"),
+            postgresql_where=text("NOT inherited AND tool IS NOT NULL"),
+        ),
         Index("ix_approvals_run", "run_id", "opened_at"),
         Index(
             "ix_approvals_approvers", "approvers", postgresql_using="gin", postgresql_where=text("status = 'pending'")
@@ -399,6 +469,8 @@ class RunChange(SQLModel, table=True):
     expect: int = _big(default="0")
     """The event id that history has reached at least."""
     due_at: datetime = _time(null=False, now=True)
+    urgent_at: datetime | None = _time()
+    """Since when it is known that nothing more is to be expected soon: the look needn't wait for it."""
     claimed_until: datetime | None = _time()
     failures: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     last_error: str | None = _text(null=True)
@@ -482,6 +554,21 @@ class Command(SQLModel, table=True):
         Index("ix_commands_newest", text("created_at DESC"), text("command_id DESC")),
         Index("ix_commands_run", "run_id", "created_at"),
         Index("ix_commands_principal", "principal", text("created_at DESC")),
+        Index("ix_commands_kind", "kind", text("created_at DESC"), text("command_id DESC")),
+        Index(
+            "ix_commands_status",
+            "status",
+            text("created_at DESC"),
+            text("command_id DESC"),
+            postgresql_where=text("status <> 'applied'"),
+        ),
+        Index(
+            "ix_commands_approval",
+            "approval_id",
+            text("created_at DESC"),
+            text("command_id DESC"),
+            postgresql_where=text("approval_id IS NOT NULL"),
+        ),
         Index("ix_commands_undelivered", "next_attempt_at", postgresql_where=text("status = 'pending'")),
         Index(
             "uq_commands_idempotency",

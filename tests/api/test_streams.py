@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+from collections import deque
 from collections.abc import AsyncIterator
 
 import httpx
@@ -16,7 +18,7 @@ from agentgrid.control import keys
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Run
 from tests.api import factories
-from tests.api.conftest import SETUP, Api, listening
+from tests.api.conftest import SETUP, Api, eventually, listening
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +194,51 @@ async def test_one_principal_cannot_take_every_stream(api: Api, http):
         for _ in range(50):
             feed.leave("viewer")
     assert feed.streams == 0 or all(name != "viewer" for name in feed._streams)
+
+
+async def test_a_client_that_does_not_read_is_dropped_and_holds_up_nobody(api: Api, url: str, http, monkeypatch):
+    monkeypatch.setattr(sse, "SEND_SECONDS", 0.5)
+    feed = api.app.state.feed
+    address = httpx.URL(url)
+    with socket.socket() as narrow:
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        narrow.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(narrow, (address.host, address.port))
+        reader, writer = await asyncio.open_connection(sock=narrow, limit=1024)
+        request = (
+            f"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {api.tokens['admin']}\r\n\r\n"
+        )
+        writer.write(request.encode())
+        assert (await reader.readline()).split()[1] == b"200"
+        assert feed._streams["admin"] == 1
+        run = await a_run(api)
+        reading = asyncio.create_task(take(http, f"/api/v1/runs/{run.run_id}/events", at_most=20))
+        # More than the sockets of both sides take together.
+        for number in range(20):
+            await factories.publish(api.plane.engine, (run.run_id, "step", {"n": number, "text": "x" * 500_000}))
+        assert [event.json()["data"]["n"] for event in await reading] == list(range(20))
+        await eventually(lambda: _is("admin" not in feed._streams))
+        writer.close()
+
+
+async def _is(value: object) -> object:
+    return value
+
+
+async def test_a_stream_that_keeps_up_looks_at_the_new_end_of_the_window_alone():
+    looked = []
+
+    class Counted(deque):
+        def __reversed__(self):
+            for event in super().__reversed__():
+                looked.append(event.event_id)
+                yield event
+
+    feed = sse.Feed(None, "")  # type: ignore[arg-type]  # nothing is asked of the database
+    feed._window = Counted(
+        sse.Told(event_id=number, run_id=f"run-{number % 2}", kind="step", wire=b"") for number in range(1, 1_001)
+    )
+    feed._head = 1_000
+    events, position = await feed.after(997, "run-1")
+    assert ([event.event_id for event in events], position) == ([999], 1_000)
+    assert looked == [1_000, 999, 998, 997]

@@ -23,11 +23,16 @@ from tests.bench.meters import StatementCounter
 SUBJECT = Path(__file__).parent / "subject"
 """Modules of their own, outside any package that holds workflows and tools alike."""
 
+GRIDS = {
+    "worker": ("bench_tools", "bench_three", "bench_three_local"),
+    "gated": ("bench_gate_tools", "bench_gate"),
+}
+
 
 async def plain(address: str) -> None:
     """A plain worker."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
-    await Worker(client, task_queue="raw", workflows=[raw.RawThree], activities=[raw.plain_step]).run()
+    await Worker(client, task_queue="raw", workflows=[raw.RawThree, raw.RawGate], activities=[raw.plain_step]).run()
 
 
 async def project(settings: Settings) -> None:
@@ -40,14 +45,14 @@ async def project(settings: Settings) -> None:
 
 
 def main() -> None:
-    """`raw`, `worker` or `projector`; configured by the environment."""
+    """`raw`, `worker`, `gated` or `projector`; configured by the environment."""
     settings = Settings.load()
     role = sys.argv[1]
     if role == "raw":
         asyncio.run(plain(settings.temporal_address))
-    elif role == "worker":
+    elif role in GRIDS:
         sys.path.insert(0, str(SUBJECT))
-        modules = [import_module(name) for name in ("bench_tools", "bench_three", "bench_three_local")]
+        modules = [import_module(name) for name in GRIDS[role]]
         asyncio.run(worker.run_until_signalled(Grid("bench", *modules), settings))
     else:
         asyncio.run(project(settings))

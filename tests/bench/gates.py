@@ -1,0 +1,103 @@
+"""Runs that wait for an approval, started and decided over the API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import psutil
+
+from agentgrid.cli.servers import PostgresServer, TemporalServer
+from agentgrid.db import migrate
+from tests.bench.meters import BENCH
+from tests.bench.stand import Api, api, child
+
+READY_SECONDS = 60
+
+
+class Gates:
+    """Everything that a gated run needs, each process alone."""
+
+    def __init__(
+        self,
+        server: Api,
+        http: httpx.AsyncClient,
+        pool: asyncpg.Pool,
+        temporal: str,
+        processes: dict[str, psutil.Process],
+    ) -> None:
+        self.server = server
+        self.pool = pool
+        self.temporal = temporal
+        self.processes = processes
+        self.http = http
+
+    async def start(self, number: int) -> str:
+        """Start a run. Its id."""
+        answer = await self.http.post(
+            "/workflows/gated/runs", json={"input": number}, headers=self.server.headers("operator")
+        )
+        answer.raise_for_status()
+        run_id: str = answer.json()["run_id"]
+        return run_id
+
+    async def gate(self, run_id: str) -> dict[str, Any]:
+        """The run's approval, once it can be decided."""
+        async with asyncio.timeout(READY_SECONDS):
+            while True:
+                row = await self.pool.fetchrow(
+                    "SELECT approval_id, digest FROM approvals WHERE run_id = $1 AND decidable", run_id
+                )
+                if row is not None:
+                    return dict(row)
+                await asyncio.sleep(0.02)
+
+    async def approve(self, gate: dict[str, Any]) -> None:
+        """Approve it, as the reviewer."""
+        answer = await self.http.post(
+            f"/approvals/{gate['approval_id']}/decisions",
+            json={"verdict": "approved", "digest": gate["digest"]},
+            headers=self.server.headers("reviewer"),
+        )
+        answer.raise_for_status()
+
+
+@asynccontextmanager
+async def gates(home: Path) -> AsyncIterator[Gates]:
+    """Servers, API, projector, a governed and a plain worker; ready."""
+    async with TemporalServer(home, headless=True) as temporal, PostgresServer(home) as postgres:
+        dsn = await postgres.create_database("gates")
+        await migrate.upgrade(dsn)
+        environment = {
+            "AGENTGRID_DATABASE_URL": dsn,
+            "AGENTGRID_TEMPORAL_ADDRESS": temporal.address,
+            "AGENTGRID_HOME": str(home),
+            "AGENTGRID_LOG_LEVEL": "error",
+        }
+        async with (
+            api(environment, dsn) as server,
+            httpx.AsyncClient(base_url=f"{server.url}/api/v1", timeout=60) as http,
+            asyncpg.create_pool(dsn, min_size=1, max_size=4, server_settings={"application_name": BENCH}) as pool,
+        ):
+            with (
+                child("projector", environment) as projector,
+                child("gated", environment) as worker,
+                child("raw", environment) as raw,
+            ):
+                processes = {
+                    "projector": projector,
+                    "worker": worker,
+                    "raw": raw,
+                    "API": server.process,
+                    "PostgreSQL": psutil.Process(postgres.pid),
+                    "Temporal": psutil.Process(temporal.pid),
+                }
+                async with asyncio.timeout(READY_SECONDS):
+                    while not await pool.fetchval("SELECT count(*) FROM workflows WHERE name = 'gated'"):
+                        await asyncio.sleep(0.05)
+                yield Gates(server, http, pool, temporal.address, processes)

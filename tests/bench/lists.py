@@ -1,0 +1,110 @@
+"""Every list, filter and search over HTTP, against a small and a large installation in one run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import http.client
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import asyncpg
+
+from agentgrid.cli.servers import PostgresServer, TemporalServer
+from agentgrid.db import migrate
+from tests.bench import cases, dataset
+from tests.bench.cases import Case
+from tests.bench.page import at
+from tests.bench.stand import Api, api
+
+TITLE = "Lists, filters, search and overview"
+SAYS = (
+    "Requests one after another over one connection to one API process; milliseconds seen by the client. Each case is one combination of "
+    "route, filter and page (first, or deep inside): unselective, selective, matching nothing, several together."
+)
+SMALL = 1_000
+LARGE = 100_000
+REPEATS = 30
+WARM = 3
+
+Taken = dict[Case, list[float]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How much data, and how often each request is made."""
+    parser.add_argument(
+        "--size", type=int, default=LARGE, help=f"lists: runs in the large database (default {LARGE:,})"
+    )
+    parser.add_argument("--repeats", type=int, default=REPEATS, help=f"lists: requests a case (default {REPEATS})")
+
+
+async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, str]]:
+    """The figures of every route, and the worst of all."""
+    taken: dict[int, Taken] = {}
+    async with TemporalServer(home, in_memory=True, headless=True) as temporal, PostgresServer(home) as postgres:
+        environment = {
+            "AGENTGRID_TEMPORAL_ADDRESS": temporal.address,
+            "AGENTGRID_HOME": str(home),
+            "AGENTGRID_LOG_LEVEL": "error",
+        }
+        for size in (SMALL, arguments.size):
+            dsn = await postgres.create_database(f"runs_{size}")
+            await migrate.upgrade(dsn)
+            await dataset.fill(dsn, size)
+            connection = await asyncpg.connect(dsn)
+            wanted = cases.cases(await cases.samples(connection)) + cases.overview()
+            await connection.close()
+            async with api(environment, dsn) as server:
+                taken[size] = await asyncio.to_thread(asked, server, wanted, arguments.repeats)
+    small, large = taken[SMALL], taken[arguments.size]
+    figures = []
+    for route in dict.fromkeys(case.route for case in large):
+        here = [case for case in large if case.route == route]
+        mine, theirs = _all(large, here), _all(small, [case for case in small if case.route == route])
+        figures.append(
+            (
+                f"`{route}`, {len(here)} cases, p50 / p99 (ratio of p99 to that with {SMALL:,} runs)",
+                f"{at(mine, 0.5):.1f} / {at(mine, 0.99):.1f} ({at(mine, 0.99) / at(theirs, 0.99):.2f})",
+            )
+        )
+    lists = [case for case in large if case.route != "/overview"]
+    mine, theirs = _all(large, lists), _all(small, [case for case in small if case.route != "/overview"])
+    figures.append(("all lists, p50 / p99 / longest", f"{at(mine, 0.5):.1f} / {at(mine, 0.99):.1f} / {max(mine):.1f}"))
+    figures.append((f"all lists, p99 ÷ p99 with {SMALL:,} runs", f"{at(mine, 0.99) / at(theirs, 0.99):.2f}"))
+    for case in sorted(lists, key=lambda case: -at(large[case], 0.5))[:5]:
+        figures.append((f"slowest at p50: `{case.route}` {case.name}", f"{at(large[case], 0.5):.1f}"))
+    for case in sorted(lists, key=lambda case: -at(large[case], 0.99))[:5]:
+        figures.append((f"slowest at p99: `{case.route}` {case.name}", f"{at(large[case], 0.99):.1f}"))
+    return figures
+
+
+def _all(taken: Taken, wanted: Sequence[Case]) -> list[float]:
+    return [each for case in wanted for each in taken[case]]
+
+
+def asked(server: Api, wanted: Sequence[Case], repeats: int) -> Taken:
+    """Milliseconds of each request, in rounds over all cases, so that what disturbs the machine for a while hits no case alone."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    taken: defaultdict[Case, list[float]] = defaultdict(list)
+    for number in range(WARM + repeats):
+        for case in wanted:
+            began = time.perf_counter()
+            connection.request("GET", case.target, headers=server.headers(case.who))
+            answer = connection.getresponse()
+            body = answer.read()
+            spent = (time.perf_counter() - began) * 1000
+            if answer.status != 200:
+                raise RuntimeError(f"{case.target}: {answer.status} {body[:300]!r}")
+            if number >= WARM:
+                taken[case].append(spent)
+            elif number == 0 and spent > 500:
+                print(
+                    f"first took {spent:.0f} ms: {case.route} {case.name}, {len(json.loads(body).get('items', []))} items",
+                    file=sys.stderr,
+                )
+    connection.close()
+    return dict(taken)

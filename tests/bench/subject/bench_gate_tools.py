@@ -1,0 +1,12 @@
+"""A tool that needs an approval, by the policy that holds without any rule."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import agentgrid as ag
+
+
+@ag.tool(title="Send", risk="destructive", timeout=timedelta(seconds=30))
+async def send(number: int) -> int:
+    return number + 1

@@ -1,0 +1,112 @@
+"""What runs are found by: words wherever they stand, ids by their beginning and end; the index follows the runs."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import delete, select, text, update
+
+from agentgrid.db.runs import RunFilter, newest
+from agentgrid.db.session import make_engine, reading, writing
+from agentgrid.db.tables import Run, RunSearch
+from tests.api import factories
+from tests.db.ways import collect_at_once, walk_alone
+
+
+@pytest.fixture(params=["walked", "by index"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "walked":
+        walk_alone(monkeypatch, 100)
+    else:
+        collect_at_once(monkeypatch)
+
+
+@pytest.fixture
+async def engine(postgres_dsn: str):
+    engine = make_engine(postgres_dsn, pool_size=2)
+    yield engine
+    await engine.dispose()
+
+
+async def found(engine, q: str) -> set[str]:
+    async with reading(engine) as session:
+        return {run.run_id for run in await newest(session, wanted=RunFilter(q=q), limit=100)}
+
+
+RUNS = {
+    "01a1cd87-1502-7c25-93ff-d8849ed81064": {"workflow": "support_triage", "reference": "ORD-0463046"},
+    "01a1cd87-1502-7c25-93ff-d8849ed81065": {"workflow": "nightly", "note": "Call the Bank, it's urgent\\now"},
+    "01a1cd88-1502-7c25-93ff-d8849ed81066": {"workflow": "nightly", "reference": "100%_sure", "note": "ÄRGER über ß"},
+    "5e0c64f7-8b4e-4b3a-9d6e-222222222222": {
+        "workflow": "Orders",
+        "workflow_id": "orders/2026/Z9",
+        "trigger": "external",
+    },
+}
+FIRST, SECOND, THIRD, FOURTH = RUNS
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize(
+    ("q", "expected"),
+    [
+        ("0463046", {FIRST}),
+        ("ord-0463046", {FIRST}),
+        ("046", {FIRST}),
+        ("RIAG", {FIRST}),
+        ("nightly", {SECOND, THIRD}),
+        ("the bank", {SECOND}),
+        ("it's", {SECOND}),
+        ("'", {SECOND}),
+        ("\\now", {SECOND}),
+        ("\\", {SECOND}),
+        ("0%_s", {THIRD}),
+        ("%", {THIRD}),
+        ("%_", {THIRD}),
+        ("_", {FIRST, THIRD}),
+        ("ärger", {THIRD}),
+        ("ß", {THIRD}),
+        ("re", {THIRD}),
+        ("z9", {FOURTH}),
+        ("9", {FOURTH}),
+        ("orders/2026", {FOURTH}),
+        ("ord", {FIRST, FOURTH}),
+        (FIRST, {FIRST}),
+        (FIRST.upper(), {FIRST}),
+        ("01a1cd87", {FIRST, SECOND}),
+        ("81065", {SECOND}),
+        ("nothing of the kind", set()),
+        ("the urgent", set()),
+        ("support_triage ord", set()),
+        ("5-93ff", set()),
+    ],
+)
+async def test_words_are_found_wherever_they_stand_and_ids_by_their_ends(engine, q: str, expected: set[str]):
+    made = [factories.run(run_id=run_id, **values) for run_id, values in RUNS.items()]
+    await factories.insert(engine, *made)
+    assert await found(engine, q) == expected
+
+
+async def test_the_index_follows_what_becomes_of_a_run(engine, monkeypatch: pytest.MonkeyPatch):
+    collect_at_once(monkeypatch)
+    run = factories.run(reference="first-name")
+    await factories.insert(engine, run)
+    async with writing(engine) as session:
+        await session.execute(update(Run).where(Run.run_id == run.run_id).values(reference="second-name"))
+    assert await found(engine, "first-name") == set()
+    assert await found(engine, "second-name") == {run.run_id}
+    async with writing(engine) as session:
+        await session.execute(delete(Run).where(Run.run_id == run.run_id))
+    assert await found(engine, "second-name") == set()
+    async with reading(engine) as session:
+        assert (await session.execute(select(RunSearch))).first() is None
+
+
+async def test_a_change_that_no_search_sees_leaves_the_index_alone(engine):
+    run = factories.run()
+    await factories.insert(engine, run)
+    async with reading(engine) as session:
+        before = (await session.execute(text("SELECT xmin::text FROM run_search"))).scalar_one()
+    async with writing(engine) as session:
+        await session.execute(update(Run).where(Run.run_id == run.run_id).values(status="completed", workflow="made"))
+    async with reading(engine) as session:
+        assert (await session.execute(text("SELECT xmin::text FROM run_search"))).scalar_one() == before
