@@ -97,6 +97,22 @@ async def differences(
     return found
 
 
+def step_differences(execution_id: str, events: Sequence[HistoryEvent], steps: Iterable[Json]) -> list[str]:
+    """Every difference between these steps and a history that is read up to here: open, unless its last event closes it."""
+    name, _ = _named(events[-1])
+    described = service.DescribeWorkflowExecutionResponse()
+    closed = name.startswith("workflow_execution_") and name.removeprefix("workflow_execution_") in _CLOSES
+    described.workflow_execution_info.status = (
+        WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED if closed else RUNNING
+    )
+    seen = Seen(execution_id=execution_id, events=list(events), described=described)
+    _read_steps(seen)
+    return _compare_steps([{**step, "execution_id": execution_id} for step in steps], [seen])
+
+
+_CLOSES = {"completed", "failed", "canceled", "terminated", "timed_out", "continued_as_new"}
+
+
 # --- reading -------------------------------------------------------------------------------------------------------
 
 

@@ -74,11 +74,12 @@ class _Governed(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
-        if info.activity_type == ACTIVITY_OPEN_APPROVAL or not info.in_workflow:
+        if info.activity_type == ACTIVITY_OPEN_APPROVAL:
             return await super().execute_activity(input)
-        key = text_of(input.headers.get(HEADER_KEY))
+        # Started by a client and by no workflow, a call belongs to no run: nobody waits for its approval, and it is no job. The gate is the same.
+        key = text_of(input.headers.get(HEADER_KEY)) if info.in_workflow else None
         job = self._job(info, key)
-        self._owner.telemetry.job(job)
+        self._tell(job)
         token = current_key.set(key or "")
         status, error = JobStatus.FAILED, None
         try:
@@ -102,9 +103,11 @@ class _Governed(ActivityInboundInterceptor):
             raise
         finally:
             current_key.reset(token)
-            self._owner.telemetry.job(
-                dataclasses.replace(job, status=status, finished_at=datetime.now(UTC), error=error)
-            )
+            self._tell(dataclasses.replace(job, status=status, finished_at=datetime.now(UTC), error=error))
+
+    def _tell(self, job: JobReport) -> None:
+        if job.execution_id:
+            self._owner.telemetry.job(job)
 
     def _job(self, info: activity.Info, key: str | None) -> JobReport:
         # A local activity's attempts can repeat under the same number after a crash of the workflow task.

@@ -163,7 +163,9 @@ class Governor:
         if call.presented is not None and self.holds(call, terms, snapshot):
             return Allow()
         if call.key is None:
-            return Unsupported(reason="its caller began before the AgentGrid plugin, or without it, and can't wait")
+            return Unsupported(
+                reason="its caller is no workflow, or one that began before the AgentGrid plugin or without it, and can't wait"
+            )
         if not terms.keys:
             return Stale(reason="no signing key is in force, so nobody could decide its approval")
         return Ask(terms=terms)

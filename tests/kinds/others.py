@@ -208,16 +208,16 @@ async def others_end(stage: Stage, handle: Handle) -> list[str]:
 async def end_by_hand(stage: Stage, handle: Handle) -> None:
     async with asyncio.timeout(30):
         while True:
-            newest = stage.client.get_workflow_handle(handle.id)
-            described = await newest.describe()
-            events = (await newest.fetch_history()).events
-            given = events[0].workflow_execution_started_event_attributes.last_completion_result.payloads
+            first = (await stage.client.get_workflow_handle(handle.id).fetch_history()).events[0]
+            started = first.workflow_execution_started_event_attributes
+            given = started.last_completion_result.payloads
             if given and given[0].data == b"2":
                 break
             await asyncio.sleep(0.1)
-    newest = stage.client.get_workflow_handle(handle.id, run_id=described.run_id)
-    await happened(newest, "workflow_task_completed")
-    await newest.terminate("three rounds are enough")
+    # By the id in this very history: another execution may have begun since.
+    third = stage.client.get_workflow_handle(handle.id, run_id=started.original_execution_run_id)
+    await happened(third, "workflow_task_completed")
+    await third.terminate("three rounds are enough")
 
 
 def family(case: str, ends: Any, **more: Any) -> Case:

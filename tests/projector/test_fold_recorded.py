@@ -127,10 +127,15 @@ def test_executions_end_as_temporal_says(name: str) -> None:
     assert ends == ENDS[name]
 
 
+OPAQUE = {"typescript_calls": [50]}
+"""Events with something that can't be shown: bytes that are no text."""
+
+
 @pytest.mark.parametrize("name", names())
 def test_nothing_in_a_real_history_is_unknown(name: str) -> None:
     for execution in recorded(name):
-        assert [event for event in execution.events if isinstance(event, Unknown) or event.opaque] == []
+        found = [event.event_id for event in execution.events if isinstance(event, Unknown) or event.opaque]
+        assert found == OPAQUE.get(name, [])
 
 
 @pytest.mark.parametrize("name", names())

@@ -1,0 +1,57 @@
+"""Record what the TypeScript SDK writes: `python -m tests.projector.record_typescript`, after `npm install` in this folder.
+
+It starts a Temporal of its own, has `record.js` run every workflow of `workflows.js` once, and writes their histories to
+`tests/projector/histories/typescript_*.json.gz`. The tests need neither Node nor any of its packages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.nexus.v1 import EndpointSpec, EndpointTarget
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, CreateNexusEndpointRequest
+from temporalio.client import Client
+
+from agentgrid.cli.servers import TemporalServer
+from tests.projector.record import Recorder, settled
+
+FOLDER = Path(__file__).parent
+QUEUE = "typescript"
+ENDPOINT = "typescript-clerk"
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        async with TemporalServer(Path(home), in_memory=True, headless=True) as server:
+            client = await Client.connect(server.address)
+            await prepare(client)
+            node = await asyncio.create_subprocess_exec(
+                *("node", "record.js", server.address, client.namespace, QUEUE, ENDPOINT),
+                cwd=FOLDER,
+                stdout=asyncio.subprocess.PIPE,
+            )
+            out, _ = await node.communicate()
+            if node.returncode:
+                raise SystemExit(node.returncode)
+            await settled()
+            for name, workflow_ids in json.loads(out).items():
+                await Recorder(client, QUEUE).save(f"typescript_{name}", *workflow_ids)
+
+
+async def prepare(client: Client) -> None:
+    word = {"TsWord": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD}
+    await client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(namespace=client.namespace, search_attributes=word)
+    )
+    target = EndpointTarget(worker=EndpointTarget.Worker(namespace=client.namespace, task_queue=QUEUE))
+    await client.operator_service.create_nexus_endpoint(
+        CreateNexusEndpointRequest(spec=EndpointSpec(name=ENDPOINT, target=target))
+    )
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

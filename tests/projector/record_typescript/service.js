@@ -1,0 +1,3 @@
+const nexus = require('nexus-rpc');
+
+exports.clerk = nexus.service('clerk', { echo: nexus.operation(), child: nexus.operation() });

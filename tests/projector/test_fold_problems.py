@@ -1,0 +1,68 @@
+"""What a run says while its workflow task fails: why, on which worker, with which code, and before anything else that it waits on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from agentgrid.projector import events
+from agentgrid.projector.events import Event
+from agentgrid.projector.fold import fold
+from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.summary import Summary, summarise
+from tests.projector.folding import folded, recorded
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+WORKER = "7@host"
+
+
+def on(state: State, *wanted: tuple[type[Event], dict[str, Any]]) -> tuple[State, Summary]:
+    """The state after these events, and where the run stands."""
+    made = [kind(event_id=state.last_event_id + n, at=AT, **values) for n, (kind, values) in enumerate(wanted, 1)]
+    state = fold(state, made)[0]
+    return state, summarise(state)
+
+
+def failed(*, misfit: bool = False, cause: str = "workflow_worker_unhandled_failure") -> Any:
+    error = {"type": "KeyError", "message": "no such thing"}
+    return events.TaskFailed, {"cause": cause, "error": error, "worker": WORKER, "misfit": misfit}
+
+
+SCHEDULED: Any = (events.TaskScheduled, {})
+STARTED: Any = (events.TaskStarted, {"build": "v2"})
+COMPLETED: Any = (events.TaskCompleted, {"started_event_id": 1, "build": "v1"})
+
+
+def waiting_for_approval() -> State:
+    execution = recorded("gated_approved")[0]
+    return folded(execution.execution_id, [execution.events[:13]])[0]
+
+
+def test_code_that_does_not_fit_makes_the_run_wait_for_a_worker_with_other_code() -> None:
+    state, summary = on(waiting_for_approval(), SCHEDULED, STARTED, failed(misfit=True))
+    assert (summary.status, summary.waiting_on) == ("waiting", "worker")
+    assert summary.reason == (
+        f"non-determinism: the code of worker {WORKER} (build v2) doesn't fit what the run has done: no such thing"
+    )
+    _, healed = on(state, SCHEDULED, COMPLETED)
+    assert (healed.status, healed.waiting_on, healed.reason) == ("waiting", "approval", None)
+
+
+def test_code_that_fails_is_tried_again_and_named_before_the_approval_that_it_hides() -> None:
+    _, summary = on(waiting_for_approval(), SCHEDULED, STARTED, failed())
+    assert (summary.status, summary.waiting_on) == ("waiting", "retry")
+    assert summary.reason == f"its workflow task fails on worker {WORKER} (build v2): KeyError: no such thing"
+
+
+@pytest.mark.parametrize(("cause", "status"), [("cancel", "cancelling"), ("pause", "paused")])
+def test_a_run_that_is_cancelled_or_paused_says_why_it_does_not_move(cause: str, status: str) -> None:
+    state = waiting_for_approval()
+    if cause == "pause":
+        state.paused = True
+    else:
+        state.cancel_requested = True
+    _, summary = on(state, SCHEDULED, STARTED, failed())
+    assert summary.status == status
+    assert "no such thing" in (summary.reason or "")
