@@ -10,7 +10,6 @@ from pathlib import Path
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from tests.bench.gates import Gates, gates
 from tests.bench.page import at, middle
@@ -32,9 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, str]]:
     """Both, and their ratio by round."""
     async with gates(home) as stand:
-        client = await Client.connect(stand.temporal, data_converter=pydantic_data_converter)
-        await _turns(stand, client, 5)
-        rounds = [await _turns(stand, client, arguments.turns) for _ in range(ROUNDS)]
+        await _turns(stand, stand.client, 5)
+        rounds = [await _turns(stand, stand.client, arguments.turns) for _ in range(ROUNDS)]
     signals = [statistics.median(signalled) for signalled, _ in rounds]
     decisions = [statistics.median(decided) for _, decided in rounds]
     slow = [each for _, decided in rounds for each in decided]
