@@ -8,14 +8,16 @@ ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help dev test check fmt bench lock
+.PHONY: help dev test soak fuzz check fmt bench lock
 
 help:
 	@echo 'make dev     Temporal, PostgreSQL, projector, API, worker and console on this machine (ARGS="--help")'
 	@echo 'make test    the whole test suite, on real servers (ARGS="tests/domain -k retry")'
+	@echo 'make soak    kill and freeze every process while hundreds of runs go on (ARGS="--runs 500 --seed 7 --minutes 5")'
 	@echo 'make check   formatting, lint, types, import contracts'
 	@echo 'make fmt     format, and fix what can be fixed'
 	@echo 'make bench   what AgentGrid costs beside plain Temporal (ARGS="--runs 500 --write")'
+	@echo 'make fuzz    search for longer than `make test` for a request, or an order of them, that breaks the API'
 	@echo 'make lock    resolve the dependencies of pyproject.toml anew into requirements.lock'
 
 dev: $(INSTALLED)
@@ -24,6 +26,9 @@ dev: $(INSTALLED)
 # Stealing keeps the tests of a module mostly together, so that what they share is made once, and no core idles.
 test: $(INSTALLED)
 	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+
+soak: $(INSTALLED)
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 # All of them, also after one has failed.
 check: $(INSTALLED)
@@ -39,6 +44,11 @@ fmt: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m tests.bench.command $(ARGS)
+
+# In `make test` the same few are sent every time.
+fuzz: $(INSTALLED)
+	@AGENTGRID_FUZZ_EXAMPLES=$${AGENTGRID_FUZZ_EXAMPLES:-40} AGENTGRID_MACHINE_EXAMPLES=$${AGENTGRID_MACHINE_EXAMPLES:-150} \
+	    $(BIN)/pytest tests/api/test_document.py tests/e2e/test_machine.py --timeout 3600 $(ARGS)
 
 # The development group names the project itself; the override says that it is this folder and no package of that name.
 lock: $(INSTALLED)

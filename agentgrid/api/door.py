@@ -16,6 +16,8 @@ from agentgrid.control.keys import LOOKS_LIKE_A_KEY
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 PROBES = frozenset({"/healthz", "/readyz"})
 """An orchestrator asks for these by the address of the machine."""
+MAX_HEADER_BYTES = 32 * 1024
+"""All of them together; a key, a cursor and an idempotency key need far less."""
 SECRET_PARAMETERS = frozenset({"api_key", "apikey", "key", "token", "access_token", "authorization"})
 
 SECURITY_HEADERS = {
@@ -55,6 +57,8 @@ class Door:
         await self._app(scope, receive, send_with_headers)
 
     def _fault(self, scope: Scope) -> WireError | None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            return WireError(431, "headers_too_large", f"the headers are over {MAX_HEADER_BYTES:,} bytes")
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if scope["path"] not in PROBES and (len(hosts) != 1 or _without_port(hosts[0]) not in self._hosts):

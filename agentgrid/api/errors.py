@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from http import HTTPStatus
 
-import asyncpg
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from agentgrid.api.schemas.common import FaultOut, Problem
+from agentgrid.db import away
 from agentgrid.errors import (
     AgentGridError,
     Conflict,
@@ -128,7 +128,7 @@ def response(error: AgentGridError) -> Response:
 def database_error(error: Exception) -> AgentGridError:
     """What a fault of the database means to the caller."""
     state = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
-    if state.startswith("22"):
+    if state.startswith("22") or state in ("23502", "23514"):
         # The checks before it should have caught this; it is the caller's value all the same.
         return InvalidInput("a value can't be stored or compared")
     if state.startswith("53") and state != "53300":
@@ -136,7 +136,7 @@ def database_error(error: Exception) -> AgentGridError:
     return Unavailable("the database can't answer now", retry_after_seconds=DATABASE_RETRY_SECONDS)
 
 
-DATABASE_FAULTS = (DBAPIError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+DATABASE_FAULTS = (DBAPIError, PoolTimeout, *away.DATABASE_FAULTS)
 
 
 def translated(error: Exception) -> AgentGridError | None:

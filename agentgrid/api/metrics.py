@@ -46,6 +46,11 @@ class Metrics:
         )
         self._commands = Gauge("agentgrid_commands_pending", "Commands not yet delivered.", registry=self._registry)
         self._lag = Gauge("agentgrid_projection_lag_seconds", "How far the tables are behind.", registry=self._registry)
+        self._refused = Gauge(
+            "agentgrid_signals_refused",
+            "Decision signals of the last day that moved nothing: unsigned, forged, or for something else.",
+            registry=self._registry,
+        )
         self._streams = Gauge("agentgrid_event_streams", "Open event streams.", registry=self._registry)
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
@@ -53,13 +58,16 @@ class Metrics:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 
-    def observe(self, *, runs: Counts, pending_commands: int, lag_seconds: float | None, streams: int) -> None:
+    def observe(
+        self, *, runs: Counts, pending_commands: int, refused_signals: int, lag_seconds: float | None, streams: int
+    ) -> None:
         """Take over what the database says."""
         for status, count in runs.by_status.items():
             self._runs.labels(status.value).set(count)
         self._waiting.set(runs.waiting_for_approval)
         self._stuck.set(runs.stuck)
         self._commands.set(pending_commands)
+        self._refused.set(refused_signals)
         self._lag.set(float("nan") if lag_seconds is None else lag_seconds)
         self._streams.set(streams)
 

@@ -64,7 +64,7 @@ def _complete(route: str, method: str, path: str, operation: dict[str, Any]) -> 
         if access.permission is not None:
             operation["x-permission"] = access.permission.value
             wanted.append("403")
-    if "{" in path:
+    if "{" in path or "404" in responses:
         wanted.append("404")
     if method != "get":
         wanted += ["409", "413", "415", "504"]

@@ -28,6 +28,7 @@ from starlette.responses import Response
 from agentgrid.api.schemas.events import EventOut
 from agentgrid.control import keys
 from agentgrid.db import feed, runs
+from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.db.principals import ACCESS_CHANNEL
 from agentgrid.db.session import reading
 from agentgrid.db.tables import Event
@@ -132,7 +133,7 @@ class Feed:
         while True:
             try:
                 connection = await asyncpg.connect(self._dsn, timeout=5)
-            except (OSError, asyncpg.PostgresError, TimeoutError):
+            except DATABASE_FAULTS:
                 await asyncio.sleep(RECOVERY_SECONDS)
                 continue
             lost = asyncio.Event()
@@ -143,7 +144,7 @@ class Feed:
                 self._poke.set()
                 self._access_changed()  # for all that was told while nobody listened
                 await lost.wait()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except DATABASE_FAULTS:
                 await asyncio.sleep(RECOVERY_SECONDS)
             finally:
                 connection.terminate()

@@ -90,7 +90,7 @@ async def approval_detail(
     """An approval with what it shows, what was said of it, and what this caller may do."""
     shown = Shown.to(principal)
     said = await commands.comments(session, approval_id=row.approval_id) if shown.payloads else {}
-    decided = await approvals.decisions(session, row.approval_id)
+    decided = await approvals.decisions(session, row)
     now = await commands.clock(session)
     values = _approval_values(row, run) | {
         "run_status": run.status,
@@ -120,6 +120,7 @@ async def run_detail(session: ReadSession, settings: Settings, principal: Princi
     place = f"{V1}/runs/{quote(run.run_id, safe='')}"
     values = _values(run, RunDetail) | {
         "payloads_visible": shown.payloads,
+        "refused_signals": await approvals.refused_of(session, run.run_id),
         "input": shown.payload(run.input),
         "result": shown.payload(run.result),
         "error": shown.error(run.error),

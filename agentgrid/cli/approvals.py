@@ -105,7 +105,8 @@ def _decide(
 ) -> None:
     with session(profile, output) as client:
         place = f"/approvals/{part(approval_id)}"
-        approval = client.get(place).json()
+        doing = f"the decision on approval {approval_id}"
+        approval = client.get_before(doing, place).json()
         from agentgrid.cli.output import put, stderr
         from agentgrid.cli.show import rendered
         from agentgrid.cli.show import show as show_answer
@@ -123,7 +124,6 @@ def _decide(
             confirm("Approve exactly this?" if verdict == "approved" else "Reject this?", yes=yes)
         # Otherwise the server is asked all the same: it refuses, says why, and records that somebody tried.
         body = {"verdict": verdict, "digest": shown} | ({} if comment is None else {"comment": comment})
-        doing = f"the decision on approval {approval_id}"
         answer = client.write("POST", f"{place}/decisions", body, doing=doing)
         show_answer(answer, output, lambda decided: _decided(verdict, decided))
 

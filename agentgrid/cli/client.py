@@ -107,6 +107,10 @@ class ApiClient:
     ) -> None:
         self._http.close()
 
+    def get_before(self, doing: str, path: str) -> Answer:
+        """Read what a change is about that is asked for next; `doing` names that change."""
+        return self._send(_Request(method="GET", path=path, params={}, content=None, headers={}, doing=doing))
+
     def get(self, path: str, **params: Any) -> Answer:
         """Read. Parameters that are None are left out; a list is repeated."""
         return self._send(
@@ -116,7 +120,7 @@ class ApiClient:
                 params=_given(params),
                 content=None,
                 headers={},
-                doing="the request",
+                doing="",
             )
         )
 
@@ -192,10 +196,10 @@ class _Attempt:
             raise CommandFailed(f"interrupted. {self.account()}".rstrip(), ExitCode.INTERRUPTED) from None
 
     def account(self) -> str:
-        """What was and wasn't sent; nothing to tell about a read."""
-        if not self._request.writes:
-            return ""
+        """What was and wasn't sent; nothing to tell about a read, unless it is made for a change that would follow."""
         doing = self._request.doing
+        if not self._request.writes:
+            return f"Nothing was sent: {doing} was not asked for." if doing else ""
         if self.sent is Sent.NOTHING:
             return f"Nothing was sent: {doing} was not asked for."
         if self.sent is Sent.PARTLY:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -51,19 +52,41 @@ app.add_typer(signing_keys.app, name="signing-key")
 app.add_typer(keys.app, name="key")
 
 
+OUTPUT_LOST = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+"""What writing to a full disk, or to one that fails, ends with."""
+
+
 def main() -> None:
     """The entry point of the console script."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
-        app(prog_name="agentgrid")
+        try:
+            app(prog_name="agentgrid")
+        finally:
+            sys.stdout.flush()
     except AgentGridError as error:
         _report(error)
         _leave(exit_code_of(error))
     except KeyboardInterrupt:
         _leave(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has gone. The interpreter would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone.
+        _give_up_output()
         _leave(ExitCode.FAILED)
+    except OSError as error:
+        if error.errno not in OUTPUT_LOST:
+            raise
+        words = f"the output can't be written: {error.strerror}. Look before you repeat it."
+        print(f"agentgrid: {words}", file=sys.stderr)
+        _give_up_output()
+        _leave(ExitCode.FAILED)
+
+
+def _give_up_output() -> None:
+    """The interpreter would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave(code: ExitCode) -> None:

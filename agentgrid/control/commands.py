@@ -22,6 +22,7 @@ import structlog
 from sqlalchemy import text
 
 from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.db import approvals
 from agentgrid.db import commands as table
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command
@@ -117,6 +118,8 @@ async def refuse(plane: ControlPlane, caller: Caller, kind: CommandKind, error: 
     """Record that the request was refused, and why. Returns the command's id."""
     body = caller.body if len(json.dumps(caller.body)) <= KEPT_BODY_BYTES else None
     async with writing(plane.engine) as session:
+        if about.get("run_id") is None and about.get("approval_id") is not None:
+            about["run_id"] = await approvals.run_of(session, about["approval_id"])
         command = await new(session, caller, kind, **about)
         refused = command.model_copy(
             update={

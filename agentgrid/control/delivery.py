@@ -14,6 +14,7 @@ from agentgrid.control import approvals, commands, runs, verbs
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import commands as table
 from agentgrid.db import signing_keys
+from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import Command
 from agentgrid.domain.commands import CommandKind
@@ -36,7 +37,7 @@ LEASE = timedelta(seconds=15)
 POLL_SECONDS = 5.0
 """A lost notification costs this much."""
 RECOVERY_SECONDS = 1.0
-DATABASE_AWAY = (SQLAlchemyError, OSError, TimeoutError)
+DATABASE_AWAY = (SQLAlchemyError, *DATABASE_FAULTS)
 
 
 async def deliver_due(plane: ControlPlane) -> int:
@@ -95,7 +96,7 @@ async def _listen(plane: ControlPlane, wake: asyncio.Event) -> None:
     while True:
         try:
             connection = await asyncpg.connect(plane.settings.require_database(), timeout=5)
-        except (OSError, asyncpg.PostgresError, TimeoutError):
+        except DATABASE_FAULTS:
             await asyncio.sleep(RECOVERY_SECONDS)
             continue
         lost = asyncio.Event()
@@ -105,7 +106,7 @@ async def _listen(plane: ControlPlane, wake: asyncio.Event) -> None:
             await connection.add_listener("agentgrid_commands", lambda *_: wake.set())
             wake.set()
             await lost.wait()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except DATABASE_FAULTS:
             await asyncio.sleep(RECOVERY_SECONDS)
         finally:
             connection.terminate()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import temporalio.api.workflowservice.v1 as service
@@ -14,6 +14,7 @@ from agentgrid.control import commands, inputs
 from agentgrid.control import workflows as kill_switch
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked
+from agentgrid.db import commands as commands_table
 from agentgrid.db import events, workflows
 from agentgrid.db import runs as table
 from agentgrid.db.session import WriteSession, reading, writing
@@ -98,7 +99,7 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
 async def _check(session: WriteSession, definition: Workflow, request: StartRequest) -> None:
     version = await workflows.version(session, definition.name, definition.version)
     inputs.check({} if version is None else version.input_schema, request.input)
-    if request.start_at is not None and request.start_at > datetime.now(UTC) + MAX_DELAY:
+    if request.start_at is not None and request.start_at > await commands_table.clock(session) + MAX_DELAY:
         raise InvalidInput(
             "start_at is too far ahead", [Fault(pointer="/start_at", message=f"at most {MAX_DELAY.days} days ahead")]
         )
@@ -185,7 +186,10 @@ async def _start(plane: ControlPlane, command: Command) -> dict[str, Any]:
         if run is None:
             raise NotFound("run", command.run_id or "")
         version = await workflows.version(session, run.workflow, run.version or "")
-    request = await _start_request(plane, command, run, {} if version is None else version.input_schema)
+        # By the database's clock: this process's may be wrong, and a run would start days too early or too late.
+        delay = run.start_at - await commands_table.clock(session) if run.start_at is not None else timedelta(0)
+    schema = {} if version is None else version.input_schema
+    request = await _start_request(plane, command, run, schema, delay=delay)
     try:
         answer = await asked(
             plane.temporal.workflow_service.start_workflow_execution(request, timeout=DEADLINE),
@@ -199,7 +203,7 @@ async def _start(plane: ControlPlane, command: Command) -> dict[str, Any]:
 
 
 async def _start_request(
-    plane: ControlPlane, command: Command, run: Run, schema: dict[str, Any]
+    plane: ControlPlane, command: Command, run: Run, schema: dict[str, Any], *, delay: timedelta
 ) -> service.StartWorkflowExecutionRequest:
     memo = plane.signer.memo(
         RunMemo(
@@ -231,7 +235,7 @@ async def _start_request(
     request.header.fields[HEADER_RUN].CopyFrom(to_payload(header))
     if run.priority is not None:
         request.priority.priority_key = run.priority
-    if run.start_at is not None and (delay := run.start_at - datetime.now(UTC)) > timedelta(0):
+    if delay > timedelta(0):
         request.workflow_start_delay.FromTimedelta(delay)
     return request
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import and_, func, literal, or_, select
 from sqlalchemy.orm import defer
 
 from agentgrid.db import paging
@@ -112,6 +113,13 @@ async def get(session: ReadSession | WriteSession, approval_id: str) -> tuple[Ap
     return None if found is None else (found[0], found[1])
 
 
+async def run_of(session: ReadSession | WriteSession, approval_id: str) -> str | None:
+    """The id of the approval's run."""
+    statement = select(A.run_id).where(A.approval_id == approval_id).limit(1)
+    run_id: str | None = (await session.execute(statement)).scalar()
+    return run_id
+
+
 async def pending_of(session: ReadSession, run_id: str) -> Sequence[Approval]:
     """The run's open gates, oldest first."""
     statement = (
@@ -123,15 +131,34 @@ async def pending_of(session: ReadSession, run_id: str) -> Sequence[Approval]:
     return (await session.execute(statement)).scalars().all()
 
 
-async def decisions(session: ReadSession, approval_id: str, *, limit: int = 200) -> Sequence[DecisionRow]:
-    """What `judge` said of each signal about the approval, oldest first."""
+async def decisions(session: ReadSession, approval: Approval, *, limit: int = 200) -> Sequence[DecisionRow]:
+    """What `judge` said of each signal about the approval, and of each that named none while it was open; oldest first.
+
+    Whatever else was sent, and however often, the one that counted is among them.
+    """
+    nameless = [D.execution_id == approval.execution_id, D.approval_id.is_(None), D.signalled_at >= approval.opened_at]
+    if approval.closed_at is not None:
+        nameless.append(D.signalled_at <= approval.closed_at)
     statement = (
         select(DecisionRow)
-        .where(D.approval_id == approval_id, ~D.inherited)
-        .order_by(D.signalled_at, D.event_id)
+        .where(or_(D.approval_id == approval.approval_id, and_(*nameless)), ~D.inherited)
+        .order_by(D.judged != "counted", D.signalled_at, D.event_id)
         .limit(limit)
     )
-    return (await session.execute(statement)).scalars().all()
+    rows = (await session.execute(statement)).scalars().all()
+    return sorted(rows, key=lambda row: (row.signalled_at, row.event_id))
+
+
+async def refused_of(session: ReadSession, run_id: str) -> int:
+    """How many decision signals to the run were unsigned, forged or for something else, and moved nothing."""
+    statement = select(func.count()).where(D.run_id == run_id, D.judged == "refused", ~D.inherited)
+    return int((await session.execute(statement)).scalar_one())
+
+
+async def refused_since(session: ReadSession, since: timedelta) -> int:
+    """As `refused_of`, to all runs in this last while."""
+    statement = select(func.count()).where(D.judged == "refused", D.signalled_at > func.now() - since, ~D.inherited)
+    return int((await session.execute(statement)).scalar_one())
 
 
 async def pending_by_only_key(session: ReadSession) -> dict[str, int]:

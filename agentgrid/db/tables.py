@@ -469,6 +469,8 @@ class RunChange(SQLModel, table=True):
     expect: int = _big(default="0")
     """The event id that history has reached at least."""
     due_at: datetime = _time(null=False, now=True)
+    urgent_at: datetime | None = _time()
+    """Since when it is known that nothing more is to be expected soon: the look needn't wait for it."""
     claimed_until: datetime | None = _time()
     failures: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     last_error: str | None = _text(null=True)

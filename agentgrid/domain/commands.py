@@ -38,7 +38,7 @@ class CommandStatus(StrEnum):
     APPLIED = "applied"
     """Its effect is known."""
     SUPERSEDED = "superseded"
-    """It was delivered, but something else decided first."""
+    """Something else decided first, or its run ended before it could take effect."""
     REFUSED = "refused"
     """Not allowed, or impossible; never delivered."""
     FAILED = "failed"

@@ -7,7 +7,7 @@ follows; sums leave out inherited steps, so that each thing done is counted once
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -135,11 +135,12 @@ def _standing(tip: Link, live: Sequence[LiveStep]) -> Summary:
         # It has ended, but its successor has not been read yet.
         return Summary(status=RunStatus.RUNNING)
     summary = summarise(tip.state)
-    if summary.status not in (RunStatus.RUNNING, RunStatus.WAITING) or summary.waiting_on is WaitingOn.APPROVAL:
-        return summary
+    if summary.status not in (RunStatus.RUNNING, RunStatus.WAITING):
+        return replace(summary, reason=tip.live_problem or summary.reason)
     if tip.live_problem is not None:
-        waiting_on = WaitingOn.RETRY if (tip.live_task_attempt or 0) > 1 else WaitingOn.WORKER
-        return _waiting(summary, waiting_on, tip.live_problem, None)
+        # A decision that was made waits for the worker too.
+        again = (tip.live_task_attempt or 0) > 1 and not tip.state.misfit
+        return _waiting(summary, WaitingOn.RETRY if again else WaitingOn.WORKER, tip.live_problem, None)
     if tip.state.task is not None or summary.status is not RunStatus.RUNNING:
         return summary
     return _attempts(tip.state, summary, live)

@@ -36,10 +36,16 @@ class Done:
     expect: int = 0
 
 
-async def claim(pool: asyncpg.Pool[asyncpg.Record], *, limit: int, delay: timedelta) -> list[Claim]:
-    """Take what has been due for `delay`, so that several touches of one execution cost one read; load it too."""
+async def claim(
+    pool: asyncpg.Pool[asyncpg.Record], *, limit: int, delay: timedelta, brief: timedelta = timedelta(0)
+) -> list[Claim]:
+    """Take what has been due for `delay`, so that several touches of one execution cost one read; load it too.
+
+    brief: how long the urgent ones wait.
+    """
     records = await pool.fetch(
-        "WITH due AS (SELECT execution_id FROM run_changes WHERE due_at <= now() - $2::interval "
+        "WITH due AS (SELECT execution_id FROM run_changes WHERE due_at <= now() "
+        "AND (due_at <= now() - $2::interval OR urgent_at <= now() - $4::interval) "
         "AND (claimed_until IS NULL OR claimed_until < now()) ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED), "
         "claimed AS (UPDATE run_changes AS c SET claimed_until = now() + $3::interval FROM due "
         "WHERE c.execution_id = due.execution_id "
@@ -49,6 +55,7 @@ async def claim(pool: asyncpg.Pool[asyncpg.Record], *, limit: int, delay: timede
         limit,
         delay,
         LEASE,
+        brief,
     )
     return [
         Claim(
@@ -79,7 +86,8 @@ async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> bo
         "AND locked.execution_id = c.execution_id AND c.generation = f.generation AND f.look_at IS NULL) "
         "UPDATE run_changes AS c SET claimed_until = NULL, failures = 0, last_error = NULL, "
         "due_at = CASE WHEN c.generation = f.generation THEN f.look_at ELSE c.due_at END, "
-        "expect = CASE WHEN c.generation = f.generation THEN f.expect ELSE c.expect END "
+        "expect = CASE WHEN c.generation = f.generation THEN f.expect ELSE c.expect END, "
+        "urgent_at = CASE WHEN c.generation = f.generation THEN NULL ELSE c.urgent_at END "
         "FROM f, locked WHERE c.execution_id = f.execution_id AND locked.execution_id = c.execution_id "
         "AND (f.look_at IS NOT NULL OR c.generation <> f.generation) RETURNING c.due_at <= now() AS due",
         [each.claim.execution.execution_id for each in ordered],
@@ -91,7 +99,7 @@ async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> bo
 
 
 async def release(pool: asyncpg.Pool[asyncpg.Record], claims: Sequence[Claim]) -> None:
-    """Give claims back untouched, at a stop."""
+    """Give claims back untouched: at a stop, or where they came to nothing through no fault of the executions."""
     await pool.execute(
         "UPDATE run_changes SET claimed_until = NULL WHERE execution_id = ANY($1)",
         sorted(each.execution.execution_id for each in claims),

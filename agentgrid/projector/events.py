@@ -98,7 +98,8 @@ class TaskScheduled(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskStarted(Event):
-    pass
+    build: str | None = None
+    """Whose code took the task; of a worker without a deployment, the digest that the SDK makes up for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +114,9 @@ class TaskFailed(Event):
 
     cause: str
     error: Stored | None = None
+    worker: str | None = None
+    misfit: bool = False
+    """Non-determinism: the worker's code would not have done what history says was done."""
     fork: bool = False
     """The reset that this execution begins with: all events before this one are copies."""
     base_execution_id: str | None = None

@@ -9,6 +9,8 @@ from typing import Any
 import asyncpg
 import structlog
 
+from agentgrid.db.away import DATABASE_FAULTS
+
 log = structlog.get_logger(__name__)
 
 CHANNEL = "agentgrid_changes"
@@ -30,7 +32,7 @@ class Listener:
         while True:
             try:
                 await self._listen()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except DATABASE_FAULTS as error:
                 log.warning("listener_disconnected", error=str(error))
             await asyncio.sleep(RECONNECT_SECONDS)
 

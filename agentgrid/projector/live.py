@@ -99,10 +99,7 @@ def _task(
     task = answer.pending_workflow_task
     waits = task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_SCHEDULED
     if task.attempt > 1:
-        return (
-            task.attempt,
-            f"its workflow task has failed {task.attempt - 1} times: {state.problem or 'unknown reason'}",
-        )
+        return task.attempt, f"{state.problem or 'its workflow task fails'} (tried {task.attempt - 1} times)"
     since = _time(task.scheduled_time) or now
     if waits and now - since >= TASK_PATIENCE:
         queue = answer.execution_config.task_queue.name or state.task_queue

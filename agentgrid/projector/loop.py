@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import structlog
 from temporalio.service import RPCError, RPCStatusCode
 
+from agentgrid.db.away import DATABASE_AWAY, DATABASE_FAULTS
 from agentgrid.errors import NotFound
 from agentgrid.projector import changes
 from agentgrid.projector.batches import Batches
@@ -41,14 +41,6 @@ EXPECT_TRIES = 6
 EXPECT_FIRST = timedelta(milliseconds=50)
 CLOCKS_APART = timedelta(milliseconds=10)
 REMEMBERED = 10_000
-DATABASE_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-)
 AWAY = frozenset(
     {
         RPCStatusCode.UNAVAILABLE,
@@ -106,8 +98,8 @@ class Loop:
             return
         began, delay = asyncio.get_running_loop().time(), self._pace.delay
         try:
-            claims = await changes.claim(self._store.pool, limit=room, delay=delay)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            claims = await changes.claim(self._store.pool, limit=room, delay=delay, brief=self._pace.brief)
+        except DATABASE_FAULTS as error:
             log.warning("database_away", error=str(error))
             await asyncio.sleep(AWAY_SECONDS)
             return
@@ -182,10 +174,17 @@ class Loop:
             await changes.release(self._store.pool, [claim])
             raise
         except DATABASE_AWAY as error:
-            # No fault of this execution; the claim's lease ends by itself.
+            # No fault of this execution.
             log.warning("database_away", error=f"{type(error).__name__}: {error}")
+            await self._let_go(claim)
         except Exception as error:
             await self._failed(claim, error)
+
+    async def _let_go(self, claim: Claim) -> None:
+        """Let it be claimed again soon: a lost connection must not cost a lease. If the database stays away, that ends by itself."""
+        await asyncio.sleep(AWAY_SECONDS)
+        with contextlib.suppress(*DATABASE_AWAY):
+            await changes.release(self._store.pool, [claim])
 
     def _done(self, claim: Claim, looked: Looked) -> Done:
         key = claim.execution.execution_id

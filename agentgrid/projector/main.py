@@ -12,6 +12,7 @@ import asyncpg
 import structlog
 from temporalio.service import RPCError
 
+from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.projector import health
 from agentgrid.projector.listener import Listener
 from agentgrid.projector.loop import POLL_SECONDS, Loop
@@ -89,7 +90,7 @@ async def run(settings: Settings, *, pace: Pace = Pace()) -> None:
         try:
             async with open_store(dsn, settings.temporal_namespace) as store:
                 await _run(dsn, store, HistoryReader(client), pace)
-        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+        except DATABASE_FAULTS as error:
             log.warning("projector_waits_for_database", error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -130,9 +131,13 @@ async def _every(seconds: float, do: Callable[[], Awaitable[None]], errors: list
     while True:
         try:
             await do()
-        except (RPCError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except (RPCError, *DATABASE_FAULTS) as error:
             errors.append(f"{type(error).__name__}: {error}"[:500])
             log.warning("projector_turn_failed", error=errors[-1])
+        except Exception as error:
+            # A fault of this program in one of its turns must not end all the others with it.
+            errors.append(f"{type(error).__name__}: {error}"[:500])
+            log.exception("projector_turn_broken")
         await asyncio.sleep(seconds)
 
 

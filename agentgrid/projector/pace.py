@@ -1,7 +1,8 @@
 """How long a change waits before it is looked at: briefly while few executions move, longer the more there are.
 
 A read costs the same whether it finds one new event or twenty. Under load a longer wait lets all that a run does meanwhile cost one read, one
-pass and one row written instead of several. What counts is how many executions have moved of late, not how many looks were made: the one
+pass and one row written instead of several. A change that comes to rest (a run that ended or waits for a timer) is urgent: nothing is
+gained by waiting for more. What counts is how many executions have moved of late, not how many looks were made: the one
 does not change with the wait, the other falls as it grows, and a few runs in quick succession are no load.
 """
 
@@ -12,10 +13,10 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 LEAST_DELAY = timedelta(milliseconds=30)
-LONGEST_DELAY = timedelta(milliseconds=800)
+LONGEST_DELAY = timedelta(milliseconds=1000)
 CALM = 12
 """While no more executions than this have moved of late nothing is saved by waiting."""
-BUSY = 40
+BUSY = 24
 """From this many on the wait is the longest."""
 LATE_SECONDS = 1.0
 BEATS = 4
@@ -46,6 +47,11 @@ class Pace:
         """How long a change waits for others of its execution."""
         share = min(max((self.moving - CALM) / (BUSY - CALM), 0.0), 1.0)
         return LEAST_DELAY + (LONGEST_DELAY - LEAST_DELAY) * share
+
+    @property
+    def brief(self) -> timedelta:
+        """How long an urgent change waits: nothing more is to come, but those that end together are written together."""
+        return max(LEAST_DELAY, self.beat)
 
     @property
     def beat(self) -> timedelta:

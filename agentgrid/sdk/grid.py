@@ -14,6 +14,7 @@ import traceback
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -96,7 +97,7 @@ class Grid:
         found = {
             id(value): value for module in self.modules for value in vars(module).values() if isinstance(value, Tool)
         }
-        return tuple(sorted(found.values(), key=lambda tool: tool.name))
+        return tuple(sorted(found.values(), key=lambda tool: str(tool.name)))
 
     @functools.cached_property
     def workflows(self) -> tuple[RegisteredWorkflow, ...]:
@@ -106,7 +107,7 @@ class Grid:
             for cls in vars(module).values():
                 if inspect.isclass(cls) and SPEC in vars(cls) and cls.__module__ == module.__name__:
                     found.append(self._register(cls, module))
-        return tuple(sorted(found, key=lambda registered: registered.spec.name))
+        return tuple(sorted(found, key=lambda registered: str(registered.spec.name)))
 
     def _register(self, cls: type[Any], module: ModuleType) -> RegisteredWorkflow:
         spec: WorkflowSpec = vars(cls)[SPEC]
@@ -167,28 +168,25 @@ class Grid:
         for tool in self.tools:
             for message in _faults_of(tool):
                 yield RegistrationError(f"tool {tool.name!r}: {message}", file=tool.file, line=tool.line)
-            if tool.name in seen:
-                other = seen[tool.name]
+            if (other := seen.get(str(tool.name))) is not None:
                 yield RegistrationError(
                     f"tool {tool.name!r} is already registered at {other.file}:{other.line}",
                     file=tool.file,
                     line=tool.line,
                 )
-            seen[tool.name] = tool
+            seen[str(tool.name)] = tool
 
     def _workflow_faults(self) -> Iterator[RegistrationError]:
         seen: dict[str, RegisteredWorkflow] = {}
         for registered in self.workflows:
             name, file, line = registered.spec.name, registered.file, registered.line
-            if not NAME.fullmatch(name):
+            if not _named(name):
                 yield RegistrationError(f"workflow {name!r}: the name must match {NAME.pattern}", file=file, line=line)
-            if name in seen:
+            if (other := seen.get(str(name))) is not None:
                 yield RegistrationError(
-                    f"workflow {name!r} is already registered at {seen[name].file}:{seen[name].line}",
-                    file=file,
-                    line=line,
+                    f"workflow {name!r} is already registered at {other.file}:{other.line}", file=file, line=line
                 )
-            seen[name] = registered
+            seen[str(name)] = registered
             run = vars(registered.cls).get("run") or getattr(registered.cls, "run", None)
             if run is not None and not typing.get_type_hints(run).keys() >= set(
                 list(inspect.signature(run).parameters)[1:]
@@ -274,18 +272,31 @@ def _imports(tree: ast.AST, module: ModuleType) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
+def _named(name: Any) -> bool:
+    return isinstance(name, str) and NAME.fullmatch(name) is not None
+
+
+def _lasting(value: Any) -> bool:
+    return isinstance(value, timedelta) and value > timedelta(0)
+
+
 def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
-    if not NAME.fullmatch(tool.name):
+    """What is wrong with it. Its options are looked at as whatever they are: nothing has checked their types before."""
+    if not _named(tool.name):
         yield f"the name must match {NAME.pattern}"
+    if not (isinstance(tool.title, str) and tool.title.strip()):
+        yield "has no title: approvers and operators read it"
     if not inspect.iscoroutinefunction(tool.fn):
         yield "must be an async function"
     if tool.timeout is None:
         yield "has no timeout: say how long one attempt may take, e.g. timeout=timedelta(seconds=20)"
-    elif tool.timeout.total_seconds() <= 0:
-        yield "its timeout must be positive"
-    if not 0 <= tool.retries <= 100:
+    elif not _lasting(tool.timeout):
+        yield "its timeout must be positive, and a timedelta"
+    if tool.heartbeat is not None and not _lasting(tool.heartbeat):
+        yield "its heartbeat must be positive, and a timedelta"
+    if type(tool.retries) is not int or not 0 <= tool.retries <= 100:
         yield "its retries must be 0 to 100: every retry has an end"
-    if tool.risk not in set(Risk):
+    if not isinstance(tool.risk, str) or tool.risk not in set(Risk):
         yield f"its risk is {tool.risk!r}; it must be one of {', '.join(Risk)}"
     elif tool.local and Risk(tool.risk).writes and not tool.idempotent:
         yield "local=True is only for risk 'read' or idempotent tools: a crash in the workflow task runs it again"
@@ -295,6 +306,8 @@ def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
         yield str(error)
     except NameError as error:
         yield f"an annotation can't be resolved: {error}"
+    except Exception as error:
+        yield f"its signature can't be read: {type(error).__name__}: {error}"
 
 
 def _undecidable(module: ModuleType) -> Iterator[RegistrationError]:

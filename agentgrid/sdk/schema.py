@@ -36,6 +36,8 @@ class Signature:
                 )
             if name not in hints:
                 raise TypeError(f"parameter {name!r} has no annotation")
+            if name.startswith("_"):
+                raise TypeError(f"parameter {name!r} begins with an underscore: pydantic would leave it out")
             if isinstance(parameter.default, (list, dict, set)):
                 raise TypeError(f"parameter {name!r} has a mutable default; use None or an immutable value")
             default = ... if parameter.default is parameter.empty else parameter.default

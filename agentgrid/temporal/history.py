@@ -193,6 +193,9 @@ class HistoryReader:
                 if error.status is RPCStatusCode.NOT_FOUND and execution is not None:
                     raise NotFound("execution", execution.execution_id) from error
                 raise
+            except RuntimeError as error:
+                # The SDK's word for a lazy client's first call that finds nobody to connect to.
+                raise RPCError(f"Temporal can't be reached: {error}", RPCStatusCode.UNAVAILABLE, b"") from error
             self.budget.answered()
             return answer
         raise AssertionError("unreachable")

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.sdk.grid import Grid
 
 log = structlog.get_logger()
@@ -66,7 +67,7 @@ async def sync(dsn: str, grid: Grid, task_queue: str) -> None:
                 await connection.execute("SELECT agentgrid_catalog($1::json)", text)
             finally:
                 await connection.close(timeout=1)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except DATABASE_FAULTS as error:
             failures += 1
             if failures in (1, 10) or failures % 100 == 0:
                 log.warning("catalog_not_synced", error=str(error) or type(error).__name__)

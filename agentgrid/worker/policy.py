@@ -18,6 +18,7 @@ import asyncpg
 import structlog
 from pydantic import ValidationError
 
+from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.domain.policies import Snapshot
 
 log = structlog.get_logger()
@@ -78,7 +79,7 @@ class PolicySource:
         while True:
             try:
                 await self._follow_connection()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ValidationError) as error:
+            except (*DATABASE_FAULTS, ValidationError) as error:
                 failures += 1
                 if failures in (1, 10) or failures % 100 == 0:
                     log.warning(
@@ -100,7 +101,7 @@ class PolicySource:
                     async with asyncio.timeout(self._refresh_seconds):
                         await self._changed.wait()
         finally:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            with contextlib.suppress(*DATABASE_FAULTS):
                 await connection.close(timeout=1)
 
     def _take(self, document: str | None) -> None:

@@ -18,8 +18,19 @@ from temporalio.bridge.proto.workflow_completion import WorkflowActivationComple
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-Touch = Callable[[str, str, int], None]
-"""Called with execution id, workflow id and the event id to expect; from any thread."""
+Touch = Callable[[str, str, int, bool], None]
+"""Called with execution id, workflow id, the event id to expect and whether the execution rests then; from any thread."""
+
+RESTING = frozenset(
+    {
+        "complete_workflow_execution",
+        "fail_workflow_execution",
+        "cancel_workflow_execution",
+        "continue_as_new_workflow_execution",
+        "start_timer",
+    }
+)
+"""Commands after which nothing more is to be expected soon: the execution has ended, or it waits for an answer or for the time."""
 
 
 class TouchingInstance(WorkflowInstance):
@@ -39,7 +50,8 @@ class TouchingInstance(WorkflowInstance):
         adds = any(job.WhichOneof("variant") not in ("query_workflow", "remove_from_cache") for job in act.jobs)
         if adds and not act.is_replaying:
             # The completed task is the event after those that it has seen.
-            self._touch(self._execution_id, self._workflow_id, act.history_length + 1)
+            rests = any(command.WhichOneof("variant") in RESTING for command in completion.successful.commands)
+            self._touch(self._execution_id, self._workflow_id, act.history_length + 1, rests)
         return completion
 
     # The SDK asks for these two once for every payload of a command, arguments, headers and summary alike, and each question enters the

@@ -21,6 +21,7 @@ import asyncpg
 import structlog
 from temporalio import activity
 
+from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.domain.steps import JobStatus
 from agentgrid.sdk.log import FIELDS
 
@@ -31,7 +32,10 @@ MAX_JOBS = 20_000
 MAX_LOGS = 20_000
 BATCH = 1_000
 FLUSH_SECONDS = 0.02
-"""How long the first report of a batch waits for others."""
+"""How long the first touch of a batch waits for others."""
+LONGEST_FLUSH_SECONDS = 0.2
+COMPANY_SECONDS = 0.015
+"""How much longer for each touch of the batch before: from about 65 a second on, the wait grows to the longest."""
 TELEMETRY_SECONDS = 0.25
 """Jobs and logs may wait longer: nobody is held up by them."""
 SEND_TIMEOUT_SECONDS = 5.0
@@ -67,7 +71,8 @@ class Telemetry:
         self._namespace = namespace
         self._worker = worker
         self._lock = threading.Lock()
-        self._touches: dict[str, tuple[str, int]] = {}
+        self._touches: dict[str, tuple[str, int, bool]] = {}
+        self._flush_seconds = FLUSH_SECONDS
         self._jobs: dict[str, JobReport] = {}
         self._logs: deque[dict[str, Any]] = deque()
         self.dropped = 0
@@ -80,8 +85,8 @@ class Telemetry:
 
     # --- producers: any thread -----------------------------------------------------------------------------------
 
-    def touch(self, execution_id: str, workflow_id: str, expect: int) -> None:
-        """Say that an execution's history will reach `expect` events."""
+    def touch(self, execution_id: str, workflow_id: str, expect: int, rests: bool = False) -> None:
+        """Say that an execution's history will reach `expect` events, and whether it rests then."""
         if self.dsn is None:
             return
         with self._lock:
@@ -89,7 +94,8 @@ class Telemetry:
             if known is None and len(self._touches) >= MAX_TOUCHES:
                 self.dropped += 1
                 return
-            self._touches[execution_id] = (workflow_id, max(expect, known[1] if known else 0))
+            _, before, rested = known or (workflow_id, 0, False)
+            self._touches[execution_id] = (workflow_id, max(expect, before), rests or rested)
         self._notify(self._touched)
 
     def job(self, report: JobReport) -> None:
@@ -141,7 +147,7 @@ class Telemetry:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+        with contextlib.suppress(*DATABASE_FAULTS):
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 while self._pending:
                     await self._send(telemetry=True)
@@ -168,7 +174,7 @@ class Telemetry:
                     async with asyncio.timeout(TELEMETRY_SECONDS):
                         await self._touched.wait()
             if self._touches:
-                await asyncio.sleep(FLUSH_SECONDS)
+                await asyncio.sleep(self._flush_seconds)
             due = loop.time() - sent_at >= TELEMETRY_SECONDS
             if not self._touches and not due:
                 continue
@@ -177,7 +183,7 @@ class Telemetry:
                 if due:
                     sent_at = loop.time()
                 failures = 0
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except DATABASE_FAULTS as error:
                 failures += 1
                 if failures in (1, 10) or failures % 100 == 0:
                     log.warning(
@@ -206,12 +212,14 @@ class Telemetry:
         rows = sorted(batch.items())
         try:
             await connection.execute(
-                "SELECT agentgrid_touch($1, $2, $3, $4)",
+                "SELECT agentgrid_touch($1, $2, $3, $4, $5)",
                 self._namespace,
                 [execution for execution, _ in rows],
-                [workflow for _, (workflow, _) in rows],
-                [expect for _, (_, expect) in rows],
+                [workflow for _, (workflow, _, _) in rows],
+                [expect for _, (_, expect, _) in rows],
+                [rests for _, (_, _, rests) in rows],
             )
+            self._flush_seconds = min(max(FLUSH_SECONDS, COMPANY_SECONDS * len(rows)), LONGEST_FLUSH_SECONDS)
         except BaseException:
             with self._lock:  # what came in meanwhile is newer and stays
                 self._touches = batch | self._touches
@@ -242,7 +250,7 @@ class Telemetry:
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            with contextlib.suppress(*DATABASE_FAULTS):
                 await connection.close(timeout=1)
 
 

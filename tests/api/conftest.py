@@ -41,6 +41,7 @@ PRINCIPALS = {
         Principal(name="auditor", kind=PrincipalKind.HUMAN, roles=frozenset({Role.AUDITOR})),
         Principal(name="admin", kind=PrincipalKind.HUMAN, roles=frozenset({Role.ADMIN})),
         Principal(name="nobody", kind=PrincipalKind.HUMAN),
+        Principal(name="agent", kind=PrincipalKind.AGENT, roles=frozenset({Role.OPERATOR})),
         Principal(name="robot", kind=PrincipalKind.SERVICE, roles=frozenset({Role.OPERATOR, Role.ADMIN})),
     )
 }
@@ -134,8 +135,17 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def listening(app: FastAPI) -> AsyncIterator[str]:
-    """The application (already started) on a port of its own: for streams, which only a real server streams."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False)
+    """The application (already started) on a port of its own, served as `agentgrid api` serves it."""
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+    )
     server = _Server(config)
     serving = asyncio.create_task(server.serve())
     await eventually(lambda: _is(server.started))
@@ -159,8 +169,8 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._asking, self._answering = asyncio.Event(), asyncio.Event()
+        self.thaw()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -173,6 +183,7 @@ class Proxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 
     async def close(self) -> None:
+        """Cut every connection; what is held in a freeze is lost."""
         if self._server is not None:
             self._server.close()
             for writer in self._writers:
@@ -182,24 +193,28 @@ class Proxy:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._server = None
 
-    def freeze(self) -> None:
-        self._flowing.clear()
+    def freeze(self, *, asking: bool = True) -> None:
+        """Let no answer through, and no request either where `asking`."""
+        self._answering.clear()
+        if asking:
+            self._asking.clear()
 
     def thaw(self) -> None:
-        self._flowing.set()
+        self._asking.set()
+        self._answering.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         onward, back = await asyncio.open_connection(self._host, self._target_port)
         self._writers |= {writer, back}
-        for source, sink in ((reader, back), (onward, writer)):
-            task = asyncio.create_task(self._pump(source, sink))
+        for source, sink, flowing in ((reader, back, self._asking), (onward, writer, self._answering)):
+            task = asyncio.create_task(self._pump(source, sink, flowing))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event) -> None:
         try:
             while data := await source.read(65536):
-                await self._flowing.wait()
+                await flowing.wait()
                 sink.write(data)
                 await sink.drain()
         except OSError:

@@ -9,7 +9,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from agentgrid import protocol
 from agentgrid.control.signing import memo_bytes
 from tests.api import factories
-from tests.api.conftest import Api
+from tests.api.conftest import Api, running
 
 SCHEMA = {
     "$defs": {"Ticket": {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}},
@@ -97,3 +97,15 @@ async def test_fifty_equal_posts_at_once_start_one_run(api: Api, as_):
     assert len({answer.json()["run_id"] for answer in answers}) == 1
     listed = (await as_("operator").get("/api/v1/runs", params={"workflow": "crowd"})).json()
     assert len(listed["items"]) == 1
+
+
+async def test_the_same_key_is_the_same_run_to_another_api_and_to_one_that_was_started_anew(api: Api, as_):
+    place = await catalog(api, "restarted")
+    body, headers = {"input": {"id": "1"}}, {"Idempotency-Key": "over-restarts"}
+    first = await as_("operator").post(place, json=body, headers=headers)
+    for _ in range(2):
+        async with running(api.settings, api.tokens) as another, another.client("operator") as client:
+            again = await client.post(place, json=body, headers=headers)
+            other = await client.post(place, json={"input": {"id": "2"}}, headers=headers)
+        assert (again.status_code, other.status_code) == (200, 409)
+        assert again.json()["run_id"] == first.json()["run_id"]

@@ -52,7 +52,7 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
         async with asyncpg.create_pool(
             dsn, min_size=1, max_size=2, server_settings={"application_name": BENCH}
         ) as pool:
-            await _ran(pool, temporal.address, environment, postgres.pid)
+            await _ran(pool, temporal.address, environment, temporal.pid, postgres.pid)
         # Another Temporal, which knows none of them: what is rebuilt comes from the archive alone.
     empty = home / "empty"
     empty.mkdir(mode=0o711)
@@ -84,13 +84,15 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
     return [("events of a run", f"{events / arguments.rebuilt:.0f}"), *figures]
 
 
-async def _ran(pool: asyncpg.Pool, address: str, environment: dict[str, str], postgres_pid: int) -> None:
+async def _ran(
+    pool: asyncpg.Pool, address: str, environment: dict[str, str], temporal_pid: int, postgres_pid: int
+) -> None:
     """Run the runs that are copied."""
     await pool.execute(
         'INSERT INTO policy_snapshots (document) VALUES (\'{"version": 1, "made_at": "2026-01-01T00:00:00Z"}\')'
     )
     client = await Client.connect(address, data_converter=pydantic_data_converter)
-    bench = Bench(client, pool, environment, postgres_pid)
+    bench = Bench(client, pool, environment, temporal_pid, postgres_pid)
     with child("projector", environment), child("worker", environment):
         await bench.burst("three", "bench", SOURCES)
         await bench.settled()

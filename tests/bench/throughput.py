@@ -34,7 +34,8 @@ from tests.bench.stand import child
 
 TITLE = "Throughput and the cost of a run"
 SAYS = "Medians of the rounds, lowest and highest in brackets; raw and governed rounds alternate in one run on the same servers."
-CONCURRENT = 50
+CONCURRENT = 20
+"""Two cores are saturated by it: more open runs only wait longer."""
 BURST_SECONDS = 300
 """A burst that takes longer has no worker."""
 MODES = {"raw": ("RawThree", "raw"), "governed": ("three", "bench"), "local": ("three_local", "bench")}
@@ -42,10 +43,11 @@ MODES = {"raw": ("RawThree", "raw"), "governed": ("three", "bench"), "local": ("
 
 @dataclass(kw_only=True)
 class Round:
-    """One round: runs per second, and per run the seconds of CPU of the worker, the projector and PostgreSQL."""
+    """One round: runs per second, and per run the seconds of CPU of the worker, Temporal, the projector and PostgreSQL."""
 
     rate: float
     worker: float
+    temporal: float
     projector: float = 0.0
     postgres: float = 0.0
     served: Counter[str] = field(default_factory=Counter)
@@ -53,17 +55,23 @@ class Round:
     calls: Counter[str] = field(default_factory=Counter)
     """The projector's calls of Temporal by sort, its transactions and its statements; per run."""
     lags: list[float] = field(default_factory=list)
+    """How late the ends of the runs were seen, in milliseconds."""
+    step_lags: list[float] = field(default_factory=list)
+    """How late each step was first seen."""
     resident: dict[str, float] = field(default_factory=dict)
 
 
 class Bench:
     """The servers, and what is asked of them."""
 
-    def __init__(self, client: Client, pool: asyncpg.Pool, environment: dict[str, str], postgres_pid: int) -> None:
+    def __init__(
+        self, client: Client, pool: asyncpg.Pool, environment: dict[str, str], temporal_pid: int, postgres_pid: int
+    ) -> None:
         self.client = client
         self.pool = pool
         self.environment = environment
         self.home = Path(environment["AGENTGRID_HOME"])
+        self.temporal = psutil.Process(temporal_pid)
         self.postgres = psutil.Process(postgres_pid)
 
     async def burst(self, workflow: str, queue: str, count: int) -> float:
@@ -94,27 +102,32 @@ class Bench:
         if mode == "raw":
             with child("raw", self.environment) as worker:
                 await self.burst(workflow, queue, 20)
-                before = cpu(worker)
+                measured = (worker, self.temporal)
+                before = [cpu(each) for each in measured]
                 seconds = await self.burst(workflow, queue, count)
-                return Round(rate=count / seconds, worker=(cpu(worker) - before) / count)
+                spent = [(cpu(each) - early) / count for each, early in zip(measured, before, strict=True)]
+                return Round(rate=count / seconds, worker=spent[0], temporal=spent[1])
         with child("projector", self.environment) as projector, child("worker", self.environment) as worker:
             await self.burst(workflow, queue, 20)
             await self.settled()
             since, called = await self.now(), await calls(self.pool, self.home)
-            before, served = [cpu(each) for each in (worker, projector, self.postgres)], await backends(self.pool)
+            measured = (worker, self.temporal, projector, self.postgres)
+            before, served = [cpu(each) for each in measured], await backends(self.pool)
             seconds = await self.burst(workflow, queue, count)
             await self.settled()
-            after, serving = [cpu(each) for each in (worker, projector, self.postgres)], await backends(self.pool)
+            after, serving = [cpu(each) for each in measured], await backends(self.pool)
             spent = [(late - early) / count for late, early in zip(after, before, strict=True)]
             calling = await calls(self.pool, self.home)
             return Round(
                 rate=count / seconds,
                 worker=spent[0],
-                projector=spent[1],
-                postgres=spent[2],
+                temporal=spent[1],
+                projector=spent[2],
+                postgres=spent[3],
                 served=per_run(served, serving, count),
                 calls=per_run(called, calling, count),
                 lags=await self.lags(since, await self.now()),
+                step_lags=await self.step_lags(since, await self.now()),
                 resident={"worker": worker.memory_info().rss / 1e6, "projector": projector.memory_info().rss / 1e6},
             )
 
@@ -123,6 +136,19 @@ class Bench:
         rows = await self.pool.fetch(
             "SELECT extract(epoch FROM updated_at - closed_at) * 1000 AS lag FROM runs "
             "WHERE closed_at BETWEEN $1::text::timestamptz AND $2::text::timestamptz ORDER BY 1",
+            since,
+            until,
+        )
+        return [float(row["lag"]) for row in rows]
+
+    async def step_lags(self, since: str, until: str) -> list[float]:
+        """Milliseconds from a step's first event to the commit that first shows it."""
+        rows = await self.pool.fetch(
+            "SELECT extract(epoch FROM min(e.created_at) - s.scheduled_at) * 1000 AS lag FROM runs AS r "
+            "JOIN steps AS s USING (run_id) JOIN events AS e ON e.run_id = r.run_id AND e.kind = 'step' "
+            "AND e.subject = s.execution_id || '/' || s.event_id "
+            "WHERE r.closed_at BETWEEN $1::text::timestamptz AND $2::text::timestamptz "
+            "GROUP BY s.execution_id, s.event_id, s.scheduled_at",
             since,
             until,
         )
@@ -185,7 +211,7 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
             await pool.execute(
                 'INSERT INTO policy_snapshots (document) VALUES (\'{"version": 1, "made_at": "2026-01-01T00:00:00Z"}\')'
             )
-            bench = Bench(client, pool, environment, postgres.pid or 0)
+            bench = Bench(client, pool, environment, temporal.pid or 0, postgres.pid or 0)
             taken: dict[str, list[Round]] = {mode: [] for mode in MODES}
             for number in range(rounds):
                 for mode in MODES:
@@ -208,6 +234,9 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
                 spent = [getattr(one, name) * 1000 for one in taken["governed"]]
                 figures.append((f"CPU per run, {name} (ms)", middle(spent, "{:.1f}")))
             figures.append(("CPU per run, raw worker (ms)", middle([one.worker * 1000 for one in raw], "{:.1f}")))
+            for mode, label in (("raw", "raw"), ("governed", "governed")):
+                spent = [one.temporal * 1000 for one in taken[mode]]
+                figures.append((f"CPU per run, Temporal's own when {label} (ms)", middle(spent, "{:.1f}")))
             for name in ("projector", "worker"):
                 spent = [one.served[name] * 1000 for one in taken["governed"]]
                 figures.append((f"CPU per run, postgres for the {name} (ms)", middle(spent, "{:.1f}")))
@@ -224,6 +253,13 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
                 figures.append(
                     (
                         f"{label}, projection lag saturated, p50 / p99 (ms)",
+                        f"{at(lags, 0.5):.0f} / {at(lags, 0.99):.0f}",
+                    )
+                )
+                lags = [lag for one in taken[mode] for lag in one.step_lags]
+                figures.append(
+                    (
+                        f"{label}, the same of each step, p50 / p99 (ms)",
                         f"{at(lags, 0.5):.0f} / {at(lags, 0.99):.0f}",
                     )
                 )

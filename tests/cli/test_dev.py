@@ -9,8 +9,11 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from socket import SOCK_DGRAM
 from typing import Any
 
+import httpx
+import psutil
 import pytest
 
 from agentgrid.cli.exits import ExitCode
@@ -95,6 +98,34 @@ def test_the_worker_is_given_nothing_that_opens_the_control_plane(stack: DevStac
     assert "://agentgrid_app:" in environment["APP_DATABASE_URL"]
     assert not {"AGENTGRID_SIGNING_KEY_FILE", "AGENTGRID_API_KEY"} & environment.keys()
     assert Path(environment["AGENTGRID_HOME"]) == stack.home / "worker"
+
+
+def test_what_listens_listens_on_the_loopback_alone(stack: DevStack) -> None:
+    listening: dict[str, list[str]] = {}
+    for process in [psutil.Process(stack.process.pid), *stack.children()]:  # type: ignore[union-attr]
+        for socket in process.net_connections(kind="inet"):
+            if socket.status == psutil.CONN_LISTEN or (socket.type == SOCK_DGRAM and not socket.raddr):
+                name = process.name() if "agentgrid.cli.main" not in process.cmdline() else process.cmdline()[3]
+                listening.setdefault(name, []).append(f"{socket.laddr.ip}:{socket.laddr.port}")
+    ports = json.loads((stack.home / "ports.json").read_text())
+    assert set(listening) == {"api", "postgres", "temporal"}, "neither worker nor projector can be called"
+    assert {place.rpartition(":")[0] for places in listening.values() for place in places} <= {"127.0.0.1", "::1"}
+    assert listening["api"] == [f"127.0.0.1:{ports['api']}"]
+    assert listening["postgres"] == [f"127.0.0.1:{ports['postgres']}"]
+    assert {f"127.0.0.1:{ports[name]}" for name in ("temporal", "temporal_ui")} <= set(listening["temporal"])
+
+
+def test_what_a_proxy_would_say_of_a_caller_is_not_believed(stack: DevStack, terminal: Terminal) -> None:
+    key = (stack.home / "keys" / "operator.key").read_text().strip()
+    ports = json.loads((stack.home / "ports.json").read_text())
+    refused = httpx.post(
+        f"http://127.0.0.1:{ports['api']}/api/v1/workflows/nothing/runs",
+        json={"input": 1},
+        headers={"Authorization": f"Bearer {key}", "X-Forwarded-For": "203.0.113.9"},
+    )
+    commands = terminal.json("audit", "list")["items"]
+    (command,) = [each for each in commands if each["command_id"] == refused.json()["command_id"]]
+    assert command["address"] == "127.0.0.1"
 
 
 async def test_the_tools_database_is_the_only_one_that_their_role_may_enter(stack: DevStack) -> None:

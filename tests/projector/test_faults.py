@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -18,19 +19,21 @@ from agentgrid.projector.listener import Listener
 from agentgrid.projector.rebuild import rebuild
 from agentgrid.projector.store import Loaded, Store
 from agentgrid.settings import Settings
-from agentgrid.temporal.history import Execution
+from agentgrid.temporal.history import Execution, HistoryReader
+from tests.api.conftest import Proxy
 from tests.projector.conftest import Tables, new_namespace, projecting, snapshot, truncate, unique, until
 from tests.projector.record import completed_tasks, reset
 from tests.projector.scenarios import Continued, Messages, Mixed, Sequence
 
 
-async def touch(store: Store, workflow_id: str, execution_id: str) -> None:
+async def touch(store: Store, workflow_id: str, execution_id: str, *, urgent: bool = False) -> None:
     await store.pool.execute(
-        "SELECT agentgrid_touch($4, $1::text[], $2::text[], $3::bigint[])",
+        "SELECT agentgrid_touch($4, $1::text[], $2::text[], $3::bigint[], $5::boolean[])",
         [execution_id],
         [workflow_id],
         [0],
         store.namespace,
+        [urgent],
     )
 
 
@@ -65,6 +68,28 @@ async def test_a_stop_that_meets_a_notification_is_not_lost() -> None:
         if waiting.cancel():
             with pytest.raises(asyncio.CancelledError):
                 await waiting
+
+
+async def test_what_has_come_to_rest_does_not_wait_for_more(store: Store) -> None:
+    hour = timedelta(hours=1)
+    await touch(store, "w", "moving")
+    await touch(store, "w", "resting")
+    assert await changes.claim(store.pool, limit=10, delay=hour) == []
+    await touch(store, "w", "resting", urgent=True)
+    assert await changes.claim(store.pool, limit=10, delay=hour, brief=hour) == [], "urgent, but not old enough"
+    (claim,) = await changes.claim(store.pool, limit=10, delay=hour)
+    assert claim.execution.execution_id == "resting"
+    # What is looked at again at a time of its own is urgent no longer.
+    assert await changes.finish(store.pool, [changes.Done(claim=claim, look_at=datetime.now(UTC) - hour / 2)])
+    assert await changes.claim(store.pool, limit=10, delay=hour) == []
+
+
+async def test_an_urgent_touch_during_the_look_stays_urgent(store: Store) -> None:
+    await touch(store, "w", "execution")
+    (claim,) = await changes.claim(store.pool, limit=10, delay=timedelta(0))
+    await touch(store, "w", "execution", urgent=True)
+    assert await changes.finish(store.pool, [changes.Done(claim=claim, look_at=None)])
+    assert len(await changes.claim(store.pool, limit=10, delay=timedelta(hours=1))) == 1
 
 
 async def test_a_touch_while_the_execution_is_looked_at_is_not_forgotten(store: Store) -> None:
@@ -110,40 +135,59 @@ async def test_a_touch_while_its_execution_is_looked_at_waits_for_no_poll(
         await tables.run_in(handle.id, "terminated", seconds=5)
 
 
-async def test_corrupted_rows_are_repaired_within_a_round_of_checks(
+async def test_an_error_of_the_driver_itself_ends_no_projector(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So asyncpg ends a statement that was being prepared as PostgreSQL was killed."""
+    real, confused = changes.claim, [asyncpg.InternalClientError("another operation is in progress")] * 2
+
+    async def claim(*args: Any, **kwargs: Any) -> list[changes.Claim]:
+        if confused:
+            raise confused.pop()
+        return await real(*args, **kwargs)
+
+    monkeypatch.setattr(changes, "claim", claim)
+    async with projecting(settings) as task:
+        handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
+        await tables.run_in(handle.id, "completed")
+        assert not confused
+        assert not task.done()
+
+
+async def test_a_projector_that_starts_before_temporal_waits_for_it(
     settings: Settings, client: Client, queue: str, tables: Tables, store: Store
 ) -> None:
-    async with projecting(settings, check=0.2):
-        await _corrupt_and_wait(client, queue, tables, store)
-
-
-async def _corrupt_and_wait(client: Client, queue: str, tables: Tables, store: Store) -> None:
-    handle = await client.start_workflow(Mixed.run, id=unique(), task_queue=queue)
-    waiting = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
+    handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
     await handle.result()
-    run = await tables.run_in(handle.id, "completed")
-    await tables.run_in(waiting.id, "waiting")
-    await tables.run_in(f"{handle.id}-child", "completed")
-    before = await snapshot(tables)
-    await store.pool.execute("UPDATE runs SET status = 'failed', step_count = 77, result = NULL")
-    await store.pool.execute("UPDATE executions SET status = 'failed' WHERE execution_id = $1", run["execution_id"])
-    await store.pool.execute("UPDATE steps SET status = 'failed', output = '{\"size\": 1, \"value\": 0}'")
-    await store.pool.execute("DELETE FROM steps WHERE execution_id = $1 AND kind = 'timer'", run["execution_id"])
-    await store.pool.execute(
-        "INSERT INTO steps (execution_id, event_id, run_id, kind, name, status, scheduled_at) "
-        "VALUES ($1, 999, $2, 'tool', 'never happened', 'completed', now())",
-        run["execution_id"],
-        run["run_id"],
-    )
-    assert await snapshot(tables) != before
+    proxy = Proxy(settings.temporal_address)
+    async with projecting(settings.model_copy(update={"temporal_address": proxy.address})) as task:
+        await touch(store, handle.id, handle.first_execution_run_id or "")
+        reported = "SELECT value->>'last_error' FROM projector_state WHERE name = 'lag'"
+        assert "can't be reached" in await until(lambda: store.pool.fetchval(reported))
+        assert not task.done()
+        assert await store.pool.fetchval("SELECT failures FROM run_changes WHERE workflow_id = $1", handle.id) == 0
+        await proxy.open()
+        await tables.run_in(handle.id, "completed")
+    await proxy.close()
 
-    async def repaired() -> bool:
-        return await snapshot(tables) == before
 
-    await until(repaired, seconds=25)
-    said = await tables.rows("SELECT value FROM projector_state WHERE name = 'check'")
-    assert said[0]["value"]["checked"] >= 1
-    await waiting.terminate()
+async def test_what_a_lost_connection_left_undone_is_done_long_before_its_lease_ends(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, lost = Store.write, [asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")]
+
+    async def write(*args: Any) -> list[bool]:
+        if lost:
+            raise lost.pop()
+        return await real(*args)
+
+    monkeypatch.setattr(Store, "write", write)
+    async with projecting(settings, sweep=600, check=600):
+        handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
+        await handle.result()
+        await touch(store, handle.id, handle.first_execution_run_id or "")
+        await tables.run_in(handle.id, "completed", seconds=changes.LEASE.total_seconds() / 3)
+    assert not lost
 
 
 async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_temporal_forgot(
@@ -283,7 +327,6 @@ async def test_an_execution_that_nobody_knows_is_forgotten(projector: asyncio.Ta
 async def test_a_pass_that_somebody_else_overtook_is_dropped(
     settings: Settings, client: Client, queue: str, tables: Tables, store: Store
 ) -> None:
-    from agentgrid.temporal.history import HistoryReader
 
     handle = await client.start_workflow(Sequence.run, 2, id=unique(), task_queue=queue)
     await handle.result()

@@ -202,6 +202,8 @@ async def test_pause_resume_and_cancel_settle_their_commands(
         assert (await command(tables, asked))["status"] == "applied"
     cancel = await ask(store, "run.cancel", run_id)
     too_late = await ask(store, "run.terminate", run_id)
+    on_its_way = await ask(store, "run.pause", run_id)
+    await store.pool.execute("UPDATE commands SET status = 'pending' WHERE command_id = $1", on_its_way)
     await client.workflow_service.request_cancel_workflow_execution(
         service.RequestCancelWorkflowExecutionRequest(
             namespace=client.namespace,
@@ -212,8 +214,9 @@ async def test_pause_resume_and_cancel_settle_their_commands(
     )
     await tables.run_in(handle.id, "cancelled")
     assert (await command(tables, cancel))["status"] == "applied"
-    superseded = await command(tables, too_late)
-    assert (superseded["status"], superseded["outcome"]) == ("superseded", {"run_status": "cancelled"})
+    for each in (too_late, on_its_way):
+        superseded = await command(tables, each)
+        assert (superseded["status"], superseded["outcome"]) == ("superseded", {"run_status": "cancelled"})
 
 
 async def test_a_touch_brings_a_governed_run_long_before_any_sweep(

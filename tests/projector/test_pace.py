@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from agentgrid.projector.batches import Batches
-from agentgrid.projector.pace import BUSY, CALM, LEAST_DELAY, LONGEST_DELAY, Pace
+from agentgrid.projector.pace import BEATS, BUSY, CALM, LEAST_DELAY, LONGEST_DELAY, Pace
 
 
 def looking(pace: Pace, *, executions: int, looks: int = 10, since: float = 0.0) -> Pace:
@@ -22,7 +22,7 @@ def test_a_few_executions_wait_as_briefly_as_can_be_however_often_they_move() ->
 
 
 def test_the_delay_grows_with_the_executions_that_move_and_has_an_end() -> None:
-    delays = [looking(Pace(), executions=count).delay for count in (CALM, 20, 30, BUSY, 100 * BUSY)]
+    delays = [looking(Pace(), executions=count).delay for count in (CALM, CALM + 4, CALM + 8, BUSY, 100 * BUSY)]
     assert delays == sorted(delays)
     assert LEAST_DELAY < delays[1] < delays[2] < LONGEST_DELAY
     assert delays[-2] == delays[-1] == LONGEST_DELAY
@@ -34,6 +34,11 @@ def test_the_delay_is_short_again_soon_after_a_burst() -> None:
     pace.looked(["another"], at=2.5)
     assert pace.moving == 1
     assert pace.delay == LEAST_DELAY
+
+
+def test_the_urgent_wait_for_one_claim_and_no_longer() -> None:
+    assert Pace().brief == LEAST_DELAY
+    assert looking(Pace(), executions=BUSY).brief == LONGEST_DELAY / BEATS
 
 
 async def test_pieces_that_come_together_are_written_together() -> None:

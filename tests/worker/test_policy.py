@@ -204,6 +204,28 @@ async def test_a_lost_connection_is_made_again_and_misses_nothing(postgres_dsn: 
         await source.stop()
 
 
+async def test_an_error_of_the_driver_itself_does_not_end_the_following(
+    postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else writes would wait for ever, a minute later, in a worker that seems to be well."""
+    await publish(postgres_dsn)
+    real, confused = PolicySource._follow_connection, [asyncpg.InternalClientError("confused")]
+
+    async def follow(source: PolicySource) -> None:
+        if confused:
+            raise confused.pop()
+        await real(source)
+
+    monkeypatch.setattr(PolicySource, "_follow_connection", follow)
+    source = PolicySource(postgres_dsn, tmp_path / "policy.json", refresh_seconds=0.2)
+    await source.start()
+    try:
+        assert await source.confirmed(10)
+    finally:
+        await source.stop()
+    assert not confused
+
+
 async def test_a_worker_starts_without_the_database_from_the_snapshot_on_disk(
     postgres_dsn: str, tmp_path: Path
 ) -> None:

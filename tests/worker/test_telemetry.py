@@ -54,7 +54,9 @@ async def test_touches_jobs_and_logs_arrive_once_in_any_order(postgres_dsn: str)
     ended = dataclasses.replace(JOB, status=JobStatus.COMPLETED, finished_at=AT)
     await telemetry.start()
     telemetry.touch("e", "w", 5)
-    telemetry.touch("e", "w", 3)
+    telemetry.touch("e", "w", 3, True)
+    telemetry.touch("e", "w", 4)
+    telemetry.touch("other", "w", 1)
     telemetry.job(JOB)
     telemetry.job(ended)
     telemetry.line(
@@ -76,8 +78,13 @@ async def test_touches_jobs_and_logs_arrive_once_in_any_order(postgres_dsn: str)
     await again.start()
     again.job(JOB)  # a beginning that comes after the end changes nothing
     await again.stop()
-    (change,) = await rows(postgres_dsn, "SELECT execution_id, expect FROM run_changes")
-    assert change == {"execution_id": "e", "expect": 5}
+    changes = await rows(
+        postgres_dsn, "SELECT execution_id, expect, urgent_at IS NOT NULL AS urgent FROM run_changes ORDER BY 1"
+    )
+    assert changes == [
+        {"execution_id": "e", "expect": 5, "urgent": True},
+        {"execution_id": "other", "expect": 1, "urgent": False},
+    ]
     (job,) = await rows(postgres_dsn, "SELECT status, finished_at FROM jobs")
     assert job == {"status": "completed", "finished_at": AT}
     (line,) = await rows(postgres_dsn, "SELECT message, fields::text FROM logs")
@@ -178,3 +185,24 @@ def test_the_run_logger_works_outside_a_run(caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level(logging.INFO):
         ag.log.info("seeded", rows=3)
     assert caplog.messages == ["seeded"]
+
+
+async def test_an_error_of_the_driver_itself_costs_no_report(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, confused = Telemetry._send_touches, [asyncpg.InternalClientError("confused")] * 2
+
+    async def send(telemetry: Telemetry, connection: asyncpg.Connection[Any]) -> None:
+        if confused:
+            raise confused.pop()
+        await real(telemetry, connection)
+
+    monkeypatch.setattr(Telemetry, "_send_touches", send)
+    telemetry = Telemetry(postgres_dsn, namespace="default", worker="me")
+    await telemetry.start()
+    telemetry.touch("e", "w", 5)
+    async with asyncio.timeout(20):
+        while not await rows(postgres_dsn, "SELECT * FROM run_changes"):
+            await asyncio.sleep(0.05)
+    assert not confused
+    await telemetry.stop()

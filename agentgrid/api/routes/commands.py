@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import AwareDatetime
 from starlette.requests import Request
 
 from agentgrid.api import views
@@ -14,7 +13,7 @@ from agentgrid.api.deps import DEFAULT_LIMIT, Cursor, Id, Limit, Session, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode_key, encode_key
 from agentgrid.api.schemas.commands import CommandDetail, CommandSummary
-from agentgrid.api.schemas.common import Page
+from agentgrid.api.schemas.common import Moment, Page
 from agentgrid.api.shown import Shown
 from agentgrid.db import commands
 from agentgrid.domain.commands import CommandKind, CommandStatus
@@ -42,8 +41,8 @@ async def list_commands(
     approval: Text = None,
     kind: Annotated[list[CommandKind], Query(description="Any of these.")] = [],  # noqa: B006
     status: Annotated[list[CommandStatus], Query(description="Any of these.")] = [],  # noqa: B006
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
 ) -> Page[CommandSummary]:
     """Refused ones too. Without the role auditor, only the caller's own."""
     if not views.within(since, until):

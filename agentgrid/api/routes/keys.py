@@ -50,7 +50,7 @@ async def list_keys(
     return Page[KeyOut](items=[_out(row, now) for row in page], next_cursor=onward)
 
 
-@router.post("", status_code=201, summary="Make a key for a principal", responses={200: {"model": KeyMade}})
+@router.post("", status_code=201, summary="Make a key for a principal", responses={200: {"model": KeyMade}, 404: {}})
 async def create_key(
     plane: Plane,
     caller: Asking,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Header, Query
-from pydantic import AwareDatetime
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,7 +14,7 @@ from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, 
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
 from agentgrid.api.schemas.approvals import ApprovalSummary
-from agentgrid.api.schemas.common import Page
+from agentgrid.api.schemas.common import Moment, Page
 from agentgrid.api.schemas.runs import (
     JobOut,
     LogOut,
@@ -68,9 +67,9 @@ async def list_runs(
     trigger: Text = None,
     parent: Text = None,
     stuck: Annotated[bool | None, Query(description="Waits for a worker, or its workflow task keeps failing.")] = None,
-    started_after: AwareDatetime | None = None,
-    started_before: AwareDatetime | None = None,
-    closed_after: AwareDatetime | None = None,
+    started_after: Moment | None = None,
+    started_before: Moment | None = None,
+    closed_after: Moment | None = None,
     q: Words = None,
 ) -> Page[RunSummary]:
     """No payloads. `started_after` and `started_before` look at when the run was asked for (`created_at`)."""

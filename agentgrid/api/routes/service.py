@@ -92,6 +92,7 @@ async def get_metrics(request: Request, session: Session) -> Response:
     found.observe(
         runs=await runs.counts(session, since=DAY),
         pending_commands=await commands.pending_count(session),
+        refused_signals=await approvals.refused_since(session, DAY),
         lag_seconds=projection.lag_seconds,
         streams=request.app.state.feed.streams,
     )

@@ -46,7 +46,7 @@ class ApprovalSummary(Out):
 
 
 class DecisionOut(Out):
-    """One decision signal and what was made of it; refused ones too."""
+    """One decision signal and what was made of it; refused ones too, also those that named no approval while this one was open."""
 
     execution_id: str
     event_id: int
@@ -54,6 +54,9 @@ class DecisionOut(Out):
     reason: str | None
     verdict: Verdict | None
     principal: str | None
+    identity: str | None = Field(
+        description="What its sender called itself to Temporal, where anybody can say anything."
+    )
     approver: str | None
     key_id: str | None
     decided_at: datetime | None
@@ -74,7 +77,7 @@ class ApprovalDetail(ApprovalSummary):
     expires_seconds: float
     payloads_visible: bool
     payload: StoredPayload | None
-    decisions: list[DecisionOut]
+    decisions: list[DecisionOut] = Field(description="Oldest first; at most 200, with the one that counted.")
     actions: list[Action]
 
 

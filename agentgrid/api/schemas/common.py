@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
 
 Item = TypeVar("Item")
 
 MAX_TEXT = 4_000
 MAX_NAME = 255
+_BARE_NUMBER = re.compile(r"\s*[-+]?[\d.]+\s*")
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)]
 """A short name, tag, reference or identifier."""
 
 Prose = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 """What a person writes: a note, a reason, a comment."""
+
+Flag = Annotated[bool, Strict()]
+"""True or false, and no word or number that could mean it: it may be a kill switch."""
+
+Whole = Annotated[int, Strict()]
+Seconds = Annotated[float, Strict()]
+
+
+def _written_out(value: Any) -> Any:
+    if isinstance(value, int | float) or (isinstance(value, str) and _BARE_NUMBER.fullmatch(value)):
+        raise ValueError("a time is written out, as in 2030-01-31T09:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+"""A time with its offset; not a number of seconds, which would pass for a time in 1970 where somebody mistyped the year."""
 
 StoredPayload = dict[str, Any]
 """A payload as AgentGrid keeps it: `{"size", "value"}`, `{"size", "arity", "values"}` for another number than one,

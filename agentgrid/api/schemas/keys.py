@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from agentgrid.api.schemas.common import In, Name, Out, Prose
+from agentgrid.api.schemas.common import In, Name, Out, Prose, Seconds
 from agentgrid.control.keys import DEFAULT_LIFETIME, MAX_LIFETIME
 
 
@@ -15,7 +15,9 @@ class KeyIn(In):
     """Make a key."""
 
     principal: Name
-    lifetime_seconds: Annotated[float, Field(gt=0, le=MAX_LIFETIME.total_seconds())] = DEFAULT_LIFETIME.total_seconds()
+    lifetime_seconds: Annotated[Seconds, Field(gt=0, le=MAX_LIFETIME.total_seconds())] = (
+        DEFAULT_LIFETIME.total_seconds()
+    )
     note: Prose = Field("", description="What it is for; kept with the key and in the audit log.")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agentgrid.api.schemas.common import In, Name, Out, Prose
+from agentgrid.api.schemas.common import In, Name, Out, Prose, Seconds
 from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS
 from agentgrid.domain.policies import Effect
 from agentgrid.domain.principals import ANY_APPROVER
@@ -18,7 +18,7 @@ class RuleIn(In):
 
     effect: Effect
     approvers: Annotated[list[Name], Field(min_length=1, max_length=50)] = [ANY_APPROVER]
-    expires_seconds: Annotated[float, Field(gt=0, le=MAX_EXPIRY_SECONDS)] = DEFAULT_EXPIRY_SECONDS
+    expires_seconds: Annotated[Seconds, Field(ge=1, le=MAX_EXPIRY_SECONDS)] = DEFAULT_EXPIRY_SECONDS
     reason: Prose = ""
 
 

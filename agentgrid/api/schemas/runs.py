@@ -5,11 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from agentgrid.api.schemas.approvals import ApprovalSummary
 from agentgrid.api.schemas.commands import CommandSummary
-from agentgrid.api.schemas.common import Action, ErrorOut, In, Name, Out, Prose, StoredPayload
+from agentgrid.api.schemas.common import (
+    Action,
+    ErrorOut,
+    In,
+    Moment,
+    Name,
+    Out,
+    Prose,
+    StoredPayload,
+    Whole,
+)
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, WaitingOn
 from agentgrid.domain.steps import JobStatus, StepKind, StepStatus
 
@@ -20,10 +30,10 @@ class RunStart(In):
     input: Any = Field(None, description="Validated against the workflow's input schema.")
     reference: Name | None = Field(None, description="A business key, filterable; not unique.")
     tags: Annotated[list[Name], Field(max_length=20)] = []
-    priority: Annotated[int, Field(ge=1, le=5)] | None = Field(
+    priority: Annotated[Whole, Field(ge=1, le=5)] | None = Field(
         None, description="1 is served first, 5 last; 3 by default."
     )
-    start_at: AwareDatetime | None = Field(None, description="Not before this moment; at most a year ahead.")
+    start_at: Moment | None = Field(None, description="Not before this moment; at most a year ahead.")
     note: Prose | None = None
 
 
@@ -214,6 +224,9 @@ class RunDetail(RunSummary):
     note: str | None
     template: str | None
     template_version: int | None
+    refused_signals: int = Field(
+        description="Decision signals from somewhere else that moved nothing: unsigned, forged, or for something else."
+    )
     payloads_visible: bool = Field(description="Whether this caller may read inputs, results and error details.")
     input: StoredPayload | None
     result: StoredPayload | None

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from agentgrid.api.schemas.common import Action, Out
+from agentgrid.api.schemas.common import Action, Flag, Out
 from agentgrid.api.schemas.policies import RuleIn
 from agentgrid.domain.policies import Effect, Risk
 
@@ -15,7 +15,7 @@ from agentgrid.domain.policies import Effect, Risk
 class ToolPolicyIn(RuleIn):
     """Put a rule about one tool; it replaces the one before and reaches workers within seconds."""
 
-    disabled: bool = Field(False, description="The kill switch: no call of the tool, whatever the effect says.")
+    disabled: Flag = Field(False, description="The kill switch: no call of the tool, whatever the effect says.")
 
 
 class ToolPolicyOut(Out):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from agentgrid.api.schemas.common import Action, In, Out, Prose
+from agentgrid.api.schemas.common import Action, Flag, In, Out, Prose
 from agentgrid.domain.runs import RunStatus
 
 
@@ -22,7 +22,7 @@ class LastRun(Out):
 class WorkflowPolicyIn(In):
     """Set a workflow's kill switch; it reaches workers within seconds."""
 
-    disabled: bool = Field(description="No tool call of its runs passes, and nobody starts it.")
+    disabled: Flag = Field(description="No tool call of its runs passes, and nobody starts it.")
     reason: Prose = Field("", description="Whoever tries to start it is told.")
 
 

@@ -103,7 +103,7 @@ def task_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def task_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.TaskStarted, {}
+    return events.TaskStarted, {"build": a.worker_version.build_id or None}
 
 
 def task_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
@@ -117,6 +117,8 @@ def task_failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     return events.TaskFailed, {
         "cause": word(WorkflowTaskFailedCause.Name(a.cause), "WORKFLOW_TASK_FAILED_CAUSE_"),
         "error": reader.error(a.failure) if a.HasField("failure") else None,
+        "worker": a.identity or None,
+        "misfit": a.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR,
         "fork": fork,
         "base_execution_id": a.base_run_id or None,
         "new_execution_id": a.new_run_id or None,

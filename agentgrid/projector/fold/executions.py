@@ -48,7 +48,7 @@ def task_scheduled(fold: Pass, event: events.TaskScheduled) -> None:
 def task_started(fold: Pass, event: events.TaskStarted) -> None:
     """A worker took the task; its time is what workflow code takes for now."""
     fold.state.task = fold.state.task or iso(event.at)
-    fold.state.task_started = [event.event_id, iso(event.at)]
+    fold.state.task_started = [event.event_id, iso(event.at), event.build]
 
 
 def task_completed(fold: Pass, event: events.TaskCompleted) -> None:
@@ -59,7 +59,7 @@ def task_completed(fold: Pass, event: events.TaskCompleted) -> None:
         begun = state.task_started[1]
     state.task_completed = [event.event_id, begun]
     state.task = None
-    state.problem = None
+    state.problem, state.misfit = None, False
     state.build = event.build or state.build
     gates.task_saw(fold, started_event_id=event.started_event_id, started_at=begun)
 
@@ -72,9 +72,18 @@ def task_failed(fold: Pass, event: events.TaskFailed) -> None:
     fold.state.task = fold.state.task or iso(event.at)
     if event.cause != "unhandled_command":
         # An unhandled command is no fault: something arrived while the task ran, so it is made again.
-        error = event.error or {}
-        text = error.get("message") or event.cause.replace("_", " ")
-        fold.state.problem = f"{error.get('type') or event.cause}: {text}"[:500]
+        fold.state.problem, fold.state.misfit = _problem(fold, event), event.misfit
+
+
+def _problem(fold: Pass, event: events.TaskFailed) -> str:
+    """What is wrong, on which worker, with which code."""
+    error = event.error or {}
+    text = error.get("message") or event.cause.replace("_", " ")
+    build = fold.state.task_started[2] if fold.state.task_started is not None else None
+    worker = f"worker {event.worker or 'unknown'}" + (f" (build {build})" if build else "")
+    if event.misfit:
+        return f"non-determinism: the code of {worker} doesn't fit what the run has done: {text}"[:500]
+    return f"its workflow task fails on {worker}: {error.get('type') or event.cause}: {text}"[:500]
 
 
 def _forked(fold: Pass, event: events.TaskFailed) -> None:
@@ -83,7 +92,7 @@ def _forked(fold: Pass, event: events.TaskFailed) -> None:
     state.kind = ExecutionKind.RESET.value
     state.started_at = iso(event.at)
     state.task = None
-    state.problem = None
+    state.problem, state.misfit = None, False
     state.step_count = len(state.steps)
     state.steps_done = state.steps_failed = 0
     fold.changes.fork = Fork(
@@ -152,6 +161,7 @@ def closed(fold: Pass, event: events.Closed) -> None:
     for key in sorted(state.steps):
         fold.close_step(key, event, StepStatus.ABANDONED)
     state.task = state.problem = state.first_task_at = None
+    state.misfit = False
     state.task_started = state.task_completed = state.backoff = None
     state.calls, state.activity_ids, state.local, state.timers, state.updates = {}, {}, {}, {}, {}
     state.closed_gates = {}

@@ -133,11 +133,13 @@ class State(_Json):
     task: str | None = None
     """Since when a workflow task is scheduled or running."""
     task_started: list[Any] | None = None
-    """The last started workflow task: event id and time."""
+    """The last started workflow task: event id, time, and the build that took it."""
     task_completed: list[Any] | None = None
     """The last completed one: event id, and when it had started."""
     problem: str | None = None
     """Why the last workflow task failed, until one completes."""
+    misfit: bool = False
+    """It failed because the worker's code doesn't fit the history: only other code helps."""
     steps: dict[int, OpenStep] = field(default_factory=dict)
     calls: dict[int, int] = field(default_factory=dict)
     """The step of each open activity, by its scheduled event."""

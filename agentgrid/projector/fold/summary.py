@@ -34,15 +34,16 @@ def summarise(state: State) -> Summary:
 
 def _standing(state: State) -> tuple[RunStatus, WaitingOn | None, str | None]:
     if state.paused and state.governed:
-        return RunStatus.PAUSED, None, None
+        return RunStatus.PAUSED, None, state.problem
     if state.temporal_paused:
         return RunStatus.PAUSED, None, "paused by Temporal's own means"
     if state.cancel_requested:
-        return RunStatus.CANCELLING, None, None
+        return RunStatus.CANCELLING, None, state.problem
+    if state.problem is not None:
+        # Before the approvals: until a task completes, no decision can be taken either.
+        return RunStatus.WAITING, WaitingOn.WORKER if state.misfit else WaitingOn.RETRY, state.problem
     if state.gates:
         return RunStatus.WAITING, WaitingOn.APPROVAL, None
-    if state.problem is not None:
-        return RunStatus.WAITING, WaitingOn.RETRY, f"its workflow task fails: {state.problem}"
     if state.task is not None:
         return RunStatus.RUNNING, None, None
     if state.first_task_at is not None:

@@ -29,7 +29,7 @@ async def settle(batch: Batch, settlements: Sequence[Settlement], before: Before
         await batch.db.execute(statements.SETTLE, json.dumps(values))
     ended = [run_id for run_id in after if _ends(run_id, before, after)]
     if ended:
-        # What was delivered and left no trace came too late.
+        # What was asked before the end, each written down before it was sent, and left no trace came too late.
         await batch.db.execute(statements.SUPERSEDE, ended, CommandKind.RUN_START.value)
 
 

@@ -117,8 +117,9 @@ SUPERSEDE = """
 UPDATE commands AS c SET status = 'superseded', settled_at = now(),
     outcome = json_build_object('run_status', r.status)
 FROM runs AS r
-WHERE c.run_id = ANY($1) AND r.run_id = c.run_id AND c.status = 'delivered' AND c.kind <> $2
+WHERE c.run_id = ANY($1) AND r.run_id = c.run_id AND c.status IN ('pending', 'delivered') AND c.kind <> $2
 """
+"""Pending ones too: whoever sends one may note only afterwards that it was delivered, and it would stay so for ever."""
 
 ENQUEUE = """
 INSERT INTO run_changes AS c (execution_id, workflow_id, namespace)

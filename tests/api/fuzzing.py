@@ -1,0 +1,140 @@
+"""Requests that schemathesis makes of the OpenAPI document, sent over a real socket, and what every answer is held against.
+
+The document is read, not the code: what it promises of statuses, media types and bodies has to hold for whatever is asked, by whomever.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import hypothesis
+import requests
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis import Case, CheckContext, GenerationMode, Response
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    ignored_auth,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+EXAMPLES = int(os.environ.get("AGENTGRID_FUZZ_EXAMPLES", "2"))
+"""Random requests to each operation, of the valid and of the invalid ones: more of them by the environment, for a longer search."""
+
+
+def tells_nothing_of_the_inside(_: CheckContext, response: Response, case: Case) -> None:
+    """A refusal is a problem with a code, and no answer quotes the program."""
+    text = response.text or ""
+    assert "Traceback" not in text, text[:500]
+    assert "sqlalchemy" not in text, text[:500]
+    if response.status_code >= 400:
+        problem = response.json()
+        assert problem["status"] == response.status_code
+        assert problem["code"] != "internal_error"
+        assert problem["detail"]
+
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+    unsupported_method,
+    tells_nothing_of_the_inside,
+]
+
+
+class Search:
+    """Requests to a running API, by any of the principals whose keys it is given."""
+
+    def __init__(
+        self, url: str, document: Mapping[str, Any], tokens: Mapping[str | None, str], things: Mapping[str, str]
+    ) -> None:
+        """things: for each noun of a path, the identifier of one that exists."""
+        self.url = url
+        self.things = things
+        self.sent = 0
+        self.statuses: defaultdict[str, set[int]] = defaultdict(set)
+        self.failures: list[str] = []
+        self._tokens = tokens
+        self._schema = schemathesis.openapi.from_dict(dict(document))
+        # The key is the principal's, who is what a search is about.
+        self._schema.config.generation.with_security_parameters = False
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def operations(self) -> Iterator[APIOperation]:
+        """Every operation of the document."""
+        for found in self._schema.get_all_operations():
+            yield found.ok()
+
+    def edges(self, operation: APIOperation, who: str | None) -> None:
+        """Each boundary that the document draws: the last value allowed and the first that isn't, each part left out, other verbs, no key."""
+        config = self._schema.config.generation_for(operation=operation)
+        modes = list(GenerationMode)
+        for case in self._schema.iter_coverage_cases(operation, generation_modes=modes, generation_config=config):
+            if case.meta is None or case.meta.phase.data.parameter_location is not ParameterLocation.PATH:
+                self._name_something(case)
+            self.send(case, who, extra=[ignored_auth])
+
+    def random(self, operation: APIOperation, everybody: list[str | None]) -> None:
+        """A few requests that fit the document, and a few that don't, sent by each; the same ones every time."""
+        for mode in GenerationMode:
+            settings = hypothesis.settings(
+                max_examples=EXAMPLES,
+                derandomize="AGENTGRID_FUZZ_EXAMPLES" not in os.environ,
+                database=None,
+                deadline=None,
+                phases=[hypothesis.Phase.generate],
+                suppress_health_check=list(hypothesis.HealthCheck),
+            )
+
+            @settings
+            @hypothesis.given(case=operation.as_strategy(generation_mode=mode), known=st.booleans())
+            def ask(case: Case, known: bool) -> None:
+                if known and case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
+                    self._name_something(case)
+                for who in everybody:
+                    self.send(case, who)
+
+            try:
+                ask()
+            except hypothesis.errors.Unsatisfiable:
+                # An operation without parameters has no invalid request.
+                assert mode is GenerationMode.NEGATIVE
+
+    def send(self, case: Case, who: str | None, *, extra: list[Any] = []) -> None:  # noqa: B006
+        """One request, and everything that can be said of its answer."""
+        headers = {} if who is None else {"Authorization": f"Bearer {self._tokens[who]}"}
+        if case.path.endswith("/events"):
+            headers["Last-Event-ID"] = "x"  # is refused after all else, so that no endless stream begins
+        options = {"session": self._session, "headers": headers, "timeout": 30, "allow_redirects": False}
+        response = case.call(self.url, **options)
+        self.sent += 1
+        self.statuses[case.operation.label].add(response.status_code)
+        try:
+            case.validate_response(
+                response,
+                checks=CHECKS + extra,
+                headers=headers,
+                transport_kwargs={**options, "base_url": self.url},
+            )
+        except (FailureGroup, AssertionError) as failure:
+            self.failures.append(f"as {who}: {failure}")
+
+    def _name_something(self, case: Case) -> None:
+        """Let the request be about a thing that exists, so that it gets further than `404`."""
+        for noun, identifier in self.things.items():
+            if f"/{noun}/{{" in case.path:
+                case.path_parameters = dict.fromkeys(case.path_parameters, identifier)

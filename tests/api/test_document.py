@@ -1,0 +1,114 @@
+"""The API keeps what its OpenAPI document says, for requests that fit it and requests that don't, whoever sends them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agentgrid.control import principals
+from agentgrid.control.signing import Signer
+from agentgrid.db.tables import Policy, SigningKey
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from tests.api import factories
+from tests.api.conftest import SETUP, Api, listening
+
+if TYPE_CHECKING:
+    from tests.api.fuzzing import Search
+
+EVERYBODY = ["viewer", "operator", "reviewer", "developer", "auditor", "admin", "robot", "agent", "nobody", None]
+ABLE = {
+    None: "auditor",
+    "read": "operator",
+    "read_payloads": "operator",
+    "start": "operator",
+    "control": "operator",
+    "decide": "reviewer",
+    "govern": "admin",
+    "administer": "admin",
+}
+"""Who has the permission that an operation needs."""
+
+GREETED = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+
+
+@pytest.fixture(scope="module")
+async def search(api: Api) -> AsyncIterator[Search]:
+    """A search of the API on a socket, with one of everything in it."""
+    from tests.api.fuzzing import Search  # not at the top: it takes a second, and every test process reads this file
+
+    engine = api.plane.engine
+    run = factories.run(status="failed", error={"type": "E", "message": "no"}, input={"size": 1, "value": 1})
+    gate = factories.approval(run)
+    signer = Signer.of(Ed25519PrivateKey.generate())
+    await factories.insert(
+        engine,
+        *factories.workflow("known", {}),
+        *factories.workflow("greeted", GREETED),
+        factories.tool("known"),
+        run,
+        factories.execution(run, status="failed"),
+        factories.step(run, 5, output={"size": 1, "value": 1}),
+        gate,
+        factories.decision(gate, 9),
+        SigningKey(key_id=signer.key_id, public_key=signer.public_key),
+        Policy(
+            rule_id="known",
+            version=1,
+            tool="known",
+            effect="allow",
+            approvers=[],
+            expires_seconds=60.0,
+            reason="",
+            created_by="admin",
+        ),
+    )
+    spare = Principal(name="spare", kind=PrincipalKind.SERVICE, roles=frozenset({Role.VIEWER}))
+    made = await principals.put(engine, SETUP, spare)
+    things = {
+        "runs": run.run_id,
+        "approvals": gate.approval_id,
+        "workflows": "known",
+        "tools": "known",
+        "policies": "known",
+        "principals": spare.name,
+        "keys": api.tokens["second"].split("_")[1],
+        "signing-keys": signer.key_id,
+        "commands": made.command_id,
+    }
+    async with listening(api.app) as url, api.client(None) as client:
+        document = (await client.get("/api/openapi.json")).json()
+        yield Search(url, document, api.tokens, things)
+
+
+async def test_the_edges_of_the_document_are_where_it_says(search: Search) -> None:
+    def look() -> None:
+        for operation in search.operations():
+            search.edges(operation, ABLE[operation.definition.raw.get("x-permission")])
+
+    search.statuses.clear()
+    await asyncio.to_thread(look)
+    assert search.failures == []
+    # Else all of this may have been about nothing: each operation did its work, or found a state that forbids it.
+    idle = {label for label, statuses in search.statuses.items() if not statuses & {200, 201, 202, 409}}
+    assert idle == {
+        "GET /api/v1/events",
+        "GET /api/v1/runs/{run_id}/events",
+        "GET /api/v1/runs/{run_id}/history",  # this run was never in Temporal
+        "POST /api/v1/keys",  # what exists is named in the body
+    }
+
+
+async def test_random_requests_of_anybody_are_answered_as_the_document_says(search: Search) -> None:
+    def look() -> None:
+        for operation in search.operations():
+            search.random(operation, EVERYBODY)
+
+    search.failures.clear()
+    before = search.sent
+    await asyncio.to_thread(look)
+    assert search.failures == []
+    assert search.sent - before > 1_000

@@ -1,0 +1,175 @@
+"""Other spellings of a path lead nowhere else, a key opens only its own principal's things, and no secret is compared letter by letter."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+import agentgrid
+from agentgrid.api.access import ACCESS
+from agentgrid.control import keys
+from agentgrid.control.plane import Caller
+from agentgrid.db.session import writing
+from tests.api import factories
+from tests.api.conftest import PRINCIPALS, Api, listening
+from tests.api.wire import exchange, state
+
+JSON = "Content-Type: application/json"
+
+
+@pytest.fixture(scope="module")
+async def url(api: Api) -> AsyncIterator[str]:
+    await factories.insert(api.plane.engine, *factories.workflow("known", {}))
+    async with listening(api.app) as url:
+        yield url
+
+
+SPELLINGS = [
+    "//api/v1/keys",
+    "/api//v1/keys",
+    "/api/v1//keys",
+    "/api/v1/keys/",
+    "/api/v1/keys//",
+    "/API/v1/keys",
+    "/api/V1/keys",
+    "/api/v1/KEYS",
+    "/api/v1/./keys",
+    "/api/v1/me/../keys",
+    "/healthz/../api/v1/keys",
+    "/healthz/..%2fapi/v1/keys",
+    "/api/v1/%2e%2e/v1/keys",
+    "/api/v1%2fkeys",
+    "/api/v1/keys%2f",
+    "/api/v1/keys%00",
+    "/api/v1/keys%0a",
+    "/api/v1/keys%20",
+    "/api/v1/keys;a=b",
+    "/api/v1/keys%3f",
+    "/api/v1/keys%23",
+    "/api/v1/%6beys",
+    "/api/v1/%256beys",
+    "/api/v1/ke%79s",
+    "\\api\\v1\\keys",
+    "/api/v1\\keys",
+    "/healthz;/api/v1/keys",
+    "/readyz?/api/v1/keys",
+    "http://evil.example/api/v1/keys",
+    "/api/v1/keys.json",
+    "/api/v1/runs/..%2fkeys",
+    "/api/v1/workflows/..%2f..%2fkeys",
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+async def test_no_spelling_of_a_path_goes_round_the_check(api: Api, url: str, spelling: str) -> None:
+    """Whoever gets an answer by another spelling, gets the one that the path itself would give."""
+    plain = {who: (await exchange(url, api.tokens[who], "GET", "/api/v1/keys")).status for who in PRINCIPALS}
+    for who in (*PRINCIPALS, None):
+        token = None if who is None else api.tokens[who]
+        reply = await exchange(url, token, "GET", spelling)
+        if reply.status == 200 and not spelling.startswith("/readyz"):
+            assert who is not None
+            assert plain[who] == 200, who
+        assert reply.status in (200, 400, 401, 403, 404, 422), reply
+        assert b"secret_hash" not in reply.body
+        assert reply.headers["content-type"].startswith("application/")
+
+
+@pytest.mark.parametrize("trick", ["/", "//", "%2f", "%00", "?", ";x", "/..", "/.", "%20", "/%2e%2e/disable"])
+async def test_no_spelling_of_a_change_goes_round_the_check(api: Api, url: str, trick: str) -> None:
+    before = await state(api.plane.engine)
+    for route, access in ACCESS.items():
+        if access.command is None:
+            continue
+        method, path = route.split(" ", 1)
+        place = path.format(name="known", run_id="r", approval_id="a", rule_id="r", key_id="k", command_id="c")
+        for who, allowed in (("nobody", (403, 404, 405, 422)), (None, (401, 404, 405))):
+            token = None if who is None else api.tokens[who]
+            reply = await exchange(url, token, method, place + trick, JSON, body=b"{}")
+            assert reply.status in allowed, (place, trick, who, reply)
+    assert await state(api.plane.engine) == before
+
+
+async def test_somebody_elses_commands_are_not_there_for_anybody_but_the_auditor(api: Api, as_) -> None:
+    started = await as_("operator").post("/api/v1/workflows/known/runs", json={"input": "mine", "note": "mine alone"})
+    command_id = started.json()["command"]["command_id"]
+    for who in PRINCIPALS:
+        listed = (await as_(who).get("/api/v1/commands", params={"limit": 200})).json()["items"]
+        one = await as_(who).get(f"/api/v1/commands/{command_id}")
+        narrowed = (await as_(who).get("/api/v1/commands", params={"principal": "operator"})).json()["items"]
+        if who in ("operator", "auditor"):
+            assert one.status_code == 200
+            assert command_id in {item["command_id"] for item in listed}
+        else:
+            assert one.status_code == 404
+            assert {item["principal"] for item in listed} <= {who}
+            assert narrowed == []
+
+
+async def test_a_cursor_of_the_auditors_shows_nobody_else_more(api: Api, as_) -> None:
+    for _ in range(3):
+        await as_("operator").post("/api/v1/workflows/known/runs", json={"input": 1})
+    page = (await as_("auditor").get("/api/v1/commands", params={"limit": 1})).json()
+    taken = await as_("viewer").get("/api/v1/commands", params={"limit": 200, "cursor": page["next_cursor"]})
+    assert taken.status_code == 200
+    assert {item["principal"] for item in taken.json()["items"]} <= {"viewer"}
+
+
+async def test_a_key_that_expired_was_revoked_or_whose_owner_may_not_act_opens_nothing(api: Api, url: str) -> None:
+    caller = Caller(principal=PRINCIPALS["admin"], route="test")
+    for spoil in (
+        "UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE key_id = :key",
+        "UPDATE api_keys SET revoked_at = now() WHERE key_id = :key",
+        "UPDATE principals SET disabled_at = now() WHERE name = 'developer'",
+        "DELETE FROM api_keys WHERE key_id = :key",
+    ):
+        made = await keys.create(api.plane.engine, caller, principal="developer", lifetime=timedelta(days=1))
+        assert (await exchange(url, made.secret, "GET", "/api/v1/me")).status == 200
+        async with writing(api.plane.engine) as session:
+            await session.execute(text(spoil), {"key": made.key_id} if ":key" in spoil else {})
+        said = await exchange(url, made.secret, "GET", "/api/v1/me")
+        said.is_problem(401, "unauthenticated")
+        # One word for all of them: nobody learns which keys there are.
+        assert said.json()["detail"] == "the API key is unknown, expired or revoked"
+        async with writing(api.plane.engine) as session:
+            await session.execute(text("UPDATE principals SET disabled_at = NULL"))
+
+
+async def test_a_key_in_the_address_is_refused_whatever_it_is_called_and_told_to_nobody(api: Api, url: str) -> None:
+    token = api.tokens["operator"]
+    for target in (
+        f"/api/v1/me?api_key={token}",
+        f"/api/v1/me?Access_Token={token}",
+        f"/api/v1/runs?q={token}",
+        f"/api/v1/runs/{token}",
+        f"/api/v1/me?anything={token}",
+        "/api/v1/me?token=",
+        f"/healthz?key={token}",
+    ):
+        for presented in (None, token):
+            reply = await exchange(url, presented, "GET", target)
+            reply.is_problem(400, "key_in_url")
+            assert token.encode() not in reply.body
+
+
+SECRET_WORDS = ("secret", "token", "password", "signature")
+
+
+def test_secrets_are_compared_in_constant_time() -> None:
+    """The hash of a key by `compare_digest`; and nowhere does `==` touch a secret or a hash of one."""
+    assert "hmac.compare_digest(key.secret_hash" in inspect.getsource(keys.authenticate)
+    root, found = Path(agentgrid.__file__).parent, []
+    for file in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Compare) and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
+                named = [each.id for each in ast.walk(node) if isinstance(each, ast.Name)]
+                named += [each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)]
+                if any(word in name.lower() for name in named for word in SECRET_WORDS):
+                    found.append(f"{file.relative_to(root)}:{node.lineno}: {ast.unparse(node)}")
+    assert found == []

@@ -1,0 +1,200 @@
+"""However a command is cut short, by a key, a full disk, a closed stream or another server, it says what was sent, and ends with its code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import typer.main
+
+from agentgrid.cli import client as client_module
+from agentgrid.cli.exits import ExitCode
+from agentgrid.cli.main import app
+from tests.cli.conftest import KEY, Cli, FakeServer, Reply, problem
+
+PROGRAM = [sys.executable, "-m", "agentgrid.cli.main"]
+APPROVE = ("approval", "approve", "a", "--yes")
+
+APPROVAL: dict[str, Any] = {
+    "approval_id": "a",
+    "run_id": "r",
+    "workflow": "greet",
+    "run_status": "waiting",
+    "kind": "tool",
+    "title": "Refund",
+    "tool": "refund",
+    "status": "pending",
+    "initiator": "operator",
+    "approvers": ["role:approver"],
+    "policy": "ask@1",
+    "reason": None,
+    "opened_at": "2026-01-01T00:00:00Z",
+    "expires_at": None,
+    "decided_by": None,
+    "digest": "d" * 64,
+    "payload": {"size": 2, "value": {}},
+    "decisions": [],
+    "actions": [{"verb": "approve", "allowed": True, "reason": None}],
+}
+DETAIL = "GET /approvals/a"
+DECISION = "POST /approvals/a/decisions"
+
+
+@pytest.fixture
+def held(server: FakeServer) -> Iterator[threading.Event]:
+    """Requests that wait for it are let go at the end."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def interrupting(held: threading.Event) -> Reply:
+    """Ctrl-C comes while the server has the request, and has not answered."""
+
+    def act(handler: BaseHTTPRequestHandler) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        held.wait(20)
+        handler.close_connection = True
+
+    return Reply(act=act)
+
+
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_ctrl_c_before_the_decision_says_that_it_was_not_sent(
+    cli: Cli, server: FakeServer, held: threading.Event, verb: str
+) -> None:
+    server.on(DETAIL, interrupting(held))
+    ended = cli("approval", verb, "a", "--yes")
+    assert ended.code == ExitCode.INTERRUPTED
+    assert "Nothing was sent: the decision on approval a was not asked for" in ended.err
+    assert [seen.method for seen in server.seen] == ["GET"]
+
+
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_ctrl_c_in_the_middle_of_the_decision_says_that_it_was(
+    cli: Cli, server: FakeServer, held: threading.Event, verb: str, output: str
+) -> None:
+    server.on(DETAIL, Reply(body=APPROVAL))
+    server.on(DECISION, interrupting(held))
+    ended = cli("approval", verb, "a", "--yes", "-o", output)
+    assert ended.code == ExitCode.INTERRUPTED
+    said = json.loads(ended.err.splitlines()[-1])["detail"] if output == "json" else ended.err
+    assert "The request was sent: whether the decision on approval a was carried out is not known" in said
+
+
+def test_a_server_that_hangs_in_the_middle_of_a_decision_is_left_within_ten_seconds(
+    cli: Cli, server: FakeServer, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def act(handler: BaseHTTPRequestHandler) -> None:
+        held.wait(20)
+        handler.close_connection = True
+
+    assert client_module.TOTAL_SECONDS <= 10
+    monkeypatch.setattr(client_module, "TOTAL_SECONDS", 0.5)
+    server.on(DETAIL, Reply(body=APPROVAL))
+    server.on(DECISION, Reply(act=act))
+    ended = cli(*APPROVE)
+    assert ended.code == ExitCode.UNAVAILABLE
+    assert "The request was sent" in ended.err
+
+
+@pytest.mark.parametrize("without", ["digest", "actions", "payload", "status", None])
+def test_a_server_of_another_version_is_asked_for_nothing(cli: Cli, server: FakeServer, without: str | None) -> None:
+    """What can't be shown whole must not be approved."""
+    body = {name: value for name, value in APPROVAL.items() if name != without} if without else ["not", "an", "object"]
+    server.on(DETAIL, Reply(body=body))
+    ended = cli(*APPROVE)
+    assert ended.code == ExitCode.FAILED
+    assert "not what this version of the command line expects" in ended.err
+    assert [seen.method for seen in server.seen] == ["GET"]
+
+
+def test_a_newer_servers_words_are_shown_as_they_are(cli: Cli, server: FakeServer) -> None:
+    server.on(DETAIL, Reply(body=APPROVAL | {"status": "delegated", "also": {"something": "new"}}))
+    ended = cli("approval", "show", "a")
+    assert ended.code == ExitCode.OK
+    assert "delegated" in ended.out
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_full_disk_is_told_and_the_decision_is_not_repeated(server: FakeServer, output: str) -> None:
+    server.on(DETAIL, Reply(body=APPROVAL))
+    server.on(DECISION, Reply(status=202, body=APPROVAL | {"command": {"command_id": "c", "status": "delivered"}}))
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*PROGRAM, *APPROVE, "-o", output], stdout=full, stderr=subprocess.PIPE, timeout=60, env=dict(os.environ)
+        )
+    assert done.returncode == ExitCode.FAILED
+    assert b"the output can't be written: No space left on device" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert [seen.method for seen in server.seen] == ["GET", "POST"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_causes_no_traceback(server: FakeServer, tmp_path: Path, closed: str) -> None:
+    server.on("GET /runs", Reply(body={"items": [], "next_cursor": None}))
+    command = f"exec {' '.join(PROGRAM)} run list -o json {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=60, env=dict(os.environ))
+    assert done.returncode in (ExitCode.OK, ExitCode.FAILED)
+    assert b"Traceback" not in done.stdout + done.stderr
+    assert len(server.seen) == 1
+
+
+def test_letters_that_the_terminal_does_not_have_end_nothing(server: FakeServer) -> None:
+    server.on("GET /runs/r", problem(404, "not_found", "there is no 日本 ✓"))
+    environment = dict(os.environ) | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = subprocess.run([*PROGRAM, "run", "get", "r"], capture_output=True, timeout=60, env=environment)
+    assert done.returncode == ExitCode.NOT_FOUND
+    assert b"Traceback" not in done.stderr
+
+
+def parameters(command: click.Command) -> Iterator[tuple[str, str]]:
+    """Every option and argument of a command and of all beneath it."""
+    for parameter in command.params:
+        for name in (*parameter.opts, parameter.name or ""):
+            yield command.name or "", name
+    for child in getattr(command, "commands", {}).values():
+        yield from parameters(child)
+
+
+def test_no_option_takes_a_secret_which_shells_and_process_lists_would_keep() -> None:
+    found = list(parameters(typer.main.get_command(app)))
+    assert len(found) > 100
+    telling = ("api-key", "api_key", "token", "secret", "password", "bearer", "authorization")
+    assert [each for each in found if any(word in each[1].lower() for word in telling)] == []
+
+
+def test_the_key_stands_in_no_argument_of_the_process_and_in_no_file_but_its_own(
+    server: FakeServer, home: Path, held: threading.Event
+) -> None:
+    def act(handler: BaseHTTPRequestHandler) -> None:
+        held.wait(20)
+        handler.close_connection = True
+
+    server.on("GET /runs", Reply(act=act))
+    process = subprocess.Popen(
+        [*PROGRAM, "run", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ)
+    )
+    deadline = time.monotonic() + 30
+    while not server.seen and time.monotonic() < deadline:
+        time.sleep(0.02)
+    secret = KEY.split("_", 2)[2].encode()
+    assert server.seen[0].headers["Authorization"] == f"Bearer {KEY}"
+    assert secret not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    assert secret not in Path(f"/proc/{process.pid}/environ").read_bytes()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert secret not in out + err
+    assert [file.name for file in home.rglob("*") if file.is_file() and secret in file.read_bytes()] == ["some.key"]

@@ -1,0 +1,301 @@
+"""Signals that didn't come from the API: whatever they say and however they are made, no gate moves, and each is shown with the reason."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from typing import Any
+
+import pytest
+import temporalio.api.workflowservice.v1 as service
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
+from temporalio.client import WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
+from temporalio.common import RawValue
+from temporalio.service import RPCError, RPCStatusCode
+
+from agentgrid.domain.approvals import SignedDecision, Terms, Verdict
+from agentgrid.protocol import SIGNAL_DECIDE, to_payload
+from agentgrid.sdk.grid import Grid
+from agentgrid.testing import Governance, open_approvals
+from tests.e2e import rolling
+from tests.e2e.conftest import Loop
+from tests.worker import gated
+
+Handle = WorkflowHandle[Any, Any]
+RULE = {"effect": "require_approval", "approvers": ["role:approver"], "expires_seconds": 600}
+HAND = "somebody@somewhere"
+"""What these senders call themselves."""
+
+
+@pytest.fixture(autouse=True)
+async def policy(loop: Loop) -> None:
+    await loop.call("admin", "PUT", "/tools/refund/policy", json=RULE)
+    await loop.call("admin", "PUT", "/policies/pay", json={**RULE, "tool": "pay"})
+
+
+async def gated_run(loop: Loop) -> tuple[str, dict[str, Any], Handle, Terms]:
+    run_id = await loop.start("gated", "once")
+    approval = await loop.approval(run_id)
+    handle = loop.client.get_workflow_handle(run_id)
+    (terms,) = await open_approvals(handle)
+    return run_id, approval, handle, terms
+
+
+async def send(loop: Loop, handle: Handle, *payloads: Payload, name: str = SIGNAL_DECIDE, identity: str = HAND) -> None:
+    """As Temporal's UI, CLI, batch jobs and HTTP API would: any payloads, under any name."""
+    await loop.client.workflow_service.signal_workflow_execution(
+        service.SignalWorkflowExecutionRequest(
+            namespace=loop.client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=handle.id),
+            signal_name=name,
+            input=Payloads(payloads=payloads),
+            identity=identity,
+        )
+    )
+
+
+def signed(loop: Loop, terms: Terms, **changed: Any) -> SignedDecision:
+    """A decision signed with the API's own key: what a stolen or misused signer could make."""
+    signer = loop.api.plane.signer
+    person = {"key": signer.private_key, "key_id": signer.key_id, "principal": "reviewer", "approver": "role:approver"}
+    return Governance().decide(terms, changed.pop("verdict", Verdict.APPROVED), **(person | changed))
+
+
+def json_payload(data: bytes, encoding: bytes = b"json/plain") -> Payload:
+    return Payload(metadata={"encoding": encoding}, data=data)
+
+
+def broken(decision: SignedDecision, **changed: Any) -> Payload:
+    """The decision with other fields; None takes one away."""
+    said = decision.model_dump(mode="json")
+    said["decision"] = {name: value for name, value in (said["decision"] | changed).items() if value is not None}
+    return to_payload(said)
+
+
+UNREADABLE = "not a signed decision"
+
+
+def shapes(good: SignedDecision) -> dict[str, tuple[list[Payload], str]]:
+    """Payloads of every shape, and the reason that is given for each."""
+    raw = good.model_dump_json().encode()
+    return {
+        "unsigned": ([to_payload({"verdict": "approved"})], UNREADABLE),
+        "the decision without its signature": ([to_payload(good.decision)], UNREADABLE),
+        "a number": ([to_payload(1)], UNREADABLE),
+        "a list": ([to_payload([True])], UNREADABLE),
+        "a word": ([to_payload("approved")], UNREADABLE),
+        "nothing": ([Payload(metadata={"encoding": b"binary/null"})], ""),
+        "a missing field": ([broken(good, nonce=None)], UNREADABLE),
+        "an extra field": ([broken(good, also="this")], UNREADABLE),
+        "another version": ([broken(good, v=2)], UNREADABLE),
+        "a verdict that is none": ([broken(good, verdict="perhaps")], UNREADABLE),
+        "a field changed after signing": ([broken(good, principal="second")], "the signature does not hold"),
+        "no payload": ([], ""),
+        "two payloads": ([to_payload(good), to_payload(good)], ""),
+        "bytes": ([json_payload(raw, b"binary/plain")], ""),
+        "protobuf": ([json_payload(b"\x08\x01", b"binary/protobuf")], ""),
+        "an encoding that nobody knows": ([json_payload(raw, b"x/unknown")], ""),
+        "encrypted with another key": ([json_payload(b"sealed", b"binary/encrypted")], ""),
+        "no encoding": ([Payload(data=b"\xff")], ""),
+        "a very long one": ([json_payload(b'"' + b"x" * 1_900_000 + b'"')], ""),
+    }
+
+
+async def refused(loop: Loop, approval: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """The refusals that the approval shows, once there are so many; it is still pending."""
+    async with asyncio.timeout(30):
+        while True:
+            shown = await loop.call("auditor", "GET", f"/approvals/{approval['approval_id']}")
+            assert shown["status"] == "pending"
+            found = [each for each in shown["decisions"] if each["judged"] == "refused"]
+            if len(found) >= count:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def test_no_shape_of_signal_moves_a_gate_and_each_is_shown_with_its_reason(loop: Loop) -> None:
+    run_id, approval, handle, terms = await gated_run(loop)
+    forged = signed(loop, terms, key=Ed25519PrivateKey.generate())
+    table = shapes(forged)
+    for payloads, _ in table.values():
+        await send(loop, handle, *payloads)
+    shown = await refused(loop, approval, len(table))
+    assert len(shown) == len(table)
+    for (name, (_, reason)), said in zip(table.items(), shown, strict=True):
+        assert said["reason"], name
+        assert reason in said["reason"], (name, said["reason"])
+        assert (said["identity"], said["command_id"]) == (HAND, None)
+    assert (await loop.run(run_id))["refused_signals"] == len(table)
+    assert "agentgrid_signals_refused" in await metrics(loop)
+    await ends_by_the_api_alone(loop, run_id, approval)
+
+
+@pytest.mark.parametrize("encoding", [b"binary/plain", b"json/protobuf", b"x/unknown", b"binary/encrypted", b""])
+async def test_of_a_valid_decision_in_an_odd_envelope_run_and_approval_say_the_same(
+    loop: Loop, encoding: bytes
+) -> None:
+    run_id, approval, handle, terms = await gated_run(loop)
+    data = signed(loop, terms).model_dump_json().encode()
+    await send(loop, handle, Payload(metadata={"encoding": encoding} if encoding else {}, data=data))
+    async with asyncio.timeout(30):
+        while not (shown := await loop.call("auditor", "GET", f"/approvals/{approval['approval_id']}"))["decisions"]:
+            await asyncio.sleep(0.05)
+    if shown["decisions"][0]["judged"] == "refused":
+        await ends_by_the_api_alone(loop, run_id, approval)
+    else:
+        assert (await loop.until(run_id))["status"] == "completed"
+        assert (await loop.call("auditor", "GET", f"/approvals/{approval['approval_id']}"))["status"] == "approved"
+
+
+async def test_the_apis_own_signature_opens_only_what_it_was_made_for(loop: Loop) -> None:
+    other_run, other_approval, _, elsewhere = await gated_run(loop)
+    run_id, approval, handle, terms = await gated_run(loop)
+    wrong = {
+        "for another approval": signed(loop, elsewhere),
+        "for another run": signed(loop, elsewhere, approval_id=terms.approval_id),
+        "for other arguments": signed(loop, terms, digest="0" * 64),
+        "under another policy": signed(loop, terms, policy="other@1"),
+        "by the initiator of the run": signed(loop, terms, principal="operator"),
+        "by somebody who is not among the approvers": signed(loop, terms, approver="nobody"),
+        "signed by a key that the terms don't name": signed(loop, terms, key_id="retired"),
+        "the signature does not hold": signed(loop, terms, key=Ed25519PrivateKey.generate()),
+    }
+    environment = signed(loop, terms, namespace="production")
+    for decision in (*wrong.values(), environment):
+        await send(loop, handle, to_payload(decision), identity="agentgrid")
+    shown = [each["reason"] for each in await refused(loop, approval, len(wrong) + 1)]
+    assert shown[0] in ("for another approval", "for an approval that is not open here")
+    assert shown[1:] == [*list(wrong)[1:], "for another run"]
+    # A hundred times as little as once.
+    for _ in range(100):
+        await send(loop, handle, to_payload(signed(loop, elsewhere)))
+    await refused(loop, approval, len(wrong) + 101)
+    await ends_by_the_api_alone(loop, run_id, approval)
+    await ends_by_the_api_alone(loop, other_run, other_approval)
+
+
+async def test_updates_queries_and_other_names_move_nothing(loop: Loop) -> None:
+    run_id, approval, handle, terms = await gated_run(loop)
+    good = signed(loop, terms)
+    for name in ("agentgrid.decide", "agentgrid.control", "approve"):
+        with pytest.raises((WorkflowUpdateFailedError, RPCError)):
+            await handle.execute_update(name, RawValue(to_payload(good)))
+        with pytest.raises((WorkflowQueryFailedError, RPCError)):
+            await handle.query(name, RawValue(to_payload(good)))
+    for name in ("approve", "Agentgrid.Decide", "agentgrid_decide", "decide", " ", "\u202e", "x" * 900):
+        await send(loop, handle, to_payload(good), name=name)
+    shown = await loop.call("auditor", "GET", f"/approvals/{approval['approval_id']}")
+    assert (shown["status"], shown["decisions"]) == ("pending", [])
+    await ends_by_the_api_alone(loop, run_id, approval)
+
+
+async def test_thousands_of_signals_hide_nothing_and_hold_nothing_up(loop: Loop) -> None:
+    run_id, approval, handle, terms = await gated_run(loop)
+    junk = [to_payload({"n": 1}), to_payload(signed(loop, terms, key=Ed25519PrivateKey.generate()))]
+    for start in range(0, 2_000, 100):
+        await asyncio.gather(*(send(loop, handle, junk[number % 2]) for number in range(start, start + 100)))
+    await loop.decide(approval)
+    assert (await loop.until(run_id, timeout_seconds=60))["status"] == "completed"
+    shown = await loop.call("auditor", "GET", f"/approvals/{approval['approval_id']}")
+    assert (shown["status"], shown["decided_by"]) == ("approved", "reviewer")
+    assert [each["principal"] for each in shown["decisions"] if each["judged"] == "counted"] == ["reviewer"]
+    assert (await loop.run(run_id))["refused_signals"] == 2_000
+    assert [where for _, _, where in gated.EXECUTED].count(approval["execution_id"]) == 1
+
+
+async def test_a_decision_before_the_gate_opens_does_not_wait_for_it(loop: Loop) -> None:
+    """Sent with the start itself, signed with the API's key, and by somebody who guessed everything that can be known."""
+    _, _, _, terms = await gated_run(loop)
+    workflow_id = f"early-{uuid.uuid4()}"
+    handle = await loop.client.start_workflow(
+        "gated",
+        "once",
+        id=workflow_id,
+        task_queue="gated",
+        start_signal=SIGNAL_DECIDE,
+        start_signal_args=[RawValue(to_payload(signed(loop, terms, workflow_id=workflow_id)))],
+    )
+    approval = await loop.approval(handle.first_execution_run_id or "")
+    assert approval["status"] == "pending"
+    assert (await loop.run(approval["run_id"]))["refused_signals"] == 1
+    await ends_by_the_api_alone(loop, approval["run_id"], approval)
+
+
+async def test_a_decision_is_of_no_use_to_the_execution_that_continues_the_run(loop: Loop) -> None:
+    rolling.PAID.clear()
+    async with loop.worker("rolling", Grid("rolling", rolling)):
+        async with asyncio.timeout(20):
+            while "rolling" not in {
+                each["name"] for each in (await loop.call("operator", "GET", "/workflows"))["items"]
+            }:
+                await asyncio.sleep(0.05)
+        run_id = await loop.start("rolling", 3)
+        handle = loop.client.get_workflow_handle(run_id)
+        before: str | None = None
+        stolen: list[Payload] = []
+        for left in (3, 2, 1):
+            approval = await loop.approval(run_id, after=before)
+            assert len(rolling.PAID) == 3 - left
+            terms = (await open_approvals(handle))[-1]
+            for payload in stolen:
+                await send(loop, handle, payload)
+            if stolen:
+                await refused(loop, approval, len(stolen))
+            stolen.append(to_payload(signed(loop, terms)))
+            await loop.decide(approval)
+            for payload in stolen:  # while it continues as new, too
+                for _ in range(5):
+                    with contextlib.suppress(RPCError):  # the moment in which an execution closes takes none
+                        await send(loop, handle, payload)
+            before = approval["approval_id"]
+        assert (await loop.until(run_id))["status"] == "completed"
+    assert rolling.PAID == [3, 2, 1]
+
+
+@pytest.mark.parametrize("end", ["terminate", "cancel", "delete"])
+async def test_what_ends_a_run_from_outside_approves_nothing(loop: Loop, end: str) -> None:
+    _, approval, handle, _ = await gated_run(loop)
+    if end == "terminate":
+        await handle.terminate("by hand")
+    elif end == "cancel":
+        await handle.cancel()
+    else:
+        await loop.client.workflow_service.delete_workflow_execution(
+            service.DeleteWorkflowExecutionRequest(
+                namespace=loop.client.namespace, workflow_execution=WorkflowExecution(workflow_id=handle.id)
+            )
+        )
+    async with asyncio.timeout(30):
+        while not await ended(loop, handle, approval, end):
+            await asyncio.sleep(0.05)
+    problem = await loop.decide(approval, expect=409)
+    assert problem["current_status"]
+    assert approval["execution_id"] not in [where for _, _, where in gated.EXECUTED]
+    assert (await loop.call("auditor", "GET", f"/approvals/{approval['approval_id']}"))["status"] != "approved"
+
+
+async def ended(loop: Loop, handle: Handle, approval: dict[str, Any], end: str) -> bool:
+    """Whether what was done to the run has come about: the approval is closed, or Temporal has forgotten the run."""
+    if end != "delete":
+        return (await loop.call("auditor", "GET", f"/approvals/{approval['approval_id']}"))["status"] != "pending"
+    try:
+        await handle.describe()
+    except RPCError as error:
+        return error.status is RPCStatusCode.NOT_FOUND
+    return False
+
+
+async def metrics(loop: Loop) -> str:
+    async with loop.api.client("viewer") as http:
+        return (await http.get("/metrics")).text
+
+
+async def ends_by_the_api_alone(loop: Loop, run_id: str, approval: dict[str, Any]) -> None:
+    """Nothing has run so far; after a decision through the API it does, once."""
+    execution = approval["execution_id"]
+    assert execution not in [where for _, _, where in gated.EXECUTED]
+    await loop.decide(approval)
+    assert (await loop.until(run_id))["status"] == "completed"
+    assert [where for _, _, where in gated.EXECUTED].count(execution) == 1

@@ -1,0 +1,289 @@
+"""An installation in which every part is a process of its own, as in production, and can be killed alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import asyncpg
+import httpx
+from temporalio.client import Client
+
+from agentgrid.cli.servers import PostgresServer, TemporalServer
+from agentgrid.cli.servers.child import HOST, clean_environment
+from agentgrid.control import signing
+from agentgrid.db import migrate
+from agentgrid.settings import Settings
+from agentgrid.temporal.client import connect
+from tests.api.conftest import make_tokens
+from tests.faults.processes import AGENTGRID, Program, start_again, steady_port
+from tests.faults.subject import ledger
+
+SUBJECT = Path(__file__).parent / "subject"
+DATABASE = "faults"
+ENDED = ("completed", "failed", "cancelled", "terminated", "timed_out")
+REQUEST_SECONDS = 12.0
+READY_SECONDS = 60.0
+
+
+class Stage:
+    """Servers, programs, and what a user can ask of them.
+
+    apis, projectors, workers: how many processes of each. durable: whether PostgreSQL waits for the disk (it survives
+    being killed all the same). database_home: where PostgreSQL is, if not in `home`.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        apis: int = 1,
+        projectors: int = 1,
+        workers: int = 1,
+        durable: bool = True,
+        database_home: Path | None = None,
+    ) -> None:
+        self.home = home
+        self.temporal = TemporalServer(home / "temporal", port=steady_port(), headless=True)
+        self.postgres = PostgresServer(database_home or home / "postgres", port=steady_port(), durable=durable)
+        self.ledger = home / "ledger.db"
+        self.ports: list[int] = []
+        """Of the APIs, by their numbers."""
+        self._counts = {"api": apis, "projector": projectors, "worker": workers}
+        self.programs: dict[str, Program] = {}
+        self.tokens: dict[str, str] = {}
+        self._http: dict[tuple[str, int], httpx.AsyncClient] = {}
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            for folder in (self.home / "temporal", self.home / "postgres"):
+                folder.mkdir(mode=0o711, exist_ok=True)
+            await stack.enter_async_context(self.temporal)
+            await stack.enter_async_context(self.postgres)
+            await self._prepare()
+            stack.callback(lambda: [program.end() for program in self.programs.values()])
+            stack.push_async_callback(self._close)
+            await self.healed()
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _prepare(self) -> None:
+        dsn = await self.postgres.create_database(DATABASE)
+        await migrate.upgrade(dsn)
+        async with self.database() as admin:
+            await admin.execute("ALTER ROLE agentgrid_worker LOGIN PASSWORD 'for-this-test'")
+        self.tokens = await make_tokens(dsn)
+        signing.create(self.home / "signing.pem")
+        ledger.make(self.ledger)
+        for role, count in self._counts.items():
+            for number in range(count):
+                self.add(role, number)
+
+    @property
+    def dsn(self) -> str:
+        return self.postgres.dsn_of(DATABASE)
+
+    @property
+    def settings(self) -> Settings:
+        """What the projector's process has, for what a test does itself."""
+        return Settings(database_url=self.dsn, temporal_address=self.temporal.address, home=self.home)  # type: ignore[arg-type]
+
+    async def client(self) -> Client:
+        """A client of Temporal with AgentGrid's converter."""
+        return await connect(self.settings, identity="faults")
+
+    @contextlib.asynccontextmanager
+    async def database(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+        """A connection of the superuser."""
+        connection = await asyncpg.connect(self.dsn, server_settings={"application_name": "faults"})
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+    # --- programs ----------------------------------------------------------------------------------------------------
+
+    def add(self, role: str, number: int, *, by: Sequence[str] = AGENTGRID, **environment: str) -> Program:
+        """One more program of this role, not yet started; `by` is the command that `agentgrid` stands for."""
+        common = {
+            **clean_environment("AGENTGRID_", "PYTEST_"),
+            "AGENTGRID_DATABASE_URL": self.dsn,
+            "AGENTGRID_TEMPORAL_ADDRESS": self.temporal.address,
+            "AGENTGRID_LOG_LEVEL": "info",
+            ledger.VARIABLE: str(self.ledger),
+        }
+        command = [*by, role]
+        if role == "api":
+            while len(self.ports) <= number:
+                self.ports.append(steady_port())
+            common["AGENTGRID_SIGNING_KEY_FILE"] = str(self.home / "signing.pem")
+            command += ["--port", str(self.ports[number])]
+        if role == "worker":
+            restricted = f"agentgrid_worker:for-this-test@{HOST}:{self.postgres.port}"
+            common["AGENTGRID_DATABASE_URL"] = f"postgresql://{restricted}/{DATABASE}"
+        name = f"{role}-{number}"
+        self.programs[name] = Program(name, command, home=self.home, environment={**common, **environment}, cwd=SUBJECT)
+        return self.programs[name]
+
+    def remove(self, program: Program) -> None:
+        """Take a program that was added away again."""
+        program.end()
+        del self.programs[program.name]
+        if program.name.startswith("api-"):
+            self.ports.pop()
+            self._http = {key: client for key, client in self._http.items() if key[1] < len(self.ports)}
+
+    def of(self, role: str) -> list[Program]:
+        """The programs of this role."""
+        return [program for name, program in self.programs.items() if name.startswith(f"{role}-")]
+
+    async def healed(self) -> None:
+        """Start whatever has ended, and wait until all of it serves."""
+        for server in (self.temporal, self.postgres):
+            if server.returncode is not None:
+                await start_again(server)
+        for program in self.programs.values():
+            program.start()
+        await self.until(self._all_serves, "everything serves", seconds=READY_SECONDS)
+
+    async def _all_serves(self) -> bool:
+        for number in range(len(self.ports)):
+            answer = await self.ask("viewer", "GET", "/workflows/run_errand", api=number)
+            if answer is None or answer.status_code != 200 or not answer.json()["served"]:
+                return False
+        ready = await self.ask(None, "GET", "/readyz")
+        return ready is not None and ready.status_code == 200 and ready.json()["status"] == "ready"
+
+    async def _close(self) -> None:
+        for client in self._http.values():
+            await client.aclose()
+
+    def tails(self) -> str:
+        """The end of what each process has said, for the report of a failure."""
+        said = []
+        for file in sorted(self.home.glob("**/logs/*.log")):
+            said.append(f"--- {file.name}\n" + "\n".join(file.read_text(errors="replace").splitlines()[-15:]))
+        return "\n".join(said)
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    def http(self, who: str | None, api: int = 0) -> httpx.AsyncClient:
+        """A client of one API process."""
+        key = (who or "", api)
+        if key not in self._http:
+            headers = {} if who is None else {"Authorization": f"Bearer {self.tokens[who]}"}
+            self._http[key] = httpx.AsyncClient(
+                base_url=f"http://{HOST}:{self.ports[api]}", headers=headers, timeout=REQUEST_SECONDS
+            )
+        return self._http[key]
+
+    async def ask(
+        self, who: str | None, method: str, path: str, *, api: int = 0, **options: Any
+    ) -> httpx.Response | None:
+        """One request; None where there was no answer."""
+        where = path if who is None else f"/api/v1{path}"
+        try:
+            return await self.http(who, api).request(method, where, **options)
+        except httpx.TransportError:
+            return None
+
+    async def call(self, who: str, method: str, path: str, expect: int = 200, **options: Any) -> Any:
+        """One request that is answered so; its JSON."""
+        answer = await self.http(who).request(method, f"/api/v1{path}", **options)
+        assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
+        return answer.json()
+
+    async def start(self, workflow: str, value: Any, **more: Any) -> str:
+        """The run id of a new run."""
+        return str(
+            (await self.call("operator", "POST", f"/workflows/{workflow}/runs", 201, json={"input": value}, **more))[
+                "run_id"
+            ]
+        )
+
+    async def run(self, run_id: str) -> dict[str, Any]:
+        run: dict[str, Any] = await self.call("operator", "GET", f"/runs/{run_id}")
+        return run
+
+    async def ended(self, run_id: str, *, seconds: float = 60.0) -> dict[str, Any]:
+        """The run once it has ended."""
+        return await self.run_until(run_id, lambda run: run["status"] in ENDED, "ends", seconds=seconds)
+
+    async def run_until(
+        self,
+        run_id: str,
+        wanted: Callable[[dict[str, Any]], bool],
+        what: str,
+        *,
+        seconds: float = 60.0,
+        every: float = 0.1,
+    ) -> dict[str, Any]:
+        """The run once it is as wanted."""
+
+        async def probe() -> dict[str, Any] | None:
+            answer = await self.ask("operator", "GET", f"/runs/{run_id}")
+            if answer is None or answer.status_code != 200:
+                return None
+            run: dict[str, Any] = answer.json()
+            return run if wanted(run) else None
+
+        found: dict[str, Any] = await self.until(probe, f"run {run_id} {what}", seconds=seconds, every=every)
+        return found
+
+    async def approval(self, run_id: str, *, seconds: float = 60.0) -> dict[str, Any]:
+        """The run's approval, once it can be decided."""
+
+        async def probe() -> dict[str, Any] | None:
+            answer = await self.ask("second", "GET", f"/approvals?run={run_id}&status=pending")
+            found = answer.json()["items"] if answer is not None and answer.status_code == 200 else []
+            return next((item for item in found if item["decidable"]), None)
+
+        found: dict[str, Any] = await self.until(probe, f"an approval of {run_id} can be decided", seconds=seconds)
+        return found
+
+    async def nothing_for(self, seconds: float) -> None:
+        """Let the present trouble last."""
+        await asyncio.sleep(max(0.0, seconds))
+
+    async def until(
+        self, probe: Callable[[], Awaitable[Any]], what: str, *, seconds: float = 30.0, every: float = 0.1
+    ) -> Any:
+        """The first truthy answer of the probe; where there is none in time, an error with what the processes said last."""
+        deadline = time.monotonic() + seconds
+        while not (found := await probe()):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {seconds:g} s: {what}\n{self.tails()}")
+            await asyncio.sleep(every)
+        return found
+
+
+def new_home() -> Path:
+    """A folder for a stage, open to the account that PostgreSQL runs as under root."""
+    home = Path(tempfile.mkdtemp(prefix="agentgrid-faults-"))
+    home.chmod(0o711)
+    return home
+
+
+@contextlib.asynccontextmanager
+async def new_stage(**options: Any) -> AsyncIterator[Stage]:
+    """A stage in a folder of its own, which goes with it."""
+    home = new_home()
+    try:
+        async with Stage(home, **options) as stage:
+            yield stage
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+if str(SUBJECT) not in sys.path:  # the ledger is read here under the name that its worker knows
+    sys.path.append(str(SUBJECT))

@@ -1,0 +1,5 @@
+"""The worker that is killed."""
+
+import agentgrid as ag
+
+grid = ag.Grid("faults", "fault_tools", "fault_flows")

@@ -1,0 +1,73 @@
+"""APIs whose clocks are two days off, either way: no approval ends, and no run starts, by those clocks."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.faults import checks, skewed
+from tests.faults.stage import Stage
+
+DAYS_OFF = {1: 2, 2: -2}
+"""By the number of the API."""
+COMMAND = (sys.executable, "-P", str(Path(skewed.__file__)))
+
+
+async def test_what_waits_for_a_time_waits_by_the_workflows_clock(stage: Stage) -> None:
+    wrong = [stage.add("api", number, by=COMMAND, **{skewed.VARIABLE: str(days)}) for number, days in DAYS_OFF.items()]
+    try:
+        for program in wrong:
+            program.start()
+        run_ids = await asyncio.gather(*(_used(stage, number, days) for number, days in DAYS_OFF.items()))
+    finally:
+        for program in reversed(wrong):
+            stage.remove(program)
+    await checks.mirrored(stage, [run_id for some in run_ids for run_id in some])
+
+
+async def _used(stage: Stage, number: int, days: int) -> list[str]:
+    """Everything that has to do with time, asked of the API with the wrong clock; the runs."""
+    await stage.until(lambda: stage.ask(None, "GET", "/healthz", api=number), "the API with the wrong clock serves")
+    health = await stage.http(None, number).get("/healthz")
+    off = parsedate_to_datetime(health.headers["date"]) - datetime.now(UTC)
+    assert abs(off - timedelta(days=days)) < timedelta(minutes=1), "its clock is wrong"
+
+    async def start(errand: dict[str, Any], **more: Any) -> str:
+        body = {"input": errand, **more}
+        answer = await stage.http("operator", number).post("/api/v1/workflows/run_errand/runs", json=body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["run_id"])
+
+    async def approve(approval: dict[str, Any]) -> httpx.Response:
+        body = {"verdict": "approved", "digest": approval["digest"]}
+        path = f"/api/v1/approvals/{approval['approval_id']}/decisions"
+        return await stage.http("second", number).post(path, json=body)
+
+    begun, later = time.monotonic(), datetime.now(UTC) + timedelta(seconds=4)
+    delayed = await start({}, start_at=later.isoformat())
+    decided = await start({"ask": True})
+    left = await start({"ask": True, "expires_seconds": 3})
+
+    said = await approve(await stage.approval(decided))
+    assert said.status_code == 202, said.text
+    assert (await stage.ended(decided))["status"] == "completed"
+
+    expired = await stage.ended(left)
+    assert time.monotonic() - begun >= 3
+    assert expired["status"] == "failed"
+    assert "nobody decided" in expired["status_reason"]
+    (approval,) = (await stage.call("second", "GET", f"/approvals?run={left}"))["items"]
+    assert approval["status"] == "expired"
+    late = await approve(approval)
+    assert (late.status_code, late.json()["current_status"]) == (409, "expired")
+
+    run = await stage.ended(delayed, seconds=15)
+    assert datetime.fromisoformat(run["closed_at"]) >= later
+    return [delayed, decided, left]

@@ -1,0 +1,71 @@
+"""The sweep and the rolling check: what nobody touched is found, what is wrong is repaired, and neither asks more than it must."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.client import Client
+
+from agentgrid.projector import sweep, work
+from agentgrid.projector.store import Store
+from agentgrid.settings import Settings
+from agentgrid.temporal.history import HistoryReader
+from tests.projector.conftest import Tables, projecting, snapshot, unique, until
+from tests.projector.scenarios import Messages, Mixed, Sequence
+
+
+async def test_a_sweep_that_lists_much_and_finds_nothing_rests(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "PER_TURN", 1)
+    reader = HistoryReader(client)
+    sweeping = sweep.Sweep(store, work.Looker(reader, store))
+    ids = [unique() for _ in range(2)]
+    for each in ids:
+        handle = await client.start_workflow(Sequence.run, 1, id=each, task_queue=queue)
+        await handle.result()
+    while len(ids) > await store.pool.fetchval("SELECT count(*) FROM run_changes"):
+        await sweeping.sweep()  # Temporal's visibility comes a little later
+    async with projecting(settings, sweep=600):
+        for each in ids:
+            await tables.run_in(each, "completed")
+    listed: list[int] = []
+    for _ in range(4):
+        before = reader.calls["list"]
+        assert await sweeping.sweep() == 0
+        listed.append(reader.calls["list"] - before)
+    # What is open, and what has closed: two calls; then a turn is skipped for each execution that was listed.
+    assert listed == [2, 0, 0, 2]
+    unheard = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue="nobody's")
+    assert await until(sweeping.sweep, what=unheard.id) == 1, "skipped turns have an end"
+
+
+async def test_corrupted_rows_are_repaired_within_a_round_of_checks(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store
+) -> None:
+    async with projecting(settings, check=0.2):
+        handle = await client.start_workflow(Mixed.run, id=unique(), task_queue=queue)
+        waiting = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
+        await handle.result()
+        run = await tables.run_in(handle.id, "completed")
+        await tables.run_in(waiting.id, "waiting")
+        await tables.run_in(f"{handle.id}-child", "completed")
+        before = await snapshot(tables)
+        await store.pool.execute("UPDATE runs SET status = 'failed', step_count = 77, result = NULL")
+        await store.pool.execute("UPDATE executions SET status = 'failed' WHERE execution_id = $1", run["execution_id"])
+        await store.pool.execute("UPDATE steps SET status = 'failed', output = '{\"size\": 1, \"value\": 0}'")
+        await store.pool.execute("DELETE FROM steps WHERE execution_id = $1 AND kind = 'timer'", run["execution_id"])
+        await store.pool.execute(
+            "INSERT INTO steps (execution_id, event_id, run_id, kind, name, status, scheduled_at) "
+            "VALUES ($1, 999, $2, 'tool', 'never happened', 'completed', now())",
+            run["execution_id"],
+            run["run_id"],
+        )
+        assert await snapshot(tables) != before
+
+        async def repaired() -> bool:
+            return await snapshot(tables) == before
+
+        await until(repaired, seconds=25)
+        said = await tables.rows("SELECT value FROM projector_state WHERE name = 'check'")
+        assert said[0]["value"]["checked"] >= 1
+        await waiting.terminate()
