@@ -20,7 +20,7 @@ from agentgrid.db import migrate
 from tests.bench.meters import BENCH
 from tests.bench.stand import Api, api, child
 
-READY_SECONDS = 60
+READY_SECONDS = 300
 
 
 class Gates:
