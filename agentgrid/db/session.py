@@ -29,6 +29,8 @@ def make_engine(dsn: str, *, pool_size: int = 10, statement_timeout_ms: int = ST
         max_overflow=pool_size,
         pool_timeout=POOL_TIMEOUT_SECONDS,
         pool_pre_ping=True,
+        # Some two hundred statements are all there are; a compiled one holds 50 kB.
+        query_cache_size=250,
         connect_args={
             "timeout": 5,
             "command_timeout": statement_timeout_ms / 1000 + 5,

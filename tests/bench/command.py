@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -49,6 +50,8 @@ def main() -> None:
     for part in PARTS.values():
         part.add_arguments(parser)
     arguments = parser.parse_args()
+    # Ended from outside, it ends in good order, and its servers with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for name in arguments.only:
         part = PARTS[name]
         home = Path(tempfile.mkdtemp(prefix="agentgrid-bench-"))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from tests.bench.gates import Gates, gates
 from tests.bench.page import at, middle
@@ -21,6 +20,9 @@ SAYS = (
     "which history has the next activity scheduled; both in turn, nothing else running. Medians of the rounds, lowest and highest in brackets."
 )
 ROUNDS = 5
+
+Spent = tuple[float, float]
+"""Milliseconds until history has the signal, and from there to the next activity."""
 TURNS = 20
 
 
@@ -30,15 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, str]]:
-    """Both, and their ratio by round."""
+    """Both, where the time goes, and their ratio by round."""
     async with gates(home) as stand:
-        client = await Client.connect(stand.temporal, data_converter=pydantic_data_converter)
-        await _turns(stand, client, 5)
-        rounds = [await _turns(stand, client, arguments.turns) for _ in range(ROUNDS)]
-    signals = [statistics.median(signalled) for signalled, _ in rounds]
-    decisions = [statistics.median(decided) for _, decided in rounds]
-    slow = [each for _, decided in rounds for each in decided]
-    slow_signals = [each for signalled, _ in rounds for each in signalled]
+        await _turns(stand, stand.client, 5)
+        rounds = [await _turns(stand, stand.client, arguments.turns) for _ in range(ROUNDS)]
+    signals = [statistics.median(sum(each) for each in signalled) for signalled, _ in rounds]
+    decisions = [statistics.median(sum(each) for each in decided) for _, decided in rounds]
+    slow = [sum(each) for _, decided in rounds for each in decided]
+    slow_signals = [sum(each) for signalled, _ in rounds for each in signalled]
+    parts = [
+        [statistics.median(each[part] for each in turns) for turns in kind]
+        for kind in zip(*rounds, strict=True)
+        for part in (0, 1)
+    ]
     return [
         ("raw signal to next activity scheduled (ms)", middle(signals, "{:.1f}")),
         ("decision to next activity scheduled (ms)", middle(decisions, "{:.1f}")),
@@ -46,11 +52,15 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
             "decision ÷ raw signal",
             middle([mine / theirs for mine, theirs in zip(decisions, signals, strict=True)]),
         ),
+        ("until history has the signal: raw (ms)", middle(parts[0], "{:.1f}")),
+        ("until history has the decision: API, command, signature (ms)", middle(parts[2], "{:.1f}")),
+        ("from there to the next activity scheduled: raw (ms)", middle(parts[1], "{:.1f}")),
+        ("from there to the next activity scheduled: decision (ms)", middle(parts[3], "{:.1f}")),
         ("p99 of signals / of decisions (ms)", f"{at(slow_signals, 0.99):.0f} / {at(slow, 0.99):.0f}"),
     ]
 
 
-async def _turns(stand: Gates, client: Client, count: int) -> tuple[list[float], list[float]]:
+async def _turns(stand: Gates, client: Client, count: int) -> tuple[list[Spent], list[Spent]]:
     signalled, decided = [], []
     for number in range(count):
         signalled.append(await _signal(client, number))
@@ -58,22 +68,25 @@ async def _turns(stand: Gates, client: Client, count: int) -> tuple[list[float],
         gate = await stand.gate(run_id)
         asked_at = time.time()
         await stand.approve(gate)
-        decided.append(await _scheduled(client.get_workflow_handle(run_id)) - asked_at * 1000)
+        decided.append(await _spent(client.get_workflow_handle(run_id), asked_at))
     return signalled, decided
 
 
-async def _signal(client: Client, number: int) -> float:
+async def _signal(client: Client, number: int) -> Spent:
     handle = await client.start_workflow("RawGate", number, id=str(uuid.uuid4()), task_queue="raw")
     # Its first workflow task is done, as a gated run's is when it can be decided.
     await handle.query("__stack_trace")
     asked_at = time.time()
     await handle.signal("decide")
-    return await _scheduled(handle) - asked_at * 1000
+    return await _spent(handle, asked_at)
 
 
-async def _scheduled(handle: WorkflowHandle) -> float:
-    """When the last activity of the run, which then ends, was scheduled; milliseconds since the epoch."""
+async def _spent(handle: WorkflowHandle, asked_at: float) -> Spent:
+    """Of a run that now ends: how long until its last signal was in history, and from there to its last activity being scheduled."""
     await handle.result()
     history = await handle.fetch_history()
-    event = [each for each in history.events if each.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED][-1]
-    return event.event_time.ToNanoseconds() / 1e6
+    signalled, scheduled = (
+        [each for each in history.events if each.event_type == sort][-1].event_time.ToNanoseconds() / 1e6
+        for sort in (EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+    )
+    return signalled - asked_at * 1000, scheduled - signalled

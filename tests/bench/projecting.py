@@ -28,7 +28,7 @@ SAYS = (
     "Archived histories of real runs of three tools, each copied under ids of its own, are projected by `agentgrid rebuild` (one process, held "
     "to one core): decoded, folded and stored in PostgreSQL, first into empty tables, then over the rows that are there."
 )
-SOURCES = 200
+SOURCES = 50
 REBUILT = 10_000
 PROJECTED = "TRUNCATE runs, run_search, executions, steps, approvals, decisions, events, run_changes"
 

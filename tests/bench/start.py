@@ -26,6 +26,7 @@ READY = "is ready"
 READY_SECONDS = 300
 STOP_SECONDS = 60
 AGAIN = 5
+OUTER = ("AGENTGRID_", "VIRTUAL_ENV", "MAKE", "MFLAGS", "ARGS")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,15 +57,14 @@ def _measured(home: Path) -> list[tuple[str, str]]:
 @contextlib.contextmanager
 def _started(command: Sequence[str], folder: Path, output: Path) -> Iterator[float]:
     """Seconds to ready; ended by Ctrl-C, as a terminal sends it."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AGENTGRID_", "VIRTUAL_ENV"))
-    }
+    # What an outer `make bench` was given is no business of the inner `make`.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OUTER)}
     began = time.perf_counter()
     with output.open("wb") as file:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=environment,
+            env=kept,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
