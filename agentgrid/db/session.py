@@ -69,6 +69,14 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[ReadSession]:
 
 
 @asynccontextmanager
+async def asking(engine: AsyncEngine) -> AsyncIterator[ReadSession]:
+    """A session for one question, without a transaction around it: that would cost as much as the question, twice."""
+    async with AsyncSession(engine, expire_on_commit=False, autoflush=False) as session:
+        await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        yield ReadSession(session)
+
+
+@asynccontextmanager
 async def writing(engine: AsyncEngine) -> AsyncIterator[WriteSession]:
     """One transaction: committed when the block ends well, else rolled back."""
     async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
