@@ -118,6 +118,7 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
             execution_id=approval.execution_id,
             approval_id=approval_id,
             reason=request.comment,
+            created_at=now,
         )
         signed = _signed(signer, caller.principal, approval, request.verdict, command)
         command.body = {

@@ -67,9 +67,10 @@ def body_digest(body: Any) -> str:
 async def new(session: WriteSession, caller: Caller, kind: CommandKind, **about: Any) -> Command:
     """A command of this caller; `about` names what it is about: `run_id`, `approval_id`, `target`, `reason`, `body`, ...
 
-    Its time is the database's: decisions are signed with it, and the clocks of API processes differ.
+    Its time is the database's: decisions are signed with it, and the clocks of API processes differ. `created_at` is that, where the
+    session has asked already.
     """
-    now = await table.clock(session)
+    now = about.pop("created_at", None) or await table.clock(session)
     return Command(
         **{
             "command_id": new_id(),

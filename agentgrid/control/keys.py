@@ -17,7 +17,7 @@ from agentgrid.control.plane import Caller
 from agentgrid.db import commands as commands_table
 from agentgrid.db import policies as policies_table
 from agentgrid.db import principals as table
-from agentgrid.db.session import reading, writing
+from agentgrid.db.session import asking, reading, writing
 from agentgrid.db.tables import ApiKey, Command, PrincipalRow
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role
@@ -148,7 +148,7 @@ async def authenticate(engine: AsyncEngine, presented: str) -> Authenticated:
     match = KEY.fullmatch(presented)
     if match is None:
         raise wrong
-    async with reading(engine) as session:
+    async with asking(engine) as session:
         found = await table.key_and_owner(session, match[1])
     if found is None:
         raise wrong

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, literal, or_, select
+from sqlalchemy import and_, bindparam, func, literal, or_, select
 from sqlalchemy.orm import defer
 
 from agentgrid.db import paging
@@ -34,6 +34,15 @@ class ApprovalFilter:
     """Only those that name one of these among their approvers."""
     not_initiated_by: str | None = None
 
+
+# Made once, because each decision asks it, more than once: to put it together costs as much as to ask it.
+_GET = (
+    select(Approval, Run)
+    .join(Run, A.run_id == R.run_id)
+    .where(A.approval_id == bindparam("approval_id"), ~A.inherited)
+    .order_by(A.opened_at.desc())
+    .limit(1)
+)
 
 _ORDERED = ("status", "tool")
 """Each alone has an index in the list's order."""
@@ -102,14 +111,7 @@ async def count(session: ReadSession, *, wanted: ApprovalFilter) -> int:
 
 async def get(session: ReadSession | WriteSession, approval_id: str) -> tuple[Approval, Run] | None:
     """One approval and its run."""
-    statement = (
-        select(Approval, Run)
-        .join(Run, A.run_id == R.run_id)
-        .where(A.approval_id == approval_id, ~A.inherited)
-        .order_by(A.opened_at.desc())
-        .limit(1)
-    )
-    found = (await session.execute(statement)).first()
+    found = (await session.execute(_GET, {"approval_id": approval_id})).first()
     return None if found is None else (found[0], found[1])
 
 

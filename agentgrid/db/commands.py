@@ -27,29 +27,30 @@ _LISTING = Listing(
     options=lambda command: [defer(command.body, raiseload=True)],
 )
 
+# Made once, because every change needs them: to put them together costs as much as to send them.
+_CLOCK = select(func.clock_timestamp())
+_INSERT = (
+    insert(C.__table__)
+    .on_conflict_do_nothing(
+        index_elements=["principal", "route", "idempotency_key"], index_where=text("idempotency_key IS NOT NULL")
+    )
+    .returning(C.__table__.c.command_id)
+)
+
 IDEMPOTENCY_WINDOW = timedelta(days=30)
 """For how long a key means the same request."""
 
 
 async def clock(session: ReadSession | WriteSession) -> datetime:
     """The time by the database's clock, the one that all processes share."""
-    now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    now: datetime = (await session.execute(_CLOCK)).scalar_one()
     return now
 
 
 async def insert_once(session: WriteSession, command: Command) -> bool:
     """Insert the command; false where its idempotency key is taken. Waits for a transaction that holds the same key."""
     values = {name: value for name, value in command.model_dump().items() if value is not None}
-    statement = (
-        insert(Command)
-        .values(**values)
-        .on_conflict_do_nothing(
-            index_elements=["principal", "route", "idempotency_key"],
-            index_where=text("idempotency_key IS NOT NULL"),
-        )
-        .returning(C.command_id)
-    )
-    return (await session.execute(statement)).scalar() is not None
+    return (await session.execute(_INSERT, values)).scalar() is not None
 
 
 async def by_idempotency_key(

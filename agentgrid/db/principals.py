@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from agentgrid.db.paging import Key, older_than
@@ -18,6 +18,13 @@ P: Any = PrincipalRow
 K: Any = ApiKey
 
 ACCESS_CHANNEL = "agentgrid_access"
+
+# Made once, because every request asks it: to put it together costs as much as to ask it.
+_KEY_AND_OWNER = (
+    select(ApiKey, PrincipalRow, func.now())
+    .join(PrincipalRow, K.principal == P.name)
+    .where(K.key_id == bindparam("key_id"))
+)
 
 USED_RESOLUTION = timedelta(minutes=1)
 """How exactly a key's last use is kept: a write for each request would cost more than it tells."""
@@ -70,10 +77,7 @@ async def tell_access_changed(session: WriteSession) -> None:
 
 async def key_and_owner(session: ReadSession, key_id: str) -> tuple[ApiKey, PrincipalRow, datetime] | None:
     """An API key, whose it is, and the time by the database's clock."""
-    statement = (
-        select(ApiKey, PrincipalRow, func.now()).join(PrincipalRow, K.principal == P.name).where(K.key_id == key_id)
-    )
-    found = (await session.execute(statement)).first()
+    found = (await session.execute(_KEY_AND_OWNER, {"key_id": key_id})).first()
     return None if found is None else (found[0], found[1], found[2])
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NewType
+from typing import Any, NewType
 
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 ReadSession = NewType("ReadSession", AsyncSession)
@@ -23,12 +25,11 @@ POOL_TIMEOUT_SECONDS = 5.0
 def make_engine(dsn: str, *, pool_size: int = 10, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> AsyncEngine:
     """An engine over asyncpg for `postgresql://...`; every statement, lock and wait for a connection is bounded."""
     url = make_url(dsn).set(drivername="postgresql+asyncpg")
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=POOL_TIMEOUT_SECONDS,
-        pool_pre_ping=True,
         # Some two hundred statements are all there are; a compiled one holds 50 kB.
         query_cache_size=250,
         connect_args={
@@ -49,6 +50,14 @@ def make_engine(dsn: str, *, pool_size: int = 10, statement_timeout_ms: int = ST
             },
         },
     )
+    event.listen(engine.sync_engine, "checkout", _still_open)
+    return engine
+
+
+def _still_open(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Let the pool make another connection for one that has ended meanwhile: the socket says so, without asking the server each time."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("the connection has ended")
 
 
 @asynccontextmanager
@@ -56,6 +65,14 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[ReadSession]:
     """A session that only reads; nothing it does is kept."""
     async with AsyncSession(engine, expire_on_commit=False, autoflush=False) as session:
         await session.connection(execution_options={"postgresql_readonly": True})
+        yield ReadSession(session)
+
+
+@asynccontextmanager
+async def asking(engine: AsyncEngine) -> AsyncIterator[ReadSession]:
+    """A session for one question, without a transaction around it: that would cost as much as the question, twice."""
+    async with AsyncSession(engine, expire_on_commit=False, autoflush=False) as session:
+        await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         yield ReadSession(session)
 
 

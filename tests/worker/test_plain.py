@@ -42,12 +42,7 @@ async def outcome(client: Client, queue: str, case: str, plugins: list[Any]) -> 
 
 
 async def test_thirteen_shapes_of_cancellation_behave_as_in_the_plain_sdk(client: Client, queue: str) -> None:
-    results: dict[str, list[tuple[str, list[str], str]]] = {}
-    for name, plugins, cache in (
-        ("native", [], 100),
-        ("governed", [Governance().plugin()], 100),
-        ("governed, uncached", [Governance().plugin()], 0),
-    ):
+    async def played(name: str, plugins: list[Any], cache: int) -> dict[str, tuple[str, list[str], str]]:
         own = f"{queue}-{name}"
         async with Worker(
             client,
@@ -57,12 +52,18 @@ async def test_thirteen_shapes_of_cancellation_behave_as_in_the_plain_sdk(client
             plugins=plugins,
             max_cached_workflows=cache,
         ):
-            results[name] = list(await asyncio.gather(*[outcome(client, own, case, plugins) for case in CANCELLATIONS]))
+            results = await asyncio.gather(*[outcome(client, own, case, plugins) for case in CANCELLATIONS])
+        return dict(zip(CANCELLATIONS, results, strict=True))
+
+    native, governed, uncached = await asyncio.gather(
+        played("native", [], 100),
+        played("governed", [Governance().plugin()], 100),
+        played("uncached", [Governance().plugin()], 0),
+    )
     assert len(CANCELLATIONS) == 13
-    native = dict(zip(CANCELLATIONS, results["native"], strict=True))
     assert all(replay == "ok" for _, _, replay in native.values())
-    assert dict(zip(CANCELLATIONS, results["governed"], strict=True)) == native
-    assert dict(zip(CANCELLATIONS, results["governed, uncached"], strict=True)) == native
+    assert governed == native
+    assert uncached == native
 
 
 @pytest.mark.parametrize("cache", [0, 100], ids=["uncached", "cached"])

@@ -1,0 +1,28 @@
+"""Connections that end while nobody uses them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+from sqlalchemy import text
+
+from agentgrid.db.session import make_engine, reading
+
+
+async def test_a_connection_that_has_ended_meanwhile_is_replaced_before_it_is_used(postgres_dsn: str) -> None:
+    engine = make_engine(postgres_dsn, pool_size=1)
+    admin = await asyncpg.connect(postgres_dsn)
+    pids = []
+    try:
+        for _ in range(2):
+            async with reading(engine) as session:
+                pids.append((await session.execute(text("SELECT pg_backend_pid()"))).scalar_one())
+            await admin.execute("SELECT pg_terminate_backend($1)", pids[-1])
+            async with asyncio.timeout(10):
+                while await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pids[-1]):
+                    await asyncio.sleep(0.01)
+        assert len(set(pids)) == 2
+    finally:
+        await admin.close()
+        await engine.dispose()
