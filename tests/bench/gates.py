@@ -18,7 +18,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
 from tests.bench.meters import BENCH
-from tests.bench.stand import Api, api, child
+from tests.bench.stand import Api, api, child, configuration
 
 READY_SECONDS = 300
 
@@ -81,12 +81,7 @@ async def gates(home: Path) -> AsyncIterator[Gates]:
     async with TemporalServer(home, headless=True) as temporal, PostgresServer(home) as postgres:
         dsn = await postgres.create_database("gates")
         await migrate.upgrade(dsn)
-        environment = {
-            "AGENTGRID_DATABASE_URL": dsn,
-            "AGENTGRID_TEMPORAL_ADDRESS": temporal.address,
-            "AGENTGRID_HOME": str(home),
-            "AGENTGRID_LOG_LEVEL": "error",
-        }
+        environment = configuration(home, temporal.address, dsn)
         async with (
             api(environment, dsn) as server,
             httpx.AsyncClient(base_url=f"{server.url}/api/v1", timeout=None) as http,

@@ -20,7 +20,7 @@ from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
 from agentgrid.projector.archive import pack, unpack
 from tests.bench.meters import BENCH, cpu
-from tests.bench.stand import ROOT
+from tests.bench.stand import ROOT, configuration
 from tests.bench.throughput import Bench, child
 
 TITLE = "The projector alone"
@@ -43,12 +43,7 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
     async with TemporalServer(home, headless=True) as temporal, PostgresServer(home) as postgres:
         dsn = await postgres.create_database("rebuilt")
         await migrate.upgrade(dsn)
-        environment = {
-            "AGENTGRID_DATABASE_URL": dsn,
-            "AGENTGRID_TEMPORAL_ADDRESS": temporal.address,
-            "AGENTGRID_HOME": str(home),
-            "AGENTGRID_LOG_LEVEL": "error",
-        }
+        environment = configuration(home, temporal.address, dsn)
         async with asyncpg.create_pool(
             dsn, min_size=1, max_size=2, server_settings={"application_name": BENCH}
         ) as pool:

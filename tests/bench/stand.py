@@ -42,6 +42,16 @@ PEOPLE = (
 )
 
 
+def configuration(home: Path, temporal: str, dsn: str) -> dict[str, str]:
+    """What configures every process of one stand."""
+    return {
+        "AGENTGRID_DATABASE_URL": dsn,
+        "AGENTGRID_TEMPORAL_ADDRESS": temporal,
+        "AGENTGRID_HOME": str(home),
+        "AGENTGRID_LOG_LEVEL": "error",
+    }
+
+
 @contextmanager
 def child(role: str, environment: Mapping[str, str]) -> Iterator[psutil.Process]:
     """A process of `tests.bench.processes`; stopped at the end."""

@@ -30,7 +30,7 @@ from agentgrid.projector.rebuild import rebuild
 from agentgrid.settings import Settings
 from tests.bench.meters import BENCH, backends, calls, cpu
 from tests.bench.page import at, middle
-from tests.bench.stand import child
+from tests.bench.stand import child, configuration
 
 TITLE = "Throughput and the cost of a run"
 SAYS = "Medians of the rounds, lowest and highest in brackets; raw and governed rounds alternate in one run on the same servers."
@@ -198,12 +198,7 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
     async with TemporalServer(home, headless=True) as temporal, PostgresServer(home) as postgres:
         dsn = await postgres.create_database("bench")
         await migrate.upgrade(dsn)
-        environment = {
-            "AGENTGRID_DATABASE_URL": dsn,
-            "AGENTGRID_TEMPORAL_ADDRESS": temporal.address,
-            "AGENTGRID_HOME": str(home),
-            "AGENTGRID_LOG_LEVEL": "error",
-        }
+        environment = configuration(home, temporal.address, dsn)
         client = await Client.connect(temporal.address, data_converter=pydantic_data_converter)
         async with asyncpg.create_pool(
             dsn, min_size=1, max_size=2, server_settings={"application_name": BENCH}
