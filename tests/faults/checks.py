@@ -110,8 +110,15 @@ async def nothing_pending(stage: Stage, *, seconds: float = 60.0) -> Mapping[str
 async def rebuilt(stage: Stage) -> int:
     """The projection made anew from nothing is, row for row, the one that grew under faults. How many executions it holds.
 
-    The projectors are stopped for it, and are down afterwards.
+    What is due is waited for first: a killed projector's claims are taken over when their lease ends, and a child may be among them
+    whose parent is shown already. The projectors are stopped then, and are down afterwards.
     """
+
+    async def caught_up() -> bool:
+        async with stage.database() as database:
+            return not await database.fetchval("SELECT EXISTS (SELECT FROM run_changes WHERE due_at <= now())")
+
+    await stage.until(caught_up, "nothing is due any more", seconds=60)
     for projector in stage.of("projector"):
         if projector.running:
             assert await projector.stop() == 0
