@@ -12,7 +12,7 @@ INSTALLED := .venv/.installed
 
 help:
 	@echo 'make dev     Temporal, PostgreSQL, projector, API, worker and console on this machine (ARGS="--help")'
-	@echo 'make test    the whole test suite, on real servers (ARGS="tests/domain -k retry")'
+	@echo 'make test    the whole test suite, on real servers (ARGS="tests/projector -k reset")'
 	@echo 'make soak    kill and freeze every process while hundreds of runs go on (ARGS="--runs 500 --seed 7 --minutes 5")'
 	@echo 'make check   formatting, lint, types, import contracts'
 	@echo 'make fmt     format, and fix what can be fixed'

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
+from temporalio.converter import PayloadConverter
 
-from agentgrid.errors import Fault, InvalidInput
+from agentgrid.errors import Fault, InvalidInput, PayloadTooLarge
+from agentgrid.protocol import MAX_JSON_BYTES
 
 MAX_FAULTS = 20
 MESSAGE_CHARACTERS = 300
@@ -31,6 +33,16 @@ def arguments_of(schema: dict[str, Any], value: Any) -> list[Any]:
     if takes_several(schema):
         return list(value)
     return [value]
+
+
+def check_size(what: str, arguments: Sequence[Any], converter: PayloadConverter) -> None:
+    """Raise PayloadTooLarge where Temporal would not take the arguments: it would never say so of a call that it can't even read.
+
+    They are longer there than in the request's body where a number was written shorter than Python writes it.
+    """
+    size = sum(len(payload.data) for payload in converter.to_payloads(arguments))
+    if size > MAX_JSON_BYTES:
+        raise PayloadTooLarge(what, size, MAX_JSON_BYTES)
 
 
 def check(schema: dict[str, Any], value: Any) -> None:

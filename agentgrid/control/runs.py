@@ -65,7 +65,8 @@ def sender(command_id: str) -> str:
 async def start(plane: ControlPlane, caller: Caller, workflow: str, request: StartRequest) -> Started:
     """Record a run as `queued` and start it; while Temporal is away it stays queued until the delivery loop reaches it.
 
-    Raises NotFound, Conflict where the workflow is disabled, InvalidInput with a pointer for each fault, IdempotencyConflict.
+    Raises NotFound, Conflict where the workflow is disabled, InvalidInput with a pointer for each fault, PayloadTooLarge,
+    IdempotencyConflict.
     """
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
@@ -75,7 +76,7 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
             raise NotFound("workflow", workflow)
         if (refusal := kill_switch.refusal((await workflows.policies(session, [workflow])).get(workflow))) is not None:
             raise refusal
-        await _check(session, definition, request)
+        await _check(plane, session, definition, request)
         run_id = new_id()
         command = await commands.new(
             session,
@@ -96,9 +97,12 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
     return Started(run_id=run_id, command_id=command.command_id, replayed=False)
 
 
-async def _check(session: WriteSession, definition: Workflow, request: StartRequest) -> None:
+async def _check(plane: ControlPlane, session: WriteSession, definition: Workflow, request: StartRequest) -> None:
     version = await workflows.version(session, definition.name, definition.version)
-    inputs.check({} if version is None else version.input_schema, request.input)
+    schema = {} if version is None else version.input_schema
+    inputs.check(schema, request.input)
+    arguments = inputs.arguments_of(schema, request.input)
+    inputs.check_size("the input", arguments, plane.temporal.data_converter.payload_converter)
     if request.start_at is not None and request.start_at > await commands_table.clock(session) + MAX_DELAY:
         raise InvalidInput(
             "start_at is too far ahead", [Fault(pointer="/start_at", message=f"at most {MAX_DELAY.days} days ahead")]

@@ -9,7 +9,7 @@ from typing import Any
 import temporalio.api.workflowservice.v1 as service
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 
-from agentgrid.control import commands
+from agentgrid.control import commands, inputs
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked
 from agentgrid.control.runs import describe, sender
@@ -54,12 +54,14 @@ async def act(
     reason: str | None = None,
     signal: SignalRequest | None = None,
 ) -> Command:
-    """Carry the verb out and return its command. Raises NotFound, Conflict with the status that forbids it, Unavailable."""
+    """Carry the verb out and return its command. Raises NotFound, Conflict with the status that forbids it, PayloadTooLarge, Unavailable."""
     if signal is not None and signal.name.startswith(RESERVED_SIGNALS):
         raise InvalidInput(
             "a signal's name may not begin with `agentgrid.` or `__`",
             [Fault(pointer="/name", message="is reserved")],
         )
+    if signal is not None:
+        inputs.check_size("the signal", signal.arguments, plane.temporal.data_converter.payload_converter)
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier

@@ -19,7 +19,7 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, Workflo
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 Touch = Callable[[str, str, int, bool], None]
-"""Called with execution id, workflow id, the event id to expect and whether the execution rests then; from any thread."""
+"""Called with execution id, workflow id, the event id to expect and whether it is urgent; from any thread."""
 
 RESTING = frozenset(
     {
@@ -30,7 +30,8 @@ RESTING = frozenset(
         "start_timer",
     }
 )
-"""Commands after which nothing more is to be expected soon: the execution has ended, or it waits for an answer or for the time."""
+"""Commands after which nothing more is to be expected soon, so that the touch is urgent: the execution has ended, or waits by a timer, as a
+gate does."""
 
 
 class TouchingInstance(WorkflowInstance):
@@ -50,8 +51,8 @@ class TouchingInstance(WorkflowInstance):
         adds = any(job.WhichOneof("variant") not in ("query_workflow", "remove_from_cache") for job in act.jobs)
         if adds and not act.is_replaying:
             # The completed task is the event after those that it has seen.
-            rests = any(command.WhichOneof("variant") in RESTING for command in completion.successful.commands)
-            self._touch(self._execution_id, self._workflow_id, act.history_length + 1, rests)
+            urgent = any(command.WhichOneof("variant") in RESTING for command in completion.successful.commands)
+            self._touch(self._execution_id, self._workflow_id, act.history_length + 1, urgent)
         return completion
 
     # The SDK asks for these two once for every payload of a command, arguments, headers and summary alike, and each question enters the

@@ -85,8 +85,8 @@ class Telemetry:
 
     # --- producers: any thread -----------------------------------------------------------------------------------
 
-    def touch(self, execution_id: str, workflow_id: str, expect: int, rests: bool = False) -> None:
-        """Say that an execution's history will reach `expect` events, and whether it rests then."""
+    def touch(self, execution_id: str, workflow_id: str, expect: int, urgent: bool = False) -> None:
+        """Say that an execution's history will reach `expect` events; urgent: it comes to rest there, so nobody need wait for more."""
         if self.dsn is None:
             return
         with self._lock:
@@ -94,8 +94,8 @@ class Telemetry:
             if known is None and len(self._touches) >= MAX_TOUCHES:
                 self.dropped += 1
                 return
-            _, before, rested = known or (workflow_id, 0, False)
-            self._touches[execution_id] = (workflow_id, max(expect, before), rests or rested)
+            _, before, was_urgent = known or (workflow_id, 0, False)
+            self._touches[execution_id] = (workflow_id, max(expect, before), urgent or was_urgent)
         self._notify(self._touched)
 
     def job(self, report: JobReport) -> None:
@@ -217,7 +217,7 @@ class Telemetry:
                 [execution for execution, _ in rows],
                 [workflow for _, (workflow, _, _) in rows],
                 [expect for _, (_, expect, _) in rows],
-                [rests for _, (_, _, rests) in rows],
+                [urgent for _, (_, _, urgent) in rows],
             )
             self._flush_seconds = min(max(FLUSH_SECONDS, COMPANY_SECONDS * len(rows)), LONGEST_FLUSH_SECONDS)
         except BaseException:

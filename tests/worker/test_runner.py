@@ -1,4 +1,4 @@
-"""What a worker tells of a run while it executes: one touch for each workflow task, and which of them leave the run at rest."""
+"""What a worker tells of a run while it executes: one touch for each workflow task, and which of them are urgent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Resting:
 
 
 @pytest.mark.parametrize("runner", [SandboxedWorkflowRunner(), UnsandboxedWorkflowRunner()], ids=["sandbox", "none"])
-async def test_each_task_touches_and_says_whether_the_run_comes_to_rest(
+async def test_each_task_touches_and_is_urgent_where_the_run_comes_to_rest(
     client: Client, queue: str, runner: WorkflowRunner
 ) -> None:
     touches: list[tuple[str, str, int, bool]] = []
@@ -37,7 +37,7 @@ async def test_each_task_touches_and_says_whether_the_run_comes_to_rest(
         handle = await client.start_workflow(Resting.run, id=queue, task_queue=queue)
         assert await handle.result() == "a"
         assert await handle.query(Resting.here)
-    mine = [(expect, rests) for execution, workflow_id, expect, rests in touches if execution == handle.result_run_id]
+    mine = [(expect, urgent) for execution, _, expect, urgent in touches if execution == handle.result_run_id]
     assert {workflow_id for _, workflow_id, _, _ in touches} == {queue}
     # The activity is scheduled; the timer is started; the run ends. A query tells nothing.
     assert mine == [(4, False), (10, True), (15, True)]

@@ -104,6 +104,6 @@ SEARCH = (
 
 
 def upgrade() -> None:
-    """Add to what was there. Tables are locked while their indexes are made: about half a minute for 100,000 runs."""
+    """Add to what was there. Tables are locked while their indexes are made: decision 15 says for how long."""
     for statement in (*INDEXES, *SEARCH):
         op.execute(statement)

@@ -1,0 +1,78 @@
+"""The catalog: what workers have registered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Index,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from agentgrid.db.tables import columns
+
+
+class Workflow(SQLModel, table=True):
+    """A definition registered in code, at its newest version."""
+
+    __tablename__ = "workflows"
+
+    name: str = columns.text(primary=True)
+    version: str = columns.text()
+    title: str = columns.text()
+    description: str = columns.text(default="''")
+    tags: list[str] = columns.texts()
+    task_queue: str = columns.text()
+    grid: str = columns.text()
+    registered_at: datetime = columns.time(null=False, now=True)
+
+
+class WorkflowVersion(SQLModel, table=True):
+    """One version of a definition: a digest of its schemas and code. Immutable."""
+
+    __tablename__ = "workflow_versions"
+    __table_args__ = (Index(None, "name", text("first_seen_at DESC")),)
+
+    name: str = columns.text(primary=True)
+    version: str = columns.text(primary=True)
+    input_schema: dict[str, Any] = columns.json(null=False)
+    output_schema: dict[str, Any] | None = columns.json()
+    build: str = columns.text()
+    """The grid's digest, as Temporal's history names it on each completed workflow task."""
+    first_seen_at: datetime = columns.time(null=False, now=True)
+
+
+class WorkflowBuild(SQLModel, table=True):
+    """Which version of a definition a build of a grid holds: history names builds, users ask for versions. Immutable."""
+
+    __tablename__ = "workflow_builds"
+
+    build: str = columns.text(primary=True)
+    name: str = columns.text(primary=True)
+    version: str = columns.text()
+
+
+class Tool(SQLModel, table=True):
+    """A tool registered in code, at its newest version."""
+
+    __tablename__ = "tools"
+    __table_args__ = (CheckConstraint("risk IN ('read', 'write', 'destructive')", name="risk"),)
+
+    name: str = columns.text(primary=True)
+    version: str = columns.text()
+    title: str = columns.text()
+    description: str = columns.text(default="''")
+    risk: str = columns.text()
+    tags: list[str] = columns.texts()
+    input_schema: dict[str, Any] = columns.json(null=False)
+    output_schema: dict[str, Any] | None = columns.json()
+    timeout_seconds: float = Field(nullable=False)
+    retries: int = Field(nullable=False)
+    local: bool = columns.flag()
+    idempotent: bool = columns.flag()
+    task_queue: str = columns.text()
+    grid: str = columns.text()
+    registered_at: datetime = columns.time(null=False, now=True)

@@ -1,0 +1,66 @@
+"""The sorts of columns that the tables are made of, and how their constraints are named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ARRAY, JSON, BigInteger, Boolean, CheckConstraint, Column, DateTime, ForeignKey, Text
+from sqlalchemy import text as sql
+from sqlmodel import Field, SQLModel
+
+NAMING = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+}
+SQLModel.metadata.naming_convention = NAMING
+
+SHORT_LIST = {"gin_pending_list_limit": 512}
+"""In kilobytes. A reader goes through what is pending one by one: at the default of 4 MB that would be most of its time."""
+
+
+def one_of(column: str, words: type[Any]) -> CheckConstraint:
+    """A check that the column holds one of the words."""
+    listed = ", ".join(f"'{word}'" for word in words)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def text(
+    *, null: bool = False, primary: bool = False, default: str | None = None, references: str | None = None
+) -> Any:
+    """A text; `references` makes it a foreign key, whose rows go with their owner."""
+    keys = [ForeignKey(references, ondelete="CASCADE")] if references else []
+    server = sql(default) if default is not None else None
+    return Field(sa_column=Column(Text, *keys, primary_key=primary, nullable=null, server_default=server))
+
+
+def texts() -> Any:
+    """A list of texts, empty at first."""
+    return Field(sa_column=Column(ARRAY(Text), nullable=False, server_default=sql("'{}'")))
+
+
+def time(*, null: bool = True, now: bool = False) -> Any:
+    """A time with its zone."""
+    server = sql("now()") if now else None
+    return Field(sa_column=Column(DateTime(timezone=True), nullable=null, server_default=server))
+
+
+def json(*, null: bool = True, default: str | None = None) -> Any:
+    """A payload or document, kept as it was written."""
+    server = sql(default) if default is not None else None
+    return Field(sa_column=Column(JSON(none_as_null=True), nullable=null, server_default=server))
+
+
+def big(*, null: bool = False, default: str | None = None, primary: bool = False) -> Any:
+    """A whole number of 64 bits."""
+    server = sql(default) if default is not None else None
+    return Field(
+        sa_column=Column(BigInteger, nullable=null, server_default=server, primary_key=primary, autoincrement=False)
+    )
+
+
+def flag(default: str = "false") -> Any:
+    """True or false."""
+    return Field(sa_column=Column(Boolean, nullable=False, server_default=sql(default)))

@@ -1,0 +1,201 @@
+"""What people and programs asked for: commands, principals and keys, policies; and the events that live readers are told."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from agentgrid.db.tables import columns
+from agentgrid.domain.commands import CommandStatus
+from agentgrid.domain.principals import PrincipalKind
+
+
+class Command(SQLModel, table=True):
+    """One change asked for by somebody, recorded before it is carried out. The audit log is this table."""
+
+    __tablename__ = "commands"
+    __table_args__ = (
+        columns.one_of("status", CommandStatus),
+        Index("ix_commands_newest", text("created_at DESC"), text("command_id DESC")),
+        Index("ix_commands_run", "run_id", "created_at"),
+        Index("ix_commands_principal", "principal", text("created_at DESC")),
+        Index("ix_commands_kind", "kind", text("created_at DESC"), text("command_id DESC")),
+        Index(
+            "ix_commands_status",
+            "status",
+            text("created_at DESC"),
+            text("command_id DESC"),
+            postgresql_where=text("status <> 'applied'"),
+        ),
+        Index(
+            "ix_commands_approval",
+            "approval_id",
+            text("created_at DESC"),
+            text("command_id DESC"),
+            postgresql_where=text("approval_id IS NOT NULL"),
+        ),
+        Index("ix_commands_undelivered", "next_attempt_at", postgresql_where=text("status = 'pending'")),
+        Index(
+            "uq_commands_idempotency",
+            "principal",
+            "route",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+    )
+
+    command_id: str = columns.text(primary=True)
+    kind: str = columns.text()
+    status: str = columns.text()
+    principal: str = columns.text()
+    key_id: str | None = columns.text(null=True)
+    """The API key that asked, not its secret."""
+    run_id: str | None = columns.text(null=True)
+    execution_id: str | None = columns.text(null=True)
+    approval_id: str | None = columns.text(null=True)
+    target: str | None = columns.text(null=True)
+    """The tool, workflow, rule, principal or key meant, for commands that are not about a run."""
+    route: str = columns.text(default="''")
+    idempotency_key: str | None = columns.text(null=True)
+    body_digest: str | None = columns.text(null=True)
+    body: Any = columns.json()
+    reason: str | None = columns.text(null=True)
+    """What the principal said: the reason of a cancel, the comment of a decision."""
+    outcome: Any = columns.json()
+    """What came of it: the error of a refused or failed one, Temporal's answer otherwise."""
+    address: str | None = columns.text(null=True)
+    created_at: datetime = columns.time(null=False, now=True)
+    delivered_at: datetime | None = columns.time()
+    settled_at: datetime | None = columns.time()
+    attempts: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
+    next_attempt_at: datetime | None = columns.time()
+
+
+class PrincipalRow(SQLModel, table=True):
+    """Who may ask, with roles and groups."""
+
+    __tablename__ = "principals"
+    __table_args__ = (columns.one_of("kind", PrincipalKind),)
+
+    name: str = columns.text(primary=True)
+    kind: str = columns.text()
+    roles: list[str] = columns.texts()
+    groups: list[str] = columns.texts()
+    disabled_at: datetime | None = columns.time()
+    created_at: datetime = columns.time(null=False, now=True)
+
+
+class ApiKey(SQLModel, table=True):
+    """A principal's key: only SHA-256 of its secret is stored."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        Index("ix_api_keys_newest", text("created_at DESC"), text("key_id DESC")),
+        Index("ix_api_keys_principal", "principal", text("created_at DESC"), text("key_id DESC")),
+    )
+
+    key_id: str = columns.text(primary=True)
+    principal: str = columns.text(references="principals.name")
+    secret_hash: str = columns.text()
+    note: str = columns.text(default="''")
+    created_by: str = columns.text(default="'system'")
+    """Who has seen its secret beside its owner: `system` where it was made on the database's side."""
+    created_at: datetime = columns.time(null=False, now=True)
+    expires_at: datetime = columns.time(null=False)
+    last_used_at: datetime | None = columns.time()
+    revoked_at: datetime | None = columns.time()
+
+
+class SigningKey(SQLModel, table=True):
+    """A public key of the API's. Retired, new terms don't name it; revoked, nothing that it signed counts."""
+
+    __tablename__ = "signing_keys"
+
+    key_id: str = columns.text(primary=True)
+    public_key: str = columns.text()
+    created_at: datetime = columns.time(null=False, now=True)
+    retired_at: datetime | None = columns.time()
+    revoked_at: datetime | None = columns.time()
+
+
+class Policy(SQLModel, table=True):
+    """One version of a rule; the newest version of a rule id holds, unless withdrawn."""
+
+    __tablename__ = "policies"
+    __table_args__ = (
+        CheckConstraint("effect IN ('allow', 'require_approval', 'deny')", name="effect"),
+        CheckConstraint("expires_seconds > 0", name="expires_seconds"),
+    )
+
+    rule_id: str = columns.text(primary=True)
+    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    tool: str = columns.text()
+    effect: str = columns.text()
+    approvers: list[str] = columns.texts()
+    expires_seconds: float = Field(nullable=False)
+    reason: str = columns.text(default="''")
+    disabled: bool = columns.flag()
+    """The kill switch: no call of the tool, whatever the effect says."""
+    withdrawn: bool = columns.flag()
+    created_by: str = columns.text()
+    created_at: datetime = columns.time(null=False, now=True)
+
+
+class WorkflowPolicy(SQLModel, table=True):
+    """One setting of a workflow's kill switch; the newest version holds."""
+
+    __tablename__ = "workflow_policies"
+
+    workflow: str = columns.text(primary=True)
+    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    disabled: bool = columns.flag()
+    """No tool call of its runs passes, and nobody starts it."""
+    reason: str = columns.text(default="''")
+    created_by: str = columns.text()
+    created_at: datetime = columns.time(null=False, now=True)
+
+
+class PolicySnapshot(SQLModel, table=True):
+    """The document that workers read; the newest version holds."""
+
+    __tablename__ = "policy_snapshots"
+
+    version: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    document: dict[str, Any] = columns.json(null=False)
+    made_at: datetime = columns.time(null=False, now=True)
+
+
+class Event(SQLModel, table=True):
+    """One change for live readers. Sequence order is commit order: inserted under an advisory lock, last in its batch."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_run", "run_id", "event_id"), Index("ix_events_created", "created_at"))
+
+    event_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    run_id: str = columns.text()
+    kind: str = columns.text()
+    """`run`, `step`, `approval` or `end`."""
+    subject: str | None = columns.text(null=True)
+    """The step's or approval's id."""
+    data: Any = columns.json(null=False)
+    created_at: datetime = columns.time(null=False, now=True)
+
+
+class ProjectorState(SQLModel, table=True):
+    """What the projectors know of themselves: cursors of the sweep, lag, last verification."""
+
+    __tablename__ = "projector_state"
+
+    name: str = columns.text(primary=True)
+    value: Any = columns.json(null=False)
+    updated_at: datetime = columns.time(null=False, now=True)

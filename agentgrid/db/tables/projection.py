@@ -1,0 +1,358 @@
+"""The projection: what is folded from history, and the queue of what is to be folded."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Index,
+    LargeBinary,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from agentgrid.db.tables import columns
+from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, WaitingOn
+from agentgrid.domain.steps import StepKind, StepStatus
+
+
+class Run(SQLModel, table=True):
+    """One execution of a workflow from its user's point of view."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        columns.one_of("status", RunStatus),
+        columns.one_of("waiting_on", WaitingOn),
+        UniqueConstraint("namespace", "workflow_id", "first_execution_id", name="uq_runs_chain"),
+        Index("ix_runs_newest", text("created_at DESC"), text("run_id DESC")),
+        Index("ix_runs_status", "status", text("created_at DESC"), text("run_id DESC")),
+        Index("ix_runs_workflow", "workflow", text("created_at DESC"), text("run_id DESC")),
+        Index("ix_runs_initiator", "initiator", text("created_at DESC"), text("run_id DESC")),
+        Index(
+            "ix_runs_reference", "reference", text("created_at DESC"), postgresql_where=text("reference IS NOT NULL")
+        ),
+        Index(
+            "ix_runs_waiting",
+            "waiting_on",
+            text("created_at DESC"),
+            text("run_id DESC"),
+            postgresql_where=text("waiting_on IS NOT NULL"),
+        ),
+        Index(
+            "ix_runs_trigger",
+            "trigger",
+            text("created_at DESC"),
+            text("run_id DESC"),
+            postgresql_where=text("trigger <> 'api'"),
+        ),
+        Index(
+            "ix_runs_parent",
+            "parent_run_id",
+            text("created_at DESC"),
+            text("run_id DESC"),
+            postgresql_where=text("parent_run_id IS NOT NULL"),
+        ),
+        Index("ix_runs_workflow_id", "workflow_id"),
+        Index("ix_runs_tags", "tags", postgresql_using="gin", postgresql_with=columns.SHORT_LIST),
+        Index("ix_runs_tools", "tools", postgresql_using="gin", postgresql_with=columns.SHORT_LIST),
+        Index("ix_runs_closed", text("closed_at DESC"), "status", postgresql_where=text("closed_at IS NOT NULL")),
+    )
+
+    run_id: str = columns.text(primary=True)
+    namespace: str = columns.text()
+    workflow_id: str = columns.text()
+    first_execution_id: str | None = columns.text(null=True)
+    execution_id: str | None = columns.text(null=True)
+    """The execution shown: the newest of the newest continue-as-new segment."""
+    workflow: str = columns.text()
+    version: str | None = columns.text(null=True)
+    build: str | None = columns.text(null=True)
+    task_queue: str = columns.text()
+    status: str = columns.text()
+    waiting_on: str | None = columns.text(null=True)
+    status_reason: str | None = columns.text(null=True)
+    temporal_status: str | None = columns.text(null=True)
+    governed: bool = columns.flag()
+    initiator: str = columns.text(default="'unknown'")
+    trigger: str = columns.text(default="'external'")
+    """`api`, `child` or `external`."""
+    command_id: str | None = columns.text(null=True)
+    parent_run_id: str | None = columns.text(null=True)
+    root_run_id: str | None = columns.text(null=True)
+    reference: str | None = columns.text(null=True)
+    tags: list[str] = columns.texts()
+    tools: list[str] = columns.texts()
+    """The names of the tools that the run has called: what the filter `tool` looks at."""
+    priority: int | None = Field(default=None, nullable=True)
+    note: str | None = columns.text(null=True)
+    template: str | None = columns.text(null=True)
+    template_version: int | None = Field(default=None, nullable=True)
+    input: Any = columns.json()
+    """A stored payload: see `temporal/payloads.py`."""
+    result: Any = columns.json()
+    error: Any = columns.json()
+    created_at: datetime = columns.time(null=False, now=True)
+    start_at: datetime | None = columns.time()
+    started_at: datetime | None = columns.time()
+    closed_at: datetime | None = columns.time()
+    current_step: str | None = columns.text(null=True)
+    next_at: datetime | None = columns.time()
+    """When the next timer, retry or expiry is due."""
+    step_count: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
+    steps_done: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
+    steps_failed: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
+    approvals_pending: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
+    updated_at: datetime = columns.time(null=False, now=True)
+
+
+class RunSearch(SQLModel, table=True):
+    """What a run is found by when it is searched for. A trigger on `runs` keeps it; nobody else writes it."""
+
+    __tablename__ = "run_search"
+    __table_args__ = (
+        Index(
+            "ix_run_search_grams",
+            text("agentgrid_grams(words)"),
+            postgresql_using="gin",
+            postgresql_with=columns.SHORT_LIST,
+        ),
+        Index("ix_run_search_beginning", "run_id", postgresql_ops={"run_id": "text_pattern_ops"}),
+        Index(
+            "ix_run_search_end", func.reverse(text("run_id")).label("end"), postgresql_ops={"end": "text_pattern_ops"}
+        ),
+    )
+
+    run_id: str = columns.text(primary=True)
+    words: str = columns.text()
+    """Workflow, reference, note, and the workflow id where it isn't the run id; lower case, a line for each."""
+
+
+class Execution(SQLModel, table=True):
+    """One Temporal run in a run's chain, and the fold's state over its history."""
+
+    __tablename__ = "executions"
+    __table_args__ = (
+        columns.one_of("status", ExecutionStatus),
+        columns.one_of("kind", ExecutionKind),
+        Index("ix_executions_run", "run_id", "started_at"),
+        Index("ix_executions_open", "live_checked_at", postgresql_where=text("status = 'running'")),
+        Index(
+            "ix_executions_failing",
+            "run_id",
+            postgresql_where=text("status = 'running' AND live_problem IS NOT NULL"),
+        ),
+        Index("ix_executions_workflow", "workflow_id"),
+    )
+
+    execution_id: str = columns.text(primary=True)
+    run_id: str = columns.text(references="runs.run_id")
+    namespace: str = columns.text()
+    workflow_id: str = columns.text()
+    first_execution_id: str = columns.text()
+    workflow: str = columns.text()
+    task_queue: str = columns.text()
+    kind: str = columns.text()
+    status: str = columns.text()
+    build: str | None = columns.text(null=True)
+    started_at: datetime = columns.time(null=False)
+    closed_at: datetime | None = columns.time()
+    continued_from: str | None = columns.text(null=True)
+    continued_to: str | None = columns.text(null=True)
+    """The execution that the close event names as the next one."""
+    reset_from: str | None = columns.text(null=True)
+    reset_to: str | None = columns.text(null=True)
+    reset_event_id: int | None = columns.big(null=True)
+    """Events up to this one are copies of the base's."""
+    reset_reason: str | None = columns.text(null=True)
+    result: Any = columns.json()
+    error: Any = columns.json()
+    last_event_id: int = columns.big(default="0")
+    fold_version: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
+    fold_state: Any = columns.json()
+    opaque_events: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
+    last_event_at: datetime | None = columns.time()
+    live_task_attempt: int | None = Field(default=None, nullable=True)
+    live_problem: str | None = columns.text(null=True)
+    """What Temporal last said of a workflow task that keeps failing."""
+    live_checked_at: datetime | None = columns.time()
+    projected_at: datetime = columns.time(null=False, now=True)
+
+
+class Step(SQLModel, table=True):
+    """One thing that an execution did or waits on. A gated call is one step: its first activity's event id is its key."""
+
+    __tablename__ = "steps"
+    __table_args__ = (
+        columns.one_of("kind", StepKind),
+        columns.one_of("status", StepStatus),
+        Index("ix_steps_run", "run_id", "scheduled_at", "event_id"),
+        Index(
+            "ix_steps_pending", "execution_id", postgresql_where=text("status IN ('scheduled', 'running', 'waiting')")
+        ),
+        Index("ix_steps_agent", "name", "run_id", postgresql_where=text("kind = 'agent'")),
+    )
+
+    execution_id: str = columns.text(primary=True, references="executions.execution_id")
+    event_id: int = columns.big(primary=True)
+    run_id: str = columns.text()
+    kind: str = columns.text()
+    name: str = columns.text()
+    """The tool's name, activity type, child's workflow, signal's or update's name, approval's title, timer's summary."""
+    title: str | None = columns.text(null=True)
+    status: str = columns.text()
+    inherited: bool = columns.flag()
+    attempts: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
+    activity_id: str | None = columns.text(null=True)
+    task_queue: str | None = columns.text(null=True)
+    worker: str | None = columns.text(null=True)
+    call_key: str | None = columns.text(null=True)
+    """The value of the header `agentgrid-key`."""
+    tool_version: str | None = columns.text(null=True)
+    local: bool = columns.flag()
+    governed: bool = columns.flag()
+    approval_id: str | None = columns.text(null=True)
+    child_workflow_id: str | None = columns.text(null=True)
+    child_execution_id: str | None = columns.text(null=True)
+    scheduled_at: datetime = columns.time(null=False)
+    started_at: datetime | None = columns.time()
+    closed_at: datetime | None = columns.time()
+    due_at: datetime | None = columns.time()
+    """When a timer fires or a gate expires."""
+    closed_event_id: int | None = columns.big(null=True)
+    input: Any = columns.json()
+    output: Any = columns.json()
+    error: Any = columns.json()
+    live_state: str | None = columns.text(null=True)
+    live_attempt: int | None = Field(default=None, nullable=True)
+    live_error: Any = columns.json()
+    live_next_retry_at: datetime | None = columns.time()
+    live_heartbeat_at: datetime | None = columns.time()
+    live_worker: str | None = columns.text(null=True)
+
+
+class Approval(SQLModel, table=True):
+    """A gate in a run that waits, or waited, for people."""
+
+    __tablename__ = "approvals"
+    __table_args__ = (
+        columns.one_of("status", ApprovalStatus),
+        Index("ix_approvals_id", "approval_id"),
+        Index(
+            "ix_approvals_newest",
+            text("opened_at DESC"),
+            text("approval_id DESC"),
+            postgresql_where=text("NOT inherited"),
+        ),
+        Index(
+            "ix_approvals_inbox",
+            "status",
+            text("opened_at DESC"),
+            text("approval_id DESC"),
+            postgresql_where=text("NOT inherited"),
+        ),
+        Index(
+            "ix_approvals_tool",
+            "tool",
+            text("opened_at DESC"),
+            text("approval_id DESC"),
+            postgresql_where=text("NOT inherited AND tool IS NOT NULL"),
+        ),
+        Index("ix_approvals_run", "run_id", "opened_at"),
+        Index(
+            "ix_approvals_approvers", "approvers", postgresql_using="gin", postgresql_where=text("status = 'pending'")
+        ),
+    )
+
+    execution_id: str = columns.text(primary=True, references="executions.execution_id")
+    approval_id: str = columns.text(primary=True)
+    run_id: str = columns.text()
+    step_event_id: int = columns.big()
+    opened_event_id: int = columns.big()
+    inherited: bool = columns.flag()
+    kind: str = columns.text()
+    title: str = columns.text()
+    tool: str | None = columns.text(null=True)
+    digest: str = columns.text()
+    policy: str | None = columns.text(null=True)
+    approvers: list[str] = columns.texts()
+    initiator: str | None = columns.text(null=True)
+    terms: Any = columns.json(null=False)
+    payload: Any = columns.json()
+    """What the approver is shown, as a stored payload: the very arguments that the digest covers."""
+    status: str = columns.text()
+    decidable: bool = columns.flag()
+    """True while its expiry timer runs: the API signs decisions only then."""
+    opened_at: datetime = columns.time(null=False)
+    expires_at: datetime | None = columns.time()
+    closed_at: datetime | None = columns.time()
+    decided_by: str | None = columns.text(null=True)
+    decision_event_id: int | None = columns.big(null=True)
+    command_id: str | None = columns.text(null=True)
+
+
+class DecisionRow(SQLModel, table=True):
+    """What `judge` said of one decision signal, refused ones too."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (
+        CheckConstraint("judged IN ('counted', 'superseded', 'refused')", name="judged"),
+        Index("ix_decisions_approval", "approval_id"),
+        Index("ix_decisions_run", "run_id", "signalled_at"),
+    )
+
+    execution_id: str = columns.text(primary=True, references="executions.execution_id")
+    event_id: int = columns.big(primary=True)
+    run_id: str = columns.text()
+    approval_id: str | None = columns.text(null=True)
+    """None where the signal names no approval of this execution."""
+    judged: str = columns.text()
+    reason: str | None = columns.text(null=True)
+    verdict: str | None = columns.text(null=True)
+    principal: str | None = columns.text(null=True)
+    approver: str | None = columns.text(null=True)
+    key_id: str | None = columns.text(null=True)
+    decided_at: datetime | None = columns.time()
+    signalled_at: datetime = columns.time(null=False)
+    identity: str | None = columns.text(null=True)
+    command_id: str | None = columns.text(null=True)
+    inherited: bool = columns.flag()
+
+
+class RunChange(SQLModel, table=True):
+    """An execution to look at: a hint from a worker, the sweep, a command or the fold itself."""
+
+    __tablename__ = "run_changes"
+    __table_args__ = (Index("ix_run_changes_due", "due_at"),)
+
+    execution_id: str = columns.text(primary=True)
+    workflow_id: str = columns.text()
+    namespace: str = columns.text()
+    generation: int = columns.big(default="1")
+    expect: int = columns.big(default="0")
+    """The event id that history has reached at least."""
+    due_at: datetime = columns.time(null=False, now=True)
+    urgent_at: datetime | None = columns.time()
+    """Since when it is known that nothing more is to be expected soon: the look needn't wait for it."""
+    claimed_until: datetime | None = columns.time()
+    failures: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
+    last_error: str | None = columns.text(null=True)
+
+
+class History(SQLModel, table=True):
+    """The whole history of a closed execution, for when Temporal has forgotten it: zstd over a serialized `History` message."""
+
+    __tablename__ = "histories"
+
+    execution_id: str = columns.text(primary=True)
+    run_id: str = columns.text()
+    workflow_id: str = columns.text()
+    namespace: str = columns.text()
+    event_count: int = Field(nullable=False)
+    events: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    archived_at: datetime = columns.time(null=False, now=True)
