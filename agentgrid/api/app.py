@@ -9,7 +9,6 @@ from importlib.metadata import version
 
 import structlog
 from fastapi import FastAPI
-from sqlalchemy.exc import SQLAlchemyError
 
 from agentgrid import logging
 from agentgrid.api import errors, openapi
@@ -19,7 +18,7 @@ from agentgrid.api.routes import ROUTERS
 from agentgrid.api.sse import Feed
 from agentgrid.control import delivery, policies, signing, signing_keys
 from agentgrid.control.plane import ControlPlane
-from agentgrid.db.session import make_engine, writing
+from agentgrid.db.session import SESSION_FAULTS, make_engine, writing
 from agentgrid.domain.policies import KeyStatus
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
@@ -96,7 +95,7 @@ async def _prepare(plane: ControlPlane) -> None:
                 # Nothing that opens from now on can be decided here: each decision is refused, with the reason.
                 log.error("signing_key_not_in_force", key_id=plane.signer.key_id, status=status)
             return
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except SESSION_FAULTS as error:
             log.warning("api_waits_for_the_database", error=str(error)[:200])
             await asyncio.sleep(RECOVERY_SECONDS)
 

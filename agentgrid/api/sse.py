@@ -20,7 +20,6 @@ from typing import Any
 
 import asyncpg
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
@@ -30,7 +29,7 @@ from agentgrid.control import keys
 from agentgrid.db import feed, runs
 from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.db.principals import ACCESS_CHANNEL
-from agentgrid.db.session import reading
+from agentgrid.db.session import SESSION_FAULTS, reading
 from agentgrid.db.tables import Event
 from agentgrid.domain.principals import Permission
 from agentgrid.domain.runs import RunStatus
@@ -101,7 +100,7 @@ class Feed:
                 self._poke.clear()
                 try:
                     await self.catch_up()
-                except (SQLAlchemyError, OSError, TimeoutError) as error:
+                except SESSION_FAULTS as error:
                     log.warning("events_wait_for_the_database", error=str(error)[:200])
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):

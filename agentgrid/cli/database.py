@@ -73,13 +73,13 @@ def reach_database(work: Coroutine[Any, Any, Result]) -> Result:
     """Run it; a database or Temporal that can't be reached, or does not let us in, ends the command plainly."""
     import asyncio
 
-    import asyncpg
-    from sqlalchemy.exc import DBAPIError
     from temporalio.service import RPCError
+
+    from agentgrid.db.session import SESSION_FAULTS
 
     try:
         return asyncio.run(work)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError, RPCError) as error:
+    except (*SESSION_FAULTS, RPCError) as error:
         raise _unavailable(error) from None
     except BaseExceptionGroup as group:
         # Side by side, several may fail for one reason: the first tells it.

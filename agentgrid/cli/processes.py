@@ -107,9 +107,8 @@ def _configured() -> Settings:
 async def _require_keys(settings: Settings, host: str) -> None:
     """Other machines may come in only where somebody can be told from somebody else."""
     from sqlalchemy import text
-    from sqlalchemy.exc import DBAPIError
 
-    from agentgrid.db.session import make_engine, reading
+    from agentgrid.db.session import SESSION_FAULTS, make_engine, reading
 
     missing = []
     if settings.signing_key_file is None:
@@ -120,7 +119,7 @@ async def _require_keys(settings: Settings, host: str) -> None:
             usable = await session.scalar(
                 text("SELECT count(*) FROM api_keys WHERE revoked_at IS NULL AND expires_at > now()")
             )
-    except (OSError, DBAPIError) as error:
+    except SESSION_FAULTS as error:
         raise CommandFailed(
             f"whether API keys are configured can't be told, so {host} is not listened on: {_first_line(error)}",
             ExitCode.UNAVAILABLE,

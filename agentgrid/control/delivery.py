@@ -8,14 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from agentgrid.control import approvals, commands, runs, verbs
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import commands as table
 from agentgrid.db import signing_keys
 from agentgrid.db.away import DATABASE_FAULTS
-from agentgrid.db.session import reading, writing
+from agentgrid.db.session import SESSION_FAULTS, reading, writing
 from agentgrid.db.tables import Command
 from agentgrid.domain.commands import CommandKind
 
@@ -37,7 +36,6 @@ LEASE = timedelta(seconds=15)
 POLL_SECONDS = 5.0
 """A lost notification costs this much."""
 RECOVERY_SECONDS = 1.0
-DATABASE_AWAY = (SQLAlchemyError, *DATABASE_FAULTS)
 
 
 async def deliver_due(plane: ControlPlane) -> int:
@@ -55,7 +53,7 @@ async def deliver_due(plane: ControlPlane) -> int:
 async def _attempt(plane: ControlPlane, command: Command) -> None:
     try:
         await commands.redeliver(plane, command, DELIVERERS[CommandKind(command.kind)])
-    except DATABASE_AWAY:
+    except SESSION_FAULTS:
         raise
     except Exception:
         # A fault of this program in one command must not hold up the others. Its lease ends, and it is tried again.
@@ -72,7 +70,7 @@ async def run(plane: ControlPlane) -> None:
             try:
                 await deliver_due(plane)
                 pause = await _seconds_to_next(plane)
-            except DATABASE_AWAY as error:
+            except SESSION_FAULTS as error:
                 log.warning("delivery_waits_for_the_database", error=str(error)[:200])
                 pause = RECOVERY_SECONDS
             with suppress(TimeoutError):

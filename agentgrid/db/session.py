@@ -8,14 +8,19 @@ from typing import Any, NewType
 
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from agentgrid.db.away import DATABASE_FAULTS
 
 ReadSession = NewType("ReadSession", AsyncSession)
 """A session in a read-only transaction."""
 
 WriteSession = NewType("WriteSession", AsyncSession)
 """A session whose owner, at the edge, commits."""
+
+SESSION_FAULTS = (SQLAlchemyError, *DATABASE_FAULTS)
+"""What a session raises when the database can't answer: SQLAlchemy passes on as they are the errors of the driver that it doesn't know."""
 
 STATEMENT_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_MS = 5_000

@@ -17,7 +17,8 @@ from fastapi import FastAPI
 from agentgrid.api.app import create_app
 from agentgrid.control import keys, principals, signing
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db.session import make_engine
+from agentgrid.db import signing_keys
+from agentgrid.db.session import make_engine, reading
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.settings import Settings
 from tests.conftest import Temporal
@@ -108,7 +109,14 @@ async def api(
     """An API over a database that the tests of one module share."""
     settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("api"))
     async with running(settings, await make_tokens(module_postgres_dsn)) as api:
+        # Its key is made known beside the first requests, and that publishes a policy of its own.
+        await eventually(lambda: _key_known(api))
         yield api
+
+
+async def _key_known(api: Api) -> object:
+    async with reading(api.plane.engine) as session:
+        return await signing_keys.get(session, api.plane.signer.key_id)
 
 
 @pytest.fixture
