@@ -6,6 +6,7 @@ What is decided here is only that the decision may be made and by whom. Whether 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,9 +16,8 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import asked
 from agentgrid.control.signing import Signer
 from agentgrid.db import approvals as table
-from agentgrid.db import commands as commands_table
 from agentgrid.db import signing_keys
-from agentgrid.db.session import ReadSession, WriteSession, writing
+from agentgrid.db.session import ReadSession, WriteSession, stating
 from agentgrid.db.tables import Approval, Command, Run
 from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, SignedDecision, Terms, Verdict
 from agentgrid.domain.canonical import digest
@@ -39,7 +39,11 @@ class DecisionRequest:
 
 async def signer_for(session: ReadSession | WriteSession, plane: ControlPlane, approval: Approval) -> Signer | None:
     """The key with which a decision on the approval would be signed here, or None where this API has none that counts."""
-    return plane.signer.under(Terms.model_validate(approval.terms), revoked=await signing_keys.revoked(session))
+    return _signer(plane, approval, await signing_keys.revoked(session))
+
+
+def _signer(plane: ControlPlane, approval: Approval, revoked: Collection[str]) -> Signer | None:
+    return plane.signer.under(Terms.model_validate(approval.terms), revoked=revoked)
 
 
 def obstacle(
@@ -90,15 +94,14 @@ def shown_exactly(approval: Approval) -> bool:
 
 async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request: DecisionRequest) -> Command:
     """Record, sign and send a decision; returns its command. Raises NotFound, Forbidden, Conflict, Unavailable."""
-    async with writing(plane.engine) as session:
+    async with stating(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        found = await table.get(session, approval_id)
+        found = await table.to_decide(session, approval_id)
         if found is None:
             raise NotFound("approval", approval_id)
-        approval, run = found
-        now = await commands_table.clock(session)
-        signer = await signer_for(session, plane, approval)
+        approval, run, now = found.approval, found.run, found.now
+        signer = _signer(plane, approval, found.revoked_keys)
         if (error := obstacle(caller.principal, approval, run, now, signer)) is not None:
             raise error
         assert signer is not None  # else there was an obstacle

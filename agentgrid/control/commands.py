@@ -98,8 +98,9 @@ async def replayed(session: WriteSession, caller: Caller) -> Command | None:
     if caller.idempotency_key is None:
         return None
     scope = {"principal": caller.principal.name, "route": caller.route, "key": caller.idempotency_key}
-    await table.release_expired_key(session, **scope)
     found = await table.by_idempotency_key(session, **scope)
+    if found is not None and await table.release_expired_key(session, found):
+        return None
     if found is not None and found.body_digest != body_digest(caller.body):
         raise IdempotencyConflict(caller.idempotency_key)
     return found

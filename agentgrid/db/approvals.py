@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import and_, bindparam, func, literal, or_, select
@@ -14,12 +14,13 @@ from agentgrid.db import paging
 from agentgrid.db.arrays import holds_any
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.session import ReadSession, WriteSession
-from agentgrid.db.tables import Approval, DecisionRow, Run
+from agentgrid.db.tables import Approval, DecisionRow, Run, SigningKey
 from agentgrid.domain.approvals import ApprovalStatus
 
 A: Any = Approval
 D: Any = DecisionRow
 R: Any = Run
+S: Any = SigningKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,18 @@ class ApprovalFilter:
     not_initiated_by: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ToDecide:
+    """What is asked of the database before a decision."""
+
+    approval: Approval
+    run: Run
+    now: datetime
+    """By the database's clock."""
+    revoked_keys: frozenset[str]
+    """The signing keys of which nothing counts any more."""
+
+
 # Made once, because each decision asks it, more than once: to put it together costs as much as to ask it.
 _GET = (
     select(Approval, Run)
@@ -42,6 +55,11 @@ _GET = (
     .where(A.approval_id == bindparam("approval_id"), ~A.inherited)
     .order_by(A.opened_at.desc())
     .limit(1)
+)
+
+_TO_DECIDE = _GET.add_columns(
+    func.clock_timestamp(),
+    select(func.array_agg(S.key_id)).where(S.revoked_at.is_not(None)).scalar_subquery(),
 )
 
 _ORDERED = ("status", "tool")
@@ -113,6 +131,14 @@ async def get(session: ReadSession | WriteSession, approval_id: str) -> tuple[Ap
     """One approval and its run."""
     found = (await session.execute(_GET, {"approval_id": approval_id})).first()
     return None if found is None else (found[0], found[1])
+
+
+async def to_decide(session: ReadSession | WriteSession, approval_id: str) -> ToDecide | None:
+    """An approval, with all that tells whether it can be decided; in one question, because somebody waits."""
+    found = (await session.execute(_TO_DECIDE, {"approval_id": approval_id})).first()
+    if found is None:
+        return None
+    return ToDecide(approval=found[0], run=found[1], now=found[2], revoked_keys=frozenset(found[3] or ()))
 
 
 async def run_of(session: ReadSession | WriteSession, approval_id: str) -> str | None:

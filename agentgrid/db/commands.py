@@ -61,18 +61,15 @@ async def by_idempotency_key(
     return (await session.execute(statement)).scalar_one_or_none()
 
 
-async def release_expired_key(session: WriteSession, *, principal: str, route: str, key: str) -> None:
-    """Let go of a key that was used longer ago than the window."""
-    await session.execute(
+async def release_expired_key(session: WriteSession, command: Command) -> bool:
+    """Let go of the command's key if it was used longer ago than the window, and say whether it was."""
+    statement = (
         update(Command)
-        .where(
-            C.principal == principal,
-            C.route == route,
-            C.idempotency_key == key,
-            C.created_at < func.now() - IDEMPOTENCY_WINDOW,
-        )
+        .where(C.command_id == command.command_id, C.created_at < func.now() - IDEMPOTENCY_WINDOW)
         .values(idempotency_key=None)
+        .returning(C.command_id)
     )
+    return (await session.execute(statement)).scalar() is not None
 
 
 async def get(session: ReadSession | WriteSession, command_id: str) -> Command | None:

@@ -76,9 +76,22 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[ReadSession]:
 @asynccontextmanager
 async def asking(engine: AsyncEngine) -> AsyncIterator[ReadSession]:
     """A session for one question, without a transaction around it: that would cost as much as the question, twice."""
+    async with _without_transaction(engine) as session:
+        yield ReadSession(session)
+
+
+@asynccontextmanager
+async def stating(engine: AsyncEngine) -> AsyncIterator[WriteSession]:
+    """A session for one change that is one statement, and so needs no transaction around it; each statement counts at once."""
+    async with _without_transaction(engine) as session:
+        yield WriteSession(session)
+
+
+@asynccontextmanager
+async def _without_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
     async with AsyncSession(engine, expire_on_commit=False, autoflush=False) as session:
         await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
-        yield ReadSession(session)
+        yield session
 
 
 @asynccontextmanager
