@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from agentgrid.api.access import ACCESS, V1, Access
 from agentgrid.api.gate import authorise
@@ -12,6 +11,7 @@ from agentgrid.api.schemas.runs import Next
 from agentgrid.control import workflows
 from agentgrid.control.approvals import obstacle
 from agentgrid.control.signing import Signer
+from agentgrid.db.approvals import Found
 from agentgrid.db.tables import Approval, Run, Step, WorkflowPolicy
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import RunStatus, Verb, WaitingOn, refusal
@@ -41,11 +41,9 @@ def of_run(principal: Principal, run: Run, *, taken: bool) -> list[Action]:
     return found
 
 
-def of_approval(
-    principal: Principal, approval: Approval, run: Run, now: datetime, signer: Signer | None
-) -> list[Action]:
+def of_approval(principal: Principal, found: Found, signer: Signer | None) -> list[Action]:
     """Approve and reject."""
-    error = obstacle(principal, approval, run, now, signer)
+    error = obstacle(principal, found, signer)
     why = None if error is None else error.message
     return [Action(verb=verb, allowed=why is None, reason=why) for verb in ("approve", "reject")]
 

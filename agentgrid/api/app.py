@@ -18,7 +18,7 @@ from agentgrid.api.routes import ROUTERS
 from agentgrid.api.sse import Feed
 from agentgrid.control import delivery, policies, signing, signing_keys
 from agentgrid.control.plane import ControlPlane
-from agentgrid.db.session import SESSION_FAULTS, make_engine, writing
+from agentgrid.db.session import SESSION_FAULTS, make_engine, open_pool, writing
 from agentgrid.domain.policies import KeyStatus
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
@@ -47,21 +47,22 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = make_engine(dsn)
         temporal = await connect(settings, identity="agentgrid-api", lazy=True)
-        plane = ControlPlane(settings=settings, engine=engine, temporal=temporal, signer=signer)
-        app.state.plane = plane
-        app.state.feed = Feed(engine, dsn)
-        tasks = [
-            asyncio.create_task(_kept_up("prepare", lambda: _prepare(plane))),
-            asyncio.create_task(_kept_up("delivery", lambda: delivery.run(plane))),
-            asyncio.create_task(_kept_up("feed", app.state.feed.run)),
-        ]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await engine.dispose()
+        async with open_pool(dsn) as pool:
+            plane = ControlPlane(settings=settings, engine=engine, pool=pool, temporal=temporal, signer=signer)
+            app.state.plane = plane
+            app.state.feed = Feed(engine, dsn)
+            tasks = [
+                asyncio.create_task(_kept_up("prepare", lambda: _prepare(plane))),
+                asyncio.create_task(_kept_up("delivery", lambda: delivery.run(plane))),
+                asyncio.create_task(_kept_up("feed", app.state.feed.run)),
+            ]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await engine.dispose()
 
     app = FastAPI(
         title="AgentGrid",

@@ -99,7 +99,7 @@ async def _caller(request: Request) -> Caller:
     if scheme.lower() != "bearer":
         raise Unauthenticated("the one way to authenticate is `Authorization: Bearer ag_...`")
     plane: ControlPlane = request.app.state.plane
-    known = await keys.authenticate(plane.engine, presented.strip())
+    known = await keys.authenticate(plane.pool, presented.strip())
     request.state.authenticated = known
     return Caller(
         principal=known.principal,

@@ -29,7 +29,7 @@ from agentgrid.control import keys
 from agentgrid.db import feed, runs
 from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.db.principals import ACCESS_CHANNEL
-from agentgrid.db.session import SESSION_FAULTS, reading
+from agentgrid.db.session import SESSION_FAULTS, Pool, reading
 from agentgrid.db.tables import Event
 from agentgrid.domain.principals import Permission
 from agentgrid.domain.runs import RunStatus
@@ -229,8 +229,8 @@ def _reset(cursor: int) -> ServerSentEvent:
 class Admission:
     """The key behind one stream: a stream lives for hours, a revoked key or a disabled principal must not."""
 
-    def __init__(self, engine: AsyncEngine, key_id: str, source: Feed) -> None:
-        self._engine = engine
+    def __init__(self, pool: Pool, key_id: str, source: Feed) -> None:
+        self._pool = pool
         self._key_id = key_id
         self._source = source
         self._heard = source.access_changes
@@ -242,7 +242,7 @@ class Admission:
         if heard == self._heard and time.monotonic() - self._checked < CHECK_SECONDS:
             return True
         self._heard, self._checked = heard, time.monotonic()
-        return await keys.holds(self._engine, self._key_id, Permission.READ)
+        return await keys.holds(self._pool, self._key_id, Permission.READ)
 
 
 async def everything(source: Feed, admission: Admission, cursor: Cursor) -> AsyncIterator[ServerSentEvent | bytes]:

@@ -24,7 +24,7 @@ from agentgrid.api.schemas.runs import (
 from agentgrid.api.shown import Shown
 from agentgrid.control.approvals import signer_for
 from agentgrid.control.plane import ControlPlane
-from agentgrid.db import approvals, commands, runs, steps
+from agentgrid.db import approvals, runs, steps
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Approval, Command, Execution, Job, Run, Step
 from agentgrid.domain.principals import Principal
@@ -85,13 +85,11 @@ def _approval_values(row: Approval, run: Run) -> dict[str, Any]:
 
 
 async def approval_detail(
-    session: ReadSession, plane: ControlPlane, principal: Principal, row: Approval, run: Run
+    session: ReadSession, plane: ControlPlane, principal: Principal, found: approvals.Found
 ) -> ApprovalDetail:
     """An approval with what it shows, what was said of it, and what this caller may do."""
     shown = Shown.to(principal)
-    said = await commands.comments(session, approval_id=row.approval_id) if shown.payloads else {}
-    decided = await approvals.decisions(session, row)
-    now = await commands.clock(session)
+    row, run = found.approval, found.run
     values = _approval_values(row, run) | {
         "run_status": run.status,
         "reason": row.terms.get("reason"),
@@ -102,11 +100,11 @@ async def approval_detail(
         "payload": shown.payload(row.payload),
         "decisions": [
             DecisionOut.model_validate(
-                _values(decision, DecisionOut) | {"comment": said.get(decision.command_id or "")}
+                _values(decision, DecisionOut) | {"comment": comment if shown.payloads else None}
             )
-            for decision in decided
+            for decision, comment in await approvals.decisions(session, row)
         ],
-        "actions": actions.of_approval(principal, row, run, now, await signer_for(session, plane, row)),
+        "actions": actions.of_approval(principal, found, signer_for(plane, found)),
     }
     return ApprovalDetail.model_validate(values)
 

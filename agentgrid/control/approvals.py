@@ -6,9 +6,7 @@ What is decided here is only that the decision may be made and by whom. Whether 
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from agentgrid.control import commands
@@ -16,9 +14,8 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import asked
 from agentgrid.control.signing import Signer
 from agentgrid.db import approvals as table
-from agentgrid.db import signing_keys
-from agentgrid.db.session import ReadSession, WriteSession, stating
-from agentgrid.db.tables import Approval, Command, Run
+from agentgrid.db.session import direct, stating
+from agentgrid.db.tables import Approval, Command
 from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, SignedDecision, Terms, Verdict
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.commands import CommandKind
@@ -37,30 +34,25 @@ class DecisionRequest:
     comment: str | None = None
 
 
-async def signer_for(session: ReadSession | WriteSession, plane: ControlPlane, approval: Approval) -> Signer | None:
+def signer_for(plane: ControlPlane, found: table.Found) -> Signer | None:
     """The key with which a decision on the approval would be signed here, or None where this API has none that counts."""
-    return _signer(plane, approval, await signing_keys.revoked(session))
+    return plane.signer.under(Terms.model_validate(found.approval.terms), revoked=found.revoked_keys)
 
 
-def _signer(plane: ControlPlane, approval: Approval, revoked: Collection[str]) -> Signer | None:
-    return plane.signer.under(Terms.model_validate(approval.terms), revoked=revoked)
-
-
-def obstacle(
-    principal: Principal, approval: Approval, run: Run, now: datetime, signer: Signer | None
-) -> AgentGridError | None:
+def obstacle(principal: Principal, found: table.Found, signer: Signer | None) -> AgentGridError | None:
     """Why this principal can't decide the approval now, or None if they can. The one place that says so."""
+    approval = found.approval
     if principal.kind is not PrincipalKind.HUMAN:
         return Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
     if not principal.may(Permission.DECIDE):
         return Forbidden("deciding needs the role approver")
-    if principal.name in (approval.initiator, run.initiator):
+    if principal.name in (approval.initiator, found.run.initiator):
         return Forbidden("who started the run can't decide its approvals")
     if principal.approver_entry(tuple(approval.approvers)) is None:
         return Forbidden(f"this approval is for {', '.join(approval.approvers)}")
     if approval.status != ApprovalStatus.PENDING:
         return Conflict(f"the approval is {approval.status}; only a pending one can be decided", status=approval.status)
-    if approval.expires_at is not None and approval.expires_at <= now:
+    if approval.expires_at is not None and approval.expires_at <= found.now:
         return Conflict("the approval has expired", status=ApprovalStatus.EXPIRED)
     if not approval.decidable:
         return Conflict("the gate is not open yet; try again in a moment", status=approval.status)
@@ -97,12 +89,12 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
     async with stating(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        found = await table.to_decide(session, approval_id)
+        async with direct(plane.pool) as connection:
+            found = await table.get(connection, approval_id)
         if found is None:
             raise NotFound("approval", approval_id)
-        approval, run, now = found.approval, found.run, found.now
-        signer = _signer(plane, approval, found.revoked_keys)
-        if (error := obstacle(caller.principal, approval, run, now, signer)) is not None:
+        approval, signer = found.approval, signer_for(plane, found)
+        if (error := obstacle(caller.principal, found, signer)) is not None:
             raise error
         assert signer is not None  # else there was an obstacle
         if request.digest != approval.digest:
@@ -121,19 +113,19 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
             execution_id=approval.execution_id,
             approval_id=approval_id,
             reason=request.comment,
-            created_at=now,
+            created_at=found.now,
         )
         signed = _signed(signer, caller.principal, approval, request.verdict, command)
         command.body = {
             "verdict": request.verdict.value,
             "digest": request.digest,
-            "workflow_id": run.workflow_id,
+            "workflow_id": found.run.workflow_id,
             "signed": signed.model_dump(mode="json"),
         }
         recorded = await commands.record(session, caller, command)
-    if not recorded.replayed:
-        await commands.deliver(plane, command, deliver_decision)
-    return await commands.get(plane, recorded.command.command_id)
+    if recorded.replayed:
+        return recorded.command
+    return await commands.deliver(plane, command, deliver_decision)
 
 
 def _signed(

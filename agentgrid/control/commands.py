@@ -22,9 +22,9 @@ import structlog
 from sqlalchemy import text
 
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import approvals, runs
+from agentgrid.db import approvals
 from agentgrid.db import commands as table
-from agentgrid.db.session import WriteSession, reading, writing
+from agentgrid.db.session import WriteSession, direct, reading, writing
 from agentgrid.db.tables import Command
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.ids import new_id
@@ -180,27 +180,26 @@ def backoff(attempts: int) -> timedelta:
 
 async def settle(
     plane: ControlPlane, command: Command, status: CommandStatus, outcome: dict[str, Any] | None = None
-) -> None:
-    """Write down what became of a pending command.
+) -> Command:
+    """Write down what became of a pending command; as it is now, which may be what somebody else said of it first.
 
     Temporal takes a cancel also for a run that has ended, and leaves no trace of it. So what was delivered to a run whose end is mirrored
     already came too late, and nothing would ever say so later.
     """
-    async with writing(plane.engine) as session:
-        if status is CommandStatus.DELIVERED and command.run_id is not None and command.kind != CommandKind.RUN_START:
-            ended = await runs.ended(session, command.run_id)
-            if ended is not None:
-                status, outcome = CommandStatus.SUPERSEDED, {"run_status": ended.value}
-        if await table.settle(session, command.command_id, status=status, outcome=outcome):
-            log.info("command_settled", command_id=command.command_id, kind=command.kind, status=status.value)
+    async with direct(plane.pool) as connection:
+        settled = await table.settle(connection, command, status=status, outcome=outcome)
+    if settled is None:
+        return await get(plane, command.command_id)
+    log.info("command_settled", command_id=command.command_id, kind=command.kind, status=settled.status)
+    return settled
 
 
 Deliverer = Callable[[ControlPlane, Command], Awaitable[dict[str, Any]]]
 """What sends one kind of command to Temporal and returns its outcome. Sent twice, it must take effect once."""
 
 
-async def deliver(plane: ControlPlane, command: Command, send: Deliverer) -> None:
-    """Deliver the command inside the request that recorded it.
+async def deliver(plane: ControlPlane, command: Command, send: Deliverer) -> Command:
+    """Deliver the command inside the request that recorded it; the command as it is afterwards.
 
     A start that Temporal can't take now stays pending. Any other verb raises: Unavailable, with `outcome_unknown` where it may have
     been carried out and will be sent again, else the reason why it is impossible.
@@ -216,12 +215,12 @@ async def deliver(plane: ControlPlane, command: Command, send: Deliverer) -> Non
             await settle(plane, command, CommandStatus.FAILED, outcome_of(error))
         if command.kind != CommandKind.RUN_START:
             raise
+        return await get(plane, command.command_id)
     except AgentGridError as error:
         error.command_id = command.command_id
         await _give_up(plane, command, error)
         raise
-    else:
-        await settle(plane, command, CommandStatus.DELIVERED, outcome)
+    return await settle(plane, command, CommandStatus.DELIVERED, outcome)
 
 
 async def redeliver(plane: ControlPlane, command: Command, send: Deliverer) -> None:

@@ -17,7 +17,7 @@ from agentgrid.control.plane import Caller
 from agentgrid.db import commands as commands_table
 from agentgrid.db import policies as policies_table
 from agentgrid.db import principals as table
-from agentgrid.db.session import asking, reading, writing
+from agentgrid.db.session import Pool, direct, reading, writing
 from agentgrid.db.tables import ApiKey, Command, PrincipalRow
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role
@@ -142,36 +142,28 @@ async def listed(engine: AsyncEngine, *, principal: str | None = None) -> Sequen
         return await table.keys(session, principal=principal)
 
 
-async def authenticate(engine: AsyncEngine, presented: str) -> Authenticated:
+async def authenticate(pool: Pool, presented: str) -> Authenticated:
     """Who presents this key. Raises Unauthenticated, with one message for every way in which a key can be wrong."""
     wrong = Unauthenticated("the API key is unknown, expired or revoked")
     match = KEY.fullmatch(presented)
     if match is None:
         raise wrong
-    async with asking(engine) as session:
-        found = await table.key_and_owner(session, match[1])
-    if found is None:
-        raise wrong
-    key, owner, now = found
-    # The hash is compared first and always, in constant time: how long the answer takes tells nothing of a secret.
-    matches = hmac.compare_digest(key.secret_hash, secret_hash(presented))
-    if not matches or not _open(key, owner, now):
-        raise wrong
-    if key.last_used_at is None or key.last_used_at < now - table.USED_RESOLUTION:
-        async with writing(engine) as session:
-            await table.note_use(session, key.key_id)
-    return Authenticated(principal=principal_of(owner), key_id=key.key_id, expires_at=key.expires_at)
+    key_id = match[1]
+    async with direct(pool) as connection:
+        found = await table.holder(connection, key_id)
+        # The hash is compared first and always, in constant time: how long the answer takes tells nothing of a secret.
+        if found is None or not hmac.compare_digest(found.secret_hash, secret_hash(presented)) or not found.opens:
+            raise wrong
+        if found.unnoted:
+            await table.note_use(connection, key_id)
+    return Authenticated(principal=principal_of(found.owner), key_id=key_id, expires_at=found.expires_at)
 
 
-async def holds(engine: AsyncEngine, key_id: str, permission: Permission) -> bool:
+async def holds(pool: Pool, key_id: str, permission: Permission) -> bool:
     """Whether a key that was authenticated before still opens what needs this permission: asked by what stays open for long."""
-    async with reading(engine) as session:
-        found = await table.key_and_owner(session, key_id)
-    return found is not None and _open(*found) and principal_of(found[1]).may(permission)
-
-
-def _open(key: ApiKey, owner: PrincipalRow, now: datetime) -> bool:
-    return key.revoked_at is None and key.expires_at > now and owner.disabled_at is None
+    async with direct(pool) as connection:
+        found = await table.holder(connection, key_id)
+    return found is not None and found.opens and principal_of(found.owner).may(permission)
 
 
 def status_of(key: ApiKey, now: datetime) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from agentgrid.control.signing import Signer
+from agentgrid.db.session import Pool
 from agentgrid.domain.principals import Principal
 from agentgrid.settings import Settings
 
@@ -22,6 +23,8 @@ class ControlPlane:
 
     settings: Settings
     engine: AsyncEngine
+    pool: Pool
+    """Straight to the driver: for what a request asks first."""
     temporal: Client
     signer: Signer
 

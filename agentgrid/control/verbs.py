@@ -76,9 +76,9 @@ async def act(
             session, caller, KINDS[verb], run_id=run_id, execution_id=run.execution_id, reason=reason, body=body
         )
         recorded = await commands.record(session, caller, command)
-    if not recorded.replayed:
-        await commands.deliver(plane, command, deliver_verb)
-    return await commands.get(plane, recorded.command.command_id)
+    if recorded.replayed:
+        return recorded.command
+    return await commands.deliver(plane, command, deliver_verb)
 
 
 async def deliver_verb(plane: ControlPlane, command: Command) -> dict[str, Any]:

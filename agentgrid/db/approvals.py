@@ -7,20 +7,20 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, literal, or_, select
+from sqlalchemy import and_, func, literal, or_, select
 from sqlalchemy.orm import defer
 
 from agentgrid.db import paging
 from agentgrid.db.arrays import holds_any
 from agentgrid.db.paging import Key, Listing
-from agentgrid.db.session import ReadSession, WriteSession
-from agentgrid.db.tables import Approval, DecisionRow, Run, SigningKey
+from agentgrid.db.session import Connection, ReadSession, WriteSession
+from agentgrid.db.tables import Approval, Command, DecisionRow, Run
 from agentgrid.domain.approvals import ApprovalStatus
 
 A: Any = Approval
+C: Any = Command
 D: Any = DecisionRow
 R: Any = Run
-S: Any = SigningKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,30 +37,26 @@ class ApprovalFilter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToDecide:
-    """What is asked of the database before a decision."""
+class Found:
+    """An approval, with all that tells who may decide it now."""
 
     approval: Approval
     run: Run
+    """What identifies it and who began it; neither its payloads nor its counts."""
     now: datetime
     """By the database's clock."""
     revoked_keys: frozenset[str]
     """The signing keys of which nothing counts any more."""
 
 
-# Made once, because each decision asks it, more than once: to put it together costs as much as to ask it.
-_GET = (
-    select(Approval, Run)
-    .join(Run, A.run_id == R.run_id)
-    .where(A.approval_id == bindparam("approval_id"), ~A.inherited)
-    .order_by(A.opened_at.desc())
-    .limit(1)
-)
-
-_TO_DECIDE = _GET.add_columns(
-    func.clock_timestamp(),
-    select(func.array_agg(S.key_id)).where(S.revoked_at.is_not(None)).scalar_subquery(),
-)
+_RUN = ("run_id", "workflow_id", "workflow", "status", "initiator", "reference")
+_GET = """
+    SELECT a.*, r.workflow_id AS run_workflow_id, r.workflow AS run_workflow, r.status AS run_status, r.initiator AS run_initiator,
+        r.reference AS run_reference, r.run_id AS run_run_id, clock_timestamp() AS now,
+        ARRAY(SELECT key_id FROM signing_keys WHERE revoked_at IS NOT NULL) AS revoked_keys
+    FROM approvals a JOIN runs r ON r.run_id = a.run_id
+    WHERE a.approval_id = $1 AND NOT a.inherited ORDER BY a.opened_at DESC LIMIT 1
+"""
 
 _ORDERED = ("status", "tool")
 """Each alone has an index in the list's order."""
@@ -127,18 +123,15 @@ async def count(session: ReadSession, *, wanted: ApprovalFilter) -> int:
     return int((await session.execute(statement.where(~A.inherited, *_conditions(wanted, A)))).scalar_one())
 
 
-async def get(session: ReadSession | WriteSession, approval_id: str) -> tuple[Approval, Run] | None:
-    """One approval and its run."""
-    found = (await session.execute(_GET, {"approval_id": approval_id})).first()
-    return None if found is None else (found[0], found[1])
-
-
-async def to_decide(session: ReadSession | WriteSession, approval_id: str) -> ToDecide | None:
-    """An approval, with all that tells whether it can be decided; in one question, because somebody waits."""
-    found = (await session.execute(_TO_DECIDE, {"approval_id": approval_id})).first()
-    if found is None:
+async def get(connection: Connection, approval_id: str) -> Found | None:
+    """One approval; in one question, because somebody waits for what follows."""
+    row = await connection.fetchrow(_GET, approval_id)
+    if row is None:
         return None
-    return ToDecide(approval=found[0], run=found[1], now=found[2], revoked_keys=frozenset(found[3] or ()))
+    values = dict(row)
+    now, revoked_keys = values.pop("now"), frozenset(values.pop("revoked_keys"))
+    run = Run(**{name: values.pop(f"run_{name}") for name in _RUN})
+    return Found(approval=Approval(**values), run=run, now=now, revoked_keys=revoked_keys)
 
 
 async def run_of(session: ReadSession | WriteSession, approval_id: str) -> str | None:
@@ -159,8 +152,11 @@ async def pending_of(session: ReadSession, run_id: str) -> Sequence[Approval]:
     return (await session.execute(statement)).scalars().all()
 
 
-async def decisions(session: ReadSession, approval: Approval, *, limit: int = 200) -> Sequence[DecisionRow]:
-    """What `judge` said of each signal about the approval, and of each that named none while it was open; oldest first.
+async def decisions(
+    session: ReadSession, approval: Approval, *, limit: int = 200
+) -> Sequence[tuple[DecisionRow, str | None]]:
+    """What `judge` said of each signal about the approval, and of each that named none while it was open, with the comment that came with it;
+    oldest first.
 
     Whatever else was sent, and however often, the one that counted is among them.
     """
@@ -168,13 +164,14 @@ async def decisions(session: ReadSession, approval: Approval, *, limit: int = 20
     if approval.closed_at is not None:
         nameless.append(D.signalled_at <= approval.closed_at)
     statement = (
-        select(DecisionRow)
+        select(DecisionRow, C.reason)
+        .outerjoin(Command, and_(C.command_id == D.command_id, C.approval_id == approval.approval_id))
         .where(or_(D.approval_id == approval.approval_id, and_(*nameless)), ~D.inherited)
         .order_by(D.judged != "counted", D.signalled_at, D.event_id)
         .limit(limit)
     )
-    rows = (await session.execute(statement)).scalars().all()
-    return sorted(rows, key=lambda row: (row.signalled_at, row.event_id))
+    rows = [(decision, comment) for decision, comment in await session.execute(statement)]
+    return sorted(rows, key=lambda row: (row[0].signalled_at, row[0].event_id))
 
 
 async def refused_of(session: ReadSession, run_id: str) -> int:

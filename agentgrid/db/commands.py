@@ -12,9 +12,10 @@ from sqlalchemy.orm import defer
 
 from agentgrid.db import paging
 from agentgrid.db.paging import Key, Listing
-from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.session import Connection, ReadSession, WriteSession
 from agentgrid.db.tables import Command
-from agentgrid.domain.commands import CommandStatus
+from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.domain.runs import CLOSED
 
 # The same classes, their attributes read as the SQL expressions that they are.
 C: Any = Command
@@ -36,6 +37,22 @@ _INSERT = (
     )
     .returning(C.__table__.c.command_id)
 )
+
+# The run is locked before the command is, as the projector does it, so that it can't end in between.
+_SETTLE = """
+    WITH run AS MATERIALIZED (SELECT status FROM runs WHERE run_id = $4 FOR SHARE),
+    ended AS MATERIALIZED (SELECT status FROM run WHERE status = ANY($5)),
+    became AS MATERIALIZED (
+        SELECT coalesce((SELECT 'superseded' FROM ended), $2) AS status,
+            coalesce((SELECT json_build_object('run_status', ended.status) FROM ended), $3) AS outcome
+    )
+    UPDATE commands AS c SET status = became.status, outcome = became.outcome, next_attempt_at = NULL,
+        delivered_at = CASE WHEN became.status = 'delivered' THEN now() ELSE c.delivered_at END,
+        settled_at = CASE WHEN became.status = 'delivered' THEN c.settled_at ELSE now() END,
+        idempotency_key = CASE WHEN became.status IN ('failed', 'refused') THEN NULL ELSE c.idempotency_key END
+    FROM became WHERE c.command_id = $1 AND c.status = 'pending'
+    RETURNING c.*
+"""
 
 IDEMPOTENCY_WINDOW = timedelta(days=30)
 """For how long a key means the same request."""
@@ -110,36 +127,19 @@ async def newest(
     return [row[0] for row in rows]
 
 
-async def comments(session: ReadSession, *, approval_id: str) -> dict[str, str]:
-    """What people said with their decisions of one approval, by command id."""
-    statement = select(C.command_id, C.reason).where(
-        C.approval_id == approval_id,
-        C.reason.is_not(None),
-    )
-    return {command_id: reason for command_id, reason in (await session.execute(statement)).all() if reason}
-
-
 async def settle(
-    session: WriteSession, command_id: str, *, status: CommandStatus, outcome: dict[str, Any] | None
-) -> bool:
-    """Say what became of a pending command; false where somebody, such as the projector, has already said it.
+    connection: Connection, command: Command, *, status: CommandStatus, outcome: dict[str, Any] | None
+) -> Command | None:
+    """Say what became of a pending command, and return it; None where somebody, such as the projector, has already said it.
 
-    The idempotency key of one that never happened is let go, so that the same request can be made again.
+    What was delivered to a run that is seen to have ended came too late: it is superseded. The idempotency key of a command that never
+    happened is let go, so that the same request can be made again.
     """
-    values: dict[str, Any] = {"status": status.value, "outcome": outcome, "next_attempt_at": None}
-    if status is CommandStatus.DELIVERED:
-        values["delivered_at"] = func.now()
-    else:
-        values["settled_at"] = func.now()
-    if status in (CommandStatus.FAILED, CommandStatus.REFUSED):
-        values["idempotency_key"] = None
-    statement = (
-        update(Command)
-        .where(C.command_id == command_id, C.status == CommandStatus.PENDING.value)
-        .values(**values)
-        .returning(C.command_id)
+    ends = command.run_id is not None and command.kind != CommandKind.RUN_START and status is CommandStatus.DELIVERED
+    row = await connection.fetchrow(
+        _SETTLE, command.command_id, status.value, outcome, command.run_id if ends else None, sorted(CLOSED)
     )
-    return (await session.execute(statement)).scalar() is not None
+    return None if row is None else Command(**row)
 
 
 async def postpone(session: WriteSession, command_id: str, *, delay: timedelta, outcome: dict[str, Any]) -> None:

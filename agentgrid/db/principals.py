@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, func, or_, select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from agentgrid.db.paging import Key, older_than
-from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.session import Connection, ReadSession, WriteSession
 from agentgrid.db.tables import ApiKey, PrincipalRow
 from agentgrid.domain.principals import SYSTEM
 
@@ -19,15 +20,32 @@ K: Any = ApiKey
 
 ACCESS_CHANNEL = "agentgrid_access"
 
-# Made once, because every request asks it: to put it together costs as much as to ask it.
-_KEY_AND_OWNER = (
-    select(ApiKey, PrincipalRow, func.now())
-    .join(PrincipalRow, K.principal == P.name)
-    .where(K.key_id == bindparam("key_id"))
-)
+_HOLDER = """
+    SELECT k.secret_hash, k.expires_at, p.name, p.kind, p.roles, p.groups,
+        k.revoked_at IS NULL AND k.expires_at > now() AND p.disabled_at IS NULL AS opens,
+        k.last_used_at IS NULL OR k.last_used_at < now() - $2::interval AS unnoted
+    FROM api_keys k JOIN principals p ON p.name = k.principal WHERE k.key_id = $1
+"""
+_NOTE_USE = """
+    UPDATE api_keys SET last_used_at = now()
+    WHERE key_id = $1 AND (last_used_at IS NULL OR last_used_at < now() - $2::interval)
+"""
 
 USED_RESOLUTION = timedelta(minutes=1)
 """How exactly a key's last use is kept: a write for each request would cost more than it tells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Whose an API key is, and whether it opens anything."""
+
+    owner: PrincipalRow
+    secret_hash: str = field(repr=False)
+    expires_at: datetime
+    opens: bool
+    """By the database's clock: neither expired nor revoked, nor its owner disabled."""
+    unnoted: bool
+    """Whether this use of it is yet to be noted."""
 
 
 async def get(session: ReadSession | WriteSession, name: str) -> PrincipalRow | None:
@@ -75,10 +93,19 @@ async def tell_access_changed(session: WriteSession) -> None:
     await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": ACCESS_CHANNEL})
 
 
-async def key_and_owner(session: ReadSession, key_id: str) -> tuple[ApiKey, PrincipalRow, datetime] | None:
-    """An API key, whose it is, and the time by the database's clock."""
-    found = (await session.execute(_KEY_AND_OWNER, {"key_id": key_id})).first()
-    return None if found is None else (found[0], found[1], found[2])
+async def holder(connection: Connection, key_id: str) -> Holder | None:
+    """Whose the API key is."""
+    row = await connection.fetchrow(_HOLDER, key_id, USED_RESOLUTION)
+    if row is None:
+        return None
+    owner = PrincipalRow(name=row["name"], kind=row["kind"], roles=row["roles"], groups=row["groups"])
+    return Holder(
+        owner=owner,
+        secret_hash=row["secret_hash"],
+        expires_at=row["expires_at"],
+        opens=row["opens"],
+        unnoted=row["unnoted"],
+    )
 
 
 async def keys(
@@ -124,10 +151,6 @@ async def revoke_key(session: WriteSession, key_id: str) -> ApiKey | None:
     return (await session.execute(statement)).scalar_one_or_none()
 
 
-async def note_use(session: WriteSession, key_id: str) -> None:
+async def note_use(connection: Connection, key_id: str) -> None:
     """Remember that the key was used now, to the minute."""
-    await session.execute(
-        update(ApiKey)
-        .where(K.key_id == key_id, or_(K.last_used_at.is_(None), K.last_used_at < func.now() - USED_RESOLUTION))
-        .values(last_used_at=func.now())
-    )
+    await connection.execute(_NOTE_USE, key_id, USED_RESOLUTION)

@@ -154,13 +154,6 @@ async def taken(session: ReadSession | WriteSession, run: Run) -> bool:
     return (await session.execute(statement)).scalar() is True
 
 
-async def ended(session: WriteSession, run_id: str) -> RunStatus | None:
-    """How the run has ended, or None while it is open: it stays so until the session's transaction is over."""
-    statement = select(R.status).where(R.run_id == run_id).with_for_update(read=True)
-    status = (await session.execute(statement)).scalar()
-    return RunStatus(status) if status is not None and RunStatus(status).closed else None
-
-
 async def children(session: ReadSession, run_id: str, *, limit: int) -> Sequence[Run]:
     """The runs that this one started, newest first."""
     statement = select(Run).where(R.parent_run_id == run_id).order_by(R.created_at.desc(), R.run_id.desc()).limit(limit)

@@ -19,8 +19,6 @@ from agentgrid.db.tables import SigningKey
 
 K: Any = SigningKey
 
-_REVOKED = select(K.key_id).where(K.revoked_at.is_not(None))
-
 LOCK_CLASS = 0x4147534B
 """The first half of the advisory locks; the second is the first 32 bits of the key id."""
 
@@ -38,11 +36,6 @@ async def newest(
 async def get(session: ReadSession | WriteSession, key_id: str) -> SigningKey | None:
     """One key."""
     return await session.get(SigningKey, key_id)
-
-
-async def revoked(session: ReadSession | WriteSession) -> frozenset[str]:
-    """The ids of the keys of which nothing counts any more."""
-    return frozenset((await session.execute(_REVOKED)).scalars())
 
 
 async def register(session: WriteSession, *, key_id: str, public_key: str) -> bool:

@@ -161,7 +161,7 @@ SECRET_WORDS = ("secret", "token", "password", "signature")
 
 def test_secrets_are_compared_in_constant_time() -> None:
     """The hash of a key by `compare_digest`; and nowhere does `==` touch a secret or a hash of one."""
-    assert "hmac.compare_digest(key.secret_hash" in inspect.getsource(keys.authenticate)
+    assert "hmac.compare_digest(found.secret_hash" in inspect.getsource(keys.authenticate)
     root, found = Path(agentgrid.__file__).parent, []
     for file in root.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):

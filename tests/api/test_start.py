@@ -94,7 +94,9 @@ async def test_a_key_means_the_same_request_for_thirty_days(api: Api, as_, days:
     first = await as_("operator").post(place, json={"input": {"id": "1"}}, headers=headers)
     async with writing(api.plane.engine) as session:
         await session.execute(
-            text("UPDATE commands SET created_at = now() - make_interval(days => :days) WHERE command_id = :command_id"),
+            text(
+                "UPDATE commands SET created_at = now() - make_interval(days => :days) WHERE command_id = :command_id"
+            ),
             {"days": days, "command_id": first.json()["command"]["command_id"]},
         )
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import http.client
+import json
 import statistics
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
@@ -62,14 +65,26 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
 
 async def _turns(stand: Gates, client: Client, count: int) -> tuple[list[Spent], list[Spent]]:
     signalled, decided = [], []
+    connection = http.client.HTTPConnection("127.0.0.1", stand.server.port)
     for number in range(count):
         signalled.append(await _signal(client, number))
         run_id = await stand.start(number)
         gate = await stand.gate(run_id)
         asked_at = time.time()
-        await stand.approve(gate)
+        _post(connection, stand, gate)
         decided.append(await _spent(client.get_workflow_handle(run_id), asked_at))
     return signalled, decided
+
+
+def _post(connection: http.client.HTTPConnection, stand: Gates, gate: dict[str, Any]) -> None:
+    """Approve it by the leanest client there is: what is measured is the API, and httpx alone takes a millisecond."""
+    body = json.dumps({"verdict": "approved", "digest": gate["digest"]})
+    headers = {**stand.server.headers("reviewer"), "Content-Type": "application/json"}
+    connection.request("POST", f"/api/v1/approvals/{gate['approval_id']}/decisions", body, headers)
+    answer = connection.getresponse()
+    answer.read()
+    if answer.status != 202:
+        raise RuntimeError(f"a decision was answered with {answer.status}")
 
 
 async def _signal(client: Client, number: int) -> Spent:

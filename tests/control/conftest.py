@@ -8,7 +8,7 @@ import pytest
 
 from agentgrid.control import signing
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db.session import make_engine
+from agentgrid.db.session import make_engine, open_pool
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
@@ -36,5 +36,6 @@ async def plane(postgres_dsn: str, temporal_server: Temporal, tmp_path) -> Async
         signing_key_file=key,
     )
     engine = make_engine(postgres_dsn, pool_size=5)
-    yield ControlPlane(settings=settings, engine=engine, temporal=await connect(settings), signer=signer)
+    async with open_pool(postgres_dsn) as pool:
+        yield ControlPlane(settings=settings, engine=engine, pool=pool, temporal=await connect(settings), signer=signer)
     await engine.dispose()

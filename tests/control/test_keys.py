@@ -24,11 +24,11 @@ async def a_key(plane: ControlPlane, **over):
 
 async def test_a_key_stands_for_its_principal_until_it_is_revoked(plane: ControlPlane):
     key = await a_key(plane)
-    known = await keys.authenticate(plane.engine, key.secret)
+    known = await keys.authenticate(plane.pool, key.secret)
     assert (known.principal, known.key_id) == (REVIEWER, key.key_id)
     await keys.revoke(plane.engine, caller(ADMIN), key.key_id, reason="lost")
     with pytest.raises(Unauthenticated):
-        await keys.authenticate(plane.engine, key.secret)
+        await keys.authenticate(plane.pool, key.secret)
 
 
 async def test_the_secret_is_stored_nowhere(plane: ControlPlane):
@@ -48,7 +48,7 @@ async def test_a_key_past_its_time_opens_nothing_and_none_lives_for_ever(plane: 
     async with writing(plane.engine) as session:
         await session.execute(text("UPDATE api_keys SET expires_at = now() - interval '1 second'"))
     with pytest.raises(Unauthenticated):
-        await keys.authenticate(plane.engine, key.secret)
+        await keys.authenticate(plane.pool, key.secret)
     for lifetime in (timedelta(0), timedelta(days=-1), timedelta(days=366)):
         with pytest.raises(InvalidInput):
             await a_key(plane, lifetime=lifetime)
@@ -58,19 +58,19 @@ async def test_a_disabled_principals_keys_open_nothing_and_workers_hear_of_it(pl
     key = await a_key(plane)
     await principals.set_disabled(plane.engine, caller(ADMIN), "reviewer", True)
     with pytest.raises(Unauthenticated):
-        await keys.authenticate(plane.engine, key.secret)
+        await keys.authenticate(plane.pool, key.secret)
     async with reading(plane.engine) as session:
         snapshot = await policies_table.newest_snapshot(session)
     assert snapshot.revoked_principals == {"reviewer"}
     assert snapshot.approver_entries == {}
     await principals.put(plane.engine, caller(ADMIN), replace(REVIEWER, groups=frozenset({"editors"})))
     with pytest.raises(Unauthenticated):
-        await keys.authenticate(plane.engine, key.secret)
+        await keys.authenticate(plane.pool, key.secret)
     await principals.set_disabled(plane.engine, caller(ADMIN), "reviewer", False)
     async with reading(plane.engine) as session:
         snapshot = await policies_table.newest_snapshot(session)
     assert snapshot.revoked_principals == frozenset()
-    assert (await keys.authenticate(plane.engine, key.secret)).principal.groups == {"editors"}
+    assert (await keys.authenticate(plane.pool, key.secret)).principal.groups == {"editors"}
 
 
 async def test_keys_are_for_principals_that_exist(plane: ControlPlane):

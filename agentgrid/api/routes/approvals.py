@@ -15,8 +15,9 @@ from agentgrid.api.paging import cut, decode_key, encode_key
 from agentgrid.api.schemas.approvals import ApprovalAccepted, ApprovalDetail, ApprovalSummary, DecisionIn
 from agentgrid.api.schemas.common import Page
 from agentgrid.control import approvals as control
+from agentgrid.control.plane import ControlPlane
 from agentgrid.db import approvals
-from agentgrid.db.session import reading
+from agentgrid.db.session import ReadSession, direct, reading
 from agentgrid.domain.approvals import ApprovalStatus
 from agentgrid.domain.principals import ANY_APPROVER, Permission, Principal
 from agentgrid.errors import NotFound
@@ -71,10 +72,7 @@ async def list_approvals(
 @router.get("/{approval_id}", summary="One approval with what it shows and what was said of it")
 async def get_approval(session: Session, plane: Plane, principal: Who, approval_id: Id) -> ApprovalDetail:
     """`payload` holds the very arguments that `digest` covers; send that digest with a decision."""
-    found = await approvals.get(session, approval_id)
-    if found is None:
-        raise NotFound("approval", approval_id)
-    return await views.approval_detail(session, plane, principal, *found)
+    return await _detail(session, plane, principal, approval_id)
 
 
 @router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")
@@ -91,8 +89,13 @@ async def decide(plane: Plane, caller: Asking, approval_id: Id, body: DecisionIn
         control.DecisionRequest(verdict=body.verdict, digest=body.digest, comment=body.comment),
     )
     async with reading(plane.engine) as session:
-        found = await approvals.get(session, approval_id)
-        if found is None:
-            raise NotFound("approval", approval_id)
-        detail = await views.approval_detail(session, plane, caller.principal, *found)
+        detail = await _detail(session, plane, caller.principal, approval_id)
     return ApprovalAccepted(**dict(detail), command=views.command_summary(command))
+
+
+async def _detail(session: ReadSession, plane: ControlPlane, principal: Principal, approval_id: str) -> ApprovalDetail:
+    async with direct(plane.pool) as connection:
+        found = await approvals.get(connection, approval_id)
+    if found is None:
+        raise NotFound("approval", approval_id)
+    return await views.approval_detail(session, plane, principal, found)

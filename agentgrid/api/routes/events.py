@@ -31,5 +31,5 @@ async def stream_everything(
     """
     source: sse.Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=False)
-    admission = sse.Admission(plane.engine, login.key_id, source)
+    admission = sse.Admission(plane.pool, login.key_id, source)
     return sse.respond(source, login.principal.name, sse.everything(source, admission, cursor))

@@ -269,7 +269,7 @@ async def stream_run(
         await _found(session, run_id)
     source: sse.Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=True)
-    admission = sse.Admission(plane.engine, login.key_id, source)
+    admission = sse.Admission(plane.pool, login.key_id, source)
     events = sse.of_run(source, admission, plane.engine, run_id, cursor)
     return sse.respond(source, login.principal.name, events)
 

@@ -22,7 +22,7 @@ from agentgrid.cli.private import read_private, write_private
 from agentgrid.cli.profiles import Profile, load_profiles, profiles_file, save_profiles
 from agentgrid.control import keys, principals, signing
 from agentgrid.db import migrate
-from agentgrid.db.session import make_engine
+from agentgrid.db.session import Pool, make_engine, open_pool
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.errors import SettingsError, Unauthenticated
 
@@ -80,7 +80,8 @@ async def prepare(home: Path, admin_url: str, api_url: str, say: Callable[[str],
         signing.create(signing_key_file)
     engine = make_engine(admin_url, pool_size=2)
     try:
-        await _make_principals(engine, home, api_url, say)
+        async with open_pool(admin_url) as pool:
+            await _make_principals(engine, pool, home, api_url, say)
     finally:
         await engine.dispose()
     return Prepared(
@@ -136,7 +137,9 @@ async def _grant_logins(admin_url: str, passwords: _Passwords) -> None:
         await connection.close()
 
 
-async def _make_principals(engine: AsyncEngine, home: Path, api_url: str, say: Callable[[str], None]) -> None:
+async def _make_principals(
+    engine: AsyncEngine, pool: Pool, home: Path, api_url: str, say: Callable[[str], None]
+) -> None:
     caller = database_caller()
     file = profiles_file(home)
     before = load_profiles(file)
@@ -147,7 +150,7 @@ async def _make_principals(engine: AsyncEngine, home: Path, api_url: str, say: C
         if principal.name not in known:
             await principals.put(engine, caller, principal)
         key_file = home / "keys" / f"{principal.name}.key"
-        if not await _key_holds(engine, key_file, principal.name):
+        if not await _key_holds(pool, key_file, principal.name):
             made = await keys.create(
                 engine, caller, principal=principal.name, lifetime=KEY_LIFETIME, note="made by agentgrid dev"
             )
@@ -158,12 +161,12 @@ async def _make_principals(engine: AsyncEngine, home: Path, api_url: str, say: C
         save_profiles(file, profiles)
 
 
-async def _key_holds(engine: AsyncEngine, file: Path, principal: str) -> bool:
+async def _key_holds(pool: Pool, file: Path, principal: str) -> bool:
     key = _read_if_there(file)
     if key is None:
         return False
     try:
-        found = await keys.authenticate(engine, key)
+        found = await keys.authenticate(pool, key)
     except Unauthenticated:
         return False
     return found.principal.name == principal and found.expires_at > datetime.now(UTC) + RENEW_BEFORE
