@@ -195,8 +195,9 @@ class Calls:
         return await workflow.execute_activity(elsewhere, start_to_close_timeout=SOON, retry_policy=ONCE)
 
     async def cancelled(self, kind: str) -> str:
+        # It hears of the cancellation with a heartbeat, and those are sent at four fifths of their timeout.
         handle = workflow.start_activity(
-            hangs, True, start_to_close_timeout=SOON, heartbeat_timeout=SOON, cancellation_type=Cancellation[kind]
+            hangs, True, start_to_close_timeout=6 * SOON, heartbeat_timeout=SOON, cancellation_type=Cancellation[kind]
         )
         await workflow.sleep(0.2)
         handle.cancel("no longer needed")
