@@ -1,8 +1,8 @@
 # One command for each habit. Needs Python 3.11 or newer and nothing else: the first use makes .venv.
 
 PYTHON ?= python3
-# As many as there are cores: each process runs its own Temporal and its own PostgreSQL.
-TEST_PROCESSES ?= 2
+# One more than the two cores of the smallest machine: each runs its own Temporal and PostgreSQL, and mostly waits for them.
+TEST_PROCESSES ?= 3
 ARGS ?=
 
 BIN := .venv/bin
