@@ -18,7 +18,8 @@ from agentgrid.api.routes import ROUTERS
 from agentgrid.api.sse import Feed
 from agentgrid.control import delivery, policies, signing, signing_keys
 from agentgrid.control.plane import ControlPlane
-from agentgrid.db.session import SESSION_FAULTS, make_engine, open_pool, writing
+from agentgrid.db.pool import open_pool
+from agentgrid.db.session import SESSION_FAULTS, make_engine, writing
 from agentgrid.domain.policies import KeyStatus
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect

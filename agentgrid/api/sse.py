@@ -28,8 +28,9 @@ from agentgrid.api.schemas.events import EventOut
 from agentgrid.control import keys
 from agentgrid.db import feed, runs
 from agentgrid.db.away import DATABASE_FAULTS
+from agentgrid.db.pool import Pool
 from agentgrid.db.principals import ACCESS_CHANNEL
-from agentgrid.db.session import SESSION_FAULTS, Pool, reading
+from agentgrid.db.session import SESSION_FAULTS, reading
 from agentgrid.db.tables import Event
 from agentgrid.domain.principals import Permission
 from agentgrid.domain.runs import RunStatus

@@ -14,7 +14,8 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import asked
 from agentgrid.control.signing import Signer
 from agentgrid.db import approvals as table
-from agentgrid.db.session import direct, stating
+from agentgrid.db.pool import direct
+from agentgrid.db.session import stating
 from agentgrid.db.tables import Approval, Command
 from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, SignedDecision, Terms, Verdict
 from agentgrid.domain.canonical import digest

@@ -24,7 +24,7 @@ from sqlalchemy import text
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals
 from agentgrid.db import commands as table
-from agentgrid.db.session import WriteSession, direct, reading, writing
+from agentgrid.db.session import WriteSession, reading, stating, writing
 from agentgrid.db.tables import Command
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.ids import new_id
@@ -186,8 +186,8 @@ async def settle(
     Temporal takes a cancel also for a run that has ended, and leaves no trace of it. So what was delivered to a run whose end is mirrored
     already came too late, and nothing would ever say so later.
     """
-    async with direct(plane.pool) as connection:
-        settled = await table.settle(connection, command, status=status, outcome=outcome)
+    async with stating(plane.engine) as session:
+        settled = await table.settle(session, command, status=status, outcome=outcome)
     if settled is None:
         return await get(plane, command.command_id)
     log.info("command_settled", command_id=command.command_id, kind=command.kind, status=settled.status)

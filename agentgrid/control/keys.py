@@ -17,7 +17,8 @@ from agentgrid.control.plane import Caller
 from agentgrid.db import commands as commands_table
 from agentgrid.db import policies as policies_table
 from agentgrid.db import principals as table
-from agentgrid.db.session import Pool, direct, reading, writing
+from agentgrid.db.pool import Pool, direct
+from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import ApiKey, Command, PrincipalRow
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role

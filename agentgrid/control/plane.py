@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from agentgrid.control.signing import Signer
-from agentgrid.db.session import Pool
+from agentgrid.db.pool import Pool
 from agentgrid.domain.principals import Principal
 from agentgrid.settings import Settings
 

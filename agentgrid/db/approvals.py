@@ -13,7 +13,8 @@ from sqlalchemy.orm import defer
 from agentgrid.db import paging
 from agentgrid.db.arrays import holds_any
 from agentgrid.db.paging import Key, Listing
-from agentgrid.db.session import Connection, ReadSession, WriteSession
+from agentgrid.db.pool import Connection
+from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, Command, DecisionRow, Run
 from agentgrid.domain.approvals import ApprovalStatus
 
@@ -155,8 +156,7 @@ async def pending_of(session: ReadSession, run_id: str) -> Sequence[Approval]:
 async def decisions(
     session: ReadSession, approval: Approval, *, limit: int = 200
 ) -> Sequence[tuple[DecisionRow, str | None]]:
-    """What `judge` said of each signal about the approval, and of each that named none while it was open, with the comment that came with it;
-    oldest first.
+    """What `judge` said of each signal about the approval, and of each that named none while it was open; oldest first, with their comments.
 
     Whatever else was sent, and however often, the one that counted is among them.
     """

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import ARRAY, JSON, Text, bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import defer
 
 from agentgrid.db import paging
 from agentgrid.db.paging import Key, Listing
-from agentgrid.db.session import Connection, ReadSession, WriteSession
+from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Command
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.runs import CLOSED
@@ -39,20 +39,26 @@ _INSERT = (
 )
 
 # The run is locked before the command is, as the projector does it, so that it can't end in between.
-_SETTLE = """
-    WITH run AS MATERIALIZED (SELECT status FROM runs WHERE run_id = $4 FOR SHARE),
-    ended AS MATERIALIZED (SELECT status FROM run WHERE status = ANY($5)),
+_SETTLE = select(Command).from_statement(
+    text("""
+    WITH run AS MATERIALIZED (SELECT status FROM runs WHERE run_id = :run_id FOR SHARE),
+    ended AS MATERIALIZED (SELECT status FROM run WHERE status = ANY(:closed)),
     became AS MATERIALIZED (
-        SELECT coalesce((SELECT 'superseded' FROM ended), $2) AS status,
-            coalesce((SELECT json_build_object('run_status', ended.status) FROM ended), $3) AS outcome
+        SELECT coalesce((SELECT 'superseded' FROM ended), :status) AS status,
+            coalesce((SELECT json_build_object('run_status', ended.status) FROM ended), :outcome) AS outcome
     )
     UPDATE commands AS c SET status = became.status, outcome = became.outcome, next_attempt_at = NULL,
         delivered_at = CASE WHEN became.status = 'delivered' THEN now() ELSE c.delivered_at END,
         settled_at = CASE WHEN became.status = 'delivered' THEN c.settled_at ELSE now() END,
         idempotency_key = CASE WHEN became.status IN ('failed', 'refused') THEN NULL ELSE c.idempotency_key END
-    FROM became WHERE c.command_id = $1 AND c.status = 'pending'
+    FROM became WHERE c.command_id = :command_id AND c.status = 'pending'
     RETURNING c.*
-"""
+    """).bindparams(
+        bindparam("run_id", type_=Text),
+        bindparam("closed", sorted(CLOSED), type_=ARRAY(Text)),
+        bindparam("outcome", type_=JSON(none_as_null=True)),
+    )
+)
 
 IDEMPOTENCY_WINDOW = timedelta(days=30)
 """For how long a key means the same request."""
@@ -128,7 +134,7 @@ async def newest(
 
 
 async def settle(
-    connection: Connection, command: Command, *, status: CommandStatus, outcome: dict[str, Any] | None
+    session: WriteSession, command: Command, *, status: CommandStatus, outcome: dict[str, Any] | None
 ) -> Command | None:
     """Say what became of a pending command, and return it; None where somebody, such as the projector, has already said it.
 
@@ -136,10 +142,14 @@ async def settle(
     happened is let go, so that the same request can be made again.
     """
     ends = command.run_id is not None and command.kind != CommandKind.RUN_START and status is CommandStatus.DELIVERED
-    row = await connection.fetchrow(
-        _SETTLE, command.command_id, status.value, outcome, command.run_id if ends else None, sorted(CLOSED)
-    )
-    return None if row is None else Command(**row)
+    values = {
+        "command_id": command.command_id,
+        "status": status.value,
+        "outcome": outcome,
+        "run_id": command.run_id if ends else None,
+    }
+    settled: Command | None = (await session.execute(_SETTLE, values)).scalar_one_or_none()
+    return settled
 
 
 async def postpone(session: WriteSession, command_id: str, *, delay: timedelta, outcome: dict[str, Any]) -> None:

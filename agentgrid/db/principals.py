@@ -11,7 +11,8 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from agentgrid.db.paging import Key, older_than
-from agentgrid.db.session import Connection, ReadSession, WriteSession
+from agentgrid.db.pool import Connection
+from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import ApiKey, PrincipalRow
 from agentgrid.domain.principals import SYSTEM
 
@@ -26,9 +27,10 @@ _HOLDER = """
         k.last_used_at IS NULL OR k.last_used_at < now() - $2::interval AS unnoted
     FROM api_keys k JOIN principals p ON p.name = k.principal WHERE k.key_id = $1
 """
+# Whoever holds the row is noting a use as well, or ends the key: not worth waiting for.
 _NOTE_USE = """
     UPDATE api_keys SET last_used_at = now()
-    WHERE key_id = $1 AND (last_used_at IS NULL OR last_used_at < now() - $2::interval)
+    WHERE key_id = (SELECT key_id FROM api_keys WHERE key_id = $1 FOR UPDATE SKIP LOCKED)
 """
 
 USED_RESOLUTION = timedelta(minutes=1)
@@ -153,4 +155,4 @@ async def revoke_key(session: WriteSession, key_id: str) -> ApiKey | None:
 
 async def note_use(connection: Connection, key_id: str) -> None:
     """Remember that the key was used now, to the minute."""
-    await connection.execute(_NOTE_USE, key_id, USED_RESOLUTION)
+    await connection.execute(_NOTE_USE, key_id)

@@ -13,6 +13,7 @@ import structlog
 from temporalio.service import RPCError
 
 from agentgrid.db.away import DATABASE_FAULTS
+from agentgrid.db.pool import keep
 from agentgrid.projector import health
 from agentgrid.projector.listener import Listener
 from agentgrid.projector.loop import POLL_SECONDS, Loop
@@ -47,10 +48,6 @@ BY_KEY = {
 were small would scan and hash them: it costs what the table holds, until statistics are taken anew (seen: 2 ms a row instead of 0.1)."""
 
 
-async def _keep(_connection: object) -> None:
-    """Nothing here changes a session's state, so a connection goes back to the pool without a statement to clean it."""
-
-
 @asynccontextmanager
 async def open_store(dsn: str, namespace: str) -> AsyncIterator[Store]:
     """A store over a pool of its own, whose commits don't wait for the disk."""
@@ -60,7 +57,7 @@ async def open_store(dsn: str, namespace: str) -> AsyncIterator[Store]:
         max_size=POOL_SIZE,
         timeout=5,
         command_timeout=30,
-        reset=_keep,
+        reset=keep,
         server_settings={
             "application_name": "agentgrid-projector",
             "timezone": "UTC",

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-from sqlalchemy import text
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from agentgrid import protocol
 from agentgrid.control.signing import memo_bytes
-from agentgrid.db.session import writing
 from tests.api import factories
 from tests.api.conftest import Api, running
 
@@ -85,25 +82,6 @@ async def test_the_same_key_and_body_is_the_same_run_and_another_body_a_conflict
     assert again.headers["idempotent-replayed"] == "true"
     assert again.json()["run_id"] == first.json()["run_id"] != somebody.json()["run_id"]
     assert other.json()["code"] == "idempotency_conflict"
-
-
-@pytest.mark.parametrize(("days", "status"), [(29, 200), (31, 201)])
-async def test_a_key_means_the_same_request_for_thirty_days(api: Api, as_, days: int, status: int):
-    place = await catalog(api, f"days{days}")
-    headers = {"Idempotency-Key": f"monthly-{days}"}
-    first = await as_("operator").post(place, json={"input": {"id": "1"}}, headers=headers)
-    async with writing(api.plane.engine) as session:
-        await session.execute(
-            text(
-                "UPDATE commands SET created_at = now() - make_interval(days => :days) WHERE command_id = :command_id"
-            ),
-            {"days": days, "command_id": first.json()["command"]["command_id"]},
-        )
-
-    again = await as_("operator").post(place, json={"input": {"id": "1"}}, headers=headers)
-
-    assert again.status_code == status
-    assert (again.json()["run_id"] == first.json()["run_id"]) is (status == 200)
 
 
 async def test_fifty_equal_posts_at_once_start_one_run(api: Api, as_):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import statistics
@@ -65,14 +66,14 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
 
 async def _turns(stand: Gates, client: Client, count: int) -> tuple[list[Spent], list[Spent]]:
     signalled, decided = [], []
-    connection = http.client.HTTPConnection("127.0.0.1", stand.server.port)
-    for number in range(count):
-        signalled.append(await _signal(client, number))
-        run_id = await stand.start(number)
-        gate = await stand.gate(run_id)
-        asked_at = time.time()
-        _post(connection, stand, gate)
-        decided.append(await _spent(client.get_workflow_handle(run_id), asked_at))
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", stand.server.port)) as connection:
+        for number in range(count):
+            signalled.append(await _signal(client, number))
+            run_id = await stand.start(number)
+            gate = await stand.gate(run_id)
+            asked_at = time.time()
+            _post(connection, stand, gate)
+            decided.append(await _spent(client.get_workflow_handle(run_id), asked_at))
     return signalled, decided
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from agentgrid.control import signing
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db.session import make_engine, open_pool
+from agentgrid.db.pool import open_pool
+from agentgrid.db.session import make_engine
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect

@@ -89,14 +89,15 @@ async def test_the_same_request_after_the_death_of_the_api_is_the_same_run(plane
         assert len(await runs_table.newest(session, wanted=runs_table.RunFilter(), limit=10)) == 1
 
 
-async def test_an_idempotency_key_means_the_same_request_for_thirty_days(plane: ControlPlane):
+@pytest.mark.parametrize(("days", "same"), [(29, True), (31, False)])
+async def test_an_idempotency_key_means_the_same_request_for_thirty_days(plane: ControlPlane, days: int, same: bool):
     await catalog(plane)
     asking = caller(idempotency_key="k", body={"input": 1})
     first = await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
     async with writing(plane.engine) as session:
-        await session.execute(text("UPDATE commands SET created_at = now() - interval '31 days'"))
+        await session.execute(text(f"UPDATE commands SET created_at = now() - interval '{days} days'"))
     second = await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
-    assert (second.replayed, second.run_id == first.run_id) == (False, False)
+    assert (second.replayed, second.run_id == first.run_id) == (same, same)
 
 
 async def test_what_temporal_refuses_for_good_ends_visibly_as_failed(plane: ControlPlane):

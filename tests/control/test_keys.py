@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
-from agentgrid.control import keys, policies, principals
+from agentgrid.control import commands, keys, policies, principals
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import policies as policies_table
+from agentgrid.db.pool import CONNECTIONS
 from agentgrid.db.session import reading, writing
+from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from tests.api import factories
+from tests.api.conftest import eventually
 from tests.control.conftest import ADMIN, REVIEWER, SETUP, caller
 
 
@@ -71,6 +76,42 @@ async def test_a_disabled_principals_keys_open_nothing_and_workers_hear_of_it(pl
         snapshot = await policies_table.newest_snapshot(session)
     assert snapshot.revoked_principals == frozenset()
     assert (await keys.authenticate(plane.pool, key.secret)).principal.groups == {"editors"}
+
+
+async def test_no_lock_of_anybody_keeps_a_key_from_opening(plane: ControlPlane):
+    key = await a_key(plane)
+    for _ in range(2):
+        async with writing(plane.engine) as holding:
+            await holding.execute(text("SELECT FROM api_keys, principals FOR UPDATE OF api_keys, principals"))
+            async with asyncio.timeout(2):
+                assert (await keys.authenticate(plane.pool, key.secret)).key_id == key.key_id
+    assert (await keys.get(plane.engine, key.key_id)).last_used_at is None
+    await keys.authenticate(plane.pool, key.secret)
+    assert (await keys.get(plane.engine, key.key_id)).last_used_at is not None
+
+
+async def test_what_waits_to_be_settled_keeps_nobody_out(plane: ControlPlane):
+    key, run = await a_key(plane), factories.run()
+    await factories.insert(plane.engine, run)
+    waiting = []
+    async with writing(plane.engine) as session:
+        for _ in range(CONNECTIONS + 1):
+            command = await commands.new(session, caller(), CommandKind.RUN_CANCEL, run_id=run.run_id)
+            await commands.record(session, caller(), command)
+            waiting.append(command)
+    async with writing(plane.engine) as holding:
+        await holding.execute(text("SELECT FROM runs FOR UPDATE"))
+        settling = [asyncio.create_task(commands.settle(plane, each, CommandStatus.DELIVERED, {})) for each in waiting]
+        await eventually(lambda: _waiting_for_a_lock(plane, CONNECTIONS + 1))
+        async with asyncio.timeout(2):
+            assert (await keys.authenticate(plane.pool, key.secret)).key_id == key.key_id
+    assert {each.status for each in await asyncio.gather(*settling)} == {"delivered"}
+
+
+async def _waiting_for_a_lock(plane: ControlPlane, count: int) -> bool:
+    async with reading(plane.engine) as session:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return bool(await session.scalar(text(query)) == count)
 
 
 async def test_keys_are_for_principals_that_exist(plane: ControlPlane):

@@ -17,7 +17,8 @@ from agentgrid.api.schemas.common import Page
 from agentgrid.control import approvals as control
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import approvals
-from agentgrid.db.session import ReadSession, direct, reading
+from agentgrid.db.pool import direct
+from agentgrid.db.session import ReadSession, reading
 from agentgrid.domain.approvals import ApprovalStatus
 from agentgrid.domain.principals import ANY_APPROVER, Permission, Principal
 from agentgrid.errors import NotFound

@@ -22,7 +22,8 @@ from agentgrid.cli.private import read_private, write_private
 from agentgrid.cli.profiles import Profile, load_profiles, profiles_file, save_profiles
 from agentgrid.control import keys, principals, signing
 from agentgrid.db import migrate
-from agentgrid.db.session import Pool, make_engine, open_pool
+from agentgrid.db.pool import Pool, open_pool
+from agentgrid.db.session import make_engine
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.errors import SettingsError, Unauthenticated
 

@@ -1,0 +1,80 @@
+"""Connections of the driver itself, beside the sessions: for questions that a request asks before anything else (decision 16).
+
+Nothing that may wait for a lock belongs here: while it waits, nobody could be told from anybody.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import asyncpg.pool
+
+Pool = asyncpg.Pool
+"""Connections, each statement on which is a transaction of its own."""
+
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+"""One of them."""
+
+STATEMENT_TIMEOUT_MS = 10_000
+LOCK_TIMEOUT_MS = 5_000
+POOL_TIMEOUT_SECONDS = 5.0
+CONNECT_SECONDS = 5
+CONNECTIONS = 5
+"""Each is held for about a millisecond, so a few serve thousands of requests a second."""
+
+
+@asynccontextmanager
+async def open_pool(dsn: str) -> AsyncIterator[Pool]:
+    """A pool that opens also while the database is away; every statement, and the wait for a connection, is bounded."""
+    pool = asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=CONNECTIONS,
+        timeout=CONNECT_SECONDS,
+        command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 5,
+        init=_read_json,
+        reset=keep,
+        server_settings=server_settings(STATEMENT_TIMEOUT_MS),
+    )
+    async with pool:
+        try:
+            yield pool
+        finally:
+            # Whoever still held one would keep the process for ever.
+            pool.terminate()
+
+
+@asynccontextmanager
+async def direct(pool: Pool) -> AsyncIterator[Connection]:
+    """One connection of the pool."""
+    async with pool.acquire(timeout=POOL_TIMEOUT_SECONDS) as connection:
+        yield connection
+
+
+async def _read_json(connection: asyncpg.Connection[Any]) -> None:
+    await connection.set_type_codec("json", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+
+async def keep(_connection: object) -> None:
+    """Give a connection back as it is: nothing changes the state of one, so no statement is spent on cleaning it."""
+
+
+def server_settings(statement_timeout_ms: int) -> dict[str, str]:
+    """How PostgreSQL is to treat a connection of the API's, through a session or not."""
+    return {
+        "application_name": "agentgrid",
+        "timezone": "UTC",
+        "statement_timeout": str(statement_timeout_ms),
+        "lock_timeout": str(LOCK_TIMEOUT_MS),
+        # What fits one status, tag or workflow ruins another: a plan is made for the values asked for.
+        "plan_cache_mode": "force_custom_plan",
+        # A request reads a page of rows by index, from memory or a disk without heads: nothing here is worth a whole table, a
+        # second process or a compiler.
+        "random_page_cost": "1.1",
+        "max_parallel_workers_per_gather": "0",
+        "jit": "off",
+    }

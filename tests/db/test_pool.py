@@ -1,0 +1,54 @@
+"""The driver's own connections: what ended is replaced, what is away is said in time, and nobody waits for another's lock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import asyncpg
+import pytest
+
+from agentgrid.cli.servers.child import free_port
+from agentgrid.db.away import DATABASE_FAULTS
+from agentgrid.db.pool import CONNECTIONS, direct, open_pool
+
+
+async def test_a_connection_that_has_ended_meanwhile_is_replaced_before_it_is_used(postgres_dsn: str) -> None:
+    admin = await asyncpg.connect(postgres_dsn)
+    pids = []
+    async with open_pool(postgres_dsn) as pool:
+        for _ in range(2):
+            async with direct(pool) as connection:
+                pids.append(await connection.fetchval("SELECT pg_backend_pid()"))
+                protocol = connection._con._protocol
+            await admin.execute("SELECT pg_terminate_backend($1)", pids[-1])
+            async with asyncio.timeout(10):
+                while protocol.is_connected():
+                    await asyncio.sleep(0.01)
+    await admin.close()
+    assert len(set(pids)) == 2
+
+
+async def test_it_opens_while_the_database_is_away_and_each_question_says_so() -> None:
+    async with open_pool(f"postgresql://nobody:secret@127.0.0.1:{free_port()}/nothing") as pool:
+        for _ in range(CONNECTIONS + 1):
+            with pytest.raises(DATABASE_FAULTS):
+                async with direct(pool):
+                    pytest.fail("there is nothing to connect to")
+
+
+async def test_it_closes_though_a_connection_is_still_held(postgres_dsn: str) -> None:
+    async with asyncio.timeout(10):
+        async with open_pool(postgres_dsn) as pool:
+            held = await pool.acquire()
+    with pytest.raises(asyncpg.InterfaceError):
+        await held.fetchval("SELECT 1")
+
+
+async def test_json_is_read_and_written_as_sessions_do_it(postgres_dsn: str) -> None:
+    value = {"n": 2**62, "words": ["ä", None, 0.1]}
+    async with open_pool(postgres_dsn) as pool, direct(pool) as connection:
+        stored = await connection.fetchrow(
+            "SELECT $1::json AS value, $1::json::text AS words, NULL::json AS none", value
+        )
+    assert (stored["value"], json.loads(stored["words"]), stored["none"]) == (value, value, None)
