@@ -11,7 +11,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.workflow import ActivityCancellationType as Cancellation
 
 SECONDS = timedelta(seconds=20)
-BEAT = {"start_to_close_timeout": SECONDS, "heartbeat_timeout": timedelta(seconds=15)}
+# A cancellation is heard of with a heartbeat, and those are sent at four fifths of their timeout: well before `beat` ends by itself.
+BEAT = {"start_to_close_timeout": SECONDS, "heartbeat_timeout": timedelta(seconds=5)}
 
 
 @activity.defn
@@ -23,7 +24,7 @@ async def echo(value: str) -> str:
 async def beat(value: str) -> str:
     """Notices its cancellation by its heartbeats; `swallow` ends well all the same."""
     try:
-        for number in range(100):
+        for number in range(150):
             activity.heartbeat(number)
             await asyncio.sleep(0.1)
     except asyncio.CancelledError:
