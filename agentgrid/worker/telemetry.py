@@ -80,6 +80,7 @@ class Telemetry:
         self._wake = asyncio.Event()
         self._touched = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._sending = asyncio.Lock()
         self._connection: asyncpg.Connection[Any] | None = None
         self._handler = _LogHandler(self)
 
@@ -144,6 +145,10 @@ class Telemetry:
             return
         logging.getLogger().removeHandler(self._handler)
         if self._task is not None:
+            # A statement that is cut off may have been carried out: what it told would be told twice.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SEND_TIMEOUT_SECONDS), self._sending:
+                    self._task.cancel()
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
@@ -179,7 +184,8 @@ class Telemetry:
             if not self._touches and not due:
                 continue
             try:
-                await self._send(telemetry=due)
+                async with self._sending:
+                    await self._send(telemetry=due)
                 if due:
                     sent_at = loop.time()
                 failures = 0

@@ -146,7 +146,7 @@ class Calls:
             await workflow.execute_local_activity(
                 remembers,
                 2,
-                schedule_to_close_timeout=SOON,
+                schedule_to_close_timeout=6 * SOON,
                 local_retry_threshold=timedelta(milliseconds=10),
                 retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=100)),
             ),

@@ -39,6 +39,18 @@ JOB = JobReport(
     worker="me",
     task_queue="q",
 )
+LINE = {
+    "logged_at": AT,
+    "execution_id": "e",
+    "workflow_id": "w",
+    "activity_id": None,
+    "attempt": None,
+    "level": "info",
+    "logger": "l",
+    "message": "a\x00b",
+    "fields": {"x": "\x00"},
+    "worker": "me",
+}
 
 
 async def rows(dsn: str, query: str) -> list[dict[str, Any]]:
@@ -59,20 +71,7 @@ async def test_touches_jobs_and_logs_arrive_once_in_any_order(postgres_dsn: str)
     telemetry.touch("other", "w", 1)
     telemetry.job(JOB)
     telemetry.job(ended)
-    telemetry.line(
-        {
-            "logged_at": AT,
-            "execution_id": "e",
-            "workflow_id": "w",
-            "activity_id": None,
-            "attempt": None,
-            "level": "info",
-            "logger": "l",
-            "message": "a\x00b",
-            "fields": {"x": "\x00"},
-            "worker": "me",
-        }
-    )
+    telemetry.line(LINE)
     await telemetry.stop()
     again = Telemetry(postgres_dsn, namespace="default", worker="me")
     await again.start()
@@ -112,6 +111,38 @@ async def test_reports_made_while_the_database_was_away_are_sent_when_it_is_back
         ):
             await asyncio.sleep(0.05)
     await telemetry.stop()
+
+
+async def test_a_report_whose_answer_is_under_way_when_the_worker_stops_is_not_sent_again(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    telemetry = Telemetry(postgres_dsn, namespace="default", worker="me")
+    written, answered = asyncio.Event(), asyncio.Event()
+    send = telemetry._send_reports
+
+    async def late(connection: asyncpg.Connection[Any]) -> None:
+        execute = connection.execute
+
+        async def answers_late(*question: Any, **options: Any) -> str:
+            answer = await execute(*question, **options)
+            written.set()
+            await answered.wait()
+            return answer
+
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncpg.Connection, "execute", lambda _, *question, **options: answers_late(*question, **options))
+            await send(connection)
+
+    monkeypatch.setattr(telemetry, "_send_reports", late)
+    await telemetry.start()
+    telemetry.line(LINE)
+    async with asyncio.timeout(10):
+        await written.wait()
+    stopping = asyncio.create_task(telemetry.stop())
+    await asyncio.sleep(0)
+    answered.set()
+    await stopping
+    assert len(await rows(postgres_dsn, "SELECT 1 FROM logs")) == 1
 
 
 async def worker_role(dsn: str) -> str:
