@@ -28,7 +28,7 @@ GOOD = frozenset({Grade.A, Grade.B})
 class LeadInput(BaseModel):
     """Which lead to qualify."""
 
-    lead_id: str = Field(description="The lead's id, for example L-1001.")
+    lead_id: str = Field(description="The lead's id, for example L-201.")
 
 
 class LeadResult(BaseModel):

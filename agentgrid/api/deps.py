@@ -17,27 +17,29 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 
-def _plane(request: Request) -> ControlPlane:
+# All are coroutines, although they wait for nothing: FastAPI gives a plain function to a thread of its own.
+async def _plane(request: Request) -> ControlPlane:
     plane: ControlPlane = request.app.state.plane
     return plane
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     caller: Caller = request.state.caller
     return caller
 
 
-def _authenticated(request: Request) -> Authenticated:
+async def _authenticated(request: Request) -> Authenticated:
     authenticated: Authenticated = request.state.authenticated
     return authenticated
 
 
-def _principal(request: Request) -> Principal:
-    return _caller(request).principal
+async def _principal(request: Request) -> Principal:
+    caller: Caller = request.state.caller
+    return caller.principal
 
 
 async def _session(request: Request) -> AsyncIterator[ReadSession]:
-    async with reading(_plane(request).engine) as session:
+    async with reading(request.app.state.plane.engine) as session:
         yield session
 
 

@@ -120,10 +120,12 @@ def payload(stored: Mapping[str, Any] | None) -> RenderableType:
 
 
 def error_text(error: Mapping[str, Any] | None) -> Text | None:
-    """A failure on one line, its cause after it."""
-    parts = []
+    """A failure on one line, its cause after it, unless that says the same."""
+    parts: list[str] = []
     while error:
-        parts.append(": ".join(safe(error[name]) for name in ("type", "message") if error.get(name)))
+        said = ": ".join(safe(error[name]) for name in ("type", "message") if error.get(name))
+        if said not in parts[-1:]:
+            parts.append(said)
         error = error.get("cause")
     return Text(" ← ".join(parts), style="red") if parts else None
 

@@ -77,7 +77,7 @@ def policy(
         answer = client.write("PUT", f"{place}/policy", body, doing=f"the policy on {name}")
         from agentgrid.cli.show import show as show_answer
 
-        show_answer(answer, output, _detail)
+        show_answer(answer, output, _summary)
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -101,17 +101,17 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     )
 
 
-def _detail(tool: Mapping[str, Any]) -> RenderableType:
+def _summary(tool: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
     from agentgrid.cli import words
-    from agentgrid.cli.output import facts, indented, pretty
-    from agentgrid.cli.text import safe, safe_json, safe_lines
+    from agentgrid.cli.output import facts, indented
+    from agentgrid.cli.text import safe
 
     rule = tool["policy"]
     asks = rule["effect"] == Effect.REQUIRE_APPROVAL
-    parts: list[RenderableType] = [
+    return Group(
         Text(safe(tool["title"]), style="bold"),
         indented(
             facts(
@@ -134,7 +134,17 @@ def _detail(tool: Mapping[str, Any]) -> RenderableType:
                 }
             )
         ),
-    ]
+    )
+
+
+def _detail(tool: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from agentgrid.cli.output import indented, pretty
+    from agentgrid.cli.text import safe_json, safe_lines
+
+    parts: list[RenderableType] = [_summary(tool)]
     if tool["description"]:
         parts.append(indented(Text("\n" + safe_lines(tool["description"]))))
     for name, schema in (("Input", tool["input_schema"]), ("Output", tool["output_schema"])):

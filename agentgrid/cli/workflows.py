@@ -81,7 +81,7 @@ def policy(
         answer = client.write("PUT", f"{place}/policy", body, doing=f"the policy on {name}")
         from agentgrid.cli.show import show as show_answer
 
-        show_answer(answer, output, _detail)
+        show_answer(answer, output, _summary)
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -106,16 +106,16 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     )
 
 
-def _detail(workflow: Mapping[str, Any]) -> RenderableType:
+def _summary(workflow: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
     from agentgrid.cli import words
-    from agentgrid.cli.output import facts, indented, pretty, rows, table
-    from agentgrid.cli.text import safe, safe_json, safe_lines
+    from agentgrid.cli.output import facts, indented
+    from agentgrid.cli.text import safe
 
     stats, held = workflow["stats"], workflow["policy"]
-    parts: list[RenderableType] = [
+    return Group(
         Text(safe(workflow["title"]), style="bold"),
         indented(
             facts(
@@ -134,7 +134,18 @@ def _detail(workflow: Mapping[str, Any]) -> RenderableType:
                 }
             )
         ),
-    ]
+    )
+
+
+def _detail(workflow: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from agentgrid.cli import words
+    from agentgrid.cli.output import indented, pretty, rows, table
+    from agentgrid.cli.text import safe_json, safe_lines
+
+    parts: list[RenderableType] = [_summary(workflow)]
     if workflow["description"]:
         parts.append(indented(Text("\n" + safe_lines(workflow["description"]))))
     for name, schema in (("Input", workflow["input_schema"]), ("Output", workflow["output_schema"])):

@@ -59,6 +59,8 @@ async def test_a_workflow_is_disabled_shown_so_and_enabled(api: Api, admin: Run)
     assert "disabled" in off.out
     assert "it leaks" in off.out
     assert "disabled" in (await admin("workflow", "list")).out
+    assert "Input" not in off.out
+    assert "Input" in (await admin("workflow", "get", "drip")).out
     on = await admin("workflow", "policy", "drip", "--enable")
     assert "enabled" in on.out
     await admin("workflow", "policy", "nothing", "--enable", code=ExitCode.NOT_FOUND)

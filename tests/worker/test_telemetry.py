@@ -123,14 +123,14 @@ async def test_a_report_whose_answer_is_under_way_when_the_worker_stops_is_not_s
     async def late(connection: asyncpg.Connection[Any]) -> None:
         execute = connection.execute
 
-        async def answers_late(*question: Any, **options: Any) -> str:
-            answer = await execute(*question, **options)
+        async def answers_late(*question: Any) -> str:
+            answer = await execute(*question)
             written.set()
             await answered.wait()
             return answer
 
         with monkeypatch.context() as patch:
-            patch.setattr(asyncpg.Connection, "execute", lambda _, *question, **options: answers_late(*question, **options))
+            patch.setattr(asyncpg.Connection, "execute", lambda _, *question: answers_late(*question))
             await send(connection)
 
     monkeypatch.setattr(telemetry, "_send_reports", late)
