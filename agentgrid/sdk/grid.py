@@ -15,7 +15,6 @@ import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,12 +23,26 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from agentgrid.domain.policies import Risk
 from agentgrid.errors import RegistrationError, RegistrationErrors
-from agentgrid.sdk.schema import canonical_source, schema_of, version_of
+from agentgrid.sdk import lint
+from agentgrid.sdk.schema import (
+    canonical_source,
+    is_mutable,
+    is_secret,
+    schema_of,
+    secret_defaults,
+    unsayable,
+    version_of,
+)
+from agentgrid.sdk.source import Source
 from agentgrid.sdk.tools import Tool
 from agentgrid.sdk.workflows import SPEC, WorkflowSpec
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 """What workflows and tools may be called: it must be readable in a URL, a shell and a metric."""
+
+GIVEN_AWAY = (
+    "{!r} has a secret as its default, which everybody reads in the schema: read it from the environment, in a tool"
+)
 
 PASSED_THROUGH = ("agentgrid", "pydantic", "pydantic_core", "annotated_types", "cryptography", "rfc8785", "uuid_utils")
 """Modules that workflow code and interceptors must share: in the sandbox each side would otherwise hold a copy of its own."""
@@ -125,17 +138,17 @@ class Grid:
 
     def _imported_files(self, module: ModuleType) -> list[str]:
         """The module's file and those of the grid's modules that it imports, directly or not."""
-        ours = {known.__name__: known for known in self.modules}
-        pending, seen = [module], {module.__name__}
+        pending, seen = [module.__name__], {module.__name__}
         while pending:
-            current = pending.pop()
-            if not current.__file__:
-                continue
-            for name in _imports(ast.parse(Path(current.__file__).read_text("utf-8")), current):
-                if name in ours and name not in seen:
+            for name in self._sources[pending.pop()].imports():
+                if name in self._sources and name not in seen:
                     seen.add(name)
-                    pending.append(ours[name])
-        return [path for name in sorted(seen) if (path := ours[name].__file__)]
+                    pending.append(name)
+        return [file for name in sorted(seen) if (file := self._sources[name].file)]
+
+    @functools.cached_property
+    def _sources(self) -> dict[str, Source]:
+        return {module.__name__: Source(module) for module in self.modules}
 
     @functools.cached_property
     def digest(self) -> str:
@@ -187,13 +200,8 @@ class Grid:
                     f"workflow {name!r} is already registered at {other.file}:{other.line}", file=file, line=line
                 )
             seen[str(name)] = registered
-            run = vars(registered.cls).get("run") or getattr(registered.cls, "run", None)
-            if run is not None and not typing.get_type_hints(run).keys() >= set(
-                list(inspect.signature(run).parameters)[1:]
-            ):
-                yield RegistrationError(
-                    f"workflow {name!r}: a parameter of its run method has no annotation", file=file, line=line
-                )
+            for message in _boundary_faults(registered):
+                yield RegistrationError(f"workflow {name!r}: {message}", file=file, line=line)
             try:
                 restrictions = SandboxRestrictions.default.with_passthrough_modules(
                     *PASSED_THROUGH, *self.shared_modules
@@ -205,8 +213,9 @@ class Grid:
                     file=file,
                     line=line,
                 )
-        for module in self.modules:
-            yield from _undecidable(module)
+        yield from lint.faults([registered.cls for registered in self.workflows], self._sources)
+        for source in self._sources.values():
+            yield from _undecidable(source)
 
 
 def _build(runner: SandboxedWorkflowRunner, cls: type[Any]) -> None:
@@ -241,6 +250,22 @@ def _line_of(cls: type[Any]) -> int:
         return 0
 
 
+def _boundary_faults(registered: RegisteredWorkflow) -> Iterator[str]:
+    """What is wrong with what a workflow's run method takes. What it gives may be whatever the data converter can carry."""
+    run = temporal._Definition.must_from_class(registered.cls).run_fn
+    hints = typing.get_type_hints(run, include_extras=True)
+    for parameter in list(inspect.signature(run).parameters.values())[1:]:
+        if parameter.name not in hints:
+            yield f"parameter {parameter.name!r} of its run method has no annotation"
+        elif (why := unsayable(hints[parameter.name])) is not None:
+            yield f"parameter {parameter.name!r} of its run method can't be said in JSON: {why}"
+        if is_mutable(parameter.default):
+            yield f"parameter {parameter.name!r} of its run method has a mutable default; use None or an immutable value"
+        if is_secret(parameter.name, parameter.default):
+            yield GIVEN_AWAY.format(parameter.name)
+    yield from map(GIVEN_AWAY.format, secret_defaults(registered.input_schema))
+
+
 def _boundary(cls: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The schemas of what a workflow's run method takes, as one input, and gives."""
     definition = temporal._Definition.must_from_class(cls)
@@ -255,21 +280,6 @@ def _boundary(cls: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         required = sum(parameter.default is parameter.empty for parameter in parameters)
         taken = {**schema_of(tuple[tuple(types)]), "items": False, "minItems": required}  # type: ignore[misc]
     return taken, schema_of(hints["return"]) if "return" in hints else {}
-
-
-def _imports(tree: ast.AST, module: ModuleType) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            package = module.__name__.split(".") if hasattr(module, "__path__") else module.__name__.split(".")[:-1]
-            base = (
-                ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])
-                if node.level
-                else node.module or ""
-            )
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 def _named(name: Any) -> bool:
@@ -301,7 +311,7 @@ def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
     elif tool.local and Risk(tool.risk).writes and not tool.idempotent:
         yield "local=True is only for risk 'read' or idempotent tools: a crash in the workflow task runs it again"
     try:
-        _ = tool.signature
+        yield from map(GIVEN_AWAY.format, secret_defaults(tool.signature.input_schema))
     except TypeError as error:
         yield str(error)
     except NameError as error:
@@ -310,11 +320,9 @@ def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
         yield f"its signature can't be read: {type(error).__name__}: {error}"
 
 
-def _undecidable(module: ModuleType) -> Iterator[RegistrationError]:
+def _undecidable(source: Source) -> Iterator[RegistrationError]:
     """Approvals that nobody could ever decide: an empty list of approvers, written out."""
-    if not module.__file__ or not module.__file__.endswith(".py"):
-        return
-    for node in ast.walk(ast.parse(Path(module.__file__).read_text("utf-8"))):
+    for node in ast.walk(source.tree):
         if not (isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "approval"):
             continue
         for keyword in node.keywords:
@@ -325,7 +333,7 @@ def _undecidable(module: ModuleType) -> Iterator[RegistrationError]:
             ):
                 yield RegistrationError(
                     "nobody could ever decide this approval: its approvers are empty",
-                    file=module.__file__,
+                    file=source.file,
                     line=node.lineno,
                 )
 

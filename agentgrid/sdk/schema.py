@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,18 @@ from agentgrid.domain.canonical import digest
 
 VERSION_LENGTH = 12
 """A version is this many hexadecimal digits of its digest."""
+
+UNSAYABLE = (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError)
+"""What pydantic raises for a type that JSON has no words for."""
+
+SECRET_NAME = re.compile(
+    r"(.*[_-])?(password|passwd|secret|api_?key|private_key|access_token|credentials?)", re.IGNORECASE
+)
+SECRET_VALUE = re.compile(
+    r"\bag_[0-9a-z]{16}_|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[0-9A-Za-z]{30}|\bsk-[0-9A-Za-z_-]{20}|\bxox[abprs]-\w"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY|\beyJ[\w-]+\.eyJ"
+)
+"""Keys of AgentGrid, AWS, GitHub, OpenAI and Anthropic, Slack; private keys in PEM; JSON web tokens."""
 
 
 class Signature:
@@ -38,7 +51,7 @@ class Signature:
                 raise TypeError(f"parameter {name!r} has no annotation")
             if name.startswith("_"):
                 raise TypeError(f"parameter {name!r} begins with an underscore: pydantic would leave it out")
-            if isinstance(parameter.default, (list, dict, set)):
+            if is_mutable(parameter.default):
                 raise TypeError(f"parameter {name!r} has a mutable default; use None or an immutable value")
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[name] = (hints[name], default)
@@ -49,7 +62,7 @@ class Signature:
             self.result: TypeAdapter[Any] = TypeAdapter(hints["return"])
             self.input_schema: dict[str, Any] = self.arguments.model_json_schema()
             self.output_schema: dict[str, Any] = self.result.json_schema(mode="serialization")
-        except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError) as error:
+        except UNSAYABLE as error:
             raise TypeError(f"a type can't be said in JSON: {str(error).splitlines()[0]}") from error
         self.input_schema.pop("title", None)
 
@@ -68,8 +81,43 @@ def schema_of(annotation: Any) -> dict[str, Any]:
     """The JSON Schema of a type; `{}` for one that can't be said. None means null."""
     try:
         return TypeAdapter(annotation).json_schema()
-    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError):
+    except UNSAYABLE:
         return {}
+
+
+def unsayable(annotation: Any) -> str | None:
+    """Why a type can't be said in JSON, or None where it can."""
+    try:
+        TypeAdapter(annotation).json_schema()
+    except UNSAYABLE as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def is_mutable(default: Any) -> bool:
+    """Whether all calls would share the default, and what one does to it."""
+    return isinstance(default, (list, dict, set))
+
+
+def is_secret(name: str, default: Any) -> bool:
+    """Whether a default is a secret, by what it is for or what it looks like."""
+    if not isinstance(default, str) or not default:
+        return False
+    return SECRET_NAME.fullmatch(name) is not None or SECRET_VALUE.search(default) is not None
+
+
+def secret_defaults(schema: Any) -> Iterator[str]:
+    """The properties in a JSON Schema whose default is a secret."""
+    if isinstance(schema, list):
+        for each in schema:
+            yield from secret_defaults(each)
+    elif isinstance(schema, dict):
+        properties = schema.get("properties")
+        for name, described in properties.items() if isinstance(properties, dict) else ():
+            if isinstance(described, dict) and is_secret(name, described.get("default")):
+                yield name
+        for each in schema.values():
+            yield from secret_defaults(each)
 
 
 @functools.cache

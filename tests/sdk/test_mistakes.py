@@ -91,6 +91,28 @@ MISTAKES = {
         "\nimport random\nLUCK = random.random()\n" + workflow(),
         "can't be built in the sandbox",
     ),
+    "a thread as a workflow's argument": (
+        "\nimport threading\n" + workflow(signature="(self, x: threading.Thread) -> int"),
+        "parameter 'x' of its run method can't be said in JSON",
+    ),
+    "a list as a workflow's default": (workflow(signature="(self, x: list[int] = []) -> int"), "mutable default"),
+    "a password as a default": (
+        tool("risk='read', timeout=SECONDS", "(db_password: str = 'hunter2') -> int"),
+        "'db_password' has a secret as its default",
+    ),
+    "a key as a default": (
+        tool("risk='read', timeout=SECONDS", "(x: str = 'AKIAABCDEFGHIJKLMNOP') -> int"),
+        "'x' has a secret as its default",
+    ),
+    "a key deep in a workflow's input": (
+        "\nfrom pydantic import BaseModel\nclass Inner(BaseModel):\n    api_key: str = 'x'\n"
+        "class Input(BaseModel):\n    inner: list[Inner] = []\n" + workflow(signature="(self, x: Input) -> int"),
+        "'api_key' has a secret as its default",
+    ),
+    "a secret as a workflow's default": (
+        workflow(signature="(self, secret: str = 'x') -> int"),
+        "'secret' has a secret as its default",
+    ),
     "nobody who approves": ("\nasync def f():\n    await ag.approval('A', approvers=())\n", "approvers are empty"),
     "a module that is not there": ("\nimport nothing_of_that_name\n", "can't be imported: ModuleNotFoundError"),
 }

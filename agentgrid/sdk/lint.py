@@ -1,0 +1,289 @@
+"""What the source of workflow code tells before it runs: that it touches the world, or starts itself in a circle of child runs.
+
+Workflow code may use no clock, chance, file, network or thread. The SDK's sandbox refuses the same while a run executes; by then the run
+stands still with failing code. What is refused is read from the sandbox's own restrictions, so that the two agree. Only what the source
+tells is found: imported names, and what is looked up on them, in the methods of workflows and in the functions of the grid that they use.
+A tool may do all of it; so may what stands under `workflow.unsafe.sandbox_unrestricted()`, where its author vouches for it.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from temporalio.worker.workflow_sandbox import SandboxMatcher, SandboxRestrictions
+
+from agentgrid.errors import RegistrationError
+from agentgrid.sdk.source import Function, Source
+
+CLIENTS = (
+    "aiohttp",
+    "asyncpg",
+    "httpx",
+    "httpx2",
+    "psycopg",
+    "redis",
+    "requests",
+    "sqlalchemy",
+    "urllib3",
+    "websockets",
+)
+"""Well-known ways to the network, which the sandbox would notice only deep inside them, if at all."""
+
+ELSEWHERE = SandboxMatcher(
+    children={
+        **dict.fromkeys(CLIENTS, SandboxMatcher.all_uses),
+        # The event loop of a workflow has none of these.
+        "asyncio": SandboxMatcher(
+            use={
+                "create_subprocess_exec",
+                "create_subprocess_shell",
+                "open_connection",
+                "open_unix_connection",
+                "run",
+                "start_server",
+                "start_unix_server",
+                "to_thread",
+            }
+        ),
+    }
+)
+
+INSTEAD = {
+    "datetime": "use workflow.now()",
+    "random": "use workflow.random()",
+    "time": "use workflow.now(), or workflow.sleep() to wait",
+    "uuid": "use workflow.uuid4()",
+}
+
+MOST_HANDS = 10
+"""Through how many modules a name is followed: two that import it from each other would go on for ever."""
+
+STARTS_A_CHILD = ("execute_child_workflow", "start_child_workflow")
+
+Path = tuple[str, ...]
+Place = tuple[str, int]
+"""A file and a line of it."""
+
+
+def faults(workflows: Sequence[type[Any]], sources: Mapping[str, Source]) -> Iterator[RegistrationError]:
+    """Each fault in the code of these workflow classes, at its line. `sources` are the grid's modules, by name."""
+    for reader in _reached(workflows, sources):
+        yield from reader.faults()
+    starts = {cls: [start for reader in _reached([cls], sources) for start in reader.starts] for cls in workflows}
+    for circle, (file, line) in _circles(starts):
+        names = " starts ".join(cls.__name__ for cls in (*circle, circle[0]))
+        yield RegistrationError(
+            f"{names}, and nothing here ends that: continue as new instead; where the depth has a bound, "
+            "name the child by a string",
+            file=file,
+            line=line,
+        )
+
+
+def _reached(workflows: Iterable[type[Any]], sources: Mapping[str, Source]) -> Iterator[_Reader]:
+    """The methods of the workflows, and the functions of the grid that they use, directly or not; each once."""
+    pending = [
+        (sources[base.__module__], method)
+        for cls in workflows
+        for base in cls.__mro__
+        if base.__module__ in sources
+        for method in _methods(sources[base.__module__], base.__name__)
+    ]
+    seen: set[int] = set()
+    while pending:
+        source, function = pending.pop(0)
+        if id(function) not in seen:
+            seen.add(id(function))
+            reader = _Reader(source, function, sources)
+            pending += reader.used
+            yield reader
+
+
+Start = tuple[type[Any], Place]
+"""A child that workflow code starts, and where."""
+
+
+def _circles(starts: Mapping[type[Any], Sequence[Start]]) -> Iterator[tuple[list[type[Any]], Place]]:
+    """The shortest circle through each workflow in which they start each other, once, with the place of the start that closes it."""
+    told: set[frozenset[type[Any]]] = set()
+    for first in starts:
+        pending, seen = [[first]], {first}
+        while pending:
+            path = pending.pop(0)
+            for child, place in starts.get(path[-1], ()):
+                if child is first and frozenset(path) not in told:
+                    told.add(frozenset(path))
+                    yield path, place
+                if child not in seen:
+                    seen.add(child)
+                    pending.append([*path, child])
+
+
+def _methods(source: Source, name: str) -> Iterator[Function]:
+    cls = source.classes.get(name)
+    for node in cls.body if cls is not None else ():
+        if isinstance(node, Function) and not _executed_elsewhere(node):
+            yield node
+
+
+def _executed_elsewhere(function: Function) -> bool:
+    """Whether it is a tool or an activity, by its decorator."""
+    for decorator in function.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if ast.unparse(called).split(".")[-1] == "tool" or ast.unparse(called).endswith("activity.defn"):
+            return True
+    return False
+
+
+def _refused(path: Path) -> Path | None:
+    """The part of a dotted name that workflow code may not use, or None where it may use all of it."""
+    for matcher in (SandboxRestrictions.invalid_module_members_default, ELSEWHERE):
+        if length := _refused_length(matcher, path):
+            return path[:length]
+    return None
+
+
+def _refused_length(matcher: SandboxMatcher, path: Path) -> int:
+    """After how many names the matcher refuses, as the sandbox reads it while a workflow executes; 0 where it doesn't."""
+    for length, name in enumerate(path, start=1):
+        if name in matcher.exclude:
+            return 0
+        child = matcher.children.get(name) or matcher.children.get("*")
+        if not {name, "*"}.isdisjoint(matcher.access | matcher.use) or (child is not None and child.match_self):
+            return length
+        if child is None:
+            return 0
+        matcher = child
+    return 0
+
+
+class _Reader(ast.NodeVisitor):
+    """Reads one function, with those inside it: what it may not use, and what of the grid it uses and starts."""
+
+    def __init__(self, source: Source, function: Function, sources: Mapping[str, Source]) -> None:
+        self.found: list[tuple[int, Path]] = []
+        self.used: list[tuple[Source, Function]] = []
+        self.starts: list[Start] = []
+        self._source = source
+        self._sources = sources
+        inner = list(ast.walk(function))
+        self._names = ChainMap(dict(pair for node in inner for pair in source.bound(node)), source.names)
+        self._own = {node.arg for node in inner if isinstance(node, ast.arg)} | {
+            node.id for node in inner if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        self._read_function(function)
+
+    def faults(self) -> Iterator[RegistrationError]:
+        """What it uses and may not."""
+        for line, path in sorted(set(self.found)):
+            instead = INSTEAD.get(path[0], "let a tool do it")
+            name = path[-1] if path[0] == "__builtins__" else ".".join(path)
+            yield RegistrationError(
+                f"workflow code can't use {name}: it must do the same again whenever it is replayed; {instead}",
+                file=self._source.file,
+                line=line,
+            )
+
+    def _read_function(self, node: Function | ast.Lambda) -> None:
+        """What is executed of it: not its decorators, nor its annotations."""
+        for default in (*node.args.defaults, *node.args.kw_defaults):
+            if default is not None:
+                self.visit(default)
+        for statement in node.body if isinstance(node.body, list) else [node.body]:
+            self.visit(statement)
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = _read_function
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.visit(node.value)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        # To catch an error of a module is not to use it.
+        for statement in node.body:
+            self.visit(statement)
+
+    def visit_With(self, node: ast.With | ast.AsyncWith) -> None:
+        entered = [self._path(item.context_expr) for item in node.items]
+        if not any(path and path[-1] == "sandbox_unrestricted" for path in entered):
+            self.generic_visit(node)
+
+    visit_AsyncWith = visit_With
+
+    def visit_Call(self, node: ast.Call) -> None:
+        called = self._path(node.func)
+        if called and called[-1] in STARTS_A_CHILD and node.args:
+            child = self._workflow_at(self._path(node.args[0]))
+            if child is not None:
+                self.starts.append((child, (self._source.file, node.lineno)))
+        self.generic_visit(node)
+
+    def _workflow_at(self, path: Path | None) -> type[Any] | None:
+        """The class that a dotted name, or that of its run method, stands for."""
+        for end in (len(path), len(path) - 1) if path else ():
+            source = self._sources.get(".".join(path[: end - 1])) if path else None
+            found = getattr(source.module, path[end - 1], None) if source and path else None
+            if isinstance(found, type):
+                return found
+        return None
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if not self._told(node):
+            self.visit(node.value)
+            return
+        inner: ast.expr = node
+        while isinstance(inner, (ast.Attribute, ast.Call)):
+            if isinstance(inner, ast.Call):
+                for argument in (*inner.args, *inner.keywords):
+                    self.visit(argument)
+            inner = inner.func if isinstance(inner, ast.Call) else inner.value
+
+    def visit_Name(self, node: ast.Name) -> None:
+        self._told(node)
+
+    def _told(self, node: ast.Attribute | ast.Name) -> bool:
+        """Take note of what the whole name stands for; whether it stands for anything that is known."""
+        path = self._path(node)
+        if path is None:
+            return False
+        if (refused := _refused(path)) is not None:
+            self.found.append((node.lineno, refused))
+        elif (source := self._sources.get(".".join(path[:-1]))) is not None:
+            function = source.functions.get(path[-1])
+            if function is not None and not _executed_elsewhere(function):
+                self.used.append((source, function))
+        return True
+
+    def _path(self, node: ast.expr) -> Path | None:
+        """The dotted name of what an expression stands for; what a class makes has the class's members."""
+        if isinstance(node, ast.Name):
+            return self._path_of_name(node.id)
+        if isinstance(node, ast.Call):
+            return self._path(node.func)
+        if isinstance(node, ast.Attribute):
+            path = self._path(node.value)
+            return None if path is None else self._at_home((*path, node.attr))
+        return None
+
+    def _at_home(self, path: Path) -> Path:
+        """The dotted name where the thing is defined: a module of the grid may hand on what it imports itself."""
+        for _ in range(MOST_HANDS):
+            source = self._sources.get(".".join(path[:-1]))
+            handed_on = source.names.get(path[-1]) if source is not None else None
+            if handed_on is None:
+                break
+            path = tuple(handed_on.split("."))
+        return path
+
+    def _path_of_name(self, name: str) -> Path | None:
+        if name in self._own:
+            return None
+        if (imported := self._names.get(name)) is not None:
+            return self._at_home(tuple(imported.split(".")))
+        if hasattr(self._source.module, name):
+            return (*self._source.name.split("."), name)
+        return ("__builtins__", name) if hasattr(builtins, name) else None

@@ -1,0 +1,76 @@
+"""A module of the grid as source: its tree, and what the names in it stand for."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Source:
+    """One module's text, read when it is first asked for; empty for a module that has none."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+        self.name = module.__name__
+        self.file = module.__file__ if module.__file__ and module.__file__.endswith(".py") else ""
+
+    @functools.cached_property
+    def tree(self) -> ast.Module:
+        """The parsed text."""
+        return ast.parse(Path(self.file).read_text("utf-8") if self.file else "")
+
+    @functools.cached_property
+    def names(self) -> dict[str, str]:
+        """What the imports outside of functions and classes bind: each name, and the dotted name that it stands for."""
+        return dict(pair for node in self._outside for pair in self.bound(node))
+
+    @functools.cached_property
+    def functions(self) -> dict[str, Function]:
+        """The functions that are no methods."""
+        return {node.name: node for node in self._outside if isinstance(node, Function)}
+
+    @functools.cached_property
+    def classes(self) -> dict[str, ast.ClassDef]:
+        """The classes that stand in nothing else."""
+        return {node.name: node for node in self._outside if isinstance(node, ast.ClassDef)}
+
+    def imports(self) -> Iterator[str]:
+        """The dotted name of whatever the module imports, anywhere in it: of modules, and of what may be modules."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.ImportFrom):
+                yield self._base(node)
+            yield from (name for _, name in self.bound(node, whole=True))
+
+    def bound(self, node: ast.AST, *, whole: bool = False) -> Iterator[tuple[str, str]]:
+        """What an import binds, and the dotted name that it stands for; `import a.b` binds `a`, and imports `a.b` as a whole."""
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                first = alias.name if alias.asname or whole else alias.name.split(".")[0]
+                yield alias.asname or alias.name.split(".")[0], first
+        elif isinstance(node, ast.ImportFrom):
+            base = self._base(node)
+            yield from ((alias.asname or alias.name, f"{base}.{alias.name}") for alias in node.names)
+
+    def _base(self, node: ast.ImportFrom) -> str:
+        if not node.level:
+            return node.module or ""
+        parts = self.name.split(".")
+        package = parts if hasattr(self.module, "__path__") else parts[:-1]
+        return ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])
+
+    @functools.cached_property
+    def _outside(self) -> list[ast.AST]:
+        """The nodes that stand in no function and no class, those that may be imported under a condition too."""
+        found: list[ast.AST] = []
+        pending: list[ast.AST] = [self.tree]
+        while pending:
+            for node in ast.iter_child_nodes(pending.pop()):
+                found.append(node)
+                if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+                    pending.append(node)
+        return found

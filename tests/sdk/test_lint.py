@@ -1,0 +1,185 @@
+"""What workflow code may not touch, and circles of child runs, are found before they run; what is right is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agentgrid.errors import RegistrationErrors
+from agentgrid.sdk.grid import Grid
+from tests.sdk.test_grid import project
+
+__all__ = ["project"]
+
+Project = Callable[..., Grid]
+
+
+def run(*lines: str, before: str = "", methods: str = "") -> str:
+    """A module with one workflow whose run method holds these lines."""
+    body = "\n".join(f"        {line}" for line in lines)
+    return (
+        f"\n{before}\n@ag.workflow(title='W')\nclass W:\n    @workflow.run\n    async def run(self) -> int:\n{body}\n"
+        f"        return 1\n{methods}"
+    )
+
+
+REFUSED = {
+    "the clock": (run("datetime.now()  # here"), "datetime.datetime.now: ", "use workflow.now()"),
+    "the clock under another name": (
+        run("clock.monotonic()  # here", before="import time as clock"),
+        "time.monotonic: ",
+        "use workflow.now()",
+    ),
+    "the clock's function": (run("time()  # here", before="from time import time"), "time.time: ", "workflow.now()"),
+    "the clock at length": (
+        run("x = str(datetime.now().date().isoformat())  # here"),
+        "datetime.datetime.now: ",
+        "workflow.now()",
+    ),
+    "sleep": (run("import time", "time.sleep(1)  # here"), "time.sleep: ", "workflow.sleep()"),
+    "chance": (run("random.choice([1])  # here", before="import random"), "random.choice: ", "workflow.random()"),
+    "chance handed on": (
+        run("sorted([1], key=uuid4)  # here", before="from uuid import uuid4"),
+        "uuid.uuid4: ",
+        "uuid4()",
+    ),
+    "a file": (run("open('x')  # here"), "can't use open: ", "let a tool do it"),
+    "a path's file": (
+        run("Path('x').read_text()  # here", before="from pathlib import Path"),
+        "pathlib.Path.read_text: ",
+        "let a tool do it",
+    ),
+    "the environment": (run("import os", "os.environ['X']  # here"), "os.environ: ", "let a tool do it"),
+    "a thread": (run("import threading", "threading.Thread()  # here"), "threading.Thread: ", "let a tool do it"),
+    "a thread of the loop's": (
+        run("import asyncio", "await asyncio.to_thread(len, [])  # here"),
+        "asyncio.to_thread: ",
+        "let a tool do it",
+    ),
+    "the network": (run("import requests", "requests.get('x')  # here"), "requests.get: ", "let a tool do it"),
+    "a process": (run("import subprocess", "subprocess.run(['x'])  # here"), "subprocess.run: ", "let a tool do it"),
+    "in another method": (
+        run("self.later()", methods="    def later(self) -> None:\n        datetime.now()  # here\n"),
+        "datetime.datetime.now: ",
+        "workflow.now()",
+    ),
+    "in a signal's handler": (
+        run(
+            "pass",
+            methods="    @workflow.signal\n    def told(self) -> None:\n        self.at = datetime.now()  # here\n",
+        ),
+        "datetime.datetime.now: ",
+        "workflow.now()",
+    ),
+    "in a function that it calls": (
+        run(
+            "later()",
+            before="def later() -> None:\n    sooner()\n\ndef sooner() -> None:\n    datetime.now()  # here\n",
+        ),
+        "datetime.datetime.now: ",
+        "workflow.now()",
+    ),
+    "in a function inside": (
+        run("def inner() -> None:", "    datetime.now()  # here"),
+        "datetime.datetime.now: ",
+        "workflow.now()",
+    ),
+    "in an argument": (run("print(len(str(datetime.now())))  # here"), "datetime.datetime.now: ", "workflow.now()"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_touches_the_world_is_a_fault_at_its_line(project: Project, name: str) -> None:
+    source, what, instead = REFUSED[name]
+    grid = project(flow=source)
+    with pytest.raises(RegistrationErrors) as caught:
+        grid.check()
+    (fault,) = caught.value.faults
+    assert what in fault.message
+    assert instead in fault.message
+    assert "# here" in Path(fault.file).read_text().splitlines()[fault.line - 1]
+
+
+def test_what_a_workflow_reaches_in_other_modules_is_read_once(project: Project) -> None:
+    grid = project(
+        clocks="\ndef late() -> bool:\n    return datetime.now() is None\n\n"
+        "class Base:\n    def at(self) -> object:\n        return datetime.now()\n",
+        one="\nfrom .clocks import Base, late\n" + run("late()").replace("class W", "class One(Base)"),
+        two="\nfrom . import clocks\n" + run("clocks.late()").replace("class W", "class Two"),
+    )
+    with pytest.raises(RegistrationErrors) as caught:
+        grid.check()
+    assert [(Path(fault.file).name, "datetime.datetime.now" in fault.message) for fault in caught.value.faults] == [
+        ("clocks.py", True),
+        ("clocks.py", True),
+    ]
+
+
+ALLOWED = {
+    "the workflow's own clock and chance": run(
+        "workflow.now(); workflow.random().random(); workflow.uuid4(); await workflow.sleep(1)"
+    ),
+    "waiting": run("import asyncio", "await asyncio.sleep(1)", "await asyncio.gather()"),
+    "chance with a seed": run("import random", "random.Random(5).random()"),
+    "a date that is given": run("datetime(2026, 1, 1).isoformat()", "datetime.fromisoformat('2026-01-01')"),
+    "what its author vouches for": run("with workflow.unsafe.sandbox_unrestricted():", "    datetime.now()"),
+    "a tool beside it": run("await clock()")
+    + "\n@ag.tool(title='T', risk='read', timeout=SECONDS)\nasync def clock() -> str:\n    return str(datetime.now())\n",
+    "an activity beside it": run("await workflow.execute_activity(clock, start_to_close_timeout=SECONDS)")
+    + "\nfrom temporalio import activity\n\n@activity.defn\nasync def clock() -> str:\n    return str(datetime.now())\n",
+    "a function that no workflow uses": run("pass") + "\ndef clock() -> str:\n    return str(datetime.now())\n",
+    "names of its own": run("time = open = Random = 1", "time.real + open.real", "[random for random in (1, 2)]"),
+    "an argument's name": run(
+        "pass", methods="    def of(self, datetime: Any, open: Any) -> Any:\n        return datetime.now(open)\n"
+    ),
+    "an error that it catches": run("import socket", "try:", "    pass", "except socket.timeout:", "    pass"),
+    "a type": run("import threading", "x: threading.Thread | None = None"),
+}
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_is_the_same_on_every_replay_is_no_fault(project: Project, name: str) -> None:
+    project(flow=ALLOWED[name]).check()
+
+
+def starting(name: str, child: str, before: str = "") -> str:
+    return run(f"await workflow.execute_child_workflow({child}, id='x')  # starts", before=before).replace(
+        "class W", f"class {name}"
+    )
+
+
+def test_a_circle_of_child_runs_is_a_fault_where_it_closes(project: Project) -> None:
+    grid = project(
+        one="\nfrom . import two\n" + starting("One", "two.Two.run"),
+        two=starting("Two", "Three.run", before="from .three import Three"),
+        three=run("from .one import One", "await workflow.start_child_workflow(One.run)").replace(
+            "class W", "class Three"
+        ),
+        alone=starting("Alone", "Alone.run"),
+    )
+    with pytest.raises(RegistrationErrors) as caught:
+        grid.check()
+    found = {Path(fault.file).stem: fault.message.split(": ", 1)[1].split(",")[0] for fault in caught.value.faults}
+    assert found.pop("alone") == "Alone starts Alone"
+    (message,) = found.values()
+    assert sorted(set(message.split(" starts "))) == ["One", "Three", "Two"]
+
+
+def test_a_child_that_starts_nobody_or_is_named_by_a_string_is_no_circle(project: Project) -> None:
+    project(
+        one=starting("One", "Two.run", before="from .two import Two"),
+        two=starting("Two", "'one'"),
+    ).check()
+
+
+def test_what_a_package_hands_on_is_read_where_it_is_defined(project: Project) -> None:
+    grid = project(
+        __init__="\nfrom .clocks import late\nfrom .clocks import now as at\n",
+        clocks="\nnow = datetime.now\n\ndef late() -> object:\n    return datetime.now()\n",
+        flow="\nfrom . import late\n" + run("late()"),
+    )
+    with pytest.raises(RegistrationErrors) as caught:
+        grid.check()
+    assert [Path(fault.file).name for fault in caught.value.faults] == ["clocks.py"]
