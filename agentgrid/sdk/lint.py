@@ -123,6 +123,19 @@ def _circles(starts: Mapping[type[Any], Sequence[Start]]) -> Iterator[tuple[list
                     pending.append([*path, child])
 
 
+def _bound_by(node: ast.AST) -> str | None:
+    """The name that a node gives to something of the function's own, if any."""
+    if isinstance(node, ast.arg):
+        return node.arg
+    if isinstance(node, ast.Name):
+        return node.id if isinstance(node.ctx, ast.Store) else None
+    if isinstance(
+        node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
+    ):
+        return node.name
+    return None
+
+
 def _methods(source: Source, name: str) -> Iterator[Function]:
     cls = source.classes.get(name)
     for node in cls.body if cls is not None else ():
@@ -172,9 +185,7 @@ class _Reader(ast.NodeVisitor):
         self._sources = sources
         inner = list(ast.walk(function))
         self._names = ChainMap(dict(pair for node in inner for pair in source.bound(node)), source.names)
-        self._own = {node.arg for node in inner if isinstance(node, ast.arg)} | {
-            node.id for node in inner if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-        }
+        self._own = {name for node in inner if node is not function and (name := _bound_by(node)) is not None}
         self._read_function(function)
 
     def faults(self) -> Iterator[RegistrationError]:
@@ -216,20 +227,16 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         called = self._path(node.func)
-        if called and called[-1] in STARTS_A_CHILD and node.args:
-            child = self._workflow_at(self._path(node.args[0]))
+        if called and called[-1] in STARTS_A_CHILD and node.args and (named := self._path(node.args[0])):
+            child = self._class_at(named) or self._class_at(named[:-1])
             if child is not None:
                 self.starts.append((child, (self._source.file, node.lineno)))
         self.generic_visit(node)
 
-    def _workflow_at(self, path: Path | None) -> type[Any] | None:
-        """The class that a dotted name, or that of its run method, stands for."""
-        for end in (len(path), len(path) - 1) if path else ():
-            source = self._sources.get(".".join(path[: end - 1])) if path else None
-            found = getattr(source.module, path[end - 1], None) if source and path else None
-            if isinstance(found, type):
-                return found
-        return None
+    def _class_at(self, path: Path) -> type[Any] | None:
+        source = self._sources.get(".".join(path[:-1]))
+        found = getattr(source.module, path[-1], None) if source is not None else None
+        return found if isinstance(found, type) else None
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if not self._told(node):

@@ -131,6 +131,7 @@ ALLOWED = {
     + "\nfrom temporalio import activity\n\n@activity.defn\nasync def clock() -> str:\n    return str(datetime.now())\n",
     "a function that no workflow uses": run("pass") + "\ndef clock() -> str:\n    return str(datetime.now())\n",
     "names of its own": run("time = open = Random = 1", "time.real + open.real", "[random for random in (1, 2)]"),
+    "a function of its own": run("def open() -> int:", "    return 1", "open()"),
     "an argument's name": run(
         "pass", methods="    def of(self, datetime: Any, open: Any) -> Any:\n        return datetime.now(open)\n"
     ),
