@@ -19,23 +19,18 @@ from temporalio.worker.workflow_sandbox import SandboxMatcher, SandboxRestrictio
 from agentgrid.errors import RegistrationError
 from agentgrid.sdk.source import Function, Source
 
-CLIENTS = (
-    "aiohttp",
-    "asyncpg",
-    "httpx",
-    "httpx2",
-    "psycopg",
-    "redis",
-    "requests",
-    "sqlalchemy",
-    "urllib3",
-    "websockets",
-)
-"""Well-known ways to the network, which the sandbox would notice only deep inside them, if at all."""
-
+REQUESTS = {"delete", "get", "head", "options", "patch", "post", "put", "request"}
 ELSEWHERE = SandboxMatcher(
     children={
-        **dict.fromkeys(CLIENTS, SandboxMatcher.all_uses),
+        # Ways to the network, which the sandbox would notice only deep inside them, if at all.
+        "aiohttp": SandboxMatcher(use={"ClientSession", "request"}),
+        "asyncpg": SandboxMatcher(use={"connect", "create_pool"}),
+        "httpx": SandboxMatcher(use=REQUESTS | {"AsyncClient", "Client", "stream"}),
+        "psycopg": SandboxMatcher(use={"connect"}),
+        "redis": SandboxMatcher(use={"Redis", "from_url"}),
+        "requests": SandboxMatcher(use=REQUESTS | {"Session", "session"}),
+        "sqlalchemy": SandboxMatcher(use={"create_engine"}),
+        "urllib3": SandboxMatcher(use={"PoolManager", "request"}),
         # The event loop of a workflow has none of these.
         "asyncio": SandboxMatcher(
             use={
@@ -51,6 +46,7 @@ ELSEWHERE = SandboxMatcher(
         ),
     }
 )
+"""What is refused beside what the sandbox refuses."""
 
 INSTEAD = {
     "datetime": "use workflow.now()",

@@ -136,6 +136,7 @@ ALLOWED = {
         "pass", methods="    def of(self, datetime: Any, open: Any) -> Any:\n        return datetime.now(open)\n"
     ),
     "an error that it catches": run("import socket", "try:", "    pass", "except socket.timeout:", "    pass"),
+    "what a client's library offers beside requests": run("import httpx", "httpx.URL('https://example.org').host"),
     "a type": run("import threading", "x: threading.Thread | None = None"),
 }
 
