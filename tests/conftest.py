@@ -13,6 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import hypothesis
@@ -50,6 +51,34 @@ class Postgres:
 
     async def drop(self, name: str) -> None:
         await self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def worker_login(
+    dsn: str, *, grid: str = "*", queues: tuple[str, ...] = ("*",), name: str = "", **over: Any
+) -> str:
+    """The DSN of a worker's login, bound to this grid and these queues."""
+    from agentgrid.db import logins
+
+    name = name or f"worker_{uuid.uuid4().hex[:12]}"
+    admin = await asyncpg.connect(dsn)
+    try:
+        await logins.put_worker(admin, name, logins.Binding(grid=grid, queues=queues, **over), password="for-this-test")
+    finally:
+        await admin.close()
+    return f"postgresql://{name}:for-this-test@{dsn.rsplit('@', 1)[1]}"
+
+
+async def control_login(dsn: str) -> str:
+    """The DSN of a login as the API and the projector have it."""
+    from agentgrid.db import logins
+
+    name = f"control_{uuid.uuid4().hex[:12]}"
+    admin = await asyncpg.connect(dsn)
+    try:
+        await logins.put_control(admin, name, password="for-this-test")
+    finally:
+        await admin.close()
+    return f"postgresql://{name}:for-this-test@{dsn.rsplit('@', 1)[1]}"
 
 
 @pytest.fixture(scope="session")

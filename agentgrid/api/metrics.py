@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentgrid.db.runs import Counts
+from agentgrid.db.tables import WorkerBudget
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -51,6 +53,12 @@ class Metrics:
             "Decision signals of the last day that moved nothing: unsigned, forged, or for something else.",
             registry=self._registry,
         )
+        self._reports = Gauge(
+            "agentgrid_worker_reports_refused",
+            "What workers' logins sent in vain since the database server last crashed: too fast, malformed, or not about their queues.",
+            ("login", "why"),
+            registry=self._registry,
+        )
         self._streams = Gauge("agentgrid_event_streams", "Open event streams.", registry=self._registry)
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
@@ -59,9 +67,20 @@ class Metrics:
         self._seconds.labels(method, route).observe(seconds)
 
     def observe(
-        self, *, runs: Counts, pending_commands: int, refused_signals: int, lag_seconds: float | None, streams: int
+        self,
+        *,
+        runs: Counts,
+        pending_commands: int,
+        refused_signals: int,
+        lag_seconds: float | None,
+        streams: int,
+        budgets: Sequence[WorkerBudget],
     ) -> None:
         """Take over what the database says."""
+        for budget in budgets:
+            self._reports.labels(budget.login, "too_fast").set(budget.dropped)
+            self._reports.labels(budget.login, "malformed").set(budget.bad)
+            self._reports.labels(budget.login, "unattributed").set(budget.unattributed)
         for status, count in runs.by_status.items():
             self._runs.labels(status.value).set(count)
         self._waiting.set(runs.waiting_for_approval)

@@ -12,6 +12,7 @@ from agentgrid.cli import (
     audit,
     database,
     keys,
+    logins,
     policies,
     principals,
     queues,
@@ -46,6 +47,7 @@ app.command()(init)
 app.command()(api)
 app.command()(projector)
 app.add_typer(database.app, name="db")
+logins.add_to(database.app)
 app.command()(database.rebuild)
 app.add_typer(principals.app, name="principal")
 app.add_typer(signing_keys.app, name="signing-key")

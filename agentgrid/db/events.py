@@ -1,7 +1,7 @@
 """Appending the events that live streams carry. Reading them is `feed.py`.
 
 A sequence hands out numbers in the order of asking, not of committing: a reader that has seen 8 could miss a 7 that commits later. So who
-appends holds an advisory lock until its transaction ends, and appends last, to hold it briefly.
+appends holds a lock until its transaction ends, and appends last, to hold it briefly.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from typing import Any
 
 from sqlalchemy import text
 
+from agentgrid.db import locks
 from agentgrid.db.session import WriteSession
 
-EVENTS_LOCK = 0x41474556
-
-LOCK = f"SELECT pg_advisory_xact_lock({EVENTS_LOCK})"
 INSERT = """
 WITH added AS (
     INSERT INTO events (run_id, kind, subject, data)
@@ -50,5 +48,5 @@ async def append(session: WriteSession, events: Sequence[NewEvent]) -> None:
     """Append events, as the last statement of the session's transaction, and notify the readers."""
     if not events:
         return
-    await session.execute(text(LOCK))
+    await locks.take(session, locks.EVENTS)
     await session.execute(text(INSERT.format(json="CAST(:events AS json)")), {"events": wire(events)})

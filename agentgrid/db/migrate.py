@@ -1,19 +1,32 @@
-"""Bring a database to the schema of this version: Alembic, run from code, one transaction, one migrator at a time."""
+"""Bring a database to the schema of this version: Alembic, run from code, one transaction, one migrator at a time.
+
+Roles, functions and grants are no steps of their own: `agentgrid/db/sql` says what holds now, and every upgrade puts that in place.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from agentgrid.db.session import make_engine
+from agentgrid.errors import Forbidden
 
-MIGRATION_LOCK = 0x41474D49
-"""The advisory lock that two migrators at once wait on."""
+SQL = Path(__file__).parent / "sql"
+_VERSION_TABLE = """
+CREATE TABLE IF NOT EXISTS alembic_version (
+    version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+)
+"""
+INSUFFICIENT_PRIVILEGE = "42501"
+UNIQUE_VIOLATION = "23505"
 STATEMENT_TIMEOUT_MS = 3_600_000
 """An index over millions of rows takes minutes."""
 
@@ -33,23 +46,50 @@ def head() -> str:
 
 
 def _upgrade(connection: Connection) -> str | None:
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+    # Alembic's own table is the lock: no other login can take it, as anybody could an advisory lock. Another migrator may be making it.
+    connection.execute(text(_VERSION_TABLE))
+    connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
     before = MigrationContext.configure(connection).get_current_revision()
     config = _config()
     config.attributes["connection"] = connection
+    _run(connection, "roles.sql")
     command.upgrade(config, "head")
+    _run(connection, "functions.sql")
+    _run(connection, "grants.sql")
     return before
 
 
+def _run(connection: Connection, file: str) -> None:
+    """Run a file of several statements, which only the driver itself takes, in the connection's transaction."""
+    statements = (SQL / file).read_text()
+    driver: Any = connection.connection
+    driver.run_async(lambda raw: raw.execute(statements))
+
+
 async def upgrade(dsn: str) -> tuple[str | None, str]:
-    """Migrate to the newest revision; returns the revisions before and after. Killed half-way, it leaves nothing behind."""
+    """Migrate to the newest revision; returns the revisions before and after. Killed half-way, it leaves nothing behind.
+
+    Raises Forbidden for a login that may not change the schema: it takes the owner's.
+    """
     engine = make_engine(dsn, pool_size=1, statement_timeout_ms=STATEMENT_TIMEOUT_MS)
     try:
-        async with engine.begin() as connection:
-            before = await connection.run_sync(_upgrade)
+        for tries_left in (1, 0):
+            try:
+                async with engine.begin() as connection:
+                    before = await connection.run_sync(_upgrade)
+                return before, head()
+            except (DBAPIError, asyncpg.PostgresError) as error:
+                cause = error.orig if isinstance(error, DBAPIError) else error
+                sqlstate = getattr(cause, "sqlstate", None)
+                if sqlstate == INSUFFICIENT_PRIVILEGE:
+                    raise Forbidden(
+                        f"this login may not change the schema: {cause}. Use the login that owns it"
+                    ) from None
+                if sqlstate != UNIQUE_VIOLATION or not tries_left:
+                    raise  # of two that make Alembic's table at once, one has to come again
     finally:
         await engine.dispose()
-    return before, head()
+    raise AssertionError("unreachable")
 
 
 async def current(dsn: str) -> str | None:

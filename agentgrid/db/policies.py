@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select, text
 
+from agentgrid.db import locks
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Policy, PolicySnapshot
 from agentgrid.domain.policies import Snapshot
@@ -14,13 +15,10 @@ from agentgrid.domain.policies import Snapshot
 P: Any = Policy
 V: Any = PolicySnapshot
 
-POLICY_LOCK = 0x4147504F
-"""The advisory lock that changes of policy wait on: each snapshot holds everything that was committed before it."""
-
 
 async def lock(session: WriteSession) -> None:
-    """Wait for other changes of policy; held until the transaction ends."""
-    await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": POLICY_LOCK})
+    """Wait for other changes of policy; held until the transaction ends. So each snapshot holds everything committed before it."""
+    await locks.take(session, locks.POLICY)
 
 
 async def in_force(session: ReadSession | WriteSession) -> Sequence[Policy]:

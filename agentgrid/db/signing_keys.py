@@ -1,7 +1,7 @@
 """The API's public signing keys, and which of them a running API signs with.
 
-Each API process holds a shared advisory lock named after its key, on a connection that lives as long as it does: so the database itself
-knows who signs, and knows at once when nobody does any more.
+Each API process names its key as the application of a connection that lives as long as it does: so the database itself knows who signs,
+and knows at once when nobody does any more. Only connections of the control plane count: a worker's login may name itself as it likes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from agentgrid.db.tables import SigningKey
 
 K: Any = SigningKey
 
-LOCK_CLASS = 0x4147534B
-"""The first half of the advisory locks; the second is the first 32 bits of the key id."""
+SIGNS = "agentgrid signs with "
+"""The application name of the connection is this and the key id."""
 
 
 async def newest(
@@ -65,21 +65,14 @@ async def revoke(session: WriteSession, key_id: str) -> None:
 
 async def announce(connection: asyncpg.Connection[Any], key_id: str) -> None:
     """Say that this process signs with the key, for as long as the connection lives."""
-    number = _lock_number(key_id)
-    await connection.execute(
-        "SELECT pg_advisory_lock_shared($1, $2)", LOCK_CLASS, number - (1 << 32) if number >> 31 else number
-    )
+    await connection.execute("SELECT set_config('application_name', $1, false)", SIGNS + key_id)
 
 
 async def in_use(session: ReadSession | WriteSession, key_ids: Sequence[str]) -> frozenset[str]:
     """Those of the keys that a running API signs with."""
     statement = text(
-        "SELECT DISTINCT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = :class AND objsubid = 2"
-        " AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        "SELECT DISTINCT substr(application_name, :from) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND starts_with(application_name, :signs) AND pg_has_role(usesysid, 'agentgrid_control', 'MEMBER')"
     )
-    held = set((await session.execute(statement, {"class": LOCK_CLASS})).scalars())
-    return frozenset(key_id for key_id in key_ids if _lock_number(key_id) in held)
-
-
-def _lock_number(key_id: str) -> int:
-    return int(key_id[:8], 16)
+    named = await session.execute(statement, {"signs": SIGNS, "from": len(SIGNS) + 1})
+    return frozenset(named.scalars()) & frozenset(key_ids)

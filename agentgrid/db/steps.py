@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import and_, or_, select, tuple_
+from sqlalchemy.orm import aliased
 
 from agentgrid.db.paging import Key, newer_than
 from agentgrid.db.session import ReadSession
@@ -55,9 +56,23 @@ async def pending(session: ReadSession, run_id: str, *, limit: int) -> Sequence[
     return await of_run(session, run_id, limit=limit, status=PENDING)
 
 
-def _executions_of(run_id: str, execution_id: str | None) -> Any:
+def _reported(report: Any, run_id: str, execution_id: str | None) -> Any:
+    """Only what the run's own workers reported: the queue that a worker serves is its execution's or its step's.
+
+    The database has checked that the reporting login serves the queue that is named, so others can't report about the run.
+    """
     chain = select(E.execution_id).where(E.run_id == run_id)
-    return chain if execution_id is None else chain.where(E.execution_id == execution_id)
+    if execution_id is not None:
+        chain = chain.where(E.execution_id == execution_id)
+    of = aliased(Execution)
+    run = select(1).where(of.execution_id == report.execution_id, of.task_queue == report.task_queue)
+    step = select(1).where(
+        S.execution_id == report.execution_id,
+        S.activity_id == report.activity_id,
+        S.task_queue == report.task_queue,
+    )
+    own = or_(report.task_queue.is_(None), run.exists(), step.exists())
+    return and_(report.execution_id.in_(chain), own)
 
 
 async def jobs(
@@ -70,7 +85,7 @@ async def jobs(
     activity_id: str | None = None,
 ) -> Sequence[Job]:
     """Attempts of the run's steps on workers, oldest first."""
-    statement = select(Job).where(J.execution_id.in_(_executions_of(run_id, execution_id)))
+    statement = select(Job).where(_reported(J, run_id, execution_id))
     if activity_id is not None:
         statement = statement.where(J.activity_id == activity_id)
     if after is not None:
@@ -90,7 +105,7 @@ async def logs(
     q: str | None = None,
 ) -> Sequence[Log]:
     """What the run's workflow and tools wrote, oldest first."""
-    statement = select(Log).where(L.execution_id.in_(_executions_of(run_id, execution_id)))
+    statement = select(Log).where(_reported(L, run_id, execution_id))
     if activity_id is not None:
         statement = statement.where(L.activity_id == activity_id)
     if level:

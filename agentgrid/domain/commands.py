@@ -26,6 +26,9 @@ class CommandKind(StrEnum):
     KEY_REVOKE = "key.revoke"
     SIGNING_KEY_RETIRE = "signing_key.retire"
     SIGNING_KEY_REVOKE = "signing_key.revoke"
+    LOGIN_PUT = "login.put"
+    LOGIN_CLOSE = "login.close"
+    GRID_MOVE = "grid.move"
 
 
 class CommandStatus(StrEnum):

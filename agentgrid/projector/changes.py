@@ -1,4 +1,7 @@
-"""The queue of executions to look at (`run_changes`): claimed by lease, kept no lock on, done only if nobody has touched them meanwhile."""
+"""The queue of executions to look at (`run_changes`): claimed by lease, kept no lock on, done only if nobody has touched them meanwhile.
+
+Workers append to `touches`, and projectors take from there. So no worker's transaction ever holds a row that a projector waits for.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,25 @@ import asyncpg
 
 from agentgrid.projector.store import Loaded, loaded
 from agentgrid.temporal.history import Execution
+
+TOUCHES_AT_ONCE = 5_000
+
+TAKE_TOUCHES = """
+WITH taken AS (
+    DELETE FROM touches WHERE touch_id IN (
+        SELECT touch_id FROM touches ORDER BY touch_id LIMIT $1 FOR UPDATE SKIP LOCKED
+    ) RETURNING execution_id, workflow_id, namespace, expect, urgent, touched_at
+)
+INSERT INTO run_changes AS c (execution_id, workflow_id, namespace, expect, due_at, urgent_at)
+SELECT execution_id, min(workflow_id), min(namespace), max(expect), min(touched_at), min(touched_at) FILTER (WHERE urgent)
+FROM taken GROUP BY execution_id ORDER BY execution_id
+ON CONFLICT (execution_id) DO UPDATE SET
+    generation = c.generation + 1,
+    expect = greatest(c.expect, excluded.expect),
+    due_at = least(c.due_at, excluded.due_at),
+    urgent_at = coalesce(excluded.urgent_at, c.urgent_at)
+"""
+"""A touch never regresses what is expected and never takes a claim away."""
 
 LEASE = timedelta(seconds=20)
 """Whoever has not finished by then has died; another one takes over, and compare-and-set keeps both harmless."""
@@ -34,6 +56,11 @@ class Done:
     claim: Claim
     look_at: datetime | None
     expect: int = 0
+
+
+async def take_touches(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    """Queue what workers have touched since the last time."""
+    await pool.execute(TAKE_TOUCHES, TOUCHES_AT_ONCE)
 
 
 async def claim(
@@ -146,7 +173,8 @@ async def backlog(pool: asyncpg.Pool[asyncpg.Record]) -> Backlog:
     record = await pool.fetchrow(
         "SELECT count(*) FILTER (WHERE failures = 0) AS due, count(*) FILTER (WHERE failures > 0) AS failing, "
         "coalesce(extract(epoch FROM now() - min(due_at) FILTER (WHERE failures = 0)), 0) AS oldest "
-        "FROM run_changes WHERE due_at <= now()"
+        "FROM (SELECT failures, due_at FROM run_changes WHERE due_at <= now() "
+        "UNION ALL SELECT 0, touched_at FROM touches) AS waiting"
     )
     assert record is not None
     return Backlog(due=record["due"], failing=record["failing"], oldest_seconds=float(record["oldest"]))

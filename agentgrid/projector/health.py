@@ -20,6 +20,7 @@ failing = Gauge("agentgrid_projector_failing", "Executions that could not be pro
 reads = Gauge("agentgrid_projector_reads", "Calls to Temporal since the start, by sort.", ["sort"])
 swept = Counter("agentgrid_projector_swept", "Executions that only the sweep found.")
 checked = Counter("agentgrid_projector_checked", "Executions that were folded again and compared.")
+unknown = Counter("agentgrid_projector_unknown", "Touches of executions that Temporal does not know.")
 drifted = Counter("agentgrid_projector_drifted", "Executions whose rows differed from their history.")
 
 

@@ -18,7 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from agentgrid.db.away import DATABASE_AWAY, DATABASE_FAULTS
 from agentgrid.errors import NotFound
-from agentgrid.projector import changes
+from agentgrid.projector import changes, health
 from agentgrid.projector.batches import Batches
 from agentgrid.projector.changes import Claim, Done
 from agentgrid.projector.listener import Listener
@@ -98,6 +98,7 @@ class Loop:
             return
         began, delay = asyncio.get_running_loop().time(), self._pace.delay
         try:
+            await changes.take_touches(self._store.pool)
             claims = await changes.claim(self._store.pool, limit=room, delay=delay, brief=self._pace.brief)
         except DATABASE_FAULTS as error:
             log.warning("database_away", error=str(error))
@@ -158,14 +159,15 @@ class Loop:
 
     async def _work(self, claim: Claim) -> None:
         """Look at one execution. Its faults are its own: they never stop the others."""
-        key = claim.execution.execution_id
         try:
             await self._writes.put(await self._look(claim))
         except NotFound:
-            log.warning("execution_unknown", execution_id=key, workflow_id=claim.execution.workflow_id)
             await self._unknown(claim)
         except RPCError as error:
-            if error.status not in AWAY:
+            if error.status is RPCStatusCode.INVALID_ARGUMENT and claim.loaded.run_id is None:
+                # A touch of what is no execution's id at all.
+                await self._unknown(claim)
+            elif error.status not in AWAY:
                 await self._failed(claim, error)
             else:
                 log.warning("temporal_away", status=error.status.name)
@@ -206,7 +208,10 @@ class Loop:
         return Done(claim=claim, look_at=look_at, expect=claim.expect)
 
     async def _unknown(self, claim: Claim) -> None:
-        """Deleted from Temporal, and never archived: what was projected stays, with a word about it."""
+        """Deleted from Temporal, and never archived: what was projected stays, with a word about it. What never was is forgotten."""
+        health.unknown.inc()
+        if claim.loaded.run_id is not None:
+            log.warning("execution_unknown", execution_id=claim.execution.execution_id)
         await self._store.pool.execute(
             "UPDATE executions SET live_problem = 'Temporal no longer knows this execution' "
             "WHERE execution_id = $1 AND status = 'running'",

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import asyncpg
 import structlog
@@ -147,14 +147,6 @@ async def _foreign_interval(store: Store) -> timedelta:
 async def keep_house(store: Store) -> None:
     """Make the partitions of the coming days; drop telemetry and events that are past their retention."""
     await store.pool.execute("SELECT agentgrid_ensure_partitions($1)", PARTITION_DAYS_AHEAD)
-    oldest = (datetime.now(UTC) - timedelta(days=TELEMETRY_DAYS)).strftime("%Y%m%d")
-    names = await store.pool.fetch(
-        "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid "
-        "JOIN pg_class AS p ON p.oid = i.inhparent WHERE p.relname IN ('jobs', 'logs') "
-        "AND c.relname ~ '^(jobs|logs)_[0-9]{8}$' AND right(c.relname, 8) < $1",
-        oldest,
-    )
-    for record in names:
-        await store.pool.execute(f"DROP TABLE IF EXISTS {record['relname']}")
-        log.info("partition_dropped", name=record["relname"])
+    for record in await store.pool.fetch("SELECT agentgrid_drop_partitions($1) AS name", TELEMETRY_DAYS):
+        log.info("partition_dropped", name=record["name"])
     await store.pool.execute("DELETE FROM events WHERE created_at < now() - make_interval(days => $1)", EVENT_DAYS)

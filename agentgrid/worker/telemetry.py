@@ -204,7 +204,11 @@ class Telemetry:
     async def _send(self, *, telemetry: bool) -> None:
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(
-                self.dsn, timeout=SEND_TIMEOUT_SECONDS, command_timeout=SEND_TIMEOUT_SECONDS
+                self.dsn,
+                timeout=SEND_TIMEOUT_SECONDS,
+                command_timeout=SEND_TIMEOUT_SECONDS,
+                # Workers of one login wait for each other's commits, and what they report can be lost.
+                server_settings={"application_name": "agentgrid-worker", "synchronous_commit": "off"},
             )
         await self._send_touches(self._connection)
         if telemetry:
@@ -314,6 +318,7 @@ def _context(record: logging.LogRecord) -> dict[str, Any] | None:
         return {
             "execution_id": workflow["run_id"],
             "workflow_id": workflow["workflow_id"],
+            "task_queue": workflow["task_queue"],
             "activity_id": None,
             "attempt": None,
         }
@@ -325,6 +330,7 @@ def _context(record: logging.LogRecord) -> dict[str, Any] | None:
     return {
         "execution_id": info.workflow_run_id,
         "workflow_id": info.workflow_id,
+        "task_queue": info.task_queue,
         "activity_id": info.activity_id,
         "attempt": info.attempt,
     }

@@ -10,13 +10,13 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from agentgrid.db import locks
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Approval, DecisionRow, Event, Execution, Run, Step, Tool, Workflow, WorkflowVersion
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.ids import new_id
 
 _numbers = itertools.count(1)
-EVENTS_LOCK = 0x41474556
 
 
 async def insert(engine: AsyncEngine, *rows: Any) -> None:
@@ -165,7 +165,7 @@ async def publish(engine: AsyncEngine, *events: tuple[str, str, dict[str, Any]],
     async with writing(engine) as session:
         if first is not None:
             await session.execute(first)
-        await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": EVENTS_LOCK})
+        await locks.take(session, locks.EVENTS)
         rows = [Event(run_id=run_id, kind=kind, data=data) for run_id, kind, data in events]
         for row in rows:
             session.add(row)

@@ -134,7 +134,7 @@ async def test_jobs_and_logs_of_a_run_in_the_order_of_time(api: Api, as_):
             activity_id="1",
             activity_type="tool.post_reply",
             attempt=n,
-            task_queue="q",
+            task_queue=run.task_queue,
             status="failed",
             error={"type": "E", "message": "m", "stack": "secret"},
             **shared,

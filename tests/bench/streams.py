@@ -16,8 +16,7 @@ import asyncpg
 
 from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.control import keys, principals
-from agentgrid.db import migrate
-from agentgrid.db.events import EVENTS_LOCK
+from agentgrid.db import locks, migrate
 from agentgrid.db.session import make_engine
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.bench.meters import cpu
@@ -126,7 +125,7 @@ async def _changes(dsn: str) -> dict[int, float]:
         due = time.monotonic()
         for number in range(CHANGES):
             async with connection.transaction():
-                await connection.execute("SELECT pg_advisory_xact_lock($1)", EVENTS_LOCK)
+                await connection.execute(locks.TAKE, locks.EVENTS)
                 event_id = await connection.fetchval(
                     "INSERT INTO events (run_id, kind, subject, data) VALUES ($1, 'step', $2, $3::json) RETURNING event_id",
                     str(uuid.uuid4()),

@@ -93,7 +93,9 @@ class Bench:
         async with asyncio.timeout(120):
             while await self.pool.fetchval(
                 "SELECT count(*) FROM executions WHERE status = 'running'"
-            ) or await self.pool.fetchval("SELECT count(*) FROM run_changes WHERE due_at <= now()"):
+            ) or await self.pool.fetchval(
+                "SELECT (SELECT count(*) FROM run_changes WHERE due_at <= now()) + (SELECT count(*) FROM touches)"
+            ):
                 await asyncio.sleep(0.1)
 
     async def round(self, mode: str, count: int) -> Round:

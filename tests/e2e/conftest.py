@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -27,7 +26,7 @@ from agentgrid.settings import Settings
 from agentgrid.worker.plugin import AgentGridPlugin
 from tests.activities.conftest import seeded_template
 from tests.api.conftest import Api, make_tokens, running, settings_for
-from tests.conftest import Postgres, Temporal
+from tests.conftest import Postgres, Temporal, control_login, worker_login
 from tests.worker import gated
 from tests.worker.plain import Cancellations, Child, Shapes, beat, echo
 from worker import grid as backoffice_grid
@@ -151,13 +150,9 @@ async def loop(
     """The running loop."""
     home: Path = tmp_path_factory.mktemp("loop")
     app_database = await postgres_server.create(template=seeded_template)
-    settings = settings_for(module_postgres_dsn, temporal_server.address, home).model_copy(
-        update={"temporal_namespace": namespace}
-    )
-    admin = await asyncpg.connect(module_postgres_dsn)
-    await admin.execute("ALTER ROLE agentgrid_worker LOGIN PASSWORD 'for-this-test'")
-    await admin.close()
-    restricted = f"postgresql://agentgrid_worker:for-this-test@{module_postgres_dsn.rsplit('@', 1)[1]}"
+    control = await control_login(module_postgres_dsn)
+    settings = settings_for(control, temporal_server.address, home).model_copy(update={"temporal_namespace": namespace})
+    restricted = await worker_login(module_postgres_dsn)
     worker_settings = settings.model_copy(update={"database_url": SecretStr(restricted), "signing_key_file": None})
     client = await _client(temporal_server.address, namespace)
     with pytest.MonkeyPatch.context() as patch:

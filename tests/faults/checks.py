@@ -116,7 +116,9 @@ async def rebuilt(stage: Stage) -> int:
 
     async def caught_up() -> bool:
         async with stage.database() as database:
-            return not await database.fetchval("SELECT EXISTS (SELECT FROM run_changes WHERE due_at <= now())")
+            return not await database.fetchval(
+                "SELECT EXISTS (SELECT FROM run_changes WHERE due_at <= now()) OR EXISTS (SELECT FROM touches)"
+            )
 
     await stage.until(caught_up, "nothing is due any more", seconds=60)
     for projector in stage.of("projector"):

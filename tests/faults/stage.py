@@ -23,6 +23,7 @@ from agentgrid.db import migrate
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
 from tests.api.conftest import make_tokens
+from tests.conftest import control_login, worker_login
 from tests.faults.processes import AGENTGRID, Program, start_again, steady_port
 from tests.faults.subject import ledger
 
@@ -80,8 +81,8 @@ class Stage:
     async def _prepare(self) -> None:
         dsn = await self.postgres.create_database(DATABASE)
         await migrate.upgrade(dsn)
-        async with self.database() as admin:
-            await admin.execute("ALTER ROLE agentgrid_worker LOGIN PASSWORD 'for-this-test'")
+        self._worker_dsn = await worker_login(dsn, name="worker")
+        self._control_dsn = await control_login(dsn)
         self.tokens = await make_tokens(dsn)
         signing.create(self.home / "signing.pem")
         ledger.make(self.ledger)
@@ -117,7 +118,7 @@ class Stage:
         """One more program of this role, not yet started; `by` is the command that `agentgrid` stands for."""
         common = {
             **clean_environment("AGENTGRID_", "PYTEST_"),
-            "AGENTGRID_DATABASE_URL": self.dsn,
+            "AGENTGRID_DATABASE_URL": self._control_dsn,
             "AGENTGRID_TEMPORAL_ADDRESS": self.temporal.address,
             "AGENTGRID_LOG_LEVEL": "info",
             ledger.VARIABLE: str(self.ledger),
@@ -129,8 +130,7 @@ class Stage:
             common["AGENTGRID_SIGNING_KEY_FILE"] = str(self.home / "signing.pem")
             command += ["--port", str(self.ports[number])]
         if role == "worker":
-            restricted = f"agentgrid_worker:for-this-test@{HOST}:{self.postgres.port}"
-            common["AGENTGRID_DATABASE_URL"] = f"postgresql://{restricted}/{DATABASE}"
+            common["AGENTGRID_DATABASE_URL"] = self._worker_dsn
         name = f"{role}-{number}"
         self.programs[name] = Program(name, command, home=self.home, environment={**common, **environment}, cwd=SUBJECT)
         return self.programs[name]

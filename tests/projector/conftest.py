@@ -167,4 +167,4 @@ async def snapshot(tables: Tables) -> dict[str, list[dict[str, Any]]]:
 
 async def truncate(tables: Tables) -> None:
     """Drop the projection, as an operator might; archive and commands stay."""
-    await tables.pool.execute(f"TRUNCATE {', '.join(PROJECTION)}, run_changes CASCADE")
+    await tables.pool.execute(f"TRUNCATE {', '.join(PROJECTION)}, run_changes, touches CASCADE")

@@ -26,7 +26,8 @@ from tests.projector.record import completed_tasks, reset
 from tests.projector.scenarios import Continued, Messages, Mixed, Sequence
 
 
-async def touch(store: Store, workflow_id: str, execution_id: str, *, urgent: bool = False) -> None:
+async def touch(store: Store, workflow_id: str, execution_id: str, *, urgent: bool = False, taken: bool = True) -> None:
+    """Touch as a worker does, and queue it as a projector does unless it is not to be `taken` yet."""
     await store.pool.execute(
         "SELECT agentgrid_touch($4, $1::text[], $2::text[], $3::bigint[], $5::boolean[])",
         [execution_id],
@@ -35,6 +36,8 @@ async def touch(store: Store, workflow_id: str, execution_id: str, *, urgent: bo
         store.namespace,
         [urgent],
     )
+    if taken:
+        await changes.take_touches(store.pool)
 
 
 async def test_a_lost_notification_costs_no_more_than_the_poll_interval(
@@ -308,15 +311,19 @@ async def test_lag_is_reported_and_grows_while_nobody_projects(
 ) -> None:
     async with projecting(settings):
         await until(lambda: tables.rows("SELECT value FROM projector_state WHERE name = 'lag'"))
-    await touch(store, "w", "waits-for-a-projector")
-    await store.pool.execute("UPDATE run_changes SET due_at = now() - interval '90 seconds'")
+    await touch(store, "w", "waits-for-a-projector", taken=False)
+    await store.pool.execute("UPDATE touches SET touched_at = now() - interval '90 seconds'")
     found = await changes.backlog(store.pool)
     assert found.oldest_seconds >= 90
     assert found.due >= 1
 
 
-async def test_an_execution_that_nobody_knows_is_forgotten(projector: asyncio.Task[None], store: Store) -> None:
-    await touch(store, "never-started", "01a20ad8-f83c-7eba-b1c6-000000000000")
+@pytest.mark.parametrize("execution_id", ["01a20ad8-f83c-7eba-b1c6-000000000000", "no id at all"])
+async def test_an_execution_that_nobody_knows_is_forgotten(
+    projector: asyncio.Task[None], store: Store, execution_id: str
+) -> None:
+    await touch(store, "never-started", execution_id)
+    await until(lambda: store.pool.fetchval("SELECT count(*) = 0 FROM touches"))
 
     async def empty() -> bool:
         return not await store.pool.fetchval("SELECT count(*) FROM run_changes WHERE workflow_id = 'never-started'")

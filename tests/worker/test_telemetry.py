@@ -23,9 +23,10 @@ from agentgrid.settings import Settings
 from agentgrid.testing import Governance
 from agentgrid.worker import catalog
 from agentgrid.worker.telemetry import MAX_LOGS, JobReport, Telemetry
+from tests.conftest import worker_login
 from tests.worker import gated
 
-AT = datetime(2026, 1, 1, tzinfo=UTC)
+AT = datetime.now(UTC)
 JOB = JobReport(
     job_id="e/1/1",
     started_at=AT,
@@ -78,7 +79,8 @@ async def test_touches_jobs_and_logs_arrive_once_in_any_order(postgres_dsn: str)
     again.job(JOB)  # a beginning that comes after the end changes nothing
     await again.stop()
     changes = await rows(
-        postgres_dsn, "SELECT execution_id, expect, urgent_at IS NOT NULL AS urgent FROM run_changes ORDER BY 1"
+        postgres_dsn,
+        "SELECT execution_id, max(expect) AS expect, bool_or(urgent) AS urgent FROM touches GROUP BY 1 ORDER BY 1",
     )
     assert changes == [
         {"execution_id": "e", "expect": 5, "urgent": True},
@@ -107,7 +109,7 @@ async def test_reports_made_while_the_database_was_away_are_sent_when_it_is_back
     telemetry.dsn = postgres_dsn
     async with asyncio.timeout(10):
         while not (
-            await rows(postgres_dsn, "SELECT 1 FROM run_changes") and await rows(postgres_dsn, "SELECT 1 FROM jobs")
+            await rows(postgres_dsn, "SELECT 1 FROM touches") and await rows(postgres_dsn, "SELECT 1 FROM jobs")
         ):
             await asyncio.sleep(0.05)
     await telemetry.stop()
@@ -145,16 +147,8 @@ async def test_a_report_whose_answer_is_under_way_when_the_worker_stops_is_not_s
     assert len(await rows(postgres_dsn, "SELECT 1 FROM logs")) == 1
 
 
-async def worker_role(dsn: str) -> str:
-    """The DSN of the restricted role."""
-    connection = await asyncpg.connect(dsn)
-    await connection.execute("ALTER ROLE agentgrid_worker LOGIN PASSWORD 'for-this-test'")
-    await connection.close()
-    return f"postgresql://agentgrid_worker:for-this-test@{dsn.rsplit('@', 1)[1]}"
-
-
 async def test_the_workers_role_may_report_and_read_policy_and_nothing_else(postgres_dsn: str) -> None:
-    connection = await asyncpg.connect(await worker_role(postgres_dsn))
+    connection = await asyncpg.connect(await worker_login(postgres_dsn))
     try:
         await connection.execute("SELECT document FROM policy_snapshots")
         await connection.execute("SELECT agentgrid_touch('default', ARRAY['e'], ARRAY['w'], ARRAY[1]::bigint[])")
@@ -179,7 +173,7 @@ async def test_a_running_worker_registers_reports_and_logs(
     client: Client, queue: str, postgres_dsn: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     grid = Grid("gated", gated)
-    settings = Settings(database_url=SecretStr(await worker_role(postgres_dsn)), home=tmp_path)
+    settings = Settings(database_url=SecretStr(await worker_login(postgres_dsn)), home=tmp_path)
     async with Worker(client, task_queue=queue, plugins=[Governance().plugin(grid, settings=settings)]):
         handle = await client.start_workflow("gated", "", id=f"reported-{queue}", task_queue=queue)
         assert await handle.result() == "refunded 900"
@@ -195,7 +189,7 @@ async def test_a_running_worker_registers_reports_and_logs(
     assert job["execution_id"] == handle.first_execution_run_id
     assert (job["activity_type"], job["attempt"], job["status"]) == ("tool.refund", 1, "completed")
     assert len(job["call_key"]) == 24
-    (change,) = await rows(postgres_dsn, "SELECT workflow_id, expect FROM run_changes")
+    (change,) = await rows(postgres_dsn, "SELECT workflow_id, max(expect) AS expect FROM touches GROUP BY 1")
     assert change["workflow_id"] == handle.id
     assert change["expect"] >= 9
     lines = await rows(postgres_dsn, "SELECT message, fields::text AS fields, activity_id FROM logs ORDER BY log_id")
@@ -233,7 +227,7 @@ async def test_an_error_of_the_driver_itself_costs_no_report(
     await telemetry.start()
     telemetry.touch("e", "w", 5)
     async with asyncio.timeout(20):
-        while not await rows(postgres_dsn, "SELECT * FROM run_changes"):
+        while not await rows(postgres_dsn, "SELECT * FROM touches"):
             await asyncio.sleep(0.05)
     assert not confused
     await telemetry.stop()

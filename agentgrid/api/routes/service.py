@@ -20,7 +20,7 @@ from agentgrid.api.routes.approvals import assigned
 from agentgrid.api.schemas.service import Count, Dependency, Freshness, Health, Me, Overview, Readiness
 from agentgrid.control.plane import ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked
-from agentgrid.db import approvals, commands, runs
+from agentgrid.db import approvals, commands, logins, runs
 from agentgrid.db.session import reading
 from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.errors import AgentGridError
@@ -95,6 +95,7 @@ async def get_metrics(request: Request, session: Session) -> Response:
         refused_signals=await approvals.refused_since(session, DAY),
         lag_seconds=projection.lag_seconds,
         streams=request.app.state.feed.streams,
+        budgets=await logins.budgets(session),
     )
     return Response(found.text(), media_type=metrics.MEDIA_TYPE)
 

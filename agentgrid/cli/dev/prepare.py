@@ -21,13 +21,14 @@ from agentgrid.cli.operator import database_caller
 from agentgrid.cli.private import read_private, write_private
 from agentgrid.cli.profiles import Profile, load_profiles, profiles_file, save_profiles
 from agentgrid.control import keys, principals, signing
-from agentgrid.db import migrate
+from agentgrid.db import logins, migrate
 from agentgrid.db.pool import Pool, open_pool
 from agentgrid.db.session import make_engine
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.errors import SettingsError, Unauthenticated
 
-WORKER_ROLE = "agentgrid_worker"
+CONTROL_LOGIN = "agentgrid_dev_control"
+WORKER_LOGIN = "agentgrid_dev_worker"
 APP_ROLE = "agentgrid_app"
 APP_DATABASE = "app"
 
@@ -55,9 +56,9 @@ class Prepared:
     """What the processes are given."""
 
     database_url: str = field(repr=False)
-    """The control plane's own way in: for API and projector."""
+    """For API and projector: a login that reads and writes rows, and owns nothing."""
     worker_url: str = field(repr=False)
-    """The same database under the role that may hardly do anything: for workers."""
+    """For workers: a login that may report, and read the policy. The project is alone here, so it serves any grid and queue."""
     app_url: str = field(repr=False)
     """The database of the project's own tools."""
     signing_key_file: Path
@@ -65,6 +66,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class _Passwords:
+    control: str
     worker: str
     app: str
 
@@ -75,7 +77,7 @@ async def prepare(home: Path, admin_url: str, api_url: str, say: Callable[[str],
     if before != after:
         say(f"the database schema is now at {after}")
     passwords = _passwords(home / "passwords.json")
-    await _grant_logins(admin_url, passwords)
+    await _make_logins(admin_url, passwords)
     signing_key_file = home / "signing.pem"
     with contextlib.suppress(FileExistsError):
         signing.create(signing_key_file)
@@ -86,8 +88,8 @@ async def prepare(home: Path, admin_url: str, api_url: str, say: Callable[[str],
     finally:
         await engine.dispose()
     return Prepared(
-        database_url=admin_url,
-        worker_url=_as(admin_url, WORKER_ROLE, passwords.worker),
+        database_url=_as(admin_url, CONTROL_LOGIN, passwords.control),
+        worker_url=_as(admin_url, WORKER_LOGIN, passwords.worker),
         app_url=_as(admin_url, APP_ROLE, passwords.app, database=APP_DATABASE),
         signing_key_file=signing_key_file,
     )
@@ -101,39 +103,34 @@ def _as(admin_url: str, role: str, password: str, *, database: str | None = None
 
 
 def _passwords(file: Path) -> _Passwords:
+    """Those of the last time, and new ones for logins that an earlier version did not have."""
+    kept: dict[str, str] = {}
     if file.exists():
         try:
-            return _Passwords(**json.loads(read_private(file)))
-        except (ValueError, TypeError) as error:
+            kept = {name: str(value) for name, value in json.loads(read_private(file)).items()}
+        except (ValueError, AttributeError) as error:
             raise SettingsError(f"{file} can't be understood ({error}); remove it and new passwords are made") from None
-    made = _Passwords(worker=secrets.token_urlsafe(32), app=secrets.token_urlsafe(32))
-    write_private(file, json.dumps({"worker": made.worker, "app": made.app}))
-    return made
+    names = ("control", "worker", "app")
+    passwords = {name: kept.get(name) or secrets.token_urlsafe(32) for name in names}
+    if passwords != kept:
+        write_private(file, json.dumps(passwords))
+    return _Passwords(**passwords)
 
 
-async def _grant_logins(admin_url: str, passwords: _Passwords) -> None:
-    """Let the worker and the project's tools in, each into its own database and no other."""
+async def _make_logins(admin_url: str, passwords: _Passwords) -> None:
+    """Let API, workers and the project's tools in, each with a login of its own and into its own database."""
     connection = await asyncpg.connect(admin_url)
     try:
-        own = await connection.fetchval("SELECT current_database()")
-        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", APP_ROLE):
-            await connection.execute(f"CREATE ROLE {APP_ROLE}")
-        for role, password in ((WORKER_ROLE, passwords.worker), (APP_ROLE, passwords.app)):
-            # A statement about roles takes no parameters; the server quotes.
-            await connection.execute(
-                await connection.fetchval(
-                    "SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)", role, password
-                )
-            )
+        await logins.put_control(connection, CONTROL_LOGIN, password=passwords.control)
+        anything = logins.Binding(grid=logins.ANY, queues=(logins.ANY,))
+        await logins.put_worker(connection, WORKER_LOGIN, anything, password=passwords.worker)
+        await logins.put_role(connection, APP_ROLE, password=passwords.app)
+        own = await connection.fetchval("SELECT quote_ident(current_database())")
+        await connection.execute(f"REVOKE CONNECT ON DATABASE {own} FROM PUBLIC")
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", APP_DATABASE):
             await connection.execute(f"CREATE DATABASE {APP_DATABASE} OWNER {APP_ROLE}")
-        for database, role in ((own, WORKER_ROLE), (APP_DATABASE, APP_ROLE)):
-            for template in (
-                "REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC",
-                "GRANT CONNECT ON DATABASE %I TO %I",
-            ):
-                statement = await connection.fetchval("SELECT format($1, $2::text, $3::text)", template, database, role)
-                await connection.execute(statement)
+        await connection.execute(f"REVOKE CONNECT, TEMPORARY ON DATABASE {APP_DATABASE} FROM PUBLIC")
+        await connection.execute(f"GRANT CONNECT ON DATABASE {APP_DATABASE} TO {APP_ROLE}")
     finally:
         await connection.close()
 

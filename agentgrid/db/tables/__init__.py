@@ -1,7 +1,7 @@
 """Every table of the control-plane database, as SQLModel classes.
 
 Who writes what: `projector/store/` alone writes the columns derived from history; `control` alone writes intent (`commands`, the insert of
-a queued run, policies, principals, keys); workers write through three functions that only insert. Identifiers are text in the canonical
+a queued run, policies, principals, keys); workers write through three functions that only report (`db/sql`). Identifiers are text in the canonical
 lower-case UUID form. Payload columns are `json`, not `jsonb`: they keep the exact text, and `\\u0000` with it.
 """
 
@@ -12,14 +12,27 @@ from agentgrid.db.tables.control import (
     ApiKey,
     Command,
     Event,
+    Lock,
     Policy,
     PolicySnapshot,
     PrincipalRow,
     ProjectorState,
     SigningKey,
+    WorkerBudget,
+    WorkerLogin,
     WorkflowPolicy,
 )
-from agentgrid.db.tables.projection import Approval, DecisionRow, Execution, History, Run, RunChange, RunSearch, Step
+from agentgrid.db.tables.projection import (
+    Approval,
+    DecisionRow,
+    Execution,
+    History,
+    Run,
+    RunChange,
+    RunSearch,
+    Step,
+    Touch,
+)
 from agentgrid.db.tables.telemetry import Job, Log
 
 __all__ = [
@@ -31,6 +44,7 @@ __all__ = [
     "Execution",
     "History",
     "Job",
+    "Lock",
     "Log",
     "Policy",
     "PolicySnapshot",
@@ -42,6 +56,9 @@ __all__ = [
     "SigningKey",
     "Step",
     "Tool",
+    "Touch",
+    "WorkerBudget",
+    "WorkerLogin",
     "Workflow",
     "WorkflowBuild",
     "WorkflowPolicy",

@@ -116,6 +116,50 @@ class ApiKey(SQLModel, table=True):
     revoked_at: datetime | None = columns.time()
 
 
+class WorkerLogin(SQLModel, table=True):
+    """A worker's database login: the grid and the task queues that it may report about. Only the schema's owner writes it."""
+
+    __tablename__ = "worker_logins"
+    __table_args__ = (CheckConstraint("rate > 0", name="rate"),)
+
+    login: str = columns.text(primary=True)
+    grid: str = columns.text()
+    """A grid's name, or `*` for any."""
+    queues: list[str] = columns.texts()
+    """Task queues, or `*` for any."""
+    rate: float | None = Field(default=None)
+    """How many reports it may send a second. Never null here; the functions know the control plane's own logins by null."""
+    created_at: datetime = columns.time(null=False, now=True)
+    closed_at: datetime | None = columns.time()
+
+
+class WorkerBudget(SQLModel, table=True):
+    """What a worker's login may still send, and what was refused of what it sent since the server's last crash."""
+
+    __tablename__ = "worker_budgets"
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+
+    login: str = columns.text(primary=True)
+    reports: float = Field(nullable=False)
+    strangers: float = Field(nullable=False)
+    """Touches of executions that the projection doesn't know yet."""
+    refilled_at: datetime = columns.time(null=False, now=True)
+    dropped: int = columns.big(default="0")
+    """Over its rate."""
+    bad: int = columns.big(default="0")
+    """Malformed, or of an impossible time."""
+    unattributed: int = columns.big(default="0")
+    """About queues that the login does not serve."""
+
+
+class Lock(SQLModel, table=True):
+    """A row to lock while something is changed that only one may change at a time. Workers' logins can't reach it."""
+
+    __tablename__ = "locks"
+
+    name: str = columns.text(primary=True)
+
+
 class SigningKey(SQLModel, table=True):
     """A public key of the API's. Retired, new terms don't name it; revoked, nothing that it signed counts."""
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Index,
@@ -322,6 +323,21 @@ class DecisionRow(SQLModel, table=True):
     identity: str | None = columns.text(null=True)
     command_id: str | None = columns.text(null=True)
     inherited: bool = columns.flag()
+
+
+class Touch(SQLModel, table=True):
+    """A worker's hint that an execution's history has grown, until a projector takes it into `run_changes`. Lost with a crash of the server."""
+
+    __tablename__ = "touches"
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+
+    touch_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    execution_id: str = columns.text()
+    workflow_id: str = columns.text()
+    namespace: str = columns.text()
+    expect: int = columns.big(default="0")
+    urgent: bool = columns.flag()
+    touched_at: datetime = columns.time(null=False, now=True)
 
 
 class RunChange(SQLModel, table=True):

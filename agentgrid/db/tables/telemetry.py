@@ -30,6 +30,8 @@ class Job(SQLModel, table=True):
     job_id: str = columns.text(primary=True)
     """`execution/activity id/attempt`, with the start in milliseconds for a local activity."""
     started_at: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True, nullable=False))
+    login: str = columns.text(primary=True, default="''")
+    """The database login that reported it: no other one can change the row."""
     execution_id: str = columns.text()
     workflow_id: str = columns.text()
     activity_id: str = columns.text()
@@ -55,6 +57,8 @@ class Log(SQLModel, table=True):
 
     log_id: int = Field(sa_column=Column(BigInteger, primary_key=True, nullable=False, autoincrement=True))
     logged_at: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True, nullable=False))
+    login: str = columns.text(default="''")
+    """The database login that reported it."""
     execution_id: str = columns.text()
     workflow_id: str = columns.text()
     activity_id: str | None = columns.text(null=True)
@@ -64,3 +68,5 @@ class Log(SQLModel, table=True):
     message: str = columns.text()
     fields: Any = columns.json()
     worker: str = columns.text()
+    task_queue: str | None = columns.text(null=True)
+    """The queue that its worker served; None for lines of workers before this column."""

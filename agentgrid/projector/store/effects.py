@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agentgrid.db import events as feed
+from agentgrid.db import locks
 from agentgrid.db.events import NewEvent
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.runs import RunStatus
@@ -79,5 +80,5 @@ async def append_events(batch: Batch, before: Before, after: After) -> None:
         if _ends(run_id, before, after):
             ends.append(NewEvent(run_id=run_id, kind="end", data={"status": columns["status"]}))
     if batch.events or ends:
-        await batch.db.execute(feed.LOCK)
+        await batch.db.execute(locks.TAKE, locks.EVENTS)
         await batch.db.execute(feed.INSERT.format(json="$1::json"), feed.wire([*batch.events, *ends]))

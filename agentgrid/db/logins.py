@@ -1,0 +1,185 @@
+"""The database logins of an installation's processes: made, bound and closed by the login that owns the schema.
+
+A worker's login is bound to a grid and its task queues. The functions that it may call look the binding up by `session_user`, which no
+session can change. What the two groups of logins may do is in `sql/grants.sql`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from agentgrid.db.pool import Connection
+from agentgrid.db.session import ReadSession
+from agentgrid.db.tables import WorkerBudget
+from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
+
+B: Any = WorkerBudget
+
+ANY = "*"
+"""Stands for every grid, or every task queue."""
+
+WORKER_GROUP = "agentgrid_worker"
+CONTROL_GROUP = "agentgrid_control"
+
+NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+RATE = 2_000.0
+"""A three-step run makes about a dozen reports."""
+CONNECTIONS = 60
+"""A worker process holds three connections."""
+RESERVED = frozenset({"agentgrid_worker", "agentgrid_control", "agentgrid_reports"})
+
+
+MAY_MORE = """
+SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls
+    OR pg_has_role(oid, 'agentgrid_control', 'MEMBER') OR pg_has_role(oid, 'agentgrid_reports', 'MEMBER')
+FROM pg_roles WHERE rolname = $1
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binding:
+    """What a worker's login is for, and how much it may send."""
+
+    grid: str
+    """A grid's name, or `*` for any."""
+    queues: tuple[str, ...]
+    """Task queues, or `*` for any."""
+    rate: float = RATE
+    """Reports a second; what comes faster is dropped and counted."""
+    connections: int = CONNECTIONS
+    """How many it may have open at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerLoginStatus:
+    """A worker's login, and what was refused of what it sent."""
+
+    login: str
+    grid: str
+    queues: tuple[str, ...]
+    rate: float
+    created_at: datetime
+    closed_at: datetime | None
+    dropped: int
+    bad: int
+    unattributed: int
+
+
+async def put_role(connection: Connection, name: str, *, password: str, keep: bool = False) -> bool:
+    """Make a login with this password; one that exists keeps its own if `keep`. Whether the password is this one now."""
+    _check(name)
+    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
+        await _run(connection, "CREATE ROLE %I", name)
+        keep = False
+    if not keep:
+        await _run(connection, "ALTER ROLE %I LOGIN PASSWORD %L", name, password)
+    return not keep
+
+
+async def put_control(connection: Connection, name: str, *, password: str, keep: bool = False) -> bool:
+    """Make a login for the API and the projector, as `put_role` does. Raises InvalidInput, Conflict for a worker's login."""
+    if await connection.fetchval("SELECT 1 FROM worker_logins WHERE login = $1 AND closed_at IS NULL", name):
+        raise Conflict(f"{name} is a worker's login: make another one for the API")
+    given = await put_role(connection, name, password=password, keep=keep)
+    await _let_in(connection, name, CONTROL_GROUP)
+    return given
+
+
+async def put_worker(connection: Connection, name: str, binding: Binding, *, password: str, keep: bool = False) -> bool:
+    """Make a worker's login, or change what an existing one is bound to; the password as in `put_role`.
+
+    Raises InvalidInput, Conflict for a login that may do more than a worker's.
+    """
+    _check_binding(binding)
+    given = await put_role(connection, name, password=password, keep=keep)
+    if await connection.fetchval(MAY_MORE, name):
+        raise Conflict(f"{name} may do more than a worker's login: take another name")
+    await _let_in(connection, name, WORKER_GROUP)
+    await _run(connection, f"ALTER ROLE %I CONNECTION LIMIT {binding.connections:d}", name)
+    await connection.execute(
+        "INSERT INTO worker_logins AS w (login, grid, queues, rate) VALUES ($1, $2, $3, $4) "
+        "ON CONFLICT (login) DO UPDATE SET "
+        "grid = excluded.grid, queues = excluded.queues, rate = excluded.rate, closed_at = NULL",
+        name,
+        binding.grid,
+        list(binding.queues),
+        binding.rate,
+    )
+    return given
+
+
+async def close_worker(connection: Connection, name: str) -> None:
+    """The login reports nothing and connects no more; its sessions end. What it reported stays. Raises NotFound."""
+    closed = await connection.fetchval(
+        "UPDATE worker_logins SET closed_at = coalesce(closed_at, now()) WHERE login = $1 RETURNING login", name
+    )
+    if closed is None:
+        raise NotFound("worker login", name)
+    await _run(connection, "ALTER ROLE %I NOLOGIN", name)
+    await _run(connection, f"REVOKE {WORKER_GROUP} FROM %I", name)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND datname = current_database()",
+        name,
+    )
+
+
+async def workers(connection: Connection) -> list[WorkerLoginStatus]:
+    """Every worker's login, by name, with what was refused of it since the database server last crashed."""
+    records = await connection.fetch(
+        "SELECT w.login, w.grid, w.queues, w.rate, w.created_at, w.closed_at, coalesce(b.dropped, 0) AS dropped, "
+        "coalesce(b.bad, 0) AS bad, coalesce(b.unattributed, 0) AS unattributed "
+        "FROM worker_logins AS w LEFT JOIN worker_budgets AS b USING (login) ORDER BY w.login"
+    )
+    return [WorkerLoginStatus(**{**record, "queues": tuple(record["queues"])}) for record in records]
+
+
+async def budgets(session: ReadSession) -> Sequence[WorkerBudget]:
+    """What workers' logins may still send, and what was refused, by login."""
+    return (await session.execute(select(WorkerBudget).order_by(B.login))).scalars().all()
+
+
+async def move_grid(connection: Connection, before: str, after: str) -> int:
+    """Let one grid have the names that another one registered; how many. Raises NotFound where it has none."""
+    async with connection.transaction():
+        moved = 0
+        for table in ("workflows", "tools"):
+            status = await connection.execute(f"UPDATE {table} SET grid = $2 WHERE grid = $1", before, after)  # noqa: S608
+            moved += int(status.rsplit(" ", 1)[1])
+    if moved == 0:
+        raise NotFound("grid", before)
+    return moved
+
+
+async def _let_in(connection: Connection, name: str, group: str) -> None:
+    database = await connection.fetchval("SELECT current_database()")
+    await _run(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, name)
+    await _run(connection, f"GRANT {group} TO %I", name)
+
+
+async def _run(connection: Connection, template: str, *values: str) -> None:
+    """A statement about roles takes no parameters; the server quotes the values."""
+    names = ", ".join(f"${number}::text" for number in range(2, len(values) + 2))
+    await connection.execute(await connection.fetchval(f"SELECT format($1, {names})", template, *values))
+
+
+def _check(name: str) -> None:
+    if not NAME.fullmatch(name) or name in RESERVED or name.startswith("pg_"):
+        message = "lower-case letters, digits and _, at most 63, no digit first; some names are reserved"
+        raise InvalidInput("the name of the login is not acceptable", [Fault(pointer="name", message=message)])
+
+
+def _check_binding(binding: Binding) -> None:
+    faults = []
+    if not binding.grid.strip() or len(binding.grid) > 200:
+        faults.append(Fault(pointer="grid", message="a grid's name, at most 200 characters, or * for any"))
+    if not binding.queues or any(not queue.strip() or len(queue) > 1000 for queue in binding.queues):
+        message = "at least one task queue, each at most 1,000 characters, or * for any"
+        faults.append(Fault(pointer="queue", message=message))
+    if faults:
+        raise InvalidInput("the login can't be bound to that", faults)

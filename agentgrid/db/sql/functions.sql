@@ -1,0 +1,282 @@
+-- What workers call, and what the projector needs of the schema's owner. Every function that runs with rights of its own names its search
+-- path, temporary tables last: a caller's temporary table must never stand in for one of ours. Names are qualified all the same.
+
+-- Who calls, and for which grid and queues. A login of the control plane speaks for all of them: it could write the tables itself.
+CREATE OR REPLACE FUNCTION agentgrid_login() RETURNS worker_logins
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_login public.worker_logins;
+BEGIN
+    SELECT * INTO v_login FROM public.worker_logins AS w WHERE w.login = session_user AND w.closed_at IS NULL;
+    IF FOUND THEN
+        RETURN v_login;
+    END IF;
+    IF pg_has_role(session_user, 'agentgrid_control', 'MEMBER') THEN
+        v_login.login := session_user;
+        v_login.grid := '*';
+        v_login.queues := ARRAY['*'];
+        RETURN v_login;
+    END IF;
+    RAISE insufficient_privilege USING
+        MESSAGE = format('the login %I is bound to no grid; bind it with `agentgrid db worker-login`', session_user);
+END
+$$;
+
+-- Takes from what the login may still send: reports about executions that are known, and touches of strangers, which nobody knows yet.
+-- Returns how many of each it gets. Ten seconds' worth of reports may come at once, and twenty of strangers. What is refused is counted.
+CREATE OR REPLACE FUNCTION agentgrid_spend(
+    p_login worker_logins, p_reports integer, p_strangers integer, p_bad integer, p_foreign integer,
+    OUT reports integer, OUT strangers integer
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_budget public.worker_budgets;
+    v_seconds double precision;
+BEGIN
+    reports := p_reports;
+    strangers := p_strangers;
+    IF p_login.rate IS NULL THEN
+        RETURN;
+    END IF;
+    INSERT INTO public.worker_budgets AS b (login, reports, strangers)
+    VALUES (p_login.login, p_login.rate * 10, p_login.rate)
+    ON CONFLICT (login) DO NOTHING;
+    SELECT * INTO v_budget FROM public.worker_budgets AS b WHERE b.login = p_login.login FOR UPDATE;
+    v_seconds := greatest(extract(epoch FROM clock_timestamp() - v_budget.refilled_at), 0);
+    v_budget.reports := least(v_budget.reports + p_login.rate * v_seconds, p_login.rate * 10);
+    v_budget.strangers := least(v_budget.strangers + p_login.rate / 20 * v_seconds, p_login.rate);
+    reports := least(p_reports, floor(v_budget.reports)::integer);
+    strangers := least(p_strangers, floor(v_budget.strangers)::integer);
+    UPDATE public.worker_budgets AS b SET
+        reports = v_budget.reports - agentgrid_spend.reports,
+        strangers = v_budget.strangers - agentgrid_spend.strangers,
+        refilled_at = clock_timestamp(),
+        dropped = b.dropped + (p_reports - agentgrid_spend.reports) + (p_strangers - agentgrid_spend.strangers),
+        bad = b.bad + p_bad,
+        unattributed = b.unattributed + p_foreign
+    WHERE b.login = p_login.login;
+END
+$$;
+
+-- A touch is a hint that history has grown. It is appended, and a projector takes it from there: rows that several write are never held by
+-- a worker's transaction. A login touches what its own queues run.
+CREATE OR REPLACE FUNCTION agentgrid_touch(
+    p_namespace text, p_executions text[], p_workflows text[], p_expect bigint[], p_urgent boolean[] DEFAULT NULL
+)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+-- A plan made while the tables were small would scan them for ever.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    v_login public.worker_logins := public.agentgrid_login();
+    v_taken text[] := p_executions;
+    v_strangers text[];
+    v_foreign integer;
+    v_bad integer;
+    v_granted record;
+BEGIN
+    IF v_login.rate IS NOT NULL THEN
+        SELECT
+            coalesce(array_agg(g.execution_id) FILTER (WHERE g.sound AND g.queue IS NOT NULL AND g.mine), '{}'),
+            coalesce(array_agg(g.execution_id) FILTER (WHERE g.sound AND g.queue IS NULL), '{}'),
+            count(*) FILTER (WHERE g.sound AND g.queue IS NOT NULL AND NOT g.mine),
+            count(*) FILTER (WHERE NOT g.sound)
+        INTO v_taken, v_strangers, v_foreign, v_bad
+        FROM (
+            SELECT t.execution_id, t.sound, q.queue, q.queue = ANY (v_login.queues) OR '*' = ANY (v_login.queues) AS mine
+            FROM (
+                SELECT u.execution_id, min(u.workflow_id) AS workflow_id,
+                       coalesce(bool_and(
+                           u.execution_id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+                           AND octet_length(u.workflow_id) BETWEEN 1 AND 1000 AND u.expect BETWEEN 0 AND 1000000
+                       ), false) AS sound
+                FROM unnest(p_executions, p_workflows, p_expect) AS u(execution_id, workflow_id, expect)
+                GROUP BY u.execution_id
+            ) AS t
+            -- A run that the API has queued has no execution here yet; its workflow id is its own.
+            LEFT JOIN public.executions AS e ON e.execution_id = t.execution_id
+            LEFT JOIN public.runs AS r ON r.run_id = t.workflow_id AND e.execution_id IS NULL
+            CROSS JOIN LATERAL (SELECT coalesce(e.task_queue, r.task_queue) AS queue) AS q
+        ) AS g;
+        v_granted := public.agentgrid_spend(v_login, cardinality(v_taken), cardinality(v_strangers), v_bad, v_foreign);
+        v_taken := v_taken[1:v_granted.reports] || v_strangers[1:v_granted.strangers];
+    END IF;
+    -- With no projector running they pile up; the sweep finds all that is left out here.
+    IF pg_relation_size('public.touches') < 268435456 THEN
+        INSERT INTO public.touches (execution_id, workflow_id, namespace, expect, urgent)
+        SELECT t.execution_id, t.workflow_id, left(p_namespace, 300), t.expect, coalesce(t.urgent, false)
+        FROM unnest(p_executions, p_workflows, p_expect, p_urgent) AS t(execution_id, workflow_id, expect, urgent)
+        WHERE t.execution_id = ANY (v_taken);
+    END IF;
+    PERFORM pg_notify('agentgrid_changes', '');
+END
+$$;
+
+-- Jobs and logs in batches, of the login's own queues; whether the run is of such a queue is judged when they are read, for the projection
+-- may not know it yet. A job's end may come before or after its beginning, and twice. One login can't change another's rows.
+CREATE OR REPLACE FUNCTION agentgrid_telemetry(p_jobs json, p_logs json)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    v_login public.worker_logins := public.agentgrid_login();
+    v_all boolean := '*' = ANY (v_login.queues);
+    v_oldest timestamptz := now() - interval '30 days';
+    v_newest timestamptz := now() + interval '3 days';
+    v_jobs public.jobs[];
+    v_logs public.logs[];
+    v_sent integer := json_array_length(p_jobs) + json_array_length(p_logs);
+    v_foreign integer;
+    v_granted record;
+BEGIN
+    SELECT coalesce(array_agg(j ORDER BY j.job_id, j.started_at) FILTER (
+               WHERE j.started_at BETWEEN v_oldest AND v_newest AND octet_length(j.job_id) <= 2000
+               AND (v_all OR j.task_queue = ANY (v_login.queues))
+           ), '{}'),
+           count(*) FILTER (WHERE NOT v_all AND NOT j.task_queue = ANY (v_login.queues))
+    INTO v_jobs, v_foreign
+    FROM json_populate_recordset(NULL::public.jobs, p_jobs) AS j;
+    SELECT coalesce(array_agg(l) FILTER (
+               WHERE l.logged_at BETWEEN v_oldest AND v_newest AND (v_all OR l.task_queue = ANY (v_login.queues))
+           ), '{}'),
+           v_foreign + count(*) FILTER (WHERE NOT v_all AND NOT coalesce(l.task_queue = ANY (v_login.queues), false))
+    INTO v_logs, v_foreign
+    FROM json_populate_recordset(NULL::public.logs, p_logs) AS l;
+    v_granted := public.agentgrid_spend(
+        v_login, cardinality(v_jobs) + cardinality(v_logs), 0,
+        v_sent - v_foreign - cardinality(v_jobs) - cardinality(v_logs), v_foreign
+    );
+    v_jobs := v_jobs[1:v_granted.reports];
+    v_logs := v_logs[1:v_granted.reports - cardinality(v_jobs)];
+    INSERT INTO public.jobs AS j (job_id, started_at, login, execution_id, workflow_id, activity_id, activity_type, attempt,
+                                  local, call_key, worker, task_queue, status, finished_at, error)
+    SELECT DISTINCT ON (r.job_id, r.started_at)
+           r.job_id, r.started_at, v_login.login, left(r.execution_id, 100), left(r.workflow_id, 1000), left(r.activity_id, 1000),
+           left(r.activity_type, 1000), r.attempt, r.local, left(r.call_key, 100), left(r.worker, 300), r.task_queue, r.status,
+           r.finished_at, CASE WHEN octet_length(r.error::text) <= 32768 THEN r.error END
+    FROM unnest(v_jobs) AS r
+    ORDER BY r.job_id, r.started_at, r.finished_at NULLS LAST
+    ON CONFLICT (job_id, started_at, login) DO UPDATE SET
+        status = excluded.status, finished_at = excluded.finished_at, error = excluded.error
+        WHERE j.finished_at IS NULL;
+    INSERT INTO public.logs (logged_at, login, execution_id, workflow_id, activity_id, attempt, level, logger, message, fields,
+                             worker, task_queue)
+    SELECT r.logged_at, v_login.login, left(r.execution_id, 100), left(r.workflow_id, 1000), left(r.activity_id, 1000), r.attempt,
+           left(r.level, 20), left(r.logger, 300), left(r.message, 8192),
+           CASE WHEN octet_length(r.fields::text) <= 65536 THEN r.fields END, left(r.worker, 300), r.task_queue
+    FROM unnest(v_logs) AS r;
+    -- History doesn't show a failed attempt: the projector must ask Temporal for it.
+    INSERT INTO public.touches (execution_id, workflow_id, namespace)
+    SELECT e.execution_id, e.workflow_id, e.namespace FROM public.executions AS e
+    WHERE e.status = 'running' AND e.execution_id IN (SELECT r.execution_id FROM unnest(v_jobs) AS r WHERE r.status = 'failed')
+      AND (v_all OR e.task_queue = ANY (v_login.queues) OR EXISTS (
+          SELECT FROM public.steps AS s WHERE s.execution_id = e.execution_id
+          AND s.status IN ('scheduled', 'running', 'waiting') AND s.task_queue = ANY (v_login.queues)
+      ));
+END
+$$;
+
+-- A worker's registration: {"grid", "build", "task_queue", "workflows": [...], "tools": [...]}. A name belongs to the grid that registered it.
+CREATE OR REPLACE FUNCTION agentgrid_catalog(p_document json)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_login public.worker_logins := public.agentgrid_login();
+    v_grid text := p_document->>'grid';
+    v_build text := p_document->>'build';
+    v_queue text := p_document->>'task_queue';
+    v_taken text;
+BEGIN
+    IF v_login.grid <> '*' AND v_login.grid IS DISTINCT FROM v_grid THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = format('the login %I registers the grid %L, not %L', session_user, v_login.grid, v_grid);
+    END IF;
+    IF NOT coalesce('*' = ANY (v_login.queues) OR v_queue = ANY (v_login.queues), false) THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = format('the login %I does not serve the task queue %L', session_user, v_queue);
+    END IF;
+    IF octet_length(p_document::text) > 8388608 THEN
+        RAISE program_limit_exceeded USING MESSAGE = 'the catalog document is over 8 MiB';
+    END IF;
+    SELECT string_agg(format('%s %L of the grid %L', t.kind, t.name, t.grid), ', ') INTO v_taken FROM (
+        SELECT 'workflow' AS kind, k.name, k.grid FROM public.workflows AS k
+        WHERE k.grid <> v_grid AND k.name IN (SELECT w->>'name' FROM json_array_elements(p_document->'workflows') AS w)
+        UNION ALL
+        SELECT 'tool', k.name, k.grid FROM public.tools AS k
+        WHERE k.grid <> v_grid AND k.name IN (SELECT w->>'name' FROM json_array_elements(p_document->'tools') AS w)
+    ) AS t;
+    IF v_taken IS NOT NULL THEN
+        RAISE unique_violation USING MESSAGE = format(
+            'the grid %L can''t register names that another one has: %s. Rename them, or move them with `agentgrid db move-grid`',
+            v_grid, left(v_taken, 2000)
+        );
+    END IF;
+    INSERT INTO public.workflow_versions (name, version, input_schema, output_schema, build)
+    SELECT w->>'name', w->>'version', w->'input_schema', w->'output_schema', v_build
+    FROM json_array_elements(p_document->'workflows') AS w ORDER BY 1, 2
+    ON CONFLICT (name, version) DO NOTHING;
+    INSERT INTO public.workflow_builds (build, name, version)
+    SELECT v_build, w->>'name', w->>'version'
+    FROM json_array_elements(p_document->'workflows') AS w ORDER BY 2
+    ON CONFLICT (build, name) DO NOTHING;
+    INSERT INTO public.workflows AS t (name, version, title, description, tags, task_queue, grid)
+    SELECT w->>'name', w->>'version', w->>'title', coalesce(w->>'description', ''),
+           ARRAY(SELECT json_array_elements_text(w->'tags')), v_queue, v_grid
+    FROM json_array_elements(p_document->'workflows') AS w ORDER BY 1
+    ON CONFLICT (name) DO UPDATE SET
+        version = excluded.version, title = excluded.title, description = excluded.description, tags = excluded.tags,
+        task_queue = excluded.task_queue, grid = excluded.grid, registered_at = now()
+        WHERE t.grid = excluded.grid;
+    INSERT INTO public.tools AS t (name, version, title, description, risk, tags, input_schema, output_schema, timeout_seconds,
+                                   retries, local, idempotent, task_queue, grid)
+    SELECT r->>'name', r->>'version', r->>'title', coalesce(r->>'description', ''), r->>'risk',
+           ARRAY(SELECT json_array_elements_text(r->'tags')), r->'input_schema', r->'output_schema',
+           (r->>'timeout_seconds')::float, (r->>'retries')::integer, (r->>'local')::boolean, (r->>'idempotent')::boolean,
+           v_queue, v_grid
+    FROM json_array_elements(p_document->'tools') AS r ORDER BY 1
+    ON CONFLICT (name) DO UPDATE SET
+        version = excluded.version, title = excluded.title, description = excluded.description, risk = excluded.risk,
+        tags = excluded.tags, input_schema = excluded.input_schema, output_schema = excluded.output_schema,
+        timeout_seconds = excluded.timeout_seconds, retries = excluded.retries, local = excluded.local,
+        idempotent = excluded.idempotent, task_queue = excluded.task_queue, grid = excluded.grid, registered_at = now()
+        WHERE t.grid = excluded.grid;
+END
+$$;
+
+-- Daily partitions are made ahead by the projector. Its login owns no table, so it asks the schema's owner through these two.
+CREATE OR REPLACE FUNCTION agentgrid_ensure_partitions(days_ahead integer)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    parent text;
+    day date;
+BEGIN
+    FOREACH parent IN ARRAY ARRAY['jobs', 'logs'] LOOP
+        FOR day IN SELECT generate_series(current_date, current_date + least(days_ahead, 60), interval '1 day')::date LOOP
+            BEGIN
+                EXECUTE format(
+                    'CREATE TABLE IF NOT EXISTS public.%I PARTITION OF public.%I FOR VALUES FROM (%L) TO (%L)',
+                    parent || '_' || to_char(day, 'YYYYMMDD'), parent,
+                    day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC'
+                );
+            EXCEPTION WHEN check_violation THEN
+                -- The default partition already holds rows of that day: they stay there.
+                NULL;
+            END;
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+-- Drops the partitions whose day is over by more than so many days, and returns their names. A week is kept whatever is asked.
+CREATE OR REPLACE FUNCTION agentgrid_drop_partitions(days_kept integer)
+RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_name text;
+BEGIN
+    FOR v_name IN
+        SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent IN ('public.jobs'::regclass, 'public.logs'::regclass) AND c.relname ~ '^(jobs|logs)_[0-9]{8}$'
+          AND right(c.relname, 8) < to_char(current_date - greatest(days_kept, 7), 'YYYYMMDD')
+    LOOP
+        EXECUTE format('DROP TABLE public.%I', v_name);
+        RETURN NEXT v_name;
+    END LOOP;
+END
+$$;

@@ -1,0 +1,52 @@
+-- Who may do what in this database: all of it, said after each migration. `docs/security.md` says what it is good for.
+
+-- What everybody may do unless it is taken away: make tables, temporary ones too, which could stand in for ours, and large objects.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+DO $$
+BEGIN
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END
+$$;
+DO $$
+BEGIN
+    REVOKE EXECUTE ON FUNCTION pg_catalog.lo_create(oid), pg_catalog.lo_creat(integer), pg_catalog.lo_from_bytea(oid, bytea) FROM PUBLIC;
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL; -- only a superuser can; a worker's login may then fill the disk with large objects
+END
+$$;
+
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, agentgrid_worker, agentgrid_control, agentgrid_reports;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, agentgrid_worker, agentgrid_control, agentgrid_reports;
+
+GRANT USAGE ON SCHEMA public TO agentgrid_worker, agentgrid_control, agentgrid_reports;
+
+-- The API and the projector: rows, no tables. Whom the workers' logins serve is for the owner to say.
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO agentgrid_control;
+REVOKE INSERT, UPDATE, DELETE ON worker_logins, locks, alembic_version FROM agentgrid_control;
+GRANT UPDATE ON locks TO agentgrid_control; -- to lock a row needs it
+GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO agentgrid_control;
+
+-- A worker.
+GRANT SELECT ON policy_snapshots TO agentgrid_worker;
+
+-- What the worker's functions may touch, whoever finds a hole in one.
+GRANT SELECT ON worker_logins, executions, runs, steps TO agentgrid_reports;
+GRANT INSERT ON touches, logs TO agentgrid_reports;
+GRANT SELECT, INSERT, UPDATE ON worker_budgets, jobs, workflows, workflow_versions, workflow_builds, tools TO agentgrid_reports;
+GRANT USAGE ON SEQUENCE touches_touch_id_seq, logs_log_id_seq TO agentgrid_reports;
+
+REVOKE ALL ON FUNCTION agentgrid_login(), agentgrid_spend(worker_logins, integer, integer, integer, integer),
+    agentgrid_touch(text, text[], text[], bigint[], boolean[]), agentgrid_telemetry(json, json), agentgrid_catalog(json),
+    agentgrid_ensure_partitions(integer), agentgrid_drop_partitions(integer) FROM PUBLIC, agentgrid_worker;
+GRANT EXECUTE ON FUNCTION agentgrid_touch(text, text[], text[], bigint[], boolean[]), agentgrid_telemetry(json, json),
+    agentgrid_catalog(json) TO agentgrid_worker, agentgrid_control;
+GRANT EXECUTE ON FUNCTION agentgrid_ensure_partitions(integer), agentgrid_drop_partitions(integer) TO agentgrid_control;
+
+-- A new owner of a function needs the right to make things in its schema, for this moment.
+GRANT CREATE ON SCHEMA public TO agentgrid_reports;
+ALTER FUNCTION agentgrid_login() OWNER TO agentgrid_reports;
+ALTER FUNCTION agentgrid_spend(worker_logins, integer, integer, integer, integer) OWNER TO agentgrid_reports;
+ALTER FUNCTION agentgrid_touch(text, text[], text[], bigint[], boolean[]) OWNER TO agentgrid_reports;
+ALTER FUNCTION agentgrid_telemetry(json, json) OWNER TO agentgrid_reports;
+ALTER FUNCTION agentgrid_catalog(json) OWNER TO agentgrid_reports;
+REVOKE CREATE ON SCHEMA public FROM agentgrid_reports;
