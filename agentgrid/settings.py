@@ -17,7 +17,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AGENTGRID_", frozen=True, extra="ignore")
 
     database_url: SecretStr | None = None
-    """`postgresql://user:password@host:port/database`; a worker's names the role `agentgrid_worker`."""
+    """`postgresql://user:password@host:port/database`; a worker has a login of its own (`agentgrid db worker-login`)."""
     temporal_address: str = "127.0.0.1:7233"
     temporal_namespace: str = "default"
     temporal_api_key: SecretStr | None = None

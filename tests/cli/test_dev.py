@@ -94,7 +94,9 @@ def test_everything_that_holds_a_secret_is_private(stack: DevStack) -> None:
 
 def test_the_worker_is_given_nothing_that_opens_the_control_plane(stack: DevStack) -> None:
     environment = stack.child("worker").environ()
-    assert "://agentgrid_worker:" in environment["AGENTGRID_DATABASE_URL"]
+    assert "://agentgrid_dev_worker:" in environment["AGENTGRID_DATABASE_URL"]
+    for name in ("api", "projector"):
+        assert "://agentgrid_dev_control:" in stack.child(name).environ()["AGENTGRID_DATABASE_URL"], name
     assert "://agentgrid_app:" in environment["APP_DATABASE_URL"]
     assert not {"AGENTGRID_SIGNING_KEY_FILE", "AGENTGRID_API_KEY"} & environment.keys()
     assert Path(environment["AGENTGRID_HOME"]) == stack.home / "worker"
@@ -318,7 +320,9 @@ def test_the_projection_is_rebuilt_while_it_is_in_use(
     assert terminal.json("rebuild", run_id)["executions"] == 1
     assert terminal.cli("rebuild", "no-such-run").code == ExitCode.NOT_FOUND
     assert terminal.status(run_id) == "waiting"
-    assert terminal.cli("db", "upgrade").code == ExitCode.OK
+    refused = terminal.cli("db", "upgrade")
+    assert refused.code == ExitCode.NOT_ALLOWED
+    assert "Use the login that owns it" in refused.err
 
 
 def test_another_address_without_a_signing_key_is_refused(
