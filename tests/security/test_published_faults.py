@@ -1,0 +1,99 @@
+"""Classes of faults that were published about neighbours, each shown absent. `docs/security.md` lists them all, with the test that says so."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+from starlette.routing import WebSocketRoute
+
+from agentgrid.api.access import ACCESS
+from tests.api.conftest import Api, api, as_  # noqa: F401 (fixtures)
+
+ROOT = Path(__file__).parents[2]
+
+INJECTIONS = (
+    "' OR '1'='1",
+    "'; DROP TABLE runs; --",
+    "x' UNION SELECT secret_hash FROM api_keys --",
+    "\\'; SELECT pg_sleep(5); --",
+    "1) OR 1=1 --",
+    "$$; SELECT 1; $$",
+    "%' OR run_id LIKE '%",
+    "{1,2}",
+    '"; DROP TABLE runs; --',
+)
+
+
+async def test_no_query_parameter_becomes_sql(api: Api, as_: Callable[[str], httpx.AsyncClient]) -> None:  # noqa: F811
+    """SQL from a GET parameter (CVE-2026-38428): every text parameter of every route, and the pages that follow."""
+    document = api.app.openapi()
+    asked = 0
+    for path, operations in document["paths"].items():
+        parameters = [each for each in operations.get("get", {}).get("parameters", ()) if each["in"] == "query"]
+        place = re.sub(r"\{[^}]*\}", "some-id", path)
+        if place.endswith("/events"):
+            continue  # a stream; its one parameter is a number
+        for parameter in parameters:
+            for injection in INJECTIONS:
+                answer = await as_("auditor").get(place, params={parameter["name"]: injection})
+                asked += 1
+                assert answer.status_code in (200, 400, 403, 404, 422), (place, parameter["name"], injection)
+                if answer.status_code == 200 and "items" in answer.json():
+                    assert answer.json()["items"] == [], (place, parameter["name"], injection)
+    assert asked > 300
+    async with api.plane.pool.acquire() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM principals") > 5
+
+
+async def test_no_socket_takes_what_a_request_could_not_say(api: Api) -> None:  # noqa: F811
+    """An ingest socket without authentication (Prefect CVE-2026-7723): there is none. Workers report with a database login of their own."""
+    assert not [route for route in api.app.routes if isinstance(route, WebSocketRoute)]
+    async with api.client(None) as client:
+        for place in ("/api/v1/events", "/ws", "/api/v1/runs/x/events"):
+            answer = await client.get(place, headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+            assert answer.status_code in (401, 404), place
+
+
+async def test_what_answers_without_a_key_says_no_more_than_whether_it_works(api: Api) -> None:  # noqa: F811
+    """Monitoring routes (Langflow CVE-2026-21445) and code in a public route (CVE-2026-33017): two routes are public, and take nothing."""
+    public = sorted(route for route, access in ACCESS.items() if access.public)
+    assert public == ["GET /healthz", "GET /readyz"]
+    async with api.client(None) as client:
+        for place in ("/healthz", "/readyz"):
+            text = (await client.get(place)).text
+            for secret in ("postgres", "agentgrid_", api.settings.temporal_address):
+                assert secret not in text, (place, secret)
+        assert (await client.get("/metrics")).status_code == 401
+
+
+def test_the_api_runs_no_code_of_anybody_but_its_own() -> None:
+    """Sandbox escapes (CVE-2026-1470, -27577, -49444): nothing is sandboxed in the API, because it loads no project's code."""
+    script = (
+        "import sys, agentgrid.api.app, agentgrid.projector.main\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('workflows', 'activities', 'worker')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"
+    source = "".join(
+        path.read_text()
+        for layer in ("api", "control", "projector", "db")
+        for path in (ROOT / "agentgrid" / layer).rglob("*.py")
+    )
+    for call in (r"\beval\(", r"\bexec\(", r"\bpickle\b", r"yaml\.load", r"shell=True", r"\bsubprocess\b"):
+        assert re.search(call, source) is None, call
+
+
+def test_every_test_that_the_security_page_names_exists() -> None:
+    page = (ROOT / "docs" / "security.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page)
+    assert len(named) > 30
+    for file, function in named:
+        assert (ROOT / file).exists(), file
+        assert not function or re.search(rf"def {function}\b", (ROOT / file).read_text()), f"{file}::{function}"
