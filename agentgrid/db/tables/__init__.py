@@ -17,7 +17,7 @@ from agentgrid.db.tables.control import (
     PrincipalRow,
     ProjectorState,
     SigningKey,
-    WorkflowPolicy,
+    Switch,
 )
 from agentgrid.db.tables.projection import Approval, DecisionRow, Execution, History, Run, RunChange, RunSearch, Step
 from agentgrid.db.tables.telemetry import Job, Log
@@ -41,9 +41,9 @@ __all__ = [
     "RunSearch",
     "SigningKey",
     "Step",
+    "Switch",
     "Tool",
     "Workflow",
     "WorkflowBuild",
-    "WorkflowPolicy",
     "WorkflowVersion",
 ]
