@@ -7,6 +7,7 @@ Temporal run, tool, digest and rule, its signer and principal are still trusted,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -142,10 +143,10 @@ class Governor:
         if snapshot is None:
             required = self.policy_required or call.writes
             return Stale(reason="no policy has reached this worker yet") if required else None
-        if call.writes and self.policy.age_seconds > self.max_age_seconds:
-            return Stale(
-                reason=f"the policy was last confirmed {self.policy.age_seconds:.0f} s ago, over the limit of {self.max_age_seconds:.0f} s"
-            )
+        age = self.policy.age_seconds
+        if call.writes and age > self.max_age_seconds:
+            ago = f"was last confirmed {age:.0f} s ago" if math.isfinite(age) else "was never confirmed by the database"
+            return Stale(reason=f"the policy that this worker has {ago}; the limit is {self.max_age_seconds:.0f} s")
         return None
 
     def _approval(self, call: Call, rule: Rule, snapshot: Snapshot) -> Answer:

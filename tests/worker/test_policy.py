@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -261,5 +264,53 @@ async def test_an_unreadable_snapshot_on_disk_is_no_snapshot(tmp_path: Path) -> 
     try:
         assert source.snapshot is None
         assert source.age_seconds == float("inf")
+    finally:
+        await source.stop()
+
+
+AWAY = "postgresql://nobody@127.0.0.1:1/nowhere"
+
+
+async def test_r36_the_snapshot_on_disk_is_the_workers_alone_to_read(postgres_dsn: str, tmp_path: Path) -> None:
+    cache = tmp_path / "policy.json"
+    await publish(postgres_dsn)
+    source = PolicySource(postgres_dsn, cache)
+    await source.start()
+    assert await source.confirmed(10)
+    await source.stop()
+    assert cache.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["policy.json"]
+
+
+@pytest.mark.parametrize("ahead", [3600.0, 1e18, float("inf"), float("nan")])
+async def test_r36_a_snapshot_confirmed_in_the_future_was_never_confirmed(tmp_path: Path, ahead: float) -> None:
+    """Else writes would go on under it until that time has come, whatever was forbidden meanwhile."""
+    cache = tmp_path / "policy.json"
+    kept = Snapshot(version=1, made_at=NOW, public_keys={"k": "a"})
+    cache.write_text(json.dumps({"confirmed_at": time.time() + ahead, "document": kept.model_dump_json()}))
+    source = PolicySource(AWAY, cache)
+    await source.start()
+    try:
+        assert source.snapshot == kept
+        assert source.age_seconds == float("inf")
+        assert isinstance(Governor(policy=source).judge(call()), Stale)
+        assert isinstance(Governor(policy=source).judge(call(risk=Risk.READ)), Allow)
+    finally:
+        await source.stop()
+
+
+async def test_r36_a_clock_that_is_set_back_makes_no_policy_younger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "policy.json"
+    document = Snapshot(version=1, made_at=NOW).model_dump_json()
+    cache.write_text(json.dumps({"confirmed_at": time.time() - 100, "document": document}))
+    source = PolicySource(AWAY, cache)
+    await source.start()
+    try:
+        assert 100 <= source.age_seconds < 130
+        now = time.time()
+        monkeypatch.setattr("agentgrid.worker.policy.time.time", lambda: now - 86_400)
+        assert 100 <= source.age_seconds < 130
     finally:
         await source.stop()
