@@ -125,7 +125,7 @@ def _take(record: logging.LogRecord) -> None:
         if (place := _place(record)) is None:
             return
         namespace, queue, context = place
-        for sink in _sinks:
+        for sink in tuple(_sinks):
             if sink.namespace == namespace and sink.task_queue in (None, queue):
                 sink.line({**context, **_line(record), "worker": sink.worker})
                 return
