@@ -1,5 +1,5 @@
 """What the source of workflows and activities tells before it runs: that workflow code touches the world, or starts itself in a circle of
-child runs; that an activity calls a tool.
+child runs, or forgets to await a tool; that an activity calls a tool, or blocks its worker.
 
 Workflow code may use no clock, chance, file, network or thread. The SDK's sandbox refuses the same while a run executes; by then the run
 stands still with failing code. What is refused is read from the sandbox's own restrictions, so that the two agree. Only what the source
@@ -52,6 +52,18 @@ ELSEWHERE = SandboxMatcher(
 )
 """What is refused beside what the sandbox refuses."""
 
+BLOCKING = SandboxMatcher(
+    children={
+        "httpx": SandboxMatcher(use=REQUESTS),
+        "os": SandboxMatcher(use={"system"}),
+        "requests": SandboxMatcher(use=REQUESTS),
+        "subprocess": SandboxMatcher(use={"call", "check_call", "check_output", "run"}),
+        "time": SandboxMatcher(use={"sleep"}),
+        "urllib": SandboxMatcher(children={"request": SandboxMatcher(use={"urlopen"})}),
+    }
+)
+"""What waits without letting anything else run: called by an async function, it stops its whole worker."""
+
 INSTEAD = {
     "datetime": "use workflow.now()",
     "random": "use workflow.random()",
@@ -84,8 +96,8 @@ def faults(workflows: Sequence[type[Any]], sources: Mapping[str, Source]) -> Ite
         )
 
 
-def calls_of_tools(sources: Mapping[str, Source]) -> Iterator[RegistrationError]:
-    """Each call of a tool in the code of a tool or another activity of these modules, at its line."""
+def activity_faults(sources: Mapping[str, Source]) -> Iterator[RegistrationError]:
+    """Each call of a tool, and each that blocks its worker, in the code of a tool or another activity of these modules, at its line."""
     activities = [
         (source, node)
         for source in sources.values()
@@ -95,6 +107,12 @@ def calls_of_tools(sources: Mapping[str, Source]) -> Iterator[RegistrationError]
     for reader in _readers(activities, sources):
         for line, name in sorted(set(reader.tools)):
             yield RegistrationError(INSIDE_ACTIVITY.format(name), file=reader.file, line=line)
+        for line, name in sorted(set(reader.blocking)):
+            yield RegistrationError(
+                f"{name} stops the whole worker while it waits: await what does the same, or asyncio.to_thread({name}, ...)",
+                file=reader.file,
+                line=line,
+            )
 
 
 def _reached(workflows: Iterable[type[Any]], sources: Mapping[str, Source]) -> Iterator[_Reader]:
@@ -192,6 +210,10 @@ def _refused_length(matcher: SandboxMatcher, path: Path) -> int:
     return 0
 
 
+def _is_tool(path: Path) -> bool:
+    return isinstance(getattr(sys.modules.get(".".join(path[:-1])), path[-1], None), Tool)
+
+
 class _Reader(ast.NodeVisitor):
     """Reads one function, with those inside it: what workflow code may not use, and what of the grid it uses, calls and starts."""
 
@@ -200,6 +222,9 @@ class _Reader(ast.NodeVisitor):
         self.used: list[tuple[Source, Function]] = []
         self.starts: list[Start] = []
         self.tools: list[tuple[int, str]] = []
+        self.blocking: list[tuple[int, str]] = []
+        self._forgotten: list[tuple[int, str]] = []
+        self._is_async = False
         self.file = source.file
         self._source = source
         self._sources = sources
@@ -215,17 +240,22 @@ class _Reader(ast.NodeVisitor):
             name = path[-1] if path[0] == "__builtins__" else ".".join(path)
             yield RegistrationError(
                 f"workflow code can't use {name}: it must do the same again whenever it is replayed; {instead}",
-                file=self._source.file,
+                file=self.file,
                 line=line,
             )
+        for line, name in sorted(set(self._forgotten)):
+            message = f"the call of the tool {name} is never awaited: its result is lost, and the run may end before it"
+            yield RegistrationError(message, file=self.file, line=line)
 
     def _read_function(self, node: Function | ast.Lambda) -> None:
         """What is executed of it: not its decorators, nor its annotations."""
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if default is not None:
                 self.visit(default)
+        outer, self._is_async = self._is_async, isinstance(node, ast.AsyncFunctionDef)
         for statement in node.body if isinstance(node.body, list) else [node.body]:
             self.visit(statement)
+        self._is_async = outer
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = _read_function
 
@@ -245,10 +275,18 @@ class _Reader(ast.NodeVisitor):
 
     visit_AsyncWith = visit_With
 
+    def visit_Expr(self, node: ast.Expr) -> None:
+        called = self._path(node.value.func) if isinstance(node.value, ast.Call) else None
+        if called and _is_tool(called):
+            self._forgotten.append((node.lineno, called[-1]))
+        self.generic_visit(node)
+
     def visit_Call(self, node: ast.Call) -> None:
         called = self._path(node.func)
-        if called and isinstance(getattr(sys.modules.get(".".join(called[:-1])), called[-1], None), Tool):
+        if called and _is_tool(called):
             self.tools.append((node.lineno, called[-1]))
+        if called and self._is_async and _refused_length(BLOCKING, called):
+            self.blocking.append((node.lineno, ".".join(called)))
         if called and called[-1] in STARTS_A_CHILD and node.args and (named := self._path(node.args[0])):
             child = self._class_at(named) or self._class_at(named[:-1])
             if child is not None:
