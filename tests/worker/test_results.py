@@ -6,11 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import Replayer, Worker
 
 from agentgrid.domain.steps import JobStatus
+from agentgrid.protocol import ToolCall, ToolOutcome
 from agentgrid.sdk.grid import Grid
 from agentgrid.testing import Governance
 from agentgrid.worker.telemetry import JobReport, Telemetry
@@ -83,6 +85,21 @@ async def test_what_json_carries_back_as_the_annotation_passes(
     worker: Any, client: Client, queue: str, tool: str, value: str, expected: Any
 ) -> None:
     assert await outcome(client, queue, "calls", tool, value) == expected
+
+
+async def test_a_result_that_another_worker_made_to_another_annotation_ends_the_call_too(
+    client: Client, queue: str
+) -> None:
+    """In the middle of a deploy, or from another SDK: a bare error in workflow code would have its task tried for ever."""
+
+    @activity.defn(name="tool.text")
+    async def older(call: ToolCall) -> ToolOutcome:
+        return ToolOutcome(result=None)
+
+    plugin = Governance().plugin()
+    async with Worker(client, task_queue=queue, workflows=[returning.Calls], activities=[older], plugins=[plugin]):
+        error = await outcome(client, queue, "calls", "text", "words")
+    assert (error.type, error.message.startswith("text: ")) == ("ToolOutputInvalid", True)
 
 
 @pytest.mark.parametrize(
