@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -19,6 +19,23 @@ class LogSettings(Protocol):
     @property
     def log_level(self) -> str:
         """`debug`, `info`, `warning` or `error`."""
+
+
+class _Logger:
+    """structlog's logger of the moment."""
+
+    def __getattr__(self, name: str) -> Any:
+        if structlog.is_configured():
+            return getattr(structlog.get_logger(), name)
+        return getattr(structlog.wrap_logger(structlog.PrintLogger(sys.stderr)), name)
+
+
+def get_logger() -> Any:
+    """A logger for code that runs in other people's processes: as they have configured structlog, else to standard error.
+
+    structlog by itself would write to standard output, which may be what the process is for.
+    """
+    return _Logger()
 
 
 def configure(settings: LogSettings) -> None:

@@ -65,6 +65,7 @@ class ErrorType:
     TOOL_ERROR = "ToolError"
     TOOL_INPUT = "ToolInputInvalid"
     TOOL_OUTPUT = "ToolOutputInvalid"
+    TOOL_INSIDE_ACTIVITY = "ToolInsideActivity"
     WORKFLOW_OUTPUT = "WorkflowOutputInvalid"
 
 

@@ -35,6 +35,8 @@ class Settings(BaseSettings):
 
     policy_max_age_seconds: float = Field(60.0, gt=0)
     """With a policy snapshot older than this, tools that write wait."""
+    policy_required: bool = True
+    """Whether a worker that never saw a policy holds reads and plain activities too. Tools that write always wait for one."""
     policy_refresh_seconds: float = Field(2.0, gt=0)
     decision_valid_for_seconds: float = Field(3600.0, gt=0)
     """How old a decision may be when the approved call is first attempted."""

@@ -28,6 +28,10 @@ GOVERN = Access(permission=Permission.GOVERN)
 ADMINISTER = Access(permission=Permission.ADMINISTER)
 
 
+def _govern(command: CommandKind) -> Access:
+    return Access(permission=Permission.GOVERN, command=command)
+
+
 def _administer(command: CommandKind) -> Access:
     return Access(permission=Permission.ADMINISTER, command=command)
 
@@ -42,7 +46,8 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/overview": READ,
     f"GET {V1}/workflows": READ,
     f"GET {V1}/workflows/{{name}}": READ,
-    f"PUT {V1}/workflows/{{name}}/policy": Access(permission=Permission.GOVERN, command=CommandKind.WORKFLOW_POLICY),
+    f"POST {V1}/workflows/{{name}}/disable": _govern(CommandKind.WORKFLOW_DISABLE),
+    f"POST {V1}/workflows/{{name}}/enable": _govern(CommandKind.WORKFLOW_ENABLE),
     f"POST {V1}/workflows/{{name}}/runs": Access(permission=Permission.START, command=CommandKind.RUN_START),
     f"GET {V1}/runs": READ,
     f"GET {V1}/runs/{{run_id}}": READ,
@@ -65,11 +70,13 @@ ACCESS: dict[str, Access] = {
     ),
     f"GET {V1}/tools": READ,
     f"GET {V1}/tools/{{name}}": READ,
-    f"PUT {V1}/tools/{{name}}/policy": Access(permission=Permission.GOVERN, command=CommandKind.TOOL_POLICY),
+    f"PUT {V1}/tools/{{name}}/policy": _govern(CommandKind.TOOL_POLICY),
+    f"POST {V1}/tools/{{name}}/disable": _govern(CommandKind.TOOL_DISABLE),
+    f"POST {V1}/tools/{{name}}/enable": _govern(CommandKind.TOOL_ENABLE),
     f"GET {V1}/policies": GOVERN,
     f"GET {V1}/policies/{{rule_id}}": GOVERN,
-    f"PUT {V1}/policies/{{rule_id}}": Access(permission=Permission.GOVERN, command=CommandKind.POLICY_PUT),
-    f"DELETE {V1}/policies/{{rule_id}}": Access(permission=Permission.GOVERN, command=CommandKind.POLICY_WITHDRAW),
+    f"PUT {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_PUT),
+    f"DELETE {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_WITHDRAW),
     f"GET {V1}/workers": READ,
     f"GET {V1}/task-queues": READ,
     f"GET {V1}/principals": ADMINISTER,

@@ -8,17 +8,16 @@ from agentgrid.api.access import ACCESS, V1, Access
 from agentgrid.api.gate import authorise
 from agentgrid.api.schemas.common import Action
 from agentgrid.api.schemas.runs import Next
-from agentgrid.control import workflows
+from agentgrid.control import switches
 from agentgrid.control.approvals import obstacle
 from agentgrid.control.signing import Signer
 from agentgrid.db.approvals import Found
-from agentgrid.db.tables import Approval, Run, Step, WorkflowPolicy
+from agentgrid.db.tables import Approval, Run, Step, Switch
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import RunStatus, Verb, WaitingOn, refusal
 from agentgrid.errors import Forbidden
 
 START = ACCESS[f"POST {V1}/workflows/{{name}}/runs"]
-WORKFLOW_POLICY = ACCESS[f"PUT {V1}/workflows/{{name}}/policy"]
 TOOL_POLICY = ACCESS[f"PUT {V1}/tools/{{name}}/policy"]
 
 
@@ -48,21 +47,25 @@ def of_approval(principal: Principal, found: Found, signer: Signer | None) -> li
     return [Action(verb=verb, allowed=why is None, reason=why) for verb in ("approve", "reject")]
 
 
-def of_workflow(principal: Principal, policy: WorkflowPolicy | None) -> list[Action]:
-    """Start, and change its policy."""
-    disabled = workflows.refusal(policy)
+def of_workflow(principal: Principal, switch: Switch | None) -> list[Action]:
+    """Start it, and set its kill switch."""
+    disabled = switches.refusal(switch)
     start = _forbidden(principal, START) or (disabled.message if disabled else None)
-    change = _forbidden(principal, WORKFLOW_POLICY)
-    return [
-        Action(verb="start", allowed=start is None, reason=start),
-        Action(verb="policy", allowed=change is None, reason=change),
-    ]
+    return [Action(verb="start", allowed=start is None, reason=start), *_switched(principal, "workflows")]
 
 
 def of_tool(principal: Principal) -> list[Action]:
-    """Change its policy."""
+    """Change its policy, and set its kill switch."""
     why = _forbidden(principal, TOOL_POLICY)
-    return [Action(verb="policy", allowed=why is None, reason=why)]
+    return [Action(verb="policy", allowed=why is None, reason=why), *_switched(principal, "tools")]
+
+
+def _switched(principal: Principal, noun: str) -> list[Action]:
+    found = []
+    for verb in ("disable", "enable"):
+        why = _forbidden(principal, ACCESS[f"POST {V1}/{noun}/{{name}}/{verb}"])
+        found.append(Action(verb=verb, allowed=why is None, reason=why))
+    return found
 
 
 def next_of(run: Run, approvals: Sequence[Approval], waiting: Sequence[Step], actions: Sequence[Action]) -> Next:

@@ -105,8 +105,7 @@ def withdraw(
         place = f"/policies/{part(rule_id)}"
         if not yes:
             rule = client.get(place).json()
-            off = ", and its kill switch with it" if rule.get("disabled") else ""
-            confirm(f"{rule_id} says {rule.get('effect')} about {rule.get('tool')!r}. Withdraw it{off}?", yes=yes)
+            confirm(f"{rule_id} says {rule.get('effect')} about {rule.get('tool')!r}. Withdraw it?", yes=yes)
         body = {} if reason is None else {"reason": reason}
         answer = client.write("DELETE", place, body, doing=f"the withdrawal of the rule {rule_id}")
         from agentgrid.cli.show import show as show_answer
@@ -121,14 +120,11 @@ def rule_body(effect: Effect, approver: list[str] | None, expires: float | None,
 
 
 def effect_text(rule: Mapping[str, Any]) -> Text:
-    """What a rule comes to: its effect, unless it is disabled or withdrawn."""
+    """What a rule comes to: its effect, unless it is withdrawn."""
     from agentgrid.cli import words
 
-    if rule.get("withdrawn"):
-        return words.styled("withdrawn", {"withdrawn": "dim"})
-    return words.styled(
-        "disabled" if rule["disabled"] else rule["effect"], words.EFFECT_STYLES | {"disabled": "bold red"}
-    )
+    said = "withdrawn" if rule.get("withdrawn") else rule["effect"]
+    return words.styled(said, words.EFFECT_STYLES | {"withdrawn": "dim"})
 
 
 def _asks(rule: Mapping[str, Any]) -> bool:

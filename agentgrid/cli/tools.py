@@ -16,10 +16,12 @@ from agentgrid.cli.session import (
     LimitOption,
     OutputOption,
     ProfileOption,
+    ReasonOption,
     YesOption,
     confirm,
     session,
 )
+from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -61,16 +63,15 @@ def policy(
     approver: ApproverOption = None,
     expires: ExpiresOption = None,
     reason: Annotated[str | None, typer.Option(help="Why; shown to approvers.")] = None,
-    disable: Annotated[bool, typer.Option("--disable", help="The kill switch: no call at all, for now.")] = False,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Put the rule about a tool; it replaces the one before and reaches workers within seconds."""
-    body = rule_body(effect, approver, expires, reason) | {"disabled": disable}
+    body = rule_body(effect, approver, expires, reason)
     with session(profile, output) as client:
         place = f"/tools/{part(name)}"
-        if effect is Effect.ALLOW and not disable and not yes:
+        if effect is Effect.ALLOW and not yes:
             held = client.get(place).json()
             if held.get("risk") == "destructive":
                 confirm(f"{name!r} is destructive. Let it be called without asking anybody?", yes=yes)
@@ -78,6 +79,32 @@ def policy(
         from agentgrid.cli.show import show as show_answer
 
         show_answer(answer, output, _summary)
+
+
+@app.command()
+def disable(
+    name: ToolName,
+    reason: ReasonOption = None,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Turn a tool's kill switch on: no call of it passes. The rules about it stay as they are."""
+    with session(profile, output) as client:
+        confirm(f"From now on every call of {name} fails for good. Disable it?", yes=yes)
+        put_switch(client, "tool", name, "disable", reason, output, _summary)
+
+
+@app.command()
+def enable(
+    name: ToolName,
+    reason: ReasonOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Turn a tool's kill switch off: the rules about it hold again, as they are now."""
+    with session(profile, output) as client:
+        put_switch(client, "tool", name, "enable", reason, output, _summary)
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -91,7 +118,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
                 tool["name"],
                 tool["title"],
                 words.styled(tool["risk"], words.RISK_STYLES),
-                effect_text(tool["policy"]),
+                unless_disabled(tool["switch"], effect_text(tool["policy"])),
                 tool["policy"]["rule"],
                 tool["task_queue"],
                 words.yes_no(tool["served"]),
@@ -118,6 +145,7 @@ def _summary(tool: Mapping[str, Any]) -> RenderableType:
                 {
                     "tool": tool["name"],
                     "risk": words.styled(tool["risk"], words.RISK_STYLES),
+                    **switch_facts(tool["switch"]),
                     "policy": effect_text(rule),
                     "rule": f"{rule['rule']} on {rule['tool']}",
                     "approvers": rule["approvers"] if asks else None,

@@ -15,10 +15,12 @@ from agentgrid.cli.session import (
     LimitOption,
     OutputOption,
     ProfileOption,
+    ReasonOption,
     YesOption,
     confirm,
     session,
 )
+from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -58,30 +60,31 @@ def show(
 
 
 @app.command()
-def policy(
+def disable(
     name: WorkflowName,
-    disable: Annotated[
-        bool,
-        typer.Option(
-            "--disable/--enable", help="The kill switch: no start, and no tool call of its runs; or off again."
-        ),
-    ],
-    reason: Annotated[str | None, typer.Option(help="Why; told to whoever tries to start it.")] = None,
+    reason: ReasonOption = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Set a workflow's kill switch; it reaches workers within seconds."""
+    """Turn a workflow's kill switch on: nobody starts it, and no tool call of its runs passes."""
     with session(profile, output) as client:
-        place = f"/workflows/{part(name)}"
-        if disable and not yes:
-            running = sum(client.get(place).json().get("stats", {}).get("open", {}).values())
+        if not yes:
+            running = sum(client.get(f"/workflows/{part(name)}").json().get("stats", {}).get("open", {}).values())
             confirm(f"{running} open runs of {name}: the next tool call of each fails for good. Disable it?", yes=yes)
-        body = {"disabled": disable} | ({} if reason is None else {"reason": reason})
-        answer = client.write("PUT", f"{place}/policy", body, doing=f"the policy on {name}")
-        from agentgrid.cli.show import show as show_answer
+        put_switch(client, "workflow", name, "disable", reason, output, _summary)
 
-        show_answer(answer, output, _summary)
+
+@app.command()
+def enable(
+    name: WorkflowName,
+    reason: ReasonOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Turn a workflow's kill switch off: it can be started again."""
+    with session(profile, output) as client:
+        put_switch(client, "workflow", name, "enable", reason, output, _summary)
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -89,12 +92,12 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli.output import rows, table
 
     return rows(
-        table("WORKFLOW", "TITLE", "POLICY", "VERSION", "QUEUE", "SERVED", "LAST RUN", "TAGS"),
+        table("WORKFLOW", "TITLE", "SWITCH", "VERSION", "QUEUE", "SERVED", "LAST RUN", "TAGS"),
         (
             (
                 workflow["name"],
                 workflow["title"],
-                words.status("disabled" if workflow["policy"]["disabled"] else "enabled"),
+                unless_disabled(workflow["switch"], words.status("enabled")),
                 workflow["version"][:12],
                 workflow["task_queue"],
                 words.yes_no(workflow["served"]),
@@ -114,16 +117,14 @@ def _summary(workflow: Mapping[str, Any]) -> RenderableType:
     from agentgrid.cli.output import facts, indented
     from agentgrid.cli.text import safe
 
-    stats, held = workflow["stats"], workflow["policy"]
+    stats = workflow["stats"]
     return Group(
         Text(safe(workflow["title"]), style="bold"),
         indented(
             facts(
                 {
                     "workflow": workflow["name"],
-                    "policy": words.status("disabled" if held["disabled"] else "enabled"),
-                    "reason": held["reason"],
-                    "put by": held["created_by"],
+                    **switch_facts(workflow["switch"]),
                     "version": workflow["version"],
                     "grid": workflow["grid"],
                     "task queue": workflow["task_queue"],

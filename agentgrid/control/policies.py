@@ -14,11 +14,11 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.signing import Signer
 from agentgrid.db import commands as commands_table
 from agentgrid.db import policies as table
-from agentgrid.db import principals, signing_keys, tools, workflows
+from agentgrid.db import principals, signing_keys, switches, tools
 from agentgrid.db.session import WriteSession, writing
 from agentgrid.db.tables import Command, Policy
 from agentgrid.domain.commands import CommandKind
-from agentgrid.domain.policies import BUILT_IN_RULE, TOOL_RULE, Effect, Rule, Snapshot
+from agentgrid.domain.policies import BUILT_IN_RULE, TOOL_RULE, Effect, Rule, Snapshot, SwitchKind
 from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
 
 RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
@@ -36,8 +36,6 @@ class RulePut:
     approvers: tuple[str, ...]
     expires: timedelta
     reason: str = ""
-    disabled: bool = False
-    """The kill switch of one tool."""
 
 
 async def put(plane: ControlPlane, caller: Caller, rule_id: str, tool: str, rule: RulePut) -> Command:
@@ -73,7 +71,7 @@ async def put_tool_policy(plane: ControlPlane, caller: Caller, tool: str, rule: 
 
 
 async def withdraw(plane: ControlPlane, caller: Caller, rule_id: str, *, reason: str) -> Command:
-    """Take a rule, and a kill switch with it, out of force; its versions are kept. Raises NotFound, Conflict."""
+    """Take a rule out of force; its versions are kept. Raises NotFound, Conflict."""
     if rule_id.startswith(BUILT_IN_RULE):
         raise Conflict(f"{rule_id!r} is built in: it holds where no other rule speaks, and can't be withdrawn")
     async with writing(plane.engine) as session:
@@ -94,7 +92,7 @@ async def withdraw(plane: ControlPlane, caller: Caller, rule_id: str, *, reason:
             reason=reason or None,
         )
         if changes and not recorded.replayed:
-            said = {"version": version, "withdrawn": True, "disabled": False, "reason": reason}
+            said = {"version": version, "withdrawn": True, "reason": reason}
             session.add(_by(recorded.command, Policy(**{**last.model_dump(), **said})))
             await session.flush()
             await publish(session)
@@ -113,7 +111,6 @@ async def _put(
         "approvers": list(rule.approvers),
         "expires_seconds": rule.expires.total_seconds(),
         "reason": rule.reason,
-        "disabled": rule.disabled,
         "withdrawn": False,
     }
     last = await table.newest(session, rule_id)
@@ -148,13 +145,8 @@ def _id_fault(rule_id: str) -> str:
 
 
 def snapshot_of(rules: Sequence[Policy]) -> Snapshot:
-    """What the rules say, with nobody and nothing revoked: enough to tell which rule holds for a tool."""
-    return Snapshot(
-        version=0,
-        made_at=datetime.now(UTC),
-        rules=tuple(rule_of(rule) for rule in rules),
-        disabled_tools=frozenset(rule.tool for rule in rules if rule.disabled),
-    )
+    """What the rules say, with nobody and nothing revoked or disabled: enough to tell which rule holds for a tool."""
+    return Snapshot(version=0, made_at=datetime.now(UTC), rules=tuple(rule_of(rule) for rule in rules))
 
 
 def rule_of(row: Policy) -> Rule:
@@ -179,7 +171,8 @@ async def publish(session: WriteSession) -> Snapshot:
         update={
             "version": await table.next_snapshot_version(session),
             "made_at": await commands_table.clock(session),
-            "disabled_workflows": frozenset(await workflows.disabled(session)),
+            "disabled_tools": await switches.disabled(session, SwitchKind.TOOL),
+            "disabled_workflows": await switches.disabled(session, SwitchKind.WORKFLOW),
             "approver_entries": {person.name: person.approver_entries for person in people if person.approver_entries},
             "revoked_principals": frozenset(await principals.disabled_names(session)),
             "revoked_keys": frozenset(key.key_id for key in keys if key.revoked_at is not None),

@@ -10,8 +10,7 @@ import temporalio.api.workflowservice.v1 as service
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import WorkflowIdReusePolicy
 
-from agentgrid.control import commands, inputs
-from agentgrid.control import workflows as kill_switch
+from agentgrid.control import commands, inputs, switches
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked
 from agentgrid.db import commands as commands_table
@@ -74,8 +73,7 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
         definition = await workflows.get(session, workflow)
         if definition is None:
             raise NotFound("workflow", workflow)
-        if (refusal := kill_switch.refusal((await workflows.policies(session, [workflow])).get(workflow))) is not None:
-            raise refusal
+        await switches.check_start(session, workflow)
         await _check(plane, session, definition, request)
         run_id = new_id()
         command = await commands.new(

@@ -1,4 +1,4 @@
-"""The catalog's workflows and their versions, and their kill switches."""
+"""The catalog's workflows and their versions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from sqlalchemy import select
 
 from agentgrid.db.arrays import holds_all
 from agentgrid.db.session import ReadSession, WriteSession
-from agentgrid.db.tables import Workflow, WorkflowPolicy, WorkflowVersion
+from agentgrid.db.tables import Workflow, WorkflowVersion
 
 # The same classes, their attributes read as the SQL expressions that they are.
 W: Any = Workflow
 V: Any = WorkflowVersion
-P: Any = WorkflowPolicy
 
 
 async def by_name(
@@ -54,17 +53,3 @@ async def queues(session: ReadSession) -> dict[str, list[str]]:
     for queue, name in (await session.execute(statement)).all():
         found.setdefault(queue, []).append(name)
     return found
-
-
-async def policies(session: ReadSession | WriteSession, names: Sequence[str]) -> dict[str, WorkflowPolicy]:
-    """The newest setting of the kill switch of each of these workflows that ever had one."""
-    statement = (
-        select(WorkflowPolicy).where(P.workflow.in_(names)).distinct(P.workflow).order_by(P.workflow, P.version.desc())
-    )
-    return {row.workflow: row for row in (await session.execute(statement)).scalars()}
-
-
-async def disabled(session: WriteSession) -> Sequence[str]:
-    """The workflows whose kill switch is on."""
-    newest = select(WorkflowPolicy).distinct(P.workflow).order_by(P.workflow, P.version.desc())
-    return [row.workflow for row in (await session.execute(newest)).scalars() if row.disabled]

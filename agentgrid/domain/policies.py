@@ -1,8 +1,18 @@
-"""Policy: an operator's rules, and what they say about one call. Pure; the worker's interceptors ask it before every call."""
+"""Policy: operators' rules and kill switches, and what they say about one call. Pure; the worker's interceptors ask it before every call.
+
+A kill switch that is off stops nothing, and one that is on stops every call, whatever the rules say. Of the rules that fit a call one speaks:
+
+1. the rule put about the tool itself (`tool:<name>`), else
+2. another rule with exactly its name, else
+3. a glob that denies, however short it is, else
+4. the longest glob, else
+5. the built-in rule of the tool's risk (`BY_RISK`).
+
+Between two that are alike in all this the stricter one speaks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -34,10 +44,22 @@ class Effect(StrEnum):
 
 
 TOOL_RULE = "tool:"
-"""The rule that an operator puts about a tool itself is called this and the tool's name; where several name it, this one speaks."""
+"""The rule that an operator puts about a tool itself is called this and the tool's name."""
 
 BUILT_IN_RULE = "default:"
 """The rules of `BY_RISK`, which nobody can change, are called this and the risk."""
+
+
+_STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
+
+
+class SwitchKind(StrEnum):
+    """What has a kill switch."""
+
+    TOOL = "tool"
+    """On, no call of it passes."""
+    WORKFLOW = "workflow"
+    """On, no call of its runs passes, and nobody starts it."""
 
 
 class Rule(BaseModel):
@@ -92,8 +114,8 @@ class Snapshot(BaseModel):
     made_at: AwareDatetime
     rules: tuple[Rule, ...] = ()
     disabled_tools: frozenset[str] = frozenset()
+    """The tools whose kill switch is on."""
     disabled_workflows: frozenset[str] = frozenset()
-    disabled_agents: frozenset[str] = frozenset()
     revoked_principals: frozenset[str] = frozenset()
     revoked_keys: frozenset[str] = frozenset()
     approver_entries: dict[str, frozenset[str]] = Field(default_factory=dict)
@@ -120,14 +142,12 @@ class Snapshot(BaseModel):
         return {key_id: key for key_id, key in keys.items() if key_id not in self.revoked_keys}
 
     def rule_for(self, tool: str, risk: Risk) -> Rule:
-        """The rule that speaks about the tool: the one put about it, else another exact one, else the longest glob, else its risk's."""
-        return _most_specific(self.rules, tool) or BY_RISK[risk]
+        """The rule that speaks about the tool or activity of this name, in the order that the module's docstring gives."""
+        fitting = (rule for rule in self.rules if rule.fits(tool))
+        return max(fitting, key=lambda rule: _precedence(rule, tool), default=BY_RISK[risk])
 
 
-def _most_specific(rules: Iterable[Rule], tool: str) -> Rule | None:
-    own = f"{TOOL_RULE}{tool}"
-    return max(
-        (rule for rule in rules if rule.fits(tool)),
-        key=lambda rule: (rule.tool == tool, rule.rule_id == own, len(rule.tool), rule.rule_id),
-        default=None,
-    )
+def _precedence(rule: Rule, tool: str) -> tuple[bool, bool, bool, int, int, str]:
+    exact = rule.tool == tool
+    own = exact and rule.rule_id == f"{TOOL_RULE}{tool}"
+    return exact, own, rule.effect is Effect.DENY, len(rule.tool), _STRICTNESS[rule.effect], rule.rule_id

@@ -42,9 +42,9 @@ from agentgrid.protocol import (
     SIGNAL_DECIDE,
     ErrorType,
     to_payload,
-    too_long,
 )
 from agentgrid.sdk.approvals import refusal
+from agentgrid.sdk.results import check_result
 from agentgrid.sdk.state import Patience, RunState, approved
 from agentgrid.sdk.workflows import SPEC
 
@@ -74,11 +74,7 @@ class GateInbound(WorkflowInboundInterceptor):
         self._state.begin(input.headers)
         result = await super().execute_workflow(input)
         if hasattr(input.type, SPEC):
-            size = len(workflow.payload_converter().to_payload(result).data)
-            if (wrong := too_long("its result", size)) is not None:
-                raise ApplicationError(
-                    f"{workflow.info().workflow_type}: {wrong}", type=ErrorType.WORKFLOW_OUTPUT, non_retryable=True
-                )
+            check_result(input.run_fn, result)
         return result
 
     async def handle_signal(self, input: HandleSignalInput) -> None:

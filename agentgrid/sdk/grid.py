@@ -188,6 +188,7 @@ class Grid:
                     line=tool.line,
                 )
             seen[str(tool.name)] = tool
+        yield from lint.activity_faults(self._sources)
 
     def _workflow_faults(self) -> Iterator[RegistrationError]:
         seen: dict[str, RegisteredWorkflow] = {}

@@ -1,15 +1,18 @@
-"""What the source of workflow code tells before it runs: that it touches the world, or starts itself in a circle of child runs.
+"""What the source of workflows and activities tells before it runs: that workflow code touches the world, or starts itself in a circle of
+child runs, or forgets to await a tool; that an activity calls a tool, or blocks its worker.
 
 Workflow code may use no clock, chance, file, network or thread. The SDK's sandbox refuses the same while a run executes; by then the run
 stands still with failing code. What is refused is read from the sandbox's own restrictions, so that the two agree. Only what the source
 tells is found: imported names, and what is looked up on them, in the methods of workflows and in the functions of the grid that they use.
-A tool may do all of it; so may what stands under `workflow.unsafe.sandbox_unrestricted()`, where its author vouches for it.
+A tool may do all of it; so may what stands under `workflow.unsafe.sandbox_unrestricted()`, where its author vouches for it. What a tool or
+another activity may not do is call a tool: that would go round the gate.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import sys
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +21,7 @@ from temporalio.worker.workflow_sandbox import SandboxMatcher, SandboxRestrictio
 
 from agentgrid.errors import RegistrationError
 from agentgrid.sdk.source import Function, Source
+from agentgrid.sdk.tools import INSIDE_ACTIVITY, Tool
 
 REQUESTS = {"delete", "get", "head", "options", "patch", "post", "put", "request"}
 ELSEWHERE = SandboxMatcher(
@@ -47,6 +51,18 @@ ELSEWHERE = SandboxMatcher(
     }
 )
 """What is refused beside what the sandbox refuses."""
+
+BLOCKING = SandboxMatcher(
+    children={
+        "httpx": SandboxMatcher(use=REQUESTS),
+        "os": SandboxMatcher(use={"system"}),
+        "requests": SandboxMatcher(use=REQUESTS),
+        "subprocess": SandboxMatcher(use={"call", "check_call", "check_output", "run"}),
+        "time": SandboxMatcher(use={"sleep"}),
+        "urllib": SandboxMatcher(children={"request": SandboxMatcher(use={"urlopen"})}),
+    }
+)
+"""What waits without letting anything else run: called by an async function, it stops its whole worker."""
 
 INSTEAD = {
     "datetime": "use workflow.now()",
@@ -80,15 +96,39 @@ def faults(workflows: Sequence[type[Any]], sources: Mapping[str, Source]) -> Ite
         )
 
 
+def activity_faults(sources: Mapping[str, Source]) -> Iterator[RegistrationError]:
+    """Each call of a tool, and each that blocks its worker, in the code of a tool or another activity of these modules, at its line."""
+    activities = [
+        (source, node)
+        for source in sources.values()
+        for node in ast.walk(source.tree)
+        if isinstance(node, Function) and _executed_elsewhere(node)
+    ]
+    for reader in _readers(activities, sources):
+        for line, name in sorted(set(reader.tools)):
+            yield RegistrationError(INSIDE_ACTIVITY.format(name), file=reader.file, line=line)
+        for line, name in sorted(set(reader.blocking)):
+            yield RegistrationError(
+                f"{name} stops the whole worker while it waits: await what does the same, or asyncio.to_thread({name}, ...)",
+                file=reader.file,
+                line=line,
+            )
+
+
 def _reached(workflows: Iterable[type[Any]], sources: Mapping[str, Source]) -> Iterator[_Reader]:
     """The methods of the workflows, and the functions of the grid that they use, directly or not; each once."""
-    pending = [
+    methods = [
         (sources[base.__module__], method)
         for cls in workflows
         for base in cls.__mro__
         if base.__module__ in sources
         for method in _methods(sources[base.__module__], base.__name__)
     ]
+    yield from _readers(methods, sources)
+
+
+def _readers(pending: list[tuple[Source, Function]], sources: Mapping[str, Source]) -> Iterator[_Reader]:
+    """These functions, and those of the grid that they use, directly or not; each once."""
     seen: set[int] = set()
     while pending:
         source, function = pending.pop(0)
@@ -170,13 +210,22 @@ def _refused_length(matcher: SandboxMatcher, path: Path) -> int:
     return 0
 
 
+def _is_tool(path: Path) -> bool:
+    return isinstance(getattr(sys.modules.get(".".join(path[:-1])), path[-1], None), Tool)
+
+
 class _Reader(ast.NodeVisitor):
-    """Reads one function, with those inside it: what it may not use, and what of the grid it uses and starts."""
+    """Reads one function, with those inside it: what workflow code may not use, and what of the grid it uses, calls and starts."""
 
     def __init__(self, source: Source, function: Function, sources: Mapping[str, Source]) -> None:
         self.found: list[tuple[int, Path]] = []
         self.used: list[tuple[Source, Function]] = []
         self.starts: list[Start] = []
+        self.tools: list[tuple[int, str]] = []
+        self.blocking: list[tuple[int, str]] = []
+        self._forgotten: list[tuple[int, str]] = []
+        self._is_async = False
+        self.file = source.file
         self._source = source
         self._sources = sources
         inner = list(ast.walk(function))
@@ -191,17 +240,22 @@ class _Reader(ast.NodeVisitor):
             name = path[-1] if path[0] == "__builtins__" else ".".join(path)
             yield RegistrationError(
                 f"workflow code can't use {name}: it must do the same again whenever it is replayed; {instead}",
-                file=self._source.file,
+                file=self.file,
                 line=line,
             )
+        for line, name in sorted(set(self._forgotten)):
+            message = f"the call of the tool {name} is never awaited: its result is lost, and the run may end before it"
+            yield RegistrationError(message, file=self.file, line=line)
 
     def _read_function(self, node: Function | ast.Lambda) -> None:
         """What is executed of it: not its decorators, nor its annotations."""
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if default is not None:
                 self.visit(default)
+        outer, self._is_async = self._is_async, isinstance(node, ast.AsyncFunctionDef)
         for statement in node.body if isinstance(node.body, list) else [node.body]:
             self.visit(statement)
+        self._is_async = outer
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = _read_function
 
@@ -221,8 +275,18 @@ class _Reader(ast.NodeVisitor):
 
     visit_AsyncWith = visit_With
 
+    def visit_Expr(self, node: ast.Expr) -> None:
+        called = self._path(node.value.func) if isinstance(node.value, ast.Call) else None
+        if called and _is_tool(called):
+            self._forgotten.append((node.lineno, called[-1]))
+        self.generic_visit(node)
+
     def visit_Call(self, node: ast.Call) -> None:
         called = self._path(node.func)
+        if called and _is_tool(called):
+            self.tools.append((node.lineno, called[-1]))
+        if called and self._is_async and _refused_length(BLOCKING, called):
+            self.blocking.append((node.lineno, ".".join(called)))
         if called and called[-1] in STARTS_A_CHILD and node.args and (named := self._path(node.args[0])):
             child = self._class_at(named) or self._class_at(named[:-1])
             if child is not None:

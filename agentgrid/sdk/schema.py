@@ -11,13 +11,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
+from pydantic_core import from_json
 
 from agentgrid.domain.canonical import digest
 
 VERSION_LENGTH = 12
 """A version is this many hexadecimal digits of its digest."""
+
+SCALARS = (bool, float, int, str)
+
+MOST_FAULTS = 5
+"""So many of a value's faults are told."""
 
 UNSAYABLE = (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError)
 """What pydantic raises for a type that JSON has no words for."""
@@ -59,7 +65,7 @@ class Signature:
             raise TypeError("the result has no annotation")
         try:
             self.arguments: type[BaseModel] = create_model(fn.__name__, __config__=ConfigDict(extra="forbid"), **fields)
-            self.result: TypeAdapter[Any] = TypeAdapter(hints["return"])
+            self.result = adapter_of(hints["return"])
             self.input_schema: dict[str, Any] = self.arguments.model_json_schema()
             self.output_schema: dict[str, Any] = self.result.json_schema(mode="serialization")
         except UNSAYABLE as error:
@@ -71,10 +77,43 @@ class Signature:
         bound = self.signature.bind(*args, **kwargs)
         return self.arguments(**bound.arguments).model_dump(mode="json")
 
+    def dump_result(self, result: Any) -> tuple[Any, int]:
+        """The result as the JSON value that history carries, and its length in bytes. Raises ValueError where that is no value of the annotation.
+
+        What counts is what JSON carries back: a dict with the fields of a model is one, None is no string, and NaN is no number.
+        """
+        data = self.result.dump_json(result, warnings=False)
+        value = from_json(data)
+        self.load_result(value)
+        return value, len(data)
+
+    def load_result(self, value: Any) -> Any:
+        """The typed result in a JSON value. Raises pydantic's ValidationError."""
+        return self.result.validate_python(value)
+
     def load_arguments(self, values: dict[str, Any]) -> dict[str, Any]:
         """The typed keyword arguments in a JSON object. Raises pydantic's ValidationError."""
         model = self.arguments.model_validate(values)
         return {name: getattr(model, name) for name in self.arguments.model_fields}
+
+
+def adapter_of(annotation: Any) -> TypeAdapter[Any]:
+    """What reads values of the type. A text of digits is no number where a number is promised, and 1 is not True.
+
+    Only plain types are read so strictly: a type with a serializer of its own may be read back as loosely as its author likes.
+    """
+    strict = any(annotation is scalar for scalar in SCALARS)
+    return TypeAdapter(annotation, config=ConfigDict(strict=True) if strict else None)
+
+
+def said_of(error: Exception) -> str:
+    """What an error says, without the values that it found: they may be a payload, and error texts are read by more people than payloads."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc']) or 'the value'}: {fault['msg']}"
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)[:MOST_FAULTS]
+    )
 
 
 def schema_of(annotation: Any) -> dict[str, Any]:

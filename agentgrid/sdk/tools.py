@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Generic, ParamSpec, TypeVar, cast
 
+from pydantic import ValidationError
 from temporalio import activity, workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
@@ -15,14 +16,21 @@ from temporalio.exceptions import ApplicationError
 from agentgrid.domain.policies import Risk
 from agentgrid.protocol import TOOL_PREFIX, ErrorType, ToolCall, ToolOutcome, too_long
 from agentgrid.sdk.context import current_key
-from agentgrid.sdk.schema import Signature, canonical_source, version_of
+from agentgrid.sdk.schema import Signature, canonical_source, said_of, version_of
+
+INSIDE_ACTIVITY = (
+    "{0} is a tool, and inside an activity a tool can't be called: the call would pass no gate, and no step would show it. "
+    "Call it from the workflow, or let both use a plain function ({0}.fn is one)"
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class Tool(Generic[P, R]):
-    """A registered tool. Inside a workflow a call schedules its activity, with its policy; outside it just runs the function.
+    """A registered tool. Inside a workflow a call schedules its activity, with its policy; in a test or a script it just runs the function.
+
+    Inside an activity it can't be called: such a call would pass no gate, and no step would show it.
 
     The name on the wire is `tool.<name>`; the version is a digest of its module's code and its schemas.
     """
@@ -73,8 +81,12 @@ class Tool(Generic[P, R]):
         return version_of(self.name, source, self.signature.input_schema, self.signature.output_schema)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call it: durably inside a workflow, plainly anywhere else."""
+        """Call it: durably inside a workflow, plainly in a test or a script. Raises ApplicationError inside an activity."""
         if not workflow.in_workflow():
+            if activity.in_activity():
+                raise ApplicationError(
+                    INSIDE_ACTIVITY.format(self.name), type=ErrorType.TOOL_INSIDE_ACTIVITY, non_retryable=True
+                )
             return await self.fn(*args, **kwargs)
         call = ToolCall(tool=self.name, version=self.version, args=self.signature.dump_arguments(*args, **kwargs))
         retry = RetryPolicy(
@@ -101,7 +113,11 @@ class Tool(Generic[P, R]):
                 retry_policy=retry,
                 summary=self.title,
             )
-        return cast(R, self.signature.result.validate_python(outcome.result))
+        try:
+            return cast(R, self.signature.load_result(outcome.result))
+        except ValidationError as error:
+            # A worker of other code has made it: this fails the run, where a bare error would have it try for ever.
+            raise self._unfit(error) from None
 
     def as_activity(self) -> Callable[[ToolCall], Awaitable[ToolOutcome]]:
         """The activity that a worker registers for it: JSON in, JSON out, errors in Temporal's terms."""
@@ -111,20 +127,26 @@ class Tool(Generic[P, R]):
             try:
                 arguments = self.signature.load_arguments(call.args)
             except ValueError as error:
-                raise ApplicationError(f"{self.name}: {error}", type=ErrorType.TOOL_INPUT, non_retryable=True) from None
+                raise ApplicationError(
+                    f"{self.name}: {said_of(error)}", type=ErrorType.TOOL_INPUT, non_retryable=True
+                ) from None
             result = await self.fn(**arguments)  # type: ignore[call-arg]
             try:
-                if (wrong := too_long("its result", len(self.signature.result.dump_json(result)))) is not None:
-                    raise ApplicationError(f"{self.name}: {wrong}", type=ErrorType.TOOL_OUTPUT, non_retryable=True)
-                return ToolOutcome(result=self.signature.result.dump_python(result, mode="json"))
+                value, size = self.signature.dump_result(result)
             except ValueError as error:
-                raise ApplicationError(
-                    f"{self.name}: the result does not fit its annotation: {error}",
-                    type=ErrorType.TOOL_OUTPUT,
-                    non_retryable=True,
-                ) from None
+                raise self._unfit(error) from None
+            if (wrong := too_long("its result", size)) is not None:
+                raise ApplicationError(f"{self.name}: {wrong}", type=ErrorType.TOOL_OUTPUT, non_retryable=True)
+            return ToolOutcome(result=value)
 
         return run
+
+    def _unfit(self, error: ValueError) -> ApplicationError:
+        return ApplicationError(
+            f"{self.name}: the result does not fit its annotation: {said_of(error)}",
+            type=ErrorType.TOOL_OUTPUT,
+            non_retryable=True,
+        )
 
     def __repr__(self) -> str:
         return f"<Tool {self.name}>"

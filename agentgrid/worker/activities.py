@@ -39,6 +39,10 @@ from agentgrid.worker.telemetry import JobReport, Telemetry
 
 MAX_MESSAGE = 2_000
 """A tool's word on its failure, and what a job keeps of any, is cut to so many characters: a long one could not be reported at all."""
+MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
+"""Temporal's limit on what it stores of one result."""
+_COMPLETED_ELSEWHERE = activity._CompleteAsyncError
+"""What `activity.raise_complete_async()` raises."""
 STALE_RETRY_MOST_SECONDS = 60.0
 """A caller without a key can't wait; its activity is retried, after a time that doubles with each attempt, up to this."""
 
@@ -54,6 +58,7 @@ class GovernedActivities(Interceptor):
         tools: Mapping[str, Tool[..., Any]],
         worker: str,
         policy_wait_seconds: float,
+        encoded: bool = False,
     ) -> None:
         self.governor = governor
         self.telemetry = telemetry
@@ -61,10 +66,27 @@ class GovernedActivities(Interceptor):
         self.worker = worker
         self.policy_wait_seconds = policy_wait_seconds
         """How long a call that came under too old a policy waits before its first next try."""
+        self._encoded = encoded
+        """Whether a codec changes what is stored, so that its length isn't known here."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """The SDK makes one per activity task."""
         return _Governed(next, self)
+
+    def unstorable(self, result: Any) -> dict[str, Any] | None:
+        """Why the result of a plain activity can't be stored, so that the attempt fails after its function returned; else None."""
+        if result is None or isinstance(result, (bool, int, float)):
+            return None
+        try:
+            (payload,) = activity.payload_converter().to_payloads([result])
+        except Exception as failure:
+            return _describe(failure)
+        if self._encoded or payload.ByteSize() <= MAX_PAYLOAD_BYTES:
+            return None
+        return {
+            "type": "PayloadTooLarge",
+            "message": f"the result has {payload.ByteSize():,} bytes: Temporal refuses it",
+        }
 
 
 class _Governed(ActivityInboundInterceptor):
@@ -81,14 +103,18 @@ class _Governed(ActivityInboundInterceptor):
         job = self._job(info, key)
         self._tell(job)
         token = current_key.set(key or "")
-        status, error = JobStatus.FAILED, None
+        status: JobStatus | None = JobStatus.FAILED
+        error = None
         try:
             answer = self._owner.governor.judge(self._call(input, info, key))
+            if not info.in_workflow:
+                self._owner.telemetry.standalone(info, passed=isinstance(answer, Allow))
             if isinstance(answer, Stale):
                 raise _stale(answer.reason, key, info.attempt, self._owner.policy_wait_seconds)
             _enforce(answer, info)
             result = await super().execute_activity(input)
-            status = JobStatus.COMPLETED
+            error = None if info.activity_type in self._owner.tools else self._owner.unstorable(result)
+            status = JobStatus.COMPLETED if error is None else JobStatus.FAILED
             return result
         except ToolError as failure:
             error = _describe(failure)
@@ -98,12 +124,16 @@ class _Governed(ActivityInboundInterceptor):
         except (asyncio.CancelledError, CancelledError) as failure:
             status, error = JobStatus.CANCELLED, _describe(failure)
             raise
+        except _COMPLETED_ELSEWHERE:
+            status = None  # the attempt goes on in other hands; history tells how it ends
+            raise
         except BaseException as failure:
             error = _describe(failure)
             raise
         finally:
             current_key.reset(token)
-            self._tell(dataclasses.replace(job, status=status, finished_at=datetime.now(UTC), error=error))
+            if status is not None:
+                self._tell(dataclasses.replace(job, status=status, finished_at=datetime.now(UTC), error=error))
 
     def _tell(self, job: JobReport) -> None:
         if job.execution_id:
@@ -145,6 +175,7 @@ class _Governed(ActivityInboundInterceptor):
             initiator=lambda: _initiator(input),
             presented=text_of(input.headers.get(HEADER_APPROVAL)),
             now=datetime.now(UTC),
+            standalone=not info.in_workflow,
         )
 
 

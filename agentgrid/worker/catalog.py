@@ -7,12 +7,12 @@ import json
 from typing import Any
 
 import asyncpg
-import structlog
 
 from agentgrid.db.away import DATABASE_FAULTS
+from agentgrid.logging import get_logger
 from agentgrid.sdk.grid import Grid
 
-log = structlog.get_logger()
+log = get_logger()
 
 SYNC_TIMEOUT_SECONDS = 10.0
 MAX_BACKOFF_SECONDS = 30.0

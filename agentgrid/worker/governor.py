@@ -1,12 +1,13 @@
 """The gate's judgement in the worker: what policy says about one call at this moment. No I/O.
 
-Whatever calls a tool passes here, attempt by attempt: allow, deny, not now (the policy is too old to write under, or names no key to ask
-under), or ask people, with the terms under which they are asked. A decision that is presented counts only if it holds for this very
+Whatever calls a tool passes here, attempt by attempt: allow, deny, not now (no policy is known, it is too old to write under, or names no
+key to ask under), or ask people, with the terms under which they are asked. A decision that is presented counts only if it holds for this very
 Temporal run, tool, digest and rule, its signer and principal are still trusted, and it is fresh.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,6 +58,13 @@ class Call:
     presented: str | None
     """The signed decision in the header, if any."""
     now: datetime
+    standalone: bool = False
+    """Started by a client and by no workflow: it belongs to no run."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is a tool that changes something; of a plain activity nobody said so."""
+        return self.risk is not None and self.risk.writes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +81,7 @@ class Deny:
 
 @dataclass(frozen=True, kw_only=True)
 class Stale:
-    """Not now: the policy is too old to write under, or names no key under which people could be asked."""
+    """Not now: no policy is known, it is too old to write under, or it names no key under which people could be asked."""
 
     reason: str
 
@@ -102,9 +110,16 @@ class Governor:
     policy: Policy
     max_age_seconds: float = 60.0
     valid_for_seconds: float = 3600.0
+    policy_required: bool = True
+    """Whether reads and plain activities too wait for the first policy: a rule of it could deny them."""
 
     def judge(self, call: Call) -> Answer:
         """What policy says about this attempt."""
+        if call.standalone and call.writes:
+            return Deny(
+                reason=f"{call.subject} writes, and was called by a client: such a call belongs to no run, where it could be seen "
+                "and approved. Start a workflow that calls it"
+            )
         snapshot = self.policy.snapshot
         stale = self._stale(call, snapshot)
         if stale is not None:
@@ -125,14 +140,13 @@ class Governor:
         return self._approval(call, rule, snapshot)
 
     def _stale(self, call: Call, snapshot: Snapshot | None) -> Stale | None:
-        if call.risk is None or not call.risk.writes:
-            return None
         if snapshot is None:
-            return Stale(reason="no policy has reached this worker yet")
-        if self.policy.age_seconds > self.max_age_seconds:
-            return Stale(
-                reason=f"the policy was last confirmed {self.policy.age_seconds:.0f} s ago, over the limit of {self.max_age_seconds:.0f} s"
-            )
+            required = self.policy_required or call.writes
+            return Stale(reason="no policy has reached this worker yet") if required else None
+        age = self.policy.age_seconds
+        if call.writes and age > self.max_age_seconds:
+            ago = f"was last confirmed {age:.0f} s ago" if math.isfinite(age) else "was never confirmed by the database"
+            return Stale(reason=f"the policy that this worker has {ago}; the limit is {self.max_age_seconds:.0f} s")
         return None
 
     def _approval(self, call: Call, rule: Rule, snapshot: Snapshot) -> Answer:

@@ -9,7 +9,6 @@ import signal
 import socket
 from datetime import timedelta
 
-import structlog
 from temporalio.worker import Worker
 
 from agentgrid import logging
@@ -19,7 +18,7 @@ from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
 from agentgrid.worker.plugin import AgentGridPlugin
 
-log = structlog.get_logger()
+log = logging.get_logger()
 
 GRACE = timedelta(seconds=10)
 """How long activities in flight may take to finish after a stop was asked for; then they are cancelled."""

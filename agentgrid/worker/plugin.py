@@ -78,6 +78,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             policy=policy,
             max_age_seconds=settings.policy_max_age_seconds,
             valid_for_seconds=settings.decision_valid_for_seconds,
+            policy_required=settings.policy_required,
         )
         wait_seconds = 2 * settings.policy_refresh_seconds
         tools = self._grid.tools if self._grid is not None else ()
@@ -105,7 +106,10 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             tools={tool.activity_type: tool for tool in tools},
             worker=identity,
             policy_wait_seconds=wait_seconds,
+            encoded=client.data_converter.payload_codec is not None,
         )
+        # Dispatched eagerly an activity skips its task queue, and with it the limits that the queue sets.
+        config["disable_eager_activity_execution"] = True
         config["interceptors"] = [GateInterceptor(), governed, *(config.get("interceptors") or ())]
         config["workflow_runner"] = touching(passing_through(config["workflow_runner"], modules), telemetry.touch)
         config["unsandboxed_workflow_runner"] = touching(config["unsandboxed_workflow_runner"], telemetry.touch)
@@ -129,7 +133,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         if not isinstance(policy, (PolicySource, FixedPolicy)):
             raise TypeError("the governor's policy was replaced")
         await policy.start()
-        await telemetry.start()
+        await telemetry.start(worker.task_queue)
         syncing: asyncio.Task[None] | None = None
         if self._grid is not None and telemetry.dsn is not None:
             syncing = asyncio.create_task(

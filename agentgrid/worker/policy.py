@@ -15,18 +15,40 @@ import time
 from pathlib import Path
 
 import asyncpg
-import structlog
 from pydantic import ValidationError
 
 from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.domain.policies import Snapshot
+from agentgrid.logging import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 CHANNEL = "agentgrid_policy"
 CONNECT_TIMEOUT_SECONDS = 5.0
 DISK_INTERVAL_SECONDS = 15.0
 """How often the time of confirmation is written to disk while nothing changes."""
+
+
+class _Moment:
+    """A moment of the past. By the wall clock, which goes on while a machine sleeps, and by one that nobody can set back."""
+
+    def __init__(self) -> None:
+        self.at = time.time()
+        self._monotonic = time.monotonic()
+
+    @classmethod
+    def at_time(cls, at: float) -> _Moment | None:
+        """The moment at this time of the wall clock, or None where that is in the future, or no time: it would never age."""
+        moment = cls()
+        if not at <= moment.at:
+            return None
+        moment._monotonic -= moment.at - at
+        moment.at = at
+        return moment
+
+    @property
+    def age_seconds(self) -> float:
+        return max(time.time() - self.at, time.monotonic() - self._monotonic)
 
 
 class PolicySource:
@@ -37,8 +59,8 @@ class PolicySource:
         self._cache = cache
         self._refresh_seconds = refresh_seconds
         self._snapshot: Snapshot | None = None
-        self._confirmed_at: float | None = None
-        self._written_at = 0.0
+        self._confirmed: _Moment | None = None
+        self._written = _Moment()
         self._changed = asyncio.Event()
         self._fresh = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -51,7 +73,7 @@ class PolicySource:
     @property
     def age_seconds(self) -> float:
         """Seconds since the database last confirmed the snapshot; infinite where it never did."""
-        return float("inf") if self._confirmed_at is None else max(0.0, time.time() - self._confirmed_at)
+        return float("inf") if self._confirmed is None else self._confirmed.age_seconds
 
     async def start(self) -> None:
         """Read the disk, then follow the database in the background; never waits for it."""
@@ -109,19 +131,21 @@ class PolicySource:
             return
         snapshot = Snapshot.model_validate_json(document)
         changed = self._snapshot is None or snapshot.version != self._snapshot.version
-        self._snapshot, self._confirmed_at = snapshot, time.time()
+        self._snapshot, self._confirmed = snapshot, _Moment()
         self._fresh.set()
         if changed:
             log.info("policy_refreshed", version=snapshot.version, rules=len(snapshot.rules))
-        if changed or self._confirmed_at - self._written_at > DISK_INTERVAL_SECONDS:
-            self._save(document)
+        if changed or self._written.age_seconds > DISK_INTERVAL_SECONDS:
+            self._save(document, self._confirmed)
 
-    def _save(self, document: str) -> None:
-        self._written_at = time.time()
+    def _save(self, document: str, confirmed: _Moment) -> None:
+        self._written = _Moment()
         partial = self._cache.with_suffix(f".{os.getpid()}.tmp")
         try:
             self._cache.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps({"confirmed_at": self._confirmed_at, "document": document}))
+            partial.unlink(missing_ok=True)
+            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                json.dump({"confirmed_at": confirmed.at, "document": document}, file)
             partial.replace(self._cache)
         except OSError as error:
             log.warning("policy_not_kept", path=str(self._cache), error=str(error))
@@ -130,7 +154,7 @@ class PolicySource:
         try:
             kept = json.loads(self._cache.read_text())
             self._snapshot = Snapshot.model_validate_json(kept["document"])
-            self._confirmed_at = float(kept["confirmed_at"])
+            self._confirmed = _Moment.at_time(float(kept["confirmed_at"]))
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -10,22 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import threading
 from collections import deque
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import asyncpg
-import structlog
 from temporalio import activity
 
 from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.domain.steps import JobStatus
-from agentgrid.sdk.log import FIELDS
+from agentgrid.logging import get_logger
+from agentgrid.worker import logs
 
-log = structlog.get_logger()
+log = get_logger()
 
 MAX_TOUCHES = 50_000
 MAX_JOBS = 20_000
@@ -39,8 +38,6 @@ COMPANY_SECONDS = 0.015
 TELEMETRY_SECONDS = 0.25
 """Jobs and logs may wait longer: nobody is held up by them."""
 SEND_TIMEOUT_SECONDS = 5.0
-MAX_MESSAGE = 8_192
-MAX_FIELDS = 8_192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +61,16 @@ class JobReport:
 
 
 class Telemetry:
-    """The buffers and their sender; without a database, nothing is taken. `dropped` counts what was lost since the start."""
+    """The buffers and their sender; without a database, nothing is taken. Since the start `dropped` counts what was lost, and `standalones`
+    the attempts that belonged to no run.
+    """
 
     def __init__(self, dsn: str | None, *, namespace: str, worker: str) -> None:
         self.dsn = dsn
-        self._namespace = namespace
-        self._worker = worker
+        self.namespace = namespace
+        self.worker = worker
+        self.task_queue: str | None = None
+        """The queue whose runs' log lines are taken; all of the process's where it isn't said."""
         self._lock = threading.Lock()
         self._touches: dict[str, tuple[str, int, bool]] = {}
         self._flush_seconds = FLUSH_SECONDS
@@ -82,7 +83,7 @@ class Telemetry:
         self._task: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
         self._connection: asyncpg.Connection[Any] | None = None
-        self._handler = _LogHandler(self)
+        self.standalones = 0
 
     # --- producers: any thread -----------------------------------------------------------------------------------
 
@@ -110,6 +111,21 @@ class Telemetry:
             self._jobs[report.job_id] = report
         self._notify()
 
+    def standalone(self, info: activity.Info, *, passed: bool) -> None:
+        """Say that a client started an activity here without a workflow: it belongs to no run, so this line is all that tells of it."""
+        self.standalones += 1
+        log.warning(
+            "standalone_activity",
+            activity_type=info.activity_type,
+            activity_id=info.activity_id,
+            activity_run_id=info.activity_run_id,
+            attempt=info.attempt,
+            namespace=info.namespace,
+            task_queue=info.task_queue,
+            passed=passed,
+            count=self.standalones,
+        )
+
     def line(self, entry: dict[str, Any]) -> None:
         """Report one log line."""
         with self._lock:
@@ -128,22 +144,20 @@ class Telemetry:
 
     # --- the sender ----------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
+    async def start(self, task_queue: str | None = None) -> None:
         """Begin to send, and to take the log lines of workflows and activities."""
         if self.dsn is None:
             return
         self._loop = asyncio.get_running_loop()
-        logging.getLogger().addHandler(self._handler)
-        for name in ("temporalio.workflow", "temporalio.activity", "agentgrid.run"):
-            if logging.getLogger(name).level == logging.NOTSET:
-                logging.getLogger(name).setLevel(logging.INFO)
+        self.task_queue = task_queue
+        logs.attach(self)
         self._task = asyncio.create_task(self._run(), name="agentgrid-telemetry")
 
     async def stop(self) -> None:
         """Send what is left, for at most a few seconds, and stop."""
         if self.dsn is None:
             return
-        logging.getLogger().removeHandler(self._handler)
+        logs.detach(self)
         if self._task is not None:
             # A statement that is cut off may have been carried out: what it told would be told twice.
             with contextlib.suppress(TimeoutError):
@@ -223,7 +237,7 @@ class Telemetry:
         try:
             await connection.execute(
                 "SELECT agentgrid_touch($1, $2, $3, $4, $5)",
-                self._namespace,
+                self.namespace,
                 [execution for execution, _ in rows],
                 [workflow for _, (workflow, _, _) in rows],
                 [expect for _, (_, expect, _) in rows],
@@ -267,70 +281,3 @@ class Telemetry:
 def _json(rows: list[dict[str, Any]]) -> str:
     # Postgres can't turn a NUL into text; it is shown by its picture instead.
     return json.dumps(rows, default=str).replace("\\u0000", "\\u2400")
-
-
-class _LogHandler(logging.Handler):
-    """Takes the lines that belong to a run: those with Temporal's own context, and any written inside an activity."""
-
-    def __init__(self, telemetry: Telemetry) -> None:
-        super().__init__(logging.INFO)
-        self._telemetry = telemetry
-
-    def emit(self, record: logging.LogRecord) -> None:
-        # A log line must never break what it tells of.
-        try:
-            context = _context(record)
-            if context is not None:
-                self._telemetry.line({**context, **self._line(record)})
-        except Exception:
-            self._telemetry.dropped += 1
-
-    def _line(self, record: logging.LogRecord) -> dict[str, Any]:
-        fields = getattr(record, FIELDS, None) or {}
-        if record.exc_info and record.exc_info[1] is not None:
-            fields = {**fields, "error": f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"}
-        text = json.dumps(fields, default=str)
-        return {
-            "logged_at": datetime.fromtimestamp(record.created, UTC),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": _message(record)[:MAX_MESSAGE],
-            "fields": fields
-            if fields and len(text) <= MAX_FIELDS
-            else ({"truncated": text[:MAX_FIELDS]} if fields else None),
-            "worker": self._telemetry._worker,
-        }
-
-
-def _message(record: logging.LogRecord) -> str:
-    # Temporal's adapters append their context to the message; the run's log shows it beside.
-    message = record.getMessage()
-    for attribute in ("temporal_workflow", "temporal_activity"):
-        context = getattr(record, attribute, None)
-        if context is not None:
-            message = message.removesuffix(f" ({context})")
-    return message
-
-
-def _context(record: logging.LogRecord) -> dict[str, Any] | None:
-    workflow = getattr(record, "temporal_workflow", None)
-    if workflow is not None:
-        return {
-            "execution_id": workflow["run_id"],
-            "workflow_id": workflow["workflow_id"],
-            "task_queue": workflow["task_queue"],
-            "activity_id": None,
-            "attempt": None,
-        }
-    if not activity.in_activity():
-        return None
-    info = activity.info()
-    if info.workflow_run_id is None:
-        return None
-    return {
-        "execution_id": info.workflow_run_id,
-        "workflow_id": info.workflow_id,
-        "task_queue": info.task_queue,
-        "activity_id": info.activity_id,
-        "attempt": info.attempt,
-    }

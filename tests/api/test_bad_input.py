@@ -139,7 +139,10 @@ GOVERNING = [
     ("GET", "policies/{}"),
     ("PUT", "policies/{}"),
     ("DELETE", "policies/{}"),
-    ("PUT", "workflows/{}/policy"),
+    ("POST", "workflows/{}/disable"),
+    ("POST", "workflows/{}/enable"),
+    ("POST", "tools/{}/disable"),
+    ("POST", "tools/{}/enable"),
     ("PUT", "tools/{}/policy"),
     ("GET", "principals/{}"),
     ("PUT", "principals/{}"),
@@ -152,7 +155,6 @@ GOVERNING = [
 GOVERNED = {
     "policies/{}": {"tool": "x", "effect": "deny"},
     "tools/{}/policy": {"effect": "deny"},
-    "workflows/{}/policy": {"disabled": True},
     "principals/{}": {"kind": "human", "roles": []},
 }
 """A body that would be acceptable."""

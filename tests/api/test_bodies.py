@@ -30,7 +30,7 @@ ROUTES = {
     "decision": ("reviewer", "POST", "/approvals/{gate}/decisions"),
     "rule": ("admin", "PUT", "/policies/known"),
     "rule of a tool": ("admin", "PUT", "/tools/known/policy"),
-    "kill switch": ("admin", "PUT", "/workflows/known/policy"),
+    "kill switch": ("admin", "POST", "/workflows/known/disable"),
     "withdrawal": ("admin", "DELETE", "/policies/known"),
     "principal": ("admin", "PUT", "/principals/spare"),
     "disabling": ("admin", "POST", "/principals/spare/disable"),
@@ -38,7 +38,7 @@ ROUTES = {
     "revocation": ("admin", "POST", "/keys/{key}/revoke"),
     "signing key": ("admin", "POST", "/signing-keys/{signer}/retire"),
 }
-OPTIONAL = {"verb", "withdrawal", "disabling", "revocation", "signing key"}
+OPTIONAL = {"verb", "kill switch", "withdrawal", "disabling", "revocation", "signing key"}
 """Their body is a reason, which may be left out."""
 
 

@@ -17,7 +17,19 @@ from tests.conftest import Temporal
 
 EVERY_PERMISSION = ("operator", "reviewer", "auditor", "admin")
 """Who have every permission among them."""
-VERBS = ("cancel", "terminate", "pause", "resume", "signal", "decisions", "disable", "revoke", "retire", "policy")
+VERBS = (
+    "cancel",
+    "terminate",
+    "pause",
+    "resume",
+    "signal",
+    "decisions",
+    "disable",
+    "enable",
+    "revoke",
+    "retire",
+    "policy",
+)
 
 
 @pytest.fixture(scope="module")

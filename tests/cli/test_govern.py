@@ -55,15 +55,33 @@ async def test_a_rule_is_put_listed_shown_and_withdrawn(api: Api, admin: Run) ->
 
 async def test_a_workflow_is_disabled_shown_so_and_enabled(api: Api, admin: Run) -> None:
     await factories.insert(api.plane.engine, *factories.workflow("drip", {}))
-    off = await admin("workflow", "policy", "drip", "--disable", "--reason", "it leaks", "--yes")
+    off = await admin("workflow", "disable", "drip", "--reason", "it leaks", "--yes")
     assert "disabled" in off.out
     assert "it leaks" in off.out
     assert "disabled" in (await admin("workflow", "list")).out
     assert "Input" not in off.out
     assert "Input" in (await admin("workflow", "get", "drip")).out
-    on = await admin("workflow", "policy", "drip", "--enable")
-    assert "enabled" in on.out
-    await admin("workflow", "policy", "nothing", "--enable", code=ExitCode.NOT_FOUND)
+    on = await admin("workflow", "enable", "drip")
+    assert "disabled" not in on.out
+    assert "enabled" in (await admin("workflow", "list")).out
+    await admin("workflow", "enable", "nothing", code=ExitCode.NOT_FOUND)
+
+
+async def test_a_tool_is_disabled_and_enabled_and_its_rule_stays(api: Api, admin: Run) -> None:
+    await factories.insert(api.plane.engine, factories.tool("pager", risk="destructive"))
+    await admin("tool", "policy", "pager", "require_approval", "--approver", "leads")
+    off = await admin("tool", "disable", "pager", "--reason", "it rings at night", "--yes")
+    assert "disabled" in off.out
+    assert "it rings at night" in off.out
+    assert "require_approval" in off.out
+    assert "disabled" in (await admin("tool", "list")).out
+    on = (await admin("tool", "enable", "pager", "-o", "json")).json()
+    assert (on["switch"]["disabled"], on["policy"]["effect"], on["policy"]["approvers"]) == (
+        False,
+        "require_approval",
+        ["leads"],
+    )
+    await admin("tool", "disable", "nothing", "--yes", code=ExitCode.NOT_FOUND)
 
 
 async def test_a_principal_is_made_changed_disabled_and_enabled(admin: Run) -> None:
@@ -101,7 +119,8 @@ async def test_signing_keys_are_listed_and_the_one_that_signs_is_not_retired(api
 DANGEROUS = {
     "rule that allows": ("policy", "put", "r", "crm_*", "allow"),
     "withdrawal": ("policy", "withdraw", "r"),
-    "kill switch": ("workflow", "policy", "w", "--disable"),
+    "kill switch of a workflow": ("workflow", "disable", "w"),
+    "kill switch of a tool": ("tool", "disable", "t"),
     "disabling": ("principal", "disable", "p"),
     "change of roles": ("principal", "put", "p", "--role", "admin"),
     "retirement": ("signing-key", "retire", "k"),
@@ -113,7 +132,7 @@ DANGEROUS = {
 def test_what_is_dangerous_is_not_done_without_a_terminal_or_yes(
     cli: Cli, server: FakeServer, arguments: tuple[str, ...]
 ) -> None:
-    server.on("GET /policies/r", Reply(body={"effect": "deny", "tool": "x", "disabled": True}))
+    server.on("GET /policies/r", Reply(body={"effect": "deny", "tool": "x"}))
     server.on("GET /workflows/w", Reply(body={"stats": {"open": {"running": 2}}}))
     server.on("GET /principals/p", Reply(body={"roles": ["viewer"], "groups": []}))
     refused = cli(*arguments)

@@ -246,14 +246,14 @@ async def test_a_kill_switch_stops_a_workflow_whose_run_is_under_way_and_its_sta
     await loop.call("admin", "PUT", "/tools/refund/policy", json={"effect": "require_approval", "expires_seconds": 600})
     run_id = await loop.start("gated", "once")
     approval = await loop.approval(run_id)
-    await loop.call("admin", "PUT", "/workflows/gated/policy", json={"disabled": True, "reason": "a flood of refunds"})
+    await loop.call("admin", "POST", "/workflows/gated/disable", json={"reason": "a flood of refunds"})
     try:
         problem = await loop.call("operator", "POST", "/workflows/gated/runs", 409, json={"input": "once"})
         assert "a flood of refunds" in problem["detail"]
         await loop.decide(approval)
         run = await loop.until(run_id)
     finally:
-        await loop.call("admin", "PUT", "/workflows/gated/policy", json={"disabled": False})
+        await loop.call("admin", "POST", "/workflows/gated/enable")
     assert run["status"] == "failed"
     assert run["status_reason"].startswith("refund: PolicyDenied: ")
     assert run["executions"][0]["execution_id"] not in [where for _, _, where in gated.EXECUTED]

@@ -185,3 +185,84 @@ def test_what_a_package_hands_on_is_read_where_it_is_defined(project: Project) -
     with pytest.raises(RegistrationErrors) as caught:
         grid.check()
     assert [Path(fault.file).name for fault in caught.value.faults] == ["clocks.py"]
+
+
+TOOL = """
+@ag.tool(title='T', risk='read', timeout=SECONDS)
+async def looked() -> str:
+    return ''
+
+async def helper() -> str:
+    return await looked()  # helper
+"""
+
+
+def acting(*lines: str, decorator: str = "ag.tool(title='A', risk='read', timeout=SECONDS)", before: str = "") -> str:
+    """A module with one activity of these lines."""
+    body = "\n".join(f"    {line}" for line in lines)
+    return f"\nfrom temporalio import activity\n{before}\n@{decorator}\nasync def acts() -> None:\n{body}\n"
+
+
+ACTING = {
+    "a tool in a tool": (acting("await looked()  # here", before="from .tools import looked"), "looked is a tool"),
+    "under another name": (
+        acting("await seen()  # here", before="from .tools import looked as seen"),
+        "looked is a tool",
+    ),
+    "in an activity": (
+        acting("await tools.looked()  # here", before="from . import tools", decorator="activity.defn"),
+        "looked is a tool",
+    ),
+    "by a helper of another module": (
+        acting("await tools.helper()", before="from . import tools"),
+        "looked is a tool",
+    ),
+    "a sleep": (acting("import time", "time.sleep(1)  # here"), "time.sleep stops the whole worker"),
+    "a request": (acting("requests.get('x')  # here", before="import requests"), "requests.get stops"),
+    "a download": (
+        acting("urlopen('x')  # here", before="from urllib.request import urlopen"),
+        "urllib.request.urlopen stops",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ACTING)
+def test_what_an_activity_may_not_call_is_a_fault_at_its_line(project: Project, name: str) -> None:
+    source, what = ACTING[name]
+    with pytest.raises(RegistrationErrors) as caught:
+        project(tools=TOOL, acting=source).check()
+    (fault,) = caught.value.faults
+    assert what in fault.message
+    line = Path(fault.file).read_text().splitlines()[fault.line - 1]
+    assert line.endswith(("# here", "# helper"))
+
+
+INNOCENT = {
+    "the function that a tool was made of": acting("await looked.fn()", before="from .tools import looked"),
+    "a tool of its own name, shadowed": acting("looked = print", "looked()", before="from .tools import looked"),
+    "waiting": acting("import asyncio", "await asyncio.sleep(1)"),
+    "a thread's own waiting": acting(
+        "await asyncio.to_thread(time.sleep, 1)",
+        "def slow() -> None:",
+        "    time.sleep(1)",
+        before="import asyncio, time",
+    ),
+    "a synchronous activity": "\nimport time\nfrom temporalio import activity\n\n@activity.defn\ndef acts() -> None:\n    time.sleep(1)\n",
+    "a tool in workflow code": run(
+        "await looked()", "await asyncio.gather(looked())", before="import asyncio\nfrom .tools import looked"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INNOCENT)
+def test_what_an_activity_may_call_is_no_fault(project: Project, name: str) -> None:
+    project(tools=TOOL, acting=INNOCENT[name]).check()
+
+
+def test_a_tool_that_workflow_code_forgets_to_await_is_a_fault_at_its_line(project: Project) -> None:
+    source = run("looked()  # here", "later = looked()", "await later", before="from .tools import looked")
+    with pytest.raises(RegistrationErrors) as caught:
+        project(tools=TOOL, flow=source).check()
+    (fault,) = caught.value.faults
+    assert "never awaited" in fault.message
+    assert Path(fault.file).read_text().splitlines()[fault.line - 1].endswith("# here")

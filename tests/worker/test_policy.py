@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import json
+import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -75,8 +77,11 @@ ASK = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, version
         (policy(rules=(ASK,), public_keys={}), call(key=None), Unsupported),
         (policy(rules=(ASK,)), call(arguments=lambda: {"n": float("nan")}), Unsupported),
         (Aged(None, float("inf")), call(), Stale),
-        (Aged(None, float("inf")), call(risk=Risk.READ), Allow),
-        (Aged(None, float("inf")), call(risk=None), Allow),
+        (Aged(None, float("inf")), call(risk=Risk.READ), Stale),
+        (Aged(None, float("inf")), call(risk=None), Stale),
+        (Aged(policy().snapshot, float("inf")), call(risk=Risk.READ), Allow),
+        (Aged(policy().snapshot, float("inf")), call(risk=None), Allow),
+        (Aged(policy().snapshot, float("inf")), call(), Stale),
         (Aged(policy().snapshot, 61), call(), Stale),
         (Aged(policy().snapshot, 59), call(), Allow),
         (Aged(policy(rules=(DENY_GLOB,)).snapshot, 61), call(risk=Risk.READ), Deny),
@@ -86,26 +91,32 @@ def test_what_policy_says(source: FixedPolicy, made: Call, expected: type) -> No
     assert isinstance(Governor(policy=source).judge(made), expected)
 
 
-OWN = Rule(rule_id="tool:refund", tool="refund", effect=Effect.ALLOW)
-OTHER_EXACT = Rule(rule_id="zz", tool="refund", effect=Effect.DENY)
-SHORT_GLOB = Rule(rule_id="zzz", tool="re*", effect=Effect.ALLOW)
+def test_a_deployment_may_let_reads_pass_before_the_first_policy_but_never_writes() -> None:
+    governor = Governor(policy=Aged(None, float("inf")), policy_required=False)
+    for risk in (Risk.READ, None):
+        assert isinstance(governor.judge(call(risk=risk)), Allow)
+    for risk in (Risk.WRITE, Risk.DESTRUCTIVE):
+        assert isinstance(governor.judge(call(risk=risk)), Stale)
 
 
 @pytest.mark.parametrize(
-    ("rules", "holds"),
+    ("risk", "rules", "expected"),
     [
-        ((), "default:write"),
-        ((SHORT_GLOB,), "zzz"),
-        ((SHORT_GLOB, DENY_GLOB), "glob"),
-        ((SHORT_GLOB, DENY_GLOB, OTHER_EXACT), "zz"),
-        ((OTHER_EXACT, OWN, SHORT_GLOB, DENY_GLOB), "tool:refund"),
+        (Risk.READ, (), Allow),
+        (None, (), Allow),
+        (Risk.READ, (DENY_GLOB,), Deny),
+        (None, (DENY_GLOB,), Deny),
+        (None, (ASK,), Unsupported),
+        (Risk.WRITE, (), Deny),
+        (Risk.WRITE, (ALLOW_EXACT,), Deny),
+        (Risk.DESTRUCTIVE, (ALLOW_EXACT,), Deny),
     ],
 )
-def test_the_most_exact_rule_speaks_and_first_of_all_the_one_put_about_the_tool(
-    rules: tuple[Rule, ...], holds: str
+def test_a_call_that_belongs_to_no_run_may_read_under_policy_and_never_write(
+    risk: Risk | None, rules: tuple[Rule, ...], expected: type
 ) -> None:
-    for order in itertools.permutations(rules):
-        assert policy(rules=order).snapshot.rule_for("refund", Risk.WRITE).rule_id == holds  # type: ignore[union-attr]
+    made = call(risk=risk, standalone=True, key=None, workflow="", workflow_id="", execution_id="")
+    assert isinstance(Governor(policy=policy(rules=rules)).judge(made), expected)
 
 
 def ask(governance: Governance, **changed: Any) -> Terms:
@@ -253,5 +264,53 @@ async def test_an_unreadable_snapshot_on_disk_is_no_snapshot(tmp_path: Path) -> 
     try:
         assert source.snapshot is None
         assert source.age_seconds == float("inf")
+    finally:
+        await source.stop()
+
+
+AWAY = "postgresql://nobody@127.0.0.1:1/nowhere"
+
+
+async def test_r36_the_snapshot_on_disk_is_the_workers_alone_to_read(postgres_dsn: str, tmp_path: Path) -> None:
+    cache = tmp_path / "policy.json"
+    await publish(postgres_dsn)
+    source = PolicySource(postgres_dsn, cache)
+    await source.start()
+    assert await source.confirmed(10)
+    await source.stop()
+    assert cache.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["policy.json"]
+
+
+@pytest.mark.parametrize("ahead", [3600.0, 1e18, float("inf"), float("nan")])
+async def test_r36_a_snapshot_confirmed_in_the_future_was_never_confirmed(tmp_path: Path, ahead: float) -> None:
+    """Else writes would go on under it until that time has come, whatever was forbidden meanwhile."""
+    cache = tmp_path / "policy.json"
+    kept = Snapshot(version=1, made_at=NOW, public_keys={"k": "a"})
+    cache.write_text(json.dumps({"confirmed_at": time.time() + ahead, "document": kept.model_dump_json()}))
+    source = PolicySource(AWAY, cache)
+    await source.start()
+    try:
+        assert source.snapshot == kept
+        assert source.age_seconds == float("inf")
+        assert isinstance(Governor(policy=source).judge(call()), Stale)
+        assert isinstance(Governor(policy=source).judge(call(risk=Risk.READ)), Allow)
+    finally:
+        await source.stop()
+
+
+async def test_r36_a_clock_that_is_set_back_makes_no_policy_younger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "policy.json"
+    document = Snapshot(version=1, made_at=NOW).model_dump_json()
+    cache.write_text(json.dumps({"confirmed_at": time.time() - 100, "document": document}))
+    source = PolicySource(AWAY, cache)
+    await source.start()
+    try:
+        assert 100 <= source.age_seconds < 130
+        now = time.time()
+        monkeypatch.setattr("agentgrid.worker.policy.time.time", lambda: now - 86_400)
+        assert 100 <= source.age_seconds < 130
     finally:
         await source.stop()

@@ -28,14 +28,13 @@ MAX_TOOLS = 200
 GLOB = frozenset("*?[")
 
 
-def rule_put(body: RuleIn, *, disabled: bool = False) -> control.RulePut:
+def rule_put(body: RuleIn) -> control.RulePut:
     """What the body asks for."""
     return control.RulePut(
         effect=body.effect,
         approvers=tuple(dict.fromkeys(body.approvers)),
         expires=timedelta(seconds=body.expires_seconds),
         reason=body.reason,
-        disabled=disabled,
     )
 
 
@@ -72,8 +71,9 @@ async def get_policy(session: Session, rule_id: Id) -> PolicyDetail:
 async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) -> PolicyDetail:
     """It reaches workers within seconds and holds for the next call, also in runs that are under way.
 
-    Of the rules that fit a call, the one with exactly its name speaks, else the longest glob. A rule that says what it says already keeps its
-    version: a new one would have approvals that wait under it asked again.
+    Of the rules that fit a call one speaks: the one put about the tool itself, else one with exactly its name, else a glob that denies, else the
+    longest glob, else the built-in rule of its risk. A rule that says what it says already keeps its version: a new one would have approvals
+    that wait under it asked again.
     """
     await control.put(plane, caller, rule_id, body.tool, rule_put(body))
     async with reading(plane.engine) as session:
@@ -82,7 +82,7 @@ async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) 
 
 @router.delete("/{rule_id}", summary="Withdraw a rule; what it said is kept")
 async def withdraw_policy(plane: Plane, caller: Asking, rule_id: Id, body: Reason | None = None) -> PolicyDetail:
-    """From the next call on the next rule that fits holds, or the built-in one. A kill switch of the rule goes with it."""
+    """From the next call on the next rule that fits holds, or the built-in one. Kill switches stay as they are."""
     await control.withdraw(plane, caller, rule_id, reason=(body.reason if body else None) or "")
     async with reading(plane.engine) as session:
         return await _detail(session, rule_id)
@@ -116,5 +116,5 @@ def _note(row: Policy, fits: list[str], holds_for: list[str]) -> str | None:
         what = "fits" if GLOB & set(row.tool) else "is the name of"
         return f"{row.tool!r} {what} no registered tool; the types of plain activities are not registered"
     if not holds_for:
-        return "it holds for no registered tool: about each that it fits another rule speaks more exactly"
+        return "it holds for no registered tool: about each that it fits another rule speaks, which is more exact or denies"
     return None

@@ -13,15 +13,16 @@ from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, 
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.routes.policies import rule_put
-from agentgrid.api.schemas.common import Page
+from agentgrid.api.schemas.common import Page, Reason, SwitchOut
 from agentgrid.api.schemas.tools import ToolDetail, ToolPolicyIn, ToolPolicyOut, ToolSummary
 from agentgrid.control import policies as control
+from agentgrid.control import switches as kill_switch
 from agentgrid.control import workers
-from agentgrid.control.plane import ControlPlane
-from agentgrid.db import policies, tools
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.db import policies, switches, tools
 from agentgrid.db.session import ReadSession, reading
-from agentgrid.db.tables import Policy, Tool
-from agentgrid.domain.policies import Risk, Snapshot
+from agentgrid.db.tables import Policy, Switch, Tool
+from agentgrid.domain.policies import Risk, Snapshot, SwitchKind
 from agentgrid.domain.principals import Principal
 from agentgrid.errors import NotFound
 
@@ -50,14 +51,14 @@ class _Policies:
             approvers=list(rule.approvers),
             expires_seconds=rule.expires_seconds,
             reason=rule.reason,
-            disabled=tool.name in self._snapshot.disabled_tools,
             created_by=None if row is None else row.created_by,
             created_at=None if row is None else row.created_at,
         )
 
 
-def _values(row: Tool, served: bool | None, held: _Policies) -> dict[str, Any]:
-    return {**row.model_dump(), "served": served, "policy": held.of(row)}
+def _values(row: Tool, served: bool | None, held: _Policies, switch: Switch | None) -> dict[str, Any]:
+    said = SwitchOut(disabled=False) if switch is None else SwitchOut.model_validate(switch)
+    return {**row.model_dump(), "served": served, "policy": held.of(row), "switch": said}
 
 
 @router.get("", summary="List tools by name")
@@ -76,9 +77,13 @@ async def list_tools(
     rows = await tools.by_name(session, limit=limit + 1, after=after, tag=tag, risk=risk, q=q)
     page, onward = cut(rows, limit, lambda row: encode(request, row.name))
     held = await _Policies.read(session)
+    switched = await switches.newest(session, SwitchKind.TOOL, [row.name for row in page])
     served = await workers.served(plane, [row.task_queue for row in page], workers.ACTIVITY)
     return Page[ToolSummary](
-        items=[ToolSummary.model_validate(_values(row, served.get(row.task_queue), held)) for row in page],
+        items=[
+            ToolSummary.model_validate(_values(row, served.get(row.task_queue), held, switched.get(row.name)))
+            for row in page
+        ],
         next_cursor=onward,
     )
 
@@ -88,7 +93,8 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     if row is None:
         raise NotFound("tool", name)
     served = await workers.served(plane, [row.task_queue], workers.ACTIVITY)
-    values = _values(row, served.get(row.task_queue), await _Policies.read(session))
+    switch = (await switches.newest(session, SwitchKind.TOOL, [name])).get(name)
+    values = _values(row, served.get(row.task_queue), await _Policies.read(session), switch)
     return ToolDetail.model_validate(values | {"actions": actions.of_tool(principal)})
 
 
@@ -98,12 +104,32 @@ async def get_tool(session: Session, plane: Plane, principal: Who, name: Id) -> 
     return await _detail(session, plane, principal, name)
 
 
-@router.put("/{name}/policy", summary="Put the rule about one tool; `disabled` is the kill switch")
+@router.put("/{name}/policy", summary="Put the rule about one tool")
 async def put_tool_policy(plane: Plane, caller: Asking, name: Id, body: ToolPolicyIn) -> ToolDetail:
     """It reaches workers within seconds and holds for the next call, also in runs that are under way.
 
-    It is the rule `tool:` and the tool's name, and goes before every other. Withdraw it as that: `DELETE /api/v1/policies/tool:...`.
+    It is the rule `tool:` and the tool's name, and goes before every other; the kill switch stays as it is.
+    Withdraw it as that: `DELETE /api/v1/policies/tool:...`.
     """
-    await control.put_tool_policy(plane, caller, name, rule_put(body, disabled=body.disabled))
+    await control.put_tool_policy(plane, caller, name, rule_put(body))
+    async with reading(plane.engine) as session:
+        return await _detail(session, plane, caller.principal, name)
+
+
+@router.post("/{name}/disable", summary="Turn a tool's kill switch on: no call of it passes")
+async def disable_tool(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> ToolDetail:
+    """Every call of it fails for good, in runs under way too, within seconds. The rules about it stay as they are."""
+    return await _switch(plane, caller, name, True, body)
+
+
+@router.post("/{name}/enable", summary="Turn a tool's kill switch off again")
+async def enable_tool(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> ToolDetail:
+    """The rules about it hold again, as they are now."""
+    return await _switch(plane, caller, name, False, body)
+
+
+async def _switch(plane: ControlPlane, caller: Caller, name: str, disabled: bool, body: Reason | None) -> ToolDetail:
+    reason = (body.reason if body else None) or ""
+    await kill_switch.put(plane, caller, SwitchKind.TOOL, name, disabled=disabled, reason=reason)
     async with reading(plane.engine) as session:
         return await _detail(session, plane, caller.principal, name)

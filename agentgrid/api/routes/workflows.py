@@ -14,24 +14,23 @@ from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
-from agentgrid.api.schemas.common import Page
+from agentgrid.api.schemas.common import Page, Reason, SwitchOut
 from agentgrid.api.schemas.runs import RunAccepted, RunStart
 from agentgrid.api.schemas.workflows import (
     LastRun,
     WorkflowDetail,
-    WorkflowPolicyIn,
-    WorkflowPolicyOut,
     WorkflowStats,
     WorkflowSummary,
     WorkflowVersionOut,
 )
 from agentgrid.control import commands, workers
 from agentgrid.control import runs as control
-from agentgrid.control import workflows as kill_switch
-from agentgrid.control.plane import ControlPlane
-from agentgrid.db import runs, workflows
+from agentgrid.control import switches as kill_switch
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.db import runs, switches, workflows
 from agentgrid.db.session import ReadSession, reading
-from agentgrid.db.tables import Run, Workflow, WorkflowPolicy
+from agentgrid.db.tables import Run, Switch, Workflow
+from agentgrid.domain.policies import SwitchKind
 from agentgrid.domain.principals import Principal
 from agentgrid.errors import NotFound
 
@@ -41,12 +40,12 @@ MAX_VERSIONS = 50
 DAY = timedelta(days=1)
 
 
-def _values(row: Workflow, served: bool | None, last: Run | None, policy: WorkflowPolicy | None) -> dict[str, object]:
-    said = WorkflowPolicyOut(disabled=False, reason="") if policy is None else WorkflowPolicyOut.model_validate(policy)
+def _values(row: Workflow, served: bool | None, last: Run | None, switch: Switch | None) -> dict[str, object]:
+    said = SwitchOut(disabled=False) if switch is None else SwitchOut.model_validate(switch)
     return {
         **row.model_dump(),
         "served": served,
-        "policy": said,
+        "switch": said,
         "last_run": None if last is None else LastRun.model_validate(last),
     }
 
@@ -66,12 +65,12 @@ async def list_workflows(
     rows = await workflows.by_name(session, limit=limit + 1, after=after, tag=tag, q=q)
     page, onward = cut(rows, limit, lambda row: encode(request, row.name))
     last = await runs.last_of(session, [row.name for row in page])
-    held = await workflows.policies(session, [row.name for row in page])
+    switched = await switches.newest(session, SwitchKind.WORKFLOW, [row.name for row in page])
     served = await workers.served(plane, [row.task_queue for row in page], workers.WORKFLOW)
     return Page[WorkflowSummary](
         items=[
             WorkflowSummary.model_validate(
-                _values(row, served.get(row.task_queue), last.get(row.name), held.get(row.name))
+                _values(row, served.get(row.task_queue), last.get(row.name), switched.get(row.name))
             )
             for row in page
         ],
@@ -87,8 +86,8 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     last = await runs.last_of(session, [name])
     opened, closed = await runs.counts_of_workflow(session, name, since=DAY)
     served = await workers.served(plane, [row.task_queue], workers.WORKFLOW)
-    policy = (await workflows.policies(session, [name])).get(name)
-    values = _values(row, served.get(row.task_queue), last.get(name), policy) | {
+    switch = (await switches.newest(session, SwitchKind.WORKFLOW, [name])).get(name)
+    values = _values(row, served.get(row.task_queue), last.get(name), switch) | {
         "input_schema": {} if current is None else current.input_schema,
         "output_schema": None if current is None else current.output_schema,
         "versions": [
@@ -96,7 +95,7 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
             for version in await workflows.versions(session, name, limit=MAX_VERSIONS)
         ],
         "stats": WorkflowStats(open=opened, closed_24h=closed),
-        "actions": actions.of_workflow(principal, policy),
+        "actions": actions.of_workflow(principal, switch),
     }
     return WorkflowDetail.model_validate(values)
 
@@ -107,10 +106,23 @@ async def get_workflow(session: Session, plane: Plane, principal: Who, name: Id)
     return await _detail(session, plane, principal, name)
 
 
-@router.put("/{name}/policy", summary="Set the workflow's kill switch")
-async def put_workflow_policy(plane: Plane, caller: Asking, name: Id, body: WorkflowPolicyIn) -> WorkflowDetail:
-    """Disabled, starts are refused with `409`, and every tool call of its runs fails for good, also of those under way."""
-    await kill_switch.put_policy(plane, caller, name, disabled=body.disabled, reason=body.reason)
+@router.post("/{name}/disable", summary="Turn a workflow's kill switch on: nobody starts it")
+async def disable_workflow(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> WorkflowDetail:
+    """Starts are refused with `409`, and every tool call of its runs fails for good, in those under way too, within seconds."""
+    return await _switch(plane, caller, name, True, body)
+
+
+@router.post("/{name}/enable", summary="Turn a workflow's kill switch off again")
+async def enable_workflow(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> WorkflowDetail:
+    """It can be started again. Runs that failed meanwhile stay failed."""
+    return await _switch(plane, caller, name, False, body)
+
+
+async def _switch(
+    plane: ControlPlane, caller: Caller, name: str, disabled: bool, body: Reason | None
+) -> WorkflowDetail:
+    reason = (body.reason if body else None) or ""
+    await kill_switch.put(plane, caller, SwitchKind.WORKFLOW, name, disabled=disabled, reason=reason)
     async with reading(plane.engine) as session:
         return await _detail(session, plane, caller.principal, name)
 

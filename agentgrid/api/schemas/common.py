@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
@@ -20,7 +21,7 @@ Prose = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 """What a person writes: a note, a reason, a comment."""
 
 Flag = Annotated[bool, Strict()]
-"""True or false, and no word or number that could mean it: it may be a kill switch."""
+"""True or false, and no word or number that could mean it."""
 
 Whole = Annotated[int, Strict()]
 Seconds = Annotated[float, Strict()]
@@ -56,6 +57,15 @@ class Reason(In):
     """Why: kept in the audit log."""
 
     reason: Prose | None = None
+
+
+class SwitchOut(Out):
+    """A kill switch. Rules don't touch it, and it doesn't touch them."""
+
+    disabled: bool = Field(description="No call passes; a workflow is not started either.")
+    reason: str = ""
+    created_by: str | None = Field(None, description="Who set it last.")
+    created_at: datetime | None = None
 
 
 class Page(Out, Generic[Item]):

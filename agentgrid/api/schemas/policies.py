@@ -39,7 +39,6 @@ class PolicyVersionOut(Out):
     approvers: list[str]
     expires_seconds: float
     reason: str
-    disabled: bool = Field(description="The kill switch of one tool: no call, whatever the effect says.")
     withdrawn: bool = Field(description="From this version on the rule was not in force.")
     created_by: str
     created_at: datetime
@@ -55,6 +54,6 @@ class PolicyDetail(PolicySummary):
     """A rule, what it is about, and what it said before."""
 
     fits: list[str] = Field(description="Registered tools whose names it fits; the first 200.")
-    holds_for: list[str] = Field(description="Those of them about which no other rule speaks more exactly.")
+    holds_for: list[str] = Field(description="Those of them for which it is the rule that speaks.")
     note: str | None = Field(description="What is odd about it, such as that it fits nothing registered.")
     versions: list[PolicyVersionOut] = Field(description="The newest fifty.")

@@ -7,15 +7,13 @@ from typing import Any
 
 from pydantic import Field
 
-from agentgrid.api.schemas.common import Action, Flag, Out
+from agentgrid.api.schemas.common import Action, Out, SwitchOut
 from agentgrid.api.schemas.policies import RuleIn
 from agentgrid.domain.policies import Effect, Risk
 
 
 class ToolPolicyIn(RuleIn):
     """Put a rule about one tool; it replaces the one before and reaches workers within seconds."""
-
-    disabled: Flag = Field(False, description="The kill switch: no call of the tool, whatever the effect says.")
 
 
 class ToolPolicyOut(Out):
@@ -27,7 +25,6 @@ class ToolPolicyOut(Out):
     approvers: list[str]
     expires_seconds: float
     reason: str
-    disabled: bool
     created_by: str | None = None
     created_at: datetime | None = None
 
@@ -52,6 +49,7 @@ class ToolSummary(Out):
         description="Whether a live worker polls its task queue; null while Temporal can't say."
     )
     policy: ToolPolicyOut
+    switch: SwitchOut
 
 
 class ToolDetail(ToolSummary):

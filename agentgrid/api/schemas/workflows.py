@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from agentgrid.api.schemas.common import Action, Flag, In, Out, Prose
+from agentgrid.api.schemas.common import Action, Out, SwitchOut
 from agentgrid.domain.runs import RunStatus
 
 
@@ -17,22 +17,6 @@ class LastRun(Out):
     run_id: str
     status: RunStatus
     created_at: datetime
-
-
-class WorkflowPolicyIn(In):
-    """Set a workflow's kill switch; it reaches workers within seconds."""
-
-    disabled: Flag = Field(description="No tool call of its runs passes, and nobody starts it.")
-    reason: Prose = Field("", description="Whoever tries to start it is told.")
-
-
-class WorkflowPolicyOut(Out):
-    """A workflow's kill switch."""
-
-    disabled: bool
-    reason: str
-    created_by: str | None = None
-    created_at: datetime | None = None
 
 
 class WorkflowSummary(Out):
@@ -49,7 +33,7 @@ class WorkflowSummary(Out):
     served: bool | None = Field(
         description="Whether a live worker polls its task queue; null while Temporal can't say."
     )
-    policy: WorkflowPolicyOut
+    switch: SwitchOut
     last_run: LastRun | None
 
 

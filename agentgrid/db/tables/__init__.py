@@ -18,9 +18,9 @@ from agentgrid.db.tables.control import (
     PrincipalRow,
     ProjectorState,
     SigningKey,
+    Switch,
     WorkerBudget,
     WorkerLogin,
-    WorkflowPolicy,
 )
 from agentgrid.db.tables.projection import (
     Approval,
@@ -55,12 +55,12 @@ __all__ = [
     "RunSearch",
     "SigningKey",
     "Step",
+    "Switch",
     "Tool",
     "Touch",
     "WorkerBudget",
     "WorkerLogin",
     "Workflow",
     "WorkflowBuild",
-    "WorkflowPolicy",
     "WorkflowVersion",
 ]

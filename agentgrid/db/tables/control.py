@@ -1,4 +1,4 @@
-"""What people and programs asked for: commands, principals and keys, policies; and the events that live readers are told."""
+"""What people and programs asked for: commands, principals and keys, policies and kill switches; and the events that live readers are told."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sqlmodel import Field, SQLModel
 
 from agentgrid.db.tables import columns
 from agentgrid.domain.commands import CommandStatus
+from agentgrid.domain.policies import SwitchKind
 from agentgrid.domain.principals import PrincipalKind
 
 
@@ -188,22 +189,22 @@ class Policy(SQLModel, table=True):
     approvers: list[str] = columns.texts()
     expires_seconds: float = Field(nullable=False)
     reason: str = columns.text(default="''")
-    disabled: bool = columns.flag()
-    """The kill switch: no call of the tool, whatever the effect says."""
     withdrawn: bool = columns.flag()
     created_by: str = columns.text()
     created_at: datetime = columns.time(null=False, now=True)
 
 
-class WorkflowPolicy(SQLModel, table=True):
-    """One setting of a workflow's kill switch; the newest version holds."""
+class Switch(SQLModel, table=True):
+    """One setting of the kill switch of a tool or a workflow; the newest version holds."""
 
-    __tablename__ = "workflow_policies"
+    __tablename__ = "switches"
+    __table_args__ = (columns.one_of("kind", SwitchKind),)
 
-    workflow: str = columns.text(primary=True)
+    kind: str = columns.text(primary=True)
+    name: str = columns.text(primary=True)
     version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     disabled: bool = columns.flag()
-    """No tool call of its runs passes, and nobody starts it."""
+    """No call passes; a workflow is not started either."""
     reason: str = columns.text(default="''")
     created_by: str = columns.text()
     created_at: datetime = columns.time(null=False, now=True)

@@ -10,7 +10,39 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-STATEMENTS: tuple[str, ...] = ()
+STATEMENTS: tuple[str, ...] = (
+    """
+    CREATE TABLE switches (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        disabled BOOLEAN DEFAULT false NOT NULL,
+        reason TEXT DEFAULT '' NOT NULL,
+        created_by TEXT NOT NULL,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        CONSTRAINT pk_switches PRIMARY KEY (kind, name, version),
+        CONSTRAINT ck_switches_kind CHECK (kind IN ('tool', 'workflow'))
+    )
+    """,
+    """
+    INSERT INTO switches (kind, name, version, disabled, reason, created_by, created_at)
+    SELECT 'workflow', workflow, version, disabled, reason, created_by, created_at FROM workflow_policies
+    """,
+    # What a tool's rule said of its switch before counts no more; that it was on now does.
+    """
+    INSERT INTO switches (kind, name, version, disabled, reason, created_by, created_at)
+    SELECT DISTINCT ON (tool) 'tool', tool, 1, true, reason, created_by, created_at FROM (
+        SELECT DISTINCT ON (rule_id) * FROM policies ORDER BY rule_id, version DESC
+    ) AS newest
+    WHERE disabled AND NOT withdrawn ORDER BY tool, created_at DESC
+    """,
+    "DROP TABLE workflow_policies",
+    "ALTER TABLE policies DROP COLUMN disabled",
+    """
+    UPDATE commands SET kind = CASE WHEN outcome->>'disabled' = 'false' THEN 'workflow.enable' ELSE 'workflow.disable' END
+    WHERE kind = 'workflow.policy'
+    """,
+)
 
 
 def upgrade() -> None:

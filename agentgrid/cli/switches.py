@@ -1,0 +1,53 @@
+"""Kill switches of tools and workflows, as the commands of both set and show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from agentgrid.cli.inputs import part
+from agentgrid.cli.modes import OutputFormat
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from agentgrid.cli.client import ApiClient
+
+
+def put_switch(
+    client: ApiClient,
+    noun: str,
+    name: str,
+    verb: str,
+    reason: str | None,
+    output: OutputFormat,
+    show: Callable[[Mapping[str, Any]], RenderableType],
+) -> None:
+    """Disable or enable a tool or a workflow, and show it."""
+    body = {} if reason is None else {"reason": reason}
+    answer = client.write("POST", f"/{noun}s/{part(name)}/{verb}", body, doing=f"the kill switch of {name}")
+    from agentgrid.cli.show import show as show_answer
+
+    show_answer(answer, output, show)
+
+
+def switch_facts(switch: Mapping[str, Any]) -> dict[str, Any]:
+    """What is shown of a kill switch: that it is on, why, who turned it on and when. Nothing of one that is off."""
+    from agentgrid.cli import words
+
+    if not switch["disabled"]:
+        return {}
+    return {
+        "kill switch": words.status("disabled"),
+        "because": switch["reason"] or None,
+        "disabled by": switch["created_by"],
+        "disabled": words.absolute(switch["created_at"]),
+    }
+
+
+def unless_disabled(switch: Mapping[str, Any], text: Text) -> Text:
+    """The text, or that the kill switch is on."""
+    from agentgrid.cli import words
+
+    return words.status("disabled") if switch["disabled"] else text

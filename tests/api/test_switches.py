@@ -1,0 +1,114 @@
+"""Kill switches over the API: on and off, apart from rules, each way audited and published."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentgrid.domain.policies import Effect, Risk
+from tests.api import factories
+from tests.api.conftest import Api
+from tests.api.test_policies import last_command, published
+
+OFF = {"disabled": False, "reason": "", "created_by": None, "created_at": None}
+
+
+async def test_a_tool_is_disabled_and_enabled_and_its_rule_stays_r36(api: Api, as_):
+    await factories.insert(api.plane.engine, factories.tool("wire", risk="destructive"))
+    place = "/api/v1/tools/wire"
+    assert (await as_("viewer").get(place)).json()["switch"] == OFF
+    rule = {"effect": "require_approval", "approvers": ["support-leads"], "expires_seconds": 600}
+    await as_("admin").put(f"{place}/policy", json=rule)
+    before = (await as_("viewer").get(place)).json()["policy"]
+
+    off = await as_("admin").post(f"{place}/disable", json={"reason": "wrong account"})
+
+    assert off.status_code == 200, off.text
+    switch = off.json()["switch"]
+    assert (switch["disabled"], switch["reason"], switch["created_by"]) == (True, "wrong account", "admin")
+    assert off.json()["policy"] == before
+    assert "wire" in (await published(api)).disabled_tools
+    said = await last_command(as_, "tool.disable")
+    assert (said["status"], said["target"], said["reason"]) == ("applied", "wire", "wrong account")
+    (listed,) = (await as_("viewer").get("/api/v1/tools", params={"q": "wire"})).json()["items"]
+    assert listed["switch"]["disabled"]
+
+    on = await as_("admin").post(f"{place}/enable")
+
+    assert (on.json()["switch"]["disabled"], on.json()["policy"]) == (False, before)
+    snapshot = await published(api)
+    assert "wire" not in snapshot.disabled_tools
+    held = snapshot.rule_for("wire", Risk.DESTRUCTIVE)
+    assert (held.reference, held.effect, held.approvers) == (
+        "tool:wire@1",
+        Effect.REQUIRE_APPROVAL,
+        ("support-leads",),
+    )
+    assert (await last_command(as_, "tool.enable"))["target"] == "wire"
+
+
+async def test_a_rule_put_changed_or_withdrawn_leaves_the_kill_switch_on_r36(api: Api, as_):
+    await factories.insert(api.plane.engine, factories.tool("burn"))
+    place = "/api/v1/tools/burn"
+    await as_("admin").post(f"{place}/disable", json={"reason": "smoke"})
+    for effect in ("deny", "allow"):
+        put = await as_("admin").put(f"{place}/policy", json={"effect": effect})
+        assert put.json()["switch"]["disabled"], effect
+    await as_("admin").delete("/api/v1/policies/tool:burn")
+    assert (await as_("viewer").get(place)).json()["switch"]["reason"] == "smoke"
+    assert "burn" in (await published(api)).disabled_tools
+    old = await as_("admin").put(f"{place}/policy", json={"effect": "allow", "disabled": False})
+    assert (old.status_code, old.json()["faults"][0]["pointer"]) == (422, "/disabled")
+
+
+async def test_a_disabled_workflow_is_not_started_and_says_why_until_it_is_enabled(api: Api, as_):
+    await factories.insert(api.plane.engine, *factories.workflow("halted", {}))
+    place = "/api/v1/workflows/halted"
+    assert (await as_("operator").get(place)).json()["switch"] == OFF
+    early = await as_("operator").post(f"{place}/runs", json={"input": 1}, headers={"Idempotency-Key": "early"})
+    assert early.status_code == 201
+
+    put = await as_("admin").post(f"{place}/disable", json={"reason": "it floods the CRM"})
+
+    assert put.status_code == 200, put.text
+    assert (put.json()["switch"]["disabled"], put.json()["switch"]["created_by"]) == (True, "admin")
+    assert "halted" in (await published(api)).disabled_workflows
+    refused = await as_("operator").post(f"{place}/runs", json={"input": 1})
+    assert (refused.status_code, refused.json()["current_status"]) == (409, "disabled")
+    assert "it floods the CRM" in refused.json()["detail"]
+    audit = await last_command(as_, "run.start")
+    assert (audit["status"], audit["target"]) == ("refused", "halted")
+    replayed = await as_("operator").post(f"{place}/runs", json={"input": 1}, headers={"Idempotency-Key": "early"})
+    assert (replayed.status_code, replayed.json()["run_id"]) == (200, early.json()["run_id"])
+    shown = (await as_("operator").get(place)).json()
+    start = next(action for action in shown["actions"] if action["verb"] == "start")
+    assert (start["allowed"], "it floods the CRM" in start["reason"]) == (False, True)
+    (listed,) = (await as_("viewer").get("/api/v1/workflows", params={"q": "halted"})).json()["items"]
+    assert listed["switch"]["reason"] == "it floods the CRM"
+    said = await last_command(as_, "workflow.disable")
+    assert (said["status"], said["target"], said["reason"]) == ("applied", "halted", "it floods the CRM")
+
+    version = (await published(api)).version
+    await as_("admin").post(f"{place}/disable", json={"reason": "it floods the CRM"})
+    assert (await published(api)).version == version, "said already"
+    await as_("admin").post(f"{place}/enable")
+    assert "halted" not in (await published(api)).disabled_workflows
+    assert (await as_("operator").post(f"{place}/runs", json={"input": 1})).status_code == 201
+
+
+@pytest.mark.parametrize("noun", ["tools", "workflows"])
+@pytest.mark.parametrize("verb", ["disable", "enable"])
+async def test_a_switch_is_the_administrators_and_of_what_is_registered(api: Api, as_, noun: str, verb: str):
+    name = f"odd_{noun}_{verb}"
+    rows = (factories.tool(name),) if noun == "tools" else factories.workflow(name, {})
+    await factories.insert(api.plane.engine, *rows)
+    before = await published(api)
+    place = f"/api/v1/{noun}/{name}/{verb}"
+    for who in ("viewer", "operator", "reviewer", "developer", "auditor", "agent", "nobody"):
+        assert (await as_(who).post(place)).status_code == 403, who
+    refused = await last_command(as_, f"{noun[:-1]}.{verb}")
+    assert (refused["status"], refused["target"]) == ("refused", name)
+    assert (await as_("admin").post(f"/api/v1/{noun}/none/{verb}")).status_code == 404
+    assert (await as_("admin").post(place, json={"reason": "x", "effect": "allow"})).status_code == 422
+    assert (await published(api)).version == before.version
+    actions = (await as_("viewer").get(f"/api/v1/{noun}/{name}")).json()["actions"]
+    assert (verb, False) in [(action["verb"], action["allowed"]) for action in actions]

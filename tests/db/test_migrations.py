@@ -1,0 +1,63 @@
+"""What a migration makes of the rows that are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+from alembic import command
+from sqlalchemy import Connection
+
+from agentgrid.db import migrate
+from agentgrid.db.session import make_engine
+
+RULE = "INSERT INTO policies (rule_id, version, tool, effect, expires_seconds, reason, disabled, withdrawn, created_by)"
+SWITCH = "INSERT INTO workflow_policies (workflow, version, disabled, reason, created_by)"
+COMMAND = "INSERT INTO commands (command_id, kind, status, principal, outcome)"
+
+
+async def upgrade_to(dsn: str, revision: str) -> None:
+    def upgrade(connection: Connection) -> None:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    engine = make_engine(dsn, pool_size=1)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(upgrade)
+    finally:
+        await engine.dispose()
+
+
+async def test_kill_switches_that_are_on_stay_on_when_they_leave_the_rules_r36(empty_database: str) -> None:
+    await upgrade_to(empty_database, "0004")
+    connection = await asyncpg.connect(empty_database)
+    try:
+        await connection.execute(f"""
+            {RULE} VALUES
+                ('tool:on', 1, 'on', 'require_approval', 60, '', false, false, 'amara'),
+                ('tool:on', 2, 'on', 'allow', 60, 'smoke', true, false, 'amara'),
+                ('tool:off', 1, 'off', 'allow', 60, '', true, false, 'amara'),
+                ('tool:off', 2, 'off', 'allow', 60, '', false, false, 'amara'),
+                ('tool:gone', 1, 'gone', 'allow', 60, '', true, false, 'amara'),
+                ('tool:gone', 2, 'gone', 'allow', 60, '', false, true, 'amara');
+            {SWITCH} VALUES ('halted', 1, true, 'why', 'amara'), ('back', 1, true, '', 'amara'), ('back', 2, false, '', 'noor');
+            {COMMAND} VALUES
+                ('1', 'workflow.policy', 'applied', 'amara', '{{"disabled": true, "changed": true}}'),
+                ('2', 'workflow.policy', 'applied', 'amara', '{{"disabled": false, "changed": true}}')
+        """)
+        await upgrade_to(empty_database, "head")
+        assert await rows(connection, "SELECT kind, name, version, disabled, reason, created_by FROM switches") == [
+            ("tool", "on", 1, True, "smoke", "amara"),
+            ("workflow", "back", 1, True, "", "amara"),
+            ("workflow", "back", 2, False, "", "noor"),
+            ("workflow", "halted", 1, True, "why", "amara"),
+        ]
+        assert await rows(connection, "SELECT kind FROM commands") == [("workflow.disable",), ("workflow.enable",)]
+    finally:
+        await connection.close()
+
+
+async def rows(connection: asyncpg.Connection[Any], query: str) -> list[tuple[Any, ...]]:
+    return sorted(tuple(row) for row in await connection.fetch(query))
