@@ -33,7 +33,7 @@ def api(
         asyncio.run(_require_keys(settings, host))
     import uvicorn
 
-    from agentgrid.api.server import options
+    from agentgrid.cli.serving import options
 
     uvicorn.run(
         API_FACTORY,

@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from agentgrid.api.app import create_app
-from agentgrid.api.server import options
+from agentgrid.cli.serving import options
 from agentgrid.control import keys, principals, signing
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import signing_keys

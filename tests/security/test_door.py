@@ -11,9 +11,9 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from agentgrid.api import server
 from agentgrid.api.access import ACCESS
 from agentgrid.api.limits import Limits
+from agentgrid.cli import serving
 from agentgrid.control import keys
 from agentgrid.db.session import writing
 from agentgrid.settings import Settings
@@ -203,9 +203,9 @@ async def test_a_url_that_is_encoded_without_end_is_refused_at_once(url: str) ->
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.4)
-    monkeypatch.setattr(server, "BODY_SECONDS", 0.4)
-    monkeypatch.setattr(server, "UNREAD_SECONDS", 0.4)
+    monkeypatch.setattr(serving, "HEAD_SECONDS", 0.4)
+    monkeypatch.setattr(serving, "BODY_SECONDS", 0.4)
+    monkeypatch.setattr(serving, "UNREAD_SECONDS", 0.4)
 
 
 async def ended(line: Wire, *, seconds: float = 10) -> bytes:
