@@ -1,7 +1,7 @@
 """Checks of inputs that could take long, each in a process of its own that ends when its time or memory is used up.
 
 What a schema that refers to itself finds wrong with a value can be exponential in the value's depth, and the library can't
-be interrupted: where the cost isn't known to be small, somebody else's process bears it. It gets schema and value, and nothing
+be interrupted: where the cost isn't known to be small, somebody else's process bears it. It gets schema and value, and no secret
 of this process's environment.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
 import sys
 from typing import Any
@@ -49,11 +50,11 @@ async def faults(schema: dict[str, Any], value: Any) -> list[tuple[list[str | in
 async def _asked(question: str) -> str:
     """What the process said until it ended, or was ended."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-m", __name__),
+        *(sys.executable, "-P", "-m", __name__),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env={},
+        env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         start_new_session=True,
     )
     assert process.stdin is not None
