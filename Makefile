@@ -54,15 +54,19 @@ fuzz: $(INSTALLED)
 lock: $(INSTALLED)
 	@echo 'agentgrid @ file://$(CURDIR)' | $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --overrides /dev/stdin \
 	    --group dev --all-extras --universal --python-version 3.11 --no-emit-package agentgrid \
-	    --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+	    --no-header --no-annotate --no-emit-index-url --generate-hashes --output-file requirements.lock
 
-# uv installs in seconds what takes pip half a minute; where it can't (it reads no pip.conf), pip does.
+# Nothing is installed but what the lock has the hash of: uv and the build's backend too, which builds without fetching anything. The project
+# itself has none. uv installs in seconds what takes pip half a minute; where it can't (it reads no pip.conf), pip does.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps
+LOCKED := --require-hashes -r requirements.lock
+PROJECT := --no-build-isolation -e .
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("this needs Python 3.11 or newer: make PYTHON=...")'
 	@echo '== installing into .venv'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv || true
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock -e . \
-	    || { $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock \
-	         && $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; }
+	@awk '/^[^ ]/ { uv = /^uv==/ } uv' requirements.lock > .venv/uv.lock
+	@test -x $(BIN)/uv || $(PIP) --require-hashes -r .venv/uv.lock || true
+	@{ $(UV) $(LOCKED) && $(UV) $(PROJECT); } || { $(PIP) $(LOCKED) && $(PIP) $(PROJECT); }
 	@touch $@

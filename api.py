@@ -1,6 +1,6 @@
 """The API as a program of its own, on this machine's loopback: `python api.py`.
 
-Anywhere else: `agentgrid api`, which refuses an open address without keys, or `uvicorn --factory agentgrid.api.app:from_environment`.
+Anywhere else: `agentgrid api`, which refuses an open address without keys.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
+from agentgrid.cli.serving import options
 from agentgrid.settings import Settings
 
 if __name__ == "__main__":
+    settings = Settings.load()
     uvicorn.run(
         "agentgrid.api.app:from_environment",
         factory=True,
         host="127.0.0.1",
-        port=urlsplit(Settings.load().api_url).port or 8700,
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
+        port=urlsplit(settings.api_url).port or 8700,
         timeout_graceful_shutdown=10,
+        **options(max_connections=settings.max_connections),
     )

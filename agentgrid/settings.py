@@ -33,6 +33,15 @@ class Settings(BaseSettings):
     log_format: str = Field("console", pattern="^(console|json)$")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
+    max_connections: int = Field(900, ge=1)
+    """How many connections one process of the API holds; below the 1,024 files that a process may usually open."""
+    rate_requests_per_second: float = Field(200.0, gt=0)
+    rate_requests_burst: int = Field(2000, ge=1)
+    """How often one principal may ask one process of the API, lastingly and at once."""
+    rate_failures_per_second: float = Field(10.0, gt=0)
+    rate_failures_burst: int = Field(30, ge=1)
+    """How often one address may fail to say who asks."""
+
     policy_max_age_seconds: float = Field(60.0, gt=0)
     """With a policy snapshot older than this, tools that write wait."""
     policy_required: bool = True

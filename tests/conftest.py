@@ -96,7 +96,7 @@ async def temporal_server(server_home: Path) -> AsyncIterator[Temporal]:
     if running := os.environ.get("AGENTGRID_TEST_TEMPORAL"):
         yield Temporal(address=running)
         return
-    async with TemporalServer(server_home, in_memory=True, headless=True) as server:
+    async with TemporalServer(server_home, in_memory=True) as server:
         yield Temporal(address=server.address)
 
 

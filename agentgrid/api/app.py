@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from agentgrid import logging
 from agentgrid.api import errors, openapi
 from agentgrid.api.door import Door
+from agentgrid.api.limits import Limits
 from agentgrid.api.metrics import Measured, Metrics
 from agentgrid.api.routes import ROUTERS
 from agentgrid.api.sse import Feed
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.metrics = Metrics()
+    app.state.limits = Limits(settings)
     errors.install(app)
     for router in ROUTERS:
         app.router.routes.extend(router.routes)

@@ -5,7 +5,7 @@ A page of another site must not be able to reach the API through a visitor's bro
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +18,7 @@ PROBES = frozenset({"/healthz", "/readyz"})
 """An orchestrator asks for these by the address of the machine."""
 MAX_HEADER_BYTES = 32 * 1024
 """All of them together; a key, a cursor and an idempotency key need far less."""
+MAX_ENCODINGS = 5
 SECRET_PARAMETERS = frozenset({"api_key", "apikey", "key", "token", "access_token", "authorization"})
 
 SECURITY_HEADERS = {
@@ -65,12 +66,12 @@ class Door:
             return WireError(
                 400, "unknown_host", "this host name is not served here; AGENTGRID_API_URL names the one that is"
             )
-        origin = headers.get("origin")
-        if origin is not None and not self._is_own(origin, hosts):
+        if not all(self._is_own(origin, hosts) for origin in headers.getlist("origin")):
             return WireError(403, "foreign_origin", "requests from pages of another origin are not served")
-        query = scope["query_string"].decode("latin-1")
-        names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
-        if names & SECRET_PARAMETERS or LOOKS_LIKE_A_KEY.search(query) or LOOKS_LIKE_A_KEY.search(scope["path"]):
+        spellings = _spellings(scope["path"], scope["query_string"].decode("latin-1"))
+        if spellings is None:
+            return WireError(400, "bad_request", f"the URL is percent-encoded more than {MAX_ENCODINGS} times over")
+        if any(_holds_a_key(path, query) for path, query in spellings):
             return WireError(
                 400,
                 "key_in_url",
@@ -79,10 +80,29 @@ class Door:
         return None
 
     def _is_own(self, origin: str, hosts: list[str]) -> bool:
-        given = urlsplit(origin)
+        try:
+            given = urlsplit(origin)
+        except ValueError:  # brackets without an address in them
+            return False
         if (given.scheme, given.netloc) == (self._public.scheme, self._public.netloc):
             return True
         return given.scheme in ("http", "https") and bool(hosts) and given.netloc == hosts[0]
+
+
+def _spellings(path: str, query: str) -> list[tuple[str, str]] | None:
+    """The URL as it came, and each time less encoded; None where that goes on for too long. What reads a log may decode it."""
+    found = [(path, query)]
+    for _ in range(MAX_ENCODINGS):
+        path, query = unquote(path), unquote(query)
+        if (path, query) == found[-1]:
+            return found
+        found.append((path, query))
+    return None
+
+
+def _holds_a_key(path: str, query: str) -> bool:
+    names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
+    return bool(names & SECRET_PARAMETERS or LOOKS_LIKE_A_KEY.search(query) or LOOKS_LIKE_A_KEY.search(path))
 
 
 def _without_port(host: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from http import HTTPStatus
 
 import structlog
@@ -147,6 +148,9 @@ def translated(error: Exception) -> AgentGridError | None:
         return faults_of(error)
     if isinstance(error, DATABASE_FAULTS):
         return database_error(error)
+    if isinstance(error, RecursionError):
+        # Bodies have few levels; what a worker registered may have any number.
+        return Conflict("something that was stored is nested too deeply to be read")
     return None
 
 
@@ -157,6 +161,9 @@ def install(app: FastAPI) -> None:
         said = translated(error)
         if said is None:
             raise error
+        if isinstance(error, RecursionError):
+            # Not all of it: a trace of a thousand frames takes seconds to write.
+            log.error("request_too_deep", where="".join(traceback.format_tb(error.__traceback__, limit=-3)))
         if isinstance(said, Unavailable):
             log.warning("request_unavailable", reason=f"{type(error).__name__}: {error}"[:300])
         return response(said)
@@ -173,7 +180,7 @@ def install(app: FastAPI) -> None:
         log.error("request_failed", exc_info=error)
         return response(WireError(500, "internal_error", "something went wrong inside; the server's log says what"))
 
-    for kind in (AgentGridError, RequestValidationError, *DATABASE_FAULTS):
+    for kind in (AgentGridError, RequestValidationError, RecursionError, *DATABASE_FAULTS):
         app.add_exception_handler(kind, known)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unknown)

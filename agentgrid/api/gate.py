@@ -18,6 +18,7 @@ from starlette.responses import Response
 from agentgrid.api import body
 from agentgrid.api.access import ACCESS, Access
 from agentgrid.api.errors import WireError, faults_of
+from agentgrid.api.limits import Limits
 from agentgrid.control import commands, keys
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.domain.principals import GRANTS, Permission, Principal, PrincipalKind
@@ -91,15 +92,9 @@ def authorise(principal: Principal, access: Access) -> None:
 
 async def _caller(request: Request) -> Caller:
     given = request.headers.getlist("authorization")
-    if not given:
-        raise Unauthenticated("send an API key: `Authorization: Bearer ag_...`")
     if len(given) > 1:
         raise WireError(400, "bad_request", "there is more than one Authorization header")
-    scheme, _, presented = given[0].partition(" ")
-    if scheme.lower() != "bearer":
-        raise Unauthenticated("the one way to authenticate is `Authorization: Bearer ag_...`")
-    plane: ControlPlane = request.app.state.plane
-    known = await keys.authenticate(plane.pool, presented.strip())
+    known = await _authenticated(request, given[0] if given else None)
     request.state.authenticated = known
     return Caller(
         principal=known.principal,
@@ -107,6 +102,27 @@ async def _caller(request: Request) -> Caller:
         address=request.client.host if request.client else None,
         route=f"{request.method} {request.url.path}",
     )
+
+
+async def _authenticated(request: Request, header: str | None) -> keys.Authenticated:
+    scheme, _, words = (header or "").partition(" ")
+    presented = words.strip()
+    limits: Limits = request.app.state.limits
+    address = request.client.host if request.client else ""
+    key_hash = keys.secret_hash(presented) if presented else None
+    limits.before_key(address, key_hash)
+    try:
+        if header is None:
+            raise Unauthenticated("send an API key: `Authorization: Bearer ag_...`")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated("the one way to authenticate is `Authorization: Bearer ag_...`")
+        plane: ControlPlane = request.app.state.plane
+        known = await keys.authenticate(plane.pool, presented)
+    except Unauthenticated:
+        limits.failed(address, key_hash)
+        raise
+    limits.passed(known.principal.name, keys.secret_hash(presented))
+    return known
 
 
 def _check_parameters(request: Request, known: frozenset[str]) -> None:

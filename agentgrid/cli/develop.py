@@ -14,7 +14,6 @@ PORTS = {"min": 1, "max": 65_535}
 def dev(
     port: Annotated[int | None, typer.Option(**PORTS, help="Of the API. Usually 8700.")] = None,
     temporal_port: Annotated[int | None, typer.Option(**PORTS, help="Of Temporal. Usually 7233.")] = None,
-    temporal_ui_port: Annotated[int | None, typer.Option(**PORTS, help="Of Temporal's UI. Usually 8233.")] = None,
     postgres_port: Annotated[int | None, typer.Option(**PORTS, help="Of PostgreSQL. Usually 5499.")] = None,
     reload: Annotated[
         bool, typer.Option("--reload/--no-reload", help="Restart the worker when the code changes.")
@@ -35,6 +34,6 @@ def dev(
         raise CommandFailed(
             f"{error.name} is not installed; install the extra dev-stack from a checkout of AgentGrid", ExitCode.USAGE
         ) from None
-    given = {"api": port, "temporal": temporal_port, "temporal_ui": temporal_ui_port, "postgres": postgres_port}
+    given = {"api": port, "temporal": temporal_port, "postgres": postgres_port}
     options = Options(ports=given, reload=reload, only_servers=only_servers)
     raise typer.Exit(run_dev(options, verbose=verbose))

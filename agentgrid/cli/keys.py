@@ -77,7 +77,7 @@ def create(
         wish = _Wish(kind=kind, roles=role, groups=group, replace=replace_roles)
         made = _with_engine(lambda engine: _create(engine, principal, wish, days, note))
         if file is not None:
-            from agentgrid.cli.private import write_private
+            from agentgrid.control.private import write_private
 
             write_private(file, made.secret + "\n")
         where = {"file": str(file)} if file is not None else {"key": made.secret}

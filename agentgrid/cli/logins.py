@@ -169,7 +169,7 @@ def _hand_over(name: str, password: str | None, file: Path | None, output: Outpu
     """Print the login's URL, or write it to the file; a password that was kept is shown by nobody."""
     from sqlalchemy.engine import make_url
 
-    from agentgrid.cli.private import write_private
+    from agentgrid.control.private import write_private
     from agentgrid.settings import Settings
 
     if password is None:

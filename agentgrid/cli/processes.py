@@ -33,17 +33,15 @@ def api(
         asyncio.run(_require_keys(settings, host))
     import uvicorn
 
+    from agentgrid.cli.serving import options
+
     uvicorn.run(
         API_FACTORY,
         factory=True,
         host=host,
         port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        proxy_headers=False,
         timeout_graceful_shutdown=API_STOP_SECONDS,
+        **options(max_connections=settings.max_connections),
     )
 
 

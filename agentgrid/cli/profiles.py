@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from agentgrid.cli.private import read_private, write_private
 from agentgrid.cli.project import home
+from agentgrid.control.private import read_private, write_private
 from agentgrid.errors import SettingsError
 
 DEFAULT_PROFILE = "operator"

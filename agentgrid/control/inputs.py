@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 from temporalio.converter import PayloadConverter
 
-from agentgrid.errors import Fault, InvalidInput, PayloadTooLarge
+from agentgrid.control import long_checks
+from agentgrid.domain import schemas
+from agentgrid.domain.schemas import Compiled
+from agentgrid.errors import Conflict, Fault, InvalidInput, PayloadTooLarge
 from agentgrid.protocol import MAX_JSON_BYTES
 
-MAX_FAULTS = 20
-MESSAGE_CHARACTERS = 300
+CHEAP = 2_000_000.0
+"""The product of a schema's price and a value's size up to which it is checked here: less than a tenth of a second."""
+CHEAP_TO_EXPLAIN = 50_000.0
+"""Likewise for the list of all faults, which costs more, and has no bound where a schema refers to itself."""
+KEPT_SCHEMAS = 256
+
+UNUSABLE = "unusable_schema"
+"""What a refused start says of the workflow's state."""
 
 
 def takes_several(schema: dict[str, Any]) -> bool:
@@ -45,47 +51,68 @@ def check_size(what: str, arguments: Sequence[Any], converter: PayloadConverter)
         raise PayloadTooLarge(what, size, MAX_JSON_BYTES)
 
 
-def check(schema: dict[str, Any], value: Any) -> None:
-    """Raise InvalidInput, with a JSON pointer for each fault, where the input does not fit the schema."""
-    faults = []
-    for fault in _faults(schema, value):
-        faults.append(fault)
-        if len(faults) == MAX_FAULTS:
-            break
-    if faults:
-        raise InvalidInput("the input does not fit the workflow's schema", faults)
+class Checker:
+    """Checks inputs; the schemas that were used last are kept ready."""
+
+    def __init__(self) -> None:
+        self._ready: OrderedDict[tuple[str, str], tuple[dict[str, Any], Compiled | str]] = OrderedDict()
+
+    async def check(self, workflow: str, version: str, schema: dict[str, Any], value: Any) -> None:
+        """Return where the input fits the schema of this version of the workflow.
+
+        Raises InvalidInput, with a JSON pointer for each fault; Conflict for a schema that nothing can be checked against;
+        RateLimited while other checks that take long go on.
+        """
+        ready = self._compiled(workflow, version, schema)
+        if isinstance(ready, str):
+            raise Conflict(
+                f"the input schema of {workflow} {version} can't be used: {ready}; mend it in the code, "
+                f"as `agentgrid check` says, and start the workers again",
+                status=UNUSABLE,
+            )
+        faults = _wrong_count(schema, value) or await _faults(schema, ready, value)
+        if faults:
+            raise InvalidInput("the input does not fit the workflow's schema", faults)
+
+    def _compiled(self, workflow: str, version: str, schema: dict[str, Any]) -> Compiled | str:
+        key = (workflow, version)
+        kept = self._ready.get(key)
+        if kept is None or kept[0] != schema:
+            kept = (schema, _compiled(schema))
+        self._ready[key] = kept
+        self._ready.move_to_end(key)
+        if len(self._ready) > KEPT_SCHEMAS:
+            self._ready.popitem(last=False)
+        return kept[1]
 
 
-def _faults(schema: dict[str, Any], value: Any) -> Iterator[Fault]:
-    if takes_several(schema):
-        most = len(schema["prefixItems"])
-        if not isinstance(value, list) or not schema.get("minItems", 0) <= len(value) <= most:
-            yield Fault(pointer="/input", message=f"takes an array of {most} arguments")
-            return
-    yield from _errors(schema, value)
-
-
-def _errors(schema: dict[str, Any], value: Any) -> Iterator[Fault]:
-    # With a registry given, empty as it is, a reference to elsewhere is never fetched.
-    validator = Draft202012Validator(schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
+def _compiled(schema: dict[str, Any]) -> Compiled | str:
     try:
-        for error in validator.iter_errors(value):
-            yield _fault(error)
-    except Unresolvable as error:
-        yield Fault(
-            pointer=pointer(()),
-            message=f"can't be checked: the schema refers to something that is not there ({error})",
-        )
+        return schemas.compiled(schema)
+    except ValueError as error:
+        return str(error)
 
 
-def _fault(error: ValidationError) -> Fault:
-    message = error.message
-    if len(message) > MESSAGE_CHARACTERS:
-        # The message quotes the value, which may be megabytes.
-        message = f"{message[:MESSAGE_CHARACTERS]}… ({error.validator})"
-    return Fault(pointer=pointer(tuple(error.absolute_path)), message=message)
+def _wrong_count(schema: dict[str, Any], value: Any) -> list[Fault]:
+    if not takes_several(schema):
+        return []
+    most = len(schema["prefixItems"])
+    if isinstance(value, list) and schema.get("minItems", 0) <= len(value) <= most:
+        return []
+    return [Fault(pointer="/input", message=f"takes an array of {most} arguments")]
 
 
-def pointer(path: tuple[str | int, ...]) -> str:
+async def _faults(schema: dict[str, Any], ready: Compiled, value: Any) -> list[Fault]:
+    cost = ready.price * schemas.size_of(value, limit=CHEAP / ready.price)
+    if cost <= CHEAP:
+        if ready.validator.is_valid(value):
+            return []
+        if not ready.recursive and cost <= CHEAP_TO_EXPLAIN:
+            return [Fault(pointer=pointer(path), message=said) for path, said in schemas.faults(ready, value)]
+    found = await long_checks.faults(schema, value)
+    return [Fault(pointer=pointer(path), message=said) for path, said in found]
+
+
+def pointer(path: Sequence[str | int]) -> str:
     """The JSON pointer into the request's body."""
     return "/input" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
+from agentgrid.control.inputs import Checker
 from agentgrid.control.signing import Signer
 from agentgrid.db.pool import Pool
 from agentgrid.domain.principals import Principal
@@ -27,6 +28,7 @@ class ControlPlane:
     """Straight to the driver: for what a request asks first."""
     temporal: Client
     signer: Signer
+    checker: Checker = field(default_factory=Checker)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,14 +39,15 @@ DECIDING = frozenset({Role.APPROVER})
 async def put(engine: AsyncEngine, caller: Caller, principal: Principal, *, reason: str = "") -> Command:
     """Make the principal, or replace its roles and groups; whether it is disabled stays as it is.
 
-    Raises InvalidInput, Forbidden where somebody would make themselves an approver, Conflict for another kind than it has, for keys that
-    others have seen, and for the last administrator.
+    Raises InvalidInput, Forbidden where somebody would make themselves an approver, Conflict for another kind than it has, for a word that
+    would name a principal and a group, for keys that others have seen, and for the last administrator.
     """
     _check(principal)
     async with writing(engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         await policies_table.lock(session)
+        await _check_names(session, principal)
         row = await table.get(session, principal.name)
         before = None if row is None else principal_of(row)
         if before is not None and before.kind != principal.kind:
@@ -132,6 +133,13 @@ async def _keep_an_administrator(session: WriteSession, *, without: str) -> None
     admins = {row.name for row in await table.enabled(session) if _administers(row)}
     if admins == {without}:
         raise Conflict(f"{without} is the last administrator who is enabled: make another one first")
+
+
+async def _check_names(session: WriteSession, principal: Principal) -> None:
+    """A list of approvers names people and groups alike: no word may be both."""
+    taken = await table.also_names(session, name=principal.name, groups=sorted(principal.groups))
+    if taken:
+        raise Conflict(f"{', '.join(taken)} can't be both a principal and a group: approvers are named by either")
 
 
 def _administers(row: PrincipalRow) -> bool:

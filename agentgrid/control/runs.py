@@ -64,8 +64,8 @@ def sender(command_id: str) -> str:
 async def start(plane: ControlPlane, caller: Caller, workflow: str, request: StartRequest) -> Started:
     """Record a run as `queued` and start it; while Temporal is away it stays queued until the delivery loop reaches it.
 
-    Raises NotFound, Conflict where the workflow is disabled, InvalidInput with a pointer for each fault, PayloadTooLarge,
-    IdempotencyConflict.
+    Raises NotFound, Conflict where the workflow is disabled or its schema can't be used, InvalidInput with a pointer for each
+    fault, PayloadTooLarge, RateLimited, IdempotencyConflict.
     """
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
@@ -98,7 +98,7 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
 async def _check(plane: ControlPlane, session: WriteSession, definition: Workflow, request: StartRequest) -> None:
     version = await workflows.version(session, definition.name, definition.version)
     schema = {} if version is None else version.input_schema
-    inputs.check(schema, request.input)
+    await plane.checker.check(definition.name, definition.version, schema, request.input)
     arguments = inputs.arguments_of(schema, request.input)
     inputs.check_size("the input", arguments, plane.temporal.data_converter.payload_converter)
     if request.start_at is not None and request.start_at > await commands_table.clock(session) + MAX_DELAY:

@@ -17,6 +17,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agentgrid.control.private import read_private
 from agentgrid.domain.approvals import ApprovalKind, Decision, SignedDecision, Terms, sign
 from agentgrid.domain.canonical import canonical
 from agentgrid.errors import SettingsError
@@ -82,7 +83,7 @@ def memo_bytes(memo: RunMemo) -> bytes:
 def load(settings: Settings) -> Signer:
     """The signer of this installation: the first key in the file, with those that follow as older ones.
 
-    Raises SettingsError where there is no usable key.
+    Raises SettingsError where there is no usable key, or others could read or change it.
     """
     path = settings.signing_key_file
     if path is None:
@@ -91,9 +92,12 @@ def load(settings: Settings) -> Signer:
             "(`agentgrid dev` makes one; so does `openssl genpkey -algorithm ed25519`)"
         )
     try:
-        text = path.read_bytes()
+        text = read_private(path).encode()
+    except SettingsError as error:
+        raise SettingsError(f"AGENTGRID_SIGNING_KEY_FILE: {error.message}") from None
+    try:
         keys = [serialization.load_pem_private_key(pem, password=None) for pem in _PEM.findall(text) or [text]]
-    except (OSError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise SettingsError(
             f"AGENTGRID_SIGNING_KEY_FILE={str(path)!r} can't be read as a private key: {error}"
         ) from error

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from agentgrid.db.arrays import holds_all
 from agentgrid.db.paging import Key, older_than
 from agentgrid.db.pool import Connection
 from agentgrid.db.session import ReadSession, WriteSession
@@ -69,6 +70,14 @@ async def enabled(session: WriteSession) -> Sequence[PrincipalRow]:
     """The principals who may act, in the order of their names."""
     statement = select(PrincipalRow).where(P.disabled_at.is_(None)).order_by(P.name)
     return (await session.execute(statement)).scalars().all()
+
+
+async def also_names(session: WriteSession, *, name: str, groups: Sequence[str]) -> list[str]:
+    """Which of these groups are principals, and the principal's name where it is a group, its own included."""
+    found = set((await session.execute(select(P.name).where(P.name.in_([*groups, name])))).scalars())
+    member = await session.scalar(select(P.name).where(holds_all(P.groups, [name])).limit(1))
+    clashes = (found | {name}) & set(groups) | ({name} if member is not None else set())
+    return sorted(clashes)
 
 
 async def disabled_names(session: WriteSession) -> Sequence[str]:

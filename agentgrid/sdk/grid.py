@@ -265,6 +265,18 @@ def _boundary_faults(registered: RegisteredWorkflow) -> Iterator[str]:
         if is_secret(parameter.name, parameter.default):
             yield GIVEN_AWAY.format(parameter.name)
     yield from map(GIVEN_AWAY.format, secret_defaults(registered.input_schema))
+    yield from _schema_faults(registered.input_schema)
+
+
+def _schema_faults(schema: dict[str, Any]) -> Iterator[str]:
+    """Why no value could be checked against what it takes. A schema written by hand may say anything."""
+    # Here, not above: workflow code imports this package, and checks nothing.
+    from agentgrid.domain import schemas
+
+    try:
+        schemas.compiled(schema)
+    except ValueError as error:
+        yield f"its input can't be checked against its schema: {error}"
 
 
 def _boundary(cls: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -313,6 +325,7 @@ def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
         yield "local=True is only for risk 'read' or idempotent tools: a crash in the workflow task runs it again"
     try:
         yield from map(GIVEN_AWAY.format, secret_defaults(tool.signature.input_schema))
+        yield from _schema_faults(tool.signature.input_schema)
     except TypeError as error:
         yield str(error)
     except NameError as error:

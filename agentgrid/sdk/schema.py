@@ -25,8 +25,8 @@ SCALARS = (bool, float, int, str)
 MOST_FAULTS = 5
 """So many of a value's faults are told."""
 
-UNSAYABLE = (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError)
-"""What pydantic raises for a type that JSON has no words for."""
+UNSAYABLE = (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError, KeyError)
+"""What pydantic raises for a type that JSON has no words for; KeyError for a reference, written by hand, to a definition that is not there."""
 
 SECRET_NAME = re.compile(
     r"(.*[_-])?(password|passwd|secret|api_?key|private_key|access_token|credentials?)", re.IGNORECASE
@@ -69,7 +69,7 @@ class Signature:
             self.input_schema: dict[str, Any] = self.arguments.model_json_schema()
             self.output_schema: dict[str, Any] = self.result.json_schema(mode="serialization")
         except UNSAYABLE as error:
-            raise TypeError(f"a type can't be said in JSON: {str(error).splitlines()[0]}") from error
+            raise TypeError(f"a type can't be said in JSON: {_why(error)}") from error
         self.input_schema.pop("title", None)
 
     def dump_arguments(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -129,8 +129,16 @@ def unsayable(annotation: Any) -> str | None:
     try:
         TypeAdapter(annotation).json_schema()
     except UNSAYABLE as error:
-        return str(error).splitlines()[0]
+        return _why(error)
     return None
+
+
+def _why(error: Exception) -> str:
+    return (
+        f"it refers to something that is not there: {error}"
+        if isinstance(error, KeyError)
+        else str(error).splitlines()[0]
+    )
 
 
 def is_mutable(default: Any) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from agentgrid.api.app import create_app
+from agentgrid.cli.serving import options
 from agentgrid.control import keys, principals, signing
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import signing_keys
@@ -89,7 +91,8 @@ async def running(settings: Settings, tokens: dict[str, str]) -> AsyncIterator[A
         yield Api(app, settings, tokens)
 
 
-def settings_for(dsn: str, temporal: str, home: Path) -> Settings:
+def settings_for(dsn: str, temporal: str, home: Path, **over: Any) -> Settings:
+    """Settings whose limits on the rate of requests no test meets by chance."""
     key = home / "signing.pem"
     if not key.exists():
         signing.create(key)
@@ -99,6 +102,7 @@ def settings_for(dsn: str, temporal: str, home: Path) -> Settings:
         home=home,
         signing_key_file=key,
         temporal_ui_url="http://127.0.0.1:8233",
+        **{"rate_requests_burst": 1_000_000, "rate_failures_burst": 1_000_000} | over,
     )
 
 
@@ -142,18 +146,9 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(app: FastAPI) -> AsyncIterator[str]:
+async def listening(app: FastAPI, *, max_connections: int = 900) -> AsyncIterator[str]:
     """The application (already started) on a port of its own, served as `agentgrid api` serves it."""
-    config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=0,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-    )
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", **options(max_connections=max_connections))
     server = _Server(config)
     serving = asyncio.create_task(server.serve())
     await eventually(lambda: _is(server.started))

@@ -31,6 +31,7 @@ class Site:
         for name in names:
             if not (self.home / f"{name}.key").exists():
                 signing.create(self.home / f"{name}.key")
+        file.touch(mode=0o600)
         file.write_bytes(b"".join((self.home / f"{name}.key").read_bytes() for name in names))
         return running(self._settings.model_copy(update={"signing_key_file": file}), self._tokens)
 

@@ -105,6 +105,17 @@ async def test_the_migrations_make_exactly_the_declared_tables(empty_database: s
     ] == []
 
 
+def test_nothing_is_installed_whose_hash_the_lock_does_not_name() -> None:
+    entries = (ROOT / "requirements.lock").read_text().replace("\\\n", " ").splitlines()
+    assert len(entries) > 50
+    assert [entry for entry in entries if "==" not in entry or "--hash=sha256:" not in entry] == []
+    installs = [
+        line for line in (ROOT / "Makefile").read_text().splitlines() if "pip install" in line and line[0] != "#"
+    ]
+    assert len(installs) == 2
+    assert all(line.endswith("--no-deps") for line in installs), "what is not in the lock is not installed"
+
+
 def test_the_tree_names_no_package_index_and_no_machine() -> None:
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     hosts = ["pypi" + ".org", "python" + "hosted", "npm" + "js.org", "/work" + "/main"]

@@ -78,7 +78,7 @@ class Gates:
 @asynccontextmanager
 async def gates(home: Path) -> AsyncIterator[Gates]:
     """Servers, API, projector, a governed and a plain worker; ready."""
-    async with TemporalServer(home, headless=True) as temporal, PostgresServer(home) as postgres:
+    async with TemporalServer(home) as temporal, PostgresServer(home) as postgres:
         dsn = await postgres.create_database("gates")
         await migrate.upgrade(dsn)
         environment = configuration(home, temporal.address, dsn)

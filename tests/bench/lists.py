@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, str]]:
     """The figures of every route, and the worst of all."""
-    async with TemporalServer(home, in_memory=True, headless=True) as temporal, PostgresServer(home) as postgres:
+    async with TemporalServer(home, in_memory=True) as temporal, PostgresServer(home) as postgres:
         environment = {
             "AGENTGRID_TEMPORAL_ADDRESS": temporal.address,
             "AGENTGRID_HOME": str(home),

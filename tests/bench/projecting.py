@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, str]]:
     """Events a second, and the seconds of a rebuild."""
-    async with TemporalServer(home, headless=True) as temporal, PostgresServer(home) as postgres:
+    async with TemporalServer(home) as temporal, PostgresServer(home) as postgres:
         dsn = await postgres.create_database("rebuilt")
         await migrate.upgrade(dsn)
         environment = configuration(home, temporal.address, dsn)
@@ -51,7 +51,7 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
         # Another Temporal, which knows none of them: what is rebuilt comes from the archive alone.
     empty = home / "empty"
     empty.mkdir(mode=0o711)
-    async with TemporalServer(empty, in_memory=True, headless=True) as temporal, PostgresServer(home) as postgres:
+    async with TemporalServer(empty, in_memory=True) as temporal, PostgresServer(home) as postgres:
         environment["AGENTGRID_TEMPORAL_ADDRESS"] = temporal.address
         environment["AGENTGRID_DATABASE_URL"] = dsn = postgres.dsn_of("rebuilt")
         connection = await asyncpg.connect(dsn)

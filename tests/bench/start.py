@@ -43,7 +43,7 @@ def _measured(home: Path) -> list[tuple[str, str]]:
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     state = clone / ".agentgrid"
     state.mkdir(mode=0o711)
-    ports = {name: free_port() for name in ("api", "temporal", "temporal_ui", "postgres")}
+    ports = {name: free_port() for name in ("api", "temporal", "postgres")}
     (state / "ports.json").write_text(json.dumps(ports))
     with _started(["make", "dev"], clone, home / "cold.out") as cold:
         pass

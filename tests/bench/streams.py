@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, str]]:
     """Delays, CPU and memory."""
-    async with TemporalServer(home, in_memory=True, headless=True) as temporal, PostgresServer(home) as postgres:
+    async with TemporalServer(home, in_memory=True) as temporal, PostgresServer(home) as postgres:
         dsn = await postgres.create_database("streams")
         await migrate.upgrade(dsn)
         environment = {

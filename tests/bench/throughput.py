@@ -197,7 +197,7 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
     """All figures, as rows of name and value."""
     runs, rounds = arguments.runs, arguments.rounds
     figures: list[tuple[str, str]] = []
-    async with TemporalServer(home, headless=True) as temporal, PostgresServer(home) as postgres:
+    async with TemporalServer(home) as temporal, PostgresServer(home) as postgres:
         dsn = await postgres.create_database("bench")
         await migrate.upgrade(dsn)
         environment = configuration(home, temporal.address, dsn)

@@ -15,7 +15,7 @@ from agentgrid.cli.servers import PostgresServer, TemporalServer, child
 
 
 async def main(home: Path) -> None:
-    async with TemporalServer(home, headless=True) as temporal, PostgresServer(home, durable=False) as postgres:
+    async with TemporalServer(home) as temporal, PostgresServer(home, durable=False) as postgres:
         sys.stdout.write(f"{temporal.pid} {postgres.pid}\n")
         sys.stdout.flush()
         await asyncio.sleep(60)

@@ -36,7 +36,7 @@ class DevStack:
         self.root = self.folder / "demo"
         self.home = self.root / ".agentgrid"
         self.home.mkdir()
-        ports = {name: free_port() for name in ("api", "temporal", "temporal_ui", "postgres")}
+        ports = {name: free_port() for name in ("api", "temporal", "postgres")}
         (self.home / "ports.json").write_text(json.dumps(ports))
         self.output = self.folder / "dev.out"
         self.process: subprocess.Popen[bytes] | None = None

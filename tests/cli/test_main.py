@@ -33,7 +33,7 @@ import sys, types
 import agentgrid.errors
 before = set(sys.modules)  # what the public names of `agentgrid` load is not the command line's doing
 import agentgrid.cli.main
-heavy = {"httpx", "sqlalchemy", "fastapi", "uvicorn", "asyncpg", "pydantic_settings", "watchfiles", "jsonschema", "rich"}
+heavy = {"httpx", "sqlalchemy", "fastapi", "uvicorn", "asyncpg", "pydantic_settings", "watchfiles", "jsonschema_rs", "rich"}
 print(sorted((set(sys.modules) - before) & heavy))
 """
 

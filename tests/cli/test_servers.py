@@ -73,7 +73,7 @@ async def read_row(dsn: str) -> str:
 
 
 async def test_temporal_keeps_its_runs_over_a_restart_and_over_kill_9(home: Path) -> None:
-    server = TemporalServer(home, port=free_port(), headless=True)
+    server = TemporalServer(home, port=free_port())
     async with server:
         address = server.address
         await start_run(server, "before-restart")
@@ -92,19 +92,15 @@ async def test_temporal_keeps_its_runs_over_a_restart_and_over_kill_9(home: Path
 
 
 async def test_temporal_has_the_capabilities_that_agentgrid_needs(home: Path) -> None:
-    async with TemporalServer(home, in_memory=True, headless=True) as server:
+    async with TemporalServer(home, in_memory=True) as server:
         client = await Client.connect(server.address)
         described = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
         assert described.namespace_info.capabilities.worker_heartbeats
-        assert server.ui_url is None
     assert not (home / "temporal.db").exists()
 
 
-async def test_temporal_serves_its_ui_and_refuses_every_host_on_its_http_api(home: Path) -> None:
+async def test_temporal_refuses_every_host_on_its_http_api(home: Path) -> None:
     async with TemporalServer(home, in_memory=True, http_port=free_port()) as server, httpx.AsyncClient() as http:
-        assert server.ui_url is not None
-        assert (await http.get(server.ui_url, follow_redirects=True)).status_code == 200
-
         api = f"http://127.0.0.1:{server._http_port}/api/v1/namespaces"
         for host in ("evil.example", "localhost", "127.0.0.1"):
             answer = await http.get(api, headers={"Host": host})
@@ -113,7 +109,7 @@ async def test_temporal_serves_its_ui_and_refuses_every_host_on_its_http_api(hom
         assert listening == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("argument", ["port", "ui_port", "http_port"])
+@pytest.mark.parametrize("argument", ["port", "http_port"])
 async def test_temporal_says_which_port_is_taken_and_by_whom(home: Path, taken_port: int, argument: str) -> None:
     with pytest.raises(ServerError, match=rf"port {taken_port} .* in use by process {os.getpid()} "):
         await TemporalServer(home, **{argument: taken_port}).start()
@@ -122,13 +118,13 @@ async def test_temporal_says_which_port_is_taken_and_by_whom(home: Path, taken_p
 async def test_temporal_that_cannot_start_shows_the_end_of_its_log(home: Path) -> None:
     (home / "temporal.db").write_text("this is not a database, and long enough for nobody to take it for one" * 20)
     with pytest.raises(ServerError, match=r"(?s)ended with code 1 .*temporal\.log:.*not a database"):
-        await TemporalServer(home, headless=True).start()
+        await TemporalServer(home).start()
 
 
 async def test_temporal_that_never_answers_is_ended_at_the_deadline(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = TemporalServer(home, in_memory=True, headless=True, ready_seconds=0.5)
+    server = TemporalServer(home, in_memory=True, ready_seconds=0.5)
 
     async def never() -> bool:
         return False
@@ -144,9 +140,9 @@ async def test_a_cancelled_start_leaves_nothing_behind(home: Path) -> None:
     before = set(psutil.Process().children())
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
-            await TemporalServer(home, in_memory=True, headless=True).start()
+            await TemporalServer(home, in_memory=True).start()
     assert set(psutil.Process().children()) == before
-    async with TemporalServer(home, in_memory=True, headless=True):
+    async with TemporalServer(home, in_memory=True):
         pass
 
 
@@ -305,7 +301,7 @@ async def test_servers_die_with_their_owner(home: Path) -> None:
 async def test_servers_that_outlived_their_owner_are_replaced_by_the_next_start(home: Path) -> None:
     async with killed_owner(home, "--unwatched") as pids:
         assert all(runs(pid) for pid in pids)
-        async with TemporalServer(home, headless=True) as temporal, PostgresServer(home, durable=False) as database:
+        async with TemporalServer(home) as temporal, PostgresServer(home, durable=False) as database:
             await start_run(temporal, "after")
             await write_row(database.dsn)
             assert not any(runs(pid) for pid in pids)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 import pytest
 
-from agentgrid.control.inputs import MAX_FAULTS, arguments_of, check
-from agentgrid.errors import InvalidInput
+from agentgrid.control import long_checks
+from agentgrid.control.inputs import KEPT_SCHEMAS, Checker, arguments_of
+from agentgrid.domain import schemas
+from agentgrid.domain.schemas import MAX_FAULTS
+from agentgrid.errors import Conflict, InvalidInput, RateLimited
 
 TICKET = {
     "$defs": {"Line": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}},
@@ -29,9 +34,13 @@ TWO = {
 TUPLE = {"type": "array", "prefixItems": [{"type": "integer"}], "minItems": 1, "maxItems": 1}
 
 
-def faults(schema: dict[str, Any], value: Any) -> list[str]:
+async def check(schema: dict[str, Any], value: Any) -> None:
+    await Checker().check("ticket", "1", schema, value)
+
+
+async def faults(schema: dict[str, Any], value: Any) -> list[str]:
     with pytest.raises(InvalidInput) as raised:
-        check(schema, value)
+        await check(schema, value)
     return [fault.pointer for fault in raised.value.faults]
 
 
@@ -46,8 +55,8 @@ def faults(schema: dict[str, Any], value: Any) -> list[str]:
         (TUPLE, [7], [[7]]),
     ],
 )
-def test_what_fits_becomes_the_workflows_arguments(schema, value, arguments):
-    check(schema, value)
+async def test_what_fits_becomes_the_workflows_arguments(schema, value, arguments):
+    await check(schema, value)
     assert arguments_of(schema, value) == arguments
 
 
@@ -63,16 +72,154 @@ def test_what_fits_becomes_the_workflows_arguments(schema, value, arguments):
         (TWO, [{"id": "x"}], ["/input"]),
         (TWO, [{"id": "x"}, 1, 2], ["/input"]),
         (TWO, [{"id": 1, "lines": [{}]}, "x"], ["/input/0/id", "/input/0/lines/0", "/input/1"]),
-        ({"$ref": "#/$defs/Nowhere"}, 1, ["/input"]),
-        ({"$ref": "http://127.0.0.1:1/schema"}, 1, ["/input"]),
     ],
 )
-def test_what_does_not_fit_is_named_by_its_pointers(schema, value, pointers):
-    assert sorted(faults(schema, value)) == sorted(pointers)
+async def test_what_does_not_fit_is_named_by_its_pointers(schema, value, pointers):
+    assert sorted(await faults(schema, value)) == sorted(pointers)
 
 
-def test_of_very_many_faults_the_first_are_enough_and_a_huge_value_is_not_quoted():
-    assert len(faults({"items": {"type": "integer"}}, ["x"] * 1000)) == MAX_FAULTS
+async def test_of_very_many_faults_the_first_are_enough_and_a_huge_value_is_not_quoted():
+    assert len(await faults({"items": {"type": "integer"}}, ["x"] * 1000)) == MAX_FAULTS
     with pytest.raises(InvalidInput) as raised:
-        check({"type": "integer"}, "x" * 1_000_000)
+        await check({"type": "integer"}, "x" * 1_000_000)
     assert len(raised.value.faults[0].message) < 1000
+
+
+ITEMS_IN_TWO_WAYS = {
+    "anyOf": [{"type": "array", "items": {"$ref": "#"}}, {"type": "array", "items": {"$ref": "#"}}, {"type": "string"}]
+}
+TREE = {
+    "$defs": {
+        "Node": {
+            "type": "object",
+            "properties": {"n": {"type": "integer"}, "below": {"type": "array", "items": {"$ref": "#/$defs/Node"}}},
+            "required": ["n"],
+        }
+    },
+    "$ref": "#/$defs/Node",
+}
+UNUSABLE = [
+    ({"$ref": "#/$defs/Nowhere"}, "is not there"),
+    ({"$ref": "http://127.0.0.1:1/schema"}, "outside of itself"),
+    ({"$ref": "file:///etc/passwd"}, "outside of itself"),
+    ({"$ref": "#"}, "without end"),
+    ({"$ref": "#/$defs/A", "$defs": {"A": {"allOf": [{"$ref": "#/$defs/A"}]}}}, "without end"),
+    ({"type": "wat"}, "no JSON Schema"),
+    ({"type": "string", "pattern": "("}, "pattern"),
+    ({"type": "string", "pattern": "(?<!x)y"}, "look-around"),
+    ({"type": "string", "pattern": "^(a{1,1000}){1,1000}$"}, "can't be run"),
+    ({"properties": {f"p{n}": {"pattern": "x"} for n in range(1_000)}}, "too large"),
+    ({"$defs": {f"a{n}": {"$ref": f"#/$defs/a{n + 1}"} for n in range(5_000)}, "$ref": "#/$defs/a0"}, "too far"),
+    ([], "no JSON object"),
+]
+
+
+def nested(levels: int, leaf: Any) -> Any:
+    return leaf if levels == 0 else [nested(levels - 1, leaf)]
+
+
+@pytest.mark.parametrize(("schema", "words"), UNUSABLE)
+async def test_a_schema_that_nothing_can_be_checked_against_refuses_the_start_and_says_why(schema, words):
+    with pytest.raises(Conflict, match="the input schema of ticket 1 can't be used") as raised:
+        await check(schema, 1)
+    assert words in raised.value.message
+
+
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|a)*$", "^(a|aa)+$", "(.*a){20}"])
+async def test_a_pattern_costs_no_more_than_one_look_at_the_text(pattern):
+    started = time.process_time()
+    with pytest.raises(InvalidInput):
+        await check({"type": "string", "pattern": pattern}, "a" * 19 + "b" * 19)
+    assert time.process_time() - started < 1
+
+
+async def test_faults_of_a_schema_with_exponentially_many_ways_are_given_up_and_hold_nobody_up(monkeypatch):
+    monkeypatch.setattr(long_checks, "SECONDS", 1.0)
+    gaps = asyncio.create_task(longest_gap())
+    with pytest.raises(InvalidInput) as raised:
+        await check(ITEMS_IN_TWO_WAYS, nested(60, 1))
+    gaps.cancel()
+    assert "does not fit" in raised.value.faults[0].message
+    assert await gaps < 0.5
+    await check(ITEMS_IN_TWO_WAYS, nested(60, "fits"))
+
+
+async def longest_gap() -> float:
+    """The longest time in which the event loop did not come round, until it is cancelled."""
+    longest, last = 0.0, time.monotonic()
+    try:
+        while True:
+            await asyncio.sleep(0.01)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    except asyncio.CancelledError:
+        return max(longest, time.monotonic() - last)
+
+
+async def test_references_that_double_at_each_level_are_checked_in_bounded_time(monkeypatch):
+    monkeypatch.setattr(long_checks, "SECONDS", 1.0)
+    doubling = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(60)}
+    with pytest.raises(InvalidInput) as raised:
+        await check(
+            {"$defs": {**doubling, "a60": {"type": "string"}}, "$ref": "#/$defs/a0"}, "fits, if one had the time"
+        )
+    assert "can't be checked within" in raised.value.faults[0].message
+
+
+async def test_faults_in_a_tree_have_their_pointers():
+    tree = {"n": 1, "below": [{"n": 2}, {"n": 3, "below": [{"n": "x"}, {}]}]}
+    assert sorted(await faults(TREE, tree)) == ["/input/below/1/below/0/n", "/input/below/1/below/1"]
+    deep: dict[str, Any] = {"n": "x"}
+    for _ in range(25):
+        deep = {"n": 1, "below": [deep]}
+    assert await faults(TREE, deep) == ["/input" + "/below/0" * 25 + "/n"]
+
+
+async def test_a_fault_far_inside_of_a_long_input_has_its_pointer():
+    numbers: list[Any] = [1] * 100_000
+    numbers[77_777] = "x"
+    assert await faults({"type": "array", "items": {"type": "integer"}}, numbers) == ["/input/77777"]
+
+
+async def test_only_so_many_long_checks_go_on_at_once(monkeypatch):
+    monkeypatch.setattr(long_checks, "_running", long_checks.AT_ONCE)
+    with pytest.raises(RateLimited):
+        await check(TREE, {"n": "x"})
+    await check(TREE, {"n": 1})
+
+
+async def test_a_schema_is_made_ready_once_and_again_when_it_became_another(monkeypatch):
+    made = []
+    compiled = schemas.compiled
+    monkeypatch.setattr(schemas, "compiled", lambda schema: made.append(schema) or compiled(schema))
+    checker = Checker()
+    for schema, version in [(TICKET, "1"), (dict(TICKET), "1"), (TICKET, "2"), ({}, "1"), ({"type": "wat"}, "3")] * 2:
+        try:
+            await checker.check("ticket", version, schema, {"id": "x"})
+        except Conflict:
+            assert version == "3"
+    assert made == [TICKET, TICKET, {}, {"type": "wat"}, TICKET, {}]
+    for number in range(2 * KEPT_SCHEMAS):
+        await checker.check("ticket", str(number), {}, 1)
+    assert len(checker._ready) == KEPT_SCHEMAS
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        ("date-time", "2026-01-01T00:00:00"),
+        ("time", "12:00:00"),
+        ("duration", "-P1DT0.5S"),
+        ("uri", "http://example.invalid/ä"),
+        ("regex", "(?<!x)y"),
+    ],
+)
+async def test_what_pydantic_takes_in_a_format_is_taken(form, value):
+    await check({"type": "string", "format": form}, value)
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [("date", "x"), ("email", "x"), ("uuid", "x"), ("ipv4", "x"), ("ipv6", "x"), ("regex", "(")],
+)
+async def test_what_no_parser_takes_in_a_format_is_a_fault(form, value):
+    assert await faults({"type": "string", "format": form}, value) == ["/input"]

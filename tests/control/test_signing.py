@@ -54,13 +54,26 @@ def test_what_is_no_ed25519_key_is_a_setting_error_that_names_the_variable(tmp_p
         path.write_bytes(pem)
     elif content is not None:
         path.write_bytes(content)
+    if path.exists():
+        path.chmod(0o600)
     with pytest.raises(SettingsError, match="AGENTGRID_SIGNING_KEY_FILE"):
+        signing.load(Settings(signing_key_file=path))
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o602, 0o660])
+def test_r44_a_signing_key_that_others_could_read_or_change_is_refused_and_the_mend_is_named(tmp_path, mode):
+    path = tmp_path / "signing.pem"
+    signing.create(path)
+    signing.load(Settings(signing_key_file=path))
+    path.chmod(mode)
+    with pytest.raises(SettingsError, match=f"AGENTGRID_SIGNING_KEY_FILE: .* has mode {mode:04o} .*chmod 600 {path}"):
         signing.load(Settings(signing_key_file=path))
 
 
 def test_after_a_rotation_the_old_key_still_signs_for_the_approvals_of_its_time_and_no_others(tmp_path):
     old, new = signing.create(tmp_path / "old.pem"), signing.create(tmp_path / "new.pem")
     file = tmp_path / "signing.pem"
+    file.touch(mode=0o600)
     file.write_bytes((tmp_path / "new.pem").read_bytes() + (tmp_path / "old.pem").read_bytes())
     signer = signing.load(Settings(signing_key_file=file))
     assert [each.key_id for each in signer.all] == [new.key_id, old.key_id]

@@ -52,7 +52,7 @@ class Stage:
         database_home: Path | None = None,
     ) -> None:
         self.home = home
-        self.temporal = TemporalServer(home / "temporal", port=steady_port(), headless=True)
+        self.temporal = TemporalServer(home / "temporal", port=steady_port())
         self.postgres = PostgresServer(database_home or home / "postgres", port=steady_port(), durable=durable)
         self.ledger = home / "ledger.db"
         self.ports: list[int] = []

@@ -17,7 +17,7 @@ from tests.worker.plain import CANCELLATIONS, SHAPES, Cancellations, Child, Shap
 
 async def main() -> None:
     with tempfile.TemporaryDirectory() as home:
-        async with TemporalServer(Path(home), in_memory=True, headless=True) as server:
+        async with TemporalServer(Path(home), in_memory=True) as server:
             client = await Client.connect(server.address)
             async with Worker(
                 client, task_queue="plain", workflows=[Shapes, Child, Cancellations], activities=[echo, beat]

@@ -55,6 +55,20 @@ def tool(options: str, signature: str = "(x: int) -> int", prefix: str = "async 
     return f"\n@ag.tool(title='T', {options})\n{prefix}def broken{signature}:\n    return 1\n"
 
 
+WRITTEN = "from typing import Annotated\nfrom pydantic import WithJsonSchema\n"
+
+
+def taking(schema: str) -> str:
+    """A workflow whose input's schema was written by hand."""
+    return f"""{WRITTEN}
+@ag.workflow(title="W")
+class W:
+    @workflow.run
+    async def run(self, x: Annotated[str, WithJsonSchema({schema})]) -> int:
+        return 1
+"""
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
@@ -86,6 +100,19 @@ def tool(options: str, signature: str = "(x: int) -> int", prefix: str = "async 
         (
             "\nNOW = datetime.now()\n\n@ag.workflow(title='W')\nclass W:\n    @workflow.run\n    async def run(self) -> int:\n        return 1\n",
             "can't be built in the sandbox",
+        ),
+        (
+            taking('{"type": "strin"}'),
+            "workflow 'w': its input can't be checked against its schema: it is no JSON Schema",
+        ),
+        (taking('{"type": "string", "pattern": "(?<!x)y"}'), "the pattern at /pattern can't be run in bounded time"),
+        (taking('{"$ref": "https://elsewhere.invalid/schema"}'), "it refers to something outside of itself"),
+        (taking('{"$ref": "#/$defs/Nowhere"}'), "it refers to something that is not there"),
+        (taking('{"$ref": "#"}'), "it refers to something that is not there"),
+        (
+            WRITTEN
+            + tool("risk='read', timeout=SECONDS", """(x: Annotated[str, WithJsonSchema({"pattern": "("})]) -> int"""),
+            "tool 'broken': its input can't be checked against its schema: the pattern at /properties/x/pattern",
         ),
     ],
 )
@@ -185,12 +212,13 @@ class TakeSeveral:
 """
 
 
-def test_several_parameters_have_one_schema_whose_references_hold(project: Callable[..., Grid]) -> None:
+async def test_several_parameters_have_one_schema_whose_references_hold(project: Callable[..., Grid]) -> None:
     (registered,) = project(flow=SEVERAL).workflows
-    inputs.check(registered.input_schema, [{"n": 1}, [{"n": 2}], 3])
-    inputs.check(registered.input_schema, [{"n": 1}, []])
+    checker = inputs.Checker()
+    await checker.check("take_several", "1", registered.input_schema, [{"n": 1}, [{"n": 2}], 3])
+    await checker.check("take_several", "1", registered.input_schema, [{"n": 1}, []])
     with pytest.raises(InvalidInput) as caught:
-        inputs.check(registered.input_schema, [{"n": 1}, [{"n": "two"}]])
+        await checker.check("take_several", "1", registered.input_schema, [{"n": 1}, [{"n": "two"}]])
     assert [fault.pointer for fault in caught.value.faults] == ["/input/1/0/n"]
     with pytest.raises(InvalidInput, match="does not fit"):
-        inputs.check(registered.input_schema, [{"n": 1}])
+        await checker.check("take_several", "1", registered.input_schema, [{"n": 1}])

@@ -81,7 +81,7 @@ def _panel(stack: Stack) -> Panel:
     facts = _facts()
     facts.add_row("API", Text(f"{places.api_url}/api/v1", style="cyan"))
     facts.add_row("API document", Text(f"{places.api_url}/api/openapi.json", style="cyan"))
-    facts.add_row("Temporal UI", Text(places.temporal_ui_url, style="cyan"))
+    facts.add_row("Temporal", f"{places.temporal_address}, without its UI (the operator's guide says why)")
     facts.add_row("State, logs", shown_path(stack.home))
     facts.add_row("You are", "operator on the command line; who approves is --profile reviewer")
     facts.add_row("", Text("Ctrl-C stops everything; the state is kept", style="dim"))
@@ -91,7 +91,6 @@ def _panel(stack: Stack) -> Panel:
 def _servers_panel(stack: Stack) -> Panel:
     facts = _facts()
     facts.add_row("Temporal", stack.places.temporal_address)
-    facts.add_row("Temporal UI", Text(stack.places.temporal_ui_url, style="cyan"))
     facts.add_row("PostgreSQL", Text(f"its address and password are in {shown_path(stack.home)}/env"))
     facts.add_row("Settings", Text(f". {shown_path(stack.home)}/env", style="bold green"))
     facts.add_row("Then", Text(f"{program()} api, {program()} projector", style="bold green"))

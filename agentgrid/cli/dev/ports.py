@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agentgrid.cli.servers.child import ServerError, free_port, require_free_port
 
-USUAL = {"api": 8700, "temporal": 7233, "temporal_ui": 8233, "postgres": 5499}
+USUAL = {"api": 8700, "temporal": 7233, "postgres": 5499}
 
 
 def choose_ports(home: Path, given: Mapping[str, int | None], say: Callable[[str], None]) -> dict[str, int]:

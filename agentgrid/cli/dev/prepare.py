@@ -18,9 +18,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentgrid.cli.operator import database_caller
-from agentgrid.cli.private import read_private, write_private
 from agentgrid.cli.profiles import Profile, load_profiles, profiles_file, save_profiles
 from agentgrid.control import keys, principals, signing
+from agentgrid.control.private import read_private, write_private
 from agentgrid.db import logins, migrate
 from agentgrid.db.pool import Pool, open_pool
 from agentgrid.db.session import make_engine

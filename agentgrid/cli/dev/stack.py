@@ -21,11 +21,11 @@ from agentgrid.cli.dev.ports import choose_ports
 from agentgrid.cli.dev.prepare import Prepared, prepare
 from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import CommandFailed, ExitCode
-from agentgrid.cli.private import write_private
 from agentgrid.cli.project import Project
 from agentgrid.cli.servers import EmbeddedServer, PostgresServer, TemporalServer
 from agentgrid.cli.servers.child import HOST, Child, ServerError, ended_within
 from agentgrid.cli.servers.lease import Lease
+from agentgrid.control.private import write_private
 
 API_READY_SECONDS = 45.0
 API_MAX_CRASHES = 3
@@ -55,7 +55,6 @@ class Places:
     home: Path
     api_url: str
     temporal_address: str
-    temporal_ui_url: str
 
 
 class Stack:
@@ -88,14 +87,13 @@ class Stack:
             stack.callback(lease.release)
             ports = choose_ports(self.home, self._options.ports, self._terminal.say)
             self._terminal.say("starting Temporal and PostgreSQL")
-            temporal = TemporalServer(self.home, port=ports["temporal"], ui_port=ports["temporal_ui"])
+            temporal = TemporalServer(self.home, port=ports["temporal"])
             postgres = PostgresServer(self.home, port=ports["postgres"])
             await self._start_servers(stack, temporal, postgres)
             self._places = Places(
                 home=self.home,
                 api_url=f"http://{HOST}:{ports['api']}",
                 temporal_address=temporal.address,
-                temporal_ui_url=temporal.ui_url or "",
             )
             self._prepared = await prepare(self.home, postgres.dsn, self.places.api_url, self._terminal.say)
             self._write_environment_file()
@@ -189,7 +187,7 @@ class Stack:
 
     async def _start_processes(self, stack: AsyncExitStack, port: int) -> None:
         control_plane = self._control_plane_environment()
-        self._child("projector", ["projector"], control_plane)
+        self._child("projector", ["projector"], without_signing_key(control_plane))
         self._child("api", ["api", "--port", str(port)], control_plane)
         self._child("worker", ["worker"], self._worker_environment(), hopeless=self._worker_is_hopeless)
         stack.push_async_callback(self._stop_children)
@@ -290,13 +288,18 @@ class Stack:
     def _control_plane_environment(self) -> dict[str, str]:
         prepared, places = self._prepared, self.places
         assert prepared is not None
-        return self._shared_environment() | {
-            "AGENTGRID_DATABASE_URL": prepared.database_url,
-            "AGENTGRID_SIGNING_KEY_FILE": str(prepared.signing_key_file),
-            "AGENTGRID_API_URL": places.api_url,
-            "AGENTGRID_TEMPORAL_UI_URL": places.temporal_ui_url,
-            "AGENTGRID_HOME": str(self.home),
-        }
+        # Temporal runs without its UI here; whoever starts one beside it says where.
+        ui = {name: os.environ[name] for name in ("AGENTGRID_TEMPORAL_UI_URL",) if name in os.environ}
+        return (
+            self._shared_environment()
+            | ui
+            | {
+                "AGENTGRID_DATABASE_URL": prepared.database_url,
+                "AGENTGRID_SIGNING_KEY_FILE": str(prepared.signing_key_file),
+                "AGENTGRID_API_URL": places.api_url,
+                "AGENTGRID_HOME": str(self.home),
+            }
+        )
 
     def _worker_environment(self) -> dict[str, str]:
         """What runs the project's code gets no key and no password but those that it needs itself."""
@@ -329,6 +332,11 @@ class Stack:
         }
         lines = [f"export {name}='{value}'" for name, value in sorted(wanted.items())]
         write_private(self.home / "env", "\n".join(lines) + "\n")
+
+
+def without_signing_key(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process that signs nothing."""
+    return {name: value for name, value in environment.items() if name != "AGENTGRID_SIGNING_KEY_FILE"}
 
 
 class _Hopeless(Exception):

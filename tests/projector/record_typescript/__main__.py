@@ -26,7 +26,7 @@ ENDPOINT = "typescript-clerk"
 
 async def main() -> None:
     with tempfile.TemporaryDirectory() as home:
-        async with TemporalServer(Path(home), in_memory=True, headless=True) as server:
+        async with TemporalServer(Path(home), in_memory=True) as server:
             client = await Client.connect(server.address)
             await prepare(client)
             node = await asyncio.create_subprocess_exec(

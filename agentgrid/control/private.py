@@ -1,4 +1,4 @@
-"""Files that hold secrets: written so that nobody else can read them, refused where somebody else could."""
+"""Files that hold secrets, API keys and signing keys: written so that nobody else can read them, refused where somebody else could."""
 
 from __future__ import annotations
 

@@ -1,0 +1,115 @@
+"""How the API listens: every connection has bounds in time and number, whatever it sends or doesn't.
+
+uvicorn waits without end for the rest of a head or a body, and for a client that doesn't read; it bounds idle connections only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_SECONDS = 10.0
+"""From the connection's beginning, or the answer before, to the end of a request's head."""
+BODY_SECONDS = 35.0
+"""From there to the end of its body; `body.READ_SECONDS`, which is less, answers 408 where the body is waited for."""
+UNREAD_SECONDS = 60.0
+"""How long an answer may lie here because the client doesn't read on."""
+IDLE_SECONDS = 5
+RETRY_SECONDS = 5
+
+FULL = {
+    "type": "urn:agentgrid:problem:too_many_connections",
+    "title": "Service Unavailable",
+    "status": 503,
+    "code": "too_many_connections",
+    "detail": "as many connections are open as AGENTGRID_MAX_CONNECTIONS allows; try again later",
+}
+
+
+class Protocol(H11Protocol):
+    """uvicorn's HTTP/1.1, with an end to every wait."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _waits_for: object = None
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
+            transport.write(_full())
+            transport.close()
+            return
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_for(None)
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()
+
+    def _watch(self) -> None:
+        """Let what is waited for have its time, counted from when it was first waited for: a byte now and then wins none."""
+        state = self.conn.their_state
+        self._wait_for(None if self.transport.is_closing() else state if state in (h11.IDLE, h11.SEND_BODY) else None)
+
+    def _wait_for(self, state: object) -> None:
+        if state is self._waits_for:
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._waits_for = state
+        if state is not None:
+            seconds = HEAD_SECONDS if state is h11.IDLE else BODY_SECONDS
+            self._deadline = self.loop.call_later(seconds, self.transport.abort)
+
+
+def options(*, max_connections: int) -> dict[str, Any]:
+    """What uvicorn is told, beside where to listen."""
+    return {
+        "http": Protocol,
+        "ws": "none",
+        # One more: uvicorn, too, looks at the number, and would refuse a request of the last connection that is let in.
+        "limit_concurrency": max_connections + 1,
+        "timeout_keep_alive": IDLE_SECONDS,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "date_header": True,
+        "proxy_headers": False,
+    }
+
+
+def _full() -> bytes:
+    body = json.dumps(FULL).encode()
+    head = (
+        "HTTP/1.1 503 Service Unavailable",
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+        f"Retry-After: {RETRY_SECONDS}",
+        "Connection: close",
+    )
+    return "\r\n".join([*head, "", ""]).encode() + body

@@ -1,0 +1,62 @@
+"""How often somebody may ask."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentgrid.api import limits
+from agentgrid.api.limits import Buckets, Limits
+from agentgrid.errors import RateLimited
+from agentgrid.settings import Settings
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_bucket_gives_its_burst_and_then_its_rate():
+    clock = Clock()
+    buckets = Buckets(per_second=2, burst=3, clock=clock)
+    assert [buckets.take("a") for _ in range(4)] == [0, 0, 0, 0.5]
+    assert buckets.take("b") == 0
+    clock.now += 0.5
+    assert [buckets.take("a"), buckets.wait("a")] == [0, 0.5]
+    clock.now += 3600
+    assert [buckets.take("a") for _ in range(4)] == [0, 0, 0, 0.5], "no more than the burst is saved up"
+
+
+def test_buckets_of_names_without_end_take_no_memory_without_end(monkeypatch):
+    monkeypatch.setattr(limits, "MAX_BUCKETS", 100)
+    buckets = Buckets(per_second=1, burst=2)
+    for number in range(1_000):
+        buckets.take(str(number))
+    assert len(buckets) == 100
+
+
+def test_a_key_that_was_good_is_not_held_up_by_what_others_at_its_address_fail_at():
+    clock = Clock()
+    several = Limits(Settings(rate_failures_burst=2, rate_failures_per_second=1), clock=clock)
+    several.passed("ann", "hash of ann's")
+    for _ in range(2):
+        several.before_key("peer", "hash of a guess")
+        several.failed("peer", "hash of a guess")
+    for stranger in (None, "hash of another guess"):
+        with pytest.raises(RateLimited) as raised:
+            several.before_key("peer", stranger)
+        assert raised.value.retry_after_seconds == 1
+    several.before_key("peer", "hash of ann's")
+    several.before_key("another peer", None)
+    several.failed("another peer", "hash of ann's")  # revoked meanwhile
+    with pytest.raises(RateLimited):
+        several.before_key("peer", "hash of ann's")
+    clock.now += 1
+    several.before_key("peer", None)
+
+
+def test_the_limits_as_they_come_hold_up_nobody_who_opens_hundreds_of_streams():
+    usual = Limits(Settings(), clock=Clock())
+    for _ in range(1_000):
+        usual.passed("console", "hash")

@@ -1,0 +1,226 @@
+"""A web page in somebody's browser, on the machine where AgentGrid runs: every request that such a page can send.
+
+It can send GET, HEAD and POST with the content types of forms to any address (a preflight comes before the rest), open streams and
+sockets, and, with a name of its own that it lets resolve to 127.0.0.1 (DNS rebinding), send anything as a page of that name. It knows no key.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from agentgrid.api.access import ACCESS
+from agentgrid.cli.servers import TemporalServer
+from tests.api import factories
+from tests.api.conftest import Api, listening, make_tokens, running, settings_for
+from tests.api.wire import Reply, asked, exchange, state, wire
+from tests.conftest import Temporal
+
+FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
+FOREIGN = (
+    "http://evil.example",
+    "https://127.0.0.1.evil.example",
+    "http://localhost:1",
+    "http://127.0.0.1:1",
+    "null",
+    "file://",
+)
+
+
+@pytest.fixture(scope="module")
+async def api(
+    module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Api]:
+    settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("page"))
+    async with running(settings, await make_tokens(module_postgres_dsn)) as api:
+        run = factories.run()
+        await factories.insert(
+            api.plane.engine, *factories.workflow("known", {}), run, factories.execution(run), factories.approval(run)
+        )
+        yield api
+
+
+@pytest.fixture(scope="module")
+async def url(api: Api) -> AsyncIterator[str]:
+    async with listening(api.app) as url:
+        yield url
+
+
+@pytest.fixture
+async def untouched(api: Api) -> AsyncIterator[None]:
+    """Nothing changed, and nobody asked for anything that was worth a record."""
+    before, commands = await state(api.plane.engine), await asked(api.plane.engine)
+    yield
+    assert await state(api.plane.engine) == before
+    assert await asked(api.plane.engine) == commands
+
+
+async def places(api: Api) -> list[tuple[str, str]]:
+    """Every route, with ids of things that are there."""
+    async with api.client("reviewer") as client:
+        (approval,) = (await client.get("/api/v1/approvals")).json()["items"]
+    ids = {"approval_id": approval["approval_id"], "run_id": approval["run_id"], "name": "known"}
+    ids |= dict.fromkeys(("command_id", "rule_id", "key_id"), "known")
+    routes = (route.split(" ", 1) for route in ACCESS)
+    return [(method, path.format(**ids)) for method, path in routes]
+
+
+def lets_a_page_read(reply: Reply) -> bool:
+    return any(name.startswith("access-control-allow") for name in reply.headers)
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("origin", FOREIGN)
+async def test_r29_a_page_of_another_site_decides_and_reads_nothing(api: Api, url: str, origin: str) -> None:
+    """Prefect GHSA-4hh5-2678-83fx: what a form can send was taken for JSON."""
+    for method, place in await places(api):
+        body = json.dumps({"verdict": "approve", "digest": "x", "input": 1}).encode()
+        for kind in FORMS if method != "GET" else FORMS[:1]:
+            reply = await exchange(
+                url,
+                None,
+                "POST" if method != "GET" else "GET",
+                place,
+                f"Origin: {origin}",
+                f"Content-Type: {kind}",
+                body=body,
+            )
+            reply.is_problem(403, "foreign_origin")
+            assert not lets_a_page_read(reply)
+        preflight = await exchange(
+            *(url, None, "OPTIONS", place, f"Origin: {origin}", f"Access-Control-Request-Method: {method}"),
+            "Access-Control-Request-Headers: authorization,content-type",
+        )
+        assert preflight.status in (400, 403, 404, 405)
+        assert not lets_a_page_read(preflight)
+
+
+async def test_r29_a_form_changes_nothing_even_where_a_browser_would_add_a_key(api: Api, url: str) -> None:
+    before = await state(api.plane.engine)
+    for method, place in await places(api):
+        for kind in FORMS if method != "GET" else ():
+            for who in ("reviewer", "operator", "admin"):
+                body = b'{"verdict": "approve", "input": 1}'
+                reply = await exchange(url, api.tokens[who], method, place, f"Content-Type: {kind}", body=body)
+                assert reply.status in (403, 415), (method, place, who, reply)
+    assert await state(api.plane.engine) == before
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("who", ["reviewer", "operator", "admin"])
+async def test_r29_following_a_link_to_any_route_changes_nothing_whoever_follows_it(
+    api: Api, url: str, method: str, who: str
+) -> None:
+    """Safe-Links and prefetching fetch every address they see, with whatever the visitor's browser has."""
+    for own, place in await places(api):
+        if place.endswith("/events"):
+            continue
+        for target in (place, f"{place}?verdict=approve&digest=x", f"{place}/", f"{place}?_method={own}"):
+            async with wire(url) as line:
+                extra = ("X-HTTP-Method-Override: POST", "Purpose: prefetch")
+                await line.send(line.request(method, target, *extra, token=api.tokens[who]))
+                reply = await line.reply(bodiless=method == "HEAD")
+            assert reply.status in (200, 403, 404, 405, 422, 503), (target, reply)
+            if target == place and place.endswith(("/decisions", "/cancel", "/terminate", "/revoke")):
+                assert reply.status == 405, (target, reply)
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:{port}",
+        "127.0.0.1.evil.example:{port}",
+        "0.0.0.0:{port}",
+        "[::ffff:127.0.0.1]:{port}",
+    ],
+)
+async def test_r32_a_rebound_name_reaches_nothing(api: Api, url: str, host: str) -> None:
+    """DNS rebinding of a local console: the page is of that name, so its origin and its host agree."""
+    name = host.format(port=url.rsplit(":", 1)[1])
+    for method, place in [*(await places(api)), ("GET", "/api/openapi.json")]:
+        if place in ("/healthz", "/readyz"):
+            continue
+        for token in (None, api.tokens["admin"]):
+            async with wire(url) as line:
+                await line.send(
+                    line.request(method, place, f"Origin: http://{name}", "Content-Length: 0", token=token, host=name)
+                )
+                reply = await line.reply()
+            reply.is_problem(400, "unknown_host")
+
+
+@pytest.mark.usefixtures("untouched")
+async def test_r32_a_page_opens_no_stream_and_no_socket(api: Api, url: str) -> None:
+    for place in ("/api/v1/events", "/api/v1/runs/known/events"):
+        stream = await exchange(url, None, "GET", place, "Accept: text/event-stream")
+        stream.is_problem(401, "unauthenticated")
+        async with wire(url) as line:
+            upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+            await line.send(line.request("GET", place, *upgrade, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="))
+            assert (await line.reply()).status == 401
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="agentgrid-page-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+async def test_a_rebound_name_neither_reads_nor_ends_a_run_on_any_port_of_temporal(home: Path) -> None:
+    """Temporal's UI answered under every host name, its API too wherever its path was: with that, a page terminated runs."""
+    async with TemporalServer(home, in_memory=True) as server:
+        client = await Client.connect(server.address)
+        handle = await client.start_workflow(
+            "nobody_serves_this", "canary-of-the-input", id="canary-of-the-id", task_queue="nobody"
+        )
+        ports = sorted(
+            {
+                row.laddr.port
+                for row in psutil.Process(server.pid).net_connections("tcp")
+                if row.status == psutil.CONN_LISTEN
+            }
+        )
+        assert server.port in ports
+        assert len(ports) > 1, "its HTTP API listens, whether it is wanted or not"
+        answers = [await asked_of(port) for port in ports]
+        assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+    said = "\n".join(answer for each in answers for answer in each)
+    assert "Host not allowed" in said, "the one port that speaks HTTP in earnest was found"
+    assert "canary-of" not in said
+    assert "<html" not in said
+
+
+async def asked_of(port: int) -> list[str]:
+    """What the port says to a page of another name, and to one that could claim this machine's."""
+    runs = "/api/v1/namespaces/default/workflows"
+    asking = [("GET", path) for path in ("/", runs, f"{runs}/canary-of-the-id", f"{runs}/canary-of-the-id/history")]
+    asking += [("GET", path.removeprefix("/api/v1")) for _, path in asking[1:]]
+    asking += [("POST", f"{runs}/canary-of-the-id/terminate"), ("POST", f"{runs}/canary-of-the-id/cancel")]
+    said = []
+    async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+        for host in ("evil.example", f"evil.example:{port}", f"127.0.0.1:{port}", f"localhost:{port}", ""):
+            for method, path in asking:
+                headers = {"Host": host, "Origin": f"http://{host}", "Content-Type": "application/json"}
+                try:
+                    answer = await http.request(
+                        method,
+                        f"http://127.0.0.1:{port}{path}",
+                        headers=headers,
+                        content=b"{}" if method == "POST" else b"",
+                    )
+                except (TimeoutError, httpx.HTTPError):
+                    continue  # it speaks no HTTP that a page could send
+                said.append(answer.text)
+    return said
