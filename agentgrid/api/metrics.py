@@ -51,6 +51,11 @@ class Metrics:
             "Decision signals of the last day that moved nothing: unsigned, forged, or for something else.",
             registry=self._registry,
         )
+        self._unattributed = Gauge(
+            "agentgrid_signals_unattributed",
+            "Decisions that counted, pauses and resumes of the last day that no registered key and command bear out.",
+            registry=self._registry,
+        )
         self._streams = Gauge("agentgrid_event_streams", "Open event streams.", registry=self._registry)
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
@@ -59,7 +64,14 @@ class Metrics:
         self._seconds.labels(method, route).observe(seconds)
 
     def observe(
-        self, *, runs: Counts, pending_commands: int, refused_signals: int, lag_seconds: float | None, streams: int
+        self,
+        *,
+        runs: Counts,
+        pending_commands: int,
+        refused_signals: int,
+        unattributed_signals: int,
+        lag_seconds: float | None,
+        streams: int,
     ) -> None:
         """Take over what the database says."""
         for status, count in runs.by_status.items():
@@ -68,6 +80,7 @@ class Metrics:
         self._stuck.set(runs.stuck)
         self._commands.set(pending_commands)
         self._refused.set(refused_signals)
+        self._unattributed.set(unattributed_signals)
         self._lag.set(float("nan") if lag_seconds is None else lag_seconds)
         self._streams.set(streams)
 

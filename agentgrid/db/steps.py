@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, tuple_
+from sqlalchemy.orm import defer
 
 from agentgrid.db.paging import Key, newer_than
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Execution, Job, Log, Step
+from agentgrid.domain.runs import ExecutionStatus
 
 S: Any = Step
 E: Any = Execution
@@ -55,6 +58,18 @@ async def pending(session: ReadSession, run_id: str, *, limit: int) -> Sequence[
     return await of_run(session, run_id, limit=limit, status=PENDING)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """A job as its worker told it, with what history says of it."""
+
+    job: Job
+    step: Step | None
+    last: bool
+    """No later attempt is known."""
+    ended: bool
+    """Its execution has."""
+
+
 def _executions_of(run_id: str, execution_id: str | None) -> Any:
     chain = select(E.execution_id).where(E.run_id == run_id)
     return chain if execution_id is None else chain.where(E.execution_id == execution_id)
@@ -68,14 +83,46 @@ async def jobs(
     after: Key | None = None,
     execution_id: str | None = None,
     activity_id: str | None = None,
-) -> Sequence[Job]:
+) -> Sequence[Attempt]:
     """Attempts of the run's steps on workers, oldest first."""
     statement = select(Job).where(J.execution_id.in_(_executions_of(run_id, execution_id)))
     if activity_id is not None:
         statement = statement.where(J.activity_id == activity_id)
     if after is not None:
         statement = statement.where(newer_than(J.started_at, J.job_id, after))
-    return (await session.execute(statement.order_by(J.started_at, J.job_id).limit(limit))).scalars().all()
+    found = (await session.execute(statement.order_by(J.started_at, J.job_id).limit(limit))).scalars().all()
+    return await _attempts(session, found)
+
+
+async def _attempts(session: ReadSession, found: Sequence[Job]) -> Sequence[Attempt]:
+    if not found:
+        return []
+    executions = sorted({job.execution_id for job in found})
+    activities = sorted({job.activity_id for job in found})
+    closed = select(E.execution_id).where(E.execution_id.in_(executions), E.status != ExecutionStatus.RUNNING.value)
+    ended = set((await session.execute(closed)).scalars())
+    named = (
+        select(Step)
+        .where(S.execution_id.in_(executions), S.activity_id.in_(activities))
+        .options(defer(S.input, raiseload=True), defer(S.output, raiseload=True))
+    )
+    steps = {(step.execution_id, step.activity_id): step for step in (await session.execute(named)).scalars()}
+    newest = (
+        select(J.execution_id, J.activity_id, J.attempt, J.started_at)
+        .where(J.execution_id.in_(executions), J.activity_id.in_(activities))
+        .distinct(J.execution_id, J.activity_id)
+        .order_by(J.execution_id, J.activity_id, J.attempt.desc(), J.started_at.desc())
+    )
+    latest = {(row[0], row[1]): (row[2], row[3]) for row in (await session.execute(newest)).all()}
+
+    def attempt(job: Job) -> Attempt:
+        key = (job.execution_id, job.activity_id)
+        step = steps.get(key)
+        overtaken = step is not None and (step.live_attempt or 0) > job.attempt
+        last = not overtaken and (job.attempt, job.started_at) >= latest.get(key, (0, job.started_at))
+        return Attempt(job=job, step=step, last=last, ended=job.execution_id in ended)
+
+    return [attempt(job) for job in found]
 
 
 async def logs(

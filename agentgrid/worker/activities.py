@@ -98,12 +98,17 @@ class _Governed(ActivityInboundInterceptor):
         except (asyncio.CancelledError, CancelledError) as failure:
             status, error = JobStatus.CANCELLED, _describe(failure)
             raise
+        except activity._CompleteAsyncError:
+            # Somebody else will complete it: how it ends, history will say.
+            status = JobStatus.RUNNING
+            raise
         except BaseException as failure:
             error = _describe(failure)
             raise
         finally:
             current_key.reset(token)
-            self._tell(dataclasses.replace(job, status=status, finished_at=datetime.now(UTC), error=error))
+            finished_at = None if status is JobStatus.RUNNING else datetime.now(UTC)
+            self._tell(dataclasses.replace(job, status=status, finished_at=finished_at, error=error))
 
     def _tell(self, job: JobReport) -> None:
         if job.execution_id:

@@ -19,13 +19,24 @@ from agentgrid.db.tables.control import (
     SigningKey,
     WorkflowPolicy,
 )
-from agentgrid.db.tables.projection import Approval, DecisionRow, Execution, History, Run, RunChange, RunSearch, Step
+from agentgrid.db.tables.projection import (
+    Approval,
+    Control,
+    DecisionRow,
+    Execution,
+    History,
+    Run,
+    RunChange,
+    RunSearch,
+    Step,
+)
 from agentgrid.db.tables.telemetry import Job, Log
 
 __all__ = [
     "ApiKey",
     "Approval",
     "Command",
+    "Control",
     "DecisionRow",
     "Event",
     "Execution",
