@@ -14,6 +14,7 @@ from agentgrid.db.paging import Key, newer_than
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Execution, Job, Log, Step
 from agentgrid.domain.runs import ExecutionStatus
+from agentgrid.domain.steps import JobStatus, StepStatus
 
 S: Any = Step
 E: Any = Execution
@@ -107,22 +108,24 @@ async def _attempts(session: ReadSession, found: Sequence[Job]) -> Sequence[Atte
         .options(defer(S.input, raiseload=True), defer(S.output, raiseload=True))
     )
     steps = {(step.execution_id, step.activity_id): step for step in (await session.execute(named)).scalars()}
-    newest = (
-        select(J.execution_id, J.activity_id, J.attempt, J.started_at)
-        .where(J.execution_id.in_(executions), J.activity_id.in_(activities))
-        .distinct(J.execution_id, J.activity_id)
-        .order_by(J.execution_id, J.activity_id, J.attempt.desc(), J.started_at.desc())
-    )
-    latest = {(row[0], row[1]): (row[2], row[3]) for row in (await session.execute(newest)).all()}
+    following = [_next_id(job) for job in found if not job.local]
+    known = set((await session.execute(select(J.job_id).where(J.job_id.in_(following)))).scalars())
 
     def attempt(job: Job) -> Attempt:
-        key = (job.execution_id, job.activity_id)
-        step = steps.get(key)
-        overtaken = step is not None and (step.live_attempt or 0) > job.attempt
-        last = not overtaken and (job.attempt, job.started_at) >= latest.get(key, (0, job.started_at))
+        step = steps.get((job.execution_id, job.activity_id))
+        if job.local:
+            # Attempts of one call may bear the same number. The worker that ends it tells of it, so who has not told was another one.
+            last = step is None or not StepStatus(step.status).closed or job.status != JobStatus.RUNNING
+        else:
+            last = _next_id(job) not in known and (step is None or (step.live_attempt or 0) <= job.attempt)
         return Attempt(job=job, step=step, last=last, ended=job.execution_id in ended)
 
     return [attempt(job) for job in found]
+
+
+def _next_id(job: Job) -> str:
+    """The id of the attempt after this one."""
+    return f"{job.execution_id}/{job.activity_id}/{job.attempt + 1}"
 
 
 async def logs(
