@@ -125,8 +125,8 @@ def step_table(steps: Sequence[Document], now: datetime | None = None) -> Table:
 
 def state_of(step: Document) -> str:
     """A step's status; for an open activity what is known of it at this moment."""
-    if step["status"] == "scheduled" and step["live_state"] == "started":
-        return "running"
+    if step["status"] == "scheduled" and step["live_state"] in ("running", "paused"):
+        return str(step["live_state"])
     return str(step["status"])
 
 
