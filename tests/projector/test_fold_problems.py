@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agentgrid.domain.runs import ExecutionKind
 from agentgrid.projector import events
 from agentgrid.projector.events import Event
 from agentgrid.projector.fold import fold
@@ -54,6 +55,17 @@ def test_code_that_fails_is_tried_again_and_named_before_the_approval_that_it_hi
     _, summary = on(waiting_for_approval(), SCHEDULED, STARTED, failed())
     assert (summary.status, summary.waiting_on) == ("waiting", "retry")
     assert summary.reason == f"its workflow task fails on worker {WORKER} (build v2): KeyError: no such thing"
+
+
+def test_a_build_that_the_sdk_made_up_for_a_worker_without_a_deployment_names_no_version() -> None:
+    """F17. Completed tasks tell whether there is one; those that fail only carry the id."""
+    begun: Any = (
+        events.Started,
+        {"workflow": "w", "task_queue": "q", "first_execution_id": "e", "kind": ExecutionKind.FIRST},
+    )
+    completed: Any = (events.TaskCompleted, {"started_event_id": 3, "build": None})
+    state, _ = on(State(execution_id="e"), begun, SCHEDULED, STARTED, completed, SCHEDULED, STARTED)
+    assert on(state, failed())[1].reason == f"its workflow task fails on worker {WORKER}: KeyError: no such thing"
 
 
 @pytest.mark.parametrize(("cause", "status"), [("cancel", "cancelling"), ("pause", "paused")])

@@ -238,6 +238,13 @@ def test_approvals_end_as_the_history_records(name: str) -> None:
     assert not any(row.get("decidable") for row in ended)
 
 
+def test_a_pause_and_a_resume_are_kept_with_whom_they_claim_to_be_from() -> None:
+    state, rows = one_pass(recorded("gated_paused")[0])
+    assert [row["action"] for _, row in sorted(rows.controls.items())] == ["pause", "resume"]
+    assert all(rows.claims[key].kind.value == f"run.{row['action']}" for key, row in rows.controls.items())
+    assert not state.paused
+
+
 def test_every_forged_decision_is_refused_with_its_reason_and_duplicates_are_superseded() -> None:
     rows = one_pass(recorded("gated_forged")[0])[1]
     judged = [(row["judged"], row["reason"]) for _, row in sorted(rows.decisions.items())]
