@@ -29,10 +29,12 @@ CREATE TABLE controls (
 )
 """
 
-# What an older projector wrote of who decided is not believed: its fold is of another version, so every execution that moves, and every one that
-# the checks come to, is written again.
+# What an older projector wrote of who decided is not believed: its fold is of another version, so every execution is written again when it moves, when
+# the checks come to it, or by a rebuild.
 STATEMENTS = (
     "ALTER TABLE approvals ADD COLUMN attributed BOOLEAN, ADD COLUMN unattributed_because TEXT",
+    "UPDATE approvals SET decided_by = NULL, command_id = NULL WHERE decided_by IS NOT NULL",
+    "UPDATE decisions SET command_id = NULL WHERE command_id IS NOT NULL",
     "ALTER TABLE decisions ADD COLUMN attributed BOOLEAN DEFAULT false NOT NULL, ADD COLUMN unattributed_because TEXT",
     "CREATE INDEX ix_decisions_unattributed ON decisions (signalled_at DESC, execution_id DESC, event_id DESC) "
     "WHERE judged = 'counted' AND NOT attributed AND NOT inherited",
