@@ -257,10 +257,25 @@ def _read_steps(seen: Seen) -> None:
 def _backoff(seen: Seen, timer_event_id: int) -> bool:
     """Whether the event before the timer is a local activity that backs off."""
     name, a = _named(seen.events[timer_event_id - 2])
-    if name != "marker_recorded" or a.marker_name != "core_local_activity" or not a.HasField("failure"):
-        return False
-    data = _json(a.details["data"].payloads[0])
-    return isinstance(data, dict) and data.get("backoff") is not None
+    data = _local(a) if name == "marker_recorded" and a.HasField("failure") else None
+    return data is not None and data.get("backoff") is not None
+
+
+def _local(a: Any) -> dict[str, Any] | None:
+    """What the marker of a local activity says, whichever SDK wrote it; None for any other marker."""
+    details = {key: _json(value.payloads[0]) if value.payloads else None for key, value in a.details.items()}
+    if a.marker_name == "core_local_activity":
+        data: dict[str, Any] = details["data"]
+        return data
+    if a.marker_name != "LocalActivity":
+        return None
+    if "activityId" in details:
+        meta = details.get("meta") or {"atpt": 1}
+        return {"activity_type": details["type"], "attempt": meta["atpt"], "backoff": meta.get("backoff")} | (
+            {"original_schedule_time": meta["firstSkd"]} if "firstSkd" in meta else {}
+        )
+    data = details["data"]
+    return {"activity_type": data["ActivityType"], "attempt": data["Attempt"], "backoff": data["Backoff"] or None}
 
 
 def _read_activities(seen: Seen) -> None:
@@ -317,13 +332,16 @@ def _read_local(seen: Seen) -> None:
     threads: dict[str, list[tuple[HistoryEvent, Any, dict[str, Any]]]] = {}
     waiting: dict[str, str] = {}
     for event, a in _of(seen.events, "marker_recorded"):
-        if a.marker_name != "core_local_activity":
+        data = _local(a)
+        if data is None:
             continue
-        data = _json(a.details["data"].payloads[0])
         kind = data["activity_type"]
-        thread = waiting.pop(kind, None) or f"{kind} {data.get('original_schedule_time')}"
+        first_of_its_call = "original_schedule_time" not in data and data["attempt"] == 1
+        again = None if first_of_its_call else waiting.pop(kind, None)
+        thread = again or f"{kind} {data.get('original_schedule_time', event.event_id)}"
         threads.setdefault(thread, []).append((event, a, data))
-        if _asked(a.failure) is not None:
+        untold = "original_schedule_time" not in data and data.get("backoff") is not None
+        if untold or (a.marker_name == "core_local_activity" and _asked(a.failure) is not None):
             waiting[kind] = thread
     for markers in threads.values():
         first_event, _, data = markers[0]
@@ -331,7 +349,7 @@ def _read_local(seen: Seen) -> None:
         kind, name = "activity", data["activity_type"]
         if name.startswith("tool."):
             kind, name = "tool", name.removeprefix("tool.")
-        asked = _asked(last.failure)
+        asked = _asked(last.failure) if last.marker_name == "core_local_activity" else None
         if name == "agentgrid.open_approval":
             opened = _opened(last)
             if opened is None:
@@ -344,7 +362,9 @@ def _read_local(seen: Seen) -> None:
         if asked is not None:
             status = _gated_status(seen, asked.approval_id)
         elif last.HasField("failure"):
-            status = "cancelled" if last.failure.HasField("canceled_failure_info") else "failed"
+            cancelled = last.failure.HasField("canceled_failure_info")
+            cancelled |= last.failure.cause.HasField("canceled_failure_info") and last.marker_name == "LocalActivity"
+            status = "cancelled" if cancelled else "failed"
             if last_data.get("backoff") is not None:
                 status = _open_word(seen, "scheduled")
         else:

@@ -91,6 +91,7 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/signing-keys/{{key_id}}/retire": _administer(CommandKind.SIGNING_KEY_RETIRE),
     f"POST {V1}/signing-keys/{{key_id}}/revoke": _administer(CommandKind.SIGNING_KEY_REVOKE),
     f"GET {V1}/commands": ANYBODY,
+    f"GET {V1}/commands/unattributed": READ,
     f"GET {V1}/commands/{{command_id}}": ANYBODY,
     f"GET {V1}/events": READ,
 }

@@ -59,6 +59,11 @@ class Metrics:
             ("login", "why"),
             registry=self._registry,
         )
+        self._unattributed = Gauge(
+            "agentgrid_signals_unattributed",
+            "Decisions that counted, pauses and resumes of the last day that no registered key and command bear out.",
+            registry=self._registry,
+        )
         self._streams = Gauge("agentgrid_event_streams", "Open event streams.", registry=self._registry)
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
@@ -72,6 +77,7 @@ class Metrics:
         runs: Counts,
         pending_commands: int,
         refused_signals: int,
+        unattributed_signals: int,
         lag_seconds: float | None,
         streams: int,
         budgets: Sequence[WorkerBudget],
@@ -87,6 +93,7 @@ class Metrics:
         self._stuck.set(runs.stuck)
         self._commands.set(pending_commands)
         self._refused.set(refused_signals)
+        self._unattributed.set(unattributed_signals)
         self._lag.set(float("nan") if lag_seconds is None else lag_seconds)
         self._streams.set(streams)
 

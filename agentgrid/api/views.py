@@ -13,6 +13,7 @@ from agentgrid.api.schemas.approvals import ApprovalDetail, ApprovalSummary, Dec
 from agentgrid.api.schemas.commands import CommandDetail, CommandSummary
 from agentgrid.api.schemas.runs import (
     ChildRun,
+    ControlOut,
     ExecutionOut,
     JobOut,
     RunDetail,
@@ -24,10 +25,11 @@ from agentgrid.api.schemas.runs import (
 from agentgrid.api.shown import Shown
 from agentgrid.control.approvals import signer_for
 from agentgrid.control.plane import ControlPlane
-from agentgrid.db import approvals, runs, steps
+from agentgrid.db import approvals, attribution, runs, steps
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Approval, Command, Execution, Job, Run, Step
-from agentgrid.domain.principals import Principal
+from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Execution, Run, Step
+from agentgrid.domain.principals import UNKNOWN_INITIATOR, Principal
+from agentgrid.domain.steps import JobStatus, StepStatus, job_status
 from agentgrid.settings import Settings
 
 MAX_CHILDREN = 100
@@ -60,9 +62,22 @@ def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
     return StepOut.model_validate(values)
 
 
-def job(row: Job, shown: Shown) -> JobOut:
-    """A job."""
-    return JobOut.model_validate(_values(row, JobOut) | {"error": shown.error(row.error)})
+NOT_STORED = {"type": "ResultNotStored", "message": "its worker had finished, but its result never reached Temporal"}
+
+
+def job(attempt: steps.Attempt, shown: Shown) -> JobOut:
+    """A job, as history corrects what its worker told."""
+    row, told, of = attempt.job, JobStatus(attempt.job.status), attempt.step
+    step_status = StepStatus(of.status) if of is not None else None
+    status = job_status(told, step=step_status, last=attempt.last, ended=attempt.ended)
+    values = _values(row, JobOut) | {"status": status, "error": shown.error(row.error)}
+    if status is not told:
+        by_step = attempt.last and of is not None and step_status is not None and step_status.closed
+        if told is JobStatus.RUNNING and status is not JobStatus.LOST and of is not None:
+            values["finished_at"] = of.closed_at
+        if status is JobStatus.FAILED:
+            values["error"] = shown.error(of.error if by_step and of is not None else NOT_STORED)
+    return JobOut.model_validate(values)
 
 
 def execution(row: Execution, settings: Settings) -> ExecutionOut:
@@ -80,7 +95,26 @@ def _approval_values(row: Approval, run: Run) -> dict[str, Any]:
     return _values(row, ApprovalSummary) | {
         "workflow": run.workflow,
         "reference": run.reference,
-        "initiator": row.initiator or run.initiator,
+        "initiator": run.initiator,
+        "claimed_initiator": claimed if (claimed := row.initiator or UNKNOWN_INITIATOR) != run.initiator else None,
+    }
+
+
+def decision(row: DecisionRow, comment: str | None) -> DecisionOut:
+    """A decision signal; whose it is only where that is borne out."""
+    claims = _claims(row)
+    return DecisionOut.model_validate(_values(row, DecisionOut) | claims | {"comment": comment})
+
+
+def control(row: Control) -> ControlOut:
+    """A pause or resume."""
+    return ControlOut.model_validate(_values(row, ControlOut) | _claims(row))
+
+
+def _claims(row: DecisionRow | Control) -> dict[str, Any]:
+    return {
+        "principal": row.principal if row.attributed else None,
+        "claimed_principal": None if row.attributed else row.principal,
     }
 
 
@@ -99,10 +133,8 @@ async def approval_detail(
         "payloads_visible": shown.payloads,
         "payload": shown.payload(row.payload),
         "decisions": [
-            DecisionOut.model_validate(
-                _values(decision, DecisionOut) | {"comment": comment if shown.payloads else None}
-            )
-            for decision, comment in await approvals.decisions(session, row)
+            decision(said, comment if shown.payloads else None)
+            for said, comment in await approvals.decisions(session, row)
         ],
         "actions": actions.of_approval(principal, found, signer_for(plane, found)),
     }
@@ -119,6 +151,8 @@ async def run_detail(session: ReadSession, settings: Settings, principal: Princi
     values = _values(run, RunDetail) | {
         "payloads_visible": shown.payloads,
         "refused_signals": await approvals.refused_of(session, run.run_id),
+        "unattributed_signals": await attribution.count_of(session, run.run_id),
+        "last_control": control(last) if (last := await attribution.last_control(session, run)) is not None else None,
         "input": shown.payload(run.input),
         "result": shown.payload(run.result),
         "error": shown.error(run.error),

@@ -175,13 +175,13 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
                     "approval": approval["approval_id"],
                     "tool": approval["tool"],
                     "run": f"{approval['run_id']} ({approval['workflow']}, {approval['run_status']})",
-                    "started by": approval["initiator"],
+                    "started by": _started_by(approval),
                     "approvers": approval["approvers"],
                     "policy": approval["policy"],
                     "reason": approval["reason"],
                     "opened": words.absolute(approval["opened_at"]),
                     "expires": words.absolute(approval["expires_at"]) if approval["expires_at"] else None,
-                    "decided by": approval["decided_by"],
+                    "decided by": _decided_by(approval),
                     "digest": approval["digest"],
                 }
             )
@@ -196,7 +196,7 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
                 (
                     said["judged"],
                     said["verdict"],
-                    said["principal"],
+                    said["principal"] if said["attributed"] else words.unattributed(said),
                     words.ago(said["signalled_at"]),
                     said["reason"],
                     said.get("comment"),
@@ -208,6 +208,19 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
     if reason := _why_not(approval):
         parts.append(Text(f"\nyou can't decide it: {safe(reason)}", style="yellow"))
     return Group(*parts)
+
+
+def _decided_by(approval: Mapping[str, Any]) -> str | None:
+    if approval["attributed"] is False:
+        return f"unattributed: {approval['unattributed_because']}"
+    return str(approval["decided_by"]) if approval["decided_by"] else None
+
+
+def _started_by(approval: Mapping[str, Any]) -> str:
+    claimed = approval["claimed_initiator"]
+    return (
+        f"{approval['initiator']} (its worker says {claimed}: unattributed)" if claimed else str(approval["initiator"])
+    )
 
 
 def _decided(verdict: str, approval: Mapping[str, Any]) -> RenderableType:

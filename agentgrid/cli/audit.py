@@ -48,6 +48,42 @@ def list_(
         show_page(answer, output, _table)
 
 
+@app.command()
+def unattributed(
+    run: Annotated[str | None, typer.Option(help="Only of this run.")] = None,
+    limit: LimitOption = 50,
+    cursor: CursorOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """List what moved a run and is no command: decisions, pauses and resumes that are nobody's act."""
+    with session(profile, output) as client:
+        answer = client.get("/commands/unattributed", run=run, limit=limit, cursor=cursor)
+        from agentgrid.cli.show import show_page
+
+        show_page(answer, output, _acts)
+
+
+def _acts(items: Sequence[Mapping[str, Any]]) -> RenderableType:
+    from agentgrid.cli import words
+    from agentgrid.cli.output import rows, table
+
+    return rows(
+        table("WHEN", "WHO", "WHAT", "ON", "WHY", "SENDER"),
+        (
+            (
+                words.absolute(act["signalled_at"]),
+                words.unattributed(act),
+                act["action"],
+                act["approval_id"] or act["run_id"],
+                act["unattributed_because"],
+                act["identity"],
+            )
+            for act in items
+        ),
+    )
+
+
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli import words
     from agentgrid.cli.output import rows, table

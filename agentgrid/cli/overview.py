@@ -18,8 +18,12 @@ LINES = (
     ("waiting_for_approval", "  of these for an approval", "waiting"),
     ("approvals_for_me", "approvals that I may decide", "pending"),
     ("paused", "paused", "paused"),
+    ("cancelling", "cancelling", "cancelling"),
     ("stuck", "stuck: no worker, or failing code", "failed"),
     ("failed_24h", "failed in the last 24 h", "failed"),
+    ("timed_out_24h", "timed out in the last 24 h", "timed_out"),
+    ("terminated_24h", "terminated in the last 24 h", "terminated"),
+    ("cancelled_24h", "cancelled in the last 24 h", "cancelled"),
     ("completed_24h", "completed in the last 24 h", "completed"),
 )
 

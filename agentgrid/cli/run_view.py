@@ -53,6 +53,7 @@ def run_detail(
                     "run": run["run_id"],
                     "next": None if closed else _next(run),
                     "reason": run["status_reason"],
+                    "unattributed": _unattributed(run),
                     "initiator": run["initiator"],
                     "reference": run["reference"],
                     "tags": run["tags"],
@@ -85,6 +86,15 @@ def run_detail(
     return Group(*parts)
 
 
+def _unattributed(run: Document) -> str | None:
+    """What moved the run and is nobody's act."""
+    count, last = run["unattributed_signals"], run["last_control"]
+    if last is not None and not last["attributed"]:
+        did = f"last {last['action']}d by {words.unattributed(last)}"
+        return did if count == 1 else f"{did}; {count} signals in all"
+    return f"{count} signals moved it and are nobody's act: agentgrid audit unattributed" if count else None
+
+
 def title(run: Document, now: datetime | None = None) -> Text:
     """Workflow, status and how long it has gone on."""
     text = Text(safe(run["workflow"]), style="bold")
@@ -105,7 +115,7 @@ def step_table(steps: Sequence[Document], now: datetime | None = None) -> Table:
         icon, style = words.ICONS.get(state_of(step), ("·", ""))
         made.add_row(
             Text(icon, style=style),
-            Text(safe(step["name"]), style="" if state_of(step) in OPEN_STATES else style),
+            Text(safe(step["title"] or step["name"]), style="" if state_of(step) in OPEN_STATES else style),
             Text(safe(step["kind"]), style="dim"),
             Text(took(step, now), style="dim"),
             step_note(step, now),
@@ -115,8 +125,8 @@ def step_table(steps: Sequence[Document], now: datetime | None = None) -> Table:
 
 def state_of(step: Document) -> str:
     """A step's status; for an open activity what is known of it at this moment."""
-    if step["status"] == "scheduled" and step["live_state"] == "started":
-        return "running"
+    if step["status"] == "scheduled" and step["live_state"] in ("running", "paused"):
+        return str(step["live_state"])
     return str(step["status"])
 
 

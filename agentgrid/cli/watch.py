@@ -164,7 +164,7 @@ class PlainTeller:
             return
         self._steps[key] = told
         icon, style = words.ICONS.get(state, ("·", ""))
-        line = Text(f"{icon} ", style=style).append(safe(step["name"]), style="")
+        line = Text(f"{icon} ", style=style).append(safe(step["title"] or step["name"]), style="")
         line.append(f"  {safe(step['kind'])}", style="dim")
         if step["closed_at"] is not None:
             line.append(f"  {took(step)}", style="dim")

@@ -32,6 +32,7 @@ ICONS: Mapping[str, tuple[str, str]] = {
     "terminated": ("⊘", "red"),
     "superseded": ("⊘", "dim"),
     "abandoned": ("⊘", "dim"),
+    "lost": ("⊘", "red"),
     "stale": ("◌", "yellow"),
     "shutting_down": ("◌", "dim"),
     "enabled": ("●", "green"),
@@ -58,6 +59,12 @@ def run_status(run: Mapping[str, Any]) -> Text:
     """A run's status, with what it waits on."""
     waiting_on = run.get("waiting_on")
     return status(run["status"], f" · {safe(waiting_on)}" if waiting_on else "")
+
+
+def unattributed(signal: Mapping[str, Any]) -> str:
+    """What stands in a person's place where nothing bears out whose act a signal is."""
+    claim = signal["claimed_principal"]
+    return f"unattributed (it says {safe(claim)})" if claim else "unattributed"
 
 
 def styled(word: object, styles: Mapping[str, str]) -> Text:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, or_, select, tuple_
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import aliased, defer
 
 from agentgrid.db.paging import Key, newer_than
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Execution, Job, Log, Step
+from agentgrid.domain.runs import ExecutionStatus
+from agentgrid.domain.steps import JobStatus, StepStatus
 
 S: Any = Step
 E: Any = Execution
@@ -56,6 +59,18 @@ async def pending(session: ReadSession, run_id: str, *, limit: int) -> Sequence[
     return await of_run(session, run_id, limit=limit, status=PENDING)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """A job as its worker told it, with what history says of it."""
+
+    job: Job
+    step: Step | None
+    last: bool
+    """No later attempt is known."""
+    ended: bool
+    """Its execution has."""
+
+
 def _reported(report: Any, run_id: str, execution_id: str | None) -> Any:
     """Only what the run's own workers reported: the queue that a worker serves is its execution's or its step's.
 
@@ -83,14 +98,48 @@ async def jobs(
     after: Key | None = None,
     execution_id: str | None = None,
     activity_id: str | None = None,
-) -> Sequence[Job]:
+) -> Sequence[Attempt]:
     """Attempts of the run's steps on workers, oldest first."""
     statement = select(Job).where(_reported(J, run_id, execution_id))
     if activity_id is not None:
         statement = statement.where(J.activity_id == activity_id)
     if after is not None:
         statement = statement.where(newer_than(J.started_at, J.job_id, after))
-    return (await session.execute(statement.order_by(J.started_at, J.job_id).limit(limit))).scalars().all()
+    found = (await session.execute(statement.order_by(J.started_at, J.job_id).limit(limit))).scalars().all()
+    return await _attempts(session, found)
+
+
+async def _attempts(session: ReadSession, found: Sequence[Job]) -> Sequence[Attempt]:
+    if not found:
+        return []
+    executions = sorted({job.execution_id for job in found})
+    activities = sorted({job.activity_id for job in found})
+    closed = select(E.execution_id).where(E.execution_id.in_(executions), E.status != ExecutionStatus.RUNNING.value)
+    ended = set((await session.execute(closed)).scalars())
+    named = (
+        select(Step)
+        .where(S.execution_id.in_(executions), S.activity_id.in_(activities))
+        .options(defer(S.input, raiseload=True), defer(S.output, raiseload=True))
+    )
+    steps = {(step.execution_id, step.activity_id): step for step in (await session.execute(named)).scalars()}
+    following = [_next_id(job) for job in found if not job.local]
+    known = set((await session.execute(select(J.job_id).where(J.job_id.in_(following)))).scalars())
+
+    def attempt(job: Job) -> Attempt:
+        step = steps.get((job.execution_id, job.activity_id))
+        if job.local:
+            # Attempts of one call may bear the same number. The worker that ends it tells of it, so who has not told was another one.
+            last = step is None or not StepStatus(step.status).closed or job.status != JobStatus.RUNNING
+        else:
+            last = _next_id(job) not in known and (step is None or (step.live_attempt or 0) <= job.attempt)
+        return Attempt(job=job, step=step, last=last, ended=job.execution_id in ended)
+
+    return [attempt(job) for job in found]
+
+
+def _next_id(job: Job) -> str:
+    """The id of the attempt after this one."""
+    return f"{job.execution_id}/{job.activity_id}/{job.attempt + 1}"
 
 
 async def logs(

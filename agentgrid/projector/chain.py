@@ -1,7 +1,7 @@
 """A run from its executions. Pure: the chain's rules, and what Temporal says of the newest execution at this moment.
 
 An execution continues another (continue-as-new, retry, cron) or forks from it (reset). The run shows the newest execution that nothing
-follows; sums leave out inherited steps, so that each thing done is counted once. A closed execution ends its run only if nothing follows.
+follows; sums are of the executions that are shown, so they agree with the list of steps. A closed execution ends its run only if nothing follows.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ def newest(links: Sequence[Link]) -> Link:
 def derive(links: Sequence[Link], live: Mapping[str, Sequence[LiveStep]] | None = None) -> Chain:
     """The run's columns from all of its executions, and what was said of their open activities."""
     tip = newest(links)
+    left_behind = _left_behind(links, tip)
+    shown = [link for link in links if link.execution_id not in left_behind]
     ends = _end(tip)
     summary = Summary(status=ends) if ends is not None else _standing(tip, (live or {}).get(tip.execution_id, ()))
     pending = len(tip.state.gates) if ends is None else 0
@@ -96,13 +98,13 @@ def derive(links: Sequence[Link], live: Mapping[str, Sequence[LiveStep]] | None 
         "closed_at": tip.closed_at if ends is not None else None,
         "current_step": summary.current_step,
         "next_at": summary.next_at,
-        "step_count": sum(link.state.step_count for link in links),
-        "steps_done": sum(link.state.steps_done for link in links),
-        "steps_failed": sum(link.state.steps_failed for link in links),
+        "step_count": sum(link.state.step_count for link in shown),
+        "steps_done": sum(link.state.steps_done for link in shown),
+        "steps_failed": sum(link.state.steps_failed for link in shown),
         "approvals_pending": pending,
         "tools": sorted({tool for link in links for tool in link.state.tools}),
     }
-    return Chain(columns=columns, tip=tip, left_behind=_left_behind(links, tip))
+    return Chain(columns=columns, tip=tip, left_behind=left_behind)
 
 
 def _by_age(links: Sequence[Link]) -> list[Link]:
@@ -154,8 +156,11 @@ def _attempts(state: State, summary: Summary, live: Sequence[LiveStep]) -> Summa
     if not remote or set(works) != set(remote) or not all(key in asked for key in remote):
         return summary
     said = [asked[key] for key in remote]
-    if any(step.state != "scheduled" for step in said):
+    if any(step.state not in ("scheduled", "paused") for step in said):
         return summary
+    if paused := [state.steps[step.event_id].label for step in said if step.state == "paused"]:
+        reason = f"paused by Temporal's own means, until somebody unpauses it there: {', '.join(paused)}"
+        return _waiting(summary, WaitingOn.RETRY, reason[:500], None)
     retries = [step for step in said if step.attempt > 1]
     if not retries:
         return _waiting(summary, WaitingOn.WORKER, "no worker has taken it", None)

@@ -165,11 +165,13 @@ class LocalActivity(Event):
     activity_id: str
     activity_type: str
     attempt: int
-    first_scheduled_at: datetime
+    first_scheduled_at: datetime | None = None
+    """None where its SDK doesn't say."""
     backs_off: bool = False
     backoff_seconds: float = 0.0
     title: str | None = None
     tool: str | None = None
+    input: Stored | None = None
     output: Stored | None = None
     error: Stored | None = None
     cancelled: bool = False

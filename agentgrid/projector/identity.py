@@ -57,6 +57,6 @@ def beginning(started: Started, *, run_id: str, memo: RunMemo | None) -> dict[st
             "start_at": memo.start_at,
         }
     if started.parent_execution_id is not None:
-        initiator = started.header.initiator if started.header is not None else None
-        return known | {"trigger": "child", "initiator": initiator or UNKNOWN_INITIATOR}
+        # Whose it is follows from the parent's run. Its header says so too, as anybody's may.
+        return known | {"trigger": "child", "initiator": UNKNOWN_INITIATOR}
     return known | {"trigger": "external", "initiator": UNKNOWN_INITIATOR}

@@ -129,7 +129,6 @@ class Sweep:
         if behind:
             async with self._store.pool.acquire() as connection:
                 await enqueue(connection, self._store.namespace, behind)
-                await connection.execute("SELECT pg_notify('agentgrid_changes', '')")
         return len(behind)
 
     async def check(self, *, limit: int = CHECKS) -> Checked:

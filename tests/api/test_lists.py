@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from agentgrid.db.session import reading
-from agentgrid.db.tables import Job, Log
+from agentgrid.db.tables import Control, Job, Log
+from agentgrid.domain.runs import RunStatus
 from tests.api import factories
 from tests.api.conftest import Api
 
@@ -199,14 +200,57 @@ async def test_lists_and_counts_are_answered_by_index_and_quickly_over_many_runs
     assert answer.json()["running"]["count"] >= 400
 
 
+async def test_r30_what_is_nobodys_act_is_listed_newest_first_and_nothing_else(api: Api, as_):
+    run, other = factories.run(), factories.run()
+    gate = factories.approval(run)
+    begun = datetime.now(UTC)
+    why = {"unattributed_because": "AgentGrid has sent no such signal", "principal": "cfo"}
+
+    def control(event_id: int, **over: object) -> Control:
+        values = {"execution_id": run.execution_id, "run_id": run.run_id, "action": "pause"}
+        return Control(event_id=event_id, signalled_at=begun + timedelta(seconds=event_id), **{**values, **why, **over})
+
+    await factories.insert(
+        api.plane.engine,
+        run,
+        other,
+        factories.execution(run),
+        factories.execution(other),
+        gate,
+        *(
+            factories.decision(gate, n, signalled_at=begun + timedelta(seconds=n), **why, **over)
+            for n, over in ((2, {}), (3, {"judged": "refused"}), (4, {"attributed": True}), (5, {"inherited": True}))
+        ),
+        control(6),
+        control(7, attributed=True),
+        control(8, action="resume"),
+        control(9, execution_id=other.execution_id, run_id=other.run_id),
+    )
+    place = "/api/v1/commands/unattributed"
+    found = [act for page in await pages(as_("viewer"), place, limit=1, run=run.run_id) for act in page]
+    assert [(act["event_id"], act["action"]) for act in found] == [(8, "resume"), (6, "pause"), (2, "approved")]
+    assert {act["claimed_principal"] for act in found} == {"cfo"}
+    everywhere = [act for page in await pages(as_("auditor"), place, limit=2) for act in page]
+    assert [act["event_id"] for act in everywhere if act["run_id"] == other.run_id] == [9]
+    assert len({(act["execution_id"], act["event_id"]) for act in everywhere}) == len(everywhere)
+    detail = (await as_("viewer").get(f"/api/v1/runs/{run.run_id}")).json()
+    assert (detail["unattributed_signals"], detail["last_control"]["action"]) == (3, "resume")
+    assert (await as_("nobody").get(place)).status_code == 403
+
+
 async def test_the_overview_counts_what_its_links_list(api: Api, as_):
+    """F17: and every status of a run has a place in it."""
     gate_run = factories.run(status="waiting", waiting_on="approval", initiator="somebody")
     rows = [
         gate_run,
         factories.run(status="queued"),
         factories.run(status="paused"),
         factories.run(status="waiting", waiting_on="worker"),
-        factories.run(status="failed", closed_at=datetime.now(UTC)),
+        factories.run(status="cancelling"),
+        *(
+            factories.run(status=status, closed_at=datetime.now(UTC))
+            for status in ("failed", "timed_out", "terminated", "cancelled", "completed")
+        ),
         factories.run(status="failed", closed_at=datetime.now(UTC) - timedelta(days=2)),
     ]
     failing = factories.run(status="running")
@@ -225,7 +269,9 @@ async def test_the_overview_counts_what_its_links_list(api: Api, as_):
         path, _, query = count["href"].partition("?")
         listed = await pages(as_("reviewer"), path, **parse_qs(query), limit=200)
         assert sum(len(page) for page in listed) == count["count"], name
-        if name not in ("completed_24h",):
-            assert count["count"] >= 1, name
+        assert count["count"] >= 1, name
+    hrefs = [count["href"] for count in overview.values() if isinstance(count, dict) and "href" in count]
+    counted = {status for href in hrefs for status in parse_qs(href.partition("?")[2]).get("status", ())}
+    assert {status.value for status in RunStatus} <= counted, "a status without a place"
     assert overview["stuck"]["count"] >= 2
     assert overview["projection"]["stale"] is True

@@ -17,6 +17,7 @@ from agentgrid.cli import follow
 from agentgrid.cli.exits import ExitCode
 from agentgrid.cli.follow import RunFollower
 from agentgrid.cli.profiles import Target
+from agentgrid.cli.run_view import step_table
 from agentgrid.cli.watch import screen
 from tests.cli.conftest import Cli, FakeServer, Reply, problem
 
@@ -46,6 +47,7 @@ def a_step(event_id: int, status: str = "completed", **changed: Any) -> dict[str
         "event_id": event_id,
         "kind": "tool",
         "name": f"tool_{event_id}",
+        "title": None,
         "status": status,
         "inherited": False,
         "attempts": 1,
@@ -146,7 +148,7 @@ def test_each_change_is_told_once_in_plain_lines(cli: Cli, quiet: FakeServer) ->
     quiet.on(
         "GET /runs/r", Reply(body=a_run()), Reply(body=waiting), Reply(body=waiting), Reply(body=a_run("completed"))
     )
-    retrying = a_step(9, "scheduled", live_state="started", live_attempt=2, live_error={"type": "Timeout"})
+    retrying = a_step(9, "scheduled", live_state="running", live_attempt=2, live_error={"type": "Timeout"})
     quiet.on(
         "GET /runs/r/steps",
         page(a_step(5)),
@@ -208,6 +210,19 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(cli: Cli, quiet: FakeServer) -
     assert ended.code == ExitCode.INTERRUPTED
     assert "run r goes on" in ended.err
     assert {seen.method for seen in quiet.seen} == {"GET"}
+
+
+def test_a_step_is_shown_under_its_title_where_it_has_one() -> None:
+    """The name that its author gave the tool for people (F17: as everywhere else)."""
+    steps = [a_step(5, title="Send \x1b[31mthe reply"), a_step(9), a_step(11, "scheduled", live_state="paused")]
+    console = Console(file=io.StringIO(), width=200, color_system=None)
+    console.print(step_table(steps))
+    first, second, third = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert "Send" in first
+    assert "tool_5" not in first
+    assert "\x1b" not in first
+    assert "tool_9" in second
+    assert third.startswith("‖"), "paused by Temporal's own means"
 
 
 async def test_a_long_run_fits_on_the_terminal(server: FakeServer) -> None:

@@ -13,7 +13,7 @@ from temporalio.common import Priority, RawValue, RetryPolicy
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.workflow import ActivityCancellationType as Cancellation
 
-from tests.kinds.case import Case, Handle, Stage, happened, words
+from tests.kinds.case import HAPPEN_SECONDS, Case, Handle, Stage, happened, words
 
 SOON = timedelta(seconds=10)
 QUICK = RetryPolicy(initial_interval=timedelta(milliseconds=20), maximum_attempts=3)
@@ -217,7 +217,7 @@ def outside(how: str) -> Any:
         other = stage.client.get_async_activity_handle(
             workflow_id=handle.id, run_id=handle.first_execution_run_id, activity_id=scheduled.activity_id
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HAPPEN_SECONDS):
             while (
                 not (pending := (await handle.describe()).raw_description.pending_activities) or pending[0].state != 2
             ):

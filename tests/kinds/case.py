@@ -70,7 +70,9 @@ def words(error: BaseException | None) -> str:
     return " < ".join(parts)
 
 
-PLAY_SECONDS = 40.0
+PLAY_SECONDS = 120.0
+HAPPEN_SECONDS = 60.0
+"""How long something may take that takes no time: a machine that does other things too is no fault of the case."""
 
 
 async def play(case: Case, name: str, stage: Stage) -> Played:
@@ -144,7 +146,7 @@ def _kind(event: Any) -> str | None:
 
 async def happened(handle: Handle, kind: str, times: int = 1) -> None:
     """Wait until the execution's history has so many events of this kind. Raises TimeoutError."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HAPPEN_SECONDS):
         while True:
             events = (await handle.fetch_history()).events
             kinds = [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_").lower() for event in events]
@@ -155,7 +157,7 @@ async def happened(handle: Handle, kind: str, times: int = 1) -> None:
 
 async def ended(handle: Handle) -> str:
     """The status at which another execution ends, as Temporal names it. Raises TimeoutError."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HAPPEN_SECONDS):
         while True:
             status = (await handle.describe()).status
             if status is not None and status.name != "RUNNING":

@@ -18,7 +18,7 @@ from temporalio.client import (
 from temporalio.common import RawValue, WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 
-from tests.kinds.case import Case, Handle, Stage, words
+from tests.kinds.case import HAPPEN_SECONDS, Case, Handle, Stage, words
 
 
 @dataclass
@@ -155,7 +155,7 @@ async def signals(stage: Stage, handle: Handle) -> None:
 
 async def counts(handle: Handle, number: int) -> None:
     """Wait until so many things were seen."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HAPPEN_SECONDS):
         while await handle.query("count") < number:
             await asyncio.sleep(0.05)
 
@@ -163,7 +163,7 @@ async def counts(handle: Handle, number: int) -> None:
 async def grown(handle: Handle) -> str:
     """Wait until the handlers are there: a signal in the same task as their registration would still be a dynamic one."""
     await handle.signal("grow", "later")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HAPPEN_SECONDS):
         while (answer := str(await handle.query("later?"))) != "grown":
             await asyncio.sleep(0.05)
     return answer

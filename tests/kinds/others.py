@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.workflow import ChildWorkflowCancellationType as Cancellation
 from temporalio.workflow import ParentClosePolicy
 
-from tests.kinds.case import ENDPOINT, Case, Handle, Stage, ended, happened, words
+from tests.kinds.case import ENDPOINT, HAPPEN_SECONDS, Case, Handle, Stage, ended, happened, words
 
 
 @workflow.defn
@@ -206,7 +206,7 @@ async def others_end(stage: Stage, handle: Handle) -> list[str]:
 
 
 async def end_by_hand(stage: Stage, handle: Handle) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HAPPEN_SECONDS):
         while True:
             first = (await stage.client.get_workflow_handle(handle.id).fetch_history()).events[0]
             started = first.workflow_execution_started_event_attributes

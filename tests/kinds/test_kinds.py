@@ -18,7 +18,7 @@ from agentgrid.settings import Settings
 from agentgrid.testing import Governance
 from tests import oracle
 from tests.kinds import activities, ends, messages, others, running
-from tests.kinds.case import Case, Played, Stage, play
+from tests.kinds.case import PLAY_SECONDS, Case, Played, Stage, play
 from tests.kinds.conftest import PLUGGED, staged
 from tests.projector.conftest import Tables
 
@@ -29,7 +29,10 @@ ACTIVITIES = [activity for module in MODULES for activity in getattr(module, "AC
 SERVICES = [service for module in MODULES for service in getattr(module, "SERVICES", ())]
 
 AHEAD = 14
-"""So many cases beyond the one that is asked for are played already: most wait for most of their time."""
+"""So many cases beyond the one that is asked for may be played already: most wait for most of their time."""
+AT_ONCE = 10
+"""So many plays run at the same time; the patience with each counts from when it has a place. Without a bound, a machine that is busy with
+something else makes them all late together."""
 
 
 class Plays:
@@ -38,6 +41,7 @@ class Plays:
     def __init__(self, stages: dict[str, Stage]) -> None:
         self._stages = stages
         self._tasks: dict[str, dict[str, asyncio.Task[Played]]] = {}
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     async def of(self, name: str) -> dict[str, Played]:
         """What came of the case on each stage."""
@@ -45,9 +49,13 @@ class Plays:
         for each in names[names.index(name) :][: AHEAD + 1]:
             if each not in self._tasks:
                 self._tasks[each] = {
-                    stage: asyncio.create_task(play(CASES[each], each, at)) for stage, at in self._stages.items()
+                    stage: asyncio.create_task(self._play(each, at)) for stage, at in self._stages.items()
                 }
         return {stage: await task for stage, task in self._tasks[name].items()}
+
+    async def _play(self, name: str, stage: Stage) -> Played:
+        async with self._places:
+            return await play(CASES[name], name, stage)
 
     async def end(self) -> None:
         """Give up what nobody has asked for."""
@@ -111,10 +119,10 @@ async def test_it_is_mirrored_as_the_oracle_reads_it(name: str, plays: Plays, cl
 
 
 async def mirrored(played: Played, client: Client, tables: Tables) -> None:
-    await tables.run_in(played.workflow_id, *oracle.ENDS.values(), seconds=40)
+    await tables.run_in(played.workflow_id, *oracle.ENDS.values(), seconds=PLAY_SECONDS)
 
     async def ask() -> tuple[Any, Any, Any]:
         run = await tables.run_of(played.workflow_id) or {}
         return run, await tables.steps(run["run_id"]), []
 
-    await oracle.eventually(client, ask)
+    await oracle.eventually(client, ask, seconds=PLAY_SECONDS)

@@ -148,7 +148,7 @@ def unique(prefix: str = "run") -> str:
     return f"{prefix}-{uuid.uuid4()}"
 
 
-PROJECTION = ("runs", "executions", "steps", "approvals", "decisions")
+PROJECTION = ("runs", "executions", "steps", "approvals", "decisions", "controls")
 VOLATILE = ("projected_at", "updated_at", "archived_at", "live_checked_at")
 
 

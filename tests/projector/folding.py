@@ -16,7 +16,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from agentgrid.projector.decode import decode
 from agentgrid.projector.events import Event
 from agentgrid.projector.fold import fold
-from agentgrid.projector.fold.changes import Changes, Settlement
+from agentgrid.projector.fold.changes import Changes, Claim, Settlement
 from agentgrid.projector.fold.state import State
 from tests.projector.record import HISTORIES
 
@@ -59,6 +59,8 @@ class Rows:
     steps: dict[int, dict[str, Any]] = field(default_factory=dict)
     approvals: dict[str, dict[str, Any]] = field(default_factory=dict)
     decisions: dict[int, dict[str, Any]] = field(default_factory=dict)
+    controls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    claims: dict[int, Claim] = field(default_factory=dict)
     settlements: list[Settlement] = field(default_factory=list)
     closed: Any = None
     fork: Any = None
@@ -70,7 +72,7 @@ class Rows:
                 row["inherited"] = row.get("inherited") or row.get("closed_event_id") is not None
             for row in self.approvals.values():
                 row["inherited"] = row.get("inherited") or row.get("closed_at") is not None
-            for row in self.decisions.values():
+            for row in (*self.decisions.values(), *self.controls.values()):
                 row["inherited"] = True
         for table, changed in ((self.steps, changes.steps), (self.approvals, changes.approvals)):
             for key, row in changed.opened.items():
@@ -78,17 +80,29 @@ class Rows:
             for key, row in changed.patched.items():
                 table[key].update(row)
         self.decisions.update({key: dict(row) for key, row in changes.decisions.items()})
+        self.controls.update({key: dict(row) for key, row in changes.controls.items()})
+        self.claims.update(changes.claims)
         self.settlements.extend(changes.settlements)
         self.closed = changes.closed or self.closed
 
     def plain(self) -> dict[str, Any]:
         """The rows without what is merely not set."""
-        tables = {"steps": self.steps, "approvals": self.approvals, "decisions": self.decisions}
+        tables = {
+            "steps": self.steps,
+            "approvals": self.approvals,
+            "decisions": self.decisions,
+            "controls": self.controls,
+        }
         plain: dict[str, Any] = {
             name: {key: {a: b for a, b in row.items() if b not in (None, False)} for key, row in table.items()}
             for name, table in tables.items()
         }
-        return plain | {"settlements": self.settlements, "closed": self.closed, "fork": self.fork}
+        return plain | {
+            "claims": self.claims,
+            "settlements": self.settlements,
+            "closed": self.closed,
+            "fork": self.fork,
+        }
 
 
 def through_json(state: State) -> State:

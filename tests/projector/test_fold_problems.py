@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from agentgrid.domain.runs import ExecutionKind
 from agentgrid.projector import events
 from agentgrid.projector.events import Event
 from agentgrid.projector.fold import fold
 from agentgrid.projector.fold.state import State
 from agentgrid.projector.fold.summary import Summary, summarise
+from agentgrid.projector.identity import beginning
+from agentgrid.protocol import RunHeader
 from tests.projector.folding import folded, recorded
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,6 +57,33 @@ def test_code_that_fails_is_tried_again_and_named_before_the_approval_that_it_hi
     _, summary = on(waiting_for_approval(), SCHEDULED, STARTED, failed())
     assert (summary.status, summary.waiting_on) == ("waiting", "retry")
     assert summary.reason == f"its workflow task fails on worker {WORKER} (build v2): KeyError: no such thing"
+
+
+def test_r30_no_header_says_who_started_a_run_also_of_a_child_whose_parent_is_not_known() -> None:
+    header = RunHeader(tree="t", initiator="alice")
+    for parent in (None, "0198c0de-0000-7000-8000-000000000002"):
+        begun = events.Started(
+            event_id=1,
+            at=AT,
+            workflow="w",
+            task_queue="q",
+            first_execution_id="e",
+            kind=ExecutionKind.FIRST,
+            parent_execution_id=parent,
+            header=header,
+        )
+        assert beginning(begun, run_id="e", memo=None)["initiator"] == "unknown"
+
+
+def test_a_build_that_the_sdk_made_up_for_a_worker_without_a_deployment_names_no_version() -> None:
+    """F17. Completed tasks tell whether there is one; those that fail only carry the id."""
+    begun: Any = (
+        events.Started,
+        {"workflow": "w", "task_queue": "q", "first_execution_id": "e", "kind": ExecutionKind.FIRST},
+    )
+    completed: Any = (events.TaskCompleted, {"started_event_id": 3, "build": None})
+    state, _ = on(State(execution_id="e"), begun, SCHEDULED, STARTED, completed, SCHEDULED, STARTED)
+    assert on(state, failed())[1].reason == f"its workflow task fails on worker {WORKER}: KeyError: no such thing"
 
 
 @pytest.mark.parametrize(("cause", "status"), [("cancel", "cancelling"), ("pause", "paused")])

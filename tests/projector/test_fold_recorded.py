@@ -232,8 +232,17 @@ APPROVALS = {
 def test_approvals_end_as_the_history_records(name: str) -> None:
     rows = one_pass(recorded(name)[0])[1]
     ended = sorted(rows.approvals.values(), key=lambda row: row["opened_event_id"])
-    assert [(row["status"], row.get("decided_by")) for row in ended] == APPROVALS[name]
+    said = [(row["status"], rows.claims.get(row.get("decision_event_id", 0))) for row in ended]
+    assert [(status, claim.principal if claim else None) for status, claim in said] == APPROVALS[name]
+    assert not any(row.get("decided_by") for row in ended), "history alone bears out nobody's name"
     assert not any(row.get("decidable") for row in ended)
+
+
+def test_a_pause_and_a_resume_are_kept_with_whom_they_claim_to_be_from() -> None:
+    state, rows = one_pass(recorded("gated_paused")[0])
+    assert [row["action"] for _, row in sorted(rows.controls.items())] == ["pause", "resume"]
+    assert all(rows.claims[key].kind.value == f"run.{row['action']}" for key, row in rows.controls.items())
+    assert not state.paused
 
 
 def test_every_forged_decision_is_refused_with_its_reason_and_duplicates_are_superseded() -> None:
@@ -283,7 +292,8 @@ def test_settlements_name_only_decisions_of_this_very_execution() -> None:
         state, rows = one_pass(execution)
         for settlement in rows.settlements:
             decision = next(
-                (row for row in rows.decisions.values() if row["command_id"] == settlement.command_id), None
+                (row for key, row in rows.decisions.items() if rows.claims[key].request_id == settlement.command_id),
+                None,
             )
             if decision is not None and decision["judged"] == "counted":
                 assert decision["event_id"] > (rows.fork.event_id if rows.fork else 0)
@@ -339,8 +349,9 @@ def test_a_reset_leaves_its_base_behind_and_counts_each_thing_once() -> None:
     derived = chain.derive([base, fork, again])
     assert derived.tip.execution_id == again.execution_id
     assert derived.left_behind == {base.execution_id: fork.execution_id, fork.execution_id: again.execution_id}
-    # Four steps of the base; two of the first fork, whose first two are copies; three of the second.
-    assert derived.columns["step_count"] == derived.columns["steps_done"] == 4 + 2 + 3
+    # Those of the second fork alone, with the copy that it begins with: as many as are listed.
+    listed = one_pass(recorded("reset")[2])[1].steps
+    assert derived.columns["step_count"] == derived.columns["steps_done"] == len(listed) == 4
 
 
 def test_a_terminated_base_whose_reset_is_known_from_describe_alone_does_not_end_the_run() -> None:

@@ -34,6 +34,7 @@ from agentgrid.settings import Settings
 from agentgrid.temporal import rpc
 from agentgrid.testing import Governance
 from tests.projector.conftest import Tables, projecting, unique, until
+from tests.projector.record import completed_tasks, reset
 from tests.worker import gated
 
 ASK = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, expires_seconds=60)
@@ -141,10 +142,18 @@ async def test_a_signed_memo_makes_the_queued_run_and_settles_its_start(
     assert settled["outcome"] == {"execution_id": run["execution_id"]}
 
     (terms,) = await governance.pending(handle)
+    await store.pool.executemany(
+        "INSERT INTO signing_keys (key_id, public_key) VALUES ($1, $2)", list(terms.keys.items())
+    )
     decide = await ask(store, "approval.decide", run_id)
     late = await ask(store, "approval.decide", run_id)
     for nonce, verdict in ((decide, Verdict.APPROVED), (late, Verdict.REJECTED)):
         signed = governance.decide(terms, verdict, nonce=nonce)
+        await store.pool.execute(
+            "UPDATE commands SET principal = 'reviewer', body = $2::json WHERE command_id = $1",
+            nonce,
+            json.dumps({"signed": signed.model_dump(mode="json")}),
+        )
         await rpc.signal(
             client,
             workflow_id=handle.id,
@@ -227,6 +236,27 @@ async def test_a_touch_brings_a_governed_run_long_before_any_sweep(
         await handle.result()
         run = await tables.run_in(handle.id, "completed", seconds=10)
         assert run["governed"] is True
+
+
+async def test_f17_a_reset_takes_its_base_out_of_the_inbox_long_before_any_sweep(
+    settings: Settings, client: Client, queue: str, tables: Tables, governance: Governance
+) -> None:
+    """Its worker touches the fork, and is not told that the base has ended; the fork's history names the base."""
+    async with projecting(settings, sweep=600):
+        await asyncio.sleep(0.5)
+        handle = await client.start_workflow("gated", "refund", id=unique(), task_queue=queue)
+        await governance.pending(handle)
+        query = "SELECT a.* FROM approvals AS a JOIN runs AS r USING (run_id) WHERE r.workflow_id = $1 AND decidable"
+        (open_gate,) = await until(lambda: tables.rows(query, handle.id))
+        fork = await reset(client, handle, (await completed_tasks(handle))[0])
+
+        async def pending() -> bool:
+            found = await tables.rows(query, handle.id)
+            return [each["execution_id"] for each in found] == [fork.run_id]
+
+        await until(pending, seconds=10)
+        (base,) = await tables.rows("SELECT * FROM approvals WHERE approval_id = $1", open_gate["approval_id"])
+        assert (base["status"], base["decided_by"]) == ("cancelled", None)
 
 
 async def test_raw_junk_signals_are_counted_as_refused_and_move_nothing(

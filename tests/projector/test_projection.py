@@ -6,7 +6,9 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import temporalio.api.workflowservice.v1 as service
 from temporalio import activity, workflow
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.client import Client
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
@@ -132,6 +134,40 @@ async def test_ends_by_cancel_terminate_and_timeout(
     assert (await tables.run_in(terminated.id, "terminated"))["status_reason"] == "by hand"
     await tables.run_in(timed_out.id, "timed_out")
     assert {step["status"] for step in await tables.steps(terminated.first_execution_run_id or "")} == {"abandoned"}
+
+
+async def test_f17_an_activity_paused_by_temporals_own_means_shows_its_run_as_waiting_for_that(
+    projector: asyncio.Task[None], client: Client, tables: Tables
+) -> None:
+    queue = unique("paused")
+    async with Worker(
+        client,
+        task_queue=queue,
+        workflows=[Retrying],
+        activities=[always_fails],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    ):
+        handle = await client.start_workflow(Retrying.run, id=unique(), task_queue=queue)
+        await tables.run_in(handle.id, "running", "waiting")
+        await client.workflow_service.pause_activity(
+            service.PauseActivityRequest(
+                namespace=client.namespace,
+                execution=WorkflowExecution(workflow_id=handle.id),
+                type="always_fails",
+                identity="somebody",
+            )
+        )
+
+        async def says_so() -> bool:
+            run = await tables.run_of(handle.id)
+            return run is not None and "paused by Temporal's own means" in (run["status_reason"] or "")
+
+        await until(says_so, seconds=60)
+        run = await tables.run_of(handle.id)
+        assert run is not None
+        assert (run["status"], run["waiting_on"]) == ("waiting", "retry")
+        assert run["status_reason"].endswith(": always_fails")
+        await handle.terminate()
 
 
 async def test_a_run_without_a_worker_says_so(projector: asyncio.Task[None], client: Client, tables: Tables) -> None:

@@ -11,11 +11,11 @@ from agentgrid.api import views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Cursor, Id, Limit, Session, Who
 from agentgrid.api.gate import router as make_router
-from agentgrid.api.paging import cut, decode_key, encode_key
-from agentgrid.api.schemas.commands import CommandDetail, CommandSummary
+from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
+from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, UnattributedAct
 from agentgrid.api.schemas.common import Moment, Page
 from agentgrid.api.shown import Shown
-from agentgrid.db import commands
+from agentgrid.db import attribution, commands
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.principals import Permission, Principal
 from agentgrid.errors import Fault, InvalidInput, NotFound
@@ -62,6 +62,26 @@ async def list_commands(
     )
     page, onward = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.command_id))
     return Page[CommandSummary](items=[views.command_summary(row) for row in page], next_cursor=onward)
+
+
+@router.get("/unattributed", summary="What moved a run and is no command: nobody's act, newest first")
+async def list_unattributed(
+    request: Request,
+    session: Session,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    run: Text = None,
+) -> Page[UnattributedAct]:
+    """Decisions that counted, pauses and resumes that no registered signing key and command bear out."""
+    after = None
+    if cursor is not None:
+        at, execution_id, event_id = decode(request, cursor, str, str, int)
+        after = (moment(at), execution_id, event_id)
+    rows = await attribution.newest(session, limit=limit + 1, run_id=run, after=after)
+    page, onward = cut(
+        rows, limit, lambda row: encode(request, row.signalled_at.isoformat(), row.execution_id, row.event_id)
+    )
+    return Page[UnattributedAct](items=[UnattributedAct.model_validate(row) for row in page], next_cursor=onward)
 
 
 @router.get("/{command_id}", summary="One command, with the body of its request")

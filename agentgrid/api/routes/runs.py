@@ -163,7 +163,7 @@ async def list_jobs(
         execution_id=execution,
         activity_id=activity,
     )
-    page, onward = cut(rows, limit, lambda row: encode_key(request, row.started_at, row.job_id))
+    page, onward = cut(rows, limit, lambda row: encode_key(request, row.job.started_at, row.job.job_id))
     shown = Shown.to(principal)
     return Page[JobOut](items=[views.job(row, shown) for row in page], next_cursor=onward)
 

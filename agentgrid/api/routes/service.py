@@ -20,7 +20,7 @@ from agentgrid.api.routes.approvals import assigned
 from agentgrid.api.schemas.service import Count, Dependency, Freshness, Health, Me, Overview, Readiness
 from agentgrid.control.plane import ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked
-from agentgrid.db import approvals, commands, logins, runs
+from agentgrid.db import approvals, attribution, commands, logins, runs
 from agentgrid.db.session import reading
 from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.errors import AgentGridError
@@ -93,6 +93,7 @@ async def get_metrics(request: Request, session: Session) -> Response:
         runs=await runs.counts(session, since=DAY),
         pending_commands=await commands.pending_count(session),
         refused_signals=await approvals.refused_since(session, DAY),
+        unattributed_signals=await attribution.count_since(session, DAY),
         lag_seconds=projection.lag_seconds,
         streams=request.app.state.feed.streams,
         budgets=await logins.budgets(session),
@@ -132,8 +133,12 @@ async def overview(session: Session, principal: Who) -> Overview:
         ),
         approvals_for_me=Count(count=mine, href=f"{V1}/approvals?status=pending&assigned_to=me"),
         paused=_count(found, RunStatus.PAUSED),
+        cancelling=_count(found, RunStatus.CANCELLING),
         stuck=Count(count=found.stuck, href=_runs(stuck="true")),
         failed_24h=_count(found, RunStatus.FAILED, closed_after=since),
+        timed_out_24h=_count(found, RunStatus.TIMED_OUT, closed_after=since),
+        terminated_24h=_count(found, RunStatus.TERMINATED, closed_after=since),
+        cancelled_24h=_count(found, RunStatus.CANCELLED, closed_after=since),
         completed_24h=_count(found, RunStatus.COMPLETED, closed_after=since),
         generated_at=now,
         projection=await freshness.read(session, now),

@@ -56,7 +56,8 @@ def _worker(beat: WorkerHeartbeat) -> WorkerOut:
         started_at=_time(beat.start_time),
         last_heartbeat_at=_time(beat.heartbeat_time),
         sdk=f"{beat.sdk_name} {beat.sdk_version}".strip(),
-        build=f"{version.deployment_name}.{version.build_id}" if version.build_id else None,
+        # Without a deployment the SDK makes an id up, of modules that are not the worker's own.
+        build=f"{version.deployment_name}.{version.build_id}" if version.deployment_name and version.build_id else None,
         workflow_slots=_slots(beat.workflow_task_slots_info) if beat.HasField("workflow_task_slots_info") else None,
         activity_slots=_slots(beat.activity_task_slots_info) if beat.HasField("activity_task_slots_info") else None,
     )

@@ -33,15 +33,20 @@ class ApprovalSummary(Out):
     status: ApprovalStatus
     decidable: bool = Field(description="Whether a decision would be taken now: its expiry timer runs.")
     approvers: list[str]
-    initiator: str | None = Field(
-        description="Who started the run, and so never decides; `unknown` for a run from outside."
+    initiator: str = Field(description="Who started the run, and so never decides; `unknown` for a run from outside.")
+    claimed_initiator: str | None = Field(
+        description="Whom the worker that asks names instead, where that is somebody else: nothing bears it out."
     )
     policy: str | None = Field(description="The rule that asked, `id@version`.")
     digest: str
     opened_at: datetime
     expires_at: datetime | None
     closed_at: datetime | None
-    decided_by: str | None
+    decided_by: str | None = Field(description="Null also where nothing bears out who has decided.")
+    attributed: bool | None = Field(
+        description="Whether a registered signing key and a command bear out who decided; null where nobody has."
+    )
+    unattributed_because: str | None
     reference: str | None = Field(description="The run's.")
 
 
@@ -53,7 +58,10 @@ class DecisionOut(Out):
     judged: str = Field(description="`counted`, `superseded` or `refused`.")
     reason: str | None
     verdict: Verdict | None
-    principal: str | None
+    principal: str | None = Field(description="Whose act it is; null where nothing bears that out.")
+    attributed: bool = Field(description="Whether a registered signing key and a command bear out whose act it is.")
+    unattributed_because: str | None
+    claimed_principal: str | None = Field(description="Whom an unattributed signal names: anybody can say anything.")
     identity: str | None = Field(
         description="What its sender called itself to Temporal, where anybody can say anything."
     )

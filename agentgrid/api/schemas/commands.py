@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,20 @@ class CommandSummary(Out):
     delivered_at: datetime | None
     settled_at: datetime | None
     attempts: int
+
+
+class UnattributedAct(Out):
+    """What moved a run though no registered signing key and command bear out whose act it is."""
+
+    signalled_at: datetime
+    run_id: str
+    execution_id: str
+    event_id: int
+    approval_id: str | None
+    action: Literal["approved", "rejected", "pause", "resume"]
+    claimed_principal: str | None = Field(description="Whom it names: anybody can say anything.")
+    identity: str | None = Field(description="What its sender called itself to Temporal.")
+    unattributed_because: str
 
 
 class CommandDetail(CommandSummary):

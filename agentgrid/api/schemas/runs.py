@@ -148,8 +148,23 @@ class StepOut(Out):
     output: StoredPayload | None = None
 
 
+class ControlOut(Out):
+    """A signal that paused or resumed an execution."""
+
+    execution_id: str
+    event_id: int
+    action: Literal["pause", "resume"]
+    principal: str | None = Field(description="Whose act it is; null where no command bears that out.")
+    attributed: bool
+    unattributed_because: str | None
+    claimed_principal: str | None = Field(description="Whom an unattributed signal names: anybody can say anything.")
+    identity: str | None
+    signalled_at: datetime
+    command_id: str | None
+
+
 class JobOut(Out):
-    """One attempt of a step on one worker, as the worker told it."""
+    """One attempt of a step on one worker, as the worker told it and history corrects that."""
 
     job_id: str
     execution_id: str
@@ -159,7 +174,10 @@ class JobOut(Out):
     local: bool
     worker: str
     task_queue: str
-    status: JobStatus
+    status: JobStatus = Field(
+        description="`lost`: it is over, and its worker has not told how it ended. `failed` also where the worker had finished, but history "
+        "never got its result."
+    )
     started_at: datetime
     finished_at: datetime | None
     error: ErrorOut | None
@@ -227,6 +245,10 @@ class RunDetail(RunSummary):
     refused_signals: int = Field(
         description="Decision signals from somewhere else that moved nothing: unsigned, forged, or for something else."
     )
+    unattributed_signals: int = Field(
+        description="Decisions that counted, pauses and resumes that no registered key and command bear out: nobody's act."
+    )
+    last_control: ControlOut | None = Field(description="What last paused or resumed the newest execution.")
     payloads_visible: bool = Field(description="Whether this caller may read inputs, results and error details.")
     input: StoredPayload | None
     result: StoredPayload | None

@@ -62,7 +62,7 @@ class Count(Out):
 
 
 class Overview(Out):
-    """What is going on, each number with its filtered list."""
+    """What is going on, each number with its filtered list: every status of a run has one."""
 
     running: Count
     queued: Count
@@ -70,8 +70,12 @@ class Overview(Out):
     waiting_for_approval: Count
     approvals_for_me: Count
     paused: Count
+    cancelling: Count
     stuck: Count = Field(description="Open runs that wait for a worker, or whose workflow task keeps failing.")
     failed_24h: Count
+    timed_out_24h: Count
+    terminated_24h: Count
+    cancelled_24h: Count
     completed_24h: Count
     generated_at: datetime
     projection: Freshness

@@ -23,6 +23,7 @@ GRANT USAGE ON SCHEMA public TO agentgrid_worker, agentgrid_control, agentgrid_r
 -- The API and the projector: rows, no tables. Whom the workers' logins serve is for the owner to say.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO agentgrid_control;
 REVOKE INSERT, UPDATE, DELETE ON worker_logins, locks, alembic_version FROM agentgrid_control;
+REVOKE DELETE ON commands, principals, policies, switches, signing_keys, policy_snapshots FROM agentgrid_control; -- what was said is kept
 GRANT UPDATE ON locks TO agentgrid_control; -- to lock a row needs it
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO agentgrid_control;
 

@@ -24,6 +24,7 @@ from agentgrid.db.tables.control import (
 )
 from agentgrid.db.tables.projection import (
     Approval,
+    Control,
     DecisionRow,
     Execution,
     History,
@@ -39,6 +40,7 @@ __all__ = [
     "ApiKey",
     "Approval",
     "Command",
+    "Control",
     "DecisionRow",
     "Event",
     "Execution",

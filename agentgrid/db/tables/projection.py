@@ -283,6 +283,7 @@ class Approval(SQLModel, table=True):
     policy: str | None = columns.text(null=True)
     approvers: list[str] = columns.texts()
     initiator: str | None = columns.text(null=True)
+    """Who its worker says has started the run; the run itself says who has."""
     terms: Any = columns.json(null=False)
     payload: Any = columns.json()
     """What the approver is shown, as a stored payload: the very arguments that the digest covers."""
@@ -293,6 +294,10 @@ class Approval(SQLModel, table=True):
     expires_at: datetime | None = columns.time()
     closed_at: datetime | None = columns.time()
     decided_by: str | None = columns.text(null=True)
+    """None where nobody has, and where nothing bears out who did."""
+    attributed: bool | None = Field(default=None, nullable=True)
+    """Whether a registered key and a command bear out who decided; None where nobody has."""
+    unattributed_because: str | None = columns.text(null=True)
     decision_event_id: int | None = columns.big(null=True)
     command_id: str | None = columns.text(null=True)
 
@@ -305,6 +310,13 @@ class DecisionRow(SQLModel, table=True):
         CheckConstraint("judged IN ('counted', 'superseded', 'refused')", name="judged"),
         Index("ix_decisions_approval", "approval_id"),
         Index("ix_decisions_run", "run_id", "signalled_at"),
+        Index(
+            "ix_decisions_unattributed",
+            text("signalled_at DESC"),
+            text("execution_id DESC"),
+            text("event_id DESC"),
+            postgresql_where=text("judged = 'counted' AND NOT attributed AND NOT inherited"),
+        ),
     )
 
     execution_id: str = columns.text(primary=True, references="executions.execution_id")
@@ -316,9 +328,42 @@ class DecisionRow(SQLModel, table=True):
     reason: str | None = columns.text(null=True)
     verdict: str | None = columns.text(null=True)
     principal: str | None = columns.text(null=True)
+    """Who the signal says has decided: a fact only where it is `attributed`."""
+    attributed: bool = columns.flag()
+    unattributed_because: str | None = columns.text(null=True)
     approver: str | None = columns.text(null=True)
     key_id: str | None = columns.text(null=True)
     decided_at: datetime | None = columns.time()
+    signalled_at: datetime = columns.time(null=False)
+    identity: str | None = columns.text(null=True)
+    command_id: str | None = columns.text(null=True)
+    inherited: bool = columns.flag()
+
+
+class Control(SQLModel, table=True):
+    """A signal that paused or resumed an execution."""
+
+    __tablename__ = "controls"
+    __table_args__ = (
+        CheckConstraint("action IN ('pause', 'resume')", name="action"),
+        Index("ix_controls_run", "run_id", "signalled_at"),
+        Index(
+            "ix_controls_unattributed",
+            text("signalled_at DESC"),
+            text("execution_id DESC"),
+            text("event_id DESC"),
+            postgresql_where=text("NOT attributed AND NOT inherited"),
+        ),
+    )
+
+    execution_id: str = columns.text(primary=True, references="executions.execution_id")
+    event_id: int = columns.big(primary=True)
+    run_id: str = columns.text()
+    action: str = columns.text()
+    principal: str | None = columns.text(null=True)
+    """Who the signal says has asked for it: a fact only where it is `attributed`."""
+    attributed: bool = columns.flag()
+    unattributed_because: str | None = columns.text(null=True)
     signalled_at: datetime = columns.time(null=False)
     identity: str | None = columns.text(null=True)
     command_id: str | None = columns.text(null=True)

@@ -11,12 +11,15 @@ from temporalio.api.history.v1 import HistoryEvent
 from agentgrid.domain.approvals import Terms
 from agentgrid.domain.steps import StepStatus
 from agentgrid.projector import events
+from agentgrid.projector.decode import foreign
 from agentgrid.projector.decode.reader import Built, Reader, seconds_of, terms_of, time_of
 from agentgrid.protocol import ACTIVITY_OPEN_APPROVAL, HEADER_KEY, TOOL_PREFIX, text_of
 from agentgrid.temporal import payloads
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES
 
 MARKER_LOCAL = "core_local_activity"
+MARKER_LOCAL_FOREIGN = "LocalActivity"
+"""The Go and Java SDKs don't build on the core that the others share."""
 MARKER_PATCH = "core_patch"
 
 
@@ -93,6 +96,8 @@ def activity_canceled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 def marker(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     if a.marker_name == MARKER_LOCAL:
         return _local_activity(reader, event, a)
+    if a.marker_name == MARKER_LOCAL_FOREIGN:
+        return foreign.local_activity(reader, event, a)
     if a.marker_name == MARKER_PATCH:
         data = json.loads(a.details["patch-data"].payloads[0].data)
         return events.Patched, {"patch": data["id"]}

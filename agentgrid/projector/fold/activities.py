@@ -94,7 +94,7 @@ def _waits_for_policy(fold: Pass, event: events.ActivityClosed | events.LocalAct
 def local(fold: Pass, event: events.LocalActivity) -> None:
     """A local activity leaves one marker, when it has ended or backs off for long."""
     state = fold.state
-    thread = f"{event.activity_type}@{iso(event.first_scheduled_at)}"
+    thread = _thread(fold, event)
     key = state.local.pop(thread, None)
     if key is None:
         key = _local_again(fold, event.activity_type)
@@ -118,6 +118,20 @@ def local(fold: Pass, event: events.LocalActivity) -> None:
         fold.close_step(key, event, status, attempts=step.attempts, output=event.output, error=event.error)
 
 
+def _thread(fold: Pass, event: events.LocalActivity) -> str:
+    """What joins the markers of one call that backs off between them: the type, and when it was first scheduled.
+
+    Where its SDK doesn't say when, the oldest call of the type that backs off and has had fewer attempts is the same one.
+    """
+    if event.first_scheduled_at is not None:
+        return f"{event.activity_type}@{iso(event.first_scheduled_at)}"
+    backing_off = sorted((key, thread) for thread, key in fold.state.local.items())
+    for key, thread in backing_off:
+        if thread.startswith(f"{event.activity_type}#") and fold.state.steps[key].attempts < event.attempt:
+            return thread
+    return f"{event.activity_type}#{event.event_id}"
+
+
 def _open_local(fold: Pass, event: events.LocalActivity) -> None:
     opens_approval = event.activity_type == ACTIVITY_OPEN_APPROVAL
     name = event.tool or event.activity_type
@@ -137,6 +151,7 @@ def _open_local(fold: Pass, event: events.LocalActivity) -> None:
         scheduled_at=event.first_scheduled_at,
         activity_id=event.activity_id,
         local=not opens_approval,
+        input=event.input,
         call_key=event.terms.key if event.terms is not None and not event.explicit else None,
         **columns,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentgrid.domain.commands import CommandStatus
+from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.projector.events import Closed, Started
 
 Row = dict[str, Any]
@@ -33,11 +33,28 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Settlement:
-    """A command whose effect history shows."""
+    """A command of this kind whose effect history shows."""
 
     command_id: str
+    kind: CommandKind
     status: CommandStatus
     outcome: Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """Who a signal says has sent it. History can't bear that out: the store looks for the key and the command that do."""
+
+    kind: CommandKind
+    principal: str | None
+    command_id: str | None
+    """The command that it says it carries out."""
+    request_id: str | None
+    """The command under whose id Temporal took it."""
+    decision: Row | None = None
+    """What is signed, of a decision."""
+    public_key: str | None = None
+    """The key that the approval's terms name for the signature."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +76,9 @@ class Changes:
     steps: Table = field(default_factory=Table)
     approvals: Table = field(default_factory=Table)
     decisions: dict[int, Row] = field(default_factory=dict)
+    controls: dict[int, Row] = field(default_factory=dict)
+    claims: dict[int, Claim] = field(default_factory=dict)
+    """Of every decision and control written here, by its event; also of the decision that an approval closed here names."""
     settlements: list[Settlement] = field(default_factory=list)
     children: dict[str, str] = field(default_factory=dict)
     """Workflow ids of the children that were started, by execution."""

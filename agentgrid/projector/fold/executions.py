@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from agentgrid.domain.commands import CommandStatus
+from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.domain.steps import StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold import gates
-from agentgrid.projector.fold.changes import Fork, Settlement
+from agentgrid.projector.fold.changes import Claim, Fork, Settlement
 from agentgrid.projector.fold.passing import Pass, iso
 from agentgrid.protocol import PATCH_GATE
 
@@ -27,7 +27,6 @@ def started(fold: Pass, event: events.Started) -> None:
     state.task_queue = event.task_queue
     state.first_execution_id = event.first_execution_id
     state.parent_execution_id = event.parent_execution_id
-    state.initiator = event.header.initiator if event.header is not None else None
     state.paused = event.header is not None and event.header.paused
     if event.backoff_seconds:
         state.first_task_at = iso(event.at + timedelta(seconds=event.backoff_seconds))
@@ -79,7 +78,8 @@ def _problem(fold: Pass, event: events.TaskFailed) -> str:
     """What is wrong, on which worker, with which code."""
     error = event.error or {}
     text = error.get("message") or event.cause.replace("_", " ")
-    build = fold.state.task_started[2] if fold.state.task_started is not None else None
+    # Without a deployment, of which only completed tasks tell, the SDK still sends a build id, which names no version of anybody's.
+    build = fold.state.task_started[2] if fold.state.task_started is not None and fold.state.build is not None else None
     worker = f"worker {event.worker or 'unknown'}" + (f" (build {build})" if build else "")
     if event.misfit:
         return f"non-determinism: the code of {worker} doesn't fit what the run has done: {text}"[:500]
@@ -93,8 +93,6 @@ def _forked(fold: Pass, event: events.TaskFailed) -> None:
     state.started_at = iso(event.at)
     state.task = None
     state.problem, state.misfit = None, False
-    state.step_count = len(state.steps)
-    state.steps_done = state.steps_failed = 0
     fold.changes.fork = Fork(
         event_id=event.event_id, base_execution_id=event.base_execution_id, reason=event.reason or None
     )
@@ -112,22 +110,34 @@ def inherit(fold: Pass) -> None:
         for row in rows.values():
             if row.get("closed_at") is not None:
                 row["inherited"] = True
-    for row in fold.changes.decisions.values():
+    for row in (*fold.changes.decisions.values(), *fold.changes.controls.values()):
         row["inherited"] = True
 
 
 def cancel_requested(fold: Pass, event: events.CancelRequested) -> None:
     """Asked to end; what that takes is for the workflow to say."""
     fold.state.cancel_requested = True
-    settle(fold, _sender(event.identity), {"event_id": event.event_id})
+    settle(fold, CommandKind.RUN_CANCEL, _sender(event.identity), {"event_id": event.event_id})
 
 
 def controlled(fold: Pass, event: events.Controlled) -> None:
     """Pause or resume. What isn't a proper control signal moves nothing, in the workflow as here."""
     if event.control is None:
         return
-    fold.state.paused = event.control.action == "pause"
-    settle(fold, event.request_id, {"event_id": event.event_id})
+    control = event.control
+    fold.state.paused = control.action == "pause"
+    kind = CommandKind.RUN_PAUSE if fold.state.paused else CommandKind.RUN_RESUME
+    fold.changes.controls[event.event_id] = {
+        "event_id": event.event_id,
+        "action": control.action,
+        "principal": control.principal,
+        "identity": event.identity,
+        "signalled_at": event.at,
+    }
+    fold.changes.claims[event.event_id] = Claim(
+        kind=kind, principal=control.principal, command_id=control.command_id, request_id=event.request_id
+    )
+    settle(fold, kind, event.request_id, {"event_id": event.event_id})
 
 
 def temporal_paused(fold: Pass, event: events.TemporalPaused) -> None:
@@ -142,11 +152,11 @@ def _sender(identity: str | None) -> str | None:
     return identity.removeprefix(SENDER)
 
 
-def settle(fold: Pass, request_id: str | None, outcome: dict[str, object]) -> None:
+def settle(fold: Pass, kind: CommandKind, request_id: str | None, outcome: dict[str, object]) -> None:
     """The command that Temporal records with the event has had its effect."""
     if request_id is not None:
         fold.changes.settlements.append(
-            Settlement(command_id=request_id, status=CommandStatus.APPLIED, outcome=dict(outcome))
+            Settlement(command_id=request_id, kind=kind, status=CommandStatus.APPLIED, outcome=dict(outcome))
         )
 
 
@@ -156,7 +166,7 @@ def closed(fold: Pass, event: events.Closed) -> None:
     fold.changes.closed = event
     state.status = event.status.value
     if event.status is ExecutionStatus.TERMINATED:
-        settle(fold, _sender(event.identity), {"event_id": event.event_id})
+        settle(fold, CommandKind.RUN_TERMINATE, _sender(event.identity), {"event_id": event.event_id})
     gates.close_all(fold, event)
     for key in sorted(state.steps):
         fold.close_step(key, event, StepStatus.ABANDONED)

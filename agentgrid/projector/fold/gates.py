@@ -12,15 +12,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Judgement, SignedDecision, Terms, judge
-from agentgrid.domain.commands import CommandStatus
+from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, SignedDecision, Terms, judge
+from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
-from agentgrid.projector.fold.changes import Settlement
+from agentgrid.projector.fold.changes import Claim, Settlement
 from agentgrid.projector.fold.passing import Pass, iso, when
 from agentgrid.projector.fold.state import CLOSED_GATES_KEPT, Gate, Signalled
 from agentgrid.protocol import TIMER_APPROVAL, ErrorType
-from agentgrid.temporal.payloads import store_value
 
 
 def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown: events.Stored | None) -> None:
@@ -74,37 +73,41 @@ def timer_started(fold: Pass, event: events.TimerStarted) -> bool:
 def decided(fold: Pass, event: events.Decided) -> None:
     """A decision signal: kept until a task sees it, or refused with the reason."""
     if event.problem is not None:
-        _record(fold, event, judged="refused", reason=event.problem)
+        _write(fold, _signal(event), judged="refused", reason=event.problem)
         return
-    named = _approval_named(event.raw)
+    parsed = _parsed(event.raw)
+    named = parsed.approval_id if parsed is not None else None
     gate = fold.state.gates.get(named or "")
-    late = fold.state.closed_gates.get(named or "")
-    known = gate or late
+    known = gate or fold.state.closed_gates.get(named or "")
     if known is None:
         reason = "for an approval that is not open here" if named else "not a signed decision"
-        _record(fold, event, judged="refused", reason=reason, judgement=_parsed(event.raw))
+        _write(fold, _signal(event, parsed), judged="refused", reason=reason)
         return
-    judgement = judge(Terms.model_validate(known.terms), event.raw)
+    terms = Terms.model_validate(known.terms)
+    judgement = judge(terms, event.raw)
     if judgement.verdict is None:
-        _record(fold, event, judged="refused", approval_id=named, reason=judgement.reason, judgement=judgement)
-    elif gate is None:
+        _write(fold, _signal(event, judgement.decision), judged="refused", reason=judgement.reason, approval_id=named)
+        return
+    signal = _signal(event, judgement.decision, terms)
+    if gate is None:
         reason = f"the approval had been {known.closed}"
-        _record(fold, event, judged="superseded", approval_id=named, reason=reason, judgement=judgement)
+        _write(fold, signal, judged="superseded", reason=reason, approval_id=named)
     elif gate.timer is None:
-        reason = "before the approval was open"
-        _record(fold, event, judged="refused", approval_id=named, reason=reason, judgement=judgement)
+        _write(fold, signal, judged="refused", reason="before the approval was open", approval_id=named)
     else:
-        assert judgement.decision is not None
-        gate.signalled.append(
-            Signalled(
-                event_id=event.event_id,
-                at=event.at.isoformat(),
-                verdict=judgement.verdict.value,
-                decision=judgement.decision.model_dump(mode="json"),
-                identity=event.identity,
-                request_id=event.request_id,
-            )
-        )
+        gate.signalled.append(signal)
+
+
+def _signal(event: events.Decided, decision: Decision | None = None, terms: Terms | None = None) -> Signalled:
+    """The signal with what it says; terms: those under which its signature holds."""
+    return Signalled(
+        event_id=event.event_id,
+        at=event.at.isoformat(),
+        decision=decision.model_dump(mode="json") if decision is not None else {},
+        public_key=terms.keys.get(decision.key_id) if terms is not None and decision is not None else None,
+        identity=event.identity,
+        request_id=event.request_id,
+    )
 
 
 def task_saw(fold: Pass, *, started_event_id: int, started_at: str | None) -> None:
@@ -117,10 +120,10 @@ def task_saw(fold: Pass, *, started_event_id: int, started_at: str | None) -> No
             gate.signalled.remove(signal)
             if gate.counted is None and begun is not None and until is not None and begun < until:
                 gate.counted = signal
-                _judged(fold, approval_id, signal, judged="counted", reason=None)
+                _write(fold, signal, judged="counted", reason=None, approval_id=approval_id)
             else:
                 reason = "after its deadline" if gate.counted is None else "another decision came first"
-                _judged(fold, approval_id, signal, judged="superseded", reason=reason)
+                _write(fold, signal, judged="superseded", reason=reason, approval_id=approval_id)
 
 
 def timer_ended(fold: Pass, event: events.TimerEnded, approval_id: str) -> None:
@@ -129,7 +132,7 @@ def timer_ended(fold: Pass, event: events.TimerEnded, approval_id: str) -> None:
     if gate is None:
         return
     if gate.counted is not None:
-        _close(fold, event, approval_id, ApprovalStatus(gate.counted.verdict))
+        _close(fold, event, approval_id, ApprovalStatus(gate.counted.decision["verdict"]))
     elif event.fired:
         _close(fold, event, approval_id, ApprovalStatus.EXPIRED)
     else:
@@ -145,13 +148,11 @@ def _close(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
         # The call is made again under the decision, at once or after resume.
         fold.move_step(gate.step, StepStatus.SCHEDULED, due_at=None)
     elif status is ApprovalStatus.APPROVED:
-        output = store_value({"approved_by": gate.counted.decision["principal"]}) if gate.counted else None
-        fold.close_step(gate.step, event, StepStatus.COMPLETED, output=output)
+        fold.close_step(gate.step, event, StepStatus.COMPLETED)
     elif status is ApprovalStatus.REJECTED:
-        who = gate.counted.decision["principal"] if gate.counted else "somebody"
-        fold.close_step(
-            gate.step, event, StepStatus.FAILED, error=_error(ErrorType.APPROVAL_REJECTED, f"rejected by {who}")
-        )
+        # By whom, its approval says: no name that history alone bears out stands in a step.
+        error = _error(ErrorType.APPROVAL_REJECTED, "its approval was rejected")
+        fold.close_step(gate.step, event, StepStatus.FAILED, error=error)
     elif status is ApprovalStatus.EXPIRED:
         fold.close_step(
             gate.step, event, StepStatus.TIMED_OUT, error=_error(ErrorType.APPROVAL_EXPIRED, "nobody decided in time")
@@ -164,15 +165,15 @@ def _leave(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
     """Take the gate out of the open ones and write its end."""
     gate = fold.state.gates.pop(approval_id)
     for signal in gate.signalled:
-        _judged(fold, approval_id, signal, judged="superseded", reason=f"the approval had been {status.value}")
+        reason = f"the approval had been {status.value}"
+        _write(fold, signal, judged="superseded", reason=reason, approval_id=approval_id)
     gate.signalled = []
     gate.closed = status.value
     kept = [*fold.state.closed_gates.items(), (approval_id, gate)][-CLOSED_GATES_KEPT:]
     fold.state.closed_gates = dict(kept)
-    if gate.counted is not None and status.value == gate.counted.verdict:
-        columns["decided_by"] = gate.counted.decision["principal"]
+    if gate.counted is not None and status.value == gate.counted.decision["verdict"]:
         columns["decision_event_id"] = gate.counted.event_id
-        columns["command_id"] = gate.counted.decision["nonce"]
+        _claim(fold, gate.counted)
     fold.changes.approvals.patch(approval_id, status=status.value, decidable=False, closed_at=event.at, **columns)
     return gate
 
@@ -182,7 +183,7 @@ def close_all(fold: Pass, event: events.Closed) -> None:
     for approval_id in sorted(fold.state.gates):
         counted = fold.state.gates[approval_id].counted
         if counted is not None:
-            _close(fold, event, approval_id, ApprovalStatus(counted.verdict))
+            _close(fold, event, approval_id, ApprovalStatus(counted.decision["verdict"]))
         else:
             _leave(fold, event, approval_id, ApprovalStatus.CANCELLED)
 
@@ -199,63 +200,14 @@ def void_all(fold: Pass, event: events.TaskFailed) -> None:
             continue
         if fold.state.steps[gate.step].kind == StepKind.APPROVAL.value:
             fold.close_step(gate.step, event, StepStatus.CANCELLED, inherited=True)
-            fold.state.steps_done -= 1
-            fold.state.step_count -= 1
         else:
             fold.move_step(gate.step, StepStatus.SCHEDULED, due_at=None, approval_id=None)
 
 
-def _judged(fold: Pass, approval_id: str, signal: Signalled, *, judged: str, reason: str | None) -> None:
-    _write(
-        fold,
-        event_id=signal.event_id,
-        signalled_at=when(signal.at),
-        approval_id=approval_id,
-        judged=judged,
-        reason=reason,
-        decision=signal.decision,
-        identity=signal.identity,
-        request_id=signal.request_id,
-    )
-
-
-def _record(
-    fold: Pass,
-    event: events.Decided,
-    *,
-    judged: str,
-    reason: str | None,
-    approval_id: str | None = None,
-    judgement: Judgement | None = None,
-) -> None:
-    decision = judgement.decision if judgement is not None else None
-    _write(
-        fold,
-        event_id=event.event_id,
-        signalled_at=event.at,
-        approval_id=approval_id,
-        judged=judged,
-        reason=reason,
-        decision=decision.model_dump(mode="json") if decision is not None else {},
-        identity=event.identity,
-        request_id=event.request_id,
-    )
-
-
-def _write(
-    fold: Pass,
-    *,
-    event_id: int,
-    signalled_at: Any,
-    approval_id: str | None,
-    judged: str,
-    reason: str | None,
-    decision: dict[str, Any],
-    identity: str | None,
-    request_id: str | None,
-) -> None:
-    fold.changes.decisions[event_id] = {
-        "event_id": event_id,
+def _write(fold: Pass, signal: Signalled, *, judged: str, reason: str | None, approval_id: str | None = None) -> None:
+    decision = signal.decision
+    fold.changes.decisions[signal.event_id] = {
+        "event_id": signal.event_id,
         "approval_id": approval_id,
         "judged": judged,
         "reason": reason,
@@ -264,25 +216,36 @@ def _write(
         "approver": decision.get("approver"),
         "key_id": decision.get("key_id"),
         "decided_at": when(decision.get("decided_at")),
-        "signalled_at": signalled_at,
-        "identity": identity,
-        "command_id": request_id,
+        "signalled_at": when(signal.at),
+        "identity": signal.identity,
     }
+    _claim(fold, signal)
     # A copy of the signal in a reset's history, or one that a reset applied again, says nothing of the command.
-    if request_id is not None and decision.get("execution_id") == fold.state.execution_id:
-        status = CommandStatus.APPLIED if judged == "counted" else CommandStatus.SUPERSEDED
-        outcome = {"event_id": event_id, "judged": judged, "reason": reason}
-        fold.changes.settlements.append(Settlement(command_id=request_id, status=status, outcome=outcome))
+    if signal.request_id is not None and decision.get("execution_id") == fold.state.execution_id:
+        fold.changes.settlements.append(
+            Settlement(
+                command_id=signal.request_id,
+                kind=CommandKind.APPROVAL_DECIDE,
+                status=CommandStatus.APPLIED if judged == "counted" else CommandStatus.SUPERSEDED,
+                outcome={"event_id": signal.event_id, "judged": judged, "reason": reason},
+            )
+        )
 
 
-def _approval_named(raw: bytes) -> str | None:
-    parsed = _parsed(raw)
-    return parsed.decision.approval_id if parsed is not None and parsed.decision is not None else None
+def _claim(fold: Pass, signal: Signalled) -> None:
+    fold.changes.claims[signal.event_id] = Claim(
+        kind=CommandKind.APPROVAL_DECIDE,
+        principal=signal.decision.get("principal"),
+        command_id=signal.decision.get("nonce"),
+        request_id=signal.request_id,
+        decision=signal.decision,
+        public_key=signal.public_key,
+    )
 
 
-def _parsed(raw: bytes) -> Judgement | None:
+def _parsed(raw: bytes) -> Decision | None:
     try:
-        return Judgement(decision=SignedDecision.model_validate_json(raw).decision)
+        return SignedDecision.model_validate_json(raw).decision
     except (ValidationError, ValueError):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold.executions import settle
@@ -19,7 +20,7 @@ def signaled(fold: Pass, event: events.Signaled) -> None:
         started_at=event.at,
     )
     fold.close_step(event.event_id, event, StepStatus.COMPLETED)
-    settle(fold, event.request_id, {"event_id": event.event_id})
+    settle(fold, CommandKind.RUN_SIGNAL, event.request_id, {"event_id": event.event_id})
 
 
 def update_admitted(fold: Pass, event: events.UpdateAdmitted) -> None:

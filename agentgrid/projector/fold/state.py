@@ -68,12 +68,13 @@ class OpenStep(_Json):
 
 @dataclass(kw_only=True)
 class Signalled(_Json):
-    """A valid decision signal that no workflow task has seen yet."""
+    """A decision signal: in a gate, a valid one that no workflow task has seen yet, or the one that counted."""
 
     event_id: int
     at: str
-    verdict: str
     decision: dict[str, Any]
+    public_key: str | None = None
+    """The key under which its signature holds."""
     identity: str | None = None
     request_id: str | None = None
 
@@ -119,8 +120,6 @@ class State(_Json):
     task_queue: str = ""
     first_execution_id: str = ""
     parent_execution_id: str | None = None
-    initiator: str | None = None
-    """Who started the tree, as the header says that a parent gave this execution."""
     status: str = "running"
     """Temporal's own status of this execution."""
     first_task_at: str | None = None

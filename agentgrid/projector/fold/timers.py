@@ -10,6 +10,9 @@ from agentgrid.projector.fold import gates
 from agentgrid.projector.fold.passing import Pass
 from agentgrid.protocol import TIMER_POLICY
 
+BACKOFF_ROUNDED = 0.001
+"""Seconds by which a marker's backoff and its timer may differ: Java's markers count whole milliseconds."""
+
 
 def started(fold: Pass, event: events.TimerStarted) -> None:
     """What the timer is for decides what it is shown as."""
@@ -17,7 +20,7 @@ def started(fold: Pass, event: events.TimerStarted) -> None:
     backoff, fold.state.backoff = fold.state.backoff, None
     if gates.timer_started(fold, event) or _policy_wait(fold, event, due_at):
         return
-    if backoff is not None and backoff[1] == event.seconds and backoff[0] in fold.state.steps:
+    if backoff is not None and abs(backoff[1] - event.seconds) < BACKOFF_ROUNDED and backoff[0] in fold.state.steps:
         fold.state.timers[event.event_id] = f"retry:{backoff[0]}"
         fold.move_step(backoff[0], StepStatus.SCHEDULED, due_at=due_at)
         return

@@ -15,7 +15,7 @@ import asyncpg
 
 from agentgrid.projector.fold import FOLD_VERSION
 from agentgrid.projector.fold.state import State
-from agentgrid.projector.store import beginnings, contents, effects, runs
+from agentgrid.projector.store import attribution, beginnings, contents, effects, runs
 from agentgrid.projector.store.batch import Batch
 from agentgrid.projector.store.effects import enqueue
 from agentgrid.projector.store.values import Archive, Committed, Folded, Live, Loaded
@@ -52,12 +52,12 @@ class Store:
             before = await runs.lock(batch)
             await _accept(batch)
             if batch.items:
+                await attribution.find(batch)
                 await contents.write(batch)
-                fixed, settled = await beginnings.fixed(batch)
+                fixed, started = await beginnings.fixed(batch)
                 after = await runs.derive(batch, fixed)
                 await runs.write_parents(batch)
-                settled += [each for item in batch.items for each in item.changes.settlements]
-                await effects.settle(batch, settled, before, after)
+                await effects.settle(batch, started, before, after)
                 await effects.look_at_followers(batch)
                 await effects.append_events(batch, before, after)
             return batch.committed

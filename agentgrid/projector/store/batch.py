@@ -29,15 +29,25 @@ class Batch:
     """The run of each execution."""
     committed: Committed = field(default_factory=Committed)
     events: list[NewEvent] = field(default_factory=list)
-    keys: dict[str, str] | None = None
+    keys: list[tuple[str, str, bool]] | None = None
     memos: dict[str, RunMemo | None] = field(default_factory=dict)
+    unattributed: dict[tuple[str, int], str | None] = field(default_factory=dict)
+    """Why a signal, by execution and event, is nobody's act; None where it is its principal's."""
 
-    async def signing_keys(self) -> dict[str, str]:
-        """The public keys whose memos are believed, read once."""
+    async def registered_keys(self) -> dict[str, str]:
+        """Every public key that ever signed here, read once."""
         if self.keys is None:
-            records = await self.db.fetch("SELECT key_id, public_key FROM signing_keys WHERE revoked_at IS NULL")
-            self.keys = {record["key_id"]: record["public_key"] for record in records}
-        return self.keys
+            records = await self.db.fetch(
+                "SELECT key_id, public_key, revoked_at IS NOT NULL AS revoked FROM signing_keys"
+            )
+            self.keys = [(record["key_id"], record["public_key"], record["revoked"]) for record in records]
+        return {key_id: public_key for key_id, public_key, _ in self.keys}
+
+    async def believed_keys(self) -> dict[str, str]:
+        """The public keys whose memos are believed."""
+        registered = await self.registered_keys()
+        revoked = {key_id for key_id, _, gone in self.keys or () if gone}
+        return {key_id: public_key for key_id, public_key in registered.items() if key_id not in revoked}
 
     async def write(self, statement: str, table: str, values: list[dict[str, Any]]) -> list[asyncpg.Record]:
         """Run an insert or a patch and count what it changed for each execution."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agentgrid.domain.commands import CommandStatus
+from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.projector import identity, rows
 from agentgrid.projector.fold.changes import Settlement
 from agentgrid.projector.fold.passing import when
@@ -114,12 +114,12 @@ async def _memo(batch: Batch, item: Folded) -> RunMemo | None:
     if started is None or started.memo is None:
         return None
     if key not in batch.memos:
-        batch.memos[key] = identity.verified(started, item.execution.workflow_id, await batch.signing_keys())
+        batch.memos[key] = identity.verified(started, item.execution.workflow_id, await batch.believed_keys())
     return batch.memos[key]
 
 
-async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], list[Settlement]]:
-    """What the first executions' first events say of their runs; the starts that are now known to have been carried out."""
+async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], dict[str, Settlement]]:
+    """What the first executions' first events say of their runs, and by run the starts that are now known to have been carried out."""
     values: dict[str, dict[str, Any]] = {}
     memos: dict[str, RunMemo] = {}
     for item in batch.items:
@@ -136,7 +136,7 @@ async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], list[Settlemen
         if memo is not None:
             memos[run_id] = memo
         elif started.parent_execution_id is not None:
-            # Both follow from the parent's run as soon as that is known; the header says them only until then.
+            # Both follow from the parent's run as soon as that is known.
             del row["initiator"], row["root_run_id"]
         values[run_id] = row
     if memos:
@@ -148,8 +148,13 @@ async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], list[Settlemen
         for run_id, memo in memos.items():
             values[run_id]["created_at"] = asked_at.get(memo.command_id, values[run_id]["created_at"])
     first = {batch.run_of[item.execution.execution_id]: item.state.first_execution_id for item in batch.items}
-    settled = [
-        Settlement(command_id=memo.command_id, status=CommandStatus.APPLIED, outcome={"execution_id": first[run_id]})
+    carried_out = {
+        run_id: Settlement(
+            command_id=memo.command_id,
+            kind=CommandKind.RUN_START,
+            status=CommandStatus.APPLIED,
+            outcome={"execution_id": first[run_id]},
+        )
         for run_id, memo in memos.items()
-    ]
-    return values, settled
+    }
+    return values, carried_out

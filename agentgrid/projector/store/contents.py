@@ -16,8 +16,13 @@ from agentgrid.projector.store import statements
 from agentgrid.projector.store.batch import Batch
 from agentgrid.projector.store.values import Folded
 
-_ENDED = {"steps": "closed_event_id IS NOT NULL", "approvals": "closed_at IS NOT NULL", "decisions": "true"}
-_NAMES = {"steps": "event_id", "approvals": "approval_id", "decisions": "event_id"}
+_ENDED = {
+    "steps": "closed_event_id IS NOT NULL",
+    "approvals": "closed_at IS NOT NULL",
+    "decisions": "true",
+    "controls": "true",
+}
+_NAMES = {"steps": "event_id", "approvals": "approval_id", "decisions": "event_id", "controls": "event_id"}
 
 
 async def write(batch: Batch) -> None:
@@ -28,7 +33,8 @@ async def write(batch: Batch) -> None:
     await _remove_surplus(batch)
     await _steps(batch)
     await _approvals(batch)
-    await _decisions(batch)
+    await batch.write(statements.INSERT_DECISIONS, "decisions", _signals(batch, "decisions"))
+    await batch.write(statements.INSERT_CONTROLS, "controls", _signals(batch, "controls"))
     await _archives(batch)
 
 
@@ -110,8 +116,8 @@ async def _remove_surplus(batch: Batch) -> None:
 
 
 def _keys(changes: Changes, table: str) -> Collection[Any]:
-    if table == "decisions":
-        return changes.decisions
+    if table in ("decisions", "controls"):
+        return changes.decisions if table == "decisions" else changes.controls
     return changes.steps.opened if table == "steps" else changes.approvals.opened
 
 
@@ -153,6 +159,9 @@ async def _approvals(batch: Batch) -> None:
         for item in batch.items
         for key, row in item.changes.steps.opened.items()
     }
+    for row in (*opened, *patched):
+        if row.get("decision_event_id") is not None:
+            row |= _decided_by(batch, row["execution_id"], row["decision_event_id"])
     for row in opened:
         # What an approver of a tool's call is shown is the call's own input.
         if row.get("payload") is None:
@@ -174,18 +183,33 @@ async def _approvals(batch: Batch) -> None:
             batch.events.append(_approval_event(record))
 
 
-async def _decisions(batch: Batch) -> None:
-    values = [
+def _signals(batch: Batch, table: str) -> list[dict[str, Any]]:
+    """The decisions or the controls of the batch, each with whose act it is."""
+    return [
         {
             "inherited": False,
             **row,
-            "execution_id": item.execution.execution_id,
-            "run_id": batch.run_of[item.execution.execution_id],
+            "execution_id": (key := item.execution.execution_id),
+            "run_id": batch.run_of[key],
+            "attributed": (why := batch.unattributed[key, event_id]) is None,
+            "unattributed_because": why,
+            "command_id": item.changes.claims[event_id].command_id if why is None else None,
         }
         for item in batch.items
-        for row in item.changes.decisions.values()
+        for event_id, row in (item.changes.decisions if table == "decisions" else item.changes.controls).items()
     ]
-    await batch.write(statements.INSERT_DECISIONS, "decisions", values)
+
+
+def _decided_by(batch: Batch, execution_id: str, event_id: int) -> dict[str, Any]:
+    """Who decided an approval, if that is borne out."""
+    item = next(each for each in batch.items if each.execution.execution_id == execution_id)
+    why, claim = batch.unattributed[execution_id, event_id], item.changes.claims[event_id]
+    return {
+        "attributed": why is None,
+        "unattributed_because": why,
+        "decided_by": claim.principal if why is None else None,
+        "command_id": claim.command_id if why is None else None,
+    }
 
 
 async def _archives(batch: Batch) -> None:

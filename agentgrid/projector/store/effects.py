@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agentgrid.db import events as feed
@@ -21,10 +21,18 @@ if TYPE_CHECKING:
     from agentgrid.projector.store.values import Connection
 
 
-async def settle(batch: Batch, settlements: Sequence[Settlement], before: Before, after: After) -> None:
+async def settle(batch: Batch, started: Mapping[str, Settlement], before: Before, after: After) -> None:
     """Settle the commands whose effect history shows, and those that came too late for their run."""
+    shown = [*started.items(), *_shown(batch)]
     values = [
-        {"command_id": each.command_id, "status": each.status.value, "outcome": each.outcome} for each in settlements
+        {
+            "command_id": each.command_id,
+            "kind": each.kind.value,
+            "run_id": run_id,
+            "status": each.status.value,
+            "outcome": each.outcome,
+        }
+        for run_id, each in shown
     ]
     if values:
         await batch.db.execute(statements.SETTLE, json.dumps(values))
@@ -34,12 +42,24 @@ async def settle(batch: Batch, settlements: Sequence[Settlement], before: Before
         await batch.db.execute(statements.SUPERSEDE, ended, CommandKind.RUN_START.value)
 
 
+def _shown(batch: Batch) -> Iterator[tuple[str, Settlement]]:
+    """What the passes say of commands, by run; of decisions only those that the command itself is known to have sent."""
+    for item in batch.items:
+        key = item.execution.execution_id
+        for each in item.changes.settlements:
+            if (
+                each.kind is not CommandKind.APPROVAL_DECIDE
+                or batch.unattributed[key, each.outcome["event_id"]] is None
+            ):
+                yield batch.run_of[key], each
+
+
 def _ends(run_id: str, before: Before, after: After) -> bool:
     return RunStatus(after[run_id]["status"]).closed and not RunStatus(before[run_id]["status"]).closed
 
 
 async def look_at_followers(batch: Batch) -> None:
-    """What follows or was started may belong to a worker that touches nothing: look at it soon."""
+    """What follows, was started or was reset may belong to a worker that touches nothing: look at it soon."""
     followers: dict[str, str] = {}
     for item in batch.items:
         closed = item.changes.closed
@@ -47,9 +67,17 @@ async def look_at_followers(batch: Batch) -> None:
             if key is not None:
                 followers[key] = item.execution.workflow_id
         followers |= item.changes.children
+        fork = item.changes.fork
+        if fork is not None and fork.base_execution_id is not None:
+            # A reset ends its base, whose worker isn't told of it.
+            followers[fork.base_execution_id] = item.execution.workflow_id
     if not followers:
         return
-    known = await batch.db.fetch("SELECT execution_id FROM executions WHERE execution_id = ANY($1)", list(followers))
+    known = await batch.db.fetch(
+        "SELECT execution_id FROM executions WHERE execution_id = ANY($1) "
+        "AND NOT (status = 'running' AND reset_to IS NOT NULL)",
+        list(followers),
+    )
     unknown = followers.keys() - {record["execution_id"] for record in known}
     if unknown:
         await enqueue(
@@ -61,6 +89,7 @@ async def look_at_followers(batch: Batch) -> None:
 
 async def enqueue(db: Connection, namespace: str, executions: Sequence[Execution]) -> None:
     """Ask that these executions be looked at now; where one is being looked at, that it be looked at again."""
+    await db.execute("SELECT pg_notify('agentgrid_changes', '')")
     await db.execute(
         statements.ENQUEUE,
         namespace,

@@ -26,6 +26,9 @@ PATCH_APPROVALS = rows.patch("approvals", key=APPROVAL, columns=rows.columns_of(
 INSERT_DECISIONS = rows.insert(
     "decisions", key=STEP, columns=rows.columns_of("decisions"), returning="t.execution_id, t.event_id"
 )
+INSERT_CONTROLS = rows.insert(
+    "controls", key=STEP, columns=rows.columns_of("controls"), returning="t.execution_id, t.event_id"
+)
 PATCH_EXECUTIONS = rows.patch(
     "executions",
     key=EXECUTION,
@@ -109,9 +112,11 @@ SETTLE = """
 UPDATE commands AS c SET status = s.j->>'status', outcome = s.j->'outcome', settled_at = now(),
     next_attempt_at = NULL, delivered_at = coalesce(c.delivered_at, now())
 FROM json_array_elements($1::json) AS s(j)
-WHERE c.command_id = s.j->>'command_id' AND c.status IN ('pending', 'delivered')
+WHERE c.command_id = s.j->>'command_id' AND c.kind = s.j->>'kind' AND c.run_id = s.j->>'run_id'
+    AND c.status IN ('pending', 'delivered')
 """
-"""A command's effect may be seen before the one who sent it has noted that it was delivered."""
+"""A command's effect may be seen before the one who sent it has noted that it was delivered. Anybody may send a signal under a command's id: it is
+settled only by what it asked for, in its run."""
 
 SUPERSEDE = """
 UPDATE commands AS c SET status = 'superseded', settled_at = now(),

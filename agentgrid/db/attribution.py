@@ -1,0 +1,92 @@
+"""What moved runs and is nobody's act: no registered key and command bear out who sent it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, literal, select, tuple_, union_all
+
+from agentgrid.db.session import ReadSession
+from agentgrid.db.tables import Control, DecisionRow, Run
+
+D: Any = DecisionRow
+K: Any = Control
+
+_DECISIONS = (D.judged == "counted", ~D.attributed, ~D.inherited)
+_CONTROLS = (~K.attributed, ~K.inherited)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act:
+    """One signal that moved a run."""
+
+    signalled_at: datetime
+    execution_id: str
+    event_id: int
+    run_id: str
+    approval_id: str | None
+    action: str
+    """`approved`, `rejected`, `pause` or `resume`."""
+    claimed_principal: str | None
+    identity: str | None
+    unattributed_because: str | None
+
+
+async def newest(
+    session: ReadSession, *, limit: int, run_id: str | None = None, after: tuple[datetime, str, int] | None = None
+) -> Sequence[Act]:
+    """Unattributed acts, newest first."""
+
+    def part(table: Any, conditions: Sequence[Any], approval_id: Any, action: Any) -> Any:
+        statement = select(
+            table.signalled_at,
+            table.execution_id,
+            table.event_id,
+            table.run_id,
+            approval_id.label("approval_id"),
+            action.label("action"),
+            table.principal.label("claimed_principal"),
+            table.identity,
+            table.unattributed_because,
+        ).where(*conditions)
+        key = tuple_(table.signalled_at, table.execution_id, table.event_id)
+        if run_id is not None:
+            statement = statement.where(table.run_id == run_id)
+        if after is not None:
+            statement = statement.where(key < tuple_(*after))
+        ordered = statement.order_by(table.signalled_at.desc(), table.execution_id.desc(), table.event_id.desc())
+        return select(ordered.limit(limit).subquery())
+
+    both = union_all(
+        part(D, _DECISIONS, D.approval_id, D.verdict), part(K, _CONTROLS, literal(None), K.action)
+    ).subquery()
+    found = both.c
+    statement = select(both).order_by(found.signalled_at.desc(), found.execution_id.desc(), found.event_id.desc())
+    return [Act(**row) for row in (await session.execute(statement.limit(limit))).mappings()]
+
+
+async def count_of(session: ReadSession, run_id: str) -> int:
+    """How many there are in one run."""
+    return await _count(session, D.run_id == run_id, K.run_id == run_id)
+
+
+async def count_since(session: ReadSession, since: timedelta) -> int:
+    """How many there were in all runs in this last while."""
+    return await _count(session, D.signalled_at > func.now() - since, K.signalled_at > func.now() - since)
+
+
+async def _count(session: ReadSession, of_decisions: Any, of_controls: Any) -> int:
+    counts = (
+        select(func.count()).select_from(DecisionRow).where(of_decisions, *_DECISIONS).scalar_subquery(),
+        select(func.count()).select_from(Control).where(of_controls, *_CONTROLS).scalar_subquery(),
+    )
+    return int((await session.execute(select(counts[0] + counts[1]))).scalar_one())
+
+
+async def last_control(session: ReadSession, run: Run) -> Control | None:
+    """The signal that last paused or resumed the run's present execution."""
+    statement = select(Control).where(K.execution_id == run.execution_id).order_by(K.event_id.desc()).limit(1)
+    return (await session.execute(statement)).scalar()
