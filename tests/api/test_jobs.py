@@ -25,7 +25,7 @@ def job(run: Run, attempt: int, status: str, **over: Any) -> Job:
         "activity_type": "tool.post_reply",
         "attempt": attempt,
         "worker": "w1",
-        "task_queue": "q",
+        "task_queue": run.task_queue,
         "status": status,
         "finished_at": None if status == "running" else ENDED,
     }

@@ -342,7 +342,8 @@ async def test_r6_a_rebuild_attributes_as_the_projector_did(loop: Loop) -> None:
         before = await rows()
         assert any('"attributed":true' in row for row in before["decisions"])
         assert all(before[table] for table in ("decisions", "approvals"))
-        await admin.execute(f"TRUNCATE {', '.join(tables)}")
+        for table in tables:
+            await admin.execute(f"DELETE FROM {table}")
         await admin.execute("UPDATE executions SET fold_version = 0, fold_state = NULL")
         await admin.execute("UPDATE signing_keys SET revoked_at = now()")
         await rebuild(loop.settings)
