@@ -18,6 +18,7 @@ import pytest
 from temporalio.client import Client
 
 from agentgrid.db import locks, logins, migrate
+from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.projector.store import Store
 from agentgrid.settings import Settings
 from agentgrid.worker import catalog
@@ -255,7 +256,7 @@ async def test_r35_a_closed_login_loses_its_sessions_and_connects_no_more(
     dsn = await worker_login(postgres_dsn, name=f"leaver_{uuid.uuid4().hex[:12]}")
     leaver = await asyncpg.connect(dsn)
     await logins.close_worker(admin, dsn.split("//")[1].split(":")[0])
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+    with pytest.raises(DATABASE_FAULTS):
         await leaver.execute(TOUCH, [str(uuid.uuid4())], ["w"], [1])
     with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
         await asyncpg.connect(dsn)
