@@ -142,6 +142,7 @@ def _signed(
         execution_id=terms.execution_id,
         approval_id=terms.approval_id,
         digest=terms.digest,
+        key=terms.key or "",
         policy=terms.policy,
         verdict=verdict,
         principal=principal.name,

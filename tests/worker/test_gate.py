@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -280,6 +281,62 @@ async def test_resets_reopen_the_gate_and_never_act_on_the_old_decision(
         assert await fork.result() == "refunded 900", label
         assert len(EXECUTED) == ran + 1, label
         await replays(fork, governance)
+
+
+async def _woken(handle: WorkflowHandle[Any, Any]) -> None:
+    """Let the workflow complete one task that does nothing."""
+    before = kinds((await handle.fetch_history()).events).count("WORKFLOW_TASK_COMPLETED")
+    await handle.signal("wake")
+    async with asyncio.timeout(10):
+        while kinds((await handle.fetch_history()).events).count("WORKFLOW_TASK_COMPLETED") == before:
+            await asyncio.sleep(0.02)
+
+
+async def test_resets_reopen_an_explicit_approval_and_never_pass_on_the_old_decision(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    """No activity half judges this decision after the workflow, so the workflow must not take it."""
+    handle = await start(client, queue, "explicit")
+    first = (await governance.pending(handle))[0]
+    await _woken(handle)
+    await governance.send(handle, governance.decide(first))
+    await handle.result()
+    base = handle.first_execution_run_id or ""
+    events = (await handle.fetch_history()).events
+    completed = [event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes")]
+    decided = [event.event_id for event in events if event.HasField("workflow_execution_signaled_event_attributes")][-1]
+    points = {
+        "between opening and decision": [event for event in completed if event < decided][-1],
+        "onto the deciding task": next(event for event in completed if event > decided),
+    }
+    for label, point in points.items():
+        fork = await reset(client, handle, base, point)
+        async with asyncio.timeout(10):
+            reopened = await next_gate(governance, fork, first)
+        assert reopened.execution_id != base, label
+        await governance.send(fork, governance.decide(first))
+        await governance.send(fork, governance.decide(reopened))
+        await fork.result()
+        await replays(fork, governance)
+
+
+@pytest.mark.parametrize("case", ["explicit", "plain"])
+async def test_a_reset_asks_anew_though_nothing_else_happens(
+    worker: Any, client: Client, queue: str, governance: Governance, case: str
+) -> None:
+    """Workflow code looks at its conditions only after something ran: a new seed alone must wake what waits at a gate."""
+    governance.change(rules=(ASK.model_copy(update={"tool": "plain"}),))
+    handle = await start(client, queue, case)
+    first = (await governance.pending(handle))[0]
+    await _woken(handle)
+    events = (await handle.fetch_history()).events
+    last = [event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes")][-1]
+    fork = await reset(client, handle, handle.first_execution_run_id or "", last)
+    async with asyncio.timeout(10):
+        reopened = await next_gate(governance, fork, first)
+    await governance.send(fork, governance.decide(reopened))
+    await fork.result()
+    await replays(fork, governance)
 
 
 async def test_a_reset_after_the_approved_call_keeps_its_result(
