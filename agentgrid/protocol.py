@@ -87,6 +87,16 @@ class ToolOutcome:
     result: Any = None
 
 
+@dataclass(frozen=True)
+class Confirmation:
+    """What the worker says of the decision on an explicit approval, just before `approval()` returns."""
+
+    approval_id: str
+    holds: bool
+    reason: str | None = None
+    """Why it doesn't hold; people are then asked again."""
+
+
 class RunHeader(BaseModel):
     """What children, continued executions and activities know of their run."""
 

@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from agentgrid.domain.approvals import MAX_EXPIRY_SECONDS, Terms, Verdict
 from agentgrid.domain.canonical import sorted_json
 from agentgrid.domain.principals import ANY_APPROVER
-from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, ErrorType
+from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation, ErrorType
 from agentgrid.sdk.schema import to_json_value
 from agentgrid.sdk.state import Outcome, Patience, RunState, current_state
 
@@ -66,16 +66,6 @@ class DecidedApproval:
 
     terms: dict[str, Any]
     decision: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Confirmation:
-    """What the worker says of a decision on an explicit approval."""
-
-    approval_id: str
-    holds: bool
-    reason: str | None = None
-    """Why it doesn't; people are then asked again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +130,8 @@ async def approval(
         key=state.next_key(ACTIVITY_OPEN_APPROVAL, sorted_json([title, shown])),
     )
     while True:
-        generation = state.generation
         terms = Terms.model_validate(await _judged(state, ACTIVITY_OPEN_APPROVAL, request, dict, title))
-        outcome = await state.wait(terms, generation)
+        outcome = await state.wait(terms)
         if outcome.void:
             continue
         if outcome.decision is None or outcome.decision.verdict is not Verdict.APPROVED:

@@ -141,9 +141,9 @@ class GateOutbound(WorkflowOutboundInterceptor):
             extra = {HEADER_APPROVAL: to_payload(decision)} if decision is not None else {}
             return schedule(dataclasses.replace(sent, headers=base | extra))
 
-        generation = state.generation
+        remote = isinstance(input, StartActivityInput)
         first = None if state.paused else start()
-        task = asyncio.create_task(_result(state, start, first, generation), name=f"call: {input.activity}")
+        task = asyncio.create_task(_result(state, start, first, remote), name=f"call: {input.activity}")
         if first is not None:
             task.add_done_callback(_cancelling(first))
         return task  # type: ignore[return-value]  # ActivityHandle adds nothing to Task
@@ -163,18 +163,16 @@ async def _result(
     state: RunState,
     start: Callable[[str | None], Awaitable[Any]],
     handle: Awaitable[Any] | None,
-    generation: int,
+    remote: bool,
 ) -> Any:
-    """The call's result, whatever it takes: resume, approvals, a policy to come, and the call made again.
-
-    generation: as it was when the first call was scheduled.
-    """
+    """The call's result, whatever it takes: resume, approvals, a policy to come, and the call made again."""
     decision: str | None = None
     patience = Patience()
+    asked = state.generation
     while True:
         if handle is None:
             await state.resumed()
-            generation = state.generation
+            asked = state.generation
             handle = start(decision)
         try:
             return await handle
@@ -187,7 +185,7 @@ async def _result(
             terms = terms_in(cause)
             if terms is None:
                 raise
-        outcome = await state.wait(terms, generation)
+        outcome = await state.wait(terms, asked if remote else None)
         if not outcome.void and not approved(outcome):
             raise refusal(terms, outcome)
         decision, handle = outcome.raw or None, None

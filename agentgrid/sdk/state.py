@@ -178,12 +178,14 @@ class RunState:
         if self.paused:
             await workflow.wait_condition(lambda: not self.paused)
 
-    async def wait(self, terms: Terms, generation: int) -> Outcome:
+    async def wait(self, terms: Terms, asked: int | None = None) -> Outcome:
         """Wait for a decision under these terms, their expiry, or a reset. Expiry never approves.
 
-        generation: as it was when the call was made. Terms that answer a call made before a reset name the execution that was reset.
+        asked: the generation in which the question was asked, where that can be an earlier one. Such terms may name the execution that was
+        reset, so the gate is void. A local activity's answer is always of this generation: a reset drops it with its workflow task.
         """
-        if self.generation != generation:
+        generation = self.generation
+        if asked is not None and asked != generation:
             return Outcome()
         expiry = timedelta(seconds=terms.expires_seconds)
         voided = asyncio.get_running_loop().create_future()

@@ -14,8 +14,8 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from agentgrid.domain.approvals import ApprovalKind, Terms
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.ids import new_id
-from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, ErrorType, PolicyWait
-from agentgrid.sdk.approvals import ApprovalRequest, Confirmation, DecidedApproval
+from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation, ErrorType, PolicyWait
+from agentgrid.sdk.approvals import ApprovalRequest, DecidedApproval
 from agentgrid.worker.governor import Governor
 
 STALE_RETRY_MOST_SECONDS = 60.0
