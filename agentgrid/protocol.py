@@ -41,6 +41,9 @@ TOOL_PREFIX = "tool."
 """A tool's activity type is this and its name."""
 ACTIVITY_OPEN_APPROVAL = "agentgrid.open_approval"
 """The local activity whose result is the terms of an explicit approval."""
+ACTIVITY_CONFIRM_APPROVAL = "agentgrid.confirm_approval"
+"""The local activity that judges authority again once an explicit approval was decided; its result is whether the decision holds."""
+APPROVAL_ACTIVITIES = frozenset({ACTIVITY_OPEN_APPROVAL, ACTIVITY_CONFIRM_APPROVAL})
 
 SENDER_PREFIX = "agentgrid:"
 """A command is sent to Temporal under the identity of this and its id: a cancel or a terminate leaves no other trace of it."""
@@ -83,6 +86,16 @@ class ToolOutcome:
     """The result of a tool's activity."""
 
     result: Any = None
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What the worker says of the decision on an explicit approval, just before `approval()` returns."""
+
+    approval_id: str
+    holds: bool
+    reason: str | None = None
+    """Why it doesn't hold; people are then asked again."""
 
 
 class RunHeader(BaseModel):

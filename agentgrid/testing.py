@@ -86,6 +86,7 @@ class Governance:
             "execution_id": terms.execution_id,
             "approval_id": terms.approval_id,
             "digest": terms.digest,
+            "key": terms.key or "",
             "policy": terms.policy,
             "verdict": verdict,
             "principal": self.approver,

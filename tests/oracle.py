@@ -225,6 +225,7 @@ def _open_word(seen: Seen, word: str) -> str:
 def _read_steps(seen: Seen) -> None:
     _read_activities(seen)
     _read_local(seen)
+    _read_explicit(seen)
     closings: dict[int, str] = {}
     for event in seen.events:
         name, a = _named(event)
@@ -349,15 +350,8 @@ def _read_local(seen: Seen) -> None:
         kind, name = "activity", data["activity_type"]
         if name.startswith("tool."):
             kind, name = "tool", name.removeprefix("tool.")
-        asked = _asked(last.failure) if last.marker_name == "core_local_activity" else None
-        if name == "agentgrid.open_approval":
-            opened = _opened(last)
-            if opened is None:
-                continue
-            said = _approval(seen, opened.approval_id)
-            words = {"approved": "completed", "rejected": "failed", "expired": "timed_out", "cancelled": "*"}
-            status = words.get(said) or _open_word(seen, "waiting")
-            seen.steps[first_event.event_id] = ("approval", opened.title, status, None)
+        asked = _asked(last.failure)
+        if name in ("agentgrid.open_approval", "agentgrid.confirm_approval"):
             continue
         if asked is not None:
             status = _gated_status(seen, asked.approval_id)
@@ -370,6 +364,29 @@ def _read_local(seen: Seen) -> None:
         else:
             status = "completed"
         seen.steps[first_event.event_id] = (kind, name, status, last_data["attempt"] if asked is None else None)
+
+
+def _read_explicit(seen: Seen) -> None:
+    """Explicit approvals: asked again under the same key, where the worker did not confirm the decision, one is the same step."""
+    asks: dict[tuple[str, str], list[tuple[int, Terms]]] = {}
+    confirmed: dict[str, bool] = {}
+    for event, a in _of(seen.events, "marker_recorded"):
+        if a.marker_name != "core_local_activity" or a.HasField("failure"):
+            continue
+        kind = _json(a.details["data"].payloads[0])["activity_type"]
+        if kind == "agentgrid.open_approval" and (terms := _opened(a)) is not None:
+            asks.setdefault((terms.execution_id, terms.key or ""), []).append((event.event_id, terms))
+        elif kind == "agentgrid.confirm_approval":
+            said = _json(a.details["result"].payloads[0])
+            confirmed[said["approval_id"]] = said["holds"]
+    for opened in asks.values():
+        last = opened[-1][1]
+        said = _approval(seen, last.approval_id)
+        words = {"rejected": "failed", "expired": "timed_out", "cancelled": "*"}
+        status = words.get(said) or _open_word(seen, "scheduled" if said == "approved" else "waiting")
+        if said == "approved" and confirmed.get(last.approval_id):
+            status = "completed"
+        seen.steps[opened[0][0]] = ("approval", last.title, status, None)
 
 
 # --- approvals -----------------------------------------------------------------------------------------------------
@@ -447,7 +464,7 @@ def _approval(seen: Seen, approval_id: str) -> str:
     terms = _all_terms(seen)[approval_id]
     timer = _timer_of(seen, approval_id)
     if timer is None:
-        return "pending" if seen.open else "cancelled"
+        return "pending" if seen.open and not _called_again(seen, terms) else "cancelled"
     fired = [event.event_id for event, a in _of(seen.events, "timer_fired") if a.started_event_id == timer]
     cancelled = [event.event_id for event, a in _of(seen.events, "timer_canceled") if a.started_event_id == timer]
     end = (fired or cancelled or [None])[0]
@@ -459,6 +476,21 @@ def _approval(seen: Seen, approval_id: str) -> str:
     if seen.open:
         return "pending"
     return verdict or "cancelled"
+
+
+def _called_again(seen: Seen, terms: Terms) -> bool:
+    """Whether the call that asked was made again although nobody waited at its gate: a reset came in between."""
+    calls = [
+        event.event_id
+        for event, a in _of(seen.events, "activity_task_scheduled")
+        if _json(a.header.fields.get("agentgrid-key")) == terms.key
+    ]
+    asked = [
+        event.event_id
+        for event, a in _of(seen.events, "activity_task_failed")
+        if (said := _asked(a.failure)) is not None and said.approval_id == terms.approval_id
+    ]
+    return bool(calls and asked and calls[-1] > asked[0])
 
 
 def _verdict(seen: Seen, terms: Terms, timer: int) -> str | None:

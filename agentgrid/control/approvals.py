@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentgrid.control import commands
+from agentgrid.control.keys import principal_of
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import asked
 from agentgrid.control.signing import Signer
 from agentgrid.db import approvals as table
+from agentgrid.db import principals
 from agentgrid.db.pool import direct
-from agentgrid.db.session import stating
+from agentgrid.db.session import reading, stating
 from agentgrid.db.tables import Approval, Command
 from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, SignedDecision, Terms, Verdict
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import Permission, Principal, PrincipalKind
-from agentgrid.errors import AgentGridError, Conflict, Forbidden, NotFound
+from agentgrid.errors import AgentGridError, Conflict, Forbidden, NotFound, Unavailable
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
 from agentgrid.temporal import rpc
 
@@ -142,6 +144,7 @@ def _signed(
         execution_id=terms.execution_id,
         approval_id=terms.approval_id,
         digest=terms.digest,
+        key=terms.key or "",
         policy=terms.policy,
         verdict=verdict,
         principal=principal.name,
@@ -151,6 +154,21 @@ def _signed(
         key_id=signer.key_id,
     )
     return signer.decision(decision)
+
+
+async def deliver_late_decision(plane: ControlPlane, command: Command) -> dict[str, Any]:
+    """Send a decision that waited, if whoever made it may still make it. Whether the approval is still open is for the fold to say."""
+    async with direct(plane.pool) as connection:
+        found = await table.get(connection, command.approval_id or "")
+    async with reading(plane.engine) as session:
+        row = await principals.get(session, command.principal)
+    if found is None or row is None:
+        raise Unavailable("the approval is not mirrored at the moment", outcome_unknown=True)
+    if row.disabled_at is not None:
+        raise Forbidden(f"{row.name} was disabled before the decision could be delivered")
+    if isinstance(error := obstacle(principal_of(row), found, signer_for(plane, found)), Forbidden):
+        raise error
+    return await deliver_decision(plane, command)
 
 
 async def deliver_decision(plane: ControlPlane, command: Command) -> dict[str, Any]:

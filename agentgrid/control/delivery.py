@@ -27,7 +27,7 @@ DELIVERERS: dict[CommandKind, commands.Deliverer] = {
     CommandKind.RUN_PAUSE: verbs.deliver_verb,
     CommandKind.RUN_RESUME: verbs.deliver_verb,
     CommandKind.RUN_SIGNAL: verbs.deliver_verb,
-    CommandKind.APPROVAL_DECIDE: approvals.deliver_decision,
+    CommandKind.APPROVAL_DECIDE: approvals.deliver_late_decision,
 }
 
 BATCH = 20

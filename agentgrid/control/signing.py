@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentgrid.control.private import read_private
-from agentgrid.domain.approvals import ApprovalKind, Decision, SignedDecision, Terms, sign
+from agentgrid.domain.approvals import Decision, SignedDecision, Terms, sign
 from agentgrid.domain.canonical import canonical
 from agentgrid.errors import SettingsError
 from agentgrid.protocol import RunMemo
@@ -47,12 +47,12 @@ class Signer:
     def under(self, terms: Terms, *, revoked: Collection[str]) -> Signer | None:
         """The newest of these keys whose decisions count under the terms, or None.
 
-        A revoked key signs no explicit approval: its terms can't know of the revocation, and nobody judges it again. It may still release a
-        tool's call: the worker judges that again before the effect, and then asks anew, under a key in force.
+        A revoked key may still be used where no other counts: the worker judges every approval again before it has an effect, refuses the key,
+        and then asks again under a key in force.
         """
         counting = [each for each in self.all if terms.keys.get(each.key_id) == each.public_key]
         trusted = [each for each in counting if each.key_id not in revoked]
-        return next(iter(trusted if terms.kind is ApprovalKind.EXPLICIT else trusted + counting), None)
+        return next(iter(trusted + counting), None)
 
     @classmethod
     def of(cls, private_key: Ed25519PrivateKey) -> Signer:

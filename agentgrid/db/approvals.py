@@ -56,8 +56,9 @@ _GET = """
         r.reference AS run_reference, r.run_id AS run_run_id, clock_timestamp() AS now,
         ARRAY(SELECT key_id FROM signing_keys WHERE revoked_at IS NOT NULL) AS revoked_keys
     FROM approvals a JOIN runs r ON r.run_id = a.run_id
-    WHERE a.approval_id = $1 AND NOT a.inherited ORDER BY a.opened_at DESC LIMIT 1
+    WHERE a.approval_id = $1 AND NOT a.inherited ORDER BY a.opened_at LIMIT 1
 """
+# An id is made at random by the worker that asks, so whoever opens another approval under it has seen the first one: that one is meant.
 
 _ORDERED = ("status", "tool")
 """Each alone has an index in the list's order."""
@@ -137,7 +138,7 @@ async def get(connection: Connection, approval_id: str) -> Found | None:
 
 async def run_of(session: ReadSession | WriteSession, approval_id: str) -> str | None:
     """The id of the approval's run."""
-    statement = select(A.run_id).where(A.approval_id == approval_id).limit(1)
+    statement = select(A.run_id).where(A.approval_id == approval_id, ~A.inherited).order_by(A.opened_at).limit(1)
     run_id: str | None = (await session.execute(statement)).scalar()
     return run_id
 
@@ -160,13 +161,17 @@ async def decisions(
 
     Whatever else was sent, and however often, the one that counted is among them.
     """
-    nameless = [D.execution_id == approval.execution_id, D.approval_id.is_(None), D.signalled_at >= approval.opened_at]
+    nameless = [D.approval_id.is_(None), D.signalled_at >= approval.opened_at]
     if approval.closed_at is not None:
         nameless.append(D.signalled_at <= approval.closed_at)
     statement = (
         select(DecisionRow, C.reason)
         .outerjoin(Command, and_(C.command_id == D.command_id, C.approval_id == approval.approval_id))
-        .where(or_(D.approval_id == approval.approval_id, and_(*nameless)), ~D.inherited)
+        .where(
+            D.execution_id == approval.execution_id,
+            or_(D.approval_id == approval.approval_id, and_(*nameless)),
+            ~D.inherited,
+        )
         .order_by(D.judged != "counted", D.signalled_at, D.event_id)
         .limit(limit)
     )

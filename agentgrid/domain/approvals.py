@@ -28,6 +28,11 @@ DEFAULT_EXPIRY_SECONDS = 7 * 24 * 3600.0
 
 MAX_EXPIRY_SECONDS = 365 * 24 * 3600.0
 
+CLOCK_TOLERANCE_SECONDS = 60.0
+"""A decision dated further than this in the worker's future is refused: it would count for longer than others. A decision has the time of the
+database, and the clocks of machines without time synchronisation are known to differ by some seconds; a minute is far from what a forged date
+would gain."""
+
 
 class ApprovalStatus(StrEnum):
     """Where an approval stands."""
@@ -70,7 +75,7 @@ class Terms(BaseModel):
     tool: str | None = None
     tool_version: str | None = None
     key: str | None = None
-    """The idempotency key of the call that waits."""
+    """The idempotency key of the call that waits. Without one no decision counts."""
     shown: Any = None
     """What an explicit approval shows, or a local call's arguments; a remote call's stand in its scheduled event."""
     approvers: tuple[str, ...]
@@ -101,6 +106,8 @@ class Decision(BaseModel):
     execution_id: str
     approval_id: str
     digest: str
+    key: str
+    """The idempotency key of the call that it lets through: an equal call has another one."""
     policy: str | None = None
     verdict: Verdict
     principal: str
@@ -178,6 +185,8 @@ def _mismatch(terms: Terms, decision: Decision) -> str | None:
         return "for another run"
     if decision.digest != terms.digest:
         return "for other arguments"
+    if decision.key != terms.key:
+        return "for another call"
     if decision.policy != terms.policy:
         return "under another policy"
     if decision.principal == terms.initiator:
@@ -187,6 +196,11 @@ def _mismatch(terms: Terms, decision: Decision) -> str | None:
     return None
 
 
-def too_old(decision: Decision, now: datetime, valid_for_seconds: float) -> bool:
-    """Whether the decision was made too long ago to act on now."""
-    return (now - decision.decided_at).total_seconds() > valid_for_seconds
+def out_of_date(decision: Decision, now: datetime, valid_for_seconds: float) -> str | None:
+    """Why the decision's date keeps it from being acted on now, or None."""
+    age = (now - decision.decided_at).total_seconds()
+    if age > valid_for_seconds:
+        return f"it was made {age:.0f} s ago, over the limit of {valid_for_seconds:.0f} s"
+    if age < -CLOCK_TOLERANCE_SECONDS:
+        return f"it is dated {-age:.0f} s in the future"
+    return None

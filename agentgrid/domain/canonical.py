@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import rfc8785
@@ -22,3 +23,9 @@ def canonical(value: Any) -> bytes:
 def digest(value: Any) -> str:
     """SHA-256 over the canonical text, in hexadecimal."""
     return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def sorted_json(value: Any) -> bytes:
+    """One text for a JSON value, whatever the order of its keys; unlike `canonical` it takes any number and any string."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="surrogatepass")

@@ -83,7 +83,7 @@ def derive(links: Sequence[Link], live: Mapping[str, Sequence[LiveStep]] | None 
     shown = [link for link in links if link.execution_id not in left_behind]
     ends = _end(tip)
     summary = Summary(status=ends) if ends is not None else _standing(tip, (live or {}).get(tip.execution_id, ()))
-    pending = len(tip.state.gates) if ends is None else 0
+    pending = tip.state.approvals_pending if ends is None else 0
     columns: dict[str, Any] = {
         "execution_id": tip.execution_id,
         "workflow": tip.workflow,

@@ -12,7 +12,7 @@ from typing import Any
 from agentgrid.domain.approvals import Terms
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.domain.steps import StepStatus
-from agentgrid.protocol import ControlSignal, PolicyWait, RunHeader
+from agentgrid.protocol import Confirmation, ControlSignal, PolicyWait, RunHeader
 
 Stored = dict[str, Any]
 
@@ -53,6 +53,7 @@ class Started(Event):
     first_execution_id: str
     kind: ExecutionKind
     continued_from: str | None = None
+    workflow_id: str | None = None
     parent_workflow_id: str | None = None
     parent_execution_id: str | None = None
     root_execution_id: str | None = None
@@ -180,6 +181,8 @@ class LocalActivity(Event):
     shown: Stored | None = None
     """What an explicit approval shows."""
     explicit: bool = False
+    confirmation: Confirmation | None = None
+    """What the worker says of the decision on an explicit approval."""
     policy_wait: PolicyWait | None = None
 
 

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import TypeAdapter
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
 from agentgrid.domain.approvals import MAX_EXPIRY_SECONDS, Terms, Verdict
+from agentgrid.domain.canonical import sorted_json
 from agentgrid.domain.principals import ANY_APPROVER
-from agentgrid.protocol import ACTIVITY_OPEN_APPROVAL, ErrorType
-from agentgrid.sdk.state import Outcome, Patience, current_state
+from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation, ErrorType
+from agentgrid.sdk.schema import to_json_value
+from agentgrid.sdk.state import Outcome, Patience, RunState, current_state
 
-_OPEN_RETRIES = RetryPolicy(
+_RETRIES = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10), maximum_attempts=10
 )
-_ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 class ApprovalRejected(ApplicationError):
@@ -61,6 +61,14 @@ class ApprovalRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DecidedApproval:
+    """What workflow code asks the local activity that judges authority again: the terms without what is shown, and the signed decision."""
+
+    terms: dict[str, Any]
+    decision: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Approved:
     """Who approved, and when."""
 
@@ -88,9 +96,11 @@ async def approval(
     show: what they are shown, and what the digest that they sign covers; anything that pydantic can say in JSON.
     approvers: principals, groups or `role:approver`; the initiator of the run never counts.
 
-    A worker that has seen no policy yet can open none: the approval is then opened later.
+    Once somebody approved, the worker judges their authority again before this returns, after resume where the run is paused. If it no
+    longer holds, people are asked again, under new terms with an expiry of their own.
 
-    Raises ApprovalRejected, ApprovalExpired (both non-retryable `ApplicationError`s) and `asyncio.CancelledError`.
+    A worker that has seen no policy yet can open none: the approval is then opened later. Raises ApprovalRejected, ApprovalExpired (both
+    non-retryable `ApplicationError`s) and `asyncio.CancelledError`.
     """
     state = current_state()
     if state is None:
@@ -110,39 +120,46 @@ async def approval(
             type=ErrorType.APPROVAL_UNSUPPORTED,
             non_retryable=True,
         )
-    shown = _ANY.dump_python(show, mode="json")
+    shown = to_json_value(show)
     request = ApprovalRequest(
         title=title,
         shown=shown,
         approvers=list(approvers),
         expires_seconds=seconds,
         initiator=state.header.initiator,
-        key=state.next_key(ACTIVITY_OPEN_APPROVAL, [title, shown]),
+        key=state.next_key(ACTIVITY_OPEN_APPROVAL, sorted_json([title, shown])),
     )
-    patience = Patience()
     while True:
-        await state.resumed()
-        try:
-            opened = await workflow.execute_local_activity(
-                ACTIVITY_OPEN_APPROVAL,
-                request,
-                result_type=dict,
-                start_to_close_timeout=timedelta(seconds=10),
-                retry_policy=_OPEN_RETRIES,
-                summary=title,
-            )
-        except ApplicationError as error:
-            if await patience.waited(error):
-                continue
-            raise
-        terms = Terms.model_validate(opened)
+        terms = Terms.model_validate(await _judged(state, ACTIVITY_OPEN_APPROVAL, request, dict, title))
         outcome = await state.wait(terms)
         if outcome.void:
             continue
         if outcome.decision is None or outcome.decision.verdict is not Verdict.APPROVED:
             raise refusal(terms, outcome)
-        return Approved(
-            approval_id=terms.approval_id,
-            principal=outcome.decision.principal,
-            decided_at=outcome.decision.decided_at,
-        )
+        decided = DecidedApproval(terms=terms.model_copy(update={"shown": None}).wire(), decision=outcome.raw)
+        confirmation = await _judged(state, ACTIVITY_CONFIRM_APPROVAL, decided, Confirmation, title)
+        if confirmation.holds:
+            return Approved(
+                approval_id=terms.approval_id,
+                principal=outcome.decision.principal,
+                decided_at=outcome.decision.decided_at,
+            )
+
+
+async def _judged(state: RunState, name: str, argument: Any, result_type: type[Any], title: str) -> Any:
+    """The result of a local activity that needs the worker's policy: after resume, and again while the policy is too old."""
+    patience = Patience()
+    while True:
+        await state.resumed()
+        try:
+            return await workflow.execute_local_activity(
+                name,
+                argument,
+                result_type=result_type,
+                start_to_close_timeout=timedelta(seconds=10),
+                retry_policy=_RETRIES,
+                summary=title,
+            )
+        except ApplicationError as error:
+            if not await patience.waited(error):
+                raise

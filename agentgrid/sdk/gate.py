@@ -3,7 +3,7 @@
 Order of commands is protocol. An execution that begins under the plugin writes the deprecated marker of `PATCH_GATE` first; `patched` is
 therefore true in it for ever and false in every execution that was open before, which replays untouched. A call is scheduled at once, as
 without the plugin; only its *result* is wrapped. The activity half answers `ApprovalRequired` with the terms where policy asks for people;
-then the workflow waits, under those terms, and makes the call again with the signed decision.
+then the workflow waits, under those terms, and makes the call again with the signed decision. The arguments are serialised once, at the call.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 from temporalio import workflow
@@ -33,7 +33,7 @@ from temporalio.worker import (
 
 from agentgrid.domain.approvals import Terms
 from agentgrid.protocol import (
-    ACTIVITY_OPEN_APPROVAL,
+    APPROVAL_ACTIVITIES,
     HEADER_APPROVAL,
     HEADER_KEY,
     HEADER_RUN,
@@ -44,11 +44,13 @@ from agentgrid.protocol import (
     to_payload,
 )
 from agentgrid.sdk.approvals import refusal
+from agentgrid.sdk.calls import Call, sealed, sealed_child
 from agentgrid.sdk.results import check_result
 from agentgrid.sdk.state import Patience, RunState, approved
 from agentgrid.sdk.workflows import SPEC
 
-Call = TypeVar("Call", StartActivityInput, StartLocalActivityInput)
+_OWN_HEADERS = frozenset({HEADER_KEY, HEADER_APPROVAL})
+"""Set by the gate alone: from anybody else they are left out."""
 
 
 class GateInterceptor(Interceptor):
@@ -101,14 +103,15 @@ class GateOutbound(WorkflowOutboundInterceptor):
         return self._govern(input, super().start_activity)
 
     def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:
-        """The same for local activities; opening an approval is itself not gated."""
-        if input.activity == ACTIVITY_OPEN_APPROVAL or not workflow.patched(PATCH_GATE):
+        """The same for local activities; those of an explicit approval are not gated."""
+        if input.activity in APPROVAL_ACTIVITIES or not workflow.patched(PATCH_GATE):
             return super().start_local_activity(input)
         return self._govern(input, super().start_local_activity)
 
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:
         """Hold while paused, and tell the child whose tree it is of."""
         if workflow.patched(PATCH_GATE):
+            input = sealed_child(input)
             await self._state.resumed()
             input = dataclasses.replace(input, headers=self._with_run(input.headers))
         return await super().start_child_workflow(input)
@@ -126,14 +129,17 @@ class GateOutbound(WorkflowOutboundInterceptor):
         self, input: Call, schedule: Callable[[Call], workflow.ActivityHandle[Any]]
     ) -> workflow.ActivityHandle[Any]:
         state = self._state
-        base = {**self._with_run(input.headers), HEADER_KEY: to_payload(state.next_key(input.activity, input.args))}
+        headers = {name: payload for name, payload in input.headers.items() if name not in _OWN_HEADERS}
+        sent, content = sealed(input)
+        base = {**self._with_run(headers), HEADER_KEY: to_payload(state.next_key(input.activity, content))}
 
         def start(decision: str | None = None) -> workflow.ActivityHandle[Any]:
             extra = {HEADER_APPROVAL: to_payload(decision)} if decision is not None else {}
-            return schedule(dataclasses.replace(input, headers=base | extra))
+            return schedule(dataclasses.replace(sent, headers=base | extra))
 
+        remote = isinstance(input, StartActivityInput)
         first = None if state.paused else start()
-        task = asyncio.create_task(_result(state, start, first), name=f"call: {input.activity}")
+        task = asyncio.create_task(_result(state, start, first, remote), name=f"call: {input.activity}")
         if first is not None:
             task.add_done_callback(_cancelling(first))
         return task  # type: ignore[return-value]  # ActivityHandle adds nothing to Task
@@ -153,13 +159,16 @@ async def _result(
     state: RunState,
     start: Callable[[str | None], Awaitable[Any]],
     handle: Awaitable[Any] | None,
+    remote: bool,
 ) -> Any:
     """The call's result, whatever it takes: resume, approvals, a policy to come, and the call made again."""
     decision: str | None = None
     patience = Patience()
+    asked = state.generation
     while True:
         if handle is None:
             await state.resumed()
+            asked = state.generation
             handle = start(decision)
         try:
             return await handle
@@ -172,7 +181,7 @@ async def _result(
             terms = terms_in(cause)
             if terms is None:
                 raise
-        outcome = await state.wait(terms)
+        outcome = await state.wait(terms, asked if remote else None)
         if not outcome.void and not approved(outcome):
             raise refusal(terms, outcome)
         decision, handle = outcome.raw or None, None

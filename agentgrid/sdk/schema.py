@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, RootModel, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import from_json
 
-from agentgrid.domain.canonical import digest
+from agentgrid.domain.canonical import digest, sorted_json
 
 VERSION_LENGTH = 12
 """A version is this many hexadecimal digits of its digest."""
@@ -36,6 +39,13 @@ SECRET_VALUE = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY|\beyJ[\w-]+\.eyJ"
 )
 """Keys of AgentGrid, AWS, GitHub, OpenAI and Anthropic, Slack; private keys in PEM; JSON web tokens."""
+
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+class _JsonSchema(GenerateJsonSchema):
+    def encode_default(self, dft: Any) -> Any:
+        return arranged(dft, super().encode_default(dft))
 
 
 class Signature:
@@ -66,16 +76,21 @@ class Signature:
         try:
             self.arguments: type[BaseModel] = create_model(fn.__name__, __config__=ConfigDict(extra="forbid"), **fields)
             self.result = adapter_of(hints["return"])
-            self.input_schema: dict[str, Any] = self.arguments.model_json_schema()
-            self.output_schema: dict[str, Any] = self.result.json_schema(mode="serialization")
+            self.input_schema: dict[str, Any] = self.arguments.model_json_schema(schema_generator=_JsonSchema)
+            self.output_schema: dict[str, Any] = self.result.json_schema(
+                mode="serialization", schema_generator=_JsonSchema
+            )
         except UNSAYABLE as error:
             raise TypeError(f"a type can't be said in JSON: {_why(error)}") from error
         self.input_schema.pop("title", None)
+        self._arranges = may_hold_sets(self.input_schema)
 
     def dump_arguments(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The call's arguments as a JSON object. Raises TypeError or pydantic's ValidationError for a wrong call."""
         bound = self.signature.bind(*args, **kwargs)
-        return self.arguments(**bound.arguments).model_dump(mode="json")
+        model = self.arguments(**bound.arguments)
+        dumped = model.model_dump(mode="json")
+        return typing.cast(dict[str, Any], arranged(model, dumped)) if self._arranges else dumped
 
     def dump_result(self, result: Any) -> tuple[Any, int]:
         """The result as the JSON value that history carries, and its length in bytes. Raises ValueError where that is no value of the annotation.
@@ -119,7 +134,7 @@ def said_of(error: Exception) -> str:
 def schema_of(annotation: Any) -> dict[str, Any]:
     """The JSON Schema of a type; `{}` for one that can't be said. None means null."""
     try:
-        return TypeAdapter(annotation).json_schema()
+        return TypeAdapter(annotation).json_schema(schema_generator=_JsonSchema)
     except UNSAYABLE:
         return {}
 
@@ -139,6 +154,66 @@ def _why(error: Exception) -> str:
         if isinstance(error, KeyError)
         else str(error).splitlines()[0]
     )
+
+
+def to_json_value(value: Any) -> Any:
+    """Anything that pydantic can say in JSON, as JSON. Raises pydantic's PydanticSerializationError for other values."""
+    return arranged(value, _ANY.dump_python(value, mode="json"))
+
+
+def arranged(value: Any, dumped: Any) -> Any:
+    """The JSON that pydantic made of a value, with the items of sets sorted by their own JSON.
+
+    A set's order depends on the process: left as it is, an equal call would have another key and digest on another worker.
+    """
+    if isinstance(value, RootModel):
+        return arranged(value.root, dumped)
+    if isinstance(dumped, list) and isinstance(value, (list, tuple, deque, Set)) and len(value) == len(dumped):
+        items = [arranged(item, inner) for item, inner in zip(value, dumped, strict=True)]
+        return sorted(items, key=sorted_json) if isinstance(value, Set) else items
+    if not isinstance(dumped, dict):
+        return dumped
+    if isinstance(value, Mapping):
+        if len(value) != len(dumped):
+            return dumped
+        pairs = zip(value.values(), dumped.items(), strict=True)
+        return {name: arranged(item, inner) for item, (name, inner) in pairs}
+    attributes = _attributes(value)
+    return {name: arranged(attributes.get(name), inner) for name, inner in dumped.items()}
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """What a model's or dataclass's JSON is made of, by name and by alias."""
+    if isinstance(value, BaseModel):
+        model = type(value)
+        found = dict(value)
+        found |= {name: getattr(value, name) for name in model.model_computed_fields}
+        fields: dict[str, Any] = {**model.model_fields, **model.model_computed_fields}
+        aliases = {name: getattr(field, "serialization_alias", None) or field.alias for name, field in fields.items()}
+        return {aliases[name]: item for name, item in found.items() if aliases.get(name)} | found
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {}
+
+
+_COMBINED = ("anyOf", "oneOf", "allOf", "prefixItems")
+
+
+def may_hold_sets(schema: Any) -> bool:
+    """Whether a value of this JSON Schema can come from a set: its type says so, or leaves it open."""
+    if not isinstance(schema, dict):
+        return schema is True
+    inner = [*schema.get("$defs", {}).values(), *schema.get("properties", {}).values()]
+    inner += [each for name in _COMBINED for each in schema.get(name, ())]
+    inner += [schema[name] for name in ("items", "additionalProperties") if name in schema]
+    kind = schema.get("type")
+    if kind == "array":
+        return bool(schema.get("uniqueItems")) or not inner or any(map(may_hold_sets, inner))
+    if kind == "object" and "properties" not in schema and "additionalProperties" not in schema:
+        return True
+    if kind is None and not schema.keys() & {"$ref", "enum", "const", *_COMBINED}:
+        return True
+    return any(map(may_hold_sets, inner))
 
 
 def is_mutable(default: Any) -> bool:

@@ -6,12 +6,12 @@ clock but the workflow's, no environment.
 
 # No `from __future__ import annotations` here: the SDK reads the hints of both signal handlers in every execution, and texts cost it a compile.
 
+import asyncio
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 from temporalio import workflow
@@ -30,9 +30,7 @@ from agentgrid.protocol import (
     ErrorType,
     PolicyWait,
     RunHeader,
-    ToolCall,
     to_payload,
-    too_long,
 )
 
 KEY_DIGITS = 24
@@ -47,6 +45,7 @@ class Gate:
 
     terms: Terms
     until: datetime
+    voided: asyncio.Future[None]
     decision: Decision | None = None
     raw: str = ""
 
@@ -135,18 +134,22 @@ class RunState:
         return self.told[1]
 
     def _reseeded(self, _seed: int) -> None:
+        """A reset forked here: every open gate is void. The SDK checks wait conditions only after something ran, so wake each waiter."""
         self.generation += 1
+        for gate in self.gates.values():
+            if not gate.voided.done():
+                gate.voided.set_result(None)
 
-    def next_key(self, name: str, args: Sequence[Any]) -> str:
+    def next_key(self, name: str, content: bytes) -> str:
         """The idempotency key of a new call: the same on every replay, and when a reset makes the call again.
 
-        It names the n-th call of this type with these arguments in this execution, as counted from its start event, which a reset copies:
+        It names the n-th call of this type with this content in this execution, as counted from its start event, which a reset copies:
         an effect that landed before the reset is not repeated, one with other arguments is a new one (decision 0011).
         """
         if self.origin is None:
             info = workflow.info()
             self.origin = f"{info.first_execution_run_id}/{info.continued_run_id or ''}/{info.attempt}"
-        what = hashlib.sha256(f"{self.origin}/{name}/".encode() + _said(args)).digest()
+        what = hashlib.sha256(f"{self.origin}/{name}/".encode() + content).digest()
         count = self.calls[what] = self.calls.get(what, 0) + 1
         return hashlib.sha256(what + str(count).encode()).hexdigest()[:KEY_DIGITS]
 
@@ -175,11 +178,20 @@ class RunState:
         if self.paused:
             await workflow.wait_condition(lambda: not self.paused)
 
-    async def wait(self, terms: Terms) -> Outcome:
-        """Wait for a decision under these terms, their expiry, or a reset. Expiry never approves."""
-        expiry = timedelta(seconds=terms.expires_seconds)
+    async def wait(self, terms: Terms, asked: int | None = None) -> Outcome:
+        """Wait for a decision under these terms, their expiry, or a reset. Expiry never approves.
+
+        asked: the generation in which the question was asked, where that can be an earlier one. Such terms may name the execution that was
+        reset, so the gate is void. A local activity's answer is always of this generation: a reset drops it with its workflow task.
+        """
         generation = self.generation
-        gate = self.gates[terms.approval_id] = Gate(terms=terms, until=workflow.now() + expiry)
+        if asked is not None and asked != generation:
+            return Outcome()
+        expiry = timedelta(seconds=terms.expires_seconds)
+        voided = asyncio.get_running_loop().create_future()
+        # The loop runs, and so checks wait conditions, only if a callback is scheduled; a future without one schedules none.
+        voided.add_done_callback(lambda _: None)
+        gate = self.gates[terms.approval_id] = Gate(terms=terms, until=workflow.now() + expiry, voided=voided)
         try:
             await workflow.wait_condition(
                 lambda: gate.decision is not None or self.generation != generation,
@@ -193,26 +205,6 @@ class RunState:
         if self.generation != generation:
             return Outcome()
         return Outcome(decision=gate.decision, raw=gate.raw)
-
-
-def _said(args: Sequence[Any]) -> bytes:
-    """The arguments as bytes: a tool's without its version, so that mended code makes the same call."""
-    if len(args) == 1 and isinstance(args[0], ToolCall):
-        return _tool_said(args[0])
-    try:
-        payloads = workflow.payload_converter().to_payloads(args)
-    except Exception:
-        return b""  # what can't be converted fails where it is scheduled, as without the plugin
-    return b"\0".join(payload.data for payload in payloads)
-
-
-def _tool_said(call: ToolCall) -> bytes:
-    said = json.dumps(call.args, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode(
-        errors="surrogatepass"
-    )
-    if (wrong := too_long("what it is called with", len(said))) is not None:
-        raise ApplicationError(f"{call.tool}: {wrong}", type=ErrorType.TOOL_INPUT, non_retryable=True)
-    return said
 
 
 def current_state() -> RunState | None:

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,27 +14,24 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, CancelledError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from agentgrid.domain.approvals import ApprovalKind, Terms
-from agentgrid.domain.canonical import digest
-from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.steps import JobStatus
 from agentgrid.errors import ToolError
 from agentgrid.protocol import (
-    ACTIVITY_OPEN_APPROVAL,
+    APPROVAL_ACTIVITIES,
     HEADER_APPROVAL,
     HEADER_KEY,
     HEADER_RUN,
     ErrorType,
-    PolicyWait,
     RunHeader,
     ToolCall,
     text_of,
 )
-from agentgrid.sdk.approvals import ApprovalRequest
 from agentgrid.sdk.context import current_key
 from agentgrid.sdk.tools import Tool
-from agentgrid.worker.governor import Allow, Answer, Ask, Call, Deny, Governor, Policy, Stale
+from agentgrid.worker.admissions import Scheduled
+from agentgrid.worker.approvals import stale_policy
+from agentgrid.worker.governor import Allow, Answer, Ask, Call, Deny, Governor, Stale
 from agentgrid.worker.telemetry import JobReport, Telemetry
 
 MAX_MESSAGE = 2_000
@@ -43,8 +40,6 @@ MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
 """Temporal's limit on what it stores of one result."""
 _COMPLETED_ELSEWHERE = activity._CompleteAsyncError
 """What `activity.raise_complete_async()` raises."""
-STALE_RETRY_MOST_SECONDS = 60.0
-"""A caller without a key can't wait; its activity is retried, after a time that doubles with each attempt, up to this."""
 
 
 class GovernedActivities(Interceptor):
@@ -96,7 +91,7 @@ class _Governed(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
-        if info.activity_type == ACTIVITY_OPEN_APPROVAL:
+        if info.activity_type in APPROVAL_ACTIVITIES:
             return await super().execute_activity(input)
         # Started by a client and by no workflow, a call belongs to no run: nobody waits for its approval, and it is no job. The gate is the same.
         key = text_of(input.headers.get(HEADER_KEY)) if info.in_workflow else None
@@ -106,11 +101,12 @@ class _Governed(ActivityInboundInterceptor):
         status: JobStatus | None = JobStatus.FAILED
         error = None
         try:
+            await self._owner.governor.policy.caught_up()
             answer = self._owner.governor.judge(self._call(input, info, key))
             if not info.in_workflow:
                 self._owner.telemetry.standalone(info, passed=isinstance(answer, Allow))
             if isinstance(answer, Stale):
-                raise _stale(answer.reason, key, info.attempt, self._owner.policy_wait_seconds)
+                raise stale_policy(answer.reason, key, info.attempt, self._owner.policy_wait_seconds)
             _enforce(answer, info)
             result = await super().execute_activity(input)
             error = None if info.activity_type in self._owner.tools else self._owner.unstorable(result)
@@ -170,7 +166,12 @@ class _Governed(ActivityInboundInterceptor):
             workflow_id=info.workflow_id or "",
             execution_id=info.workflow_run_id or "",
             workflow=info.workflow_type or "",
-            attempt=info.attempt,
+            scheduled=Scheduled(
+                activity_id=info.activity_id,
+                scheduled_at=info.scheduled_time,
+                local=info.is_local,
+                attempt=info.attempt,
+            ),
             key=key,
             initiator=lambda: _initiator(input),
             presented=text_of(input.headers.get(HEADER_APPROVAL)),
@@ -220,54 +221,3 @@ def _enforce(answer: Answer, info: activity.Info) -> None:
         type=ErrorType.APPROVAL_UNSUPPORTED,
         non_retryable=True,
     )
-
-
-def _stale(reason: str, key: str | None, attempt: int, wait_seconds: float) -> ApplicationError:
-    """A caller under the plugin waits and calls again, whatever retries the tool has; any other can only retry."""
-    if key is not None:
-        return ApplicationError(
-            reason,
-            PolicyWait(key=key, first_seconds=wait_seconds).model_dump(mode="json"),
-            type=ErrorType.POLICY_STALE,
-            non_retryable=True,
-            category=ApplicationErrorCategory.BENIGN,
-        )
-    delay = min(wait_seconds * 2 ** min(attempt - 1, 30), STALE_RETRY_MOST_SECONDS)
-    return ApplicationError(reason, type=ErrorType.POLICY_STALE, next_retry_delay=timedelta(seconds=delay))
-
-
-def open_approval_activity(policy: Policy, *, policy_wait_seconds: float) -> Any:
-    """The local activity that opens an explicit approval: its result is the terms, what is shown included."""
-
-    @activity.defn(name=ACTIVITY_OPEN_APPROVAL)
-    async def open_approval(request: ApprovalRequest) -> dict[str, Any]:
-        info = activity.info()
-        snapshot = policy.snapshot
-        if snapshot is None or not snapshot.keys_in_force:
-            reason = "no policy with signing keys has reached this worker yet"
-            raise _stale(reason, request.key, info.attempt, policy_wait_seconds)
-        try:
-            bound = digest([request.title, request.shown])
-        except ValueError as error:
-            raise ApplicationError(
-                f"{request.title}: what is shown can't be signed exactly: {error}",
-                type=ErrorType.APPROVAL_UNSUPPORTED,
-                non_retryable=True,
-            ) from None
-        terms = Terms(
-            approval_id=new_id(),
-            kind=ApprovalKind.EXPLICIT,
-            title=request.title,
-            namespace=info.namespace,
-            workflow_id=info.workflow_id or "",
-            execution_id=info.workflow_run_id or "",
-            digest=bound,
-            shown=request.shown,
-            approvers=tuple(request.approvers),
-            initiator=request.initiator,
-            expires_seconds=request.expires_seconds,
-            keys=snapshot.keys_in_force,
-        )
-        return terms.wire()
-
-    return open_approval

@@ -1,24 +1,25 @@
 """The gate's judgement in the worker: what policy says about one call at this moment. No I/O.
 
-Whatever calls a tool passes here, attempt by attempt: allow, deny, not now (no policy is known, it is too old to write under, or names no
-key to ask under), or ask people, with the terms under which they are asked. A decision that is presented counts only if it holds for this very
-Temporal run, tool, digest and rule, its signer and principal are still trusted, and it is fresh.
+Whatever calls a tool passes here, attempt by attempt: allow, deny, not now (no policy is known, it is too old to write under, or names
+no key to ask under), or ask people, with the terms under which they are asked. A decision that is presented counts only if it holds for this very
+Temporal run, call, tool, digest and rule, its signer and principal are still trusted, it is fresh, and it let no other call through.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from agentgrid.domain.approvals import ApprovalKind, SignedDecision, Terms, Verdict, judge, too_old
+from agentgrid.domain.approvals import ApprovalKind, Decision, SignedDecision, Terms, Verdict, judge, out_of_date
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+from agentgrid.worker.admissions import Admissions, Scheduled
 
 
 class Policy(Protocol):
@@ -31,6 +32,9 @@ class Policy(Protocol):
     @property
     def age_seconds(self) -> float:
         """Seconds since it was confirmed."""
+
+    async def caught_up(self) -> None:
+        """Return at once while the snapshot is confirmed in time; after this process was held up, once it was looked at again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +55,7 @@ class Call:
     workflow_id: str
     execution_id: str
     workflow: str
-    attempt: int
+    scheduled: Scheduled
     key: str | None
     initiator: Callable[[], str | None]
     """Reads who started the run, where people are asked."""
@@ -112,6 +116,7 @@ class Governor:
     valid_for_seconds: float = 3600.0
     policy_required: bool = True
     """Whether reads and plain activities too wait for the first policy: a rule of it could deny them."""
+    admissions: Admissions = field(default_factory=Admissions)
 
     def judge(self, call: Call) -> Answer:
         """What policy says about this attempt."""
@@ -121,7 +126,7 @@ class Governor:
                 "and approved. Start a workflow that calls it"
             )
         snapshot = self.policy.snapshot
-        stale = self._stale(call, snapshot)
+        stale = self.stale(snapshot, writes=call.writes)
         if stale is not None:
             return stale
         if snapshot is None:
@@ -139,12 +144,13 @@ class Governor:
             )
         return self._approval(call, rule, snapshot)
 
-    def _stale(self, call: Call, snapshot: Snapshot | None) -> Stale | None:
+    def stale(self, snapshot: Snapshot | None, *, writes: bool) -> Stale | None:
+        """Why nothing may be read, or written where it `writes`, under the snapshot; or None."""
         if snapshot is None:
-            required = self.policy_required or call.writes
+            required = self.policy_required or writes
             return Stale(reason="no policy has reached this worker yet") if required else None
         age = self.policy.age_seconds
-        if call.writes and age > self.max_age_seconds:
+        if writes and age > self.max_age_seconds:
             ago = f"was last confirmed {age:.0f} s ago" if math.isfinite(age) else "was never confirmed by the database"
             return Stale(reason=f"the policy that this worker has {ago}; the limit is {self.max_age_seconds:.0f} s")
         return None
@@ -174,7 +180,7 @@ class Governor:
             reason=rule.reason or None,
             keys=snapshot.keys_in_force,
         )
-        if call.presented is not None and self.holds(call, terms, snapshot):
+        if call.presented is not None and self._admits(call, terms, snapshot):
             return Allow()
         if call.key is None:
             return Unsupported(
@@ -184,22 +190,52 @@ class Governor:
             return Stale(reason="no signing key is in force, so nobody could decide its approval")
         return Ask(terms=terms)
 
-    def holds(self, call: Call, terms: Terms, snapshot: Snapshot) -> bool:
+    def _admits(self, call: Call, terms: Terms, snapshot: Snapshot) -> bool:
         """Whether the decision that the call presents lets it through now, under terms made for it now.
 
-        Retired keys count here although new terms don't name them: the approval may have opened while they were in force. That its own
-        terms named the key was judged by the workflow half, which has them.
+        The decision's date is judged whenever this process admits an activity under it for the first time, whatever the attempt's number: an
+        attempt that was admitted elsewhere is not known here, and neither is one that policy allowed without looking at the decision.
         """
-        try:
-            presented = SignedDecision.model_validate_json(call.presented or "")
-        except ValidationError:
+        found = judge(_as_trusted(terms, snapshot, call.presented or ""), (call.presented or "").encode())
+        decision = found.decision
+        if found.verdict is not Verdict.APPROVED or decision is None or distrust(decision, snapshot) is not None:
             return False
-        decision = presented.decision
-        asked = terms.model_copy(update={"approval_id": decision.approval_id, "keys": snapshot.keys_that_count})
-        judgement = judge(asked, (call.presented or "").encode())
-        return (
-            judgement.verdict is Verdict.APPROVED
-            and decision.principal not in snapshot.revoked_principals
-            and decision.approver in snapshot.approver_entries.get(decision.principal, frozenset())
-            and not (call.attempt == 1 and too_old(decision, call.now, self.valid_for_seconds))
-        )
+        if self.admissions.refusal(decision, call.scheduled) is not None:
+            return False
+        if not self.admissions.admitted(decision) and out_of_date(decision, call.now, self.valid_for_seconds):
+            return False
+        self.admissions.admit(decision, call.scheduled)
+        return True
+
+    def confirms(self, terms: Terms, presented: str, snapshot: Snapshot, now: datetime) -> str | None:
+        """Why a decision on an explicit approval does not hold any more under these terms, or None.
+
+        terms: those of the approval, with the execution that asks now: after a reset the decision is another execution's.
+        """
+        trusted = terms.model_copy(update={"keys": snapshot.keys_that_count})
+        found = judge(trusted, presented.encode())
+        if found.decision is None or found.verdict is not Verdict.APPROVED:
+            return found.reason or "it is no approval"
+        return distrust(found.decision, snapshot) or out_of_date(found.decision, now, self.valid_for_seconds)
+
+
+def distrust(decision: Decision, snapshot: Snapshot) -> str | None:
+    """Why the principal's authority to make this decision is gone, or None."""
+    if decision.principal in snapshot.revoked_principals:
+        return f"{decision.principal} is disabled"
+    if decision.approver not in snapshot.approver_entries.get(decision.principal, frozenset()):
+        return f"{decision.principal} may no longer decide as {decision.approver}"
+    return None
+
+
+def _as_trusted(terms: Terms, snapshot: Snapshot, presented: str) -> Terms:
+    """Terms made now, as the presented decision's own: its approval id, and every key that still counts.
+
+    Retired keys count here although new terms don't name them: the approval may have opened while they were in force. That its own terms
+    named the key was judged by the workflow half, which has them.
+    """
+    try:
+        approval_id = SignedDecision.model_validate_json(presented).decision.approval_id
+    except ValidationError:
+        approval_id = terms.approval_id
+    return terms.model_copy(update={"approval_id": approval_id, "keys": snapshot.keys_that_count})

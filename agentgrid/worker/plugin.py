@@ -27,10 +27,11 @@ from agentgrid.sdk.gate import GateInterceptor
 from agentgrid.sdk.grid import PASSED_THROUGH, Grid
 from agentgrid.settings import Settings
 from agentgrid.worker import catalog
-from agentgrid.worker.activities import GovernedActivities, open_approval_activity
+from agentgrid.worker.activities import GovernedActivities
+from agentgrid.worker.approvals import approval_activities
 from agentgrid.worker.governor import Governor
 from agentgrid.worker.policy import FixedPolicy, PolicySource
-from agentgrid.worker.runner import passing_through, touching
+from agentgrid.worker.runner import passing_through, replaying, touching
 from agentgrid.worker.telemetry import Telemetry
 
 FIRST_POLICY_SECONDS = 3.0
@@ -69,7 +70,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         return await next(config)
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
-        """Add the interceptors, the hook, the grid and the one local activity."""
+        """Add the interceptors, the hook, the grid and the local activities of approvals."""
         settings = self._settings or Settings.load()
         client = config["client"]
         identity = config.get("identity") or client.identity
@@ -97,7 +98,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             # A worker of workflows only that polled for activities would take, and fail, those of others.
             config["no_remote_activities"] = True
         if workflows:
-            activities.append(open_approval_activity(policy, policy_wait_seconds=wait_seconds))
+            activities += approval_activities(governor, policy_wait_seconds=wait_seconds)
         config["activities"] = activities
         config["workflows"] = workflows
         governed = GovernedActivities(
@@ -161,7 +162,9 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         config["workflows"] = workflows
         config["interceptors"] = [GateInterceptor(), *(config.get("interceptors") or ())]
         if (runner := config.get("workflow_runner")) is not None:
-            config["workflow_runner"] = passing_through(runner, modules)
+            config["workflow_runner"] = replaying(passing_through(runner, modules))
+        if (runner := config.get("unsandboxed_workflow_runner")) is not None:
+            config["unsandboxed_workflow_runner"] = replaying(runner)
         return config
 
     def run_replayer(

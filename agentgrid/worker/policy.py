@@ -25,6 +25,8 @@ log = get_logger()
 
 CHANNEL = "agentgrid_policy"
 CONNECT_TIMEOUT_SECONDS = 5.0
+CATCH_UP_SECONDS = 2.0
+"""How long a call waits for a look at the database after this process was held up: several times what one takes."""
 DISK_INTERVAL_SECONDS = 15.0
 """How often the time of confirmation is written to disk while nothing changes."""
 
@@ -63,6 +65,9 @@ class PolicySource:
         self._written = _Moment()
         self._changed = asyncio.Event()
         self._fresh = asyncio.Event()
+        self._looked = asyncio.Event()
+        """Set, and replaced, with each look at the database, also one that failed."""
+        self._away = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -96,6 +101,26 @@ class PolicySource:
             return False
         return True
 
+    async def caught_up(self) -> None:
+        """Return at once while the database is looked at in time, or is known to be away.
+
+        Otherwise this process was held up, and what it knows is older than it should be: look now, and wait for that, though not for long.
+        The first look to end may have begun before.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                for _ in range(2):
+                    if self._away or self.age_seconds <= 2 * self._refresh_seconds:
+                        return
+                    looked = self._looked
+                    self._changed.set()
+                    await looked.wait()
+
+    def _note_look(self, *, away: bool) -> None:
+        self._away = away
+        self._looked.set()
+        self._looked = asyncio.Event()
+
     async def _follow(self) -> None:
         failures = 0
         while True:
@@ -103,6 +128,7 @@ class PolicySource:
                 await self._follow_connection()
             except (*DATABASE_FAULTS, ValidationError) as error:
                 failures += 1
+                self._note_look(away=True)
                 if failures in (1, 10) or failures % 100 == 0:
                     log.warning(
                         "policy_not_refreshed", error=str(error) or type(error).__name__, age_seconds=self.age_seconds
@@ -117,8 +143,10 @@ class PolicySource:
             await connection.add_listener(CHANNEL, lambda *_: self._changed.set())
             while True:
                 self._changed.clear()
+                asked = _Moment()
                 row = await connection.fetchrow("SELECT document FROM policy_snapshots ORDER BY version DESC LIMIT 1")
-                self._take(row["document"] if row is not None else None)
+                self._take(row["document"] if row is not None else None, asked)
+                self._note_look(away=False)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._refresh_seconds):
                         await self._changed.wait()
@@ -126,12 +154,13 @@ class PolicySource:
             with contextlib.suppress(*DATABASE_FAULTS):
                 await connection.close(timeout=1)
 
-    def _take(self, document: str | None) -> None:
+    def _take(self, document: str | None, asked: _Moment) -> None:
         if document is None:
             return
         snapshot = Snapshot.model_validate_json(document)
         changed = self._snapshot is None or snapshot.version != self._snapshot.version
-        self._snapshot, self._confirmed = snapshot, _Moment()
+        # Not the time of the answer: this process may have been frozen while it was on its way.
+        self._snapshot, self._confirmed = snapshot, asked
         self._fresh.set()
         if changed:
             log.info("policy_refreshed", version=snapshot.version, rules=len(snapshot.rules))
@@ -177,3 +206,6 @@ class FixedPolicy:
     async def confirmed(self, timeout_seconds: float) -> bool:
         """It always is."""
         return True
+
+    async def caught_up(self) -> None:
+        """It always is."""

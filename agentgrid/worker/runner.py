@@ -18,6 +18,8 @@ from temporalio.bridge.proto.workflow_completion import WorkflowActivationComple
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from agentgrid.protocol import SIGNAL_DECIDE
+
 Touch = Callable[[str, str, int, bool], None]
 """Called with execution id, workflow id, the event id to expect and whether it is urgent; from any thread."""
 
@@ -34,6 +36,21 @@ RESTING = frozenset(
 gate does."""
 
 
+def drop_old_decisions(act: WorkflowActivation) -> None:
+    """Remove decision signals from an activation that carries a reset: they were made for the execution that was reset.
+
+    Temporal copies such signals into the fork or applies them again, and the SDK hands them to workflow code before the new seed, so an
+    explicit approval would pass on them. No new decision is lost: no gate of the fork can be open yet. A replay builds the same activation
+    from history.
+    """
+    if not any(job.HasField("update_random_seed") for job in act.jobs):
+        return
+    for index in reversed(range(len(act.jobs))):
+        job = act.jobs[index]
+        if job.HasField("signal_workflow") and job.signal_workflow.signal_name == SIGNAL_DECIDE:
+            del act.jobs[index]
+
+
 class TouchingInstance(WorkflowInstance):
     """An instance that tells of each activation that adds to history: not of replays, queries and evictions."""
 
@@ -47,6 +64,7 @@ class TouchingInstance(WorkflowInstance):
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         """Activate, then touch."""
         self._contexts.clear()
+        drop_old_decisions(act)
         completion = self._inner.activate(act)
         adds = any(job.WhichOneof("variant") not in ("query_workflow", "remove_from_cache") for job in act.jobs)
         if adds and not act.is_replaying:
@@ -120,6 +138,11 @@ def passing_through(runner: WorkflowRunner, modules: Sequence[str]) -> WorkflowR
     if not isinstance(runner, SandboxedWorkflowRunner):
         return runner
     return dataclasses.replace(runner, restrictions=runner.restrictions.with_passthrough_modules(*modules))
+
+
+def replaying(runner: WorkflowRunner) -> WorkflowRunner:
+    """The runner of a replayer: as a worker's, without touches."""
+    return touching(runner, lambda *_: None)
 
 
 def touching(runner: WorkflowRunner, touch: Touch) -> WorkflowRunner:

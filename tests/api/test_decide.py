@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,9 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.api.enums.v1 import EventType
 
 from agentgrid.control.signing import Signer
+from agentgrid.db import principals
+from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import SigningKey
 from agentgrid.domain.approvals import Terms, Verdict, judge
+from agentgrid.errors import Unavailable
 from agentgrid.protocol import SIGNAL_DECIDE
+from agentgrid.temporal import rpc
 from tests.api import factories
 from tests.api.conftest import Api
 
@@ -110,18 +114,77 @@ async def test_an_approval_of_an_earlier_key_is_signed_with_it_and_without_it_re
     assert (said.verdict, said.decision.key_id) == (Verdict.APPROVED, old.key_id)
 
 
-async def test_a_revoked_key_signs_no_explicit_approval_which_nobody_would_judge_again(api: Api, as_):
+async def test_an_approval_that_names_only_a_revoked_key_can_be_decided_since_the_worker_then_asks_again(api: Api, as_):
     stolen = Signer.of(Ed25519PrivateKey.generate())
     revoked = SigningKey(key_id=stolen.key_id, public_key=stolen.public_key, revoked_at=datetime.now(UTC))
     await factories.insert(api.plane.engine, revoked)
     _, gate, handle = await waiting(api, kind="explicit", keys={stolen.key_id: stolen.public_key})
     with holding(api, stolen):
-        for verdict in ("approved", "rejected"):
-            refused = await decide(as_("reviewer"), gate, verdict=verdict)
-            assert (refused.status_code, refused.json()["current_status"]) == (409, "pending")
-        shown = (await as_("reviewer").get(f"/api/v1/approvals/{gate.approval_id}")).json()
-        assert [action["allowed"] for action in shown["actions"]] == [False, False]
-    assert await signals(handle) == []
+        assert (await decide(as_("reviewer"), gate, verdict="rejected")).status_code == 202
+    assert len(await signals(handle)) == 1
+
+
+async def test_r37_an_approval_id_forged_in_another_execution_hides_nothing_of_the_real_one(api: Api, as_):
+    """A forger has seen the id, so the forgery opens later; it may name its own execution, or the real one."""
+    run, gate, handle = await waiting(api)
+    forged_run, forged, other = await waiting(api, approval_id=gate.approval_id)
+    copied_run, _, _ = await waiting(api, approval_id=gate.approval_id, inherited=True)
+    said = factories.decision(forged, 9, judged="refused", reason="forged")
+    await factories.insert(api.plane.engine, said)
+
+    shown = (await as_("reviewer").get(f"/api/v1/approvals/{gate.approval_id}")).json()
+    assert (shown["run_id"], shown["decisions"]) == (run.run_id, [])
+    assert run.run_id not in (forged_run.run_id, copied_run.run_id)
+    answer = await decide(as_("reviewer"), gate)
+
+    assert answer.status_code == 202, answer.text
+    (signal,) = await signals(handle)
+    assert judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data).verdict is Verdict.APPROVED
+    assert await signals(other) == []
+    refused = await decide(as_("operator"), gate)
+    command = (await as_("auditor").get(f"/api/v1/commands/{refused.json()['command_id']}")).json()
+    assert command["run_id"] == run.run_id
+
+
+@pytest.mark.parametrize("change", ["disabled", "role", "group", "nothing"])
+async def test_r36_a_decision_that_waited_is_judged_again_when_it_is_delivered(
+    api: Api, as_, monkeypatch: pytest.MonkeyPatch, change: str
+):
+    _, gate, handle = await waiting(api, approvers=["support-leads"])
+    away, sent = asyncio.Event(), rpc.signal
+
+    async def signal(*args, **kwargs):
+        if not away.is_set():
+            raise Unavailable("Temporal did not answer in time", outcome_unknown=True)
+        await sent(*args, **kwargs)
+
+    monkeypatch.setattr(rpc, "signal", signal)
+    answer = await decide(as_("reviewer"), gate)
+    assert answer.status_code == 504, answer.text
+    place = f"/api/v1/commands/{answer.json()['command_id']}"
+    async with without(api, change):
+        away.set()
+        async with asyncio.timeout(20):
+            while (command := (await as_("auditor").get(place)).json())["status"] == "pending":
+                await asyncio.sleep(0.05)
+    assert command["status"] == ("delivered" if change == "nothing" else "refused")
+    assert len(await signals(handle)) == (1 if change == "nothing" else 0)
+
+
+@asynccontextmanager
+async def without(api: Api, what: str):
+    """The reviewer without this, for a while."""
+    async with reading(api.plane.engine) as session:
+        row = await principals.get(session, "reviewer")
+    before = {"name": row.name, "kind": row.kind, "roles": row.roles, "groups": row.groups}
+    less = {"role": {"roles": ["viewer"]}, "group": {"groups": []}}.get(what, {})
+    async with writing(api.plane.engine) as session:
+        await principals.put(session, **(before | less))
+        await principals.set_disabled(session, "reviewer", what == "disabled")
+    yield
+    async with writing(api.plane.engine) as session:
+        await principals.put(session, **before)
+        await principals.set_disabled(session, "reviewer", False)
 
 
 PAST = datetime.now(UTC) - timedelta(seconds=1)

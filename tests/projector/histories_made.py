@@ -15,7 +15,7 @@ from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.domain.steps import StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.events import Event
-from agentgrid.protocol import PATCH_GATE, TIMER_APPROVAL, ControlSignal
+from agentgrid.protocol import PATCH_GATE, TIMER_APPROVAL, Confirmation, ControlSignal
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
@@ -108,18 +108,22 @@ class Server:
         elif kind == "local":
             self._local()
         else:
-            terms = self._terms(ApprovalKind.EXPLICIT, None)
-            self._gates[terms.approval_id] = terms
-            self.add(
-                events.LocalActivity,
-                activity_id="9",
-                activity_type="agentgrid.open_approval",
-                attempt=1,
-                first_scheduled_at=self._at,
-                explicit=True,
-                terms=terms,
-                shown=STORED,
-            )
+            self._keys += 1
+            self._ask(f"key-{self._keys}")
+
+    def _ask(self, key: str) -> None:
+        terms = self._terms(ApprovalKind.EXPLICIT, key)
+        self._gates[terms.approval_id] = terms
+        self.add(
+            events.LocalActivity,
+            activity_id="9",
+            activity_type="agentgrid.open_approval",
+            attempt=1,
+            first_scheduled_at=self._at,
+            explicit=True,
+            terms=terms,
+            shown=STORED,
+        )
 
     def _schedule(self, key: str | None, tool: bool) -> None:
         event_id = self.add(
@@ -218,8 +222,25 @@ class Server:
             started = self.add(events.TaskStarted)
             self.add(events.TaskCompleted, started_event_id=started)
         self.add(events.TimerEnded, started_event_id=timer, fired=how == "fire")
-        if how != "fire" and terms.key is not None and self._random.random() < 0.8:
+        if how == "fire" or terms.key is None or self._random.random() > 0.8:
+            return
+        if terms.kind is ApprovalKind.TOOL:
             self._schedule(terms.key, True)
+        else:
+            self._confirm(terms)
+
+    def _confirm(self, terms: Terms) -> None:
+        holds = self._random.random() < 0.5
+        self.add(
+            events.LocalActivity,
+            activity_id="9",
+            activity_type="agentgrid.confirm_approval",
+            attempt=1,
+            first_scheduled_at=self._at,
+            confirmation=Confirmation(approval_id=terms.approval_id, holds=holds),
+        )
+        if not holds and terms.key is not None:
+            self._ask(terms.key)
 
     def _decide(self, terms: Terms) -> None:
         decision = Decision(
@@ -228,6 +249,7 @@ class Server:
             execution_id=EXECUTION,
             approval_id=terms.approval_id,
             digest=self._random.choice([terms.digest, terms.digest, "1" * 64]),
+            key=terms.key or "",
             verdict=self._random.choice(list(Verdict)),
             principal="reviewer",
             approver="role:approver",

@@ -187,6 +187,21 @@ async def _waits_for_policy(recorder: GatedRecorder) -> None:
     await recorder.save("gated_policy_wait_explicit", explicit.id)
 
 
+async def _asked_again(recorder: GatedRecorder) -> None:
+    governance = recorder.governance
+    handle = await recorder.begin("explicit")
+    first = (await governance.pending(handle))[0]
+    decision, entries = governance.decide(first), governance.snapshot.approver_entries
+    governance.change(approver_entries={})
+    await governance.send(handle, decision)
+    again = await recorder.other_gate(handle, first)
+    governance.change(approver_entries=entries)
+    await governance.send(handle, governance.decide(again))
+    await recorder.end(handle)
+    await settled()
+    await recorder.save("gated_explicit_again", handle.id)
+
+
 async def _in(client: Client, rules: Sequence[Rule], *scenarios: Any) -> None:
     governance = Governance(rules=rules)
     queue = f"gated-{uuid.uuid4()}"
@@ -200,6 +215,7 @@ async def record(address: str) -> None:
     await _in(client, [ASK], _answers, _forgeries, _pauses, _resets)
     await _in(client, [SOON], _expiry)
     await _in(client, [], _waits_for_policy)
+    await _in(client, [], _asked_again)
 
 
 if __name__ == "__main__":

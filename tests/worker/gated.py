@@ -93,6 +93,8 @@ class Gated:
     async def run(self, case: str) -> Any:
         if case == "many":
             return list(await asyncio.gather(*[refund(f"order-{number}", 900) for number in range(8)]))
+        if case == "equal":
+            return list(await asyncio.gather(refund("order", 900), refund("order", 900)))
         if case == "branch":
             try:
                 await asyncio.wait_for(refund("order", 900), 0.5)

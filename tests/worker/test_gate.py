@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -240,14 +241,83 @@ async def test_authority_lost_between_decision_and_effect_stops_the_effect(
     await handle.terminate()
 
 
-async def test_an_old_decision_is_not_acted_on(worker: Any, client: Client, queue: str, governance: Governance) -> None:
-    handle = await start(client, queue, "")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"approver_entries": {}},
+        {"approver_entries": {"reviewer": frozenset({"reviewer"})}},
+        {"revoked_principals": frozenset({"reviewer"})},
+        {"revoked_keys": frozenset({"test"}), "public_keys": {"next": "AAAA"}},
+    ],
+    ids=["role removed", "entry removed", "principal disabled", "key revoked"],
+)
+async def test_r36_an_explicit_approval_is_judged_again_before_it_returns(
+    change: dict[str, Any], worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    before = governance.snapshot
+    handle = await start(client, queue, "explicit")
     first = (await governance.pending(handle))[0]
-    await governance.send(handle, governance.decide(first, decided_at=datetime.now(UTC) - timedelta(hours=2)))
+    decision = governance.decide(first)
+    governance.change(**change)
+    await governance.send(handle, decision)
+
     second = await next_gate(governance, handle, first)
+    assert (second.key, second.digest) == (first.key, first.digest)
+    governance.policy.snapshot = before
+    await governance.send(handle, governance.decide(first))
+    if "test" in second.keys:
+        await governance.send(handle, governance.decide(second))
+        assert await handle.result() == "reviewer"
+    else:
+        await handle.terminate()
+    await replays(handle, governance)
+
+
+@pytest.mark.parametrize("hours", [-2, 2], ids=["too old", "in the future"])
+@pytest.mark.parametrize("case", ["", "explicit"], ids=["tool", "explicit"])
+async def test_r37_a_decision_of_a_wrong_date_is_asked_for_again(
+    case: str, hours: int, worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    handle = await start(client, queue, case)
+    first = (await governance.pending(handle))[0]
+    await governance.send(handle, governance.decide(first, decided_at=datetime.now(UTC) + timedelta(hours=hours)))
+    second = await next_gate(governance, handle, first)
+    assert EXECUTED == []
     await governance.send(handle, governance.decide(second))
-    assert await handle.result() == "refunded 900"
-    assert len(EXECUTED) == 1
+    await handle.result()
+    await replays(handle, governance)
+
+
+async def test_r27_a_paused_run_confirms_an_explicit_approval_when_it_is_resumed(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    before = governance.snapshot
+    handle = await start(client, queue, "explicit")
+    first = (await governance.pending(handle))[0]
+    await handle.signal(SIGNAL_CONTROL, RawValue(to_payload(ControlSignal(action="pause"))))
+    await governance.send(handle, governance.decide(first))
+    while "TIMER_CANCELED" not in kinds((await handle.fetch_history()).events):
+        pass
+    governance.change(revoked_principals=frozenset({"reviewer"}))
+    await handle.signal(SIGNAL_CONTROL, RawValue(to_payload(ControlSignal(action="resume"))))
+    second = await next_gate(governance, handle, first)
+    governance.policy.snapshot = before
+    await governance.send(handle, governance.decide(second))
+    assert await handle.result() == "reviewer"
+
+
+async def test_an_explicit_approval_is_confirmed_once_the_policy_is_fresh(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    handle = await start(client, queue, "explicit")
+    terms = (await governance.pending(handle))[0]
+    governance.policy.age_seconds = float("inf")
+    await governance.send(handle, governance.decide(terms))
+    while kinds((await handle.fetch_history()).events).count("TIMER_STARTED") < 2:
+        pass
+    governance.policy.age_seconds = 0.0
+    assert await handle.result() == "reviewer"
+    await replays(handle, governance)
 
 
 async def test_resets_reopen_the_gate_and_never_act_on_the_old_decision(
@@ -266,6 +336,7 @@ async def test_resets_reopen_the_gate_and_never_act_on_the_old_decision(
     decided = next(event.event_id for event in events if event.HasField("workflow_execution_signaled_event_attributes"))
     points = {
         "before the opening": completed[0],
+        "onto the task that began to wait": next(event for event in completed if event > opened),
         "between opening and decision": [event for event in completed if opened < event < decided][-1],
         "onto the deciding task": next(event for event in completed if event > decided),
     }
@@ -280,6 +351,62 @@ async def test_resets_reopen_the_gate_and_never_act_on_the_old_decision(
         assert await fork.result() == "refunded 900", label
         assert len(EXECUTED) == ran + 1, label
         await replays(fork, governance)
+
+
+async def _woken(handle: WorkflowHandle[Any, Any]) -> None:
+    """Let the workflow complete one task that does nothing."""
+    before = kinds((await handle.fetch_history()).events).count("WORKFLOW_TASK_COMPLETED")
+    await handle.signal("wake")
+    async with asyncio.timeout(10):
+        while kinds((await handle.fetch_history()).events).count("WORKFLOW_TASK_COMPLETED") == before:
+            await asyncio.sleep(0.02)
+
+
+async def test_r24_resets_reopen_an_explicit_approval_and_never_pass_on_the_old_decision(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    """The workflow must not take the old decision, nor an old rejection, which nobody judges after it."""
+    handle = await start(client, queue, "explicit")
+    first = (await governance.pending(handle))[0]
+    await _woken(handle)
+    await governance.send(handle, governance.decide(first))
+    await handle.result()
+    base = handle.first_execution_run_id or ""
+    events = (await handle.fetch_history()).events
+    completed = [event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes")]
+    decided = [event.event_id for event in events if event.HasField("workflow_execution_signaled_event_attributes")][-1]
+    points = {
+        "between opening and decision": [event for event in completed if event < decided][-1],
+        "onto the deciding task": next(event for event in completed if event > decided),
+    }
+    for label, point in points.items():
+        fork = await reset(client, handle, base, point)
+        async with asyncio.timeout(10):
+            reopened = await next_gate(governance, fork, first)
+        assert reopened.execution_id != base, label
+        await governance.send(fork, governance.decide(first))
+        await governance.send(fork, governance.decide(reopened))
+        await fork.result()
+        await replays(fork, governance)
+
+
+@pytest.mark.parametrize("case", ["explicit", "plain"])
+async def test_r24_a_reset_asks_again_though_nothing_else_happens(
+    worker: Any, client: Client, queue: str, governance: Governance, case: str
+) -> None:
+    """The SDK checks wait conditions only after something ran: a new seed alone must wake what waits at a gate."""
+    governance.change(rules=(ASK.model_copy(update={"tool": "plain"}),))
+    handle = await start(client, queue, case)
+    first = (await governance.pending(handle))[0]
+    await _woken(handle)
+    events = (await handle.fetch_history()).events
+    last = [event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes")][-1]
+    fork = await reset(client, handle, handle.first_execution_run_id or "", last)
+    async with asyncio.timeout(10):
+        reopened = await next_gate(governance, fork, first)
+    await governance.send(fork, governance.decide(reopened))
+    await fork.result()
+    await replays(fork, governance)
 
 
 async def test_a_reset_after_the_approved_call_keeps_its_result(

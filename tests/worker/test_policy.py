@@ -16,8 +16,9 @@ import pytest
 from agentgrid.domain.approvals import Terms
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
 from agentgrid.testing import Governance
+from agentgrid.worker.admissions import Admissions, Scheduled
 from agentgrid.worker.governor import Allow, Ask, Call, Deny, Governor, Stale, Unsupported
-from agentgrid.worker.policy import FixedPolicy, PolicySource
+from agentgrid.worker.policy import FixedPolicy, PolicySource, _Moment
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -34,7 +35,7 @@ def call(**changed: Any) -> Call:
         "workflow_id": "w",
         "execution_id": "e",
         "workflow": "gated",
-        "attempt": 1,
+        "scheduled": Scheduled(activity_id="1", scheduled_at=NOW, local=False, attempt=1),
         "key": "k",
         "initiator": lambda: "operator",
         "presented": None,
@@ -155,14 +156,107 @@ def test_a_decision_lets_exactly_its_own_call_through() -> None:
         {"workflow_id": "x"},
         {"namespace": "production"},
         {"initiator": lambda: "reviewer"},
+        {"key": "k2"},
+        {"key": None},
         {"now": NOW + timedelta(hours=1, seconds=1)},
     ):
         governance.change(rules=(ASK, ASK.model_copy(update={"tool": "refund2", "rule_id": "ask"})))
-        assert isinstance(governor.judge(call(presented=presented, **change)), Ask), change
-    late = call(presented=presented, now=NOW + timedelta(hours=2), attempt=2)
-    assert isinstance(governor.judge(late), Allow), "age counts at the first attempt only"
+        answer = Governor(policy=governance.policy).judge(call(presented=presented, **change))
+        assert isinstance(answer, Unsupported if "key" in change and change["key"] is None else Ask), change
     for broken in ("", "{}", presented[:-2], presented.replace("approved", "rejected")):
         assert isinstance(governor.judge(call(presented=broken)), Ask)
+
+
+def scheduled(activity_id: str = "1", **changed: Any) -> Scheduled:
+    return Scheduled(**({"activity_id": activity_id, "scheduled_at": NOW, "local": False, "attempt": 1} | changed))
+
+
+def governed(**fields: Any) -> tuple[Governance, Governor, str]:
+    governance = Governance(rules=[ASK])
+    presented = governance.decide(ask(governance), decided_at=NOW, **fields).model_dump_json()
+    return governance, Governor(policy=governance.policy), presented
+
+
+LATER = NOW + timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "expected"),
+    [
+        (scheduled(), scheduled("2"), Ask),
+        (scheduled(), scheduled(scheduled_at=NOW + timedelta(seconds=1)), Ask),
+        (scheduled(), scheduled("2", attempt=2), Ask),
+        (scheduled(), scheduled(attempt=2), Allow),
+        (scheduled(local=True), scheduled("2", local=True), Ask),
+        (scheduled(local=True), scheduled("2", local=True, attempt=2), Allow),
+        (scheduled(local=True), scheduled(local=True, scheduled_at=LATER), Allow),
+        (scheduled(), scheduled("2", local=True, attempt=2), Ask),
+    ],
+    ids=[
+        "another activity",
+        "the same id again",
+        "a later attempt of another activity",
+        "the next attempt",
+        "another local activity",
+        "after a local backoff",
+        "the workflow task made again",
+        "a local activity after a remote one",
+    ],
+)
+def test_r37_a_decision_lets_one_scheduled_activity_through(first: Scheduled, then: Scheduled, expected: type) -> None:
+    _, governor, presented = governed()
+    assert isinstance(governor.judge(call(presented=presented, scheduled=first)), Allow)
+    assert isinstance(governor.judge(call(presented=presented, scheduled=then)), expected)
+
+
+def test_r37_what_the_memory_forgot_counts_as_admitted() -> None:
+    governance = Governance(rules=[ASK])
+    governor = Governor(policy=governance.policy, admissions=Admissions(kept=2))
+    terms = [ask(governance, key=str(number)) for number in range(4)]
+    presented = [
+        governance.decide(each, decided_at=NOW + timedelta(seconds=number)).model_dump_json()
+        for number, each in enumerate(terms)
+    ]
+
+    def judged(number: int, activity_id: str) -> Any:
+        at = NOW + timedelta(minutes=1)
+        made = call(presented=presented[number], key=str(number), scheduled=scheduled(activity_id), now=at)
+        return governor.judge(made)
+
+    for number in range(3):
+        assert isinstance(judged(number, "1"), Allow)
+    assert isinstance(judged(0, "2"), Ask), "the first was forgotten"
+    assert isinstance(judged(3, "1"), Allow)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "later_seconds", "expected"),
+    [(1, 3599, Allow), (1, 3601, Ask), (7, 3599, Allow), (7, 3601, Ask), (1, -59, Allow), (1, -61, Ask), (7, -61, Ask)],
+)
+def test_r37_the_date_of_a_decision_is_judged_at_its_first_admission_whatever_the_attempt(
+    attempt: int, later_seconds: float, expected: type
+) -> None:
+    _, governor, presented = governed()
+    now = NOW + timedelta(seconds=later_seconds)
+    made = call(presented=presented, now=now, scheduled=scheduled(attempt=attempt))
+    assert isinstance(governor.judge(made), expected)
+
+
+def test_attempts_of_an_admitted_activity_go_on_after_the_decision_is_too_old() -> None:
+    _, governor, presented = governed()
+    assert isinstance(governor.judge(call(presented=presented)), Allow)
+    late = call(presented=presented, now=LATER, scheduled=scheduled(attempt=9))
+    assert isinstance(governor.judge(late), Allow)
+
+
+def test_r37_a_rule_that_was_lifted_for_an_attempt_admits_nothing() -> None:
+    """Policy allowed attempt 1 without looking at the decision: it is judged for its date when it is first needed."""
+    governance, governor, presented = governed()
+    governance.change(rules=())
+    assert isinstance(governor.judge(call(presented=presented)), Allow)
+    governance.change(rules=(ASK,))
+    again = call(presented=presented, now=LATER, scheduled=scheduled(attempt=2))
+    assert isinstance(governor.judge(again), Ask)
 
 
 async def publish(dsn: str, **fields: Any) -> int:
@@ -312,5 +406,42 @@ async def test_r36_a_clock_that_is_set_back_makes_no_policy_younger(
         now = time.time()
         monkeypatch.setattr("agentgrid.worker.policy.time.time", lambda: now - 86_400)
         assert 100 <= source.age_seconds < 130
+    finally:
+        await source.stop()
+
+
+async def test_r36_a_policy_that_was_not_looked_at_in_time_is_looked_at_before_a_call_is_judged(
+    postgres_dsn: str, tmp_path: Path
+) -> None:
+    """A process that was frozen knows an old policy for a moment. Here no notification and no refresh comes in time either."""
+    await publish(postgres_dsn)
+    source = PolicySource(postgres_dsn, tmp_path / "policy.json", refresh_seconds=1000)
+    await source.start()
+    try:
+        assert await source.confirmed(10)
+        connection = await asyncpg.connect(postgres_dsn)
+        document = source.snapshot.model_copy(update={"version": source.snapshot.version + 1}).model_dump_json()  # type: ignore[union-attr]
+        await connection.execute(
+            "INSERT INTO policy_snapshots (version, document) SELECT max(version) + 1, $1 FROM policy_snapshots",
+            document,
+        )
+        await connection.close()
+        before = source.snapshot
+        await source.caught_up()
+        assert source.snapshot is before, "it is confirmed in time, so nobody waits"
+        source._confirmed = _Moment.at_time(time.time() - 5000)
+        await source.caught_up()
+        assert source.snapshot is not before
+    finally:
+        await source.stop()
+
+
+async def test_nobody_waits_for_a_database_that_is_known_to_be_away(tmp_path: Path) -> None:
+    source = PolicySource("postgresql://nobody@127.0.0.1:1/none", tmp_path / "policy.json", refresh_seconds=0.1)
+    await source.start()
+    try:
+        await until(lambda: source._away)
+        async with asyncio.timeout(0.5):
+            await source.caught_up()
     finally:
         await source.stop()

@@ -22,7 +22,7 @@ from agentgrid.protocol import TIMER_POLICY, ErrorType, PolicyWait
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.testing import Governance
-from agentgrid.worker import activities
+from agentgrid.worker import approvals
 from tests.worker import gated
 from tests.worker.conftest import reset
 from tests.worker.gated import EXECUTED, plain
@@ -109,7 +109,7 @@ async def test_a_local_tool_that_writes_waits_as_one_step(
 async def test_a_call_that_has_waited_long_enough_fails_and_so_does_its_step(
     worker: Any, client: Client, queue: str, governance: Governance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(activities, "PolicyWait", partial(PolicyWait, give_up_seconds=0.3))
+    monkeypatch.setattr(approvals, "PolicyWait", partial(PolicyWait, give_up_seconds=0.3))
     governance.policy.age_seconds = NEVER
     handle = await start(client, queue, "order")
     with pytest.raises(WorkflowFailureError) as caught:

@@ -45,7 +45,9 @@ class UnattributedAct(Out):
     action: Literal["approved", "rejected", "pause", "resume"]
     claimed_principal: str | None = Field(description="Whom it names: anybody can say anything.")
     identity: str | None = Field(description="What its sender called itself to Temporal.")
-    unattributed_because: str | None = Field(description="None where an earlier version wrote it, until its run is folded again.")
+    unattributed_because: str | None = Field(
+        description="None where an earlier version wrote it, until its run is folded again."
+    )
 
 
 class CommandDetail(CommandSummary):

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import TypeAdapter, ValidationError
 from temporalio.api.history.v1 import HistoryEvent
 
 from agentgrid.domain.approvals import Terms
@@ -13,7 +14,14 @@ from agentgrid.domain.steps import StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.decode import foreign
 from agentgrid.projector.decode.reader import Built, Reader, seconds_of, terms_of, time_of
-from agentgrid.protocol import ACTIVITY_OPEN_APPROVAL, HEADER_KEY, TOOL_PREFIX, text_of
+from agentgrid.protocol import (
+    ACTIVITY_CONFIRM_APPROVAL,
+    ACTIVITY_OPEN_APPROVAL,
+    HEADER_KEY,
+    TOOL_PREFIX,
+    Confirmation,
+    text_of,
+)
 from agentgrid.temporal import payloads
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES
 
@@ -21,6 +29,7 @@ MARKER_LOCAL = "core_local_activity"
 MARKER_LOCAL_FOREIGN = "LocalActivity"
 """The Go and Java SDKs don't build on the core that the others share."""
 MARKER_PATCH = "core_patch"
+_CONFIRMATION = TypeAdapter(Confirmation)
 
 
 def activity_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
@@ -128,6 +137,8 @@ def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         values["explicit"] = True
         values["shown"] = payloads.store_value(terms.shown, limit=ARGUMENTS_BYTES)
         values["terms"] = terms.model_copy(update={"shown": None})
+    elif name == ACTIVITY_CONFIRM_APPROVAL and (confirmation := _confirmed(reader, a)) is not None:
+        values["confirmation"] = confirmation
     else:
         result = list(a.details["result"].payloads)
         values["output"] = reader.stored(result)
@@ -137,6 +148,14 @@ def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 def _opened(reader: Reader, a: Any) -> Terms | None:
     result = a.details["result"].payloads
     return terms_of(reader.value(result[0])) if len(result) == 1 else None
+
+
+def _confirmed(reader: Reader, a: Any) -> Confirmation | None:
+    result = a.details["result"].payloads
+    try:
+        return _CONFIRMATION.validate_python(reader.value(result[0])) if len(result) == 1 else None
+    except ValidationError:
+        return None
 
 
 def timer_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:

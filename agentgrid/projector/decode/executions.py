@@ -32,6 +32,7 @@ def started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         "first_execution_id": a.first_execution_run_id,
         "kind": kind,
         "continued_from": a.continued_execution_run_id or None,
+        "workflow_id": a.workflow_id or None,
         "parent_workflow_id": a.parent_workflow_execution.workflow_id or None,
         "parent_execution_id": a.parent_workflow_execution.run_id or None,
         "root_execution_id": a.root_workflow_execution.run_id or None,

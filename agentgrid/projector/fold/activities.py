@@ -8,7 +8,7 @@ from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold import gates
 from agentgrid.projector.fold.passing import LIVE_CLEARED, Pass, iso
-from agentgrid.protocol import ACTIVITY_OPEN_APPROVAL
+from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
 
 
@@ -17,6 +17,7 @@ def scheduled(fold: Pass, event: events.ActivityScheduled) -> None:
     again = _waiting_under(fold, event.call_key)
     fold.state.activity_ids[event.event_id] = event.activity_id
     if again is not None:
+        gates.called_again(fold, event, again)
         step = fold.state.steps[again]
         step.since = iso(event.at)
         fold.state.calls[event.event_id] = again
@@ -97,12 +98,13 @@ def local(fold: Pass, event: events.LocalActivity) -> None:
     thread = _thread(fold, event)
     key = state.local.pop(thread, None)
     if key is None:
-        key = _local_again(fold, event.activity_type)
+        key = _local_again(fold, event)
     if key is None:
         key = event.event_id
         _open_local(fold, event)
     step = state.steps[key]
-    step.attempts = step.attempts_before + event.attempt
+    if step.confirms is None:
+        step.attempts = step.attempts_before + event.attempt
     if event.backs_off:
         state.local[thread] = key
         state.backoff = [key, event.backoff_seconds]
@@ -111,6 +113,8 @@ def local(fold: Pass, event: events.LocalActivity) -> None:
         _open_local_gate(fold, event, key)
     elif _waits_for_policy(fold, event, key):
         step.local_type = event.activity_type
+    elif event.confirmation is not None and step.confirms is not None:
+        _confirmed(fold, event, key, event.confirmation)
     else:
         status = StepStatus.COMPLETED if event.error is None else StepStatus.FAILED
         if event.cancelled:
@@ -130,6 +134,17 @@ def _thread(fold: Pass, event: events.LocalActivity) -> str:
         if thread.startswith(f"{event.activity_type}#") and fold.state.steps[key].attempts < event.attempt:
             return thread
     return f"{event.activity_type}#{event.event_id}"
+
+
+def _confirmed(fold: Pass, event: events.LocalActivity, key: int, confirmation: Confirmation) -> None:
+    """The decision on an explicit approval holds, or people are asked again: the same step goes on."""
+    step = fold.state.steps[key]
+    step.confirms = None
+    if confirmation.holds:
+        fold.close_step(key, event, StepStatus.COMPLETED)
+    else:
+        step.local_type = ACTIVITY_OPEN_APPROVAL
+        fold.move_step(key, StepStatus.SCHEDULED, approval_id=None)
 
 
 def _open_local(fold: Pass, event: events.LocalActivity) -> None:
@@ -152,7 +167,7 @@ def _open_local(fold: Pass, event: events.LocalActivity) -> None:
         activity_id=event.activity_id,
         local=not opens_approval,
         input=event.input,
-        call_key=event.terms.key if event.terms is not None and not event.explicit else None,
+        call_key=event.terms.key if event.terms is not None else None,
         **columns,
     )
 
@@ -162,15 +177,28 @@ def _open_local_gate(fold: Pass, event: events.LocalActivity, key: int) -> None:
     step = fold.state.steps[key]
     step.attempts_before = step.attempts = 0 if event.explicit else max(step.attempts - 1, 0)
     step.local_type = None if event.explicit else event.activity_type
+    step.call_key = event.terms.key
+    step.policy_tries = 0 if event.explicit else step.policy_tries
     fold.changes.steps.patch(key, attempts=step.attempts, error=None)
     shown = event.shown if event.explicit else _shown(event.terms.shown)
     gates.open_gate(fold, event, step=key, terms=event.terms, shown=shown)
 
 
-def _local_again(fold: Pass, activity_type: str) -> int | None:
-    """The step of a local call that was let through, waited for policy, or whose gate a reset voided: its next marker carries no key."""
+def _local_again(fold: Pass, event: events.LocalActivity) -> int | None:
+    """The step that the marker belongs to, if an earlier one opened it.
+
+    The call was let through, waited for policy, its gate was voided by a reset, or its approval waits to be confirmed or asked for again. Only
+    some markers say of which call they are.
+    """
+    if event.activity_type == ACTIVITY_CONFIRM_APPROVAL:
+        about = event.confirmation.approval_id if event.confirmation is not None else None
+        waiting = (key for key, step in fold.state.steps.items() if step.confirms is not None)
+        return next((key for key in waiting if about in (None, fold.state.steps[key].confirms)), None)
+    asked = event.terms.key if event.terms is not None and event.explicit else None
     for key, step in fold.state.steps.items():
-        if step.local_type == activity_type and step.status == StepStatus.SCHEDULED.value:
+        if step.local_type != event.activity_type or step.status != StepStatus.SCHEDULED.value:
+            continue
+        if asked is None or step.call_key in (None, asked):
             step.local_type = None
             return key
     return None

@@ -24,6 +24,7 @@ def started(fold: Pass, event: events.Started) -> None:
     state.kind = event.kind.value
     state.started_at = iso(event.at)
     state.workflow = event.workflow
+    state.workflow_id = event.workflow_id
     state.task_queue = event.task_queue
     state.first_execution_id = event.first_execution_id
     state.parent_execution_id = event.parent_execution_id

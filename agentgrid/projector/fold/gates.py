@@ -1,6 +1,7 @@
 """Approvals as history tells them.
 
-Opened: the terms, in the failure of the first call or the result of the local activity that opens an explicit approval. Decidable: the timer
+Opened: the terms, in the failure of the first call or the result of the local activity that opens an explicit approval. Terms that name another
+execution are a reset's copy or a forgery: their row is marked inherited, and so is never listed, found or decided. Decidable: the timer
 named after it has started. Counted: the first valid decision signal in the first completed workflow task that saw it, if that task started
 before the deadline. Closed: the timer's end, or the execution's.
 """
@@ -25,8 +26,9 @@ from agentgrid.protocol import TIMER_APPROVAL, ErrorType
 def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown: events.Stored | None) -> None:
     """The worker asks for people: the step waits."""
     bare = terms.model_copy(update={"shown": None}).wire()
-    fold.state.gates[terms.approval_id] = Gate(step=step, terms=bare)
-    fold.move_step(step, StepStatus.WAITING, approval_id=terms.approval_id)
+    own = _own(fold, terms)
+    fold.state.gates[terms.approval_id] = Gate(step=step, terms=bare, foreign=not own)
+    fold.move_step(step, StepStatus.WAITING, approval_id=terms.approval_id if own else None)
     fold.changes.approvals.open(
         terms.approval_id,
         {
@@ -43,9 +45,26 @@ def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown
             "terms": bare,
             "payload": shown,
             "status": ApprovalStatus.PENDING.value,
+            "inherited": not own,
             "opened_at": event.at,
         },
     )
+
+
+def _own(fold: Pass, terms: Terms) -> bool:
+    """Whether the terms are about this execution. Without a call's key no decision could count under them."""
+    state = fold.state
+    return (
+        terms.execution_id == state.execution_id
+        and (state.workflow_id is None or terms.workflow_id == state.workflow_id)
+        and terms.key is not None
+    )
+
+
+def called_again(fold: Pass, event: events.Event, step: int) -> None:
+    """The call of this step is made again: a gate that it asked for and never waited at is cancelled."""
+    for approval_id in [key for key, gate in fold.state.gates.items() if gate.step == step and gate.timer is None]:
+        _leave(fold, event, approval_id, ApprovalStatus.CANCELLED)
 
 
 def timer_started(fold: Pass, event: events.TimerStarted) -> bool:
@@ -144,11 +163,11 @@ def _close(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
     explicit = gate.terms["kind"] == ApprovalKind.EXPLICIT.value
     if gate.step not in fold.state.steps:
         return
-    if status is ApprovalStatus.APPROVED and not explicit:
-        # The call is made again under the decision, at once or after resume.
+    if status is ApprovalStatus.APPROVED:
+        # The call is made again under the decision, or the worker confirms it: at once or after resume.
+        if explicit:
+            fold.state.steps[gate.step].confirms = approval_id
         fold.move_step(gate.step, StepStatus.SCHEDULED, due_at=None)
-    elif status is ApprovalStatus.APPROVED:
-        fold.close_step(gate.step, event, StepStatus.COMPLETED)
     elif status is ApprovalStatus.REJECTED:
         # By whom, its approval says: no name that history alone bears out stands in a step.
         error = _error(ErrorType.APPROVAL_REJECTED, "its approval was rejected")
@@ -192,10 +211,9 @@ def void_all(fold: Pass, event: events.TaskFailed) -> None:
     """A reset forked here: the copies of open gates are void, and policy is asked again under the same key."""
     for approval_id in sorted(fold.state.gates):
         gate = fold.state.gates[approval_id]
-        if gate.timer is None:
-            continue
         _leave(fold, event, approval_id, ApprovalStatus.CANCELLED, inherited=True)
-        fold.state.timers[gate.timer] = "void"
+        if gate.timer is not None:
+            fold.state.timers[gate.timer] = "void"
         if gate.step not in fold.state.steps:
             continue
         if fold.state.steps[gate.step].kind == StepKind.APPROVAL.value:

@@ -60,6 +60,8 @@ class OpenStep(_Json):
     """Attempts of earlier calls of the same step: those before an approval."""
     local_type: str | None = None
     """The activity type, for a local call that waits for an approval or for policy: its next marker names nothing else."""
+    confirms: str | None = None
+    """The explicit approval that was approved, while the worker has not yet confirmed it."""
     policy_tries: int = 0
     """How often the call has waited for a policy that is not too old."""
     since: str | None = None
@@ -92,6 +94,8 @@ class Gate(_Json):
     expires_at: str | None = None
     signalled: list[Signalled] = field(default_factory=list)
     counted: Signalled | None = None
+    foreign: bool = False
+    """Its terms name another execution: a reset's copy, or a forgery."""
     closed: str | None = None
     """How it ended, for the few ended ones that are kept."""
 
@@ -117,6 +121,7 @@ class State(_Json):
     kind: str = "first"
     started_at: str | None = None
     workflow: str = ""
+    workflow_id: str | None = None
     task_queue: str = ""
     first_execution_id: str = ""
     parent_execution_id: str | None = None
@@ -174,6 +179,11 @@ class State(_Json):
         loaded.updates = dict(value.get("updates", {}))
         loaded.tools = list(value.get("tools", ()))
         return loaded
+
+    @property
+    def approvals_pending(self) -> int:
+        """How many approvals people may be asked about: copies and forgeries don't count."""
+        return sum(not gate.foreign for gate in self.gates.values())
 
     @property
     def closed(self) -> bool:

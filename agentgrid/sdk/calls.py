@@ -1,0 +1,74 @@
+"""What a call sends is serialised once, at the call.
+
+Workflow code may change its objects while a call waits: for resume, for a policy, for people. So what leaves later is the payloads made at
+the call, not the objects, and the call's key is made from the same payloads. A `RawValue` passes a payload converter unchanged: that is part
+of the converter's contract in the SDK, and codecs work on payloads anyway.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+from temporalio.converter import (
+    ActivitySerializationContext,
+    PayloadConverter,
+    SerializationContext,
+    WithSerializationContext,
+    WorkflowSerializationContext,
+)
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import StartActivityInput, StartChildWorkflowInput, StartLocalActivityInput
+
+from agentgrid.domain.canonical import sorted_json
+from agentgrid.protocol import ErrorType, ToolCall, too_long
+
+Call = TypeVar("Call", StartActivityInput, StartLocalActivityInput)
+
+
+def sealed(input: Call) -> tuple[Call, bytes]:
+    """The call with its arguments as payloads, and the bytes that its key is made from."""
+    info = workflow.info()
+    context = ActivitySerializationContext(
+        namespace=info.namespace,
+        workflow_id=info.workflow_id,
+        workflow_type=info.workflow_type,
+        activity_type=input.activity,
+        activity_id=input.activity_id,
+        activity_task_queue=(isinstance(input, StartActivityInput) and input.task_queue) or info.task_queue,
+        is_local=isinstance(input, StartLocalActivityInput),
+    )
+    if len(input.args) == 1 and isinstance(input.args[0], ToolCall):
+        # A tool's version is no part of the key, so that mended code makes the same call.
+        content = _tool_content(input.args[0])
+        payloads = _payloads(input.args, context)
+    else:
+        payloads = _payloads(input.args, context)
+        content = b"\0".join(payload.data for payload in payloads)
+    return dataclasses.replace(input, args=[RawValue(payload) for payload in payloads]), content
+
+
+def sealed_child(input: StartChildWorkflowInput) -> StartChildWorkflowInput:
+    """The child's start with its arguments and memo as payloads."""
+    context = WorkflowSerializationContext(namespace=workflow.info().namespace, workflow_id=input.id)
+    args = [RawValue(payload) for payload in _payloads(input.args, context)]
+    memo = input.memo and {name: RawValue(_payloads([value], context)[0]) for name, value in input.memo.items()}
+    return dataclasses.replace(input, args=args, memo=memo)
+
+
+def _payloads(values: Sequence[Any], context: SerializationContext) -> list[Payload]:
+    converter: PayloadConverter = workflow.payload_converter()
+    if isinstance(converter, WithSerializationContext):
+        converter = converter.with_context(context)
+    return converter.to_payloads(values) if values else []
+
+
+def _tool_content(call: ToolCall) -> bytes:
+    content = sorted_json(call.args)
+    if (wrong := too_long("what it is called with", len(content))) is not None:
+        raise ApplicationError(f"{call.tool}: {wrong}", type=ErrorType.TOOL_INPUT, non_retryable=True)
+    return content

@@ -1,0 +1,92 @@
+"""The two local activities of an explicit approval: one opens it, one judges authority again after a decision.
+
+Their results are recorded in history, so a replay sees what the worker said then, whatever policy says today.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from agentgrid.domain.approvals import ApprovalKind, Terms
+from agentgrid.domain.canonical import digest
+from agentgrid.domain.ids import new_id
+from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation, ErrorType, PolicyWait
+from agentgrid.sdk.approvals import ApprovalRequest, DecidedApproval
+from agentgrid.worker.governor import Governor
+
+STALE_RETRY_MOST_SECONDS = 60.0
+"""A caller without a key can't wait; its activity is retried, after a time that doubles with each attempt, up to this."""
+
+
+def approval_activities(governor: Governor, *, policy_wait_seconds: float) -> list[Any]:
+    """What a worker with workflows registers."""
+
+    @activity.defn(name=ACTIVITY_OPEN_APPROVAL)
+    async def open_approval(request: ApprovalRequest) -> dict[str, Any]:
+        info = activity.info()
+        snapshot = governor.policy.snapshot
+        if snapshot is None or not snapshot.keys_in_force:
+            reason = "no policy with signing keys has reached this worker yet"
+            raise stale_policy(reason, request.key, info.attempt, policy_wait_seconds)
+        try:
+            bound = digest([request.title, request.shown])
+        except ValueError as error:
+            raise ApplicationError(
+                f"{request.title}: what is shown can't be signed exactly: {error}",
+                type=ErrorType.APPROVAL_UNSUPPORTED,
+                non_retryable=True,
+            ) from None
+        terms = Terms(
+            approval_id=new_id(),
+            kind=ApprovalKind.EXPLICIT,
+            title=request.title,
+            namespace=info.namespace,
+            workflow_id=info.workflow_id or "",
+            execution_id=info.workflow_run_id or "",
+            digest=bound,
+            key=request.key,
+            shown=request.shown,
+            approvers=tuple(request.approvers),
+            initiator=request.initiator,
+            expires_seconds=request.expires_seconds,
+            keys=snapshot.keys_in_force,
+        )
+        return terms.wire()
+
+    @activity.defn(name=ACTIVITY_CONFIRM_APPROVAL)
+    async def confirm_approval(decided: DecidedApproval) -> Confirmation:
+        info = activity.info()
+        terms = Terms.model_validate(decided.terms)
+        await governor.policy.caught_up()
+        snapshot = governor.policy.snapshot
+        stale = governor.stale(snapshot, writes=True)
+        if stale is not None:
+            raise stale_policy(stale.reason, terms.key, info.attempt, policy_wait_seconds)
+        assert snapshot is not None  # else it were stale
+        here = {
+            "namespace": info.namespace,
+            "workflow_id": info.workflow_id or "",
+            "execution_id": info.workflow_run_id or "",
+        }
+        why = governor.confirms(terms.model_copy(update=here), decided.decision, snapshot, datetime.now(UTC))
+        return Confirmation(approval_id=terms.approval_id, holds=why is None, reason=why)
+
+    return [open_approval, confirm_approval]
+
+
+def stale_policy(reason: str, key: str | None, attempt: int, wait_seconds: float) -> ApplicationError:
+    """A caller under the plugin waits and calls again, whatever retries the tool has; any other can only retry."""
+    if key is not None:
+        return ApplicationError(
+            reason,
+            PolicyWait(key=key, first_seconds=wait_seconds).model_dump(mode="json"),
+            type=ErrorType.POLICY_STALE,
+            non_retryable=True,
+            category=ApplicationErrorCategory.BENIGN,
+        )
+    delay = min(wait_seconds * 2 ** min(attempt - 1, 30), STALE_RETRY_MOST_SECONDS)
+    return ApplicationError(reason, type=ErrorType.POLICY_STALE, next_retry_delay=timedelta(seconds=delay))

@@ -1,0 +1,77 @@
+"""R37: terms that name another execution are a reset's copy or a forgery, and open no approval of their own."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agentgrid.domain.approvals import ApprovalKind, Terms
+from agentgrid.domain.runs import ExecutionKind
+from agentgrid.domain.steps import StepStatus
+from agentgrid.projector import events
+from agentgrid.projector.fold.state import State
+from tests.projector.folding import Rows, folded
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def asked(*after: Any, **changed: Any) -> tuple[State, Rows]:
+    """An execution whose first call asks for an approval under these terms."""
+    fields = {"approval_id": "a", "kind": ApprovalKind.TOOL, "title": "t", "namespace": "default", "workflow_id": "w"}
+    fields |= {"execution_id": "e", "digest": "d", "key": "k", "approvers": ("role:approver",)}
+    terms = Terms(**(fields | changed))
+    made = [
+        events.Started(
+            event_id=1,
+            at=AT,
+            workflow="x",
+            workflow_id="w",
+            task_queue="q",
+            first_execution_id="e",
+            kind=ExecutionKind.FIRST,
+            input={"size": 0},
+        ),
+        call(2),
+        events.ActivityClosed(event_id=3, at=AT, scheduled_event_id=2, status=StepStatus.FAILED, terms=terms),
+        *after,
+    ]
+    return folded("e", [made])
+
+
+def call(event_id: int) -> events.ActivityScheduled:
+    return events.ActivityScheduled(
+        event_id=event_id,
+        at=AT + timedelta(seconds=event_id),
+        activity_id=str(event_id),
+        activity_type="tool.x",
+        task_queue="q",
+        tool="x",
+        call_key="k",
+    )
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [{"execution_id": "another"}, {"workflow_id": "another"}, {"key": None}],
+    ids=["another execution", "another workflow", "no call"],
+)
+def test_r37_terms_about_something_else_open_no_approval(forged: dict[str, Any]) -> None:
+    state, rows = asked(**forged)
+    assert rows.approvals["a"]["inherited"], "left out of every list, and of the look-up by id"
+    assert state.approvals_pending == 0
+    assert rows.steps[2].get("approval_id") is None
+
+
+def test_terms_about_this_execution_open_one() -> None:
+    state, rows = asked()
+    assert not rows.approvals["a"]["inherited"]
+    assert state.approvals_pending == 1
+    assert rows.steps[2]["approval_id"] == "a"
+
+
+def test_a_gate_that_nobody_waited_at_is_cancelled_when_the_call_is_made_again() -> None:
+    state, rows = asked(call(4))
+    assert (rows.approvals["a"]["status"], state.approvals_pending) == ("cancelled", 0)
+    assert list(rows.steps) == [2]

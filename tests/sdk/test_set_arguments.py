@@ -1,0 +1,39 @@
+"""Sets have another order in each process; what is sent, its digest, its key and every version must not (R20)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from agentgrid.sdk.schema import Signature
+from tests.sdk.set_arguments import WORDS
+
+
+def said(seed: int) -> tuple[str, str]:
+    environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+    command = [sys.executable, "-m", "tests.sdk.set_arguments"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    first, rest = ran.stdout.split("\n", 1)
+    return first, rest
+
+
+def test_r20_a_set_is_sent_in_one_order_by_every_process() -> None:
+    one, other = said(1), said(2)
+    assert one[1] != other[1], "these two processes order sets differently"
+    assert one[0] == other[0]
+    sent, _, _, shown, _ = json.loads(one[0])
+    assert sent["plain"] == sent["root"] == sent["pair"][0] == sent["constant"] == WORDS
+    assert sent["aliased"] == {"Tags": WORDS, "again": WORDS}
+    assert sent["ordered"] == list(reversed(WORDS)), "a list keeps its order"
+    assert sent["queued"] == [[1, 200, 3000]]
+    assert shown == {"show": {"tags": WORDS}, "and": [WORDS]}
+
+
+def test_arguments_without_sets_are_not_looked_through() -> None:
+    async def plain(text: str, rows: list[dict[str, int]], maybe: int | None = None) -> str: ...
+    async def sets(rows: list[set[int]]) -> str: ...
+    async def open_(rows: list[object]) -> str: ...
+
+    assert [Signature(each)._arranges for each in (plain, sets, open_)] == [False, True, True]
