@@ -350,7 +350,7 @@ def _read_local(seen: Seen) -> None:
         kind, name = "activity", data["activity_type"]
         if name.startswith("tool."):
             kind, name = "tool", name.removeprefix("tool.")
-        asked = _asked(last.failure)
+        asked = _asked(last.failure) if last.marker_name == "core_local_activity" else None
         if name in ("agentgrid.open_approval", "agentgrid.confirm_approval"):
             continue
         if asked is not None:
