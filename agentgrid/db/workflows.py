@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from agentgrid.db.arrays import holds_all
-from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.session import FRESH, ReadSession, WriteSession
 from agentgrid.db.tables import Workflow, WorkflowPolicy, WorkflowVersion
 
 # The same classes, their attributes read as the SQL expressions that they are.
@@ -67,4 +67,4 @@ async def policies(session: ReadSession | WriteSession, names: Sequence[str]) ->
 async def disabled(session: WriteSession) -> Sequence[str]:
     """The workflows whose kill switch is on."""
     newest = select(WorkflowPolicy).distinct(P.workflow).order_by(P.workflow, P.version.desc())
-    return [row.workflow for row in (await session.execute(newest)).scalars() if row.disabled]
+    return [row.workflow for row in (await session.execute(newest, execution_options=FRESH)).scalars() if row.disabled]

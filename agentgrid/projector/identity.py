@@ -47,6 +47,7 @@ def beginning(started: Started, *, run_id: str, memo: RunMemo | None) -> dict[st
         return known | {
             "trigger": "api",
             "initiator": memo.initiator,
+            "issuers": list(memo.issuers),
             "command_id": memo.command_id,
             "reference": memo.reference,
             "tags": list(memo.tags),
@@ -57,6 +58,11 @@ def beginning(started: Started, *, run_id: str, memo: RunMemo | None) -> dict[st
             "start_at": memo.start_at,
         }
     if started.parent_execution_id is not None:
-        initiator = started.header.initiator if started.header is not None else None
-        return known | {"trigger": "child", "initiator": initiator or UNKNOWN_INITIATOR}
-    return known | {"trigger": "external", "initiator": UNKNOWN_INITIATOR}
+        header = started.header
+        initiator, issuers = (header.initiator, header.issuers) if header is not None else (None, ())
+        return known | {
+            "trigger": "child",
+            "initiator": initiator or UNKNOWN_INITIATOR,
+            "issuers": list(issuers),
+        }
+    return known | {"trigger": "external", "initiator": UNKNOWN_INITIATOR, "issuers": []}

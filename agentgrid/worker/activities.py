@@ -142,7 +142,7 @@ class _Governed(ActivityInboundInterceptor):
             workflow=info.workflow_type or "",
             attempt=info.attempt,
             key=key,
-            initiator=lambda: _initiator(input),
+            run=lambda: _run_header(input),
             presented=text_of(input.headers.get(HEADER_APPROVAL)),
             now=datetime.now(UTC),
         )
@@ -155,12 +155,12 @@ def _arguments(input: ExecuteActivityInput) -> Any:
     return [json.loads(payload.data) for payload in activity.payload_converter().to_payloads(input.args)]
 
 
-def _initiator(input: ExecuteActivityInput) -> str | None:
+def _run_header(input: ExecuteActivityInput) -> RunHeader | None:
     payload = input.headers.get(HEADER_RUN)
     if payload is None:
         return None
     try:
-        return RunHeader.model_validate_json(payload.data).initiator
+        return RunHeader.model_validate_json(payload.data)
     except ValidationError:
         return None
 
@@ -234,6 +234,7 @@ def open_approval_activity(policy: Policy, *, policy_wait_seconds: float) -> Any
             shown=request.shown,
             approvers=tuple(request.approvers),
             initiator=request.initiator,
+            issuers=tuple(request.issuers),
             expires_seconds=request.expires_seconds,
             keys=snapshot.keys_in_force,
         )
