@@ -14,6 +14,7 @@ from agentgrid.cli import (
     keys,
     policies,
     principals,
+    proposals,
     queues,
     runs,
     signing_keys,
@@ -48,6 +49,7 @@ app.command()(projector)
 app.add_typer(database.app, name="db")
 app.command()(database.rebuild)
 app.add_typer(principals.app, name="principal")
+app.add_typer(proposals.app, name="proposal")
 app.add_typer(signing_keys.app, name="signing-key")
 app.add_typer(keys.app, name="key")
 
