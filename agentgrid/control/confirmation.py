@@ -27,7 +27,7 @@ ALONE = "lifted by one administrator alone: there was no second one who could ha
 
 HOW = (
     "have a second administrator made, with a key of their own, on the machine that owns the database "
-    "(`agentgrid key create NAME --role admin`), or have this done there"
+    "(`agentgrid key create NAME --role admin`); roles, groups and keys can be given there by one person as well"
 )
 
 
