@@ -10,6 +10,7 @@
     │   ├── PayloadTooLarge              a value is over its limit
     │   ├── Unauthenticated              no identity, or one that does not hold
     │   ├── Forbidden                    this principal may not do this
+    │   │   └── SecondPersonNeeded       nor may anybody alone
     │   ├── NotFound                     there is no such thing
     │   ├── Conflict                     it can't be done in the present state
     │   ├── IdempotencyConflict          the key was used with another body
@@ -112,6 +113,12 @@ class Forbidden(AgentGridError):
     """This principal may not do this."""
 
     code = "forbidden"
+
+
+class SecondPersonNeeded(Forbidden):
+    """It takes two administrators, and there is no second one."""
+
+    code = "second_administrator_needed"
 
 
 class NotFound(AgentGridError):

@@ -11,7 +11,7 @@ from dataclasses import field
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from temporalio.api.common.v1 import Payload
 
@@ -106,6 +106,8 @@ class RunHeader(BaseModel):
     tree: str
     """The run id at the root of the tree of children."""
     initiator: str | None = None
+    issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
+    """Who issued the API key that started the run, beside the initiator; they decide no approval of it either."""
     paused: bool = False
 
 
@@ -152,6 +154,8 @@ class RunMemo(BaseModel):
     v: Literal[1] = 1
     run_id: str
     initiator: str
+    issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
+    """Who issued the API key that started the run, beside the initiator."""
     command_id: str
     workflow_version: str | None = None
     reference: str | None = None

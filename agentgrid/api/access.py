@@ -93,6 +93,8 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/commands": ANYBODY,
     f"GET {V1}/commands/unattributed": READ,
     f"GET {V1}/commands/{{command_id}}": ANYBODY,
+    f"POST {V1}/commands/{{command_id}}/confirm": _administer(CommandKind.COMMAND_CONFIRM),
+    f"POST {V1}/commands/{{command_id}}/withdraw": _administer(CommandKind.COMMAND_WITHDRAW),
     f"GET {V1}/events": READ,
 }
-"""Without the permission `audit`, the commands that a caller sees are the caller's own."""
+"""Without the permission `audit`, the commands that a caller sees are the caller's own; administrators see the proposed ones too."""

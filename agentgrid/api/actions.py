@@ -10,6 +10,7 @@ from agentgrid.api.schemas.common import Action
 from agentgrid.api.schemas.runs import Next
 from agentgrid.control import switches
 from agentgrid.control.approvals import obstacle
+from agentgrid.control.plane import Caller
 from agentgrid.control.signing import Signer
 from agentgrid.db.approvals import Found
 from agentgrid.db.tables import Approval, Run, Step, Switch
@@ -40,9 +41,9 @@ def of_run(principal: Principal, run: Run, *, taken: bool) -> list[Action]:
     return found
 
 
-def of_approval(principal: Principal, found: Found, signer: Signer | None) -> list[Action]:
+def of_approval(caller: Caller, found: Found, signer: Signer | None) -> list[Action]:
     """Approve and reject."""
-    error = obstacle(principal, found, signer)
+    error = obstacle(caller, found, signer)
     why = None if error is None else error.message
     return [Action(verb=verb, allowed=why is None, reason=why) for verb in ("approve", "reject")]
 

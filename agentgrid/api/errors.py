@@ -38,6 +38,7 @@ STATUS: dict[str, int] = {
     "payload_too_large": 413,
     "unauthenticated": 401,
     "forbidden": 403,
+    "second_administrator_needed": 403,
     "not_found": 404,
     "conflict": 409,
     "idempotency_conflict": 409,

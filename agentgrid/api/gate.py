@@ -6,6 +6,7 @@ A route is made by `router()`, so it can't go around the gate; what it needs sta
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, params
@@ -99,6 +100,7 @@ async def _caller(request: Request) -> Caller:
     return Caller(
         principal=known.principal,
         key_id=known.key_id,
+        issuers=known.issuers,
         address=request.client.host if request.client else None,
         route=f"{request.method} {request.url.path}",
     )
@@ -148,14 +150,7 @@ async def _take_body(request: Request) -> None:
     request._body = raw
     request._json = value
     caller: Caller = request.state.caller
-    request.state.caller = Caller(
-        principal=caller.principal,
-        key_id=caller.key_id,
-        address=caller.address,
-        route=caller.route,
-        idempotency_key=_idempotency_key(request),
-        body=value,
-    )
+    request.state.caller = replace(caller, idempotency_key=_idempotency_key(request), body=value)
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -190,5 +185,5 @@ async def _write_down(request: Request, access: Access, error: AgentGridError) -
         error,
         run_id=named.get("run_id"),
         approval_id=named.get("approval_id"),
-        target=next((named[each] for each in ("name", "rule_id", "key_id") if each in named), None),
+        target=next((named[each] for each in ("name", "rule_id", "key_id", "command_id") if each in named), None),
     )

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from starlette.responses import JSONResponse, Response
+
 from agentgrid.api import actions
 from agentgrid.api.access import V1
 from agentgrid.api.schemas.approvals import ApprovalDetail, ApprovalSummary, DecisionOut
-from agentgrid.api.schemas.commands import CommandDetail, CommandSummary
+from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, Proposed
 from agentgrid.api.schemas.runs import (
     ChildRun,
     ControlOut,
@@ -24,10 +26,12 @@ from agentgrid.api.schemas.runs import (
 )
 from agentgrid.api.shown import Shown
 from agentgrid.control.approvals import signer_for
-from agentgrid.control.plane import ControlPlane
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.control.proposals import Confirmation
 from agentgrid.db import approvals, attribution, runs, steps
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Execution, Run, Step
+from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.principals import UNKNOWN_INITIATOR, Principal
 from agentgrid.domain.steps import JobStatus, StepStatus, job_status
 from agentgrid.settings import Settings
@@ -119,10 +123,10 @@ def _claims(row: DecisionRow | Control) -> dict[str, Any]:
 
 
 async def approval_detail(
-    session: ReadSession, plane: ControlPlane, principal: Principal, found: approvals.Found
+    session: ReadSession, plane: ControlPlane, caller: Caller, found: approvals.Found
 ) -> ApprovalDetail:
     """An approval with what it shows, what was said of it, and what this caller may do."""
-    shown = Shown.to(principal)
+    shown = Shown.to(caller.principal)
     row, run = found.approval, found.run
     values = _approval_values(row, run) | {
         "run_status": run.status,
@@ -136,7 +140,7 @@ async def approval_detail(
             decision(said, comment if shown.payloads else None)
             for said, comment in await approvals.decisions(session, row)
         ],
-        "actions": actions.of_approval(principal, found, signer_for(plane, found)),
+        "actions": actions.of_approval(caller, found, signer_for(plane, found)),
     }
     return ApprovalDetail.model_validate(values)
 
@@ -184,6 +188,26 @@ async def run_detail(session: ReadSession, settings: Settings, principal: Princi
 def command_summary(row: Command) -> CommandSummary:
     """A command in a list."""
     return CommandSummary.model_validate(row)
+
+
+def proposed(row: Command) -> Response:
+    """The answer to a request that another administrator must confirm: `202`, with how to go on."""
+    place = f"{V1}/commands/{quote(row.command_id, safe='')}"
+    answer = Proposed.model_validate(
+        _values(row, CommandSummary)
+        | {"confirm": f"{place}/confirm", "withdraw": f"{place}/withdraw", "expires_at": row.outcome["expires_at"]}
+    )
+    return JSONResponse(answer.model_dump(mode="json"), status_code=202)
+
+
+def confirmed(found: Confirmation) -> Confirmed:
+    """A proposed command that somebody has confirmed or withdrawn."""
+    return Confirmed.model_validate(_values(found.command, CommandSummary) | {"key": found.secret or None})
+
+
+def is_proposed(row: Command) -> bool:
+    """Whether the command waits for another administrator."""
+    return row.status == CommandStatus.PROPOSED
 
 
 def command_detail(row: Command, shown: Shown) -> CommandDetail:

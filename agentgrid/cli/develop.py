@@ -25,7 +25,8 @@ def dev(
 ) -> None:
     """Run everything on this machine: Temporal, PostgreSQL, projector, API, and this project's worker.
 
-    The state is kept in AGENTGRID_HOME, by default .agentgrid in the project.
+    The state is kept in AGENTGRID_HOME, by default .agentgrid in the project. Its operator is a lone administrator: it may lift a rule and start under what
+    is left, and the audit log says so. An approver, or a key of one, is made with the database alone: agentgrid key create.
     """
     try:
         from agentgrid.cli.dev.command import run_dev

@@ -225,7 +225,7 @@ def _status(key: ApiKey) -> str:
     return status_of(key, datetime.now(UTC))
 
 
-def _wire(key: ApiKey) -> dict[str, str | None]:
+def _wire(key: ApiKey) -> dict[str, str | list[str] | None]:
     def moment(value: datetime | None) -> str | None:
         return None if value is None else value.isoformat()
 
@@ -234,6 +234,7 @@ def _wire(key: ApiKey) -> dict[str, str | None]:
         "principal": key.principal,
         "note": key.note,
         "created_by": key.created_by,
+        "issuers": key.issuers,
         "status": _status(key),
         "created_at": moment(key.created_at),
         "expires_at": moment(key.expires_at),

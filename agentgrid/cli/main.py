@@ -15,6 +15,7 @@ from agentgrid.cli import (
     logins,
     policies,
     principals,
+    proposals,
     queues,
     runs,
     signing_keys,
@@ -50,6 +51,7 @@ app.add_typer(database.app, name="db")
 logins.add_to(database.app)
 app.command()(database.rebuild)
 app.add_typer(principals.app, name="principal")
+app.add_typer(proposals.app, name="proposal")
 app.add_typer(signing_keys.app, name="signing-key")
 app.add_typer(keys.app, name="key")
 

@@ -2,23 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
+from rich.text import Text
 
+from agentgrid.cli import words
 from agentgrid.cli.client import Answer
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.output import more, print_json, put, stdout
+from agentgrid.cli.output import facts, indented, more, print_json, put, stdout
+from agentgrid.cli.text import safe
+
+ACCEPTED = 202
 
 
 def show(answer: Answer, output: OutputFormat, render: Callable[[Any], RenderableType]) -> None:
-    """One resource. Raises CommandFailed where the server speaks another version than this command."""
+    """One resource, or the proposal that the request became. Raises CommandFailed where the server speaks another version than this command."""
     if output is OutputFormat.JSON:
         print_json(answer)
         return
-    put(stdout(), rendered(answer.json(), render))
+    value = answer.json()
+    waits = isinstance(value, dict) and answer.status == ACCEPTED and value.get("status") == "proposed"
+    put(stdout(), rendered(value, proposal if waits else render))
+
+
+def proposal(command: Mapping[str, Any]) -> RenderableType:
+    """A command that takes two administrators."""
+    outcome = command["outcome"] or {}
+    heading = Text(safe(f"{command['kind']} {command['target']}"), style="bold")
+    heading.append("  ").append_text(words.status(command["status"]))
+    about = {
+        "command": command["command_id"],
+        "proposed by": command["principal"],
+        "said": command["reason"],
+        **said(outcome.get("proposal") or {}),
+        "confirmed by": outcome.get("confirmed_by"),
+    }
+    note = [Text(safe(outcome["message"]), style="yellow")] if outcome.get("message") else []
+    return Group(heading, indented(facts(about)), *(indented(each) for each in note))
+
+
+def said(shown: Mapping[str, Any]) -> dict[str, str]:
+    """What was proposed, in words; without what says nothing."""
+    found: dict[str, str] = {}
+    for name, value in shown.items():
+        if value in (None, "", [], {}, False):
+            continue
+        if isinstance(value, Mapping):
+            found |= {f"{name} {key}": text for key, text in said(value).items()}
+        else:
+            found[name] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return {safe(name): safe(text) for name, text in found.items()}
 
 
 def show_page(answer: Answer, output: OutputFormat, render: Callable[[Sequence[Any]], RenderableType]) -> None:

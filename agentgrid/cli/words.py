@@ -25,6 +25,7 @@ ICONS: Mapping[str, tuple[str, str]] = {
     "delivered": ("→", "cyan"),
     "failed": ("✗", "bold red"),
     "rejected": ("✗", "red"),
+    "proposed": ("◔", "yellow"),
     "refused": ("✗", "red"),
     "expired": ("⌛", "red"),
     "timed_out": ("⌛", "red"),

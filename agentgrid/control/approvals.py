@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentgrid.control import commands
-from agentgrid.control.keys import principal_of
-from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.control.plane import Caller, ControlPlane, principal_of
 from agentgrid.control.rpc import asked
 from agentgrid.control.signing import Signer
 from agentgrid.db import approvals as table
@@ -22,7 +21,7 @@ from agentgrid.db.tables import Approval, Command
 from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, SignedDecision, Terms, Verdict
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.commands import CommandKind
-from agentgrid.domain.principals import Permission, Principal, PrincipalKind
+from agentgrid.domain.principals import UNKNOWN_INITIATOR, Permission, Principal, PrincipalKind
 from agentgrid.errors import AgentGridError, Conflict, Forbidden, NotFound, Unavailable
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
 from agentgrid.temporal import rpc
@@ -42,21 +41,36 @@ def signer_for(plane: ControlPlane, found: table.Found) -> Signer | None:
     return plane.signer.under(Terms.model_validate(found.approval.terms), revoked=found.revoked_keys)
 
 
-def obstacle(principal: Principal, found: table.Found, signer: Signer | None) -> AgentGridError | None:
-    """Why this principal can't decide the approval now, or None if they can. The one place that says so."""
-    approval = found.approval
+def obstacle(caller: Caller, found: table.Found, signer: Signer | None) -> AgentGridError | None:
+    """Why this caller can't decide the approval now, or None if they can. The one place that says so."""
+    approval, principal = found.approval, caller.principal
     if principal.kind is not PrincipalKind.HUMAN:
         return Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
     if not principal.may(Permission.DECIDE):
         return Forbidden("deciding needs the role approver")
-    if principal.name in (approval.initiator, found.run.initiator):
+    terms = Terms.model_validate(approval.terms)
+    starters = {approval.initiator, found.run.initiator}
+    if principal.name in starters:
         return Forbidden("who started the run can't decide its approvals")
+    if principal.name in {*terms.issuers, *found.run.issuers}:
+        return Forbidden("who issued the key that started the run can't decide its approvals")
+    if shared := sorted(caller.persons & {*starters, *terms.issuers, *found.run.issuers}):
+        return Forbidden(
+            f"the key that you use was issued by {', '.join(shared)}, who stands behind the start of the run: use one that was made on the "
+            f"machine that owns the database, by `agentgrid key create {principal.name}`"
+        )
     if principal.approver_entry(tuple(approval.approvers)) is None:
         return Forbidden(f"this approval is for {', '.join(approval.approvers)}")
     if approval.status != ApprovalStatus.PENDING:
         return Conflict(f"the approval is {approval.status}; only a pending one can be decided", status=approval.status)
     if approval.expires_at is not None and approval.expires_at <= found.now:
         return Conflict("the approval has expired", status=ApprovalStatus.EXPIRED)
+    if found.run.initiator not in (approval.initiator, UNKNOWN_INITIATOR):
+        return Conflict(
+            f"{found.run.initiator} started the run, but what waits says that {approval.initiator or 'nobody'} did: it can't be decided; "
+            "cancel the run",
+            status=approval.status,
+        )
     if not approval.decidable:
         return Conflict("the gate is not open yet; try again in a moment", status=approval.status)
     if signer is None:
@@ -97,7 +111,7 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
         if found is None:
             raise NotFound("approval", approval_id)
         approval, signer = found.approval, signer_for(plane, found)
-        if (error := obstacle(caller.principal, found, signer)) is not None:
+        if (error := obstacle(caller, found, signer)) is not None:
             raise error
         assert signer is not None  # else there was an obstacle
         if request.digest != approval.digest:
@@ -162,11 +176,15 @@ async def deliver_late_decision(plane: ControlPlane, command: Command) -> dict[s
         found = await table.get(connection, command.approval_id or "")
     async with reading(plane.engine) as session:
         row = await principals.get(session, command.principal)
+        key = await principals.key(session, command.key_id or "")
     if found is None or row is None:
         raise Unavailable("the approval is not mirrored at the moment", outcome_unknown=True)
     if row.disabled_at is not None:
         raise Forbidden(f"{row.name} was disabled before the decision could be delivered")
-    if isinstance(error := obstacle(principal_of(row), found, signer_for(plane, found)), Forbidden):
+    if key is None or key.revoked_at is not None:
+        raise Forbidden(f"the key that {row.name} used was revoked before the decision could be delivered")
+    caller = Caller(principal=principal_of(row), key_id=key.key_id, issuers=tuple(key.issuers))
+    if isinstance(error := obstacle(caller, found, signer_for(plane, found)), Forbidden):
         raise error
     return await deliver_decision(plane, command)
 

@@ -14,7 +14,7 @@ from agentgrid.control.plane import ControlPlane
 from agentgrid.db import commands as table
 from agentgrid.db import signing_keys
 from agentgrid.db.away import DATABASE_FAULTS
-from agentgrid.db.session import SESSION_FAULTS, reading, writing
+from agentgrid.db.session import SESSION_FAULTS, reading, stating, writing
 from agentgrid.db.tables import Command
 from agentgrid.domain.commands import CommandKind
 
@@ -50,6 +50,13 @@ async def deliver_due(plane: ControlPlane) -> int:
             return count
 
 
+async def expire_proposals(plane: ControlPlane) -> None:
+    """End what nobody confirmed in time. A proposed command is never delivered, whatever its age."""
+    async with stating(plane.engine) as session:
+        for command_id in await table.expire_proposals(session):
+            log.info("proposal_expired", command_id=command_id)
+
+
 async def _attempt(plane: ControlPlane, command: Command) -> None:
     try:
         await commands.redeliver(plane, command, DELIVERERS[CommandKind(command.kind)])
@@ -69,6 +76,7 @@ async def run(plane: ControlPlane) -> None:
             wake.clear()
             try:
                 await deliver_due(plane)
+                await expire_proposals(plane)
                 pause = await _seconds_to_next(plane)
             except SESSION_FAULTS as error:
                 log.warning("delivery_waits_for_the_database", error=str(error)[:200])

@@ -1,4 +1,8 @@
-"""API keys: `ag_<id>_<secret>`, shown once, of which only SHA-256 is stored; every one expires."""
+"""API keys: `ag_<id>_<secret>`, shown once, of which only SHA-256 is stored; every one expires.
+
+A key remembers who issued it: whoever has seen it, and whoever has seen the key with which it was made. A key of somebody who may decide
+takes two administrators (`confirmation.py`); the one who confirms it is shown the secret.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +13,22 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentgrid.control import commands
-from agentgrid.control.plane import Caller
+from agentgrid.control import commands, confirmation
+from agentgrid.control.confirmation import Proposal
+from agentgrid.control.plane import Caller, principal_of
 from agentgrid.db import commands as commands_table
 from agentgrid.db import policies as policies_table
 from agentgrid.db import principals as table
 from agentgrid.db.pool import Pool, direct
-from agentgrid.db.session import reading, writing
+from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import ApiKey, Command, PrincipalRow
-from agentgrid.domain.commands import CommandKind
-from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role
-from agentgrid.errors import Fault, Forbidden, InvalidInput, NotFound, Unauthenticated
+from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.domain.principals import SYSTEM, Permission, Principal
+from agentgrid.errors import Fault, InvalidInput, NotFound, Unauthenticated
 
 DEFAULT_LIFETIME = timedelta(days=90)
 MAX_LIFETIME = timedelta(days=365)
@@ -41,6 +47,8 @@ class NewKey:
     expires_at: datetime
     secret: str = field(repr=False)
     """The whole key, as the caller must present it. Empty where the same request had made it before: nobody has it any more."""
+    proposal: Command | None = None
+    """The command that another administrator must confirm before there is such a key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +58,7 @@ class Authenticated:
     principal: Principal
     key_id: str
     expires_at: datetime
+    issuers: tuple[str, ...]
 
 
 def secret_hash(key: str) -> str:
@@ -60,14 +69,15 @@ def secret_hash(key: str) -> str:
 async def create(
     engine: AsyncEngine, caller: Caller, *, principal: str, lifetime: timedelta = DEFAULT_LIFETIME, note: str = ""
 ) -> NewKey:
-    """Make a key for the principal. Raises NotFound, InvalidInput, Forbidden where an administrator would come by an approver's key."""
+    """Make a key for the principal; where it may decide, only propose it, for another administrator to confirm.
+
+    Raises NotFound, InvalidInput, Forbidden where nobody could confirm it.
+    """
     if not timedelta(0) < lifetime <= MAX_LIFETIME:
         raise InvalidInput(
             "every key expires",
             [Fault(pointer="/lifetime_seconds", message=f"between now and {MAX_LIFETIME.days} days ahead")],
         )
-    key_id = "".join(secrets.choice("0123456789abcdefghijklmnopqrstuvwxyz") for _ in range(16))
-    key = f"ag_{key_id}_{secrets.token_urlsafe(32)}"
     async with writing(engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return _made_before(earlier)
@@ -76,41 +86,102 @@ async def create(
         owner = await table.get(session, principal)
         if owner is None:
             raise NotFound("principal", principal)
-        if caller.principal.kind is not PrincipalKind.SYSTEM and Role.APPROVER in principal_of(owner).roles:
-            raise Forbidden(
-                f"{principal} is an approver, and whoever makes a key could decide with it: "
-                f"have it made on the database's side, by `agentgrid key create {principal}`"
-            )
-        now = await commands_table.clock(session)
-        expires_at = now + lifetime
-        recorded = await commands.apply(
-            session,
-            caller,
-            CommandKind.KEY_CREATE,
-            {"principal": principal, "expires_at": expires_at.isoformat()},
+        if principal_of(owner).approver_entries and not confirmation.acts_alone(caller):
+            return _made_before(await _propose(session, caller, owner, lifetime, note))
+        issuers = frozenset({SYSTEM}) if confirmation.acts_alone(caller) else caller.persons
+        wish = {"key_id": _new_id(), "lifetime_seconds": lifetime.total_seconds(), "note": note}
+        return await _make(session, caller, principal, wish, issuers=issuers)
+
+
+async def _propose(
+    session: WriteSession, caller: Caller, owner: PrincipalRow, lifetime: timedelta, note: str
+) -> Command:
+    key_id, seconds = _new_id(), lifetime.total_seconds()
+    expires_at = (await commands_table.clock(session) + lifetime).isoformat()
+    return await confirmation.propose(
+        session,
+        caller,
+        Proposal(
+            kind=CommandKind.KEY_CREATE,
             target=key_id,
+            wish={"principal": owner.name, "key_id": key_id, "lifetime_seconds": seconds, "note": note},
+            basis=_basis(owner),
+            shown={"principal": owner.name, **_basis(owner), "lifetime_seconds": seconds, "expires_at": expires_at},
             reason=note or None,
+        ),
+    )
+
+
+async def carry_out(session: WriteSession, caller: Caller, proposal: Command) -> str:
+    """Make the key that was proposed, now that the caller confirms it. Returns its secret, for the caller alone."""
+    wish = proposal.body["wish"]
+    owner = await table.get(session, wish["principal"])
+    if owner is None:
+        raise NotFound("principal", wish["principal"])
+    confirmation.check_basis(proposal, _basis(owner))
+    first = await confirmation.proposer(session, proposal)
+    both = first.persons | caller.persons
+    return (await _make(session, caller, owner.name, wish, issuers=both, confirmed=proposal)).secret
+
+
+async def _make(
+    session: WriteSession,
+    caller: Caller,
+    principal: str,
+    wish: dict[str, Any],
+    *,
+    issuers: frozenset[str],
+    confirmed: Command | None = None,
+) -> NewKey:
+    key_id, note = wish["key_id"], wish["note"]
+    key = f"ag_{key_id}_{secrets.token_urlsafe(32)}"
+    now = await commands_table.clock(session)
+    expires_at = now + timedelta(seconds=wish["lifetime_seconds"])
+    recorded = await confirmation.record(
+        session,
+        caller,
+        CommandKind.KEY_CREATE,
+        {"principal": principal, "expires_at": expires_at.isoformat()},
+        confirmed=confirmed,
+        target=key_id,
+        reason=note or None,
+    )
+    if recorded.replayed:
+        return _made_before(recorded.command)
+    session.add(
+        ApiKey(
+            key_id=key_id,
+            principal=principal,
+            secret_hash=secret_hash(key),
+            note=note,
+            created_by=recorded.command.principal,
+            issuers=sorted(issuers),
+            created_at=now,
+            expires_at=expires_at,
         )
-        if recorded.replayed:
-            return _made_before(recorded.command)
-        session.add(
-            ApiKey(
-                key_id=key_id,
-                principal=principal,
-                secret_hash=secret_hash(key),
-                note=note,
-                created_by=caller.principal.name,
-                created_at=now,
-                expires_at=expires_at,
-            )
-        )
+    )
     return NewKey(key_id=key_id, principal=principal, expires_at=expires_at, secret=key)
 
 
+def _new_id() -> str:
+    return "".join(secrets.choice("0123456789abcdefghijklmnopqrstuvwxyz") for _ in range(16))
+
+
+def _basis(owner: PrincipalRow) -> dict[str, Any]:
+    """What a proposed key was judged by: what its owner may decide."""
+    return {"roles": sorted(owner.roles), "groups": sorted(owner.groups)}
+
+
 def _made_before(command: Command) -> NewKey:
-    said = command.outcome
-    expires_at = datetime.fromisoformat(said["expires_at"])
-    return NewKey(key_id=command.target or "", principal=said["principal"], expires_at=expires_at, secret="")
+    proposed = command.status == CommandStatus.PROPOSED
+    said = command.outcome["proposal"] if proposed else command.outcome
+    return NewKey(
+        key_id=command.target or "",
+        principal=said["principal"],
+        expires_at=datetime.fromisoformat(said["expires_at"]),
+        secret="",
+        proposal=command if proposed else None,
+    )
 
 
 async def revoke(engine: AsyncEngine, caller: Caller, key_id: str, *, reason: str | None = None) -> Command:
@@ -157,7 +228,9 @@ async def authenticate(pool: Pool, presented: str) -> Authenticated:
             raise wrong
         if found.unnoted:
             await table.note_use(connection, key_id)
-    return Authenticated(principal=principal_of(found.owner), key_id=key_id, expires_at=found.expires_at)
+    return Authenticated(
+        principal=principal_of(found.owner), key_id=key_id, expires_at=found.expires_at, issuers=found.issuers
+    )
 
 
 async def holds(pool: Pool, key_id: str, permission: Permission) -> bool:
@@ -172,14 +245,3 @@ def status_of(key: ApiKey, now: datetime) -> str:
     if key.revoked_at is not None:
         return "revoked"
     return "expired" if key.expires_at <= now else "live"
-
-
-def principal_of(row: PrincipalRow) -> Principal:
-    """The principal in a row. A role that this version doesn't know grants nothing."""
-    known = {role.value for role in Role}
-    return Principal(
-        name=row.name,
-        kind=PrincipalKind(row.kind),
-        roles=frozenset(Role(role) for role in row.roles if role in known),
-        groups=frozenset(row.groups),
-    )

@@ -11,7 +11,8 @@ from temporalio.client import Client
 from agentgrid.control.inputs import Checker
 from agentgrid.control.signing import Signer
 from agentgrid.db.pool import Pool
-from agentgrid.domain.principals import Principal
+from agentgrid.db.tables import PrincipalRow
+from agentgrid.domain.principals import SYSTEM, Principal, PrincipalKind, Role
 from agentgrid.settings import Settings
 
 
@@ -38,9 +39,27 @@ class Caller:
     principal: Principal
     key_id: str | None = None
     """The API key's id, not its secret."""
+    issuers: tuple[str, ...] = ()
+    """Who has issued that key, and so could use it as well: principals, or `system` for the database's side."""
     address: str | None = None
     route: str = ""
     """The route with its identifiers filled in: the scope of an idempotency key beside the principal."""
     idempotency_key: str | None = None
     body: Any = field(default=None, repr=False)
     """The request's body as it was sent: what a second use of an idempotency key is compared with."""
+
+    @property
+    def persons(self) -> frozenset[str]:
+        """Everybody who could have made this request: the principal, and whoever else has seen the key."""
+        return frozenset({self.principal.name, *self.issuers}) - {SYSTEM}
+
+
+def principal_of(row: PrincipalRow) -> Principal:
+    """The principal in a row. A role that this version doesn't know grants nothing."""
+    known = {role.value for role in Role}
+    return Principal(
+        name=row.name,
+        kind=PrincipalKind(row.kind),
+        roles=frozenset(Role(role) for role in row.roles if role in known),
+        groups=frozenset(row.groups),
+    )

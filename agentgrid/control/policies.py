@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agentgrid.control import commands
-from agentgrid.control.keys import principal_of
-from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.control import commands, confirmation
+from agentgrid.control.confirmation import Proposal
+from agentgrid.control.plane import Caller, ControlPlane, principal_of
 from agentgrid.control.signing import Signer
 from agentgrid.db import commands as commands_table
 from agentgrid.db import policies as table
@@ -18,7 +18,8 @@ from agentgrid.db import principals, signing_keys, switches, tools
 from agentgrid.db.session import WriteSession, writing
 from agentgrid.db.tables import Command, Policy
 from agentgrid.domain.commands import CommandKind
-from agentgrid.domain.policies import BUILT_IN_RULE, TOOL_RULE, Effect, Rule, Snapshot, SwitchKind
+from agentgrid.domain.lifting import lifted
+from agentgrid.domain.policies import BUILT_IN_RULE, TOOL_RULE, Effect, Risk, Rule, Snapshot, SwitchKind
 from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
 
 RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
@@ -49,13 +50,17 @@ async def put(plane: ControlPlane, caller: Caller, rule_id: str, tool: str, rule
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         await table.lock(session)
-        for other in await table.in_force(session):
-            if other.tool == tool and other.rule_id != rule_id:
-                raise Conflict(
-                    f"the rule {other.rule_id!r} speaks about {tool!r} already: change that one, or withdraw it first",
-                    status=f"{other.rule_id}@{other.version}",
-                )
+        await _check_only_one(session, rule_id, tool)
         return await _put(session, caller, CommandKind.POLICY_PUT, rule_id, tool, rule, target=rule_id)
+
+
+async def _check_only_one(session: WriteSession, rule_id: str, tool: str) -> None:
+    for other in await table.in_force(session):
+        if other.tool == tool and other.rule_id != rule_id:
+            raise Conflict(
+                f"the rule {other.rule_id!r} speaks about {tool!r} already: change that one, or withdraw it first",
+                status=f"{other.rule_id}@{other.version}",
+            )
 
 
 async def put_tool_policy(plane: ControlPlane, caller: Caller, tool: str, rule: RulePut) -> Command:
@@ -78,29 +83,69 @@ async def withdraw(plane: ControlPlane, caller: Caller, rule_id: str, *, reason:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         await table.lock(session)
-        last = await table.newest(session, rule_id)
-        if last is None:
-            raise NotFound("policy", rule_id)
-        changes = not last.withdrawn
-        version = last.version + changes
-        recorded = await commands.apply(
-            session,
-            caller,
-            CommandKind.POLICY_WITHDRAW,
-            {"rule": f"{rule_id}@{version}", "changed": changes},
-            target=rule_id,
-            reason=reason or None,
-        )
-        if changes and not recorded.replayed:
-            said = {"version": version, "withdrawn": True, "reason": reason}
-            session.add(_by(recorded.command, Policy(**{**last.model_dump(), **said})))
-            await session.flush()
-            await publish(session)
-        return recorded.command
+        return await _withdraw(session, caller, rule_id, reason=reason)
+
+
+async def _withdraw(
+    session: WriteSession, caller: Caller, rule_id: str, *, reason: str, confirmed: Command | None = None
+) -> Command:
+    last = await table.newest(session, rule_id)
+    if last is None:
+        raise NotFound("policy", rule_id)
+    changes = not last.withdrawn
+    version = last.version + changes
+    row = Policy(**{**last.model_dump(), "version": version, "withdrawn": True, "reason": reason})
+    proposal = Proposal(
+        kind=CommandKind.POLICY_WITHDRAW,
+        target=rule_id,
+        wish={},
+        basis={"version": last.version},
+        shown={"rule": rule_id, "withdrawn": True},
+        reason=reason or None,
+    )
+    return await _change(session, caller, row if changes else None, f"{rule_id}@{version}", proposal, confirmed)
+
+
+async def carry_out(session: WriteSession, caller: Caller, proposal: Command) -> str:
+    """Do what was proposed, now that the caller confirms it: judged again, as if it were asked for now."""
+    kind, target, wish = CommandKind(proposal.kind), proposal.target or "", proposal.body["wish"]
+    if kind is CommandKind.POLICY_WITHDRAW:
+        await _withdraw(session, caller, target, reason=proposal.reason or "", confirmed=proposal)
+        return ""
+    if kind is CommandKind.POLICY_PUT:
+        await _check_only_one(session, target, wish["tool"])
+    rule_id = target if kind is CommandKind.POLICY_PUT else f"{TOOL_RULE}{target}"
+    rule = _rule_put(wish["rule"])
+    await _put(session, caller, kind, rule_id, wish["tool"], rule, target=target, confirmed=proposal)
+    return ""
+
+
+def _wire(rule: RulePut) -> dict[str, Any]:
+    return {
+        **asdict(rule),
+        "effect": rule.effect.value,
+        "approvers": list(rule.approvers),
+        "expires": rule.expires.total_seconds(),
+    }
+
+
+def _rule_put(said: dict[str, Any]) -> RulePut:
+    expires = timedelta(seconds=said["expires"])
+    return RulePut(
+        **{**said, "effect": Effect(said["effect"]), "approvers": tuple(said["approvers"]), "expires": expires}
+    )
 
 
 async def _put(
-    session: WriteSession, caller: Caller, kind: CommandKind, rule_id: str, tool: str, rule: RulePut, *, target: str
+    session: WriteSession,
+    caller: Caller,
+    kind: CommandKind,
+    rule_id: str,
+    tool: str,
+    rule: RulePut,
+    *,
+    target: str,
+    confirmed: Command | None = None,
 ) -> Command:
     """The rule's next version. What says the same as the one in force leaves it: a new version voids the approvals that wait under the old one."""
     if rule.effect is Effect.REQUIRE_APPROVAL and not rule.approvers:
@@ -115,25 +160,64 @@ async def _put(
     }
     last = await table.newest(session, rule_id)
     changes = last is None or last.model_dump(include=set(said)) != said
-    version = (0 if last is None else last.version) + changes
-    recorded = await commands.apply(
-        session,
-        caller,
-        kind,
-        {"rule": f"{rule_id}@{version}", "changed": changes},
+    before = 0 if last is None else last.version
+    version = before + changes
+    proposal = Proposal(
+        kind=kind,
         target=target,
+        wish={"tool": tool, "rule": _wire(rule)},
+        basis={"version": before},
+        shown={"rule": rule_id, **said},
         reason=rule.reason or None,
     )
-    if changes and not recorded.replayed:
-        session.add(_by(recorded.command, Policy(rule_id=rule_id, version=version, **said)))
+    row = Policy(rule_id=rule_id, version=version, **said) if changes else None
+    return await _change(session, caller, row, f"{rule_id}@{version}", proposal, confirmed)
+
+
+async def _change(
+    session: WriteSession,
+    caller: Caller,
+    row: Policy | None,
+    reference: str,
+    proposal: Proposal,
+    confirmed: Command | None,
+) -> Command:
+    """Add the rule's next version, if there is one, and publish; or propose it, where it lifts a rule and there is a second administrator."""
+    lifts = await _lifts(session, row)
+    about: dict[str, Any] = {"lifts": list(lifts)} if lifts else {}
+    proposal = replace(proposal, basis=proposal.basis | about, shown=proposal.shown | about)
+    confirmation.check_basis(confirmed, proposal.basis)
+    if lifts and confirmed is None and not confirmation.acts_alone(caller):
+        proposed = await confirmation.propose_unless_alone(session, caller, proposal)
+        if proposed is not None:
+            return proposed
+        about |= {"alone": True, "message": confirmation.ALONE}
+    recorded = await confirmation.record(
+        session,
+        caller,
+        proposal.kind,
+        {"rule": reference, "changed": row is not None, **about},
+        confirmed=confirmed,
+        target=proposal.target,
+        reason=proposal.reason,
+    )
+    if row is not None and not recorded.replayed:
+        command = recorded.command
+        row.created_by, row.created_at = command.principal, command.settled_at or command.created_at
+        session.add(row)
         await session.flush()
         await publish(session)
     return recorded.command
 
 
-def _by(command: Command, row: Policy) -> Policy:
-    row.created_by, row.created_at = command.principal, command.created_at
-    return row
+async def _lifts(session: WriteSession, row: Policy | None) -> Sequence[str]:
+    """What would need less than now under this version of a rule."""
+    if row is None:
+        return ()
+    now = await table.in_force(session)
+    then = [rule for rule in now if rule.rule_id != row.rule_id] + ([] if row.withdrawn else [row])
+    risks = {name: Risk(risk) for name, risk in (await tools.risks(session)).items()}
+    return lifted(snapshot_of(now), snapshot_of(then), risks)
 
 
 def _id_fault(rule_id: str) -> str:

@@ -1,19 +1,21 @@
 """Principals: who may ask, made and changed by an administrator or by the one who set the installation up.
 
 Whoever hands out authority must not be able to use it: an administrator never decides approvals, nobody makes themselves an approver, and
-nobody becomes one while somebody else has seen a key of theirs.
+nobody becomes one while somebody else has seen a key of theirs. To grant the power to decide takes two administrators (`confirmation.py`);
+to take it away takes one.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentgrid.control import commands, policies
-from agentgrid.control.keys import principal_of
-from agentgrid.control.plane import Caller
+from agentgrid.control import commands, confirmation, policies
+from agentgrid.control.confirmation import Proposal
+from agentgrid.control.plane import Caller, principal_of
 from agentgrid.db import policies as policies_table
 from agentgrid.db import principals as table
 from agentgrid.db.session import WriteSession, reading, writing
@@ -39,37 +41,71 @@ DECIDING = frozenset({Role.APPROVER})
 async def put(engine: AsyncEngine, caller: Caller, principal: Principal, *, reason: str = "") -> Command:
     """Make the principal, or replace its roles and groups; whether it is disabled stays as it is.
 
-    Raises InvalidInput, Forbidden where somebody would make themselves an approver, Conflict for another kind than it has, for a word that
-    would name a principal and a group, for keys that others have seen, and for the last administrator.
+    Where it may decide more than before, the command is `proposed`, for another administrator to confirm. Raises InvalidInput, Forbidden where
+    somebody would make themselves an approver, or nobody could confirm it, Conflict for another kind than it has, for a word that would name a
+    principal and a group, for keys that others have seen, and for the last administrator.
     """
     _check(principal)
     async with writing(engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         await policies_table.lock(session)
-        await _check_names(session, principal)
-        row = await table.get(session, principal.name)
-        before = None if row is None else principal_of(row)
-        if before is not None and before.kind != principal.kind:
-            raise Conflict(f"{principal.name} is a {before.kind}; a principal's kind never changes", status=before.kind)
-        if principal.roles & DECIDING and not (before and before.roles & DECIDING):
-            await _check_promotion(session, caller, principal.name)
-        if not principal.may(Permission.ADMINISTER):
-            await _keep_an_administrator(session, without=principal.name)
-        roles, groups = sorted(principal.roles), sorted(principal.groups)
-        changes = before != principal
-        recorded = await commands.apply(
+        return await _put(session, caller, principal, reason=reason or None)
+
+
+async def _put(
+    session: WriteSession,
+    caller: Caller,
+    principal: Principal,
+    *,
+    reason: str | None,
+    confirmed: Command | None = None,
+) -> Command:
+    await _check_names(session, principal)
+    row = await table.get(session, principal.name)
+    before = None if row is None else principal_of(row)
+    if before is not None and before.kind != principal.kind:
+        raise Conflict(f"{principal.name} is a {before.kind}; a principal's kind never changes", status=before.kind)
+    gains = sorted(principal.gains_over(before))
+    if gains:
+        await _check_promotion(session, caller, principal, before)
+    if not principal.may(Permission.ADMINISTER):
+        await _keep_an_administrator(session, without=principal.name)
+    basis = _as_json(row)
+    confirmation.check_basis(confirmed, basis)
+    wish: dict[str, Any] = {
+        "kind": principal.kind.value,
+        "roles": sorted(role.value for role in principal.roles),
+        "groups": sorted(principal.groups),
+    }
+    if gains and confirmed is None and not confirmation.acts_alone(caller):
+        return await confirmation.propose(
             session,
             caller,
-            CommandKind.PRINCIPAL_PUT,
-            {"kind": principal.kind.value, "roles": roles, "groups": groups, "changed": changes},
-            target=principal.name,
-            reason=reason or None,
+            Proposal(
+                kind=CommandKind.PRINCIPAL_PUT,
+                target=principal.name,
+                wish=wish,
+                basis=basis,
+                shown={**wish, "before": basis, "gains": gains},
+                reason=reason,
+            ),
         )
-        if changes and not recorded.replayed:
-            await table.put(session, name=principal.name, kind=principal.kind.value, roles=roles, groups=groups)
-            await _tell(session)
-        return recorded.command
+    changes = before != principal
+    removed = _removes_administrator(row) if changes and not principal.may(Permission.ADMINISTER) else {}
+    recorded = await confirmation.record(
+        session,
+        caller,
+        CommandKind.PRINCIPAL_PUT,
+        {**wish, "changed": changes, **removed},
+        confirmed=confirmed,
+        target=principal.name,
+        reason=reason,
+    )
+    if changes and not recorded.replayed:
+        await table.put(session, name=principal.name, **wish)
+        await _tell(session)
+    return recorded.command
 
 
 async def set_disabled(
@@ -77,24 +113,65 @@ async def set_disabled(
 ) -> Command:
     """Let the principal do nothing from now on (its keys, streams and decisions that are under way too), or all that it may again.
 
-    Raises NotFound, Conflict for the last administrator.
+    To enable somebody who may decide takes another administrator too: the command is `proposed`. Raises NotFound, Forbidden where nobody
+    could confirm it, Conflict for the last administrator.
     """
     async with writing(engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         await policies_table.lock(session)
-        row = await table.get(session, name)
-        if row is None:
-            raise NotFound("principal", name)
-        if disabled:
-            await _keep_an_administrator(session, without=name)
-        kind = CommandKind.PRINCIPAL_DISABLE if disabled else CommandKind.PRINCIPAL_ENABLE
-        changes = disabled != (row.disabled_at is not None)
-        recorded = await commands.apply(session, caller, kind, {"changed": changes}, target=name, reason=reason)
-        if changes and not recorded.replayed:
-            await table.set_disabled(session, name, disabled)
-            await _tell(session)
-        return recorded.command
+        return await _set_disabled(session, caller, name, disabled, reason=reason)
+
+
+async def _set_disabled(
+    session: WriteSession,
+    caller: Caller,
+    name: str,
+    disabled: bool,
+    *,
+    reason: str | None,
+    confirmed: Command | None = None,
+) -> Command:
+    row = await table.get(session, name)
+    if row is None:
+        raise NotFound("principal", name)
+    if disabled:
+        await _keep_an_administrator(session, without=name)
+    kind = CommandKind.PRINCIPAL_DISABLE if disabled else CommandKind.PRINCIPAL_ENABLE
+    changes = disabled != (row.disabled_at is not None)
+    gains = [] if disabled else sorted(principal_of(row).approver_entries)
+    basis = _as_json(row)
+    confirmation.check_basis(confirmed, basis)
+    if changes and gains and confirmed is None and not confirmation.acts_alone(caller):
+        shown = {"before": basis, "gains": gains}
+        return await confirmation.propose(
+            session, caller, Proposal(kind=kind, target=name, wish={}, basis=basis, shown=shown, reason=reason)
+        )
+    removed = _removes_administrator(row) if changes and disabled else {}
+    recorded = await confirmation.record(
+        session, caller, kind, {"changed": changes, **removed}, confirmed=confirmed, target=name, reason=reason
+    )
+    if changes and not recorded.replayed:
+        await table.set_disabled(session, name, disabled)
+        await _tell(session)
+    return recorded.command
+
+
+async def carry_out(session: WriteSession, caller: Caller, proposal: Command) -> str:
+    """Do what was proposed, now that the caller confirms it: judged again, as if it were asked for now."""
+    name, wish = proposal.target or "", proposal.body["wish"]
+    if proposal.kind == CommandKind.PRINCIPAL_ENABLE:
+        await _set_disabled(session, caller, name, False, reason=proposal.reason, confirmed=proposal)
+        return ""
+    principal = Principal(
+        name=name,
+        kind=PrincipalKind(wish["kind"]),
+        roles=frozenset(Role(role) for role in wish["roles"]),
+        groups=frozenset(wish["groups"]),
+    )
+    _check(principal)
+    await _put(session, caller, principal, reason=proposal.reason, confirmed=proposal)
+    return ""
 
 
 async def get(engine: AsyncEngine, name: str) -> Principal | None:
@@ -116,17 +193,34 @@ async def _tell(session: WriteSession) -> None:
     await table.tell_access_changed(session)
 
 
-async def _check_promotion(session: WriteSession, caller: Caller, name: str) -> None:
-    if caller.principal.kind is PrincipalKind.SYSTEM:
+async def _check_promotion(session: WriteSession, caller: Caller, wanted: Principal, before: Principal | None) -> None:
+    if confirmation.acts_alone(caller):
         return
-    if caller.principal.name == name:
+    name = wanted.name
+    if name in caller.persons:
         raise Forbidden("nobody makes themselves an approver")
+    if before is not None and before.may(Permission.DECIDE):
+        return
     seen = await table.live_keys_seen_by_others(session, name)
     if seen:
         raise Conflict(
-            f"whoever made a key of {name} could decide with it: revoke {', '.join(seen)} first, then have an approver's key "
-            f"made on the database's side, by `agentgrid key create {name}`"
+            f"whoever had a hand in a key of {name} could decide with it: revoke {', '.join(seen)} first; an approver's key is made by two "
+            f"administrators, or on the machine that owns the database, by `agentgrid key create {name}`"
         )
+
+
+def _removes_administrator(row: PrincipalRow | None) -> dict[str, Any]:
+    """What the outcome says where the last but one administrator may just have been taken away, so that the other can't act alone at once."""
+    if row is None or row.disabled_at is not None or not confirmation.is_person_administrator(principal_of(row)):
+        return {}
+    return {"administrator_removed": True}
+
+
+def _as_json(row: PrincipalRow | None) -> dict[str, Any] | None:
+    """What a proposal about the principal was judged by."""
+    if row is None:
+        return None
+    return {"roles": sorted(row.roles), "groups": sorted(row.groups), "disabled": row.disabled_at is not None}
 
 
 async def _keep_an_administrator(session: WriteSession, *, without: str) -> None:

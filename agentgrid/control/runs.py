@@ -88,7 +88,7 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
         recorded = await commands.record(session, caller, command)
         if recorded.replayed:
             return Started(run_id=recorded.command.run_id or "", command_id=recorded.command.command_id, replayed=True)
-        run = _queued(plane, definition, request, command)
+        run = _queued(plane, definition, request, command, issuers=caller.persons - {caller.principal.name})
         await table.insert_queued(session, run)
         await events.append(session, [_changed(run.run_id, RunStatus.QUEUED)])
     await commands.deliver(plane, command, deliver_start)
@@ -118,7 +118,9 @@ def _wire(request: StartRequest) -> dict[str, Any]:
     }
 
 
-def _queued(plane: ControlPlane, definition: Workflow, request: StartRequest, command: Command) -> Run:
+def _queued(
+    plane: ControlPlane, definition: Workflow, request: StartRequest, command: Command, *, issuers: frozenset[str]
+) -> Run:
     run_id = command.run_id or ""
     return Run(
         run_id=run_id,
@@ -129,6 +131,7 @@ def _queued(plane: ControlPlane, definition: Workflow, request: StartRequest, co
         task_queue=definition.task_queue,
         status=RunStatus.QUEUED.value,
         initiator=command.principal,
+        issuers=sorted(issuers),
         trigger="api",
         command_id=command.command_id,
         root_run_id=run_id,
@@ -211,6 +214,7 @@ async def _start_request(
         RunMemo(
             run_id=run.run_id,
             initiator=command.principal,
+            issuers=tuple(run.issuers),
             command_id=command.command_id,
             workflow_version=run.version,
             reference=run.reference,
@@ -234,7 +238,7 @@ async def _start_request(
     if arguments:
         request.input.payloads.extend(await converter.encode(arguments))
     request.memo.fields[MEMO].CopyFrom((await converter.encode([memo.model_dump(mode="json", exclude_none=True)]))[0])
-    header = RunHeader(tree=run.run_id, initiator=command.principal)
+    header = RunHeader(tree=run.run_id, initiator=command.principal, issuers=tuple(run.issuers))
     request.header.fields[HEADER_RUN].CopyFrom(to_payload(header))
     if run.priority is not None:
         request.priority.priority_key = run.priority

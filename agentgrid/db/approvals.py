@@ -34,7 +34,8 @@ class ApprovalFilter:
     workflow: str | None = None
     approver_entries: frozenset[str] | None = None
     """Only those that name one of these among their approvers."""
-    not_initiated_by: str | None = None
+    not_behind: frozenset[str] | None = None
+    """Only those of runs that none of these started, or issued the key for that started them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +51,10 @@ class Found:
     """The signing keys of which nothing counts any more."""
 
 
-_RUN = ("run_id", "workflow_id", "workflow", "status", "initiator", "reference")
+_RUN = ("run_id", "workflow_id", "workflow", "status", "initiator", "issuers", "reference")
 _GET = """
     SELECT a.*, r.workflow_id AS run_workflow_id, r.workflow AS run_workflow, r.status AS run_status, r.initiator AS run_initiator,
-        r.reference AS run_reference, r.run_id AS run_run_id, clock_timestamp() AS now,
+        r.issuers AS run_issuers, r.reference AS run_reference, r.run_id AS run_run_id, clock_timestamp() AS now,
         ARRAY(SELECT key_id FROM signing_keys WHERE revoked_at IS NOT NULL) AS revoked_keys
     FROM approvals a JOIN runs r ON r.run_id = a.run_id
     WHERE a.approval_id = $1 AND NOT a.inherited ORDER BY a.opened_at LIMIT 1
@@ -83,9 +84,10 @@ def _conditions(wanted: ApprovalFilter, approval: Any) -> list[Any]:
         found.append(R.workflow == wanted.workflow)
     if wanted.approver_entries is not None:
         found.append(holds_any(approval.approvers, wanted.approver_entries))
-    if wanted.not_initiated_by is not None:
-        found.append(approval.initiator.is_distinct_from(wanted.not_initiated_by))
-        found.append(R.initiator != wanted.not_initiated_by)
+    if wanted.not_behind is not None:
+        found.append(func.coalesce(approval.initiator, "").not_in(wanted.not_behind))
+        found.append(R.initiator.not_in(wanted.not_behind))
+        found.append(~holds_any(R.issuers, wanted.not_behind))
     return found
 
 

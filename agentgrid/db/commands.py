@@ -12,9 +12,10 @@ from sqlalchemy.orm import defer
 
 from agentgrid.db import paging
 from agentgrid.db.paging import Key, Listing
-from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.session import FRESH, ReadSession, WriteSession
 from agentgrid.db.tables import Command
-from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.domain.commands import PROPOSAL_LIFETIME, CommandKind, CommandStatus
+from agentgrid.domain.principals import SYSTEM
 from agentgrid.domain.runs import CLOSED
 
 # The same classes, their attributes read as the SQL expressions that they are.
@@ -159,6 +160,56 @@ async def postpone(session: WriteSession, command_id: str, *, delay: timedelta, 
         .where(C.command_id == command_id, C.status == CommandStatus.PENDING.value)
         .values(next_attempt_at=func.now() + delay, outcome=outcome)
     )
+
+
+async def locked(session: WriteSession, command_id: str) -> Command | None:
+    """One command, which nobody else changes until the transaction ends."""
+    return await session.get(Command, command_id, with_for_update=True, populate_existing=True)
+
+
+async def settle_proposal(
+    session: WriteSession, command_id: str, *, status: CommandStatus, outcome: dict[str, Any]
+) -> Command:
+    """Say what became of a proposed command that the session has locked."""
+    values: dict[str, Any] = {"status": status.value, "outcome": outcome, "settled_at": func.now()}
+    if status is CommandStatus.REFUSED:
+        values["idempotency_key"] = None
+    statement = update(Command).where(C.command_id == command_id).values(**values).returning(Command)
+    settled: Command = (await session.execute(statement, execution_options=FRESH)).scalar_one()
+    return settled
+
+
+async def expire_proposals(session: WriteSession) -> Sequence[str]:
+    """Refuse the proposed commands that nobody confirmed in time. Their ids."""
+    said = {"code": "expired", "message": f"nobody confirmed it within {PROPOSAL_LIFETIME.days} days"}
+    outcome = func.json_build_object(
+        *(part for pair in said.items() for part in pair), "proposal", C.outcome["proposal"]
+    )
+    statement = (
+        update(Command)
+        .where(C.status == CommandStatus.PROPOSED.value, C.created_at <= func.now() - PROPOSAL_LIFETIME)
+        .values(status=CommandStatus.REFUSED.value, outcome=outcome, settled_at=func.now(), idempotency_key=None)
+        .returning(C.command_id)
+        .execution_options(synchronize_session=False)
+    )
+    expired: Sequence[str] = (await session.execute(statement)).scalars().all()
+    return expired
+
+
+async def administrator_removed_since(session: WriteSession, since: timedelta) -> bool:
+    """Whether an administrator was disabled, or lost the role, over the API in this last while."""
+    statement = select(
+        select(C.command_id)
+        .where(
+            C.kind.in_((CommandKind.PRINCIPAL_PUT.value, CommandKind.PRINCIPAL_DISABLE.value)),
+            C.status == CommandStatus.APPLIED.value,
+            C.principal != SYSTEM,
+            C.outcome["administrator_removed"].as_boolean(),
+            C.created_at > func.now() - since,
+        )
+        .exists()
+    )
+    return bool((await session.execute(statement)).scalar_one())
 
 
 async def claim_due(session: WriteSession, *, limit: int, lease: timedelta) -> Sequence[Command]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select, text
 
 from agentgrid.db import locks
-from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.session import FRESH, ReadSession, WriteSession
 from agentgrid.db.tables import Policy, PolicySnapshot
 from agentgrid.domain.policies import Snapshot
 
@@ -24,13 +24,13 @@ async def lock(session: WriteSession) -> None:
 async def in_force(session: ReadSession | WriteSession) -> Sequence[Policy]:
     """The newest version of every rule that is not withdrawn, in the order of their ids."""
     newest = select(Policy).distinct(P.rule_id).order_by(P.rule_id, P.version.desc())
-    return [rule for rule in (await session.execute(newest)).scalars() if not rule.withdrawn]
+    return [rule for rule in (await session.execute(newest, execution_options=FRESH)).scalars() if not rule.withdrawn]
 
 
 async def newest(session: ReadSession | WriteSession, rule_id: str) -> Policy | None:
     """The newest version of a rule, which may be its withdrawal."""
     statement = select(Policy).where(P.rule_id == rule_id).order_by(P.version.desc()).limit(1)
-    return (await session.execute(statement)).scalar_one_or_none()
+    return (await session.execute(statement, execution_options=FRESH)).scalar_one_or_none()
 
 
 async def versions(session: ReadSession, rule_id: str, *, limit: int) -> Sequence[Policy]:

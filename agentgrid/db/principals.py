@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import ARRAY, Text, cast, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from agentgrid.db.arrays import holds_all
 from agentgrid.db.paging import Key, older_than
 from agentgrid.db.pool import Connection
-from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.session import FRESH, ReadSession, WriteSession
 from agentgrid.db.tables import ApiKey, PrincipalRow
-from agentgrid.domain.principals import SYSTEM
+from agentgrid.domain.principals import SYSTEM, PrincipalKind
 
 P: Any = PrincipalRow
 K: Any = ApiKey
@@ -23,7 +23,7 @@ K: Any = ApiKey
 ACCESS_CHANNEL = "agentgrid_access"
 
 _HOLDER = """
-    SELECT k.secret_hash, k.expires_at, p.name, p.kind, p.roles, p.groups,
+    SELECT k.secret_hash, k.expires_at, k.issuers, p.name, p.kind, p.roles, p.groups,
         k.revoked_at IS NULL AND k.expires_at > now() AND p.disabled_at IS NULL AS opens,
         k.last_used_at IS NULL OR k.last_used_at < now() - $2::interval AS unnoted
     FROM api_keys k JOIN principals p ON p.name = k.principal WHERE k.key_id = $1
@@ -45,6 +45,7 @@ class Holder:
     owner: PrincipalRow
     secret_hash: str = field(repr=False)
     expires_at: datetime
+    issuers: tuple[str, ...]
     opens: bool
     """By the database's clock: neither expired nor revoked, nor its owner disabled."""
     unnoted: bool
@@ -52,8 +53,8 @@ class Holder:
 
 
 async def get(session: ReadSession | WriteSession, name: str) -> PrincipalRow | None:
-    """One principal."""
-    return await session.get(PrincipalRow, name)
+    """One principal, as it is now."""
+    return await session.get(PrincipalRow, name, populate_existing=True)
 
 
 async def by_name(
@@ -67,9 +68,9 @@ async def by_name(
 
 
 async def enabled(session: WriteSession) -> Sequence[PrincipalRow]:
-    """The principals who may act, in the order of their names."""
+    """The principals who may act, in the order of their names; as they are now, whatever the session has read of them before."""
     statement = select(PrincipalRow).where(P.disabled_at.is_(None)).order_by(P.name)
-    return (await session.execute(statement)).scalars().all()
+    return (await session.execute(statement, execution_options=FRESH)).scalars().all()
 
 
 async def also_names(session: WriteSession, *, name: str, groups: Sequence[str]) -> list[str]:
@@ -90,7 +91,8 @@ async def put(session: WriteSession, *, name: str, kind: str, roles: Sequence[st
     """Make the principal, or change its roles and groups. The kind never changes: what a person may do, a program that took its name may not."""
     values = {"roles": list(roles), "groups": list(groups)}
     statement = insert(PrincipalRow).values(name=name, kind=kind, **values)
-    await session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+    upsert = statement.on_conflict_do_update(index_elements=["name"], set_=values).returning(PrincipalRow)
+    (await session.execute(upsert, execution_options=FRESH)).scalar_one()
 
 
 async def set_disabled(session: WriteSession, name: str, disabled: bool) -> None:
@@ -114,6 +116,7 @@ async def holder(connection: Connection, key_id: str) -> Holder | None:
         owner=owner,
         secret_hash=row["secret_hash"],
         expires_at=row["expires_at"],
+        issuers=tuple(row["issuers"]),
         opens=row["opens"],
         unnoted=row["unnoted"],
     )
@@ -131,23 +134,29 @@ async def keys(
     return (await session.execute(statement)).scalars().all()
 
 
-async def key(session: ReadSession, key_id: str) -> ApiKey | None:
+async def key(session: ReadSession | WriteSession, key_id: str) -> ApiKey | None:
     """One API key."""
     return await session.get(ApiKey, key_id)
 
 
 async def live_keys_seen_by_others(session: WriteSession, principal: str) -> Sequence[str]:
-    """The ids of the principal's live keys whose secrets somebody else has seen: those that were made over the API."""
+    """The ids of the principal's live keys in which somebody else had a hand: somebody who could use them as well."""
     statement = (
         select(K.key_id)
         .where(
             K.principal == principal,
-            K.created_by.not_in((SYSTEM, principal)),
+            ~K.issuers.op("<@")(cast([SYSTEM, principal], ARRAY(Text))),
             K.revoked_at.is_(None),
             K.expires_at > func.now(),
         )
         .order_by(K.created_at.desc())
     )
+    return (await session.execute(statement)).scalars().all()
+
+
+async def programs(session: WriteSession, names: Iterable[str]) -> Sequence[str]:
+    """Those of these principals that are no people."""
+    statement = select(P.name).where(P.name.in_(list(names)), P.kind != PrincipalKind.HUMAN.value).order_by(P.name)
     return (await session.execute(statement)).scalars().all()
 
 

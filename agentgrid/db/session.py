@@ -24,6 +24,10 @@ SESSION_FAULTS = (SQLAlchemyError, *DATABASE_FAULTS)
 """What a session raises when the database can't answer: SQLAlchemy passes on as they are the errors of the driver that it doesn't know."""
 
 
+FRESH = {"populate_existing": True}
+"""How a query is executed whose rows the session may have read, or changed by a statement, before: otherwise it gets those of then."""
+
+
 def make_engine(dsn: str, *, pool_size: int = 10, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> AsyncEngine:
     """An engine over asyncpg for `postgresql://...`; every statement, lock and wait for a connection is bounded."""
     url = make_url(dsn).set(drivername="postgresql+asyncpg")

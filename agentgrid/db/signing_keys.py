@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from agentgrid.db.paging import Key, older_than
-from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.session import FRESH, ReadSession, WriteSession
 from agentgrid.db.tables import SigningKey
 
 K: Any = SigningKey
@@ -30,12 +30,12 @@ async def newest(
     statement = select(SigningKey).order_by(K.created_at.desc(), K.key_id.desc()).limit(limit)
     if after is not None:
         statement = statement.where(older_than(K.created_at, K.key_id, after))
-    return (await session.execute(statement)).scalars().all()
+    return (await session.execute(statement, execution_options=FRESH)).scalars().all()
 
 
 async def get(session: ReadSession | WriteSession, key_id: str) -> SigningKey | None:
     """One key."""
-    return await session.get(SigningKey, key_id)
+    return await session.get(SigningKey, key_id, populate_existing=True)
 
 
 async def register(session: WriteSession, *, key_id: str, public_key: str) -> bool:

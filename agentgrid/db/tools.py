@@ -41,7 +41,7 @@ async def get(session: ReadSession | WriteSession, name: str) -> Tool | None:
     return await session.get(Tool, name)
 
 
-async def risks(session: ReadSession) -> dict[str, str]:
+async def risks(session: ReadSession | WriteSession) -> dict[str, str]:
     """The risk of every tool, by its name, in the order of the names."""
     return {name: risk for name, risk in (await session.execute(select(T.name, T.risk).order_by(T.name))).all()}
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from agentgrid.domain.canonical import canonical
 
@@ -82,6 +82,8 @@ class Terms(BaseModel):
     """Principals, groups or `role:approver`."""
     initiator: str | None = None
     """Who started the run, and so never decides."""
+    issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
+    """Who issued the API key that started the run: they count as its initiators too."""
     expires_seconds: float = DEFAULT_EXPIRY_SECONDS
     policy: str | None = None
     """The rule that asked, `id@version`."""
@@ -191,6 +193,8 @@ def _mismatch(terms: Terms, decision: Decision) -> str | None:
         return "under another policy"
     if decision.principal == terms.initiator:
         return "by the initiator of the run"
+    if decision.principal in terms.issuers:
+        return "by somebody who issued the key that started the run"
     if decision.approver not in terms.approvers:
         return "by somebody who is not among the approvers"
     return None

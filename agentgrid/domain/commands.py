@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
+
+PROPOSAL_LIFETIME = timedelta(days=7)
+"""For how long a proposed command can be confirmed."""
 
 
 class CommandKind(StrEnum):
@@ -32,11 +36,15 @@ class CommandKind(StrEnum):
     LOGIN_PUT = "login.put"
     LOGIN_CLOSE = "login.close"
     GRID_MOVE = "grid.move"
+    COMMAND_CONFIRM = "command.confirm"
+    COMMAND_WITHDRAW = "command.withdraw"
 
 
 class CommandStatus(StrEnum):
     """What became of it."""
 
+    PROPOSED = "proposed"
+    """Asked for by one administrator; nothing happens before another one confirms it."""
     PENDING = "pending"
     """Recorded, not yet known to have been delivered."""
     DELIVERED = "delivered"
@@ -53,4 +61,4 @@ class CommandStatus(StrEnum):
     @property
     def settled(self) -> bool:
         """Whether nothing more will be done about it."""
-        return self not in (CommandStatus.PENDING, CommandStatus.DELIVERED)
+        return self not in (CommandStatus.PROPOSED, CommandStatus.PENDING, CommandStatus.DELIVERED)

@@ -87,6 +87,10 @@ class Principal:
         """Whether this principal has the permission."""
         return permission in self.permissions
 
+    def gains_over(self, before: Principal | None) -> frozenset[str]:
+        """The approver entries that this principal has and the one before it had not: what it newly may decide."""
+        return self.approver_entries - (frozenset() if before is None else before.approver_entries)
+
     @property
     def approver_entries(self) -> frozenset[str]:
         """The entries of an approval's approvers under which this principal may decide: its name, its groups, `role:approver`."""

@@ -47,6 +47,7 @@ def beginning(started: Started, *, run_id: str, memo: RunMemo | None) -> dict[st
         return known | {
             "trigger": "api",
             "initiator": memo.initiator,
+            "issuers": list(memo.issuers),
             "command_id": memo.command_id,
             "reference": memo.reference,
             "tags": list(memo.tags),
@@ -58,5 +59,5 @@ def beginning(started: Started, *, run_id: str, memo: RunMemo | None) -> dict[st
         }
     if started.parent_execution_id is not None:
         # Whose it is follows from the parent's run. Its header says so too, as anybody's may.
-        return known | {"trigger": "child", "initiator": UNKNOWN_INITIATOR}
-    return known | {"trigger": "external", "initiator": UNKNOWN_INITIATOR}
+        return known | {"trigger": "child", "initiator": UNKNOWN_INITIATOR, "issuers": []}
+    return known | {"trigger": "external", "initiator": UNKNOWN_INITIATOR, "issuers": []}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,6 +56,7 @@ class ApprovalRequest:
     approvers: list[str]
     expires_seconds: float
     initiator: str | None = None
+    issuers: list[str] = field(default_factory=list)
     key: str | None = None
     """Names the call, as the header of any other call does."""
 
@@ -127,6 +128,7 @@ async def approval(
         approvers=list(approvers),
         expires_seconds=seconds,
         initiator=state.header.initiator,
+        issuers=list(state.header.issuers),
         key=state.next_key(ACTIVITY_OPEN_APPROVAL, sorted_json([title, shown])),
     )
     while True:

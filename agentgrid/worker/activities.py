@@ -173,7 +173,7 @@ class _Governed(ActivityInboundInterceptor):
                 attempt=info.attempt,
             ),
             key=key,
-            initiator=lambda: _initiator(input),
+            run=lambda: _run_header(input),
             presented=text_of(input.headers.get(HEADER_APPROVAL)),
             now=datetime.now(UTC),
             standalone=not info.in_workflow,
@@ -187,12 +187,12 @@ def _arguments(input: ExecuteActivityInput) -> Any:
     return [json.loads(payload.data) for payload in activity.payload_converter().to_payloads(input.args)]
 
 
-def _initiator(input: ExecuteActivityInput) -> str | None:
+def _run_header(input: ExecuteActivityInput) -> RunHeader | None:
     payload = input.headers.get(HEADER_RUN)
     if payload is None:
         return None
     try:
-        return RunHeader.model_validate_json(payload.data).initiator
+        return RunHeader.model_validate_json(payload.data)
     except ValidationError:
         return None
 

@@ -52,6 +52,7 @@ def approval_activities(governor: Governor, *, policy_wait_seconds: float) -> li
             shown=request.shown,
             approvers=tuple(request.approvers),
             initiator=request.initiator,
+            issuers=tuple(request.issuers),
             expires_seconds=request.expires_seconds,
             keys=snapshot.keys_in_force,
         )

@@ -19,6 +19,7 @@ from agentgrid.domain.approvals import ApprovalKind, Decision, SignedDecision, T
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+from agentgrid.protocol import RunHeader
 from agentgrid.worker.admissions import Admissions, Scheduled
 
 
@@ -57,8 +58,8 @@ class Call:
     workflow: str
     scheduled: Scheduled
     key: str | None
-    initiator: Callable[[], str | None]
-    """Reads who started the run, where people are asked."""
+    run: Callable[[], RunHeader | None]
+    """Reads what the call says of its run, and of who started that, where people are asked."""
     presented: str | None
     """The signed decision in the header, if any."""
     now: datetime
@@ -161,6 +162,10 @@ class Governor:
             bound = digest([call.subject, call.version, arguments])
         except ValueError as error:
             return Unsupported(reason=f"its arguments can't be shown exactly ({error}): make it a tool")
+        run = call.run()
+        if call.key is not None and run is None:
+            # The workflow half always sends both. Without it nobody could be kept from deciding what they have started.
+            return Unsupported(reason="it doesn't say whose run it is")
         terms = Terms(
             approval_id=new_id(),
             kind=ApprovalKind.TOOL,
@@ -174,7 +179,8 @@ class Governor:
             key=call.key,
             shown=arguments if call.local else None,
             approvers=rule.approvers,
-            initiator=call.initiator(),
+            initiator=None if run is None else run.initiator,
+            issuers=() if run is None else run.issuers,
             expires_seconds=rule.expires_seconds,
             policy=rule.reference,
             reason=rule.reason or None,

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentgrid.control import principals
 from agentgrid.control.signing import Signer
-from agentgrid.db.tables import Policy, SigningKey
+from agentgrid.db.tables import Command, Policy, SigningKey
+from agentgrid.domain.ids import new_id
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
 from tests.api.conftest import SETUP, Api, listening
@@ -67,7 +68,16 @@ async def search(api: Api) -> AsyncIterator[Search]:
         ),
     )
     spare = Principal(name="spare", kind=PrincipalKind.SERVICE, roles=frozenset({Role.VIEWER}))
-    made = await principals.put(engine, SETUP, spare)
+    await principals.put(engine, SETUP, spare)
+    withdrawn = Command(
+        command_id=new_id(),
+        kind="principal.put",
+        status="refused",
+        principal="admin",
+        target="mole",
+        outcome={"proposal": {}, "code": "withdrawn", "message": "withdrawn by admin"},
+    )
+    await factories.insert(engine, withdrawn)
     things = {
         "runs": run.run_id,
         "approvals": gate.approval_id,
@@ -77,7 +87,7 @@ async def search(api: Api) -> AsyncIterator[Search]:
         "principals": spare.name,
         "keys": api.tokens["second"].split("_")[1],
         "signing-keys": signer.key_id,
-        "commands": made.command_id,
+        "commands": withdrawn.command_id,
     }
     async with listening(api.app) as url, api.client(None) as client:
         document = (await client.get("/api/openapi.json")).json()

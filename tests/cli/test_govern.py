@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from agentgrid.cli.exits import ExitCode
+from agentgrid.control import keys, principals
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
-from tests.api.conftest import Api, api, eventually, listening
+from tests.api.conftest import SETUP, Api, api, eventually, listening
 from tests.cli.conftest import Cli, Ended, FakeServer, Reply, problem
 
 __all__ = ["api"]
@@ -100,6 +103,40 @@ async def test_a_principal_is_made_changed_disabled_and_enabled(admin: Run) -> N
     await admin("principal", "put", "noor", "--kind", "service", code=ExitCode.FAILED)
     await admin("principal", "put", "admin", "--role", "approver", "--yes", code=ExitCode.NOT_ALLOWED)
     await admin("principal", "show", "nobody-known", code=ExitCode.NOT_FOUND)
+
+
+async def test_what_takes_two_administrators_is_proposed_listed_confirmed_and_withdrawn(
+    api: Api, admin: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    alone = await admin("principal", "put", "erin", "--role", "approver", code=ExitCode.NOT_ALLOWED)
+    assert "agentgrid key create" in alone.err
+    berta = Principal(name="berta", kind=PrincipalKind.HUMAN, roles=frozenset({Role.ADMIN}))
+    await principals.put(api.plane.engine, SETUP, berta)
+    second = await keys.create(api.plane.engine, SETUP, principal="berta")
+    try:
+        proposed = await admin("principal", "put", "erin", "--role", "approver", "--reason", "joins the leads")
+        assert ("proposed" in proposed.out, "agentgrid proposal confirm" in proposed.out) == (True, True)
+        for listing in (("proposal", "list"), ("audit", "list", "--status", "proposed")):
+            (waiting,) = (await admin(*listing, "-o", "json")).json()["items"]
+            assert "joins the leads" in (await admin(*listing)).out
+        assert "role:approver" in (await admin("proposal", "show", waiting["command_id"])).out
+        await admin("proposal", "confirm", waiting["command_id"], "--yes", code=ExitCode.NOT_ALLOWED)
+        async with api.client("admin") as http:
+            given = await http.post("/api/v1/keys", json={"principal": "reviewer"})
+        lifted = await admin("policy", "put", "gap", "fax_*", "allow", "--yes", "-o", "json")
+        monkeypatch.setenv("AGENTGRID_API_KEY", second.secret)
+        asked = await admin("proposal", "confirm", waiting["command_id"], code=ExitCode.USAGE)
+        assert "--yes" in asked.err
+        assert "confirmed by" in (await admin("proposal", "confirm", waiting["command_id"], "--yes")).out
+        assert "decide" in (await admin("principal", "show", "erin")).out
+        file = tmp_path / "reviewer.key"
+        await admin("proposal", "confirm", given.json()["command_id"], "--yes", "--file", str(file))
+        assert file.read_text().startswith(f"ag_{given.json()['target']}_")
+        gone = await admin("proposal", "withdraw", lifted.json()["command_id"], "--reason", "no")
+        assert "withdrawn by berta" in gone.out
+        assert (await admin("proposal", "list", "-o", "json")).json()["items"] == []
+    finally:
+        await principals.set_disabled(api.plane.engine, SETUP, "berta", True)
 
 
 async def test_signing_keys_are_listed_and_the_one_that_signs_is_not_retired(api: Api, admin: Run) -> None:

@@ -68,10 +68,10 @@ async def test_a_disabled_principals_keys_open_nothing_and_workers_hear_of_it(pl
         snapshot = await policies_table.newest_snapshot(session)
     assert snapshot.revoked_principals == {"reviewer"}
     assert snapshot.approver_entries == {}
-    await principals.put(plane.engine, caller(ADMIN), replace(REVIEWER, groups=frozenset({"editors"})))
+    await principals.put(plane.engine, caller(SETUP), replace(REVIEWER, groups=frozenset({"editors"})))
     with pytest.raises(Unauthenticated):
         await keys.authenticate(plane.pool, key.secret)
-    await principals.set_disabled(plane.engine, caller(ADMIN), "reviewer", False)
+    await principals.set_disabled(plane.engine, caller(SETUP), "reviewer", False)
     async with reading(plane.engine) as session:
         snapshot = await policies_table.newest_snapshot(session)
     assert snapshot.revoked_principals == frozenset()
@@ -122,7 +122,7 @@ async def test_keys_are_for_principals_that_exist(plane: ControlPlane):
 
 
 async def test_a_principals_kind_never_changes(plane: ControlPlane):
-    await principals.put(plane.engine, caller(ADMIN), REVIEWER)
+    await principals.put(plane.engine, caller(SETUP), REVIEWER)
     with pytest.raises(Conflict):
         await principals.put(plane.engine, caller(ADMIN), Principal(name="reviewer", kind=PrincipalKind.SERVICE))
 

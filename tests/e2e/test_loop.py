@@ -12,10 +12,12 @@ import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue
 
+from agentgrid.control import principals
 from agentgrid.domain.approvals import Verdict
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
 from agentgrid.testing import Governance, open_approvals
 from tests import oracle
+from tests.api.conftest import SETUP
 from tests.e2e.conftest import Loop
 from tests.worker import gated
 from tests.worker.conftest import reset
@@ -274,7 +276,7 @@ async def test_a_principal_disabled_between_its_decision_and_the_effect_decides_
         await loop.decide(again)
         assert (await loop.until(run_id))["status"] == "completed"
     finally:
-        await loop.call("admin", "POST", "/principals/second/enable")
+        await principals.set_disabled(loop.api.plane.engine, SETUP, "second", False)
 
 
 async def test_a_gated_run_that_is_reset_asks_again_and_runs_once_more(loop: Loop) -> None:

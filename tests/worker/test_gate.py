@@ -168,6 +168,9 @@ async def test_the_initiator_never_decides(worker: Any, client: Client, queue: s
     judgement = judge(mine, to_payload(governance.decide(mine)).data)
     assert judgement.verdict is None
     assert judgement.reason == "by the initiator of the run"
+    issued = terms.model_copy(update={"initiator": "robot", "issuers": ("admin", "reviewer")})
+    judgement = judge(issued, to_payload(governance.decide(issued)).data)
+    assert (judgement.verdict, judgement.reason) == (None, "by somebody who issued the key that started the run")
     await handle.terminate()
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from agentgrid.domain.approvals import Terms
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+from agentgrid.protocol import RunHeader
 from agentgrid.testing import Governance
 from agentgrid.worker.admissions import Admissions, Scheduled
 from agentgrid.worker.governor import Allow, Ask, Call, Deny, Governor, Stale, Unsupported
@@ -37,7 +38,7 @@ def call(**changed: Any) -> Call:
         "workflow": "gated",
         "scheduled": Scheduled(activity_id="1", scheduled_at=NOW, local=False, attempt=1),
         "key": "k",
-        "initiator": lambda: "operator",
+        "run": lambda: RunHeader(tree="w", initiator="operator"),
         "presented": None,
         "now": NOW,
     }
@@ -72,6 +73,7 @@ ASK = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, version
         (policy(disabled_tools=frozenset({"refund"}), rules=(ALLOW_EXACT,)), call(), Deny),
         (policy(disabled_workflows=frozenset({"gated"})), call(risk=Risk.READ), Deny),
         (policy(rules=(ASK,)), call(key=None), Unsupported),
+        (policy(rules=(ASK,)), call(run=lambda: None), Unsupported),
         (policy(rules=(ASK,), public_keys={}), call(), Stale),
         (policy(rules=(ASK,), public_keys={}, retired_keys={"k": "a"}), call(), Stale),
         (policy(rules=(ASK,), revoked_keys=frozenset({"k"})), call(), Stale),
@@ -155,9 +157,10 @@ def test_a_decision_lets_exactly_its_own_call_through() -> None:
         {"execution_id": "f"},
         {"workflow_id": "x"},
         {"namespace": "production"},
-        {"initiator": lambda: "reviewer"},
         {"key": "k2"},
         {"key": None},
+        {"run": lambda: RunHeader(tree="w", initiator="reviewer")},
+        {"run": lambda: RunHeader(tree="w", initiator="operator", issuers=("reviewer",))},
         {"now": NOW + timedelta(hours=1, seconds=1)},
     ):
         governance.change(rules=(ASK, ASK.model_copy(update={"tool": "refund2", "rule_id": "ask"})))

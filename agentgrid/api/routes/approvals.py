@@ -9,13 +9,13 @@ from starlette.requests import Request
 
 from agentgrid.api import views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode_key, encode_key
 from agentgrid.api.schemas.approvals import ApprovalAccepted, ApprovalDetail, ApprovalSummary, DecisionIn
 from agentgrid.api.schemas.common import Page
 from agentgrid.control import approvals as control
-from agentgrid.control.plane import ControlPlane
+from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals
 from agentgrid.db.pool import direct
 from agentgrid.db.session import ReadSession, reading
@@ -35,10 +35,10 @@ def entries_of(principal: Principal) -> frozenset[str]:
     return frozenset({principal.name, ANY_APPROVER}) | principal.groups
 
 
-def assigned(principal: Principal, *, status: tuple[str, ...]) -> approvals.ApprovalFilter:
-    """The approvals that this principal may decide: who started the run is not among its approvers."""
+def assigned(caller: Caller, *, status: tuple[str, ...]) -> approvals.ApprovalFilter:
+    """The approvals that this caller may decide: nobody who stands behind the start of a run is among its approvers."""
     return approvals.ApprovalFilter(
-        status=status, approver_entries=entries_of(principal), not_initiated_by=principal.name
+        status=status, approver_entries=entries_of(caller.principal), not_behind=caller.persons
     )
 
 
@@ -46,7 +46,7 @@ def assigned(principal: Principal, *, status: tuple[str, ...]) -> approvals.Appr
 async def list_approvals(
     request: Request,
     session: Session,
-    principal: Who,
+    caller: Asking,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     status: Annotated[list[ApprovalStatus], Query(description="Any of these.")] = [],  # noqa: B006
@@ -62,8 +62,8 @@ async def list_approvals(
         run_id=run,
         tool=tool,
         workflow=workflow,
-        approver_entries=entries_of(principal) if mine else None,
-        not_initiated_by=principal.name if mine else None,
+        approver_entries=entries_of(caller.principal) if mine else None,
+        not_behind=caller.persons if mine else None,
     )
     rows = await approvals.newest(session, wanted=wanted, limit=limit + 1, after=decode_key(request, cursor))
     page, onward = cut(rows, limit, lambda pair: encode_key(request, pair[0].opened_at, pair[0].approval_id))
@@ -71,9 +71,9 @@ async def list_approvals(
 
 
 @router.get("/{approval_id}", summary="One approval with what it shows and what was said of it")
-async def get_approval(session: Session, plane: Plane, principal: Who, approval_id: Id) -> ApprovalDetail:
+async def get_approval(session: Session, plane: Plane, caller: Asking, approval_id: Id) -> ApprovalDetail:
     """`payload` holds the very arguments that `digest` covers; send that digest with a decision."""
-    return await _detail(session, plane, principal, approval_id)
+    return await _detail(session, plane, caller, approval_id)
 
 
 @router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")
@@ -90,13 +90,13 @@ async def decide(plane: Plane, caller: Asking, approval_id: Id, body: DecisionIn
         control.DecisionRequest(verdict=body.verdict, digest=body.digest, comment=body.comment),
     )
     async with reading(plane.engine) as session:
-        detail = await _detail(session, plane, caller.principal, approval_id)
+        detail = await _detail(session, plane, caller, approval_id)
     return ApprovalAccepted(**dict(detail), command=views.command_summary(command))
 
 
-async def _detail(session: ReadSession, plane: ControlPlane, principal: Principal, approval_id: str) -> ApprovalDetail:
+async def _detail(session: ReadSession, plane: ControlPlane, caller: Caller, approval_id: str) -> ApprovalDetail:
     async with direct(plane.pool) as connection:
         found = await approvals.get(connection, approval_id)
     if found is None:
         raise NotFound("approval", approval_id)
-    return await views.approval_detail(session, plane, principal, found)
+    return await views.approval_detail(session, plane, caller, found)

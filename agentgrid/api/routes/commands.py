@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
 from fastapi import Query
@@ -9,12 +10,13 @@ from starlette.requests import Request
 
 from agentgrid.api import views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Cursor, Id, Limit, Session, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
-from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, UnattributedAct
-from agentgrid.api.schemas.common import Moment, Page
+from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, UnattributedAct
+from agentgrid.api.schemas.common import Moment, Page, Reason
 from agentgrid.api.shown import Shown
+from agentgrid.control import proposals
 from agentgrid.db import attribution, commands
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.principals import Permission, Principal
@@ -25,8 +27,12 @@ router = make_router(tags=["audit"], prefix=f"{V1}/commands")
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]
 
 
-def _only_of(principal: Principal) -> str | None:
-    return None if principal.may(Permission.AUDIT) else principal.name
+def _only_of(principal: Principal, status: Collection[str]) -> str | None:
+    """Whose commands of these statuses the principal may see, where it isn't everybody's."""
+    if principal.may(Permission.AUDIT):
+        return None
+    waiting = set(status) == {CommandStatus.PROPOSED}
+    return None if waiting and principal.may(Permission.ADMINISTER) else principal.name
 
 
 @router.get("", summary="List commands, newest first: who asked for what, and what came of it")
@@ -44,14 +50,14 @@ async def list_commands(
     since: Moment | None = None,
     until: Moment | None = None,
 ) -> Page[CommandSummary]:
-    """Refused ones too. Without the role auditor, only the caller's own."""
+    """Refused ones too. Without the role auditor, only the caller's own; `status=proposed` shows administrators what waits for one of them."""
     if not views.within(since, until):
         raise InvalidInput("the times are reversed", [Fault(pointer="until", message="must not be before since")])
     rows = await commands.newest(
         session,
         limit=limit + 1,
         after=decode_key(request, cursor),
-        only_of=_only_of(who),
+        only_of=_only_of(who, status),
         principal=principal,
         run_id=run,
         approval_id=approval,
@@ -88,6 +94,24 @@ async def list_unattributed(
 async def get_command(session: Session, who: Who, command_id: Id) -> CommandDetail:
     """The body is there for callers who may read payloads."""
     row = await commands.get(session, command_id)
-    if row is None or _only_of(who) not in (None, row.principal):
+    if row is None or _only_of(who, [row.status]) not in (None, row.principal):
         raise NotFound("command", command_id)
     return views.command_detail(row, Shown.to(who))
+
+
+@router.post("/{command_id}/confirm", summary="Confirm what another administrator has proposed")
+async def confirm_command(plane: Plane, caller: Asking, command_id: Id, body: Reason | None = None) -> Confirmed:
+    """It is judged again, and carried out. A key that was proposed is shown to whoever confirms it, this one time.
+
+    `403` for whoever has proposed it, or has had a hand in the other's key; `409` where it was withdrawn, has expired, or what it is about
+    has changed since.
+    """
+    reason = body.reason if body else None
+    return views.confirmed(await proposals.confirm(plane.engine, caller, command_id, reason=reason))
+
+
+@router.post("/{command_id}/withdraw", summary="Withdraw what was proposed, by oneself or by another administrator")
+async def withdraw_command(plane: Plane, caller: Asking, command_id: Id, body: Reason | None = None) -> Confirmed:
+    """Nothing comes of it. `409` where it was confirmed or has expired."""
+    reason = body.reason if body else None
+    return views.confirmed(await proposals.withdraw(plane.engine, caller, command_id, reason=reason))

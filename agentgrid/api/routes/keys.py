@@ -9,10 +9,12 @@ from fastapi import Header, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agentgrid.api import views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode_key, encode_key
+from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason
 from agentgrid.api.schemas.keys import KeyIn, KeyMade, KeyOut
 from agentgrid.control import keys as control
@@ -50,7 +52,13 @@ async def list_keys(
     return Page[KeyOut](items=[_out(row, now) for row in page], next_cursor=onward)
 
 
-@router.post("", status_code=201, summary="Make a key for a principal", responses={200: {"model": KeyMade}, 404: {}})
+@router.post(
+    "",
+    status_code=201,
+    summary="Make a key for a principal",
+    response_model=KeyMade,
+    responses={200: {"model": KeyMade}, 202: {"model": Proposed}, 404: {}},
+)
 async def create_key(
     plane: Plane,
     caller: Asking,
@@ -59,13 +67,17 @@ async def create_key(
     idempotency_key: Annotated[
         str | None, Header(max_length=255, description="The same key and body mean the same API key, for 30 days.")
     ] = None,
-) -> KeyMade:
-    """`201` with the key, this one time: only a hash of it is kept. `403` for an approver's, which nobody else may have seen.
+) -> KeyMade | Response:
+    """`201` with the key, this one time: only a hash of it is kept.
+
+    `202` for somebody who may decide: another administrator must confirm it, and is shown the key then. `403` where there is none.
 
     The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true`, and `key` is null.
     """
     lifetime = timedelta(seconds=body.lifetime_seconds)
     made = await control.create(plane.engine, caller, principal=body.principal, lifetime=lifetime, note=body.note)
+    if made.proposal is not None:
+        return views.proposed(made.proposal)
     if not made.secret:
         response.status_code = 200
         response.headers["Idempotent-Replayed"] = "true"

@@ -7,11 +7,14 @@ from typing import Annotated
 
 from fastapi import Query
 from starlette.requests import Request
+from starlette.responses import Response
 
+from agentgrid.api import views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
+from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason
 from agentgrid.api.schemas.policies import PolicyDetail, PolicyIn, PolicySummary, PolicyVersionOut, RuleIn
 from agentgrid.control import policies as control
@@ -67,23 +70,44 @@ async def get_policy(session: Session, rule_id: Id) -> PolicyDetail:
     return await _detail(session, rule_id)
 
 
-@router.put("/{rule_id}", summary="Put a rule about a tool, a plain activity, or all that fit a glob")
-async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) -> PolicyDetail:
+@router.put(
+    "/{rule_id}",
+    summary="Put a rule about a tool, a plain activity, or all that fit a glob",
+    response_model=PolicyDetail,
+    responses={202: {"model": Proposed}},
+)
+async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) -> PolicyDetail | Response:
     """It reaches workers within seconds and holds for the next call, also in runs that are under way.
 
     Of the rules that fit a call one speaks: the one put about the tool itself, else one with exactly its name, else a glob that denies, else the
     longest glob, else the built-in rule of its risk. A rule that says what it says already keeps its version: a new one would have approvals
     that wait under it asked again.
+
+    `202` where calls would need less than now and there is a second administrator, who must confirm it.
     """
-    await control.put(plane, caller, rule_id, body.tool, rule_put(body))
+    command = await control.put(plane, caller, rule_id, body.tool, rule_put(body))
+    if views.is_proposed(command):
+        return views.proposed(command)
     async with reading(plane.engine) as session:
         return await _detail(session, rule_id)
 
 
-@router.delete("/{rule_id}", summary="Withdraw a rule; what it said is kept")
-async def withdraw_policy(plane: Plane, caller: Asking, rule_id: Id, body: Reason | None = None) -> PolicyDetail:
-    """From the next call on the next rule that fits holds, or the built-in one. Kill switches stay as they are."""
-    await control.withdraw(plane, caller, rule_id, reason=(body.reason if body else None) or "")
+@router.delete(
+    "/{rule_id}",
+    summary="Withdraw a rule; what it said is kept",
+    response_model=PolicyDetail,
+    responses={202: {"model": Proposed}},
+)
+async def withdraw_policy(
+    plane: Plane, caller: Asking, rule_id: Id, body: Reason | None = None
+) -> PolicyDetail | Response:
+    """From the next call on the next rule that fits holds, or the built-in one. Kill switches stay as they are.
+
+    `202` where calls would need less than now and there is a second administrator, who must confirm it.
+    """
+    command = await control.withdraw(plane, caller, rule_id, reason=(body.reason if body else None) or "")
+    if views.is_proposed(command):
+        return views.proposed(command)
     async with reading(plane.engine) as session:
         return await _detail(session, rule_id)
 

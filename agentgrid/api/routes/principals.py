@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from starlette.requests import Request
+from starlette.responses import Response
 
+from agentgrid.api import views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
+from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason
 from agentgrid.api.schemas.principals import PrincipalDetail, PrincipalIn, PrincipalSummary
 from agentgrid.control import principals as control
-from agentgrid.control.keys import principal_of
-from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.control.plane import ControlPlane, principal_of
 from agentgrid.db import principals
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import PrincipalRow
@@ -51,15 +53,23 @@ async def get_principal(session: Session, name: Id) -> PrincipalDetail:
     return await _detail(session, name)
 
 
-@router.put("/{name}", summary="Make a principal, or replace its roles and groups")
-async def put_principal(plane: Plane, caller: Asking, name: Id, body: PrincipalIn) -> PrincipalDetail:
+@router.put(
+    "/{name}",
+    summary="Make a principal, or replace its roles and groups",
+    response_model=PrincipalDetail,
+    responses={202: {"model": Proposed}},
+)
+async def put_principal(plane: Plane, caller: Asking, name: Id, body: PrincipalIn) -> PrincipalDetail | Response:
     """Its kind never changes, and whether it is disabled stays as it is. Nobody makes themselves an approver, and no administrator is one.
 
-    `409` for an approver-to-be of whom administrators have made keys, and for taking the role from the last administrator.
+    `202` where it may decide more than before: another administrator must confirm it. `403` where there is none. `409` for an approver-to-be
+    of whom others have made keys, and for taking the role from the last administrator.
     """
     kind = PrincipalKind(body.kind) if body.kind is not None else await _kind_of(plane, name)
     wanted = Principal(name=name, kind=kind, roles=frozenset(body.roles), groups=frozenset(body.groups))
-    await control.put(plane.engine, caller, wanted, reason=body.reason)
+    command = await control.put(plane.engine, caller, wanted, reason=body.reason)
+    if views.is_proposed(command):
+        return views.proposed(command)
     async with reading(plane.engine) as session:
         return await _detail(session, name)
 
@@ -75,18 +85,26 @@ async def _kind_of(plane: ControlPlane, name: str) -> PrincipalKind:
 @router.post("/{name}/disable", summary="Let a principal do nothing from now on")
 async def disable_principal(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> PrincipalDetail:
     """Its keys open nothing, its streams end, and no effect happens on its decisions any more. `409` for the last administrator."""
-    return await _set_disabled(plane, caller, name, True, body)
+    await control.set_disabled(plane.engine, caller, name, True, reason=body.reason if body else None)
+    async with reading(plane.engine) as session:
+        return await _detail(session, name)
 
 
-@router.post("/{name}/enable", summary="Let a principal do again what its roles grant")
-async def enable_principal(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> PrincipalDetail:
-    """Its keys open again, those that were not revoked and have not expired."""
-    return await _set_disabled(plane, caller, name, False, body)
+@router.post(
+    "/{name}/enable",
+    summary="Let a principal do again what its roles grant",
+    response_model=PrincipalDetail,
+    responses={202: {"model": Proposed}},
+)
+async def enable_principal(
+    plane: Plane, caller: Asking, name: Id, body: Reason | None = None
+) -> PrincipalDetail | Response:
+    """Its keys open again, those that were not revoked and have not expired.
 
-
-async def _set_disabled(
-    plane: ControlPlane, caller: Caller, name: str, disabled: bool, body: Reason | None
-) -> PrincipalDetail:
-    await control.set_disabled(plane.engine, caller, name, disabled, reason=body.reason if body else None)
+    `202` for somebody who may decide: another administrator must confirm it. `403` where there is none.
+    """
+    command = await control.set_disabled(plane.engine, caller, name, False, reason=body.reason if body else None)
+    if views.is_proposed(command):
+        return views.proposed(command)
     async with reading(plane.engine) as session:
         return await _detail(session, name)

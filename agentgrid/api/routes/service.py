@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from agentgrid.api import freshness, metrics
 from agentgrid.api.access import V1
-from agentgrid.api.deps import Login, Session, Who
+from agentgrid.api.deps import Asking, Login, Session
 from agentgrid.api.errors import DATABASE_FAULTS
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.routes.approvals import assigned
@@ -117,11 +117,11 @@ async def me(login: Login) -> Me:
 
 
 @router.get(f"{V1}/overview", summary="What is going on, in numbers that link to their lists", tags=["me"])
-async def overview(session: Session, principal: Who) -> Overview:
+async def overview(session: Session, caller: Asking) -> Overview:
     """Counts of this moment, by index."""
     now = await commands.clock(session)
     found = await runs.counts(session, since=DAY)
-    mine = await approvals.count(session, wanted=assigned(principal, status=("pending",)))
+    mine = await approvals.count(session, wanted=assigned(caller, status=("pending",)))
     since = (now - DAY).astimezone(UTC)
     return Overview(
         running=_count(found, RunStatus.RUNNING),

@@ -6,13 +6,15 @@ from typing import Annotated, Any
 
 from fastapi import Query
 from starlette.requests import Request
+from starlette.responses import Response
 
-from agentgrid.api import actions
+from agentgrid.api import actions, views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.routes.policies import rule_put
+from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
 from agentgrid.api.schemas.tools import ToolDetail, ToolPolicyIn, ToolPolicyOut, ToolSummary
 from agentgrid.control import policies as control
@@ -104,14 +106,22 @@ async def get_tool(session: Session, plane: Plane, principal: Who, name: Id) -> 
     return await _detail(session, plane, principal, name)
 
 
-@router.put("/{name}/policy", summary="Put the rule about one tool")
-async def put_tool_policy(plane: Plane, caller: Asking, name: Id, body: ToolPolicyIn) -> ToolDetail:
+@router.put(
+    "/{name}/policy",
+    summary="Put the rule about one tool",
+    response_model=ToolDetail,
+    responses={202: {"model": Proposed}},
+)
+async def put_tool_policy(plane: Plane, caller: Asking, name: Id, body: ToolPolicyIn) -> ToolDetail | Response:
     """It reaches workers within seconds and holds for the next call, also in runs that are under way.
 
     It is the rule `tool:` and the tool's name, and goes before every other; the kill switch stays as it is.
     Withdraw it as that: `DELETE /api/v1/policies/tool:...`.
+    `202` where its calls would need less than now and there is a second administrator, who must confirm it.
     """
-    await control.put_tool_policy(plane, caller, name, rule_put(body))
+    command = await control.put_tool_policy(plane, caller, name, rule_put(body))
+    if views.is_proposed(command):
+        return views.proposed(command)
     async with reading(plane.engine) as session:
         return await _detail(session, plane, caller.principal, name)
 

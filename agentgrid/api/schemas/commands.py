@@ -50,6 +50,20 @@ class UnattributedAct(Out):
     )
 
 
+class Proposed(CommandSummary):
+    """A change that takes two administrators, asked for by one: nothing has changed yet."""
+
+    confirm: str = Field(description="Where another administrator confirms it, by `POST`.")
+    withdraw: str = Field(description="Where it is withdrawn, by `POST`.")
+    expires_at: datetime = Field(description="Until when it can be confirmed.")
+
+
+class Confirmed(CommandSummary):
+    """A proposed command as it is now."""
+
+    key: str | None = Field(None, description="The API key that was proposed, whole, this one time.")
+
+
 class CommandDetail(CommandSummary):
     """One command with the body of its request, for callers who may read payloads."""
 

@@ -28,7 +28,10 @@ class KeyOut(Out):
     principal: str
     status: Literal["live", "expired", "revoked"]
     note: str
-    created_by: str = Field(description="Who has seen it; `system` where it was made on the database's side.")
+    created_by: str = Field(description="Who asked for it; `system` where it was made on the database's side.")
+    issuers: list[str] = Field(
+        description="Who has seen it or had a hand in it; they count as initiators of what it starts. `system` is the database's side."
+    )
     created_at: datetime
     expires_at: datetime
     last_used_at: datetime | None = Field(description="To the minute.")

@@ -63,6 +63,7 @@ class RunSummary(Out):
     temporal_status: str | None
     governed: bool
     initiator: str
+    issuers: list[str] = Field(description="Who issued the key that started it: they decide no approval of it either.")
     trigger: str = Field(description="`api`, `child` or `external`.")
     parent_run_id: str | None
     reference: str | None

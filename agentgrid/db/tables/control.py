@@ -110,7 +110,9 @@ class ApiKey(SQLModel, table=True):
     secret_hash: str = columns.text()
     note: str = columns.text(default="''")
     created_by: str = columns.text(default="'system'")
-    """Who has seen its secret beside its owner: `system` where it was made on the database's side."""
+    """Who asked for it first."""
+    issuers: list[str] = columns.texts()
+    """Who has seen it or had a hand in it, through the keys that they used for that too; `system` is the database's side."""
     created_at: datetime = columns.time(null=False, now=True)
     expires_at: datetime = columns.time(null=False)
     last_used_at: datetime | None = columns.time()

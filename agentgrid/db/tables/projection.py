@@ -81,6 +81,8 @@ class Run(SQLModel, table=True):
     temporal_status: str | None = columns.text(null=True)
     governed: bool = columns.flag()
     initiator: str = columns.text(default="'unknown'")
+    issuers: list[str] = columns.texts()
+    """Who issued the API key that started it, beside the initiator."""
     trigger: str = columns.text(default="'external'")
     """`api`, `child` or `external`."""
     command_id: str | None = columns.text(null=True)

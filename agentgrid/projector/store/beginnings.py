@@ -91,7 +91,8 @@ def _begins(batch: Batch, item: Folded, *, run_id: str, memo: RunMemo | None) ->
     started = item.changes.started
     assert started is not None
     row = identity.beginning(started, run_id=run_id, memo=memo)
-    return {name: row[name] for name in ("run_id", "workflow", "task_queue", "initiator", "trigger", "root_run_id")} | {
+    names = ("run_id", "workflow", "task_queue", "initiator", "issuers", "trigger", "root_run_id")
+    return {name: row[name] for name in names} | {
         "namespace": batch.namespace,
         "workflow_id": item.execution.workflow_id,
         "first_execution_id": item.state.first_execution_id,
@@ -136,8 +137,8 @@ async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], dict[str, Sett
         if memo is not None:
             memos[run_id] = memo
         elif started.parent_execution_id is not None:
-            # Both follow from the parent's run as soon as that is known.
-            del row["initiator"], row["root_run_id"]
+            # They follow from the parent's run as soon as that is known.
+            del row["initiator"], row["issuers"], row["root_run_id"]
         values[run_id] = row
     if memos:
         records = await batch.db.fetch(

@@ -77,6 +77,7 @@ RUN_BEGINS = (
     "status",
     "created_at",
     "initiator",
+    "issuers",
     "trigger",
     "version",
     "root_run_id",
@@ -94,13 +95,13 @@ RETURNING run_id, first_execution_id
 
 JOIN_PARENTS = """
 UPDATE runs AS child SET parent_run_id = parent.run_id, trigger = 'child', initiator = parent.initiator,
-    root_run_id = coalesce(parent.root_run_id, parent.run_id)
+    issuers = parent.issuers, root_run_id = coalesce(parent.root_run_id, parent.run_id)
 FROM unnest($1::text[], $2::text[]) AS link(run_id, execution_id)
 JOIN executions AS e ON e.execution_id = link.execution_id
 JOIN runs AS parent ON parent.run_id = e.run_id
 WHERE child.run_id = link.run_id AND (child.parent_run_id IS DISTINCT FROM parent.run_id
     OR child.root_run_id IS DISTINCT FROM coalesce(parent.root_run_id, parent.run_id)
-    OR child.initiator <> parent.initiator)
+    OR child.initiator <> parent.initiator OR child.issuers <> parent.issuers)
 """
 
 LEAVE_BEHIND = """

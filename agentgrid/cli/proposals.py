@@ -1,0 +1,137 @@
+"""`agentgrid proposal`: what one administrator has asked for and another one must confirm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgrid.cli.groups import group
+from agentgrid.cli.inputs import part
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import (
+    CursorOption,
+    LimitOption,
+    OutputOption,
+    ProfileOption,
+    ReasonOption,
+    YesOption,
+    confirm,
+    session,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+app = group("Confirm or withdraw what takes two administrators.")
+
+CommandId = Annotated[str, typer.Argument(metavar="COMMAND", help="The proposed command's id.")]
+
+
+@app.command("list")
+def list_(
+    limit: LimitOption = 50,
+    cursor: CursorOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """List what waits to be confirmed."""
+    with session(profile, output) as client:
+        answer = client.get("/commands", status=["proposed"], limit=limit, cursor=cursor)
+        from agentgrid.cli.show import show_page
+
+        show_page(answer, output, _table)
+
+
+@app.command()
+def show(command_id: CommandId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """Show what was proposed, by whom, and what comes of it."""
+    with session(profile, output) as client:
+        answer = client.get(f"/commands/{part(command_id)}")
+        from agentgrid.cli.show import proposal
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, proposal)
+
+
+@app.command("confirm")
+def confirm_(
+    command_id: CommandId,
+    reason: ReasonOption = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Write a key that was proposed there, readable by you alone, not on the screen.")
+    ] = None,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Let what another administrator has proposed take effect. A key that was proposed is shown to you, this one time."""
+    with session(profile, output) as client:
+        place = f"/commands/{part(command_id)}"
+        if not yes:
+            found = client.get_before(f"the confirmation of {command_id}", place).json()
+            what = f"{found.get('kind')} {found.get('target')}, proposed by {found.get('principal')}"
+            confirm(f"{what}: {_words((found.get('outcome') or {}).get('proposal') or {})}. Confirm it?", yes=yes)
+        body = {} if reason is None else {"reason": reason}
+        answer = client.write("POST", f"{place}/confirm", body, doing=f"the confirmation of {command_id}")
+        from agentgrid.cli.show import proposal
+        from agentgrid.cli.show import show as show_answer
+
+        key = answer.json().get("key")
+        if key is not None and file is not None:
+            from agentgrid.control.private import write_private
+
+            write_private(file, key + "\n")
+            typer.echo(f"the key is written to {file}", err=True)
+            return
+        if key is not None and output is OutputFormat.TABLE:
+            typer.echo(key)
+            return
+        show_answer(answer, output, proposal)
+
+
+@app.command()
+def withdraw(
+    command_id: CommandId,
+    reason: ReasonOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Withdraw what you, or another administrator, proposed: nothing comes of it."""
+    with session(profile, output) as client:
+        body = {} if reason is None else {"reason": reason}
+        place = f"/commands/{part(command_id)}/withdraw"
+        answer = client.write("POST", place, body, doing=f"the withdrawal of {command_id}")
+        from agentgrid.cli.show import proposal
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, proposal)
+
+
+def _words(proposal: Mapping[str, Any]) -> str:
+    from agentgrid.cli.show import said
+
+    return "; ".join(f"{name} {value}" for name, value in said(proposal).items())
+
+
+def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
+    from agentgrid.cli import words
+    from agentgrid.cli.output import rows, table
+
+    return rows(
+        table("WHEN", "WHO", "WHAT", "ON", "SAID", "PROPOSES", "COMMAND"),
+        (
+            (
+                words.absolute(command["created_at"]),
+                command["principal"],
+                command["kind"],
+                command["target"],
+                command["reason"],
+                _words((command["outcome"] or {}).get("proposal") or {}),
+                command["command_id"],
+            )
+            for command in items
+        ),
+    )

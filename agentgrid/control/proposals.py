@@ -1,0 +1,124 @@
+"""Proposed commands: confirmed by a second administrator, and then carried out, or withdrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from agentgrid.control import commands, keys, policies, principals
+from agentgrid.control.confirmation import is_person_administrator, proposer
+from agentgrid.control.plane import Caller
+from agentgrid.db import commands as table
+from agentgrid.db import policies as policies_table
+from agentgrid.db import principals as principals_table
+from agentgrid.db.session import WriteSession, writing
+from agentgrid.db.tables import Command
+from agentgrid.domain.commands import PROPOSAL_LIFETIME, CommandKind, CommandStatus
+from agentgrid.errors import Conflict, Forbidden, NotFound
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """The command as it is after somebody confirmed or withdrew it."""
+
+    command: Command
+    secret: str = field(default="", repr=False)
+    """The whole API key, this one time, where that is what was proposed."""
+
+
+Carrier = Callable[[WriteSession, Caller, Command], Awaitable[str]]
+"""What carries one kind of proposal out, for the administrator who confirms it. Returns a secret to show, or nothing."""
+
+CARRIERS: dict[CommandKind, Carrier] = {
+    CommandKind.PRINCIPAL_PUT: principals.carry_out,
+    CommandKind.PRINCIPAL_ENABLE: principals.carry_out,
+    CommandKind.KEY_CREATE: keys.carry_out,
+    CommandKind.POLICY_PUT: policies.carry_out,
+    CommandKind.TOOL_POLICY: policies.carry_out,
+    CommandKind.POLICY_WITHDRAW: policies.carry_out,
+}
+
+
+async def confirm(engine: AsyncEngine, caller: Caller, command_id: str, *, reason: str | None) -> Confirmation:
+    """Carry the proposed command out, as a second person.
+
+    Raises NotFound, Forbidden for whoever isn't a second person, and Conflict where it was withdrawn, has expired, or what it is about
+    has changed since.
+    """
+    async with writing(engine) as session:
+        proposal, earlier = await _proposal(session, caller, command_id)
+        if earlier:
+            return Confirmation(command=proposal)
+        mine = (proposal.outcome or {}).get("confirmed_by") == caller.principal.name
+        if not mine:
+            _check_open(proposal)
+            if proposal.created_at + PROPOSAL_LIFETIME <= await table.clock(session):
+                raise Conflict("it has expired: propose it again", status="expired")
+            await _check_second(session, caller, proposal)
+        about = {"command_id": command_id, "kind": proposal.kind, "changed": not mine}
+        await commands.apply(session, caller, CommandKind.COMMAND_CONFIRM, about, target=command_id, reason=reason)
+        if mine:
+            return Confirmation(command=proposal)
+        secret = await CARRIERS[CommandKind(proposal.kind)](session, caller, proposal)
+        carried_out = await table.get(session, command_id)
+        assert carried_out is not None
+        return Confirmation(command=carried_out, secret=secret)
+
+
+async def withdraw(engine: AsyncEngine, caller: Caller, command_id: str, *, reason: str | None) -> Confirmation:
+    """End the proposed command: nothing comes of it. Raises NotFound, Conflict where it was confirmed."""
+    async with writing(engine) as session:
+        proposal, earlier = await _proposal(session, caller, command_id)
+        if earlier:
+            return Confirmation(command=proposal)
+        changes = "withdrawn_by" not in (proposal.outcome or {})
+        if changes:
+            _check_open(proposal)
+        about = {"command_id": command_id, "kind": proposal.kind, "changed": changes}
+        await commands.apply(session, caller, CommandKind.COMMAND_WITHDRAW, about, target=command_id, reason=reason)
+        if changes:
+            who = caller.principal.name
+            said = {
+                "proposal": proposal.outcome["proposal"],
+                "code": "withdrawn",
+                "message": f"withdrawn by {who}",
+                "withdrawn_by": who,
+            }
+            proposal = await table.settle_proposal(session, command_id, status=CommandStatus.REFUSED, outcome=said)
+        return Confirmation(command=proposal)
+
+
+async def _proposal(session: WriteSession, caller: Caller, command_id: str) -> tuple[Command, bool]:
+    """The proposal, and whether the caller's request is one that was answered before. Raises NotFound."""
+    # Before all else: of equal requests that come together, the second then finds the first one's command.
+    await policies_table.lock(session)
+    earlier = await commands.replayed(session, caller)
+    found = await table.locked(session, command_id)
+    if found is None or "proposal" not in (found.outcome or {}):
+        raise NotFound("proposed command", command_id)
+    return found, earlier is not None
+
+
+def _check_open(proposal: Command) -> None:
+    if proposal.status != CommandStatus.PROPOSED:
+        said = (proposal.outcome or {}).get("message") or f"it is {proposal.status}"
+        raise Conflict(f"it no longer waits to be confirmed: {said}", status=proposal.status)
+
+
+async def _check_second(session: WriteSession, caller: Caller, proposal: Command) -> None:
+    """Raise unless the caller is another person than the proposer, who is still an administrator."""
+    me = caller.principal
+    if not is_person_administrator(me):
+        raise Forbidden(f"only people confirm; {me.name} is a {me.kind}")
+    if me.name == proposal.principal:
+        raise Forbidden("another administrator must confirm it: you have proposed it")
+    first = await proposer(session, proposal)
+    if shared := sorted(caller.persons & first.persons):
+        raise Forbidden(
+            f"{', '.join(shared)} issued the key of one of you, and could be both: use a key that was made on the machine that owns the "
+            f"database, by `agentgrid key create {me.name}`"
+        )
+    if programs := await principals_table.programs(session, caller.persons | first.persons):
+        raise Forbidden(f"nobody knows who acts through {', '.join(programs)}, which issued the key of one of you")

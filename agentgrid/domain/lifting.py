@@ -1,0 +1,144 @@
+"""What a change of rules lifts: the calls that need less under the new rules than under the old ones. Pure.
+
+Only known tools have names that can all be tried. A plain activity may have any name, and so may a tool of tomorrow: so for these the rules
+themselves are compared, pair by pair. Where that can't be said exactly it says too much rather than too little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from agentgrid.domain.policies import BY_RISK, Effect, Risk, Rule, Snapshot
+from agentgrid.domain.principals import ANY_APPROVER
+
+GLOB = frozenset("*?[")
+MANY, ANY = "many", ""
+"""Parts of a glob that stand for any text, and for any one character."""
+FILLER = "x"
+EPOCH = datetime.fromtimestamp(0, UTC)
+STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
+
+
+def lifted(before: Snapshot, after: Snapshot, tools: Mapping[str, Risk]) -> tuple[str, ...]:
+    """The tools, activities and patterns that need less: allowed or asked for instead of denied, allowed instead of asked for, or asked of more.
+
+    tools: the known tools with their risks.
+    """
+    named = {rule.tool for rule in (*before.rules, *after.rules) if not _is_glob(rule)}
+    tried = [*tools.items(), *((name, risk) for name in named - tools.keys() for risk in Risk)]
+    found = {name for name, risk in tried if needs_less(after.rule_for(name, risk), before.rule_for(name, risk))}
+    return tuple(sorted(found | _patterns(before, after)))
+
+
+def needs_less(rule: Rule, than: Rule) -> bool:
+    """Whether a call under this rule needs less than under the other."""
+    if rule.effect is not than.effect:
+        return STRICTNESS[rule.effect] < STRICTNESS[than.effect]
+    asked = rule.effect is Effect.REQUIRE_APPROVAL and ANY_APPROVER not in than.approvers
+    return asked and not set(rule.approvers) <= set(than.approvers)
+
+
+def _patterns(before: Snapshot, after: Snapshot) -> set[str]:
+    """The globs under which some name, of whatever risk, may need less."""
+    old, new = _globs(before.rules), _globs(after.rules)
+    found = set()
+    for rule in new:
+        if any(_same(rule, each) for each in old):
+            continue
+        # What it says of what its earlier version, another rule or a built-in one has spoken about.
+        loosened = [each for each in old if needs_less(rule, each)]
+        as_loose = any(each.tool == rule.tool and not needs_less(rule, each) for each in old)
+        if any(
+            _common(rule.tool, each.tool) is not None if each.rule_id == rule.rule_id else _may_precede(rule, each)
+            for each in loosened
+        ) or (any(needs_less(rule, each) for each in BY_RISK.values()) and not as_loose):
+            found.add(rule.tool)
+    for rule in old:
+        if any(_same(rule, each) for each in new):
+            continue
+        # What others, or the built-in rules, say of what it has spoken about, where its next version leaves it to them.
+        successors = [each for each in new if each.rule_id == rule.rule_id and each.tool == rule.tool]
+        looser = [each for each in new if each.rule_id != rule.rule_id and needs_less(each, rule)]
+        if any(
+            _may_precede(rule, each) and all(_may_precede(each, successor) for successor in successors)
+            for each in looser
+        ) or (not successors and any(needs_less(each, rule) for each in BY_RISK.values())):
+            found.add(rule.tool)
+    return found
+
+
+def _may_precede(rule: Rule, other: Rule) -> bool:
+    """Whether this rule may speak, and not the other one, about a name that fits both."""
+    name = _common(rule.tool, other.tool)
+    if name is None:
+        return False
+    if not (rule.fits(name) and other.fits(name)):
+        return True
+    both = Snapshot(version=0, made_at=EPOCH, rules=(rule, other))
+    return both.rule_for(name, Risk.READ).rule_id == rule.rule_id
+
+
+def _same(rule: Rule, other: Rule) -> bool:
+    """Whether both say the same, whatever their versions, reasons and expiries."""
+    return rule.rule_id == other.rule_id and rule.tool == other.tool and not _differ(rule, other)
+
+
+def _differ(rule: Rule, other: Rule) -> bool:
+    return rule.effect is not other.effect or set(rule.approvers) != set(other.approvers)
+
+
+def _is_glob(rule: Rule) -> bool:
+    return bool(GLOB & set(rule.tool))
+
+
+def _globs(rules: Sequence[Rule]) -> list[Rule]:
+    return [rule for rule in rules if _is_glob(rule)]
+
+
+def _common(one: str, other: str) -> str | None:
+    """A name that fits both globs, or None where there is none. A set of characters is taken for any character."""
+    first, second = _parts(one), _parts(other)
+    # From their ends on: what the rest of both has in common, from the next column to this one.
+    below: list[str | None] = []
+    for i in range(len(first), -1, -1):
+        row: list[str | None] = [None] * (len(second) + 1)
+        for j in range(len(second), -1, -1):
+            here = first[i] if i < len(first) else None
+            there = second[j] if j < len(second) else None
+            down, right = (below[j] if here is not None else None), (row[j + 1] if there is not None else None)
+            if here is None and there is None:
+                row[j] = ""
+            elif here == MANY or there == MANY:
+                # The star stands for nothing more, or for what the other one has here.
+                row[j] = _first(
+                    down if here == MANY else _said(here, down), right if there == MANY else _said(there, right)
+                )
+            elif here is not None and there is not None and (here == there or ANY in (here, there)):
+                row[j] = _said(here or there, below[j + 1])
+        below = row
+    return below[0]
+
+
+def _first(*found: str | None) -> str | None:
+    return next((each for each in found if each is not None), None)
+
+
+def _said(part: str | None, rest: str | None) -> str | None:
+    return None if part is None or rest is None else (part or FILLER) + rest
+
+
+def _parts(glob: str) -> list[str]:
+    """The glob's parts, as `fnmatch` reads them: MANY, ANY, or one character."""
+    parts, i = [], 0
+    while i < len(glob):
+        if glob[i] == "[":
+            start = i + 1 + glob[i + 1 : i + 2].count("!")
+            end = glob.find("]", start + glob[start : start + 1].count("]"))
+            if end >= 0:
+                parts.append(ANY)
+                i = end + 1
+                continue
+        parts.append({"*": MANY, "?": ANY}.get(glob[i], glob[i]))
+        i += 1
+    return parts

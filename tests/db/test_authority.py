@@ -1,0 +1,42 @@
+"""What the migration says of keys that were made before a key remembered who issued it."""
+
+from __future__ import annotations
+
+import importlib
+
+import asyncpg
+
+MIGRATION = importlib.import_module("agentgrid.db.migrations.versions.0006_authority")
+
+MADE = {
+    "k-system": ("anna", "system"),
+    "k-of-anna": ("berta", "anna"),
+    "k-own": ("berta", "berta"),
+    "k-second-hand": ("carol", "berta"),
+}
+"""Each key with its principal, and who made it."""
+
+
+async def test_whoever_may_have_had_a_hand_in_an_older_key_counts_as_its_issuer(postgres_dsn: str) -> None:
+    (backfill,) = [each for each in MIGRATION.STATEMENTS if "RECURSIVE" in each]
+    connection = await asyncpg.connect(postgres_dsn)
+    try:
+        for name in ("anna", "berta", "carol"):
+            await connection.execute("INSERT INTO principals (name, kind) VALUES ($1, 'human')", name)
+        for key_id, (principal, made_by) in MADE.items():
+            await connection.execute(
+                "INSERT INTO api_keys (key_id, principal, secret_hash, created_by, expires_at) VALUES ($1, $2, '', $3, now())",
+                key_id,
+                principal,
+                made_by,
+            )
+        await connection.execute(backfill)
+        found = {row["key_id"]: row["issuers"] for row in await connection.fetch("SELECT * FROM api_keys")}
+    finally:
+        await connection.close()
+    assert found == {
+        "k-system": ["system"],
+        "k-of-anna": ["anna"],
+        "k-own": ["anna", "berta"],
+        "k-second-hand": ["anna", "berta"],
+    }

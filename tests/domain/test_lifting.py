@@ -1,0 +1,80 @@
+"""What a change of rules lifts, held against every short name there is."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from agentgrid.domain.lifting import lifted, needs_less
+from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+
+NAMES = ["".join(letters) for length in range(4) for letters in itertools.product("abx", repeat=length)]
+
+globs = st.text("ab*?", min_size=1, max_size=3) | st.sampled_from(["[ab]", "[!a]*", "[", "a]", "*[b]"])
+effects = st.sampled_from(Effect)
+approvers = st.sets(st.sampled_from(["role:approver", "finance", "sales"]), min_size=1).map(
+    lambda each: tuple(sorted(each))
+)
+rules = st.builds(Rule, rule_id=st.sampled_from(["r1", "r2", "r3"]), tool=globs, effect=effects, approvers=approvers)
+
+
+def snapshot(*rules: Rule) -> Snapshot:
+    return Snapshot(version=1, made_at=datetime.now(UTC), rules=rules)
+
+
+def one(tool: str, effect: Effect, rule_id: str = "r1", *approvers: str) -> Rule:
+    return Rule(rule_id=rule_id, tool=tool, effect=effect, approvers=approvers or ("role:approver",))
+
+
+@given(
+    kept=st.lists(rules, max_size=3, unique_by=lambda rule: rule.rule_id),
+    before=rules | st.none(),
+    after=rules | st.none(),
+)
+@example(kept=[one("a*", Effect.REQUIRE_APPROVAL)], before=None, after=one("*b?", Effect.ALLOW, "changed"))
+@example(kept=[], before=one("a*", Effect.DENY, "changed"), after=one("ab*", Effect.DENY, "changed"))
+@example(
+    kept=[one("aa*", Effect.DENY), one("a*a*", Effect.ALLOW, "r2")],
+    before=one("aa*a", Effect.DENY, "changed"),
+    after=None,
+)
+def test_no_name_needs_less_without_being_told(kept: list[Rule], before: Rule | None, after: Rule | None) -> None:
+    """Whatever name and risk a call has, where it needs less afterwards the change is said to lift something."""
+    changed = [each.model_copy(update={"rule_id": "changed"}) for each in (before, after) if each is not None]
+    old = snapshot(*kept, *(changed[:1] if before is not None else ()))
+    new = snapshot(*kept, *(changed[-1:] if after is not None else ()))
+    freed = [
+        (name, risk)
+        for name in NAMES
+        for risk in Risk
+        if needs_less(new.rule_for(name, risk), old.rule_for(name, risk))
+    ]
+    assert lifted(old, new, {}) or not freed, freed[:5]
+    assert lifted(old, old, {}) == ()
+
+
+def test_a_change_that_asks_for_as_much_lifts_nothing() -> None:
+    asks = one("pay*", Effect.REQUIRE_APPROVAL, "r1", "finance", "sales")
+    fewer = asks.model_copy(update={"approvers": ("sales",), "version": 2, "reason": "quarter end"})
+    harder = asks.model_copy(update={"effect": Effect.DENY})
+    looser = one("pay_small*", Effect.ALLOW, "r2")
+    assert lifted(snapshot(asks), snapshot(fewer), {}) == ()
+    assert lifted(snapshot(asks), snapshot(harder), {}) == ()
+    assert lifted(snapshot(asks, looser), snapshot(fewer, looser), {}) == ()
+    assert lifted(snapshot(looser), snapshot(asks, looser), {"pay_small_change": Risk.DESTRUCTIVE}) == ()
+    assert lifted(snapshot(), snapshot(one("mail", Effect.ALLOW)), {"mail": Risk.WRITE}) == ()
+
+
+def test_what_is_lifted_is_named() -> None:
+    asks = one("pay*", Effect.REQUIRE_APPROVAL, "r1", "finance")
+    known = {"pay_out": Risk.READ, "mail": Risk.WRITE, "wipe": Risk.DESTRUCTIVE}
+    assert lifted(snapshot(asks), snapshot(), known) == ("pay*", "pay_out")
+    wider = asks.model_copy(update={"approvers": ("finance", "interns")})
+    assert lifted(snapshot(asks), snapshot(wider), known) == ("pay*", "pay_out")
+    assert lifted(snapshot(), snapshot(one("wipe", Effect.ALLOW)), known) == ("wipe",)
+    assert lifted(snapshot(), snapshot(one("later", Effect.ALLOW)), known) == ("later",), (
+        "a tool of tomorrow may destroy"
+    )

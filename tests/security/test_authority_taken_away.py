@@ -1,0 +1,105 @@
+"""Authority that is taken away, or that one person has made, against runs that are under way: real workers, real signals."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from agentgrid.control import keys, principals
+from agentgrid.db.session import reading, writing
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from agentgrid.projector.rebuild import rebuild
+from tests.api.conftest import SETUP
+from tests.e2e.conftest import Loop, loop, namespace, seeded_template
+from tests.worker import gated
+
+__all__ = ["loop", "namespace", "seeded_template"]
+
+ASK = {"effect": "require_approval", "expires_seconds": 600}
+
+
+async def person(loop: Loop, name: str, *roles: Role, groups: frozenset[str] = frozenset()) -> None:
+    """Make or change a principal on the database's side, with a key the first time."""
+    made = Principal(name=name, kind=PrincipalKind.HUMAN, roles=frozenset(roles), groups=groups)
+    await principals.put(loop.api.plane.engine, SETUP, made)
+    if name not in loop.api.tokens:
+        loop.api.tokens[name] = (await keys.create(loop.api.plane.engine, SETUP, principal=name)).secret
+
+
+async def test_r36_a_role_or_group_taken_away_between_decision_and_effect_stops_the_effect(loop: Loop) -> None:
+    for case, changed in (("role", {"roles": ["viewer"], "groups": ["leavers"]}), ("group", {"roles": ["approver"]})):
+        await person(loop, "leaver", Role.APPROVER, groups=frozenset({"leavers"}))
+        rule = {**ASK, "approvers": ["leavers", "support-leads"]}
+        await loop.call("admin", "PUT", "/tools/refund/policy", json=rule)
+        run_id = await loop.start("gated", "once")
+        approval = await loop.approval(run_id)
+        await loop.call("operator", "POST", f"/runs/{run_id}/pause", 202)
+        await loop.until(run_id, "paused")
+        await loop.decide(approval, who="leaver")
+        await loop.call("admin", "PUT", "/principals/leaver", json=changed)
+
+        await loop.call("operator", "POST", f"/runs/{run_id}/resume", 202)
+
+        again = await loop.approval(run_id, after=approval["approval_id"])
+        execution_id = (await loop.run(run_id))["executions"][0]["execution_id"]
+        assert execution_id not in [each[2] for each in gated.EXECUTED], case
+        await loop.decide(again)
+        assert (await loop.until(run_id))["status"] == "completed"
+
+
+async def test_r36_the_decision_of_somebody_promoted_a_moment_ago_counts_at_once(loop: Loop) -> None:
+    await loop.call("admin", "PUT", "/tools/refund/policy", json=ASK)
+    await person(loop, "anna", Role.ADMIN)
+    await person(loop, "novice", Role.VIEWER)
+    run_id = await loop.start("gated", "once")
+    approval = await loop.approval(run_id)
+    try:
+        promoted = await loop.call("admin", "PUT", "/principals/novice", 202, json={"roles": ["approver"]})
+        await loop.call("anna", "POST", f"/commands/{promoted['command_id']}/confirm")
+    finally:
+        await person(loop, "anna", Role.VIEWER)
+    await loop.decide(approval, who="novice")
+    assert (await loop.until(run_id))["status"] == "completed"
+    found = await loop.call("reviewer", "GET", f"/approvals?run={run_id}")
+    assert [each["approval_id"] for each in found["items"]] == [approval["approval_id"]], "nobody was asked again"
+
+
+async def test_r22_the_issuers_of_the_key_that_starts_a_run_stand_in_its_memo_its_header_and_its_terms(
+    loop: Loop,
+) -> None:
+    """Through the signed memo to the mirror, and through the header to both kinds of approvals and to children."""
+    await loop.call("admin", "PUT", "/tools/refund/policy", json=ASK)
+    made = await loop.call("admin", "POST", "/keys", 201, json={"principal": "operator"})
+    loop.api.tokens["operator-of-admin"] = made["key"]
+    for case in ("once", "explicit"):
+        body = {"input": case}
+        run_id = (await loop.call("operator-of-admin", "POST", "/workflows/gated/runs", 201, json=body))["run_id"]
+        approval = await loop.approval(run_id)
+        assert (await loop.run(run_id))["issuers"] == ["admin"]
+        await person(loop, "admin", Role.APPROVER)
+        try:
+            refused = await loop.decide(approval, who="admin", expect=403)
+            assert "issued the key" in refused["detail"]
+        finally:
+            await person(loop, "admin", Role.ADMIN)
+        async with reading(loop.api.plane.engine) as session:
+            terms = "SELECT terms FROM approvals WHERE approval_id = :id"
+            found = (await session.execute(text(terms), {"id": approval["approval_id"]})).scalar_one()
+        assert (found["initiator"], found["issuers"]) == ("operator", ["admin"])
+        await loop.decide(approval)
+        assert (await loop.until(run_id))["status"] == "completed"
+    parent = await loop.call(
+        "operator-of-admin", "POST", "/workflows/lead_qualification/runs", 201, json={"input": {"lead_id": "L-201"}}
+    )
+    ended = await loop.until(parent["run_id"])
+    (child,) = ended["children"]
+    assert (await loop.until(child["run_id"]))["issuers"] == ["admin"]
+    await _rebuilt(loop, [parent["run_id"], child["run_id"]])
+
+
+async def _rebuilt(loop: Loop, run_ids: list[str]) -> None:
+    """What the mirror says of issuers comes from history: written over, it is the same again."""
+    async with writing(loop.api.plane.engine) as session:
+        await session.execute(text("UPDATE runs SET issuers = '{}' WHERE run_id = ANY(:ids)"), {"ids": run_ids})
+    await rebuild(loop.settings, run_ids=run_ids)
+    for run_id in run_ids:
+        assert (await loop.run(run_id))["issuers"] == ["admin"]

@@ -1,0 +1,506 @@
+"""A hostile administrator: every way in which one person would come by the power to decide, or keep it after it was taken away.
+
+Over the real API with real keys. `anna` and `berta` are administrators whose keys were made on the database's side; `robot` is a program
+that administers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from agentgrid.control import delivery, keys, principals
+from agentgrid.control.plane import ControlPlane
+from agentgrid.db import policies
+from agentgrid.db.session import reading, writing
+from agentgrid.domain.policies import Effect, Risk, Snapshot
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from tests.api import factories
+from tests.api.conftest import SETUP, Api, eventually, make_tokens, running, settings_for
+from tests.conftest import Temporal
+
+V1 = "/api/v1"
+GRANT = {"kind": "human", "roles": ["approver"]}
+
+
+class Town:
+    """One installation with two administrators, for one test alone."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    @property
+    def plane(self) -> ControlPlane:
+        return self.api.plane
+
+    async def call(self, who: str, method: str, path: str, expect: int = 200, **options: Any) -> dict[str, Any]:
+        """One request; `who` has a key of that name."""
+        async with self.api.client(who) as http:
+            answer: httpx.Response = await http.request(method, f"{V1}{path}", **options)
+        assert answer.status_code == expect, f"{who}: {method} {path}: {answer.status_code} {answer.text[:500]}"
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def person(self, name: str, *roles: Role, kind: PrincipalKind = PrincipalKind.HUMAN) -> None:
+        """Make a principal and its key on the database's side."""
+        await principals.put(self.plane.engine, SETUP, Principal(name=name, kind=kind, roles=frozenset(roles)))
+        self.api.tokens[name] = (await keys.create(self.plane.engine, SETUP, principal=name)).secret
+
+    async def key_by(self, who: str, principal: str, token: str) -> dict[str, Any]:
+        """A key of the principal that `who` makes over the API; it acts as `token` from then on."""
+        made = await self.call(who, "POST", "/keys", 201, json={"principal": principal})
+        self.api.tokens[token] = made["key"]
+        return made
+
+    async def propose(self, who: str, name: str, **body: Any) -> str:
+        proposed = await self.call(who, "PUT", f"/principals/{name}", 202, json={**GRANT, **body})
+        return str(proposed["command_id"])
+
+    async def confirm(self, who: str, command_id: str, expect: int = 200) -> dict[str, Any]:
+        return await self.call(who, "POST", f"/commands/{command_id}/confirm", expect)
+
+    async def may_decide(self, name: str) -> bool:
+        """Whether workers let decisions of this principal through."""
+        return name in (await self.snapshot()).approver_entries
+
+    async def snapshot(self) -> Snapshot:
+        async with reading(self.plane.engine) as session:
+            found = await policies.newest_snapshot(session)
+        assert found is not None
+        return found
+
+    async def command(self, command_id: str) -> dict[str, Any]:
+        return await self.call("auditor", "GET", f"/commands/{command_id}")
+
+
+@pytest.fixture(scope="module")
+async def shared(
+    module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Town]:
+    settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("town"))
+    async with running(settings, await make_tokens(module_postgres_dsn)) as api:
+        await eventually(lambda: _published(api))
+        yield Town(api)
+
+
+async def _published(api: Api) -> object:
+    async with reading(api.plane.engine) as session:
+        return await policies.newest_snapshot(session)
+
+
+@pytest.fixture
+async def town(shared: Town) -> Town:
+    """Two administrators, and what the test before did to them undone."""
+    async with writing(shared.plane.engine) as session:
+        for table in ("commands", "policies", "api_keys", "principals"):
+            await session.execute(text(f"DELETE FROM {table}"))
+    shared.api.tokens.clear()
+    for name, role in (("anna", Role.ADMIN), ("berta", Role.ADMIN), ("operator", Role.OPERATOR)):
+        await shared.person(name, role)
+    await shared.person("reviewer", Role.APPROVER)
+    await shared.person("auditor", Role.AUDITOR)
+    await shared.person("viewer", Role.VIEWER)
+    await shared.person("robot", Role.ADMIN, kind=PrincipalKind.SERVICE)
+    return shared
+
+
+GRANTS = {
+    "the role": ("PUT", "/principals/mole", {"kind": "human", "roles": ["approver"]}),
+    "the role to somebody known": ("PUT", "/principals/viewer", {"roles": ["viewer", "approver"]}),
+    "a group": ("PUT", "/principals/reviewer", {"roles": ["approver"], "groups": ["finance"]}),
+    "an API key": ("POST", "/keys", {"principal": "reviewer"}),
+    "to be enabled again": ("POST", "/principals/gone/enable", {}),
+}
+
+
+async def _gone(town: Town) -> None:
+    await town.person("gone", Role.APPROVER)
+    await principals.set_disabled(town.plane.engine, SETUP, "gone", True)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), GRANTS.values(), ids=GRANTS.keys())
+async def test_r22_granting_the_power_to_decide_takes_two_administrators(
+    town: Town, method: str, path: str, body: dict[str, Any]
+) -> None:
+    await _gone(town)
+    before = await town.snapshot()
+
+    proposed = await town.call("anna", method, path, 202, json=body)
+
+    assert (proposed["status"], proposed["principal"]) == ("proposed", "anna")
+    assert proposed["command_id"] in proposed["outcome"]["message"]
+    assert (await town.snapshot()).version == before.version, "nothing has changed"
+    assert len((await town.call("anna", "GET", "/keys?principal=reviewer"))["items"]) == 1
+    listed = (await town.call("berta", "GET", "/commands?status=proposed"))["items"]
+    assert [each["command_id"] for each in listed] == [proposed["command_id"]]
+    assert (await town.call("berta", "GET", f"/commands/{proposed['command_id']}"))["outcome"] == proposed["outcome"]
+    assert (await town.call("viewer", "GET", "/commands?status=proposed"))["items"] == []
+    refused = await town.confirm("anna", proposed["command_id"], 403)
+    assert (await town.command(refused["command_id"]))["kind"] == "command.confirm"
+
+    done = await town.call("berta", "POST", proposed["confirm"].removeprefix(V1))
+
+    assert (done["status"], done["principal"], done["outcome"]["confirmed_by"]) == ("applied", "anna", "berta")
+    after = await town.snapshot()
+    if path == "/keys":
+        assert after.version == before.version
+        town.api.tokens["given"] = done["key"]
+        key = await town.call("given", "GET", "/me")
+        assert key["name"] == "reviewer"
+        (found,) = [
+            each
+            for each in (await town.call("anna", "GET", "/keys?principal=reviewer"))["items"]
+            if each["key_id"] == key["key_id"]
+        ]
+        assert (found["issuers"], found["created_by"]) == (["anna", "berta"], "anna")
+        assert (await town.confirm("berta", proposed["command_id"]))["key"] is None, "shown once"
+    else:
+        assert after.approver_entries != before.approver_entries
+        assert done["key"] is None
+    audit = (await town.call("auditor", "GET", "/commands?kind=command.confirm&status=applied"))["items"]
+    assert audit[-1]["target"] == proposed["command_id"]
+    assert audit[-1]["outcome"] == {"command_id": proposed["command_id"], "kind": done["kind"], "changed": True}
+
+
+@pytest.mark.parametrize(("method", "path", "body"), GRANTS.values(), ids=GRANTS.keys())
+async def test_r22_a_lone_administrator_grants_nothing_and_is_told_how(
+    town: Town, method: str, path: str, body: dict[str, Any]
+) -> None:
+    await _gone(town)
+    await town.call("anna", "POST", "/principals/berta/disable")
+    before = await town.snapshot()
+    refused = await town.call("anna", method, path, 403, json=body)
+    assert refused["code"] == "second_administrator_needed"
+    assert "agentgrid key create" in refused["detail"]
+    assert (await town.command(refused["command_id"]))["status"] == "refused"
+    assert (await town.snapshot()).version == before.version
+    program = await town.call("robot", method, path, 403, json=body)
+    assert "robot is a service" in program["detail"]
+
+
+async def test_r22_a_second_administrator_of_ones_own_making_confirms_nothing(town: Town) -> None:
+    """Neither with a key that the first one made, nor with one that was made with it, nor through a program, nor as a program."""
+    await town.call("anna", "PUT", "/principals/sock", json={"kind": "human", "roles": ["admin"]})
+    await town.key_by("anna", "sock", "sock")
+    again = await town.key_by("sock", "sock", "sock-again")
+    assert again["issuers"] == ["anna", "sock"]
+    await town.key_by("robot", "sock", "sock-of-robot")
+    await town.key_by("anna", "berta", "berta-of-anna")
+    proposal = await town.propose("anna", "mole")
+    for token in ("sock", "sock-again", "sock-of-robot", "berta-of-anna", "robot"):
+        await town.confirm(token, proposal, 403)
+    proposal_of_sock = await town.propose("sock", "mole2")
+    await town.confirm("anna", proposal_of_sock, 403)
+    assert not await town.may_decide("mole")
+    for token in ("operator", "reviewer", "auditor"):
+        assert (await town.confirm(token, proposal, 403))["code"] == "forbidden"
+    await town.confirm("berta", proposal)
+    assert await town.may_decide("mole")
+
+
+async def test_r22_nobody_makes_themselves_an_approver_under_any_name(town: Town) -> None:
+    await town.call("anna", "PUT", "/principals/anna", 403, json={"roles": ["approver"]})
+    proposal = str(
+        (await town.call("anna", "PUT", "/principals/berta", 202, json={"roles": ["approver"]}))["command_id"]
+    )
+    refused = await town.confirm("berta", proposal, 403)
+    assert "themselves" in refused["detail"]
+    await town.call("anna", "POST", f"/commands/{proposal}/withdraw")
+    # A key of berta's that anna has made is anna too.
+    await town.key_by("anna", "berta", "berta-of-anna")
+    await town.call("berta-of-anna", "PUT", "/principals/anna", 403, json={"roles": ["approver"]})
+
+
+async def test_r28_a_key_made_with_ones_own_key_stays_somebody_elses(town: Town) -> None:
+    """One administrator becomes an approver: a colleague of their making makes a key for themselves, and the first key is thrown away."""
+    await town.call("anna", "PUT", "/principals/sock", json={"kind": "human", "roles": ["admin"]})
+    first = await town.key_by("anna", "sock", "sock")
+    second = await town.key_by("sock", "sock", "sock-again")
+    await town.call("anna", "POST", f"/keys/{first['key_id']}/revoke")
+    await town.call("anna", "PUT", "/principals/sock", json={"roles": ["viewer"]})
+    refused = await town.call("anna", "PUT", "/principals/sock", 409, json={"roles": ["approver"]})
+    assert second["key_id"] in refused["detail"]
+
+
+async def test_r22_proposals_are_withdrawn_by_either_and_once_only(town: Town) -> None:
+    for who in ("anna", "berta"):
+        proposal = await town.propose("anna", f"mole-{who}")
+        gone = await town.call(who, "POST", f"/commands/{proposal}/withdraw", json={"reason": "no"})
+        assert (gone["status"], gone["outcome"]["withdrawn_by"]) == ("refused", who)
+        again = await town.call(who, "POST", f"/commands/{proposal}/withdraw")
+        assert again["outcome"] == gone["outcome"]
+        late = await town.confirm("berta", proposal, 409)
+        assert late["current_status"] == "refused"
+        assert not await town.may_decide(f"mole-{who}")
+    done = await town.propose("anna", "mole")
+    await town.confirm("berta", done)
+    await town.call("anna", "POST", f"/commands/{done}/withdraw", 409)
+    await town.confirm("anna", "no-such-command", 404)
+    (started,) = (await town.call("auditor", "GET", "/commands?kind=command.confirm&status=applied"))["items"]
+    await town.confirm("berta", started["command_id"], 404)
+
+
+async def test_r22_confirming_and_withdrawing_together_is_one_of_both_and_equal_requests_are_one(town: Town) -> None:
+    headers = {"Idempotency-Key": "once"}
+    proposed = [await town.call("anna", "PUT", "/principals/mole", 202, json=GRANT, headers=headers) for _ in range(2)]
+    assert len({each["command_id"] for each in proposed}) == 1
+    place = f"{V1}/commands/{proposed[0]['command_id']}"
+    async with town.api.client("berta") as berta, town.api.client("anna") as anna:
+        answers = await asyncio.gather(
+            *(berta.post(f"{place}/confirm", headers=headers, json={}) for _ in range(3)),
+            anna.post(f"{place}/withdraw", json={}),
+        )
+    told = [answer.status_code for answer in answers]
+    assert told in ([200, 200, 200, 409], [409, 409, 409, 200]), [answer.text for answer in answers]
+    assert await town.may_decide("mole") == (told[3] == 409)
+    applied = (await town.call("auditor", "GET", "/commands?kind=command.confirm&status=applied"))["items"]
+    assert len(applied) == (1 if told[3] == 409 else 0)
+
+
+async def test_r36_what_was_proposed_is_judged_again_when_it_is_confirmed(town: Town) -> None:
+    proposal = await town.propose("anna", "viewer", roles=["viewer", "approver"])
+    await town.call("anna", "PUT", "/principals/viewer", json={"roles": ["operator"]})
+    changed = await town.confirm("berta", proposal, 409)
+    assert "changed since" in changed["detail"]
+
+    keyed = await town.propose("anna", "operator", roles=["operator", "approver"])
+    await town.key_by("anna", "operator", "operator-of-anna")
+    assert "revoke" in (await town.confirm("berta", keyed, 409))["detail"]
+
+    by_leaver = await town.propose("anna", "mole")
+    await principals.set_disabled(town.plane.engine, SETUP, "anna", True)
+    assert "no administrator any more" in (await town.confirm("berta", by_leaver, 409))["detail"]
+    await principals.set_disabled(town.plane.engine, SETUP, "anna", False)
+    stolen = (await town.call("anna", "GET", "/me"))["key_id"]
+    await keys.revoke(town.plane.engine, SETUP, stolen, reason="stolen")
+    assert "revoked" in (await town.confirm("berta", by_leaver, 409))["detail"]
+    assert not await town.may_decide("mole")
+
+
+async def test_r22_a_proposal_expires_by_the_databases_clock_and_is_never_delivered(town: Town) -> None:
+    proposal = await town.propose("anna", "mole")
+    async with writing(town.plane.engine) as session:
+        await session.execute(
+            text(
+                "UPDATE commands SET created_at = now() - interval '7 days', next_attempt_at = now() WHERE status = 'proposed'"
+            )
+        )
+    assert await delivery.deliver_due(town.plane) == 0
+    late = await town.confirm("berta", proposal, 409)
+    assert "expired" in late["detail"]
+    await delivery.expire_proposals(town.plane)
+    ended = await town.command(proposal)
+    assert (ended["status"], ended["outcome"]["code"]) == ("refused", "expired")
+    assert ended["outcome"]["proposal"]["gains"] == ["mole", "role:approver"]
+    assert not await town.may_decide("mole")
+
+
+async def test_r36_a_role_or_group_taken_away_leaves_the_policy_that_the_same_change_publishes(town: Town) -> None:
+    """One administrator is enough for it, and the snapshot of that transaction has the new rights, not those read before the change."""
+    await principals.put(
+        town.plane.engine,
+        SETUP,
+        Principal(
+            name="reviewer", kind=PrincipalKind.HUMAN, roles=frozenset({Role.APPROVER}), groups=frozenset({"finance"})
+        ),
+    )
+    assert (await town.snapshot()).approver_entries["reviewer"] == {"reviewer", "role:approver", "finance"}
+    await town.call("anna", "PUT", "/principals/reviewer", json={"roles": ["approver"]})
+    assert (await town.snapshot()).approver_entries["reviewer"] == {"reviewer", "role:approver"}
+    await town.call("anna", "PUT", "/principals/reviewer", json={"roles": ["viewer"]})
+    assert not await town.may_decide("reviewer")
+    promoted = await town.propose("anna", "reviewer", roles=["approver"])
+    await town.confirm("berta", promoted)
+    assert await town.may_decide("reviewer"), "at once, or the decisions of a new approver are asked again without end"
+
+
+RULE = {"tool": "pay*", "effect": "require_approval", "approvers": ["finance"]}
+LIFTS = {
+    "allowing": ("PUT", "/policies/money", {**RULE, "effect": "allow"}),
+    "withdrawing": ("DELETE", "/policies/money", {}),
+    "widening its approvers": ("PUT", "/policies/money", {**RULE, "approvers": ["finance", "sales"]}),
+    "asking all": ("PUT", "/policies/money", {**RULE, "approvers": ["role:approver"]}),
+    "moving it": ("PUT", "/policies/money", {**RULE, "tool": "pay_much*"}),
+    "a rule about one tool": ("PUT", "/tools/pay_out/policy", {"effect": "allow"}),
+    "a longer glob": ("PUT", "/policies/hole", {"tool": "pay_o*", "effect": "allow"}),
+    "a glob across it": ("PUT", "/policies/hole", {"tool": "*_by_card_*", "effect": "allow"}),
+    "an activity under it": ("PUT", "/policies/hole", {"tool": "pay::charge card", "effect": "allow"}),
+    "one that destroys": ("PUT", "/tools/wipe/policy", {"effect": "allow"}),
+    "a tool of tomorrow": ("PUT", "/policies/hole", {"tool": "wipe_*", "effect": "allow"}),
+}
+
+
+async def _ruled(town: Town) -> None:
+    async with writing(town.plane.engine) as session:
+        await session.execute(text("DELETE FROM tools"))
+    await factories.insert(
+        town.plane.engine, factories.tool("pay_out"), factories.tool("wipe", risk="destructive"), factories.tool("mail")
+    )
+    await town.call("anna", "PUT", "/policies/money", json=RULE)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), LIFTS.values(), ids=LIFTS.keys())
+async def test_r22_lifting_an_approval_rule_takes_the_second_administrator_where_there_is_one(
+    town: Town, method: str, path: str, body: dict[str, Any]
+) -> None:
+    await _ruled(town)
+    before = await town.snapshot()
+
+    proposed = await town.call("anna", method, path, 202, json=body)
+
+    assert proposed["outcome"]["proposal"]["lifts"]
+    assert (await town.snapshot()).version == before.version
+    await town.call("robot", method, path, 403, json=body)
+    done = await town.confirm("berta", proposed["command_id"])
+    assert (done["outcome"]["changed"], done["outcome"]["confirmed_by"]) == (True, "berta")
+    assert "alone" not in done["outcome"]
+    assert (await town.snapshot()).version > before.version
+
+
+TIGHTENED = {
+    "denying": ("PUT", "/policies/money", {**RULE, "effect": "deny"}),
+    "the same again": ("PUT", "/policies/money", {**RULE, "reason": "quarter end"}),
+    "more of it": ("PUT", "/policies/more", {"tool": "send*", "effect": "require_approval"}),
+    "allowing what is allowed": ("PUT", "/tools/mail/policy", {"effect": "allow"}),
+}
+
+
+@pytest.mark.parametrize(("method", "path", "body"), TIGHTENED.values(), ids=TIGHTENED.keys())
+async def test_what_lifts_nothing_takes_one_administrator(
+    town: Town, method: str, path: str, body: dict[str, Any]
+) -> None:
+    await _ruled(town)
+    await town.call("anna", method, path, 200, json=body)
+    newest = (await town.call("auditor", "GET", "/commands?limit=1"))["items"][0]
+    assert "lifts" not in newest["outcome"]
+
+
+async def test_a_lone_administrator_lifts_a_rule_and_the_audit_says_alone(town: Town) -> None:
+    await _ruled(town)
+    await principals.set_disabled(town.plane.engine, SETUP, "berta", True)
+    await town.call("anna", "DELETE", "/policies/money")
+    said = (await town.call("auditor", "GET", "/commands?kind=policy.withdraw"))["items"][0]
+    assert (said["status"], said["outcome"]["alone"], said["outcome"]["lifts"]) == (
+        "applied",
+        True,
+        ["pay*", "pay_out"],
+    )
+    assert "no second one" in said["outcome"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/principals/berta/disable", {}), ("/principals/berta", {"roles": ["viewer"]})],
+    ids=["disabled", "demoted"],
+)
+async def test_r22_whoever_takes_the_second_administrator_away_does_not_act_alone_at_once(
+    town: Town, path: str, body: dict[str, Any]
+) -> None:
+    await _ruled(town)
+    await town.call("robot", "PUT" if "roles" in body else "POST", path, json=body)
+    refused = await town.call("anna", "DELETE", "/policies/money", 403)
+    assert refused["code"] == "second_administrator_needed"
+    assert (await town.snapshot()).rule_for("pay_out", Risk.WRITE).effect is Effect.REQUIRE_APPROVAL
+    async with writing(town.plane.engine) as session:
+        await session.execute(text("UPDATE commands SET created_at = created_at - interval '7 days'"))
+    await town.call("anna", "DELETE", "/policies/money")
+
+
+async def test_r22_whoever_issued_the_key_that_starts_a_run_decides_nothing_of_it(town: Town) -> None:
+    """The issuer counts as an initiator; so does whoever has made a key for the one who decides."""
+    await factories.insert(town.plane.engine, *factories.workflow("made", {}))
+    await town.key_by("anna", "operator", "operator-of-anna")
+    run = await town.call("operator-of-anna", "POST", "/workflows/made/runs", 201, json={"input": 1})
+    assert (run["initiator"], run["issuers"]) == ("operator", ["anna"])
+    clean = await town.call("operator", "POST", "/workflows/made/runs", 201, json={"input": 1})
+    assert clean["issuers"] == []
+    gate = factories.run(issuers=["anna"])
+    waiting = factories.approval(gate)
+    free = factories.run()
+    other = factories.approval(free)
+    await factories.insert(
+        town.plane.engine, gate, factories.execution(gate), waiting, free, factories.execution(free), other
+    )
+    # anna becomes an approver, on the database's side; and a key of the reviewer's is made by her and berta together.
+    await principals.put(
+        town.plane.engine,
+        SETUP,
+        Principal(name="anna", kind=PrincipalKind.HUMAN, roles=frozenset({Role.APPROVER})),
+    )
+    answers = {}
+    for who in ("anna", "reviewer"):
+        inbox = (await town.call(who, "GET", "/approvals?assigned_to=me"))["items"]
+        shown = await town.call(who, "GET", f"/approvals/{waiting.approval_id}")
+        answers[who] = (
+            waiting.approval_id in [each["approval_id"] for each in inbox],
+            {each["allowed"] for each in shown["actions"]},
+        )
+        assert other.approval_id in [each["approval_id"] for each in inbox]
+    assert answers["anna"] == (False, {False})
+    assert answers["reviewer"][0] is True
+    body = {"verdict": "approved", "digest": waiting.digest}
+    refused = await town.call("anna", "POST", f"/approvals/{waiting.approval_id}/decisions", 403, json=body)
+    assert "issued the key" in refused["detail"]
+    counted = await town.call("anna", "GET", "/overview")
+    assert counted["approvals_for_me"]["count"] == 1
+
+
+async def test_r28_with_a_key_of_somebody_else_one_person_decides_nothing_that_they_started(town: Town) -> None:
+    proposed = await town.call("anna", "POST", "/keys", 202, json={"principal": "reviewer"})
+    town.api.tokens["reviewer-of-both"] = (await town.confirm("berta", proposed["command_id"]))["key"]
+    runs = {
+        "started by an issuer": factories.run(initiator="berta"),
+        "started with a key of an issuer's": factories.run(issuers=["anna"]),
+    }
+    for run in runs.values():
+        waiting = factories.approval(run)
+        await factories.insert(town.plane.engine, run, factories.execution(run), waiting)
+        place, body = f"/approvals/{waiting.approval_id}", {"verdict": "approved", "digest": waiting.digest}
+        refused = await town.call("reviewer-of-both", "POST", f"{place}/decisions", 403, json=body)
+        assert "stands behind the start" in refused["detail"]
+        inbox = (await town.call("reviewer-of-both", "GET", "/approvals?assigned_to=me&status=pending"))["items"]
+        assert waiting.approval_id not in [each["approval_id"] for each in inbox]
+        assert {each["allowed"] for each in (await town.call("reviewer-of-both", "GET", place))["actions"]} == {False}
+
+
+@pytest.mark.parametrize("said", [None, "somebody-else"])
+async def test_r22_what_does_not_say_who_started_its_run_is_not_decided(town: Town, said: str | None) -> None:
+    """The run's signed memo names the operator, and the call that waits nobody, or somebody else: fail closed."""
+    run = factories.run(initiator="operator")
+    waiting = factories.approval(run, initiator=said)
+    outside = factories.run(initiator="unknown", trigger="external")
+    free = factories.approval(outside, initiator=None)
+    await factories.insert(
+        town.plane.engine, run, factories.execution(run), waiting, outside, factories.execution(outside), free
+    )
+    body = {"verdict": "approved", "digest": waiting.digest}
+    refused = await town.call("reviewer", "POST", f"/approvals/{waiting.approval_id}/decisions", 409, json=body)
+    assert "operator started the run" in refused["detail"]
+    shown = await town.call("reviewer", "GET", f"/approvals/{free.approval_id}")
+    assert (shown["initiator"], "started the run" in str(shown["actions"])) == ("unknown", False)
+
+
+async def test_a_key_that_was_proposed_is_not_there_before_it_is_confirmed_and_lives_from_then_on(town: Town) -> None:
+    headers = {"Idempotency-Key": "one key"}
+    body = {"principal": "reviewer", "lifetime_seconds": 3600, "note": "a laptop"}
+    proposed = await town.call("anna", "POST", "/keys", 202, json=body, headers=headers)
+    again = await town.call("anna", "POST", "/keys", 202, json=body, headers=headers)
+    assert again["command_id"] == proposed["command_id"]
+    async with writing(town.plane.engine) as session:
+        await session.execute(text("UPDATE commands SET created_at = created_at - interval '2 hours'"))
+    done = await town.confirm("berta", proposed["command_id"])
+    town.api.tokens["given"] = done["key"]
+    assert (await town.call("given", "GET", "/me"))["name"] == "reviewer"
+    (made,) = [each for each in (await town.call("anna", "GET", "/keys"))["items"] if each["note"] == "a laptop"]
+    assert made["key_id"] == proposed["target"]
+    shown = await town.call("anna", "POST", "/keys", 200, json=body, headers=headers)
+    assert (shown["key_id"], shown["key"]) == (made["key_id"], None)
+    async with reading(town.plane.engine) as session:
+        rows = (await session.execute(text("SELECT row_to_json(c)::text FROM commands c"))).scalars().all()
+    secret = done["key"].removeprefix(f"ag_{made['key_id']}_")
+    assert not any(secret in row for row in rows), "the secret is kept nowhere"
