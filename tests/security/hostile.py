@@ -21,8 +21,9 @@ from temporalio.worker import (
     WorkflowOutboundInterceptor,
 )
 
-from agentgrid.protocol import HEADER_APPROVAL, HEADER_KEY, SIGNAL_DECIDE, to_payload
+from agentgrid.protocol import HEADER_APPROVAL, HEADER_KEY, HEADER_RUN, SIGNAL_DECIDE, RunHeader, to_payload
 
+RUN = to_payload(RunHeader(tree="w", initiator="mallory"))
 REFUND = {"tool": "refund", "args": {"order": "order", "cents": 900}}
 
 
@@ -62,14 +63,14 @@ class Hostile:
     @workflow.run
     async def run(self, queue: str, version: str) -> list[str]:
         self.queue, self.call = queue, {**REFUND, "version": version}
-        self.headers = {HEADER_KEY: to_payload("my-own-key")}
+        self.headers = {HEADER_RUN: RUN, HEADER_KEY: to_payload("my-own-key")}
         try:
             return [await self.refund()]
         except ActivityError as error:
             self.terms = getattr(error.cause, "details", (None,))[0]
         await workflow.wait_condition(lambda: self.decision is not None)
         assert self.decision is not None
-        self.headers = {HEADER_KEY: to_payload("my-own-key"), HEADER_APPROVAL: to_payload(self.decision)}
+        self.headers |= {HEADER_APPROVAL: to_payload(self.decision)}
         ended = await asyncio.gather(*(self.refund() for _ in range(4)), return_exceptions=True)
         for _ in range(4):
             ended += await asyncio.gather(self.refund(activity_id="the-same"), return_exceptions=True)

@@ -112,7 +112,7 @@ def _passwords(file: Path) -> _Passwords:
             raise SettingsError(f"{file} can't be understood ({error}); remove it and new passwords are made") from None
     names = ("control", "worker", "app")
     passwords = {name: kept.get(name) or secrets.token_urlsafe(32) for name in names}
-    if passwords != kept:
+    if passwords.keys() - kept.keys():
         write_private(file, json.dumps(passwords))
     return _Passwords(**passwords)
 
