@@ -48,10 +48,11 @@ def of_approval(principal: Principal, found: Found, signer: Signer | None) -> li
     return [Action(verb=verb, allowed=why is None, reason=why) for verb in ("approve", "reject")]
 
 
-def of_workflow(principal: Principal, policy: WorkflowPolicy | None) -> list[Action]:
+def of_workflow(principal: Principal, name: str, policy: WorkflowPolicy | None) -> list[Action]:
     """Start, and change its policy."""
     disabled = workflows.refusal(policy)
-    start = _forbidden(principal, START) or (disabled.message if disabled else None)
+    unseen = None if principal.sees(name) else f"{principal.name} may not see the runs of this workflow"
+    start = _forbidden(principal, START) or unseen or (disabled.message if disabled else None)
     change = _forbidden(principal, WORKFLOW_POLICY)
     return [
         Action(verb="start", allowed=start is None, reason=start),

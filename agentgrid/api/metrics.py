@@ -51,6 +51,16 @@ class Metrics:
             "Decision signals of the last day that moved nothing: unsigned, forged, or for something else.",
             registry=self._registry,
         )
+        self._reads_dropped = Gauge(
+            "agentgrid_reads_dropped",
+            "Readings, refused ones too, that this process had no room to remember for the record.",
+            registry=self._registry,
+        )
+        self._read_failures = Gauge(
+            "agentgrid_reads_write_failures",
+            "How often the database did not take this process's record of readings; it is tried again.",
+            registry=self._registry,
+        )
         self._streams = Gauge("agentgrid_event_streams", "Open event streams.", registry=self._registry)
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
@@ -59,7 +69,15 @@ class Metrics:
         self._seconds.labels(method, route).observe(seconds)
 
     def observe(
-        self, *, runs: Counts, pending_commands: int, refused_signals: int, lag_seconds: float | None, streams: int
+        self,
+        *,
+        runs: Counts,
+        pending_commands: int,
+        refused_signals: int,
+        lag_seconds: float | None,
+        streams: int,
+        reads_dropped: int,
+        read_failures: int,
     ) -> None:
         """Take over what the database says."""
         for status, count in runs.by_status.items():
@@ -70,6 +88,8 @@ class Metrics:
         self._refused.set(refused_signals)
         self._lag.set(float("nan") if lag_seconds is None else lag_seconds)
         self._streams.set(streams)
+        self._reads_dropped.set(reads_dropped)
+        self._read_failures.set(read_failures)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -40,8 +40,8 @@ def signer_for(plane: ControlPlane, found: table.Found) -> Signer | None:
     return plane.signer.under(Terms.model_validate(found.approval.terms), revoked=found.revoked_keys)
 
 
-def obstacle(principal: Principal, found: table.Found, signer: Signer | None) -> AgentGridError | None:
-    """Why this principal can't decide the approval now, or None if they can. The one place that says so."""
+def no_approver(principal: Principal, found: table.Found) -> Forbidden | None:
+    """Why this approval is not for this principal to decide, whenever that is; or None where it is."""
     approval = found.approval
     if principal.kind is not PrincipalKind.HUMAN:
         return Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
@@ -51,6 +51,14 @@ def obstacle(principal: Principal, found: table.Found, signer: Signer | None) ->
         return Forbidden("who started the run can't decide its approvals")
     if principal.approver_entry(tuple(approval.approvers)) is None:
         return Forbidden(f"this approval is for {', '.join(approval.approvers)}")
+    return None
+
+
+def obstacle(principal: Principal, found: table.Found, signer: Signer | None) -> AgentGridError | None:
+    """Why this principal can't decide the approval now, or None if they can. The one place that says so."""
+    approval = found.approval
+    if (forbidden := no_approver(principal, found)) is not None:
+        return forbidden
     if approval.status != ApprovalStatus.PENDING:
         return Conflict(f"the approval is {approval.status}; only a pending one can be decided", status=approval.status)
     if approval.expires_at is not None and approval.expires_at <= found.now:
@@ -91,7 +99,7 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         async with direct(plane.pool) as connection:
-            found = await table.get(connection, approval_id)
+            found = await table.get(connection, approval_id, scope=caller.principal.workflows)
         if found is None:
             raise NotFound("approval", approval_id)
         approval, signer = found.approval, signer_for(plane, found)

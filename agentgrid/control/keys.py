@@ -21,7 +21,7 @@ from agentgrid.db.pool import Pool, direct
 from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import ApiKey, Command, PrincipalRow
 from agentgrid.domain.commands import CommandKind
-from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.errors import Fault, Forbidden, InvalidInput, NotFound, Unauthenticated
 
 DEFAULT_LIFETIME = timedelta(days=90)
@@ -160,11 +160,11 @@ async def authenticate(pool: Pool, presented: str) -> Authenticated:
     return Authenticated(principal=principal_of(found.owner), key_id=key_id, expires_at=found.expires_at)
 
 
-async def holds(pool: Pool, key_id: str, permission: Permission) -> bool:
-    """Whether a key that was authenticated before still opens what needs this permission: asked by what stays open for long."""
+async def holder(pool: Pool, key_id: str) -> Principal | None:
+    """Whose a key is now that was authenticated before, or None where it opens nothing any more: asked by what stays open for long."""
     async with direct(pool) as connection:
         found = await table.holder(connection, key_id)
-    return found is not None and found.opens and principal_of(found.owner).may(permission)
+    return principal_of(found.owner) if found is not None and found.opens else None
 
 
 def status_of(key: ApiKey, now: datetime) -> str:
@@ -182,4 +182,5 @@ def principal_of(row: PrincipalRow) -> Principal:
         kind=PrincipalKind(row.kind),
         roles=frozenset(Role(role) for role in row.roles if role in known),
         groups=frozenset(row.groups),
+        workflows=frozenset(row.workflows),
     )

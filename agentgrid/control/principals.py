@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -18,6 +19,7 @@ from agentgrid.db import policies as policies_table
 from agentgrid.db import principals as table
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command, PrincipalRow
+from agentgrid.domain import scopes
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import (
     ANY_APPROVER,
@@ -36,8 +38,10 @@ DECIDING = frozenset({Role.APPROVER})
 """Roles that only people may have, and no administrators."""
 
 
-async def put(engine: AsyncEngine, caller: Caller, principal: Principal, *, reason: str = "") -> Command:
-    """Make the principal, or replace its roles and groups; whether it is disabled stays as it is.
+async def put(
+    engine: AsyncEngine, caller: Caller, principal: Principal, *, keep_scope: bool = False, reason: str = ""
+) -> Command:
+    """Make the principal, or replace its roles, groups and scope; whether it is disabled stays as it is, and with `keep_scope` its scope too.
 
     Raises InvalidInput, Forbidden where somebody would make themselves an approver, Conflict for another kind than it has, for keys that
     others have seen, and for the last administrator.
@@ -51,22 +55,24 @@ async def put(engine: AsyncEngine, caller: Caller, principal: Principal, *, reas
         before = None if row is None else principal_of(row)
         if before is not None and before.kind != principal.kind:
             raise Conflict(f"{principal.name} is a {before.kind}; a principal's kind never changes", status=before.kind)
+        if before is not None and keep_scope:
+            principal = replace(principal, workflows=before.workflows)
         if principal.roles & DECIDING and not (before and before.roles & DECIDING):
             await _check_promotion(session, caller, principal.name)
         if not principal.may(Permission.ADMINISTER):
             await _keep_an_administrator(session, without=principal.name)
-        roles, groups = sorted(principal.roles), sorted(principal.groups)
+        rights = {name: sorted(getattr(principal, name)) for name in ("roles", "groups", "workflows")}
         changes = before != principal
         recorded = await commands.apply(
             session,
             caller,
             CommandKind.PRINCIPAL_PUT,
-            {"kind": principal.kind.value, "roles": roles, "groups": groups, "changed": changes},
+            {"kind": principal.kind.value, **rights, "changed": changes},
             target=principal.name,
             reason=reason or None,
         )
         if changes and not recorded.replayed:
-            await table.put(session, name=principal.name, kind=principal.kind.value, roles=roles, groups=groups)
+            await table.put(session, name=principal.name, kind=principal.kind.value, **rights)
             await _tell(session)
         return recorded.command
 
@@ -156,5 +162,7 @@ def _check(principal: Principal) -> None:
     for group in sorted(principal.groups):
         if not NAME.fullmatch(group) or group in RESERVED:
             faults.append(Fault(pointer="/groups", message=f"{group!r} is no name for a group"))
+    wrong = [said for glob in sorted(principal.workflows) if (said := scopes.fault(glob)) is not None]
+    faults += [Fault(pointer="/workflows", message=said) for said in wrong]
     if faults:
         raise InvalidInput("the principal is not acceptable", faults)

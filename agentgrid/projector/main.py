@@ -32,6 +32,7 @@ PARTITION_SECONDS = 3600.0
 PARTITION_DAYS_AHEAD = 7
 TELEMETRY_DAYS = 30
 EVENT_DAYS = 7
+READ_DAYS = 90
 """A live reader whose cursor is older than this begins anew."""
 READS_FOR_FOREIGN = 50.0
 """Reads a second that open runs of foreign workers may take together."""
@@ -145,7 +146,7 @@ async def _foreign_interval(store: Store) -> timedelta:
 
 
 async def keep_house(store: Store) -> None:
-    """Make the partitions of the coming days; drop telemetry and events that are past their retention."""
+    """Make the partitions of the coming days; drop telemetry, events and records of reading that are past their retention."""
     await store.pool.execute("SELECT agentgrid_ensure_partitions($1)", PARTITION_DAYS_AHEAD)
     oldest = (datetime.now(UTC) - timedelta(days=TELEMETRY_DAYS)).strftime("%Y%m%d")
     names = await store.pool.fetch(
@@ -157,4 +158,5 @@ async def keep_house(store: Store) -> None:
     for record in names:
         await store.pool.execute(f"DROP TABLE IF EXISTS {record['relname']}")
         log.info("partition_dropped", name=record["relname"])
+    await store.pool.execute("DELETE FROM reads WHERE at < now() - make_interval(days => $1)", READ_DAYS)
     await store.pool.execute("DELETE FROM events WHERE created_at < now() - make_interval(days => $1)", EVENT_DAYS)

@@ -121,7 +121,8 @@ class PolicySource:
         partial = self._cache.with_suffix(f".{os.getpid()}.tmp")
         try:
             self._cache.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps({"confirmed_at": self._confirmed_at, "document": document}))
+            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+                json.dump({"confirmed_at": self._confirmed_at, "document": document}, file)
             partial.replace(self._cache)
         except OSError as error:
             log.warning("policy_not_kept", path=str(self._cache), error=str(error))

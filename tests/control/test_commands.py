@@ -16,6 +16,7 @@ from agentgrid.db import feed
 from agentgrid.db import runs as runs_table
 from agentgrid.db.session import reading, writing
 from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.domain.scopes import EVERY_WORKFLOW
 from agentgrid.errors import IdempotencyConflict, InvalidInput, Unavailable
 from tests.api import factories
 from tests.api.conftest import eventually
@@ -108,7 +109,7 @@ async def test_what_temporal_refuses_for_good_ends_visibly_as_failed(plane: Cont
     assert (refused.status, refused.outcome["code"]) == (CommandStatus.REFUSED, "invalid_input")
     async with reading(plane.engine) as session:
         run = await runs_table.get(session, refused.run_id)
-        events = await feed.after(session, 0, limit=10)
+        events = [event for event, _ in await feed.after(session, 0, scope=EVERY_WORKFLOW, limit=10)]
     assert (run.status, run.error["type"]) == ("failed", "StartRefused")
     assert run.closed_at is not None
     assert [(event.kind, event.data["status"]) for event in events] == [

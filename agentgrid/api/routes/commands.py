@@ -9,12 +9,11 @@ from starlette.requests import Request
 
 from agentgrid.api import views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Cursor, Id, Limit, Session, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, Cursor, Id, Limit, Session, Shows, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode_key, encode_key
 from agentgrid.api.schemas.commands import CommandDetail, CommandSummary
 from agentgrid.api.schemas.common import Moment, Page
-from agentgrid.api.shown import Shown
 from agentgrid.db import commands
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.principals import Permission, Principal
@@ -34,6 +33,7 @@ async def list_commands(
     request: Request,
     session: Session,
     who: Who,
+    shown: Shows,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     principal: Text = None,
@@ -49,6 +49,7 @@ async def list_commands(
         raise InvalidInput("the times are reversed", [Fault(pointer="until", message="must not be before since")])
     rows = await commands.newest(
         session,
+        scope=who.workflows,
         limit=limit + 1,
         after=decode_key(request, cursor),
         only_of=_only_of(who),
@@ -61,13 +62,13 @@ async def list_commands(
         until=until,
     )
     page, onward = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.command_id))
-    return Page[CommandSummary](items=[views.command_summary(row) for row in page], next_cursor=onward)
+    return Page[CommandSummary](items=[views.command_summary(row, shown) for row in page], next_cursor=onward)
 
 
 @router.get("/{command_id}", summary="One command, with the body of its request")
-async def get_command(session: Session, who: Who, command_id: Id) -> CommandDetail:
+async def get_command(session: Session, who: Who, shown: Shows, command_id: Id) -> CommandDetail:
     """The body is there for callers who may read payloads."""
-    row = await commands.get(session, command_id)
+    row = await commands.seen(session, command_id, scope=who.workflows)
     if row is None or _only_of(who) not in (None, row.principal):
         raise NotFound("command", command_id)
-    return views.command_detail(row, Shown.to(who))
+    return views.command_detail(row, shown)

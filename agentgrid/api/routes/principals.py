@@ -17,6 +17,7 @@ from agentgrid.db import principals
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import PrincipalRow
 from agentgrid.domain.principals import Principal, PrincipalKind
+from agentgrid.domain.scopes import EVERY_WORKFLOW
 from agentgrid.errors import Fault, InvalidInput, NotFound
 
 router = make_router(tags=["principals"], prefix=f"{V1}/principals")
@@ -51,15 +52,20 @@ async def get_principal(session: Session, name: Id) -> PrincipalDetail:
     return await _detail(session, name)
 
 
-@router.put("/{name}", summary="Make a principal, or replace its roles and groups")
+@router.put("/{name}", summary="Make a principal, or replace its roles, groups and scope")
 async def put_principal(plane: Plane, caller: Asking, name: Id, body: PrincipalIn) -> PrincipalDetail:
-    """Its kind never changes, and whether it is disabled stays as it is. Nobody makes themselves an approver, and no administrator is one.
+    """Its kind never changes, and whether it is disabled stays as it is; so does its scope where `workflows` is left out.
+
+    Nobody makes themselves an approver, and no administrator is one.
 
     `409` for an approver-to-be of whom administrators have made keys, and for taking the role from the last administrator.
     """
     kind = PrincipalKind(body.kind) if body.kind is not None else await _kind_of(plane, name)
-    wanted = Principal(name=name, kind=kind, roles=frozenset(body.roles), groups=frozenset(body.groups))
-    await control.put(plane.engine, caller, wanted, reason=body.reason)
+    scope = EVERY_WORKFLOW if body.workflows is None else frozenset(body.workflows)
+    wanted = Principal(
+        name=name, kind=kind, roles=frozenset(body.roles), groups=frozenset(body.groups), workflows=scope
+    )
+    await control.put(plane.engine, caller, wanted, keep_scope=body.workflows is None, reason=body.reason)
     async with reading(plane.engine) as session:
         return await _detail(session, name)
 

@@ -24,7 +24,7 @@ from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.private import write_private
 from agentgrid.cli.project import Project
 from agentgrid.cli.servers import EmbeddedServer, PostgresServer, TemporalServer
-from agentgrid.cli.servers.child import HOST, Child, ServerError, ended_within
+from agentgrid.cli.servers.child import HOST, Child, ServerError, ended_within, make_home
 from agentgrid.cli.servers.lease import Lease
 
 API_READY_SECONDS = 45.0
@@ -82,7 +82,7 @@ class Stack:
     @contextlib.asynccontextmanager
     async def up(self) -> AsyncIterator[None]:
         """Start everything, and stop it when the block ends, however it ends."""
-        self.home.mkdir(parents=True, exist_ok=True)
+        make_home(self.home)
         async with AsyncExitStack() as stack:
             lease = Lease.take(self.home / "dev.lock")
             stack.callback(lease.release)

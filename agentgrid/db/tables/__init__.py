@@ -16,6 +16,7 @@ from agentgrid.db.tables.control import (
     PolicySnapshot,
     PrincipalRow,
     ProjectorState,
+    Read,
     SigningKey,
     WorkflowPolicy,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "PolicySnapshot",
     "PrincipalRow",
     "ProjectorState",
+    "Read",
     "Run",
     "RunChange",
     "RunSearch",
