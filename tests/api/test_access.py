@@ -144,7 +144,12 @@ async def test_a_viewer_sees_how_things_stand_but_no_payloads(api: Api, as_):
         result={"size": 9, "value": "secret-out"},
         status_reason="post_reply: ToolError: secret words",
         error_type="ToolError",
-        error={"type": "ToolError", "message": "secret words", "stack": "secret-stack", "details": {"value": "secret-d"}},
+        error={
+            "type": "ToolError",
+            "message": "secret words",
+            "stack": "secret-stack",
+            "details": {"value": "secret-d"},
+        },
     )
     step = factories.step(
         failed, 5, input={"size": 1, "value": "secret-in"}, output={"size": 1, "value": "secret-out"}, status="failed"
