@@ -60,7 +60,7 @@ async def test_a_start_survives_the_death_of_the_api(plane: ControlPlane, monkey
         with pytest.raises(Killed):
             await runs.start(plane, caller(), "Waits", runs.StartRequest(input=1))
     async with reading(plane.engine) as session:
-        (pending,) = await table.newest(session, limit=10)
+        (pending,) = await table.newest(session, scope=EVERY_WORKFLOW, limit=10)
         run = await runs_table.get(session, pending.run_id)
     assert (pending.status, run.status) == ("pending", "queued")
 
@@ -87,7 +87,7 @@ async def test_the_same_request_after_the_death_of_the_api_is_the_same_run(plane
     with pytest.raises(IdempotencyConflict):
         await runs.start(plane, caller(idempotency_key="k", body={"input": 2}), "Waits", runs.StartRequest(input=2))
     async with reading(plane.engine) as session:
-        assert len(await runs_table.newest(session, wanted=runs_table.RunFilter(), limit=10)) == 1
+        assert len(await runs_table.newest(session, wanted=runs_table.RunFilter(), scope=EVERY_WORKFLOW, limit=10)) == 1
 
 
 @pytest.mark.parametrize(("days", "same"), [(29, True), (31, False)])
