@@ -29,6 +29,7 @@ ABLE = {
     "decide": "reviewer",
     "govern": "admin",
     "administer": "admin",
+    "audit": "auditor",
 }
 """Who has the permission that an operation needs."""
 
