@@ -18,12 +18,17 @@ class Access:
     permission: Permission | None = None
     public: bool = False
     command: CommandKind | None = None
+    reads: str | None = None
+    """The parameter of the path that names what may be read here with its payloads: each such reading is recorded."""
+    everywhere: bool = False
+    """For principals only who see the runs of every workflow: what it tells isn't told apart by workflow."""
 
 
 PUBLIC = Access(public=True)
 ANYBODY = Access()
 READ = Access(permission=Permission.READ)
-READ_PAYLOADS = Access(permission=Permission.READ_PAYLOADS)
+READ_RUN = Access(permission=Permission.READ, reads="run_id")
+READ_PAYLOADS = Access(permission=Permission.READ_PAYLOADS, reads="run_id")
 GOVERN = Access(permission=Permission.GOVERN)
 ADMINISTER = Access(permission=Permission.ADMINISTER)
 
@@ -41,7 +46,7 @@ V1 = "/api/v1"
 ACCESS: dict[str, Access] = {
     "GET /healthz": PUBLIC,
     "GET /readyz": PUBLIC,
-    "GET /metrics": READ,
+    "GET /metrics": Access(permission=Permission.READ, everywhere=True),
     f"GET {V1}/me": ANYBODY,
     f"GET {V1}/overview": READ,
     f"GET {V1}/workflows": READ,
@@ -50,9 +55,9 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/workflows/{{name}}/enable": _govern(CommandKind.WORKFLOW_ENABLE),
     f"POST {V1}/workflows/{{name}}/runs": Access(permission=Permission.START, command=CommandKind.RUN_START),
     f"GET {V1}/runs": READ,
-    f"GET {V1}/runs/{{run_id}}": READ,
-    f"GET {V1}/runs/{{run_id}}/steps": READ,
-    f"GET {V1}/runs/{{run_id}}/jobs": READ,
+    f"GET {V1}/runs/{{run_id}}": READ_RUN,
+    f"GET {V1}/runs/{{run_id}}/steps": READ_RUN,
+    f"GET {V1}/runs/{{run_id}}/jobs": READ_RUN,
     f"GET {V1}/runs/{{run_id}}/logs": READ_PAYLOADS,
     f"GET {V1}/runs/{{run_id}}/approvals": READ,
     f"GET {V1}/runs/{{run_id}}/result": READ_PAYLOADS,
@@ -64,7 +69,7 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/runs/{{run_id}}/resume": Access(permission=Permission.CONTROL, command=CommandKind.RUN_RESUME),
     f"POST {V1}/runs/{{run_id}}/signal": Access(permission=Permission.CONTROL, command=CommandKind.RUN_SIGNAL),
     f"GET {V1}/approvals": READ,
-    f"GET {V1}/approvals/{{approval_id}}": READ,
+    f"GET {V1}/approvals/{{approval_id}}": Access(permission=Permission.READ, reads="approval_id"),
     f"POST {V1}/approvals/{{approval_id}}/decisions": Access(
         permission=Permission.DECIDE, command=CommandKind.APPROVAL_DECIDE
     ),
@@ -92,9 +97,10 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/signing-keys/{{key_id}}/revoke": _administer(CommandKind.SIGNING_KEY_REVOKE),
     f"GET {V1}/commands": ANYBODY,
     f"GET {V1}/commands/unattributed": READ,
-    f"GET {V1}/commands/{{command_id}}": ANYBODY,
+    f"GET {V1}/commands/{{command_id}}": Access(reads="command_id"),
     f"POST {V1}/commands/{{command_id}}/confirm": _administer(CommandKind.COMMAND_CONFIRM),
     f"POST {V1}/commands/{{command_id}}/withdraw": _administer(CommandKind.COMMAND_WITHDRAW),
+    f"GET {V1}/reads": Access(permission=Permission.AUDIT, everywhere=True),
     f"GET {V1}/events": READ,
 }
 """Without the permission `audit`, the commands that a caller sees are the caller's own; administrators see the proposed ones too."""

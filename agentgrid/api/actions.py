@@ -48,10 +48,11 @@ def of_approval(caller: Caller, found: Found, signer: Signer | None) -> list[Act
     return [Action(verb=verb, allowed=why is None, reason=why) for verb in ("approve", "reject")]
 
 
-def of_workflow(principal: Principal, switch: Switch | None) -> list[Action]:
+def of_workflow(principal: Principal, name: str, switch: Switch | None) -> list[Action]:
     """Start it, and set its kill switch."""
     disabled = switches.refusal(switch)
-    start = _forbidden(principal, START) or (disabled.message if disabled else None)
+    unseen = None if principal.sees(name) else f"{principal.name} may not see the runs of this workflow"
+    start = _forbidden(principal, START) or unseen or (disabled.message if disabled else None)
     return [Action(verb="start", allowed=start is None, reason=start), *_switched(principal, "workflows")]
 
 

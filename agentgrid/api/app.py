@@ -19,6 +19,7 @@ from agentgrid.api.routes import ROUTERS
 from agentgrid.api.sse import Feed
 from agentgrid.control import delivery, policies, signing, signing_keys
 from agentgrid.control.plane import ControlPlane
+from agentgrid.control.reads import Recorder
 from agentgrid.db.pool import open_pool
 from agentgrid.db.session import SESSION_FAULTS, make_engine, writing
 from agentgrid.domain.policies import KeyStatus
@@ -53,10 +54,12 @@ def create_app(settings: Settings) -> FastAPI:
             plane = ControlPlane(settings=settings, engine=engine, pool=pool, temporal=temporal, signer=signer)
             app.state.plane = plane
             app.state.feed = Feed(engine, dsn)
+            app.state.reads = Recorder(engine)
             tasks = [
                 asyncio.create_task(_kept_up("prepare", lambda: _prepare(plane))),
                 asyncio.create_task(_kept_up("delivery", lambda: delivery.run(plane))),
                 asyncio.create_task(_kept_up("feed", app.state.feed.run)),
+                asyncio.create_task(_kept_up("reads", app.state.reads.run)),
             ]
             try:
                 yield

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Query
 from starlette.requests import Request
 
+from agentgrid.api.shown import Shown
 from agentgrid.control.keys import Authenticated
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db.session import ReadSession, reading
@@ -38,6 +39,12 @@ async def _principal(request: Request) -> Principal:
     return caller.principal
 
 
+async def _shown(request: Request) -> Shown:
+    caller: Caller = request.state.caller
+    request.state.shown = shown = Shown.to(caller.principal)
+    return shown
+
+
 async def _session(request: Request) -> AsyncIterator[ReadSession]:
     async with reading(request.app.state.plane.engine) as session:
         yield session
@@ -47,6 +54,8 @@ Plane = Annotated[ControlPlane, Depends(_plane)]
 Asking = Annotated[Caller, Depends(_caller)]
 Who = Annotated[Principal, Depends(_principal)]
 Login = Annotated[Authenticated, Depends(_authenticated)]
+Shows = Annotated[Shown, Depends(_shown)]
+"""What the caller may see in this answer. The gate asks it whether payloads were among it."""
 Session = Annotated[ReadSession, Depends(_session, scope="function")]
 """Given back before the answer is sent: a slow reader holds no connection."""
 

@@ -22,7 +22,9 @@ from agentgrid.api.errors import WireError, faults_of
 from agentgrid.api.limits import Limits
 from agentgrid.control import commands, keys
 from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.control.reads import Reading, Recorder
 from agentgrid.domain.principals import GRANTS, Permission, Principal, PrincipalKind
+from agentgrid.domain.reads import ReadOutcome
 from agentgrid.errors import AgentGridError, Fault, Forbidden, InvalidInput, RateLimited, Unauthenticated, Unavailable
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -30,6 +32,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MAX_IDEMPOTENCY_KEY = 255
 MAX_PARAMETER = 2_000
+MAX_NAME = 300
 
 
 class GovernedRoute(APIRoute):
@@ -40,9 +43,10 @@ class GovernedRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         """The route's handler, reached only through the gate."""
         (method,) = self.methods or ("",)
-        declared = ACCESS.get(f"{method} {self.path}")
+        route = f"{method} {self.path}"
+        declared = ACCESS.get(route)
         if declared is None:
-            raise RuntimeError(f"{method} {self.path} is not in ACCESS: say who may call it")
+            raise RuntimeError(f"{route} is not in ACCESS: say who may call it")
         self.access = declared
         handle = super().get_route_handler()
         parameters = frozenset(
@@ -52,18 +56,28 @@ class GovernedRoute(APIRoute):
         async def through_the_gate(request: Request) -> Response:
             if declared.public:
                 return await handle(request)
-            request.state.caller = await _caller(request)
+            try:
+                request.state.caller = await _caller(request)
+            except Unauthenticated:
+                _note(request, ReadOutcome.UNAUTHENTICATED, route)
+                raise
             try:
                 authorise(request.state.caller.principal, declared)
                 _check_parameters(request, parameters)
                 if method in WRITES:
                     await _take_body(request)
-                return await handle(request)
+                answer = await handle(request)
+                if declared.reads is not None and request.state.shown.disclosure.happened:
+                    _note(request, ReadOutcome.READ, route, subject=request.path_params[declared.reads])
+                return answer
             except RequestValidationError as error:
                 said = faults_of(error)
                 await _write_down(request, declared, said)
                 raise said from None
             except AgentGridError as error:
+                if declared.command is None and isinstance(error, Forbidden):
+                    subject = next(iter(request.path_params.values()), None)
+                    _note(request, ReadOutcome.REFUSED, route, subject=subject)
                 await _write_down(request, declared, error)
                 raise
 
@@ -82,6 +96,8 @@ def router(*, tags: list[str], prefix: str = "") -> APIRouter:
 
 def authorise(principal: Principal, access: Access) -> None:
     """Raise Forbidden unless the principal may do what the route needs."""
+    if access.everywhere and not principal.sees_everything:
+        raise Forbidden(f"this needs a principal who sees every workflow; {principal.name} sees only some")
     needed = access.permission
     if needed is None or principal.may(needed):
         return
@@ -101,7 +117,7 @@ async def _caller(request: Request) -> Caller:
         principal=known.principal,
         key_id=known.key_id,
         issuers=known.issuers,
-        address=request.client.host if request.client else None,
+        address=_address(request),
         route=f"{request.method} {request.url.path}",
     )
 
@@ -110,7 +126,7 @@ async def _authenticated(request: Request, header: str | None) -> keys.Authentic
     scheme, _, words = (header or "").partition(" ")
     presented = words.strip()
     limits: Limits = request.app.state.limits
-    address = request.client.host if request.client else ""
+    address = _address(request) or ""
     key_hash = keys.secret_hash(presented) if presented else None
     limits.before_key(address, key_hash)
     try:
@@ -125,6 +141,31 @@ async def _authenticated(request: Request, header: str | None) -> keys.Authentic
         raise
     limits.passed(known.principal.name, keys.secret_hash(presented))
     return known
+
+
+def _note(request: Request, outcome: ReadOutcome, route: str, *, subject: str | None = None) -> None:
+    """Remember who asked for this, and what came of it."""
+    caller: Caller | None = getattr(request.state, "caller", None)
+    recorder: Recorder = request.app.state.reads
+    recorder.note(
+        Reading(
+            route=route,
+            outcome=outcome,
+            principal=None if caller is None else caller.principal.name,
+            key_id=None if caller is None else caller.key_id,
+            address=_address(request),
+            subject=None if subject is None else _storable(subject),
+        )
+    )
+
+
+def _address(request: Request) -> str | None:
+    return request.client.host if request.client else None
+
+
+def _storable(name: str) -> str:
+    """A name from a path as a column can hold it."""
+    return name.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()[:MAX_NAME]
 
 
 def _check_parameters(request: Request, known: frozenset[str]) -> None:
@@ -174,9 +215,7 @@ async def _write_down(request: Request, access: Access, error: AgentGridError) -
     """Record the refusal of a request for a change, unless a command says it already."""
     if access.command is None or error.command_id is not None or isinstance(error, Unavailable | RateLimited):
         return
-    named = {
-        name: value.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:300] for name, value in request.path_params.items()
-    }
+    named = {name: _storable(value) for name, value in request.path_params.items()}
     plane: ControlPlane = request.app.state.plane
     error.command_id = await commands.refuse(
         plane,

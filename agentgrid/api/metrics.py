@@ -64,6 +64,16 @@ class Metrics:
             "Decisions that counted, pauses and resumes of the last day that no registered key and command bear out.",
             registry=self._registry,
         )
+        self._reads_dropped = Gauge(
+            "agentgrid_reads_dropped",
+            "Readings, refused ones too, that this process had no room to remember for the record.",
+            registry=self._registry,
+        )
+        self._read_failures = Gauge(
+            "agentgrid_reads_write_failures",
+            "How often the database did not take this process's record of readings; it is tried again.",
+            registry=self._registry,
+        )
         self._streams = Gauge("agentgrid_event_streams", "Open event streams.", registry=self._registry)
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
@@ -81,6 +91,8 @@ class Metrics:
         lag_seconds: float | None,
         streams: int,
         budgets: Sequence[WorkerBudget],
+        reads_dropped: int,
+        read_failures: int,
     ) -> None:
         """Take over what the database says."""
         for budget in budgets:
@@ -96,6 +108,8 @@ class Metrics:
         self._unattributed.set(unattributed_signals)
         self._lag.set(float("nan") if lag_seconds is None else lag_seconds)
         self._streams.set(streams)
+        self._reads_dropped.set(reads_dropped)
+        self._read_failures.set(read_failures)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -31,9 +31,10 @@ from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.db.pool import Pool
 from agentgrid.db.principals import ACCESS_CHANNEL
 from agentgrid.db.session import SESSION_FAULTS, reading
-from agentgrid.db.tables import Event
-from agentgrid.domain.principals import Permission
+from agentgrid.db.tables import Event, Run
+from agentgrid.domain.principals import Permission, Principal
 from agentgrid.domain.runs import RunStatus
+from agentgrid.domain.scopes import EVERY_WORKFLOW
 from agentgrid.errors import Fault, InvalidInput, RateLimited
 
 log = structlog.get_logger()
@@ -65,6 +66,7 @@ class Told:
 
     event_id: int
     run_id: str
+    workflow: str
     kind: str
     wire: bytes
 
@@ -116,9 +118,9 @@ class Feed:
         async with reading(self._engine) as session:
             if self._head is None:
                 _, self._head = await feed.bounds(session)
-            while rows := await feed.after(session, self._head, limit=BATCH):
-                self._window.extend(map(message, rows))
-                self._head = rows[-1].event_id
+            while rows := await feed.after(session, self._head, scope=EVERY_WORKFLOW, limit=BATCH):
+                self._window.extend(message(event, workflow) for event, workflow in rows)
+                self._head = rows[-1][0].event_id
                 self._ring()
 
     def _ring(self) -> None:
@@ -149,22 +151,24 @@ class Feed:
             finally:
                 connection.terminate()
 
-    async def after(self, cursor: int, run_id: str | None) -> tuple[Sequence[Told], int]:
-        """Events past the cursor and where to go on: of all that was read, also of what the filter left out."""
+    async def after(self, cursor: int, principal: Principal, run_id: str | None) -> tuple[Sequence[Told], int]:
+        """Events past the cursor that the principal may see, and where to go on: of all that was read, also of what was left out."""
         if self._window and self._window[0].event_id <= cursor + 1:
             # From the new end: a stream that keeps up has seen all but the last few.
             fresh = takewhile(lambda event: event.event_id > cursor, reversed(self._window))
             wanted = [event for event in fresh if run_id is None or event.run_id == run_id]
+            if not principal.sees_everything:
+                wanted = [event for event in wanted if principal.sees(event.workflow)]
             return wanted[::-1], max(cursor, self.head)
         head = self.head
         if cursor >= head:
             return (), cursor
         async with reading(self._engine) as session:
-            rows = await feed.after(session, cursor, limit=BATCH, run_id=run_id)
-        events = [message(row) for row in rows]
+            rows = await feed.after(session, cursor, scope=principal.workflows, limit=BATCH, run_id=run_id)
+        events = [message(event, workflow) for event, workflow in rows]
         if len(rows) == BATCH:
-            return events, rows[-1].event_id
-        return events, max(head, rows[-1].event_id) if rows else head
+            return events, events[-1].event_id
+        return events, max(head, events[-1].event_id) if events else head
 
     async def wait(self, cursor: int) -> None:
         """Until there may be something past the cursor."""
@@ -207,8 +211,8 @@ class Feed:
         return Cursor(event_id=newest if gone else seen, reset=gone)
 
 
-def message(event: Event) -> Told:
-    """An event on the wire."""
+def message(event: Event, workflow: str) -> Told:
+    """An event of a run of this workflow on the wire."""
     out = EventOut.model_validate(
         {
             "run_id": event.run_id,
@@ -219,7 +223,7 @@ def message(event: Event) -> Told:
         }
     )
     sent = ServerSentEvent(out.model_dump_json(), event=event.kind, id=str(event.event_id), sep="\n")
-    return Told(event_id=event.event_id, run_id=event.run_id, kind=event.kind, wire=sent.encode())
+    return Told(event_id=event.event_id, run_id=event.run_id, workflow=workflow, kind=event.kind, wire=sent.encode())
 
 
 def _reset(cursor: int) -> ServerSentEvent:
@@ -228,11 +232,13 @@ def _reset(cursor: int) -> ServerSentEvent:
 
 
 class Admission:
-    """The key behind one stream: a stream lives for hours, a revoked key or a disabled principal must not."""
+    """The key behind one stream: a stream lives for hours, a revoked key, a disabled principal or a scope that was narrowed must not."""
 
-    def __init__(self, pool: Pool, key_id: str, source: Feed) -> None:
+    def __init__(self, pool: Pool, login: keys.Authenticated, source: Feed) -> None:
+        self.principal = login.principal
+        """As it was when it was last asked for."""
         self._pool = pool
-        self._key_id = key_id
+        self._key_id = login.key_id
         self._source = source
         self._heard = source.access_changes
         self._checked = time.monotonic()
@@ -243,7 +249,11 @@ class Admission:
         if heard == self._heard and time.monotonic() - self._checked < CHECK_SECONDS:
             return True
         self._heard, self._checked = heard, time.monotonic()
-        return await keys.holds(self._pool, self._key_id, Permission.READ)
+        holder = await keys.holder(self._pool, self._key_id)
+        if holder is None or not holder.may(Permission.READ):
+            return False
+        self.principal = holder
+        return True
 
 
 async def everything(source: Feed, admission: Admission, cursor: Cursor) -> AsyncIterator[ServerSentEvent | bytes]:
@@ -252,29 +262,29 @@ async def everything(source: Feed, admission: Admission, cursor: Cursor) -> Asyn
     if cursor.reset:
         yield _reset(position)
     while await admission.holds():
-        events, position = await source.after(position, None)
+        events, position = await source.after(position, admission.principal, None)
         if events:
             yield b"".join(event.wire for event in events)
         await source.wait(position)
 
 
 async def of_run(
-    source: Feed, admission: Admission, engine: AsyncEngine, run_id: str, cursor: Cursor
+    source: Feed, admission: Admission, engine: AsyncEngine, run: Run, cursor: Cursor
 ) -> AsyncIterator[ServerSentEvent | bytes]:
     """One run's events from the cursor on; the stream ends when the run has."""
-    position = cursor.event_id
+    run_id, position = run.run_id, cursor.event_id
     if cursor.reset:
         yield _reset(position)
     checked = 0.0
     closed: RunStatus | None = None
     ends_at = 0
-    while await admission.holds():
+    while await admission.holds() and admission.principal.sees(run.workflow):
         if closed is None and time.monotonic() - checked > CHECK_SECONDS:
             # Asked before the events are read: what closes in between is seen by its `end`.
             checked = time.monotonic()
             closed = await _closed(engine, run_id)
             ends_at = await _newest(engine) if closed is not None else 0
-        events, position = await source.after(position, run_id)
+        events, position = await source.after(position, admission.principal, run_id)
         for event in events:
             if event.kind != "end":
                 yield event.wire

@@ -24,7 +24,7 @@ from agentgrid.api.schemas.runs import (
     StepOut,
     StepsSummary,
 )
-from agentgrid.api.shown import Shown
+from agentgrid.api.shown import Shown, class_of
 from agentgrid.control.approvals import signer_for
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.proposals import Confirmation
@@ -49,19 +49,25 @@ def temporal_ui(settings: Settings, workflow_id: str, execution_id: str | None) 
     return f"{settings.temporal_ui_url.rstrip('/')}{place}{suffix}"
 
 
-def run_summary(run: Run) -> RunSummary:
+def run_summary(run: Run, shown: Shown) -> RunSummary:
     """A run in a list."""
-    return RunSummary.model_validate(run)
+    return RunSummary.model_validate(_summary_values(run, shown))
+
+
+def _summary_values(run: Run, shown: Shown) -> dict[str, Any]:
+    return _values(run, RunSummary) | {
+        "status_reason": shown.text(run.status_reason),
+        "error_type": class_of(run.error_type),
+    }
 
 
 def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
     """A step. Inputs and outputs only where they are asked for and allowed."""
-    may = Shown(payloads=shown.payloads and payloads)
     values = _values(row, StepOut) | {
-        "input": may.payload(row.input),
-        "output": may.payload(row.output),
-        "error": may.error(row.error),
-        "live_error": may.error(row.live_error),
+        "input": shown.payload(row.input) if payloads else None,
+        "output": shown.payload(row.output) if payloads else None,
+        "error": shown.error(row.error, whole=payloads),
+        "live_error": shown.error(row.live_error, whole=payloads),
     }
     return StepOut.model_validate(values)
 
@@ -84,10 +90,11 @@ def job(attempt: steps.Attempt, shown: Shown) -> JobOut:
     return JobOut.model_validate(values)
 
 
-def execution(row: Execution, settings: Settings) -> ExecutionOut:
+def execution(row: Execution, settings: Settings, shown: Shown) -> ExecutionOut:
     """An execution."""
     link = temporal_ui(settings, row.workflow_id, row.execution_id)
-    return ExecutionOut.model_validate(_values(row, ExecutionOut) | {"temporal_ui": link})
+    values = _values(row, ExecutionOut) | {"temporal_ui": link, "live_problem": shown.text(row.live_problem)}
+    return ExecutionOut.model_validate(values)
 
 
 def approval_summary(row: Approval, run: Run) -> ApprovalSummary:
@@ -123,10 +130,10 @@ def _claims(row: DecisionRow | Control) -> dict[str, Any]:
 
 
 async def approval_detail(
-    session: ReadSession, plane: ControlPlane, caller: Caller, found: approvals.Found
+    session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found
 ) -> ApprovalDetail:
     """An approval with what it shows, what was said of it, and what this caller may do."""
-    shown = Shown.to(caller.principal)
+    shown = shown.of_approval(caller, found)
     row, run = found.approval, found.run
     values = _approval_values(row, run) | {
         "run_status": run.status,
@@ -136,23 +143,23 @@ async def approval_detail(
         "expires_seconds": row.terms.get("expires_seconds", 0.0),
         "payloads_visible": shown.payloads,
         "payload": shown.payload(row.payload),
-        "decisions": [
-            decision(said, comment if shown.payloads else None)
-            for said, comment in await approvals.decisions(session, row)
-        ],
+        "decisions": [decision(said, shown.text(comment)) for said, comment in await approvals.decisions(session, row)],
         "actions": actions.of_approval(caller, found, signer_for(plane, found)),
     }
     return ApprovalDetail.model_validate(values)
 
 
-async def run_detail(session: ReadSession, settings: Settings, principal: Principal, run: Run) -> RunDetail:
+async def run_detail(
+    session: ReadSession, settings: Settings, principal: Principal, shown: Shown, run: Run
+) -> RunDetail:
     """Everything about a run."""
-    shown = Shown.to(principal)
     open_steps = await steps.pending(session, run.run_id, limit=MAX_OPEN_STEPS)
     gates = await approvals.pending_of(session, run.run_id)
+    children = await runs.children(session, run.run_id, scope=principal.workflows, limit=MAX_CHILDREN)
     verbs = actions.of_run(principal, run, taken=await runs.taken(session, run))
     place = f"{V1}/runs/{quote(run.run_id, safe='')}"
     values = _values(run, RunDetail) | {
+        **_summary_values(run, shown),
         "payloads_visible": shown.payloads,
         "refused_signals": await approvals.refused_of(session, run.run_id),
         "unattributed_signals": await attribution.count_of(session, run.run_id),
@@ -166,10 +173,8 @@ async def run_detail(session: ReadSession, settings: Settings, principal: Princi
             failed=run.steps_failed,
             open=[step(row, shown, payloads=False) for row in open_steps],
         ),
-        "executions": [execution(row, settings) for row in await runs.executions(session, run.run_id)],
-        "children": [
-            ChildRun.model_validate(child) for child in await runs.children(session, run.run_id, limit=MAX_CHILDREN)
-        ],
+        "executions": [execution(row, settings, shown) for row in await runs.executions(session, run.run_id)],
+        "children": [ChildRun.model_validate(child) for child in children],
         "approvals": [approval_summary(gate, run) for gate in gates],
         "links": RunLinks(
             self=place,
@@ -185,9 +190,9 @@ async def run_detail(session: ReadSession, settings: Settings, principal: Princi
     return RunDetail.model_validate(values)
 
 
-def command_summary(row: Command) -> CommandSummary:
+def command_summary(row: Command, shown: Shown) -> CommandSummary:
     """A command in a list."""
-    return CommandSummary.model_validate(row)
+    return CommandSummary.model_validate(_values(row, CommandSummary) | {"outcome": shown.outcome(row)})
 
 
 def proposed(row: Command) -> Response:
@@ -212,7 +217,8 @@ def is_proposed(row: Command) -> bool:
 
 def command_detail(row: Command, shown: Shown) -> CommandDetail:
     """A command with its body, for those who may read it."""
-    return CommandDetail.model_validate(_values(row, CommandDetail) | {"body": row.body if shown.payloads else None})
+    values = _values(row, CommandDetail) | {"outcome": shown.outcome(row), "body": shown.value(row.body)}
+    return CommandDetail.model_validate(values)
 
 
 def summaries(rows: Sequence[tuple[Approval, Run]]) -> list[ApprovalSummary]:

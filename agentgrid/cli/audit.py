@@ -84,6 +84,57 @@ def _acts(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     )
 
 
+@app.command()
+def reads(
+    principal: Annotated[str | None, typer.Option(help="Only by this principal.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only of this run, approval or command.")] = None,
+    outcome: Annotated[
+        list[str] | None, typer.Option(help="Only read, refused or unauthenticated; may be repeated.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Only since this time, such as 2030-01-31T09:00:00Z.")] = None,
+    limit: LimitOption = 50,
+    cursor: CursorOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """List what was read with its payloads, refused, or asked for without a key, newest first."""
+    with session(profile, output) as client:
+        answer = client.get(
+            "/reads", principal=principal, subject=subject, outcome=outcome, since=since, limit=limit, cursor=cursor
+        )
+        from agentgrid.cli.show import show_page
+
+        show_page(answer, output, _reads)
+
+
+def _reads(items: Sequence[Mapping[str, Any]]) -> RenderableType:
+    from agentgrid.cli import words
+    from agentgrid.cli.output import rows, table
+
+    return rows(
+        table("WHEN", "WHO", "KEY", "FROM", "OUTCOME", "TIMES", "ROUTE", "ON"),
+        (
+            (
+                words.absolute(read["at"]),
+                read["principal"],
+                read["key_id"],
+                read["address"],
+                words.status(read["outcome"]),
+                read["count"],
+                read["route"],
+                read["subject"],
+            )
+            for read in items
+        ),
+    )
+
+
+def _outcome(outcome: Mapping[str, Any]) -> str | None:
+    """Why it was refused: at least the code, which everybody sees."""
+    said: str | None = outcome.get("message") or outcome.get("code")
+    return said
+
+
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli import words
     from agentgrid.cli.output import rows, table
@@ -98,7 +149,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
                 command["approval_id"] or command["run_id"] or command["target"],
                 words.status(command["status"]),
                 command["reason"],
-                (command["outcome"] or {}).get("message"),
+                _outcome(command["outcome"] or {}),
                 command["command_id"],
             )
             for command in items

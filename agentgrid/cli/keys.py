@@ -169,7 +169,7 @@ async def _create(engine: AsyncEngine, name: str, wish: _Wish, days: int, note: 
     known = await principals.get(engine, name)
     wanted = _wanted(name, wish, known)
     if wanted is not None and wanted != known:
-        await principals.put(engine, caller, wanted)
+        await principals.put(engine, caller, wanted, keep_scope=True)
     return await keys.create(engine, caller, principal=name, lifetime=timedelta(days=days), note=note)
 
 

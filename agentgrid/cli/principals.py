@@ -66,19 +66,24 @@ def put(
         list[RoleName] | None, typer.Option(help="With these roles and no others; may be repeated.")
     ] = None,
     group: Annotated[list[str] | None, typer.Option(help="In these groups and no others; may be repeated.")] = None,
+    workflows: Annotated[
+        list[str] | None,
+        typer.Option(help="It sees the runs of these workflows and no others: a name or a glob; may be repeated."),
+    ] = None,
     kind: Annotated[Kind | None, typer.Option(help="What sort of principal is made; it never changes.")] = None,
     reason: ReasonOption = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Make a principal (human, unless --kind says otherwise), or change its roles or groups: what is not named stays."""
+    """Make a principal (human, unless --kind says otherwise), or change its roles, groups or scope: what is not named stays."""
     with session(profile, output) as client:
         place = f"/principals/{part(name)}"
         known = _known(client, place)
         body: dict[str, Any] = {
             "roles": [each.value for each in role] if role else known.get("roles", []),
             "groups": group or known.get("groups", []),
+            "workflows": workflows or known.get("workflows", ["*"]),
         }
         if kind is not None or not known:
             body["kind"] = (kind or Kind.HUMAN).value
@@ -87,7 +92,7 @@ def put(
         if known:
             changes = [
                 f"{what} {_words(known[what])} -> {_words(body[what])}"
-                for what in ("roles", "groups")
+                for what in ("roles", "groups", "workflows")
                 if sorted(known[what]) != sorted(body[what])
             ]
             if changes:
@@ -160,8 +165,11 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli.output import rows, table
 
     return rows(
-        table("PRINCIPAL", "KIND", "STATUS", "ROLES", "GROUPS"),
-        ((each["name"], each["kind"], _status(each), each["roles"], each["groups"]) for each in items),
+        table("PRINCIPAL", "KIND", "STATUS", "ROLES", "GROUPS", "WORKFLOWS"),
+        (
+            (each["name"], each["kind"], _status(each), each["roles"], each["groups"], each["workflows"])
+            for each in items
+        ),
     )
 
 
@@ -180,6 +188,7 @@ def _detail(principal: Mapping[str, Any]) -> RenderableType:
         "kind": principal["kind"],
         "roles": principal["roles"],
         "groups": principal["groups"],
+        "workflows": principal["workflows"],
         "may": principal["permissions"],
         "disabled": words.absolute(since) if since else None,
         "made": words.absolute(principal["created_at"]),

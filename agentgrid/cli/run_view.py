@@ -52,7 +52,7 @@ def run_detail(
                 {
                     "run": run["run_id"],
                     "next": None if closed else _next(run),
-                    "reason": run["status_reason"],
+                    "reason": run["status_reason"] or run["error_type"],
                     "unattributed": _unattributed(run),
                     "initiator": run["initiator"],
                     "reference": run["reference"],

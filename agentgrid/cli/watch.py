@@ -184,6 +184,6 @@ def outcome(run: Mapping[str, Any]) -> RenderableType:
         parts.append(indented(payload(run["result"])))
     if (error := error_text(run["error"])) is not None:
         parts.append(error)
-    elif run["status"] != "completed" and run["status_reason"]:
-        parts.append(Text(safe(run["status_reason"]), style="red"))
+    elif run["status"] != "completed" and (reason := run["status_reason"] or run["error_type"]):
+        parts.append(Text(safe(reason), style="red"))
     return Group(*parts)

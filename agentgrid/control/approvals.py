@@ -22,6 +22,7 @@ from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, S
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import UNKNOWN_INITIATOR, Permission, Principal, PrincipalKind
+from agentgrid.domain.scopes import EVERY_WORKFLOW
 from agentgrid.errors import AgentGridError, Conflict, Forbidden, NotFound, Unavailable
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
 from agentgrid.temporal import rpc
@@ -41,8 +42,8 @@ def signer_for(plane: ControlPlane, found: table.Found) -> Signer | None:
     return plane.signer.under(Terms.model_validate(found.approval.terms), revoked=found.revoked_keys)
 
 
-def obstacle(caller: Caller, found: table.Found, signer: Signer | None) -> AgentGridError | None:
-    """Why this caller can't decide the approval now, or None if they can. The one place that says so."""
+def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
+    """Why this approval is not for this caller to decide, whenever that is; or None where it is."""
     approval, principal = found.approval, caller.principal
     if principal.kind is not PrincipalKind.HUMAN:
         return Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
@@ -61,6 +62,14 @@ def obstacle(caller: Caller, found: table.Found, signer: Signer | None) -> Agent
         )
     if principal.approver_entry(tuple(approval.approvers)) is None:
         return Forbidden(f"this approval is for {', '.join(approval.approvers)}")
+    return None
+
+
+def obstacle(caller: Caller, found: table.Found, signer: Signer | None) -> AgentGridError | None:
+    """Why this caller can't decide the approval now, or None if they can. The one place that says so."""
+    approval = found.approval
+    if (forbidden := no_approver(caller, found)) is not None:
+        return forbidden
     if approval.status != ApprovalStatus.PENDING:
         return Conflict(f"the approval is {approval.status}; only a pending one can be decided", status=approval.status)
     if approval.expires_at is not None and approval.expires_at <= found.now:
@@ -107,7 +116,7 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         async with direct(plane.pool) as connection:
-            found = await table.get(connection, approval_id)
+            found = await table.get(connection, approval_id, scope=caller.principal.workflows)
         if found is None:
             raise NotFound("approval", approval_id)
         approval, signer = found.approval, signer_for(plane, found)
@@ -173,7 +182,7 @@ def _signed(
 async def deliver_late_decision(plane: ControlPlane, command: Command) -> dict[str, Any]:
     """Send a decision that waited, if whoever made it may still make it. Whether the approval is still open is for the fold to say."""
     async with direct(plane.pool) as connection:
-        found = await table.get(connection, command.approval_id or "")
+        found = await table.get(connection, command.approval_id or "", scope=EVERY_WORKFLOW)
     async with reading(plane.engine) as session:
         row = await principals.get(session, command.principal)
         key = await principals.key(session, command.key_id or "")
@@ -184,6 +193,8 @@ async def deliver_late_decision(plane: ControlPlane, command: Command) -> dict[s
     if key is None or key.revoked_at is not None:
         raise Forbidden(f"the key that {row.name} used was revoked before the decision could be delivered")
     caller = Caller(principal=principal_of(row), key_id=key.key_id, issuers=tuple(key.issuers))
+    if not caller.principal.sees(found.run.workflow):
+        raise Forbidden(f"{row.name} may no longer see the runs of {found.run.workflow}")
     if isinstance(error := obstacle(caller, found, signer_for(plane, found)), Forbidden):
         raise error
     return await deliver_decision(plane, command)

@@ -27,7 +27,7 @@ from agentgrid.db.pool import Pool, direct
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import ApiKey, Command, PrincipalRow
 from agentgrid.domain.commands import CommandKind, CommandStatus
-from agentgrid.domain.principals import SYSTEM, Permission, Principal
+from agentgrid.domain.principals import SYSTEM, Principal
 from agentgrid.errors import Fault, InvalidInput, NotFound, Unauthenticated
 
 DEFAULT_LIFETIME = timedelta(days=90)
@@ -233,11 +233,11 @@ async def authenticate(pool: Pool, presented: str) -> Authenticated:
     )
 
 
-async def holds(pool: Pool, key_id: str, permission: Permission) -> bool:
-    """Whether a key that was authenticated before still opens what needs this permission: asked by what stays open for long."""
+async def holder(pool: Pool, key_id: str) -> Principal | None:
+    """Whose a key is now that was authenticated before, or None where it opens nothing any more: asked by what stays open for long."""
     async with direct(pool) as connection:
         found = await table.holder(connection, key_id)
-    return found is not None and found.opens and principal_of(found.owner).may(permission)
+    return principal_of(found.owner) if found is not None and found.opens else None
 
 
 def status_of(key: ApiKey, now: datetime) -> str:

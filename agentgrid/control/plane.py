@@ -62,4 +62,5 @@ def principal_of(row: PrincipalRow) -> Principal:
         kind=PrincipalKind(row.kind),
         roles=frozenset(Role(role) for role in row.roles if role in known),
         groups=frozenset(row.groups),
+        workflows=frozenset(row.workflows),
     )

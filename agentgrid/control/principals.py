@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,6 +21,7 @@ from agentgrid.db import policies as policies_table
 from agentgrid.db import principals as table
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command, PrincipalRow
+from agentgrid.domain import scopes
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import (
     ANY_APPROVER,
@@ -38,8 +40,10 @@ DECIDING = frozenset({Role.APPROVER})
 """Roles that only people may have, and no administrators."""
 
 
-async def put(engine: AsyncEngine, caller: Caller, principal: Principal, *, reason: str = "") -> Command:
-    """Make the principal, or replace its roles and groups; whether it is disabled stays as it is.
+async def put(
+    engine: AsyncEngine, caller: Caller, principal: Principal, *, keep_scope: bool = False, reason: str = ""
+) -> Command:
+    """Make the principal, or replace its roles, groups and scope; whether it is disabled stays as it is, and with `keep_scope` its scope too.
 
     Where it may decide more than before, the command is `proposed`, for another administrator to confirm. Raises InvalidInput, Forbidden where
     somebody would make themselves an approver, or nobody could confirm it, Conflict for another kind than it has, for a word that would name a
@@ -50,6 +54,8 @@ async def put(engine: AsyncEngine, caller: Caller, principal: Principal, *, reas
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         await policies_table.lock(session)
+        if keep_scope and (known := await table.get(session, principal.name)) is not None:
+            principal = replace(principal, workflows=principal_of(known).workflows)
         return await _put(session, caller, principal, reason=reason or None)
 
 
@@ -77,6 +83,7 @@ async def _put(
         "kind": principal.kind.value,
         "roles": sorted(role.value for role in principal.roles),
         "groups": sorted(principal.groups),
+        "workflows": sorted(principal.workflows),
     }
     if gains and confirmed is None and not confirmation.acts_alone(caller):
         return await confirmation.propose(
@@ -220,7 +227,8 @@ def _as_json(row: PrincipalRow | None) -> dict[str, Any] | None:
     """What a proposal about the principal was judged by."""
     if row is None:
         return None
-    return {"roles": sorted(row.roles), "groups": sorted(row.groups), "disabled": row.disabled_at is not None}
+    rights = {"roles": sorted(row.roles), "groups": sorted(row.groups), "workflows": sorted(row.workflows)}
+    return {**rights, "disabled": row.disabled_at is not None}
 
 
 async def _keep_an_administrator(session: WriteSession, *, without: str) -> None:
@@ -258,5 +266,7 @@ def _check(principal: Principal) -> None:
     for group in sorted(principal.groups):
         if not NAME.fullmatch(group) or group in RESERVED:
             faults.append(Fault(pointer="/groups", message=f"{group!r} is no name for a group"))
+    wrong = [said for glob in sorted(principal.workflows) if (said := scopes.fault(glob)) is not None]
+    faults += [Fault(pointer="/workflows", message=said) for said in wrong]
     if faults:
         raise InvalidInput("the principal is not acceptable", faults)

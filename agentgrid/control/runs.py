@@ -71,7 +71,7 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
         if (earlier := await commands.replayed(session, caller)) is not None:
             return Started(run_id=earlier.run_id or "", command_id=earlier.command_id, replayed=True)
         definition = await workflows.get(session, workflow)
-        if definition is None:
+        if definition is None or not caller.principal.sees(workflow):
             raise NotFound("workflow", workflow)
         await switches.check_start(session, workflow)
         await _check(plane, session, definition, request)

@@ -65,7 +65,7 @@ async def act(
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        run = await table.get(session, run_id)
+        run = await table.seen(session, run_id, scope=caller.principal.workflows)
         if run is None:
             raise NotFound("run", run_id)
         status = RunStatus(run.status)

@@ -10,13 +10,14 @@ from typing import Any
 from sqlalchemy import and_, func, literal, or_, select
 from sqlalchemy.orm import defer
 
-from agentgrid.db import paging
+from agentgrid.db import paging, scopes
 from agentgrid.db.arrays import holds_any
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.pool import Connection
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, Command, DecisionRow, Run
 from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.scopes import is_everything
 
 A: Any = Approval
 C: Any = Command
@@ -57,7 +58,7 @@ _GET = """
         r.issuers AS run_issuers, r.reference AS run_reference, r.run_id AS run_run_id, clock_timestamp() AS now,
         ARRAY(SELECT key_id FROM signing_keys WHERE revoked_at IS NOT NULL) AS revoked_keys
     FROM approvals a JOIN runs r ON r.run_id = a.run_id
-    WHERE a.approval_id = $1 AND NOT a.inherited ORDER BY a.opened_at LIMIT 1
+    WHERE a.approval_id = $1 AND NOT a.inherited AND ($2::text[] IS NULL OR r.workflow LIKE ANY ($2)) ORDER BY a.opened_at LIMIT 1
 """
 # An id is made at random by the worker that asks, so whoever opens another approval under it has seen the first one: that one is meant.
 
@@ -72,8 +73,8 @@ def _ordered(wanted: ApprovalFilter) -> bool:
     return not given or (len(given) == 1 and len(wanted.status) <= 1 and next(iter(given)) in _ORDERED)
 
 
-def _conditions(wanted: ApprovalFilter, approval: Any) -> list[Any]:
-    found: list[Any] = []
+def _conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any) -> list[Any]:
+    found: list[Any] = list(scopes.within(R.workflow, scope))
     if wanted.status:
         found.append(approval.status.in_(wanted.status))
     if wanted.run_id is not None:
@@ -110,26 +111,27 @@ _LISTING = Listing(
 
 
 async def newest(
-    session: ReadSession, *, wanted: ApprovalFilter, limit: int, after: Key | None = None
+    session: ReadSession, *, wanted: ApprovalFilter, scope: frozenset[str], limit: int, after: Key | None = None
 ) -> Sequence[tuple[Approval, Run]]:
-    """Approvals with their runs, newest first, without payloads and terms."""
+    """Approvals of the scope with their runs, newest first, without payloads and terms."""
 
     def conditions(approval: Any, _collected: bool) -> Sequence[Any]:
-        return _conditions(wanted, approval)
+        return _conditions(wanted, scope, approval)
 
-    rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=_ordered(wanted))
+    ordered = _ordered(wanted) and is_everything(scope)
+    rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=ordered)
     return [(approval, run) for approval, run in (tuple(row) for row in rows)]
 
 
-async def count(session: ReadSession, *, wanted: ApprovalFilter) -> int:
-    """How many there are."""
+async def count(session: ReadSession, *, wanted: ApprovalFilter, scope: frozenset[str]) -> int:
+    """How many of the scope there are."""
     statement = select(func.count()).select_from(Approval).join(Run, A.run_id == R.run_id)
-    return int((await session.execute(statement.where(~A.inherited, *_conditions(wanted, A)))).scalar_one())
+    return int((await session.execute(statement.where(~A.inherited, *_conditions(wanted, scope, A)))).scalar_one())
 
 
-async def get(connection: Connection, approval_id: str) -> Found | None:
-    """One approval; in one question, because somebody waits for what follows."""
-    row = await connection.fetchrow(_GET, approval_id)
+async def get(connection: Connection, approval_id: str, *, scope: frozenset[str]) -> Found | None:
+    """One approval of the scope; in one question, because somebody waits for what follows."""
+    row = await connection.fetchrow(_GET, approval_id, scopes.patterns(scope))
     if row is None:
         return None
     values = dict(row)

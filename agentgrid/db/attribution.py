@@ -9,11 +9,13 @@ from typing import Any
 
 from sqlalchemy import func, literal, select, tuple_, union_all
 
+from agentgrid.db import scopes
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Control, DecisionRow, Run
 
 D: Any = DecisionRow
 K: Any = Control
+R: Any = Run
 
 _DECISIONS = (D.judged == "counted", ~D.attributed, ~D.inherited)
 _CONTROLS = (~K.attributed, ~K.inherited)
@@ -36,9 +38,15 @@ class Act:
 
 
 async def newest(
-    session: ReadSession, *, limit: int, run_id: str | None = None, after: tuple[datetime, str, int] | None = None
+    session: ReadSession,
+    *,
+    scope: frozenset[str],
+    limit: int,
+    run_id: str | None = None,
+    after: tuple[datetime, str, int] | None = None,
 ) -> Sequence[Act]:
-    """Unattributed acts, newest first."""
+    """Unattributed acts on runs of the scope, newest first."""
+    within = scopes.within(R.workflow, scope)
 
     def part(table: Any, conditions: Sequence[Any], approval_id: Any, action: Any) -> Any:
         statement = select(
@@ -52,6 +60,8 @@ async def newest(
             table.identity,
             table.unattributed_because,
         ).where(*conditions)
+        if within:
+            statement = statement.join(R, R.run_id == table.run_id).where(*within)
         key = tuple_(table.signalled_at, table.execution_id, table.event_id)
         if run_id is not None:
             statement = statement.where(table.run_id == run_id)

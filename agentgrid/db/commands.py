@@ -6,20 +6,22 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ARRAY, JSON, Text, bindparam, func, or_, select, text, update
+from sqlalchemy import ARRAY, JSON, Text, and_, bindparam, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import defer
 
-from agentgrid.db import paging
+from agentgrid.db import paging, scopes
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.session import FRESH, ReadSession, WriteSession
-from agentgrid.db.tables import Command
+from agentgrid.db.tables import Command, Run
 from agentgrid.domain.commands import PROPOSAL_LIFETIME, CommandKind, CommandStatus
 from agentgrid.domain.principals import SYSTEM
 from agentgrid.domain.runs import CLOSED
+from agentgrid.domain.scopes import is_everything
 
 # The same classes, their attributes read as the SQL expressions that they are.
 C: Any = Command
+R: Any = Run
 
 _LISTING = Listing(
     table=Command,
@@ -101,9 +103,26 @@ async def get(session: ReadSession | WriteSession, command_id: str) -> Command |
     return await session.get(Command, command_id)
 
 
+def _within(command: Any, scope: frozenset[str]) -> list[Any]:
+    """Conditions that hold for a start of one of the scope's workflows, for what is about one of its runs, and for all that is about no run."""
+    started = scopes.within(command.target, scope)
+    if not started:
+        return []
+    starts = command.kind == CommandKind.RUN_START.value
+    of_run = exists(select(R.run_id).where(R.run_id == command.run_id, *scopes.within(R.workflow, scope)))
+    return [or_(and_(starts, *started), and_(~starts, or_(command.run_id.is_(None), of_run)))]
+
+
+async def seen(session: ReadSession, command_id: str, *, scope: frozenset[str]) -> Command | None:
+    """One command; None also where it is about a run that is not in the scope."""
+    statement = select(Command).where(C.command_id == command_id, *_within(C, scope))
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
 async def newest(
     session: ReadSession,
     *,
+    scope: frozenset[str],
     limit: int,
     after: Key | None = None,
     only_of: str | None = None,
@@ -115,12 +134,13 @@ async def newest(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Sequence[Command]:
-    """Commands, newest first, without their bodies. `only_of` limits them to one principal's own."""
+    """Commands of the scope, newest first, without their bodies. `only_of` limits them to one principal's own."""
     equal = (("principal", only_of), ("principal", principal), ("run_id", run_id), ("approval_id", approval_id))
     among = (("kind", kind), ("status", status))
 
     def conditions(command: Any, _collected: bool) -> Sequence[Any]:
-        found = [getattr(command, name) == value for name, value in equal if value is not None]
+        found = _within(command, scope)
+        found += [getattr(command, name) == value for name, value in equal if value is not None]
         found += [getattr(command, name).in_(values) for name, values in among if values]
         if since is not None:
             found.append(command.created_at >= since)
@@ -129,7 +149,8 @@ async def newest(
         return found
 
     # Each of these alone has an index in the list's order.
-    ordered = sum(value is not None for _, value in equal) + sum(len(values) for _, values in among) <= 1
+    alone = sum(value is not None for _, value in equal) + sum(len(values) for _, values in among) <= 1
+    ordered = alone and is_everything(scope)
     rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=ordered)
     return [row[0] for row in rows]
 

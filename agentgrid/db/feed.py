@@ -7,18 +7,24 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from agentgrid.db import scopes
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Event
+from agentgrid.db.tables import Event, Run
 
 E: Any = Event
+R: Any = Run
 
 
-async def after(session: ReadSession, event_id: int, *, limit: int, run_id: str | None = None) -> Sequence[Event]:
-    """Events past the cursor, in order."""
-    statement = select(Event).where(E.event_id > event_id)
+async def after(
+    session: ReadSession, event_id: int, *, scope: frozenset[str], limit: int, run_id: str | None = None
+) -> Sequence[tuple[Event, str]]:
+    """Events of the scope's runs past the cursor, in order, each with the workflow of its run."""
+    statement = select(Event, func.coalesce(R.workflow, "")).outerjoin(Run, R.run_id == E.run_id)
+    statement = statement.where(E.event_id > event_id, *scopes.within(R.workflow, scope))
     if run_id is not None:
         statement = statement.where(E.run_id == run_id)
-    return (await session.execute(statement.order_by(E.event_id).limit(limit))).scalars().all()
+    found = await session.execute(statement.order_by(E.event_id).limit(limit))
+    return [(event, workflow) for event, workflow in found]
 
 
 async def bounds(session: ReadSession) -> tuple[int, int]:

@@ -23,7 +23,7 @@ K: Any = ApiKey
 ACCESS_CHANNEL = "agentgrid_access"
 
 _HOLDER = """
-    SELECT k.secret_hash, k.expires_at, k.issuers, p.name, p.kind, p.roles, p.groups,
+    SELECT k.secret_hash, k.expires_at, k.issuers, p.name, p.kind, p.roles, p.groups, p.workflows,
         k.revoked_at IS NULL AND k.expires_at > now() AND p.disabled_at IS NULL AS opens,
         k.last_used_at IS NULL OR k.last_used_at < now() - $2::interval AS unnoted
     FROM api_keys k JOIN principals p ON p.name = k.principal WHERE k.key_id = $1
@@ -87,9 +87,17 @@ async def disabled_names(session: WriteSession) -> Sequence[str]:
     return (await session.execute(statement)).scalars().all()
 
 
-async def put(session: WriteSession, *, name: str, kind: str, roles: Sequence[str], groups: Sequence[str]) -> None:
-    """Make the principal, or change its roles and groups. The kind never changes: what a person may do, a program that took its name may not."""
-    values = {"roles": list(roles), "groups": list(groups)}
+async def put(
+    session: WriteSession,
+    *,
+    name: str,
+    kind: str,
+    roles: Sequence[str],
+    groups: Sequence[str],
+    workflows: Sequence[str],
+) -> None:
+    """Make the principal, or change its roles, groups and scope. The kind never changes: what a person may do, a program that took its name may not."""
+    values = {"roles": list(roles), "groups": list(groups), "workflows": list(workflows)}
     statement = insert(PrincipalRow).values(name=name, kind=kind, **values)
     upsert = statement.on_conflict_do_update(index_elements=["name"], set_=values).returning(PrincipalRow)
     (await session.execute(upsert, execution_options=FRESH)).scalar_one()
@@ -111,9 +119,9 @@ async def holder(connection: Connection, key_id: str) -> Holder | None:
     row = await connection.fetchrow(_HOLDER, key_id, USED_RESOLUTION)
     if row is None:
         return None
-    owner = PrincipalRow(name=row["name"], kind=row["kind"], roles=row["roles"], groups=row["groups"])
+    columns = {name: row[name] for name in ("name", "kind", "roles", "groups", "workflows")}
     return Holder(
-        owner=owner,
+        owner=PrincipalRow(**columns),
         secret_hash=row["secret_hash"],
         expires_at=row["expires_at"],
         issuers=tuple(row["issuers"]),

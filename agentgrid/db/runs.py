@@ -10,18 +10,22 @@ from typing import Any
 from sqlalchemy import exists, func, select, text, union_all, update
 from sqlalchemy.orm import defer
 
-from agentgrid.db import paging, run_search
+from agentgrid.db import paging, run_search, scopes
 from agentgrid.db.arrays import holds_all
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Execution, Run, Step
 from agentgrid.domain.runs import OPEN, ExecutionStatus, RunStatus, WaitingOn
+from agentgrid.domain.scopes import admits, is_everything
 from agentgrid.domain.steps import StepKind
 
 # The same classes, their attributes read as the SQL expressions that they are.
 R: Any = Run
 E: Any = Execution
 S: Any = Step
+
+Scope = frozenset[str]
+"""Globs of the workflows whose runs the asking principal may see."""
 
 OPEN_WORDS = tuple(sorted(status.value for status in OPEN))
 
@@ -72,8 +76,8 @@ def _task_keeps_failing() -> Any:
     return select(E.run_id).where(E.status == ExecutionStatus.RUNNING.value, E.live_problem.is_not(None))
 
 
-def _conditions(wanted: RunFilter, run: Any, collected: bool) -> list[Any]:
-    found: list[Any] = []
+def _conditions(wanted: RunFilter, scope: Scope, run: Any, collected: bool) -> list[Any]:
+    found: list[Any] = scopes.among(run.workflow, scope) if collected else scopes.within(run.workflow, scope)
     if wanted.status:
         found.append(run.status.in_(wanted.status))
     if wanted.waiting_on:
@@ -119,19 +123,28 @@ _LISTING = Listing(
 )
 
 
-async def newest(session: ReadSession, *, wanted: RunFilter, limit: int, after: Key | None = None) -> Sequence[Run]:
-    """Runs, newest first, without their payloads."""
+async def newest(
+    session: ReadSession, *, wanted: RunFilter, scope: Scope, limit: int, after: Key | None = None
+) -> Sequence[Run]:
+    """Runs of the scope, newest first, without their payloads."""
 
     def conditions(run: Any, collected: bool) -> Sequence[Any]:
-        return _conditions(wanted, run, collected)
+        return _conditions(wanted, scope, run, collected)
 
-    rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=_ordered(wanted))
+    ordered = _ordered(wanted) and is_everything(scope)
+    rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=ordered)
     return [row[0] for row in rows]
 
 
 async def get(session: ReadSession | WriteSession, run_id: str) -> Run | None:
     """One run."""
     return await session.get(Run, run_id)
+
+
+async def seen(session: ReadSession | WriteSession, run_id: str, *, scope: Scope) -> Run | None:
+    """One run; None also where it is not in the scope."""
+    run = await session.get(Run, run_id)
+    return run if run is not None and admits(scope, run.workflow) else None
 
 
 async def insert_queued(session: WriteSession, run: Run) -> None:
@@ -154,10 +167,11 @@ async def taken(session: ReadSession | WriteSession, run: Run) -> bool:
     return (await session.execute(statement)).scalar() is True
 
 
-async def children(session: ReadSession, run_id: str, *, limit: int) -> Sequence[Run]:
-    """The runs that this one started, newest first."""
-    statement = select(Run).where(R.parent_run_id == run_id).order_by(R.created_at.desc(), R.run_id.desc()).limit(limit)
-    return (await session.execute(statement)).scalars().all()
+async def children(session: ReadSession, run_id: str, *, scope: Scope, limit: int) -> Sequence[Run]:
+    """The runs of the scope that this one started, newest first."""
+    statement = select(Run).where(R.parent_run_id == run_id, *scopes.within(R.workflow, scope))
+    newest_first = statement.order_by(R.created_at.desc(), R.run_id.desc()).limit(limit)
+    return (await session.execute(newest_first)).scalars().all()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,13 +184,13 @@ class Counts:
     stuck: int
 
 
-async def counts(session: ReadSession, *, since: timedelta) -> Counts:
-    """Open runs by status, closed ones by status since then, and those of the open that wait for an approval or are stuck."""
-    opened = (
-        select(R.status, R.waiting_on, func.count()).where(R.status.in_(OPEN_WORDS)).group_by(R.status, R.waiting_on)
-    )
-    closed = select(R.status, func.count()).where(R.closed_at >= func.now() - since).group_by(R.status)
-    stuck = select(func.count()).select_from(Run).where(_stuck(R))
+async def counts(session: ReadSession, *, scope: Scope, since: timedelta) -> Counts:
+    """Of the scope: open runs by status, closed ones by status since then, and those of the open that wait for an approval or are stuck."""
+    inside = scopes.within(R.workflow, scope)
+    opened = select(R.status, R.waiting_on, func.count()).where(R.status.in_(OPEN_WORDS), *inside)
+    opened = opened.group_by(R.status, R.waiting_on)
+    closed = select(R.status, func.count()).where(R.closed_at >= func.now() - since, *inside).group_by(R.status)
+    stuck = select(func.count()).select_from(Run).where(_stuck(R), *inside)
     found = dict.fromkeys(RunStatus, 0)
     waiting = 0
     for status, waiting_on, count in (await session.execute(opened)).all():
@@ -198,9 +212,10 @@ async def counts_of_workflow(
     return {status: count for status, count in opened}, {status: count for status, count in closed}
 
 
-async def open_by_task_queue(session: ReadSession) -> dict[str, int]:
-    """How many open runs each task queue has."""
-    statement = select(R.task_queue, func.count()).where(R.status.in_(OPEN_WORDS)).group_by(R.task_queue)
+async def open_by_task_queue(session: ReadSession, *, scope: Scope) -> dict[str, int]:
+    """How many open runs of the scope each task queue has."""
+    inside = scopes.within(R.workflow, scope)
+    statement = select(R.task_queue, func.count()).where(R.status.in_(OPEN_WORDS), *inside).group_by(R.task_queue)
     return {queue: count for queue, count in (await session.execute(statement)).all()}
 
 
@@ -228,7 +243,14 @@ async def close_unstarted(
             R.status == RunStatus.QUEUED.value,
             R.first_execution_id.is_(None),
         )
-        .values(status=status.value, status_reason=reason, error=error, closed_at=func.now(), updated_at=func.now())
+        .values(
+            status=status.value,
+            status_reason=reason,
+            error_type=(error or {}).get("type"),
+            error=error,
+            closed_at=func.now(),
+            updated_at=func.now(),
+        )
         .returning(R.run_id)
     )
     return (await session.execute(statement)).scalar() is not None

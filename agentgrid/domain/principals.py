@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agentgrid.domain import scopes
+
 
 class PrincipalKind(StrEnum):
     """What sort of principal asks."""
@@ -32,7 +34,10 @@ class Permission(StrEnum):
     READ = "read"
     """Lists and details of runs, catalog and workers."""
     READ_PAYLOADS = "read_payloads"
-    """Inputs, outputs, results, errors' details, logs and raw history."""
+    """Inputs, outputs, results, the text of errors, logs and raw history, of the runs that the principal may see.
+
+    What an approval shows, its approvers may read without it.
+    """
     START = "start"
     CONTROL = "control"
     """Cancel, terminate, pause, resume, signal."""
@@ -48,7 +53,7 @@ class Permission(StrEnum):
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset({Permission.READ}),
     Role.OPERATOR: frozenset({Permission.READ, Permission.READ_PAYLOADS, Permission.START, Permission.CONTROL}),
-    Role.APPROVER: frozenset({Permission.READ, Permission.READ_PAYLOADS, Permission.DECIDE}),
+    Role.APPROVER: frozenset({Permission.READ, Permission.DECIDE}),
     Role.DEVELOPER: frozenset({Permission.READ, Permission.READ_PAYLOADS, Permission.START, Permission.CONTROL}),
     Role.AUDITOR: frozenset({Permission.READ, Permission.READ_PAYLOADS, Permission.AUDIT}),
     Role.ADMIN: frozenset({Permission.READ, Permission.GOVERN, Permission.ADMINISTER}),
@@ -72,6 +77,17 @@ class Principal:
     kind: PrincipalKind
     roles: frozenset[Role] = frozenset()
     groups: frozenset[str] = frozenset()
+    workflows: frozenset[str] = scopes.EVERY_WORKFLOW
+    """Globs of the workflows whose runs this principal may see; all that it may do with runs ends there."""
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether the runs of every workflow are in its scope."""
+        return scopes.is_everything(self.workflows)
+
+    def sees(self, workflow: str) -> bool:
+        """Whether it may see this workflow's runs."""
+        return scopes.admits(self.workflows, workflow)
 
     @property
     def permissions(self) -> frozenset[Permission]:
@@ -88,8 +104,11 @@ class Principal:
         return permission in self.permissions
 
     def gains_over(self, before: Principal | None) -> frozenset[str]:
-        """The approver entries that this principal has and the one before it had not: what it newly may decide."""
-        return self.approver_entries - (frozenset() if before is None else before.approver_entries)
+        """What this principal newly may decide: approver entries that the one before it had not, and as an approver also workflows."""
+        if before is None or not self.approver_entries:
+            return self.approver_entries
+        widened = frozenset() if scopes.is_everything(before.workflows) else self.workflows - before.workflows
+        return (self.approver_entries - before.approver_entries) | {f"workflows:{glob}" for glob in widened}
 
     @property
     def approver_entries(self) -> frozenset[str]:

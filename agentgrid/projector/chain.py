@@ -92,6 +92,7 @@ def derive(links: Sequence[Link], live: Mapping[str, Sequence[LiveStep]] | None 
         "status": summary.status.value,
         "waiting_on": summary.waiting_on.value if summary.waiting_on is not None else None,
         "status_reason": _end_reason(tip) if ends is not None else summary.reason,
+        "error_type": _cause(tip.error).get("type") if ends is not None else None,
         "temporal_status": tip.status,
         "governed": tip.state.governed,
         "started_at": min(link.started_at for link in links),
@@ -129,6 +130,14 @@ def _end_reason(tip: Link) -> str | None:
     if tip.status != ExecutionStatus.FAILED:
         return str(message)[:500] if message else None
     return ": ".join(str(part) for part in (failed, error.get("type"), message) if part)[:500] or None
+
+
+def _cause(error: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The innermost cause of an error."""
+    found = error or {}
+    while found.get("cause"):
+        found = found["cause"]
+    return found
 
 
 def _standing(tip: Link, live: Sequence[LiveStep]) -> Summary:

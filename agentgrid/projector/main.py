@@ -32,6 +32,7 @@ PARTITION_SECONDS = 3600.0
 PARTITION_DAYS_AHEAD = 7
 TELEMETRY_DAYS = 30
 EVENT_DAYS = 7
+READ_DAYS = 90
 """A live reader whose cursor is older than this begins anew."""
 READS_FOR_FOREIGN = 50.0
 """Reads a second that open runs of foreign workers may take together."""
@@ -145,8 +146,9 @@ async def _foreign_interval(store: Store) -> timedelta:
 
 
 async def keep_house(store: Store) -> None:
-    """Make the partitions of the coming days; drop telemetry and events that are past their retention."""
+    """Make the partitions of the coming days; drop telemetry, events and records of reading that are past their retention."""
     await store.pool.execute("SELECT agentgrid_ensure_partitions($1)", PARTITION_DAYS_AHEAD)
     for record in await store.pool.fetch("SELECT agentgrid_drop_partitions($1) AS name", TELEMETRY_DAYS):
         log.info("partition_dropped", name=record["name"])
+    await store.pool.execute("DELETE FROM reads WHERE at < now() - make_interval(days => $1)", READ_DAYS)
     await store.pool.execute("DELETE FROM events WHERE created_at < now() - make_interval(days => $1)", EVENT_DAYS)

@@ -301,7 +301,7 @@ async def test_metrics_count_each_run_once_and_a_status_that_emptied_falls_to_ze
 async def test_who_one_is(as_):
     me = (await as_("reviewer").get("/api/v1/me")).json()
     assert (me["name"], me["kind"], me["roles"], me["groups"]) == ("reviewer", "human", ["approver"], ["support-leads"])
-    assert me["permissions"] == ["decide", "read", "read_payloads"]
+    assert me["permissions"] == ["decide", "read"]
     assert "secret" not in json.dumps(me)
 
 

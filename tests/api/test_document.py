@@ -30,6 +30,7 @@ ABLE = {
     "decide": "reviewer",
     "govern": "admin",
     "administer": "admin",
+    "audit": "auditor",
 }
 """Who has the permission that an operation needs."""
 

@@ -17,6 +17,7 @@ from agentgrid.api import sse
 from agentgrid.control import keys
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Run
+from agentgrid.domain.principals import Principal, PrincipalKind
 from tests.api import factories
 from tests.api.conftest import SETUP, Api, eventually, listening
 
@@ -236,9 +237,10 @@ async def test_a_stream_that_keeps_up_looks_at_the_new_end_of_the_window_alone()
 
     feed = sse.Feed(None, "")  # type: ignore[arg-type]  # nothing is asked of the database
     feed._window = Counted(
-        sse.Told(event_id=number, run_id=f"run-{number % 2}", kind="step", wire=b"") for number in range(1, 1_001)
+        sse.Told(event_id=number, run_id=f"run-{number % 2}", workflow="made", kind="step", wire=b"")
+        for number in range(1, 1_001)
     )
     feed._head = 1_000
-    events, position = await feed.after(997, "run-1")
+    events, position = await feed.after(997, Principal(name="any", kind=PrincipalKind.HUMAN), "run-1")
     assert ([event.event_id for event in events], position) == ([999], 1_000)
     assert looked == [1_000, 999, 998, 997]

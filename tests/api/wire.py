@@ -18,7 +18,7 @@ from agentgrid.db.session import reading
 
 LEFT_OUT = {"api_keys": "last_used_at"}
 """Columns that authentication writes, whatever is asked."""
-LOGS = frozenset({"commands", "events"})
+LOGS = frozenset({"commands", "events", "reads"})
 """What grows by being asked, also where nothing is done."""
 
 

@@ -139,6 +139,31 @@ async def test_what_takes_two_administrators_is_proposed_listed_confirmed_and_wi
         await principals.set_disabled(api.plane.engine, SETUP, "berta", True)
 
 
+async def test_a_scope_is_put_and_stays_where_it_is_not_named(admin: Run) -> None:
+    made = (await admin("principal", "put", "sam", "--role", "viewer", "--workflows", "crm_*", "-o", "json")).json()
+    assert made["workflows"] == ["crm_*"]
+    kept = (await admin("principal", "put", "sam", "--role", "operator", "--yes", "-o", "json")).json()
+    assert (kept["roles"], kept["workflows"]) == (["operator"], ["crm_*"])
+    asked = await admin("principal", "put", "sam", "--workflows", "*", code=ExitCode.USAGE)
+    assert "--yes" in asked.err
+    assert "crm_*" in (await admin("principal", "show", "sam")).out
+    wrong = await admin("principal", "put", "sam", "--workflows", "crm_[ab]", "--yes", code=ExitCode.FAILED)
+    assert "is no glob" in wrong.err
+
+
+async def test_an_auditor_sees_who_read_what(api: Api, admin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = factories.run(input={"size": 1, "value": 1})
+    await factories.insert(api.plane.engine, run)
+    async with api.client("operator") as client:
+        await client.get(f"/api/v1/runs/{run.run_id}")
+    await api.app.state.reads.flush()
+    await admin("audit", "reads", code=ExitCode.NOT_ALLOWED)
+    monkeypatch.setenv("AGENTGRID_API_KEY", api.tokens["auditor"])
+    (read,) = (await admin("audit", "reads", "--subject", run.run_id, "-o", "json")).json()["items"]
+    assert (read["principal"], read["outcome"], read["count"]) == ("operator", "read", 1)
+    assert "operator" in (await admin("audit", "reads", "--principal", "operator", "--outcome", "read")).out
+
+
 async def test_signing_keys_are_listed_and_the_one_that_signs_is_not_retired(api: Api, admin: Run) -> None:
     key_id = api.plane.signer.key_id
 
@@ -171,7 +196,7 @@ def test_what_is_dangerous_is_not_done_without_a_terminal_or_yes(
 ) -> None:
     server.on("GET /policies/r", Reply(body={"effect": "deny", "tool": "x"}))
     server.on("GET /workflows/w", Reply(body={"stats": {"open": {"running": 2}}}))
-    server.on("GET /principals/p", Reply(body={"roles": ["viewer"], "groups": []}))
+    server.on("GET /principals/p", Reply(body={"roles": ["viewer"], "groups": [], "workflows": ["*"]}))
     refused = cli(*arguments)
     assert (refused.code, "--yes" in refused.err) == (ExitCode.USAGE, True)
     assert {seen.method for seen in server.seen} <= {"GET"}

@@ -32,6 +32,7 @@ def a_run(status: str = "running", **changed: Any) -> dict[str, Any]:
         "status": status,
         "waiting_on": None,
         "status_reason": None,
+        "error_type": None,
         "started_at": AT,
         "closed_at": "2026-01-31T09:00:12Z" if closed else None,
         "next": {"summary": "runs", "until": None},

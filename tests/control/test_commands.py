@@ -16,6 +16,7 @@ from agentgrid.db import feed
 from agentgrid.db import runs as runs_table
 from agentgrid.db.session import reading, writing
 from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.domain.scopes import EVERY_WORKFLOW
 from agentgrid.errors import IdempotencyConflict, InvalidInput, Unavailable
 from tests.api import factories
 from tests.api.conftest import eventually
@@ -59,7 +60,7 @@ async def test_a_start_survives_the_death_of_the_api(plane: ControlPlane, monkey
         with pytest.raises(Killed):
             await runs.start(plane, caller(), "Waits", runs.StartRequest(input=1))
     async with reading(plane.engine) as session:
-        (pending,) = await table.newest(session, limit=10)
+        (pending,) = await table.newest(session, scope=EVERY_WORKFLOW, limit=10)
         run = await runs_table.get(session, pending.run_id)
     assert (pending.status, run.status) == ("pending", "queued")
 
@@ -86,7 +87,7 @@ async def test_the_same_request_after_the_death_of_the_api_is_the_same_run(plane
     with pytest.raises(IdempotencyConflict):
         await runs.start(plane, caller(idempotency_key="k", body={"input": 2}), "Waits", runs.StartRequest(input=2))
     async with reading(plane.engine) as session:
-        assert len(await runs_table.newest(session, wanted=runs_table.RunFilter(), limit=10)) == 1
+        assert len(await runs_table.newest(session, wanted=runs_table.RunFilter(), scope=EVERY_WORKFLOW, limit=10)) == 1
 
 
 @pytest.mark.parametrize(("days", "same"), [(29, True), (31, False)])
@@ -108,7 +109,7 @@ async def test_what_temporal_refuses_for_good_ends_visibly_as_failed(plane: Cont
     assert (refused.status, refused.outcome["code"]) == (CommandStatus.REFUSED, "invalid_input")
     async with reading(plane.engine) as session:
         run = await runs_table.get(session, refused.run_id)
-        events = await feed.after(session, 0, limit=10)
+        events = [event for event, _ in await feed.after(session, 0, scope=EVERY_WORKFLOW, limit=10)]
     assert (run.status, run.error["type"]) == ("failed", "StartRefused")
     assert run.closed_at is not None
     assert [(event.kind, event.data["status"]) for event in events] == [

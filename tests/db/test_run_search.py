@@ -8,6 +8,7 @@ from sqlalchemy import delete, select, text, update
 from agentgrid.db.runs import RunFilter, newest
 from agentgrid.db.session import make_engine, reading, writing
 from agentgrid.db.tables import Run, RunSearch
+from agentgrid.domain.scopes import EVERY_WORKFLOW
 from tests.api import factories
 from tests.db.ways import collect_at_once, walk_alone
 
@@ -29,7 +30,7 @@ async def engine(postgres_dsn: str):
 
 async def found(engine, q: str) -> set[str]:
     async with reading(engine) as session:
-        return {run.run_id for run in await newest(session, wanted=RunFilter(q=q), limit=100)}
+        return {run.run_id for run in await newest(session, wanted=RunFilter(q=q), scope=EVERY_WORKFLOW, limit=100)}
 
 
 RUNS = {

@@ -9,6 +9,7 @@ from agentgrid.api.routes import (
     keys,
     policies,
     principals,
+    reads,
     runs,
     service,
     signing_keys,
@@ -29,5 +30,6 @@ ROUTERS = (
     keys.router,
     signing_keys.router,
     commands.router,
+    reads.router,
     events.router,
 )

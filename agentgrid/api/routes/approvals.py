@@ -9,11 +9,12 @@ from starlette.requests import Request
 
 from agentgrid.api import views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Shows
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode_key, encode_key
 from agentgrid.api.schemas.approvals import ApprovalAccepted, ApprovalDetail, ApprovalSummary, DecisionIn
 from agentgrid.api.schemas.common import Page
+from agentgrid.api.shown import Shown
 from agentgrid.control import approvals as control
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals
@@ -65,15 +66,21 @@ async def list_approvals(
         approver_entries=entries_of(caller.principal) if mine else None,
         not_behind=caller.persons if mine else None,
     )
-    rows = await approvals.newest(session, wanted=wanted, limit=limit + 1, after=decode_key(request, cursor))
+    after = decode_key(request, cursor)
+    rows = await approvals.newest(
+        session, wanted=wanted, scope=caller.principal.workflows, limit=limit + 1, after=after
+    )
     page, onward = cut(rows, limit, lambda pair: encode_key(request, pair[0].opened_at, pair[0].approval_id))
     return Page[ApprovalSummary](items=views.summaries(page), next_cursor=onward)
 
 
 @router.get("/{approval_id}", summary="One approval with what it shows and what was said of it")
-async def get_approval(session: Session, plane: Plane, caller: Asking, approval_id: Id) -> ApprovalDetail:
-    """`payload` holds the very arguments that `digest` covers; send that digest with a decision."""
-    return await _detail(session, plane, caller, approval_id)
+async def get_approval(session: Session, plane: Plane, caller: Asking, shown: Shows, approval_id: Id) -> ApprovalDetail:
+    """`payload` holds the very arguments that `digest` covers; send that digest with a decision.
+
+    It is there for those who may decide the approval, and for callers who may read payloads.
+    """
+    return await _detail(session, plane, caller, shown, approval_id)
 
 
 @router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")
@@ -89,14 +96,17 @@ async def decide(plane: Plane, caller: Asking, approval_id: Id, body: DecisionIn
         approval_id,
         control.DecisionRequest(verdict=body.verdict, digest=body.digest, comment=body.comment),
     )
+    shown = Shown.to(caller.principal)
     async with reading(plane.engine) as session:
-        detail = await _detail(session, plane, caller, approval_id)
-    return ApprovalAccepted(**dict(detail), command=views.command_summary(command))
+        detail = await _detail(session, plane, caller, shown, approval_id)
+    return ApprovalAccepted(**dict(detail), command=views.command_summary(command, shown))
 
 
-async def _detail(session: ReadSession, plane: ControlPlane, caller: Caller, approval_id: str) -> ApprovalDetail:
+async def _detail(
+    session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, approval_id: str
+) -> ApprovalDetail:
     async with direct(plane.pool) as connection:
-        found = await approvals.get(connection, approval_id)
+        found = await approvals.get(connection, approval_id, scope=caller.principal.workflows)
     if found is None:
         raise NotFound("approval", approval_id)
-    return await views.approval_detail(session, plane, caller, found)
+    return await views.approval_detail(session, plane, caller, shown, found)

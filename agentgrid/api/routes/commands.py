@@ -10,12 +10,11 @@ from starlette.requests import Request
 
 from agentgrid.api import views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Shows, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
 from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, UnattributedAct
 from agentgrid.api.schemas.common import Moment, Page, Reason
-from agentgrid.api.shown import Shown
 from agentgrid.control import proposals
 from agentgrid.db import attribution, commands
 from agentgrid.domain.commands import CommandKind, CommandStatus
@@ -40,6 +39,7 @@ async def list_commands(
     request: Request,
     session: Session,
     who: Who,
+    shown: Shows,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     principal: Text = None,
@@ -55,6 +55,7 @@ async def list_commands(
         raise InvalidInput("the times are reversed", [Fault(pointer="until", message="must not be before since")])
     rows = await commands.newest(
         session,
+        scope=who.workflows,
         limit=limit + 1,
         after=decode_key(request, cursor),
         only_of=_only_of(who, status),
@@ -67,13 +68,14 @@ async def list_commands(
         until=until,
     )
     page, onward = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.command_id))
-    return Page[CommandSummary](items=[views.command_summary(row) for row in page], next_cursor=onward)
+    return Page[CommandSummary](items=[views.command_summary(row, shown) for row in page], next_cursor=onward)
 
 
 @router.get("/unattributed", summary="What moved a run and is no command: nobody's act, newest first")
 async def list_unattributed(
     request: Request,
     session: Session,
+    who: Who,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     run: Text = None,
@@ -83,7 +85,7 @@ async def list_unattributed(
     if cursor is not None:
         at, execution_id, event_id = decode(request, cursor, str, str, int)
         after = (moment(at), execution_id, event_id)
-    rows = await attribution.newest(session, limit=limit + 1, run_id=run, after=after)
+    rows = await attribution.newest(session, scope=who.workflows, limit=limit + 1, run_id=run, after=after)
     page, onward = cut(
         rows, limit, lambda row: encode(request, row.signalled_at.isoformat(), row.execution_id, row.event_id)
     )
@@ -91,12 +93,12 @@ async def list_unattributed(
 
 
 @router.get("/{command_id}", summary="One command, with the body of its request")
-async def get_command(session: Session, who: Who, command_id: Id) -> CommandDetail:
+async def get_command(session: Session, who: Who, shown: Shows, command_id: Id) -> CommandDetail:
     """The body is there for callers who may read payloads."""
-    row = await commands.get(session, command_id)
+    row = await commands.seen(session, command_id, scope=who.workflows)
     if row is None or _only_of(who, [row.status]) not in (None, row.principal):
         raise NotFound("command", command_id)
-    return views.command_detail(row, Shown.to(who))
+    return views.command_detail(row, shown)
 
 
 @router.post("/{command_id}/confirm", summary="Confirm what another administrator has proposed")

@@ -27,9 +27,9 @@ async def stream_everything(
 ) -> Response:
     """From now on, or after `Last-Event-ID`. `reset` says that events after the given id are no longer kept: read everything anew.
 
-    Events name what changed; they hold no payloads.
+    Events of the runs that the caller may see. They name what changed, and hold no payloads.
     """
     source: sse.Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=False)
-    admission = sse.Admission(plane.pool, login.key_id, source)
+    admission = sse.Admission(plane.pool, login, source)
     return sse.respond(source, login.principal.name, sse.everything(source, admission, cursor))

@@ -19,6 +19,7 @@ from agentgrid.db import principals
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import PrincipalRow
 from agentgrid.domain.principals import Principal, PrincipalKind
+from agentgrid.domain.scopes import EVERY_WORKFLOW
 from agentgrid.errors import Fault, InvalidInput, NotFound
 
 router = make_router(tags=["principals"], prefix=f"{V1}/principals")
@@ -55,19 +56,24 @@ async def get_principal(session: Session, name: Id) -> PrincipalDetail:
 
 @router.put(
     "/{name}",
-    summary="Make a principal, or replace its roles and groups",
+    summary="Make a principal, or replace its roles, groups and scope",
     response_model=PrincipalDetail,
     responses={202: {"model": Proposed}},
 )
 async def put_principal(plane: Plane, caller: Asking, name: Id, body: PrincipalIn) -> PrincipalDetail | Response:
-    """Its kind never changes, and whether it is disabled stays as it is. Nobody makes themselves an approver, and no administrator is one.
+    """Its kind never changes, and whether it is disabled stays as it is; so does its scope where `workflows` is left out.
+
+    Nobody makes themselves an approver, and no administrator is one.
 
     `202` where it may decide more than before: another administrator must confirm it. `403` where there is none. `409` for an approver-to-be
     of whom others have made keys, and for taking the role from the last administrator.
     """
     kind = PrincipalKind(body.kind) if body.kind is not None else await _kind_of(plane, name)
-    wanted = Principal(name=name, kind=kind, roles=frozenset(body.roles), groups=frozenset(body.groups))
-    command = await control.put(plane.engine, caller, wanted, reason=body.reason)
+    scope = EVERY_WORKFLOW if body.workflows is None else frozenset(body.workflows)
+    wanted = Principal(
+        name=name, kind=kind, roles=frozenset(body.roles), groups=frozenset(body.groups), workflows=scope
+    )
+    command = await control.put(plane.engine, caller, wanted, keep_scope=body.workflows is None, reason=body.reason)
     if views.is_proposed(command):
         return views.proposed(command)
     async with reading(plane.engine) as session:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from agentgrid.api import history, sse, views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Search, Session, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Search, Session, Shows, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
 from agentgrid.api.schemas.approvals import ApprovalSummary
@@ -33,6 +33,7 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals, runs, steps
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Command, Run
+from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import RunStatus, Verb, WaitingOn
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.errors import Fault, InvalidInput, NotFound
@@ -54,6 +55,8 @@ Words = Annotated[
 async def list_runs(
     request: Request,
     session: Session,
+    principal: Who,
+    shown: Shows,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     status: Annotated[list[RunStatus], Query(description="Any of these.")] = [],  # noqa: B006
@@ -94,23 +97,25 @@ async def list_runs(
         closed_after=closed_after,
         q=q,
     )
-    rows = await runs.newest(session, wanted=wanted, limit=limit + 1, after=decode_key(request, cursor))
+    after = decode_key(request, cursor)
+    rows = await runs.newest(session, wanted=wanted, scope=principal.workflows, limit=limit + 1, after=after)
     page, onward = cut(rows, limit, lambda run: encode_key(request, run.created_at, run.run_id))
-    return Page[RunSummary](items=[views.run_summary(run) for run in page], next_cursor=onward)
+    return Page[RunSummary](items=[views.run_summary(run, shown) for run in page], next_cursor=onward)
 
 
-async def _found(session: ReadSession, run_id: str) -> Run:
-    run = await runs.get(session, run_id)
+async def _found(session: ReadSession, principal: Principal, run_id: str) -> Run:
+    """The run. Raises NotFound where there is none, or none that the principal may see."""
+    run = await runs.seen(session, run_id, scope=principal.workflows)
     if run is None:
         raise NotFound("run", run_id)
     return run
 
 
 @router.get("/{run_id}", summary="One run: status, what it waits for, steps, chain, approvals, actions")
-async def get_run(session: Session, plane: Plane, principal: Who, run_id: Id) -> RunDetail:
-    """Everything about a run in one answer. Input, result and error details are there for callers who may read payloads."""
-    run = await _found(session, run_id)
-    return await views.run_detail(session, plane.settings, principal, run)
+async def get_run(session: Session, plane: Plane, principal: Who, shown: Shows, run_id: Id) -> RunDetail:
+    """Everything about a run in one answer. Input, result and the text of errors are there for callers who may read payloads."""
+    run = await _found(session, principal, run_id)
+    return await views.run_detail(session, plane.settings, principal, shown, run)
 
 
 @router.get("/{run_id}/steps", summary="The run's steps, oldest first")
@@ -118,6 +123,7 @@ async def list_steps(
     request: Request,
     session: Session,
     principal: Who,
+    shown: Shows,
     run_id: Id,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
@@ -127,7 +133,7 @@ async def list_steps(
     payloads: Annotated[bool, Query(description="With inputs and outputs, where the caller may read them.")] = True,
 ) -> Page[StepOut]:
     """Those of the newest execution of each segment; with `execution`, that one's, also when a reset has left it behind."""
-    await _found(session, run_id)
+    await _found(session, principal, run_id)
     after = None
     if cursor is not None:
         at, event_id, execution_id = decode(request, cursor, str, int, str)
@@ -138,7 +144,6 @@ async def list_steps(
     page, onward = cut(
         rows, limit, lambda row: encode(request, row.scheduled_at.isoformat(), row.event_id, row.execution_id)
     )
-    shown = Shown.to(principal)
     return Page[StepOut](items=[views.step(row, shown, payloads=payloads) for row in page], next_cursor=onward)
 
 
@@ -147,6 +152,7 @@ async def list_jobs(
     request: Request,
     session: Session,
     principal: Who,
+    shown: Shows,
     run_id: Id,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
@@ -154,7 +160,7 @@ async def list_jobs(
     activity: Text = None,
 ) -> Page[JobOut]:
     """As the workers told them."""
-    await _found(session, run_id)
+    await _found(session, principal, run_id)
     rows = await steps.jobs(
         session,
         run_id,
@@ -164,7 +170,6 @@ async def list_jobs(
         activity_id=activity,
     )
     page, onward = cut(rows, limit, lambda row: encode_key(request, row.job.started_at, row.job.job_id))
-    shown = Shown.to(principal)
     return Page[JobOut](items=[views.job(row, shown) for row in page], next_cursor=onward)
 
 
@@ -172,6 +177,8 @@ async def list_jobs(
 async def list_logs(
     request: Request,
     session: Session,
+    principal: Who,
+    shown: Shows,
     run_id: Id,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
@@ -181,7 +188,7 @@ async def list_logs(
     q: Search = None,
 ) -> Page[LogOut]:
     """Logs may quote payloads, so they need the permission to read them. `level` takes the exact words, several as alternatives."""
-    await _found(session, run_id)
+    await _found(session, principal, run_id)
     after = None
     if cursor is not None:
         (after,) = decode(request, cursor, int)
@@ -196,18 +203,19 @@ async def list_logs(
         q=q,
     )
     page, onward = cut(rows, limit, lambda row: encode(request, row.log_id))
-    return Page[LogOut](items=[LogOut.model_validate(row) for row in page], next_cursor=onward)
+    return Page[LogOut](items=[LogOut.model_validate(shown.value(row)) for row in page], next_cursor=onward)
 
 
 @router.get("/{run_id}/approvals", summary="The run's approvals, newest first")
 async def list_run_approvals(
-    request: Request, session: Session, run_id: Id, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    request: Request, session: Session, principal: Who, run_id: Id, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[ApprovalSummary]:
     """Decided ones too."""
-    await _found(session, run_id)
+    await _found(session, principal, run_id)
     rows = await approvals.newest(
         session,
         wanted=approvals.ApprovalFilter(run_id=run_id),
+        scope=principal.workflows,
         limit=limit + 1,
         after=decode_key(request, cursor),
     )
@@ -216,10 +224,9 @@ async def list_run_approvals(
 
 
 @router.get("/{run_id}/result", summary="How the run ended, or that it has not")
-async def get_result(session: Session, principal: Who, run_id: Id) -> RunResult:
+async def get_result(session: Session, principal: Who, shown: Shows, run_id: Id) -> RunResult:
     """The result or the error; both null while the run is open."""
-    run = await _found(session, run_id)
-    shown = Shown.to(principal)
+    run = await _found(session, principal, run_id)
     return RunResult(
         run_id=run.run_id,
         status=RunStatus(run.status),
@@ -233,6 +240,8 @@ async def get_result(session: Session, principal: Who, run_id: Id) -> RunResult:
 async def get_history(
     request: Request,
     plane: Plane,
+    principal: Who,
+    shown: Shows,
     run_id: Id,
     execution: Text = None,
     limit: Limit = DEFAULT_LIMIT,
@@ -240,12 +249,13 @@ async def get_history(
 ) -> RunHistory:
     """From Temporal, or from the archive where Temporal has forgotten it. Without `execution`, the run's newest one."""
     async with reading(plane.engine) as session:
-        run = await _found(session, run_id)
+        run = await _found(session, principal, run_id)
         chain = await runs.executions(session, run_id)
     execution_id = execution or run.execution_id
     if execution_id is None or execution_id not in {row.execution_id for row in chain}:
         raise NotFound("execution", execution_id or f"of {run_id}")
-    return await history.page(plane, request, run, execution_id, limit=limit, cursor=cursor)
+    found = await history.page(plane, request, run, execution_id, limit=limit, cursor=cursor)
+    return found.model_copy(update={"items": shown.value(found.items)})
 
 
 @router.get(
@@ -266,19 +276,20 @@ async def stream_run(
     `reset` says that events after the given id are no longer kept.
     """
     async with reading(plane.engine) as session:
-        await _found(session, run_id)
+        run = await _found(session, login.principal, run_id)
     source: sse.Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=True)
-    admission = sse.Admission(plane.pool, login.key_id, source)
-    events = sse.of_run(source, admission, plane.engine, run_id, cursor)
+    admission = sse.Admission(plane.pool, login, source)
+    events = sse.of_run(source, admission, plane.engine, run, cursor)
     return sse.respond(source, login.principal.name, events)
 
 
 async def _accepted(plane: ControlPlane, caller: Caller, command: Command) -> RunAccepted:
+    shown = Shown.to(caller.principal)
     async with reading(plane.engine) as session:
-        run = await _found(session, command.run_id or "")
-        detail = await views.run_detail(session, plane.settings, caller.principal, run)
-    return RunAccepted(**dict(detail), command=views.command_summary(command))
+        run = await _found(session, caller.principal, command.run_id or "")
+        detail = await views.run_detail(session, plane.settings, caller.principal, shown, run)
+    return RunAccepted(**dict(detail), command=views.command_summary(command, shown))
 
 
 @router.post("/{run_id}/cancel", status_code=202, summary="Ask the run to stop, and let it clean up")

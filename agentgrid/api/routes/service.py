@@ -23,6 +23,7 @@ from agentgrid.control.rpc import DEADLINE, asked
 from agentgrid.db import approvals, attribution, commands, logins, runs
 from agentgrid.db.session import reading
 from agentgrid.domain.runs import RunStatus, WaitingOn
+from agentgrid.domain.scopes import EVERY_WORKFLOW
 from agentgrid.errors import AgentGridError
 
 router = make_router(tags=["service"])
@@ -90,13 +91,15 @@ async def get_metrics(request: Request, session: Session) -> Response:
     found: metrics.Metrics = request.app.state.metrics
     projection = await freshness.read(session, await commands.clock(session))
     found.observe(
-        runs=await runs.counts(session, since=DAY),
+        runs=await runs.counts(session, scope=EVERY_WORKFLOW, since=DAY),
         pending_commands=await commands.pending_count(session),
         refused_signals=await approvals.refused_since(session, DAY),
         unattributed_signals=await attribution.count_since(session, DAY),
         lag_seconds=projection.lag_seconds,
         streams=request.app.state.feed.streams,
         budgets=await logins.budgets(session),
+        reads_dropped=request.app.state.reads.dropped,
+        read_failures=request.app.state.reads.failures,
     )
     return Response(found.text(), media_type=metrics.MEDIA_TYPE)
 
@@ -110,6 +113,7 @@ async def me(login: Login) -> Me:
         kind=principal.kind,
         roles=sorted(principal.roles),
         groups=sorted(principal.groups),
+        workflows=sorted(principal.workflows),
         permissions=sorted(principal.permissions),
         key_id=login.key_id,
         key_expires_at=login.expires_at,
@@ -120,8 +124,9 @@ async def me(login: Login) -> Me:
 async def overview(session: Session, caller: Asking) -> Overview:
     """Counts of this moment, by index."""
     now = await commands.clock(session)
-    found = await runs.counts(session, since=DAY)
-    mine = await approvals.count(session, wanted=assigned(caller, status=("pending",)))
+    scope = caller.principal.workflows
+    found = await runs.counts(session, scope=scope, since=DAY)
+    mine = await approvals.count(session, wanted=assigned(caller, status=("pending",)), scope=scope)
     since = (now - DAY).astimezone(UTC)
     return Overview(
         running=_count(found, RunStatus.RUNNING),

@@ -13,7 +13,7 @@ from temporalio.api.taskqueue.v1 import PollerInfo
 from temporalio.api.worker.v1 import WorkerHeartbeat, WorkerSlotsInfo
 
 from agentgrid.api.access import V1
-from agentgrid.api.deps import Plane
+from agentgrid.api.deps import Plane, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.schemas.workers import Poller, TaskQueueList, TaskQueueOut, WorkerList, WorkerOut, WorkerSlots
 from agentgrid.control import workers
@@ -71,12 +71,12 @@ async def list_workers(plane: Plane) -> WorkerList:
 
 
 @router.get("/task-queues", summary="List task queues, those that nobody serves first")
-async def list_task_queues(plane: Plane) -> TaskQueueList:
+async def list_task_queues(plane: Plane, principal: Who) -> TaskQueueList:
     """The queues that the catalog or an open run names, with who polls them. `served: false`: their runs wait for a worker."""
     async with reading(plane.engine) as session:
         of_workflows = await workflows.queues(session)
         of_tools = await tools.queues(session)
-        open_runs = await runs.open_by_task_queue(session)
+        open_runs = await runs.open_by_task_queue(session, scope=principal.workflows)
     names = sorted({*of_workflows, *of_tools, *open_runs}, key=lambda name: (-open_runs.get(name, 0), name))
     limit = asyncio.Semaphore(workers.PARALLEL)
 

@@ -23,6 +23,7 @@ from agentgrid.api.schemas.workflows import (
     WorkflowSummary,
     WorkflowVersionOut,
 )
+from agentgrid.api.shown import Shown
 from agentgrid.control import commands, workers
 from agentgrid.control import runs as control
 from agentgrid.control import switches as kill_switch
@@ -55,6 +56,7 @@ async def list_workflows(
     request: Request,
     session: Session,
     plane: Plane,
+    principal: Who,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     tag: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
@@ -64,7 +66,7 @@ async def list_workflows(
     after = decode(request, cursor, str)[0] if cursor else None
     rows = await workflows.by_name(session, limit=limit + 1, after=after, tag=tag, q=q)
     page, onward = cut(rows, limit, lambda row: encode(request, row.name))
-    last = await runs.last_of(session, [row.name for row in page])
+    last = await runs.last_of(session, [row.name for row in page if principal.sees(row.name)])
     switched = await switches.newest(session, SwitchKind.WORKFLOW, [row.name for row in page])
     served = await workers.served(plane, [row.task_queue for row in page], workers.WORKFLOW)
     return Page[WorkflowSummary](
@@ -83,8 +85,9 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     if row is None:
         raise NotFound("workflow", name)
     current = await workflows.version(session, name, row.version)
-    last = await runs.last_of(session, [name])
-    opened, closed = await runs.counts_of_workflow(session, name, since=DAY)
+    seen = principal.sees(name)
+    last = await runs.last_of(session, [name] if seen else [])
+    opened, closed = await runs.counts_of_workflow(session, name, since=DAY) if seen else ({}, {})
     served = await workers.served(plane, [row.task_queue], workers.WORKFLOW)
     switch = (await switches.newest(session, SwitchKind.WORKFLOW, [name])).get(name)
     values = _values(row, served.get(row.task_queue), last.get(name), switch) | {
@@ -95,7 +98,7 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
             for version in await workflows.versions(session, name, limit=MAX_VERSIONS)
         ],
         "stats": WorkflowStats(open=opened, closed_24h=closed),
-        "actions": actions.of_workflow(principal, switch),
+        "actions": actions.of_workflow(principal, name, switch),
     }
     return WorkflowDetail.model_validate(values)
 
@@ -156,13 +159,14 @@ async def start_run(
         ),
     )
     command = await commands.get(plane, started.command_id)
+    shown = Shown.to(caller.principal)
     async with reading(plane.engine) as session:
-        run = await runs.get(session, started.run_id)
+        run = await runs.seen(session, started.run_id, scope=caller.principal.workflows)
         if run is None:
             raise NotFound("run", started.run_id)
-        detail = await views.run_detail(session, plane.settings, caller.principal, run)
+        detail = await views.run_detail(session, plane.settings, caller.principal, shown, run)
     if started.replayed:
         response.status_code = 200
         response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = detail.links.self
-    return RunAccepted(**dict(detail), command=views.command_summary(command))
+    return RunAccepted(**dict(detail), command=views.command_summary(command, shown))

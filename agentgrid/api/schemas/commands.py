@@ -26,7 +26,9 @@ class CommandSummary(Out):
     route: str
     idempotency_key: str | None
     reason: str | None = Field(description="What the principal said.")
-    outcome: dict[str, Any] | None = Field(description="What came of it; for a refused one `code` and `message`.")
+    outcome: dict[str, Any] | None = Field(
+        description="What came of it; for a refused one `code` and, for callers who may read payloads, `message`."
+    )
     address: str | None
     created_at: datetime
     delivered_at: datetime | None

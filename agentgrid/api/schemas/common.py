@@ -109,7 +109,7 @@ class Problem(Out):
 
 
 class ErrorOut(Out):
-    """A failure as history tells it. Stack and details only for callers who may read payloads."""
+    """A failure as history tells it. For callers who may not read payloads its class, `type`, and nothing of its text."""
 
     type: str | None = None
     message: str | None = None

@@ -12,13 +12,17 @@ from agentgrid.domain.principals import Permission, PrincipalKind, Role
 
 
 class PrincipalIn(In):
-    """Make a principal, or replace its roles and groups: those left out are taken away."""
+    """Make a principal, or replace its roles and groups: those left out are taken away. Without `workflows` its scope stays."""
 
     kind: Literal["human", "service", "agent"] | None = Field(
         None, description="Needed for a new principal; it never changes."
     )
     roles: Annotated[list[Role], Field(max_length=20)]
     groups: Annotated[list[Name], Field(max_length=100)] = []
+    workflows: Annotated[list[Name], Field(max_length=100)] | None = Field(
+        None,
+        description="Globs (`*`, `?`) of the workflows whose runs it may see; `*` for a new principal, unless given.",
+    )
     reason: Prose = ""
 
 
@@ -29,6 +33,7 @@ class PrincipalSummary(Out):
     kind: PrincipalKind
     roles: list[str]
     groups: list[str]
+    workflows: list[str] = Field(description="Globs of the workflows whose runs it may see.")
     disabled: bool
     disabled_at: datetime | None
     created_at: datetime

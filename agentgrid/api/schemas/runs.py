@@ -59,7 +59,8 @@ class RunSummary(Out):
     version: str | None
     status: RunStatus
     waiting_on: WaitingOn | None
-    status_reason: str | None
+    status_reason: str | None = Field(description="For callers who may read payloads: it may quote them.")
+    error_type: str | None = Field(description="The class of what ended it: the innermost cause of its error.")
     temporal_status: str | None
     governed: bool
     initiator: str
@@ -110,7 +111,7 @@ class ExecutionOut(Out):
     reset_reason: str | None
     last_event_id: int
     live_task_attempt: int | None = Field(description="Over 1: the workflow task keeps failing.")
-    live_problem: str | None
+    live_problem: str | None = Field(description="For callers who may read payloads: it may quote them.")
     temporal_ui: str | None = Field(None, description="This execution in Temporal's own UI.")
 
 
@@ -250,7 +251,7 @@ class RunDetail(RunSummary):
         description="Decisions that counted, pauses and resumes that no registered key and command bear out: nobody's act."
     )
     last_control: ControlOut | None = Field(description="What last paused or resumed the newest execution.")
-    payloads_visible: bool = Field(description="Whether this caller may read inputs, results and error details.")
+    payloads_visible: bool = Field(description="Whether this caller may read inputs, results and the text of errors.")
     input: StoredPayload | None
     result: StoredPayload | None
     error: ErrorOut | None

@@ -49,6 +49,7 @@ class Me(Out):
     kind: PrincipalKind
     roles: list[Role]
     groups: list[str]
+    workflows: list[str] = Field(description="Globs of the workflows whose runs it may see.")
     permissions: list[Permission]
     key_id: str
     key_expires_at: datetime

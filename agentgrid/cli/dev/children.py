@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from agentgrid.cli.dev.terminal import Terminal, relay_file
-from agentgrid.cli.servers.child import Child, end_process
+from agentgrid.cli.servers.child import Child, end_process, make_private_folder
 from agentgrid.cli.servers.lease import Lease
 
 POLL_SECONDS = 0.1
@@ -75,7 +75,7 @@ class ManagedChild:
             lease.release()
             raise
         self._lease = lease
-        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.log_file.parent)
         size = self.log_file.stat().st_size if self.log_file.exists() else 0
         self._tasks = [
             asyncio.create_task(self._keep_running(lease)),

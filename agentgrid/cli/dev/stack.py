@@ -23,7 +23,7 @@ from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.project import Project
 from agentgrid.cli.servers import EmbeddedServer, PostgresServer, TemporalServer
-from agentgrid.cli.servers.child import HOST, Child, ServerError, ended_within
+from agentgrid.cli.servers.child import HOST, Child, ServerError, ended_within, make_home
 from agentgrid.cli.servers.lease import Lease
 from agentgrid.control.private import write_private
 
@@ -81,7 +81,7 @@ class Stack:
     @contextlib.asynccontextmanager
     async def up(self) -> AsyncIterator[None]:
         """Start everything, and stop it when the block ends, however it ends."""
-        self.home.mkdir(parents=True, exist_ok=True)
+        make_home(self.home)
         async with AsyncExitStack() as stack:
             lease = Lease.take(self.home / "dev.lock")
             stack.callback(lease.release)

@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 import psutil
 import structlog
 
-from agentgrid.cli.servers.child import POLL_SECONDS, Child, ServerError, end_process, killed_on_error
+from agentgrid.cli.servers.child import POLL_SECONDS, Child, ServerError, end_process, killed_on_error, make_home
 from agentgrid.cli.servers.lease import Lease
 
 READY_SECONDS = 60.0
@@ -55,7 +55,7 @@ class EmbeddedServer(ABC):
     async def start(self) -> Self:
         if self._lease is not None:
             raise ServerError(f"{self.name} was started already")
-        self.home.mkdir(parents=True, exist_ok=True)
+        make_home(self.home)
         lease = Lease.take(self.home / f"{self.name}.lock")
         began = time.monotonic()
         try:

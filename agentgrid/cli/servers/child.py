@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 
@@ -81,6 +81,30 @@ def _is_listener(status: str, local: Sequence[object], port: int) -> bool:
     return status == psutil.CONN_LISTEN and len(local) == 2 and local[1] == port
 
 
+def make_private_folder(folder: Path) -> None:
+    """A folder for what others on this machine must not read; one that is there already is closed to them.
+
+    A child that runs as another account writes there all the same: what is open is handed to it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+
+
+def make_home(home: Path) -> None:
+    """The folder of a stack's state, closed to others. Root's may be passed, not listed: PostgreSQL, as an account of its own, keeps its data there.
+
+    One that is there already is left as it is: it may be anybody's. What holds secrets or payloads in it is private by itself.
+    """
+    home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+
+
+def open_private_log(log: Path) -> BinaryIO:
+    """The log file, to be written on at its end and read by its owner alone: what is logged may quote payloads."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "ab")
+
+
 class Child:
     """A running child process, its output going to a log file."""
 
@@ -102,10 +126,10 @@ class Child:
         account: Account | None = None,
     ) -> Child:
         """Start the command in a session of its own, so that Ctrl-C in a terminal reaches it only through `end`."""
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(log.parent)
         if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
             log.replace(log.with_suffix(".old.log"))
-        with log.open("ab") as output:
+        with open_private_log(log) as output:
             start = output.tell()
             process = subprocess.Popen(
                 command,

@@ -36,9 +36,9 @@ def text(
     return Field(sa_column=Column(Text, *keys, primary_key=primary, nullable=null, server_default=server))
 
 
-def texts() -> Any:
-    """A list of texts, empty at first."""
-    return Field(sa_column=Column(ARRAY(Text), nullable=False, server_default=sql("'{}'")))
+def texts(default: str = "'{}'") -> Any:
+    """A list of texts, empty at first unless said otherwise."""
+    return Field(sa_column=Column(ARRAY(Text), nullable=False, server_default=sql(default)))
 
 
 def time(*, null: bool = True, now: bool = False) -> Any:

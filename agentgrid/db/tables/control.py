@@ -18,6 +18,7 @@ from agentgrid.db.tables import columns
 from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.policies import SwitchKind
 from agentgrid.domain.principals import PrincipalKind
+from agentgrid.domain.reads import ReadOutcome
 
 
 class Command(SQLModel, table=True):
@@ -82,6 +83,51 @@ class Command(SQLModel, table=True):
     next_attempt_at: datetime | None = columns.time()
 
 
+class Read(SQLModel, table=True):
+    """One principal's readings of one thing by one way within a minute; or what was refused, or came without a key that holds."""
+
+    __tablename__ = "reads"
+    __table_args__ = (
+        columns.one_of("outcome", ReadOutcome),
+        Index("ix_reads_newest", text("at DESC"), text("read_id DESC")),
+        Index(
+            "ix_reads_principal",
+            "principal",
+            text("at DESC"),
+            text("read_id DESC"),
+            postgresql_where=text("principal IS NOT NULL"),
+        ),
+        Index(
+            "ix_reads_subject",
+            "subject",
+            text("at DESC"),
+            text("read_id DESC"),
+            postgresql_where=text("subject IS NOT NULL"),
+        ),
+        Index(
+            "ix_reads_outcome",
+            "outcome",
+            text("at DESC"),
+            text("read_id DESC"),
+            postgresql_where=text("outcome <> 'read'"),
+        ),
+    )
+
+    read_id: str = columns.text(primary=True)
+    at: datetime = columns.time(null=False)
+    """The first of them."""
+    last_at: datetime = columns.time(null=False)
+    principal: str | None = columns.text(null=True)
+    key_id: str | None = columns.text(null=True)
+    address: str | None = columns.text(null=True)
+    route: str = columns.text()
+    """The route's pattern, without what fills it."""
+    subject: str | None = columns.text(null=True)
+    """The run, approval or command; None where there were too many within the minute to tell them apart."""
+    outcome: str = columns.text()
+    count: int = Field(nullable=False)
+
+
 class PrincipalRow(SQLModel, table=True):
     """Who may ask, with roles and groups."""
 
@@ -92,6 +138,8 @@ class PrincipalRow(SQLModel, table=True):
     kind: str = columns.text()
     roles: list[str] = columns.texts()
     groups: list[str] = columns.texts()
+    workflows: list[str] = columns.texts(default="'{*}'")
+    """Globs of the workflows whose runs it may see."""
     disabled_at: datetime | None = columns.time()
     created_at: datetime = columns.time(null=False, now=True)
 

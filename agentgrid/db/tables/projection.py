@@ -78,6 +78,9 @@ class Run(SQLModel, table=True):
     status: str = columns.text()
     waiting_on: str | None = columns.text(null=True)
     status_reason: str | None = columns.text(null=True)
+    """Free text, which may quote payloads."""
+    error_type: str | None = columns.text(null=True)
+    """The class of what ended it: the innermost cause of its error."""
     temporal_status: str | None = columns.text(null=True)
     governed: bool = columns.flag()
     initiator: str = columns.text(default="'unknown'")

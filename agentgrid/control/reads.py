@@ -1,0 +1,165 @@
+"""Remembering who read payloads, who was refused, and who came without a key that holds.
+
+A read costs no transaction: what is equal within a minute is counted in memory and written by a loop of its own, a moment later and again when
+the count has grown. A process that is killed loses what it has not written yet. A fault of the database delays the writing, and fails no read.
+
+What is remembered at once is bounded, for one principal, for addresses without a key, and for all together. Past the bound, what differs in
+its subject, or in its address where there is no key, is counted together; what has no room even so is counted as dropped. So nobody makes
+the table grow by more than the bounds in a minute, and nobody hides what another principal read behind their own requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from agentgrid.db import reads as table
+from agentgrid.db.session import SESSION_FAULTS, writing
+from agentgrid.domain.ids import new_id
+from agentgrid.domain.reads import ReadOutcome
+
+log = structlog.get_logger()
+
+MINUTE = timedelta(minutes=1)
+FLUSH_SECONDS = 2.0
+MOST_OF_ONE_PRINCIPAL = 600
+"""How many different readings of one principal are told apart in a minute."""
+MOST_WITHOUT_KEY = 500
+MOST = 5_000
+BATCH = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What makes two readings within a minute the same."""
+
+    route: str
+    outcome: ReadOutcome
+    principal: str | None = None
+    key_id: str | None = None
+    address: str | None = None
+    subject: str | None = None
+
+    @property
+    def coarse(self) -> Reading:
+        """What is left of it where there are too many."""
+        return replace(self, subject=None, address=self.address if self.principal is not None else None)
+
+
+@dataclass(kw_only=True)
+class _Entry:
+    read_id: str
+    at: datetime
+    last_at: datetime
+    count: int = 0
+    written: int = 0
+
+
+class Recorder:
+    """The readings of one process that are still counted, or not yet written."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._entries: dict[Reading, _Entry] = {}
+        self._ended: list[tuple[Reading, _Entry]] = []
+        self._of: Counter[str | None] = Counter()
+        self.dropped = 0
+        """How many readings there was no room to remember."""
+        self.failures = 0
+        """How often the database didn't take what was to be written."""
+
+    def note(self, reading: Reading) -> None:
+        """Count a reading; never fails, never waits."""
+        now = datetime.now(UTC)
+        entry = self._entry(reading, now) or self._entry(reading.coarse, now, spare=True)
+        if entry is None:
+            self.dropped += 1
+            return
+        entry.count += 1
+        entry.last_at = now
+
+    def _entry(self, reading: Reading, now: datetime, *, spare: bool = False) -> _Entry | None:
+        """The entry that counts such readings now: the one of this minute or, where there is room, a new one."""
+        known = self._entries.get(reading)
+        if known is not None and now - known.at < MINUTE:
+            return known
+        if known is not None:
+            self._end(reading, known)
+        held = len(self._entries) + len(self._ended)
+        most = MOST_OF_ONE_PRINCIPAL if reading.principal is not None else MOST_WITHOUT_KEY
+        # The coarse ones, which stand for many, have a tenth of the room for themselves.
+        room = 1.1 if spare else 1.0
+        if held >= MOST * room or self._of[reading.principal] >= most * room:
+            return None
+        self._of[reading.principal] += 1
+        made = self._entries[reading] = _Entry(read_id=new_id(), at=now, last_at=now)
+        return made
+
+    def _end(self, reading: Reading, entry: _Entry) -> None:
+        del self._entries[reading]
+        if entry.count > entry.written:
+            self._ended.append((reading, entry))
+        else:
+            self._forget(reading)
+
+    def _forget(self, reading: Reading) -> None:
+        self._of[reading.principal] -= 1
+        if not self._of[reading.principal]:
+            del self._of[reading.principal]
+
+    async def run(self) -> None:
+        """Write what is noted until cancelled, then write the rest."""
+        try:
+            while True:
+                await asyncio.sleep(FLUSH_SECONDS)
+                await self.flush()
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self.flush()
+
+    async def flush(self) -> None:
+        """Write what has been counted since the last time, and forget what is written and over a minute old."""
+        now = datetime.now(UTC)
+        for reading, entry in list(self._entries.items()):
+            if now - entry.at >= MINUTE:
+                self._end(reading, entry)
+        pending = [*self._ended, *self._entries.items()]
+        unwritten = [(reading, entry, entry.count) for reading, entry in pending if entry.count > entry.written]
+        for start in range(0, len(unwritten), BATCH):
+            part = unwritten[start : start + BATCH]
+            try:
+                async with writing(self._engine) as session:
+                    await table.save(session, [_row(reading, entry) for reading, entry, _ in part])
+            except SESSION_FAULTS as error:
+                self.failures += 1
+                log.warning("reads_not_recorded", waiting=len(unwritten) - start, error=str(error)[:200])
+                break
+            for _, entry, count in part:
+                entry.written = count
+        for reading, entry in self._ended:
+            if entry.count == entry.written:
+                self._forget(reading)
+        self._ended = [(reading, entry) for reading, entry in self._ended if entry.count > entry.written]
+
+
+def _row(reading: Reading, entry: _Entry) -> dict[str, Any]:
+    return {
+        "read_id": entry.read_id,
+        "at": entry.at,
+        "last_at": entry.last_at,
+        "principal": reading.principal,
+        "key_id": reading.key_id,
+        "address": reading.address,
+        "route": reading.route,
+        "subject": reading.subject,
+        "outcome": reading.outcome.value,
+        "count": entry.count,
+    }

@@ -1,0 +1,54 @@
+"""The record of what was read, refused, and asked for without a key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.dialects.postgresql import insert
+
+from agentgrid.db import paging
+from agentgrid.db.paging import Key, Listing
+from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.tables import Read
+
+_TABLE: Any = Read.__table__  # type: ignore[attr-defined]
+_INSERT = insert(_TABLE)
+_UPSERT = _INSERT.on_conflict_do_update(
+    index_elements=["read_id"], set_={"last_at": _INSERT.excluded.last_at, "count": _INSERT.excluded.count}
+)
+
+_LISTING = Listing(table=Read, at="at", identifier="read_id", key=("read_id",))
+
+
+async def save(session: WriteSession, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the rows; of one that is there already, how many it stands for now and when the last of them was."""
+    await session.execute(_UPSERT, rows)
+
+
+async def newest(
+    session: ReadSession,
+    *,
+    limit: int,
+    after: Key | None = None,
+    principal: str | None = None,
+    subject: str | None = None,
+    outcome: Sequence[str] = (),
+    since: datetime | None = None,
+) -> Sequence[Read]:
+    """Readings, newest first."""
+    equal = (("principal", principal), ("subject", subject))
+
+    def conditions(read: Any, _collected: bool) -> Sequence[Any]:
+        found = [getattr(read, name) == value for name, value in equal if value is not None]
+        if outcome:
+            found.append(read.outcome.in_(outcome))
+        if since is not None:
+            found.append(read.at >= since)
+        return found
+
+    # Each of these alone has an index in the list's order.
+    ordered = sum(value is not None for _, value in equal) + len(outcome) <= 1
+    rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=ordered)
+    return [row[0] for row in rows]

@@ -1,0 +1,46 @@
+"""Scopes: of which workflows a principal may see the runs, as globs of their names. Pure; `db/scopes.py` says the same in SQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+EVERY_WORKFLOW = frozenset({"*"})
+MAX_GLOB = 255
+_OTHER_SYNTAX = frozenset("[]{}!^\\")
+"""What means something in the globs of other programs: refused, so that nobody believes that it does here."""
+
+
+def is_everything(globs: Iterable[str]) -> bool:
+    """Whether every workflow is in the scope, whatever its name."""
+    return "*" in globs
+
+
+def fault(glob: str) -> str | None:
+    """What is wrong with the glob, or None. `*` stands for any text, `?` for one character, all else for itself."""
+    if not 0 < len(glob) <= MAX_GLOB:
+        return f"a glob has 1 to {MAX_GLOB} characters"
+    if not glob.isprintable() or _OTHER_SYNTAX & set(glob):
+        return f"{glob!r} is no glob: write names of workflows, with `*` for any text and `?` for one character"
+    return None
+
+
+def is_exact(glob: str) -> bool:
+    """Whether it names one workflow."""
+    return not {"*", "?"} & set(glob)
+
+
+def admits(globs: Iterable[str], workflow: str) -> bool:
+    """Whether the workflow is in the scope."""
+    return any(glob == "*" or _pattern(glob).fullmatch(workflow) is not None for glob in globs)
+
+
+@lru_cache(maxsize=1000)
+def _pattern(glob: str) -> re.Pattern[str]:
+    # Without backtracking between the stars: each takes as little as it can, and what follows it is looked for once.
+    parts = ["".join("." if each == "?" else re.escape(each) for each in part) for part in glob.split("*")]
+    if len(parts) == 1:
+        return re.compile(parts[0], re.DOTALL)
+    first, *middle, last = parts
+    return re.compile(first + "".join(f"(?>.*?{part})" for part in middle if part) + ".*" + last, re.DOTALL)

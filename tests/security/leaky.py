@@ -1,0 +1,73 @@
+"""Workflows whose authors let what they are given flow everywhere that it can: into results, errors, logs, signals, heartbeats."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio import activity, workflow
+from temporalio.exceptions import ApplicationError
+
+import agentgrid as ag
+
+
+@ag.tool(title="Pass on", risk="read", timeout=timedelta(seconds=5), retries=1)
+async def pass_on(secret: str) -> str:
+    activity.heartbeat(f"{secret}-heartbeat")
+    ag.log.info(f"{secret}-logged", field=f"{secret}-field")
+    return f"{secret}-output"
+
+
+@ag.tool(title="Complain", risk="read", timeout=timedelta(seconds=5), retries=1)
+async def complain(secret: str) -> str:
+    raise ag.ToolError(f"{secret}-toolerror")
+
+
+@ag.tool(title="Try for ever", risk="read", timeout=timedelta(seconds=5), retries=100)
+async def try_for_ever(secret: str) -> str:
+    raise RuntimeError(f"{secret}-attempt")
+
+
+@ag.workflow(title="Leaks and fails")
+class LeaksAndFails:
+    def __init__(self) -> None:
+        self._signalled = ""
+
+    @workflow.signal
+    def tell(self, words: str) -> None:
+        self._signalled = words
+
+    @workflow.run
+    async def run(self, secret: str) -> str:
+        workflow.logger.warning("%s-workflowlog", secret)
+        await pass_on(f"{secret}-arguments")
+        await workflow.wait_condition(lambda: bool(self._signalled))
+        await ag.approval("Go on", show={"value": f"{secret}-shown"}, approvers=["reviewer"])
+        try:
+            await complain(secret)
+        except Exception as error:
+            raise ApplicationError(
+                f"{secret}-failure", f"{secret}-detail", type=f"{secret}-type", non_retryable=True
+            ) from error
+        return ""
+
+
+@ag.workflow(title="Leaks and returns")
+class LeaksAndReturns:
+    @workflow.run
+    async def run(self, secret: str) -> str:
+        return f"{secret}-result"
+
+
+@ag.workflow(title="Leaks while it tries")
+class LeaksWhileItTries:
+    @workflow.run
+    async def run(self, secret: str) -> str:
+        return await try_for_ever(secret)
+
+
+@ag.workflow(title="Leaks and is stuck")
+class LeaksAndIsStuck:
+    @workflow.run
+    async def run(self, secret: str) -> str:
+        # Not a failure of the run but of its workflow task, which is tried again and again.
+        raise RuntimeError(f"{secret}-task")

@@ -1,0 +1,196 @@
+"""R44, R41: what a run is given, says, and fails with reaches nobody who may not read payloads, by whatever route, list or stream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from agentgrid.api.access import ACCESS, V1
+from agentgrid.sdk.grid import Grid
+from tests.e2e.conftest import Loop, loop, namespace, seeded_template
+from tests.security import leaky
+
+__all__ = ["loop", "namespace", "seeded_template"]
+
+CANARY = f"canary{uuid.uuid4().hex}"
+BLIND = ("viewer", "admin")
+"""Who may read no payload."""
+GETS = sorted(route.split(" ", 1)[1] for route in ACCESS if route.startswith("GET "))
+STREAMS = [path for path in GETS if path.endswith("/events")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leak:
+    """The runs that the canary was put into, and an approval and commands about them."""
+
+    failed: str
+    returned: str
+    trying: str
+    stuck: str
+    approval_id: str
+    commands: list[str]
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        return self.failed, self.returned, self.trying, self.stuck
+
+
+@pytest.fixture(scope="module")
+async def leak(loop: Loop) -> AsyncIterator[Leak]:
+    """Runs that carry the canary in every way that a run can."""
+    async with loop.worker("leaky", Grid("leaky", leaky)):
+        async with asyncio.timeout(30):
+            while "leaks_and_is_stuck" not in str(await loop.call("operator", "GET", "/workflows?limit=200")):
+                await asyncio.sleep(0.05)
+        failed = await loop.start("leaks_and_fails", CANARY)
+        returned = await loop.start("leaks_and_returns", CANARY)
+        trying = await loop.start("leaks_while_it_tries", CANARY)
+        stuck = await loop.start("leaks_and_is_stuck", CANARY)
+        body = {"name": "tell", "arguments": [f"{CANARY}-signal"]}
+        await loop.call("operator", "POST", f"/runs/{failed}/signal", 202, json=body)
+        # A refusal that quotes the input, and one whose body holds it.
+        wrong = {"input": {"of": f"{CANARY}-refused"}}
+        await loop.call("operator", "POST", "/workflows/leaks_and_returns/runs", 422, json=wrong)
+        await loop.call("viewer", "POST", "/workflows/leaks_and_returns/runs", 403, json={"input": f"{CANARY}-viewer"})
+        gate = await loop.approval(failed)
+        assert gate["payload"] is not None
+        await loop.decide(gate)
+        assert (await loop.until(failed))["status"] == "failed"
+        assert (await loop.until(returned))["status"] == "completed"
+        await _told(loop, trying, f"{CANARY}-attempt", "live_error")
+        await _told(loop, stuck, f"{CANARY}-task", "status_reason")
+        await loop.told(failed, "logs", lambda lines: f"{CANARY}-workflowlog" in str(lines) and "-field" in str(lines))
+        await loop.told(failed, "jobs", lambda jobs: f"{CANARY}-toolerror" in str(jobs))
+        listed = (await loop.call("auditor", "GET", "/commands?limit=200"))["items"]
+        yield Leak(
+            failed=failed,
+            returned=returned,
+            trying=trying,
+            stuck=stuck,
+            approval_id=gate["approval_id"],
+            commands=[command["command_id"] for command in listed],
+        )
+        for run_id in (trying, stuck):
+            await loop.call("operator", "POST", f"/runs/{run_id}/terminate", 202, json={})
+            await loop.until(run_id)
+
+
+async def _told(loop: Loop, run_id: str, words: str, where: str) -> None:
+    """Wait until the run, as its operator sees it, says the words there."""
+    async with asyncio.timeout(60):
+        while True:
+            run = await loop.run(run_id)
+            if words in json.dumps(run[where] if where in run else run["steps"]["open"]):
+                return
+            await asyncio.sleep(0.1)
+
+
+def places(leak: Leak) -> list[str]:
+    """Every GET route that ends, filled with all that it can be asked about the canary's runs."""
+    found = []
+    for path in GETS:
+        if path in STREAMS:
+            continue
+        if "{run_id}" in path:
+            found += [path.format(run_id=run_id) for run_id in leak.runs]
+        elif "{approval_id}" in path:
+            found.append(path.format(approval_id=leak.approval_id))
+        elif "{command_id}" in path:
+            found += [path.format(command_id=command_id) for command_id in leak.commands]
+        elif "{name}" in path:
+            found.append(path.format(name="leaks_and_fails"))
+        elif "{rule_id}" in path:
+            found.append(path.format(rule_id="none"))
+        else:
+            found.append(path)
+    found += [f"{V1}/runs?q={CANARY}", f"{V1}/runs?status=failed&limit=200", f"{V1}/commands?limit=200"]
+    return found
+
+
+async def fetched(loop: Loop, who: str, path: str) -> httpx.Response:
+    async with loop.api.client(who) as client:
+        return await client.get(path)
+
+
+@pytest.mark.parametrize("who", BLIND)
+async def test_r44_no_route_shows_the_canary_to_whoever_may_not_read_payloads(loop: Loop, leak: Leak, who: str) -> None:
+    answers = {}
+    for path in places(leak):
+        answer = await fetched(loop, who, path)
+        assert answer.status_code in (200, 403, 404), (path, answer.text)
+        # The path is the asker's own.
+        assert CANARY not in answer.text.replace(f"q={CANARY}", ""), (who, path, answer.text)
+        answers[path] = answer.status_code
+    for run_id in leak.runs:
+        assert answers[f"{V1}/runs/{run_id}"] == 200
+        assert {answers[f"{V1}/runs/{run_id}/{part}"] for part in ("result", "logs", "history")} == {403}
+
+
+@pytest.mark.parametrize("who", BLIND)
+async def test_r44_no_stream_shows_the_canary(loop: Loop, leak: Leak, who: str) -> None:
+    lines = 0
+    for run_id in (leak.failed, leak.returned):
+        async with loop.api.client(who) as client:
+            # It ends by itself, as its run has.
+            answer = await client.get(f"{V1}/runs/{run_id}/events")
+        lines += answer.text.count("event: ")
+        assert CANARY not in answer.text
+    assert lines > 10
+    async with loop.api.plane.pool.acquire() as connection:
+        events = await connection.fetch("SELECT subject, data::text FROM events")
+    # All that any stream can carry.
+    assert len(events) > 10
+    assert not [event for event in events if CANARY in str(dict(event))]
+
+
+async def test_whoever_may_read_payloads_finds_the_canary_where_it_belongs(loop: Loop, leak: Leak) -> None:
+    expected = {
+        f"/runs/{leak.failed}": ["", "-failure", "-detail", "-type"],
+        f"/runs/{leak.failed}/steps": ["-arguments", "-arguments-output", "-toolerror", "-signal"],
+        f"/runs/{leak.failed}/jobs": ["-toolerror"],
+        f"/runs/{leak.failed}/logs": ["-arguments-logged", "-arguments-field", "-workflowlog"],
+        f"/runs/{leak.failed}/result": ["-failure"],
+        "/runs?workflow=leaks_and_fails": ["-toolerror"],
+        f"/runs/{leak.returned}/result": ["-result"],
+        f"/runs/{leak.trying}": ["-attempt"],
+        f"/runs/{leak.stuck}": ["-task"],
+        f"/approvals/{leak.approval_id}": ["-shown"],
+    }
+    for who in ("operator", "developer", "auditor"):
+        for path, words in expected.items():
+            text = (await fetched(loop, who, f"{V1}{path}")).text
+            assert not [word for word in words if f"{CANARY}{word}" not in text], (who, path, text)
+    everything = [(await fetched(loop, "auditor", f"{V1}/commands/{command}")).text for command in leak.commands]
+    for words in ("-signal", "-refused"):
+        assert any(f"{CANARY}{words}" in text for text in everything), words
+
+
+async def test_r44_of_an_error_everybody_sees_the_class(loop: Loop, leak: Leak) -> None:
+    run: dict[str, Any] = (await fetched(loop, "viewer", f"{V1}/runs/{leak.failed}")).json()
+    # The author's own class was no name; the tool's was.
+    assert run["error"]["type"] == "Error"
+    assert run["error"]["message"] is None
+    assert (run["status"], run["status_reason"], run["error_type"]) == ("failed", None, "ToolError")
+    stuck = (await fetched(loop, "viewer", f"{V1}/runs/{leak.stuck}")).json()
+    assert (stuck["waiting_on"], stuck["status_reason"]) == ("retry", None)
+    assert stuck["executions"][-1]["live_problem"] is None
+
+
+async def test_r41_approvers_see_what_they_may_decide_and_nothing_of_the_run_beyond(loop: Loop, leak: Leak) -> None:
+    seen = await fetched(loop, "reviewer", f"{V1}/approvals/{leak.approval_id}")
+    assert f"{CANARY}-shown" in seen.text
+    # An approver whom the approval does not name.
+    other = await fetched(loop, "second", f"{V1}/approvals/{leak.approval_id}")
+    assert (other.status_code, other.json()["payload"], other.json()["payloads_visible"]) == (200, None, False)
+    for who in ("reviewer", "second"):
+        for path in places(leak):
+            if "/approvals/" not in path:
+                text = (await fetched(loop, who, path)).text.replace(f"q={CANARY}", "")
+                assert CANARY not in text, (who, path, text)
