@@ -146,7 +146,7 @@ async def test_r37_an_approval_id_forged_in_another_execution_hides_nothing_of_t
     assert command["run_id"] == run.run_id
 
 
-@pytest.mark.parametrize("change", ["disabled", "role", "group", "nothing"])
+@pytest.mark.parametrize("change", ["disabled", "role", "group", "scope", "nothing"])
 async def test_r36_a_decision_that_waited_is_judged_again_when_it_is_delivered(
     api: Api, as_, monkeypatch: pytest.MonkeyPatch, change: str
 ):
@@ -176,8 +176,8 @@ async def without(api: Api, what: str):
     """The reviewer without this, for a while."""
     async with reading(api.plane.engine) as session:
         row = await principals.get(session, "reviewer")
-    before = {"name": row.name, "kind": row.kind, "roles": row.roles, "groups": row.groups}
-    less = {"role": {"roles": ["viewer"]}, "group": {"groups": []}}.get(what, {})
+    before = {"name": row.name, "kind": row.kind, "roles": row.roles, "groups": row.groups, "workflows": row.workflows}
+    less = {"role": {"roles": ["viewer"]}, "group": {"groups": []}, "scope": {"workflows": ["other_*"]}}.get(what, {})
     async with writing(api.plane.engine) as session:
         await principals.put(session, **(before | less))
         await principals.set_disabled(session, "reviewer", what == "disabled")

@@ -28,7 +28,7 @@ from agentgrid.db.session import make_engine, reading
 from agentgrid.domain import scopes
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.domain.reads import ReadOutcome
-from agentgrid.worker.policy import PolicySource
+from agentgrid.worker.policy import PolicySource, _Moment
 from tests.api import factories
 from tests.api.conftest import SETUP, Api, api, as_, eventually, listening
 from tests.api.test_streams import take
@@ -438,7 +438,7 @@ def test_r44_logs_of_the_stack_are_for_their_owner_alone(tmp_path: Path) -> None
         log.write_text("from an earlier version\n")
         _spawn(log)
         cache = home / "policy.json"
-        PolicySource("postgresql://nowhere/none", cache)._save("{}")
+        PolicySource("postgresql://nowhere/none", cache)._save("{}", _Moment())
         fresh = home / "logs" / "api.log"
         open_private_log(fresh).close()
     finally:
