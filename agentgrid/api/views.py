@@ -154,7 +154,8 @@ async def run_detail(
 ) -> RunDetail:
     """Everything about a run."""
     open_steps = await steps.pending(session, run.run_id, limit=MAX_OPEN_STEPS)
-    gates = await approvals.pending_of(session, run.run_id)
+    own = not principal.only_own_approvals or run.initiator == principal.name
+    gates = await approvals.pending_of(session, run.run_id) if own else []
     children = await runs.children(session, run.run_id, scope=principal.workflows, limit=MAX_CHILDREN)
     verbs = actions.of_run(principal, run, taken=await runs.taken(session, run))
     place = f"{V1}/runs/{quote(run.run_id, safe='')}"

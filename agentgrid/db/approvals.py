@@ -37,6 +37,8 @@ class ApprovalFilter:
     """Only those that name one of these among their approvers."""
     not_behind: frozenset[str] | None = None
     """Only those of runs that none of these started, or issued the key for that started them."""
+    started_by: str | None = None
+    """Only those of runs that this principal started."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,8 @@ def _conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any) ->
         found.append(func.coalesce(approval.initiator, "").not_in(wanted.not_behind))
         found.append(R.initiator.not_in(wanted.not_behind))
         found.append(~holds_any(R.issuers, wanted.not_behind))
+    if wanted.started_by is not None:
+        found.append(R.initiator == wanted.started_by)
     return found
 
 

@@ -103,6 +103,11 @@ class Principal:
         """Whether this principal has the permission."""
         return permission in self.permissions
 
+    @property
+    def only_own_approvals(self) -> bool:
+        """Whether this principal sees the approvals of the runs that it started, and of no others. An agent's key is in a model's reach."""
+        return self.kind is PrincipalKind.AGENT
+
     def gains_over(self, before: Principal | None) -> frozenset[str]:
         """What this principal newly may decide: approver entries that the one before it had not, and as an approver also workflows."""
         if before is None or not self.approver_entries:

@@ -51,7 +51,7 @@ async def test_without_a_key_nothing_but_the_public_routes_answers(api: Api, as_
 
 
 @pytest.mark.parametrize("name", sorted(set(PRINCIPALS) - {"second", "both"}))
-async def test_each_principal_reaches_exactly_the_routes_it_has_the_permission_for(api: Api, as_, name: str):
+async def test_r33_each_principal_reaches_exactly_the_routes_it_has_the_permission_for(api: Api, as_, name: str):
     principal = PRINCIPALS[name]
     for route in routes(api):
         needed = route.access.permission

@@ -217,7 +217,7 @@ async def test_bad_input_is_refused_with_its_place_and_starts_nothing(loop: Loop
     await loop.call("operator", "POST", "/workflows/nothing/runs", 404, json={"input": {}})
 
 
-async def test_what_is_not_shown_exactly_cannot_be_approved(loop: Loop) -> None:
+async def test_r21_what_is_not_shown_exactly_cannot_be_approved(loop: Loop) -> None:
     """Somebody who can write the database changes what approvers are shown: the digest no longer covers it."""
     run_id = await loop.start("gated", "explicit")
     approval = await loop.approval(run_id)
@@ -235,7 +235,7 @@ async def test_what_is_not_shown_exactly_cannot_be_approved(loop: Loop) -> None:
 
 
 @pytest.mark.parametrize("case", ["plain", "local"])
-async def test_plain_and_local_calls_are_shown_exactly_and_can_be_approved(loop: Loop, case: str) -> None:
+async def test_r21_plain_and_local_calls_are_shown_exactly_and_can_be_approved(loop: Loop, case: str) -> None:
     name = {"plain": "plain", "local": "lookup"}[case]
     rule = {"tool": f"{name[:-1]}?", "effect": "require_approval", "expires_seconds": 600}
     await loop.call("admin", "PUT", f"/policies/ask-{name}", json=rule)

@@ -140,7 +140,9 @@ async def test_duplicate_and_late_decisions_run_the_tool_once(
     assert [order for _, order, _ in EXECUTED] == ["first", "second"]
 
 
-async def test_an_expired_gate_never_approves(worker: Any, client: Client, queue: str, governance: Governance) -> None:
+async def test_r26_an_expired_gate_never_approves(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
     governance.change(rules=(ASK.model_copy(update={"expires_seconds": 1}),))
     handle = await start(client, queue, "")
     terms = (await governance.pending(handle))[0]

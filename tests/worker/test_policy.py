@@ -143,7 +143,7 @@ def test_the_terms_carry_the_reason_of_the_rule_which_binds_nothing() -> None:
     assert "over the limit" not in decision.signed_bytes().decode()
 
 
-def test_a_decision_lets_exactly_its_own_call_through() -> None:
+def test_r34_a_decision_lets_exactly_its_own_call_through() -> None:
     governance = Governance(rules=[ASK])
     terms = ask(governance)
     decision = governance.decide(terms, decided_at=NOW)

@@ -21,7 +21,7 @@ from agentgrid.db import approvals
 from agentgrid.db.pool import direct
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.domain.approvals import ApprovalStatus
-from agentgrid.domain.principals import ANY_APPROVER, Permission, Principal
+from agentgrid.domain.principals import Principal
 from agentgrid.errors import NotFound
 
 router = make_router(tags=["approvals"], prefix=f"{V1}/approvals")
@@ -29,17 +29,15 @@ router = make_router(tags=["approvals"], prefix=f"{V1}/approvals")
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]
 
 
-def entries_of(principal: Principal) -> frozenset[str]:
-    """The approver entries under which this principal may decide; none for who may decide nothing."""
-    if not principal.may(Permission.DECIDE):
-        return frozenset()
-    return frozenset({principal.name, ANY_APPROVER}) | principal.groups
+def started_by(principal: Principal) -> str | None:
+    """Whose runs' approvals this principal sees; None for everybody's."""
+    return principal.name if principal.only_own_approvals else None
 
 
 def assigned(caller: Caller, *, status: tuple[str, ...]) -> approvals.ApprovalFilter:
     """The approvals that this caller may decide: nobody who stands behind the start of a run is among its approvers."""
     return approvals.ApprovalFilter(
-        status=status, approver_entries=entries_of(caller.principal), not_behind=caller.persons
+        status=status, approver_entries=caller.principal.approver_entries, not_behind=caller.persons
     )
 
 
@@ -63,8 +61,9 @@ async def list_approvals(
         run_id=run,
         tool=tool,
         workflow=workflow,
-        approver_entries=entries_of(caller.principal) if mine else None,
+        approver_entries=caller.principal.approver_entries if mine else None,
         not_behind=caller.persons if mine else None,
+        started_by=started_by(caller.principal),
     )
     after = decode_key(request, cursor)
     rows = await approvals.newest(
@@ -107,6 +106,6 @@ async def _detail(
 ) -> ApprovalDetail:
     async with direct(plane.pool) as connection:
         found = await approvals.get(connection, approval_id, scope=caller.principal.workflows)
-    if found is None:
+    if found is None or started_by(caller.principal) not in (None, found.run.initiator):
         raise NotFound("approval", approval_id)
     return await views.approval_detail(session, plane, caller, shown, found)

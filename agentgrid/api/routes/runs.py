@@ -13,6 +13,7 @@ from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Search, Session, Shows, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
+from agentgrid.api.routes.approvals import started_by
 from agentgrid.api.schemas.approvals import ApprovalSummary
 from agentgrid.api.schemas.common import Moment, Page
 from agentgrid.api.schemas.runs import (
@@ -214,7 +215,7 @@ async def list_run_approvals(
     await _found(session, principal, run_id)
     rows = await approvals.newest(
         session,
-        wanted=approvals.ApprovalFilter(run_id=run_id),
+        wanted=approvals.ApprovalFilter(run_id=run_id, started_by=started_by(principal)),
         scope=principal.workflows,
         limit=limit + 1,
         after=decode_key(request, cursor),

@@ -1,0 +1,55 @@
+"""The keys of programs: an agent's key is within a model's reach, a service's on somebody's disk (R23)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.api import factories
+from tests.api.conftest import Api, api, as_  # noqa: F401 (fixtures)
+
+
+@pytest.mark.parametrize("who", ["agent", "robot"])
+async def test_r23_no_programs_key_decides_whatever_its_roles(
+    api: Api,  # noqa: F811
+    as_: Callable[[str], httpx.AsyncClient],  # noqa: F811
+    who: str,
+) -> None:
+    """The agent is an operator, the service an administrator too."""
+    run = factories.run(initiator="operator")
+    gate = factories.approval(run, approvers=["role:approver", "agent", "robot"])
+    await factories.insert(api.plane.engine, run, factories.execution(run), gate)
+    for verdict in ("approved", "rejected"):
+        body = {"verdict": verdict, "digest": gate.digest}
+        refused = await as_(who).post(f"/api/v1/approvals/{gate.approval_id}/decisions", json=body)
+        assert refused.status_code == 403
+        assert "only people decide" in refused.text
+
+
+async def test_r23_an_agents_key_sees_the_approvals_of_its_own_runs_alone(
+    api: Api,  # noqa: F811
+    as_: Callable[[str], httpx.AsyncClient],  # noqa: F811
+) -> None:
+    own, other = factories.run(initiator="agent"), factories.run(initiator="operator")
+    gates = [factories.approval(run) for run in (own, other)]
+    executions = [factories.execution(run) for run in (own, other)]
+    await factories.insert(api.plane.engine, own, other, *executions, *gates)
+    mine, theirs = (gate.approval_id for gate in gates)
+
+    async def ids(path: str, *, who: str = "agent") -> set[str]:
+        answer = await as_(who).get(path)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        return {each["approval_id"] for each in found.get("items", found.get("approvals", ()))}
+
+    listed = await ids("/api/v1/approvals?limit=200")
+    assert mine in listed
+    assert theirs not in listed
+    for run, gate, seen in ((own, mine, {mine}), (other, theirs, set())):
+        assert await ids(f"/api/v1/approvals?run={run.run_id}") == seen
+        assert await ids(f"/api/v1/runs/{run.run_id}/approvals") == seen
+        assert await ids(f"/api/v1/runs/{run.run_id}") == seen
+        assert (await as_("agent").get(f"/api/v1/approvals/{gate}")).status_code == (200 if seen else 404)
+        assert await ids(f"/api/v1/runs/{run.run_id}/approvals", who="operator") == {gate}
