@@ -175,6 +175,7 @@ async def carry_out(session: WriteSession, caller: Caller, proposal: Command) ->
         kind=PrincipalKind(wish["kind"]),
         roles=frozenset(Role(role) for role in wish["roles"]),
         groups=frozenset(wish["groups"]),
+        workflows=frozenset(wish["workflows"]),
     )
     _check(principal)
     await _put(session, caller, principal, reason=proposal.reason, confirmed=proposal)

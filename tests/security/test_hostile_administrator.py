@@ -123,6 +123,19 @@ async def _gone(town: Town) -> None:
     await principals.set_disabled(town.plane.engine, SETUP, "gone", True)
 
 
+async def test_r22_widening_what_an_approver_sees_takes_two_administrators_and_narrowing_it_one(town: Town) -> None:
+    """Of a workflow that is out of scope, an approver decides nothing."""
+    narrow = {"roles": ["approver"], "workflows": ["crm_*"]}
+    assert (await town.call("anna", "PUT", "/principals/reviewer", json=narrow))["workflows"] == ["crm_*"]
+    proposed = await town.call(
+        "anna", "PUT", "/principals/reviewer", 202, json={**narrow, "workflows": ["crm_*", "pay"]}
+    )
+    assert proposed["outcome"]["proposal"]["gains"] == ["workflows:pay"]
+    assert (await town.call("berta", "GET", "/principals/reviewer"))["workflows"] == ["crm_*"]
+    await town.confirm("berta", proposed["command_id"])
+    assert (await town.call("berta", "GET", "/principals/reviewer"))["workflows"] == ["crm_*", "pay"]
+
+
 @pytest.mark.parametrize(("method", "path", "body"), GRANTS.values(), ids=GRANTS.keys())
 async def test_r22_granting_the_power_to_decide_takes_two_administrators(
     town: Town, method: str, path: str, body: dict[str, Any]
