@@ -26,7 +26,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The login's name, for
 FileOption = Annotated[
     Path | None, typer.Option(help="Write the login's URL there, readable by you alone, instead of printing it.")
 ]
-NewPassword = Annotated[bool, typer.Option("--new-password", help="Give a login that exists a new password.")]
+RotateOption = Annotated[bool, typer.Option("--rotate", help="Give a login that exists a new password.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def worker_login(
     queue: Annotated[list[str], typer.Option(help="A task queue that it serves; may be repeated; * for any.")],
     rate: Annotated[float, typer.Option(min=1, help="How many reports it may send a second.")] = 2_000,
     connections: Annotated[int, typer.Option(min=1, max=10_000, help="How many connections it may hold.")] = 60,
-    new_password: NewPassword = False,
+    rotate: RotateOption = False,
     file: FileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
@@ -60,7 +60,7 @@ def worker_login(
             from agentgrid.db.logins import Binding
 
             binding = Binding(grid=grid, queues=tuple(queue), rate=rate, connections=connections)
-            return await logins.put_worker(engine, caller, name, binding, password=password, keep=not new_password)
+            return await logins.put_worker(engine, caller, name, binding, password=password, keep=not rotate)
 
         given = _with_owner(put)
         words = f"{name} serves {', '.join(queue)} for the grid {grid}"
@@ -69,7 +69,7 @@ def worker_login(
 
 def control_login(
     name: Name,
-    new_password: NewPassword = False,
+    rotate: RotateOption = False,
     file: FileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
@@ -80,7 +80,7 @@ def control_login(
         async def put(engine: AsyncEngine, caller: Caller) -> bool:
             from agentgrid.control import logins
 
-            return await logins.put_control(engine, caller, name, password=password, keep=not new_password)
+            return await logins.put_control(engine, caller, name, password=password, keep=not rotate)
 
         given = _with_owner(put)
         _hand_over(name, password if given else None, file, output, f"{name} is for the API and the projector")

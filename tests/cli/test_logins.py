@@ -67,9 +67,7 @@ def test_a_workers_login_is_made_listed_bound_again_and_closed(cli: Cli, name: s
     (listed,) = [json.loads(line) for line in cli("db", "worker-logins", "-o", "json").out.splitlines()]
     assert (listed["login"], listed["grid"], listed["queues"], listed["rate"]) == (name, "g", ["c"], 5)
     assert name in cli("db", "worker-logins").out
-    assert (
-        cli("db", "worker-login", name, "--grid", "g", "--queue", "c", "--new-password").out.count("postgresql://") == 1
-    )
+    assert cli("db", "worker-login", name, "--grid", "g", "--queue", "c", "--rotate").out.count("postgresql://") == 1
     assert not works(dsn, touch), "the old password still works"
 
     assert cli("db", "close-worker-login", name).code == ExitCode.USAGE, "without a terminal it needs --yes"
