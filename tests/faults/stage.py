@@ -155,6 +155,10 @@ class Stage:
         for program in self.programs.values():
             program.start()
         await self.until(self._all_serves, "everything serves", seconds=READY_SECONDS)
+        async with self.database() as database:
+            since = await database.fetchval("SELECT clock_timestamp()")
+            projecting = "SELECT updated_at > $1 FROM projector_state WHERE name = 'lag'"
+            await self.until(lambda: database.fetchval(projecting, since), "a projector works", seconds=READY_SECONDS)
 
     async def _all_serves(self) -> bool:
         for number in range(len(self.ports)):
