@@ -44,6 +44,8 @@ class Settings(BaseSettings):
 
     policy_max_age_seconds: float = Field(60.0, gt=0)
     """With a policy snapshot older than this, tools that write wait."""
+    eager_activities: bool = False
+    """Let Temporal hand activities over with the answer to a workflow task: quicker under load, but past the limits of task queues."""
     policy_required: bool = True
     """Whether a worker that never saw a policy holds reads and plain activities too. Tools that write always wait for one."""
     policy_refresh_seconds: float = Field(2.0, gt=0)

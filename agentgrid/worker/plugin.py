@@ -110,7 +110,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             encoded=client.data_converter.payload_codec is not None,
         )
         # Dispatched eagerly an activity skips its task queue, and with it the limits that the queue sets.
-        config["disable_eager_activity_execution"] = True
+        config["disable_eager_activity_execution"] = not settings.eager_activities
         config["interceptors"] = [GateInterceptor(), governed, *(config.get("interceptors") or ())]
         config["workflow_runner"] = touching(passing_through(config["workflow_runner"], modules), telemetry.touch)
         config["unsandboxed_workflow_runner"] = touching(config["unsandboxed_workflow_runner"], telemetry.touch)
