@@ -14,7 +14,7 @@ from agentgrid.errors import RateLimited
 from agentgrid.settings import Settings
 
 MAX_BUCKETS = 10_000
-"""Those asked for least lately are forgotten first; whoever is forgotten has a full bucket."""
+"""The least recently used are dropped first. A dropped name starts again with a full bucket."""
 
 Clock = Callable[[], float]
 

@@ -48,7 +48,7 @@ class Shown:
         return cls(payloads=principal.may(Permission.READ_PAYLOADS))
 
     def of_approval(self, caller: Caller, found: Found) -> Shown:
-        """What it may see of one approval: whoever may decide it, sees what it shows."""
+        """What this caller may see of one approval. A caller who may decide it sees its payload."""
         return replace(self, payloads=self.payloads or no_approver(caller, found) is None)
 
     def value(self, stored: Any) -> Any:

@@ -88,7 +88,7 @@ class Protocol(H11Protocol):
 
 
 def options(*, max_connections: int) -> dict[str, Any]:
-    """What uvicorn is told, beside where to listen."""
+    """uvicorn's options, apart from the address."""
     return {
         "http": Protocol,
         "ws": "none",

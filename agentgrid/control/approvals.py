@@ -180,7 +180,7 @@ def _signed(
 
 
 async def deliver_late_decision(plane: ControlPlane, command: Command) -> dict[str, Any]:
-    """Send a decision that waited, if whoever made it may still make it. Whether the approval is still open is for the fold to say."""
+    """Send a decision that waited, if its principal may still make it. The fold decides whether the approval is still open."""
     async with direct(plane.pool) as connection:
         found = await table.get(connection, command.approval_id or "", scope=EVERY_WORKFLOW)
     async with reading(plane.engine) as session:

@@ -4,8 +4,8 @@
         └────── withdrawn, or not confirmed in time ─▶ refused
 
 The first one's request is recorded as a command, and nothing happens. `control/proposals.py` carries it out when a second one confirms it.
-Two administrators are two people: programs don't count, nor does whoever had a hand in the other's key. Whoever works on the database's
-side acts alone: they could change every table anyway.
+Two administrators are two people. Programs don't count, nor does anybody who issued the other's key. The command line on the database's
+side acts alone: its user could change every table anyway.
 """
 
 from __future__ import annotations

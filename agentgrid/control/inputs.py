@@ -17,7 +17,7 @@ from agentgrid.protocol import MAX_JSON_BYTES
 CHEAP = 2_000_000.0
 """The product of a schema's price and a value's size up to which it is checked here: less than a tenth of a second."""
 CHEAP_TO_EXPLAIN = 50_000.0
-"""Likewise for the list of all faults, which costs more, and has no bound where a schema refers to itself."""
+"""The same bound for listing all faults, which costs more and is unbounded for a schema that refers to itself."""
 KEPT_SCHEMAS = 256
 
 UNUSABLE = "unusable_schema"
