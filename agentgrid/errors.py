@@ -8,19 +8,19 @@
     ├── the caller must act
     │   ├── InvalidInput                 the request does not fit its schema
     │   ├── PayloadTooLarge              a value is over its limit
-    │   ├── Unauthenticated              no identity, or one that does not hold
+    │   ├── Unauthenticated              no credentials, or invalid ones
     │   ├── Forbidden                    this principal may not do this
-    │   │   └── SecondPersonNeeded       nor may anybody alone
-    │   ├── NotFound                     there is no such thing
-    │   ├── Conflict                     it can't be done in the present state
+    │   │   └── SecondPersonNeeded       it needs a second administrator, and there is none
+    │   ├── NotFound                     it does not exist
+    │   ├── Conflict                     the current state does not allow it
     │   ├── IdempotencyConflict          the key was used with another body
-    │   └── RateLimited                  too much at once
+    │   └── RateLimited                  too many requests
     ├── somebody else must act
     │   └── Unavailable                  Temporal or the database can't answer now
     └── a tool says
-        └── ToolError                    a business failure, final unless said otherwise
+        └── ToolError                    a business failure, not retried by default
 
-Each class has a stable `code`; a message says what happened and what is allowed. Errors know no HTTP and no exit codes:
+Each class has a stable `code`; a message says what happened and what is allowed. Errors are independent of HTTP and exit codes:
 `api/errors.py`, `sdk` and `cli` map them.
 """
 
@@ -116,7 +116,7 @@ class Forbidden(AgentGridError):
 
 
 class SecondPersonNeeded(Forbidden):
-    """It takes two administrators, and there is no second one."""
+    """It requires two administrators, and there is no second one."""
 
     code = "second_administrator_needed"
 

@@ -22,7 +22,7 @@ class LogSettings(Protocol):
 
 
 class _Logger:
-    """structlog's logger of the moment."""
+    """structlog's current logger."""
 
     def __getattr__(self, name: str) -> Any:
         if structlog.is_configured():
@@ -31,9 +31,9 @@ class _Logger:
 
 
 def get_logger() -> Any:
-    """A logger for code that runs in other people's processes: as they have configured structlog, else to standard error.
+    """A logger for code that runs in a user's process: follows the user's structlog configuration, or else writes to standard error.
 
-    structlog by itself would write to standard output, which may be what the process is for.
+    structlog's default is standard output, which the process may need for its own output.
     """
     return _Logger()
 

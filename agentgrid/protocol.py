@@ -42,7 +42,7 @@ TOOL_PREFIX = "tool."
 ACTIVITY_OPEN_APPROVAL = "agentgrid.open_approval"
 """The local activity whose result is the terms of an explicit approval."""
 ACTIVITY_CONFIRM_APPROVAL = "agentgrid.confirm_approval"
-"""The local activity that judges authority again once an explicit approval was decided; its result is whether the decision holds."""
+"""The local activity that checks authority again after an explicit approval was decided; its result is whether the decision holds."""
 APPROVAL_ACTIVITIES = frozenset({ACTIVITY_OPEN_APPROVAL, ACTIVITY_CONFIRM_APPROVAL})
 
 SENDER_PREFIX = "agentgrid:"
@@ -90,12 +90,12 @@ class ToolOutcome:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What the worker says of the decision on an explicit approval, just before `approval()` returns."""
+    """The worker's check of the decision on an explicit approval, just before `approval()` returns."""
 
     approval_id: str
     holds: bool
     reason: str | None = None
-    """Why it doesn't hold; people are then asked again."""
+    """Why the decision doesn't hold; the approval is then requested again."""
 
 
 class RunHeader(BaseModel):
@@ -107,7 +107,7 @@ class RunHeader(BaseModel):
     """The run id at the root of the tree of children."""
     initiator: str | None = None
     issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
-    """Who issued the API key that started the run, beside the initiator; they decide no approval of it either."""
+    """Who issued the API key that started the run, apart from the initiator. They may not decide its approvals either."""
     paused: bool = False
 
 
@@ -155,7 +155,7 @@ class RunMemo(BaseModel):
     run_id: str
     initiator: str
     issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
-    """Who issued the API key that started the run, beside the initiator."""
+    """Who issued the API key that started the run, apart from the initiator."""
     command_id: str
     workflow_version: str | None = None
     reference: str | None = None

@@ -55,7 +55,7 @@ Asking = Annotated[Caller, Depends(_caller)]
 Who = Annotated[Principal, Depends(_principal)]
 Login = Annotated[Authenticated, Depends(_authenticated)]
 Shows = Annotated[Shown, Depends(_shown)]
-"""What the caller may see in this answer. The gate asks it whether payloads were among it."""
+"""What the caller may see in this response. The gate reads from it whether payloads were disclosed."""
 Session = Annotated[ReadSession, Depends(_session, scope="function")]
 """Given back before the answer is sent: a slow reader holds no connection."""
 

@@ -70,19 +70,19 @@ class Door:
             return WireError(403, "foreign_origin", "requests from pages of another origin are not served")
         spellings = _spellings(scope["path"], scope["query_string"].decode("latin-1"))
         if spellings is None:
-            return WireError(400, "bad_request", f"the URL is percent-encoded more than {MAX_ENCODINGS} times over")
+            return WireError(400, "bad_request", f"the URL is percent-encoded more than {MAX_ENCODINGS} times")
         if any(_holds_a_key(path, query) for path, query in spellings):
             return WireError(
                 400,
                 "key_in_url",
-                "a key must never stand in a URL, which logs keep: send it as `Authorization: Bearer`; revoke it now",
+                "the URL contains an API key, and logs store URLs: revoke the key, and send keys as `Authorization: Bearer`",
             )
         return None
 
     def _is_own(self, origin: str, hosts: list[str]) -> bool:
         try:
             given = urlsplit(origin)
-        except ValueError:  # brackets without an address in them
+        except ValueError:  # brackets without an address
             return False
         if (given.scheme, given.netloc) == (self._public.scheme, self._public.netloc):
             return True
@@ -90,7 +90,7 @@ class Door:
 
 
 def _spellings(path: str, query: str) -> list[tuple[str, str]] | None:
-    """The URL as it came, and each time less encoded; None where that goes on for too long. What reads a log may decode it."""
+    """The URL as received and after each round of percent-decoding, since log readers may decode it; None past MAX_ENCODINGS rounds."""
     found = [(path, query)]
     for _ in range(MAX_ENCODINGS):
         path, query = unquote(path), unquote(query)

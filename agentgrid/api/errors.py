@@ -150,8 +150,8 @@ def translated(error: Exception) -> AgentGridError | None:
     if isinstance(error, DATABASE_FAULTS):
         return database_error(error)
     if isinstance(error, RecursionError):
-        # Bodies have few levels; what a worker registered may have any number.
-        return Conflict("something that was stored is nested too deeply to be read")
+        # Request bodies are limited in depth; schemas and other data registered by workers are not.
+        return Conflict("stored data is nested too deeply to be read")
     return None
 
 
@@ -163,7 +163,7 @@ def install(app: FastAPI) -> None:
         if said is None:
             raise error
         if isinstance(error, RecursionError):
-            # Not all of it: a trace of a thousand frames takes seconds to write.
+            # Only the last frames: formatting a thousand takes seconds.
             log.error("request_too_deep", where="".join(traceback.format_tb(error.__traceback__, limit=-3)))
         if isinstance(said, Unavailable):
             log.warning("request_unavailable", reason=f"{type(error).__name__}: {error}"[:300])

@@ -46,7 +46,7 @@ class GovernedRoute(APIRoute):
         route = f"{method} {self.path}"
         declared = ACCESS.get(route)
         if declared is None:
-            raise RuntimeError(f"{route} is not in ACCESS: say who may call it")
+            raise RuntimeError(f"{route} is not in ACCESS: add it, with the permission it requires")
         self.access = declared
         handle = super().get_route_handler()
         parameters = frozenset(
@@ -97,7 +97,7 @@ def router(*, tags: list[str], prefix: str = "") -> APIRouter:
 def authorise(principal: Principal, access: Access) -> None:
     """Raise Forbidden unless the principal may do what the route needs."""
     if access.everywhere and not principal.sees_everything:
-        raise Forbidden(f"this needs a principal who sees every workflow; {principal.name} sees only some")
+        raise Forbidden(f"this requires a principal whose scope is every workflow; {principal.name} sees only some")
     needed = access.permission
     if needed is None or principal.may(needed):
         return
@@ -133,7 +133,7 @@ async def _authenticated(request: Request, header: str | None) -> keys.Authentic
         if header is None:
             raise Unauthenticated("send an API key: `Authorization: Bearer ag_...`")
         if scheme.lower() != "bearer":
-            raise Unauthenticated("the one way to authenticate is `Authorization: Bearer ag_...`")
+            raise Unauthenticated("the Authorization scheme must be Bearer: send `Authorization: Bearer ag_...`")
         plane: ControlPlane = request.app.state.plane
         known = await keys.authenticate(plane.pool, presented)
     except Unauthenticated:
@@ -144,7 +144,7 @@ async def _authenticated(request: Request, header: str | None) -> keys.Authentic
 
 
 def _note(request: Request, outcome: ReadOutcome, route: str, *, subject: str | None = None) -> None:
-    """Remember who asked for this, and what came of it."""
+    """Record who made this request, and its outcome."""
     caller: Caller | None = getattr(request.state, "caller", None)
     recorder: Recorder = request.app.state.reads
     recorder.note(
@@ -164,7 +164,7 @@ def _address(request: Request) -> str | None:
 
 
 def _storable(name: str) -> str:
-    """A name from a path as a column can hold it."""
+    """A name from the path, made safe to store."""
     return name.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()[:MAX_NAME]
 
 

@@ -55,23 +55,23 @@ class Metrics:
         )
         self._reports = Gauge(
             "agentgrid_worker_reports_refused",
-            "What workers' logins sent in vain since the database server last crashed: too fast, malformed, or not about their queues.",
+            "Worker reports refused since the database server last crashed: sent too fast, malformed, or not about the login's queues.",
             ("login", "why"),
             registry=self._registry,
         )
         self._unattributed = Gauge(
             "agentgrid_signals_unattributed",
-            "Decisions that counted, pauses and resumes of the last day that no registered key and command bear out.",
+            "Decisions that took effect, pauses and resumes of the last day without a registered signing key and a matching command.",
             registry=self._registry,
         )
         self._reads_dropped = Gauge(
             "agentgrid_reads_dropped",
-            "Readings, refused ones too, that this process had no room to remember for the record.",
+            "Reads, including refused ones, that this process dropped from the record because its buffer was full.",
             registry=self._registry,
         )
         self._read_failures = Gauge(
             "agentgrid_reads_write_failures",
-            "How often the database did not take this process's record of readings; it is tried again.",
+            "Failed attempts of this process to write its read record to the database; each is retried.",
             registry=self._registry,
         )
         self._streams = Gauge("agentgrid_event_streams", "Open event streams.", registry=self._registry)

@@ -26,7 +26,7 @@ PROBLEMS = {
     "413": "The body is over 2 MiB.",
     "415": "The body is not JSON in UTF-8.",
     "422": "The request does not fit its schema; `faults` names each place.",
-    "429": "Too much at once; `Retry-After` says when to try again.",
+    "429": "Too many requests; `Retry-After` says when to try again.",
     "503": "Temporal or the database can't answer now; `Retry-After` says when to try again.",
     "504": "Temporal did not answer in time: the outcome is unknown, and the command is followed up.",
 }

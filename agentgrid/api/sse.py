@@ -152,7 +152,7 @@ class Feed:
                 connection.terminate()
 
     async def after(self, cursor: int, principal: Principal, run_id: str | None) -> tuple[Sequence[Told], int]:
-        """Events past the cursor that the principal may see, and where to go on: of all that was read, also of what was left out."""
+        """Events past the cursor that the principal may see, and the next cursor, which also covers the events left out."""
         if self._window and self._window[0].event_id <= cursor + 1:
             # From the new end: a stream that keeps up has seen all but the last few.
             fresh = takewhile(lambda event: event.event_id > cursor, reversed(self._window))
@@ -212,7 +212,7 @@ class Feed:
 
 
 def message(event: Event, workflow: str) -> Told:
-    """An event of a run of this workflow on the wire."""
+    """An event of one of this workflow's runs, in wire format."""
     out = EventOut.model_validate(
         {
             "run_id": event.run_id,
@@ -232,11 +232,11 @@ def _reset(cursor: int) -> ServerSentEvent:
 
 
 class Admission:
-    """The key behind one stream: a stream lives for hours, a revoked key, a disabled principal or a scope that was narrowed must not."""
+    """Ends a stream when its key is revoked, its principal disabled or its scope narrowed: streams last for hours."""
 
     def __init__(self, pool: Pool, login: keys.Authenticated, source: Feed) -> None:
         self.principal = login.principal
-        """As it was when it was last asked for."""
+        """As of the last check."""
         self._pool = pool
         self._key_id = login.key_id
         self._source = source

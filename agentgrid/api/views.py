@@ -72,11 +72,11 @@ def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
     return StepOut.model_validate(values)
 
 
-NOT_STORED = {"type": "ResultNotStored", "message": "its worker had finished, but its result never reached Temporal"}
+NOT_STORED = {"type": "ResultNotStored", "message": "the worker finished, but the result never reached Temporal"}
 
 
 def job(attempt: steps.Attempt, shown: Shown) -> JobOut:
-    """A job, as history corrects what its worker told."""
+    """A job as its worker reported it, corrected by history."""
     row, told, of = attempt.job, JobStatus(attempt.job.status), attempt.step
     step_status = StepStatus(of.status) if of is not None else None
     status = job_status(told, step=step_status, last=attempt.last, ended=attempt.ended)
@@ -112,7 +112,7 @@ def _approval_values(row: Approval, run: Run) -> dict[str, Any]:
 
 
 def decision(row: DecisionRow, comment: str | None) -> DecisionOut:
-    """A decision signal; whose it is only where that is borne out."""
+    """A decision signal. It names its principal only if it is attributed."""
     claims = _claims(row)
     return DecisionOut.model_validate(_values(row, DecisionOut) | claims | {"comment": comment})
 
@@ -197,7 +197,7 @@ def command_summary(row: Command, shown: Shown) -> CommandSummary:
 
 
 def proposed(row: Command) -> Response:
-    """The answer to a request that another administrator must confirm: `202`, with how to go on."""
+    """The `202` response to a request that another administrator must confirm, with links to confirm or withdraw it."""
     place = f"{V1}/commands/{quote(row.command_id, safe='')}"
     answer = Proposed.model_validate(
         _values(row, CommandSummary)
@@ -207,7 +207,7 @@ def proposed(row: Command) -> Response:
 
 
 def confirmed(found: Confirmation) -> Confirmed:
-    """A proposed command that somebody has confirmed or withdrawn."""
+    """A proposal after it was confirmed or withdrawn."""
     return Confirmed.model_validate(_values(found.command, CommandSummary) | {"key": found.secret or None})
 
 

@@ -219,7 +219,7 @@ def _decided_by(approval: Mapping[str, Any]) -> str | None:
 def _started_by(approval: Mapping[str, Any]) -> str:
     claimed = approval["claimed_initiator"]
     return (
-        f"{approval['initiator']} (its worker says {claimed}: unattributed)" if claimed else str(approval["initiator"])
+        f"{approval['initiator']} (the worker claims {claimed}: unverified)" if claimed else str(approval["initiator"])
     )
 
 

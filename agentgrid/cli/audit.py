@@ -56,7 +56,7 @@ def unattributed(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List what moved a run and is no command: decisions, pauses and resumes that are nobody's act."""
+    """List decisions, pauses and resumes that took effect but can't be attributed to anybody."""
     with session(profile, output) as client:
         answer = client.get("/commands/unattributed", run=run, limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
@@ -86,10 +86,10 @@ def _acts(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 @app.command()
 def reads(
-    principal: Annotated[str | None, typer.Option(help="Only by this principal.")] = None,
-    subject: Annotated[str | None, typer.Option(help="Only of this run, approval or command.")] = None,
+    principal: Annotated[str | None, typer.Option(help="Only reads by this principal.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only reads of this run, approval or command.")] = None,
     outcome: Annotated[
-        list[str] | None, typer.Option(help="Only read, refused or unauthenticated; may be repeated.")
+        list[str] | None, typer.Option(help="Only this outcome: read, refused or unauthenticated. May be repeated.")
     ] = None,
     since: Annotated[str | None, typer.Option(help="Only since this time, such as 2030-01-31T09:00:00Z.")] = None,
     limit: LimitOption = 50,
@@ -97,7 +97,7 @@ def reads(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List what was read with its payloads, refused, or asked for without a key, newest first."""
+    """List payload reads, refusals and requests without a valid key, newest first."""
     with session(profile, output) as client:
         answer = client.get(
             "/reads", principal=principal, subject=subject, outcome=outcome, since=since, limit=limit, cursor=cursor
@@ -130,7 +130,7 @@ def _reads(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _outcome(outcome: Mapping[str, Any]) -> str | None:
-    """Why it was refused: at least the code, which everybody sees."""
+    """The reason for a refusal. Every caller sees at least the code."""
     said: str | None = outcome.get("message") or outcome.get("code")
     return said
 

@@ -25,8 +25,8 @@ def dev(
 ) -> None:
     """Run everything on this machine: Temporal, PostgreSQL, projector, API, and this project's worker.
 
-    The state is kept in AGENTGRID_HOME, by default .agentgrid in the project. Its operator is a lone administrator: it may lift a rule and start under what
-    is left, and the audit log says so. An approver, or a key of one, is made with the database alone: agentgrid key create.
+    State is stored in AGENTGRID_HOME, by default .agentgrid in the project. The principal `operator` is the only administrator: it can relax a rule without
+    confirmation, and the audit log records that. To create an approver or an approver's key, use agentgrid key create with the database URL.
     """
     try:
         from agentgrid.cli.dev.command import run_dev

@@ -45,7 +45,7 @@ class Effect(StrEnum):
 
 @app.command("list")
 def list_(
-    tool: Annotated[str | None, typer.Option(help="Only rules that speak about this tool or activity.")] = None,
+    tool: Annotated[str | None, typer.Option(help="Only rules that match this tool or activity.")] = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
     profile: ProfileOption = None,
@@ -105,7 +105,7 @@ def withdraw(
         place = f"/policies/{part(rule_id)}"
         if not yes:
             rule = client.get(place).json()
-            confirm(f"{rule_id} says {rule.get('effect')} about {rule.get('tool')!r}. Withdraw it?", yes=yes)
+            confirm(f"{rule_id} sets {rule.get('effect')} for {rule.get('tool')!r}. Withdraw it?", yes=yes)
         body = {} if reason is None else {"reason": reason}
         answer = client.write("DELETE", place, body, doing=f"the withdrawal of the rule {rule_id}")
         from agentgrid.cli.show import show as show_answer
@@ -120,7 +120,7 @@ def rule_body(effect: Effect, approver: list[str] | None, expires: float | None,
 
 
 def effect_text(rule: Mapping[str, Any]) -> Text:
-    """What a rule comes to: its effect, unless it is withdrawn."""
+    """The rule's effect, or that it is withdrawn."""
     from agentgrid.cli import words
 
     said = "withdrawn" if rule.get("withdrawn") else rule["effect"]

@@ -68,7 +68,7 @@ def put(
     group: Annotated[list[str] | None, typer.Option(help="In these groups and no others; may be repeated.")] = None,
     workflows: Annotated[
         list[str] | None,
-        typer.Option(help="It sees the runs of these workflows and no others: a name or a glob; may be repeated."),
+        typer.Option(help="Limit it to the runs of these workflows: a name or a glob; may be repeated."),
     ] = None,
     kind: Annotated[Kind | None, typer.Option(help="What sort of principal is made; it never changes.")] = None,
     reason: ReasonOption = None,
@@ -76,7 +76,7 @@ def put(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Make a principal (human, unless --kind says otherwise), or change its roles, groups or scope: what is not named stays."""
+    """Create a principal (human unless --kind is given), or change its roles, groups or scope. Options you omit are left unchanged."""
     with session(profile, output) as client:
         place = f"/principals/{part(name)}"
         known = _known(client, place)

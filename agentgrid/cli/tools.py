@@ -89,9 +89,9 @@ def disable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Turn a tool's kill switch on: no call of it passes. The rules about it stay as they are."""
+    """Turn on a tool's kill switch: every call fails. Its rules are unaffected."""
     with session(profile, output) as client:
-        confirm(f"From now on every call of {name} fails for good. Disable it?", yes=yes)
+        confirm(f"Every call of {name} will fail from now on, without a retry. Disable it?", yes=yes)
         put_switch(client, "tool", name, "disable", reason, output, _summary)
 
 
@@ -102,7 +102,7 @@ def enable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Turn a tool's kill switch off: the rules about it hold again, as they are now."""
+    """Turn off a tool's kill switch: its current rules apply again."""
     with session(profile, output) as client:
         put_switch(client, "tool", name, "enable", reason, output, _summary)
 

@@ -63,9 +63,9 @@ def run_status(run: Mapping[str, Any]) -> Text:
 
 
 def unattributed(signal: Mapping[str, Any]) -> str:
-    """What stands in a person's place where nothing bears out whose act a signal is."""
+    """The text shown instead of a person for an unattributed signal."""
     claim = signal["claimed_principal"]
-    return f"unattributed (it says {safe(claim)})" if claim else "unattributed"
+    return f"unattributed (claims {safe(claim)})" if claim else "unattributed"
 
 
 def styled(word: object, styles: Mapping[str, str]) -> Text:

@@ -67,7 +67,7 @@ def disable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Turn a workflow's kill switch on: nobody starts it, and no tool call of its runs passes."""
+    """Turn on a workflow's kill switch: it can't be started, and tool calls of its runs fail."""
     with session(profile, output) as client:
         if not yes:
             running = sum(client.get(f"/workflows/{part(name)}").json().get("stats", {}).get("open", {}).values())
@@ -82,7 +82,7 @@ def enable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Turn a workflow's kill switch off: it can be started again."""
+    """Turn off a workflow's kill switch: it can be started again."""
     with session(profile, output) as client:
         put_switch(client, "workflow", name, "enable", reason, output, _summary)
 

@@ -43,21 +43,21 @@ def signer_for(plane: ControlPlane, found: table.Found) -> Signer | None:
 
 
 def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
-    """Why this approval is not for this caller to decide, whenever that is; or None where it is."""
+    """Why this caller may never decide this approval, or None if they may. Ignores the approval's current state."""
     approval, principal = found.approval, caller.principal
     if principal.kind is not PrincipalKind.HUMAN:
         return Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
     if not principal.may(Permission.DECIDE):
-        return Forbidden("deciding needs the role approver")
+        return Forbidden("deciding requires the role approver")
     terms = Terms.model_validate(approval.terms)
     starters = {approval.initiator, found.run.initiator}
     if principal.name in starters:
-        return Forbidden("who started the run can't decide its approvals")
+        return Forbidden(f"{principal.name} started the run, and so can't decide its approvals")
     if principal.name in {*terms.issuers, *found.run.issuers}:
-        return Forbidden("who issued the key that started the run can't decide its approvals")
+        return Forbidden(f"{principal.name} issued the key that started the run, and so can't decide its approvals")
     if shared := sorted(caller.persons & {*starters, *terms.issuers, *found.run.issuers}):
         return Forbidden(
-            f"the key that you use was issued by {', '.join(shared)}, who stands behind the start of the run: use one that was made on the "
+            f"your key was issued by {', '.join(shared)}, who took part in starting the run: use a key created on the "
             f"machine that owns the database, by `agentgrid key create {principal.name}`"
         )
     if principal.approver_entry(tuple(approval.approvers)) is None:
@@ -66,7 +66,7 @@ def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
 
 
 def obstacle(caller: Caller, found: table.Found, signer: Signer | None) -> AgentGridError | None:
-    """Why this caller can't decide the approval now, or None if they can. The one place that says so."""
+    """Why this caller can't decide the approval now, or None if they can. Every check is made here."""
     approval = found.approval
     if (forbidden := no_approver(caller, found)) is not None:
         return forbidden
@@ -76,8 +76,8 @@ def obstacle(caller: Caller, found: table.Found, signer: Signer | None) -> Agent
         return Conflict("the approval has expired", status=ApprovalStatus.EXPIRED)
     if found.run.initiator not in (approval.initiator, UNKNOWN_INITIATOR):
         return Conflict(
-            f"{found.run.initiator} started the run, but what waits says that {approval.initiator or 'nobody'} did: it can't be decided; "
-            "cancel the run",
+            f"{found.run.initiator} started the run, but the approval names {approval.initiator or 'nobody'} as its initiator, and so can't be "
+            "decided: cancel the run",
             status=approval.status,
         )
     if not approval.decidable:
@@ -187,7 +187,7 @@ async def deliver_late_decision(plane: ControlPlane, command: Command) -> dict[s
         row = await principals.get(session, command.principal)
         key = await principals.key(session, command.key_id or "")
     if found is None or row is None:
-        raise Unavailable("the approval is not mirrored at the moment", outcome_unknown=True)
+        raise Unavailable("the approval is not in the projection at the moment", outcome_unknown=True)
     if row.disabled_at is not None:
         raise Forbidden(f"{row.name} was disabled before the decision could be delivered")
     if key is None or key.revoked_at is not None:

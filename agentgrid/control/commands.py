@@ -4,7 +4,7 @@
        │ └──── it is impossible ──▶ refused
        └────── it was not sent, and the caller was told so ──▶ failed
 
-What takes two administrators begins as `proposed`, and is carried out or refused without Temporal: `control/confirmation.py`.
+A command that needs two administrators begins as `proposed`, and is carried out or refused without Temporal: `control/confirmation.py`.
 
 A start that can't be sent stays pending: the run is queued. Any other verb needs its answer now; when it surely was not sent it fails, and
 the caller is told to try again. When nobody knows whether it was sent it stays pending and is sent again under the same request id.

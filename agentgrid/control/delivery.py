@@ -51,7 +51,7 @@ async def deliver_due(plane: ControlPlane) -> int:
 
 
 async def expire_proposals(plane: ControlPlane) -> None:
-    """End what nobody confirmed in time. A proposed command is never delivered, whatever its age."""
+    """Expire proposals that were not confirmed in time. Proposals are never delivered."""
     async with stating(plane.engine) as session:
         for command_id in await table.expire_proposals(session):
             log.info("proposal_expired", command_id=command_id)

@@ -15,13 +15,13 @@ from agentgrid.errors import Conflict, Fault, InvalidInput, PayloadTooLarge
 from agentgrid.protocol import MAX_JSON_BYTES
 
 CHEAP = 2_000_000.0
-"""The product of a schema's price and a value's size up to which it is checked here: less than a tenth of a second."""
+"""Up to this product of a schema's cost and a value's size, the check runs in this process: it takes less than 0.1 s."""
 CHEAP_TO_EXPLAIN = 50_000.0
 """The same bound for listing all faults, which costs more and is unbounded for a schema that refers to itself."""
 KEPT_SCHEMAS = 256
 
 UNUSABLE = "unusable_schema"
-"""What a refused start says of the workflow's state."""
+"""The `status` in the refusal of a start."""
 
 
 def takes_several(schema: dict[str, Any]) -> bool:
@@ -52,22 +52,22 @@ def check_size(what: str, arguments: Sequence[Any], converter: PayloadConverter)
 
 
 class Checker:
-    """Checks inputs; the schemas that were used last are kept ready."""
+    """Checks inputs against their schemas, with a cache of the most recently used."""
 
     def __init__(self) -> None:
         self._ready: OrderedDict[tuple[str, str], tuple[dict[str, Any], Compiled | str]] = OrderedDict()
 
     async def check(self, workflow: str, version: str, schema: dict[str, Any], value: Any) -> None:
-        """Return where the input fits the schema of this version of the workflow.
+        """Check the input against the schema of this version of the workflow.
 
-        Raises InvalidInput, with a JSON pointer for each fault; Conflict for a schema that nothing can be checked against;
-        RateLimited while other checks that take long go on.
+        Raises InvalidInput, with a JSON pointer for each fault; Conflict if the schema is unusable; RateLimited while too many
+        expensive checks are running.
         """
         ready = self._compiled(workflow, version, schema)
         if isinstance(ready, str):
             raise Conflict(
-                f"the input schema of {workflow} {version} can't be used: {ready}; mend it in the code, "
-                f"as `agentgrid check` says, and start the workers again",
+                f"the input schema of {workflow} {version} can't be used: {ready}; fix it in the code "
+                f"(run `agentgrid check`), and restart the workers",
                 status=UNUSABLE,
             )
         faults = _wrong_count(schema, value) or await _faults(schema, ready, value)

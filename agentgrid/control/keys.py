@@ -1,7 +1,7 @@
 """API keys: `ag_<id>_<secret>`, shown once, of which only SHA-256 is stored; every one expires.
 
-A key remembers who issued it: whoever has seen it, and whoever has seen the key with which it was made. A key of somebody who may decide
-takes two administrators (`confirmation.py`); the one who confirms it is shown the secret.
+A key records its issuers: everybody who saw it, and everybody who saw the key it was created with. A key for a principal who may decide
+requires two administrators (`confirmation.py`); the one who confirms is shown the secret.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class NewKey:
     secret: str = field(repr=False)
     """The whole key, as the caller must present it. Empty where the same request had made it before: nobody has it any more."""
     proposal: Command | None = None
-    """The command that another administrator must confirm before there is such a key."""
+    """The command that another administrator must confirm; until then the key does not exist."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +69,9 @@ def secret_hash(key: str) -> str:
 async def create(
     engine: AsyncEngine, caller: Caller, *, principal: str, lifetime: timedelta = DEFAULT_LIFETIME, note: str = ""
 ) -> NewKey:
-    """Make a key for the principal; where it may decide, only propose it, for another administrator to confirm.
+    """Create a key for the principal. If the principal may decide approvals, only propose it, for another administrator to confirm.
 
-    Raises NotFound, InvalidInput, Forbidden where nobody could confirm it.
+    Raises NotFound, InvalidInput, Forbidden if there is no other administrator.
     """
     if not timedelta(0) < lifetime <= MAX_LIFETIME:
         raise InvalidInput(
@@ -113,7 +113,7 @@ async def _propose(
 
 
 async def carry_out(session: WriteSession, caller: Caller, proposal: Command) -> str:
-    """Make the key that was proposed, now that the caller confirms it. Returns its secret, for the caller alone."""
+    """Create the proposed key on the caller's confirmation. Returns its secret, for the caller alone."""
     wish = proposal.body["wish"]
     owner = await table.get(session, wish["principal"])
     if owner is None:
@@ -168,7 +168,7 @@ def _new_id() -> str:
 
 
 def _basis(owner: PrincipalRow) -> dict[str, Any]:
-    """What a proposed key was judged by: what its owner may decide."""
+    """The basis of a proposed key: the rights of its owner."""
     return {"roles": sorted(owner.roles), "groups": sorted(owner.groups)}
 
 
@@ -234,7 +234,7 @@ async def authenticate(pool: Pool, presented: str) -> Authenticated:
 
 
 async def holder(pool: Pool, key_id: str) -> Principal | None:
-    """Whose a key is now that was authenticated before, or None where it opens nothing any more: asked by what stays open for long."""
+    """The current owner of a key that was authenticated earlier, or None if it is no longer valid. For long-lived streams."""
     async with direct(pool) as connection:
         found = await table.holder(connection, key_id)
     return principal_of(found.owner) if found is not None and found.opens else None

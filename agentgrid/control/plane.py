@@ -40,7 +40,7 @@ class Caller:
     key_id: str | None = None
     """The API key's id, not its secret."""
     issuers: tuple[str, ...] = ()
-    """Who has issued that key, and so could use it as well: principals, or `system` for the database's side."""
+    """Who issued the key, and so could use it as well: principals, or `system` for the database's side."""
     address: str | None = None
     route: str = ""
     """The route with its identifiers filled in: the scope of an idempotency key beside the principal."""
@@ -50,12 +50,12 @@ class Caller:
 
     @property
     def persons(self) -> frozenset[str]:
-        """Everybody who could have made this request: the principal, and whoever else has seen the key."""
+        """Everybody who could have made this request: the principal, and everybody else who has seen the key."""
         return frozenset({self.principal.name, *self.issuers}) - {SYSTEM}
 
 
 def principal_of(row: PrincipalRow) -> Principal:
-    """The principal in a row. A role that this version doesn't know grants nothing."""
+    """The principal stored in a row. Roles unknown to this version are ignored."""
     known = {role.value for role in Role}
     return Principal(
         name=row.name,

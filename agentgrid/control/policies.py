@@ -58,7 +58,7 @@ async def _check_only_one(session: WriteSession, rule_id: str, tool: str) -> Non
     for other in await table.in_force(session):
         if other.tool == tool and other.rule_id != rule_id:
             raise Conflict(
-                f"the rule {other.rule_id!r} speaks about {tool!r} already: change that one, or withdraw it first",
+                f"the rule {other.rule_id!r} already covers {tool!r}: change that rule, or withdraw it first",
                 status=f"{other.rule_id}@{other.version}",
             )
 
@@ -76,7 +76,7 @@ async def put_tool_policy(plane: ControlPlane, caller: Caller, tool: str, rule: 
 
 
 async def withdraw(plane: ControlPlane, caller: Caller, rule_id: str, *, reason: str) -> Command:
-    """Take a rule out of force; its versions are kept. Raises NotFound, Conflict."""
+    """Withdraw a rule; its versions are kept. Raises NotFound, Conflict."""
     if rule_id.startswith(BUILT_IN_RULE):
         raise Conflict(f"{rule_id!r} is built in: it holds where no other rule speaks, and can't be withdrawn")
     async with writing(plane.engine) as session:
@@ -107,7 +107,7 @@ async def _withdraw(
 
 
 async def carry_out(session: WriteSession, caller: Caller, proposal: Command) -> str:
-    """Do what was proposed, now that the caller confirms it: judged again, as if it were asked for now."""
+    """Carry out a proposal on the caller's confirmation. It is checked again, like a new request."""
     kind, target, wish = CommandKind(proposal.kind), proposal.target or "", proposal.body["wish"]
     if kind is CommandKind.POLICY_WITHDRAW:
         await _withdraw(session, caller, target, reason=proposal.reason or "", confirmed=proposal)
@@ -182,7 +182,7 @@ async def _change(
     proposal: Proposal,
     confirmed: Command | None,
 ) -> Command:
-    """Add the rule's next version, if there is one, and publish; or propose it, where it lifts a rule and there is a second administrator."""
+    """Add the rule's next version, if it differs, and publish; propose it instead if it relaxes a rule and there is a second administrator."""
     lifts = await _lifts(session, row)
     about: dict[str, Any] = {"lifts": list(lifts)} if lifts else {}
     proposal = replace(proposal, basis=proposal.basis | about, shown=proposal.shown | about)
@@ -211,7 +211,7 @@ async def _change(
 
 
 async def _lifts(session: WriteSession, row: Policy | None) -> Sequence[str]:
-    """What would need less than now under this version of a rule."""
+    """The tools and activities whose policy this version of a rule would relax."""
     if row is None:
         return ()
     now = await table.in_force(session)
@@ -229,7 +229,7 @@ def _id_fault(rule_id: str) -> str:
 
 
 def snapshot_of(rules: Sequence[Policy]) -> Snapshot:
-    """What the rules say, with nobody and nothing revoked or disabled: enough to tell which rule holds for a tool."""
+    """A snapshot of the rules only, without revocations or kill switches: enough to find the rule that applies to a tool."""
     return Snapshot(version=0, made_at=datetime.now(UTC), rules=tuple(rule_of(rule) for rule in rules))
 
 

@@ -62,9 +62,9 @@ def sender(command_id: str) -> str:
 
 
 async def start(plane: ControlPlane, caller: Caller, workflow: str, request: StartRequest) -> Started:
-    """Record a run as `queued` and start it; while Temporal is away it stays queued until the delivery loop reaches it.
+    """Record a run as `queued` and start it; while Temporal is unreachable it stays queued until the delivery loop starts it.
 
-    Raises NotFound, Conflict where the workflow is disabled or its schema can't be used, InvalidInput with a pointer for each
+    Raises NotFound, Conflict if the workflow is disabled or its schema is unusable, InvalidInput with a pointer for each
     fault, PayloadTooLarge, RateLimited, IdempotencyConflict.
     """
     async with writing(plane.engine) as session:

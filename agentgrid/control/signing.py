@@ -47,8 +47,8 @@ class Signer:
     def under(self, terms: Terms, *, revoked: Collection[str]) -> Signer | None:
         """The newest of these keys whose decisions count under the terms, or None.
 
-        A revoked key may still be used where no other counts: the worker judges every approval again before it has an effect, refuses the key,
-        and then asks again under a key in force.
+        A revoked key may still be used if no other counts: the worker checks every approval again before its effect, refuses the key, and
+        asks again under a key in force.
         """
         counting = [each for each in self.all if terms.keys.get(each.key_id) == each.public_key]
         trusted = [each for each in counting if each.key_id not in revoked]
@@ -81,9 +81,9 @@ def memo_bytes(memo: RunMemo) -> bytes:
 
 
 def load(settings: Settings) -> Signer:
-    """The signer of this installation: the first key in the file, with those that follow as older ones.
+    """The signer of this installation: the first key in the file signs, the following ones are older keys.
 
-    Raises SettingsError where there is no usable key, or others could read or change it.
+    Raises SettingsError if there is no usable key, or if other users could read or change the file.
     """
     path = settings.signing_key_file
     if path is None:

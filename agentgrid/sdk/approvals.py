@@ -63,7 +63,7 @@ class ApprovalRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class DecidedApproval:
-    """What workflow code asks the local activity that judges authority again: the terms without what is shown, and the signed decision."""
+    """Input of the local activity that checks authority again: the terms without what is shown, and the signed decision."""
 
     terms: dict[str, Any]
     decision: str
@@ -92,16 +92,16 @@ async def approval(
     approvers: Sequence[str] = (ANY_APPROVER,),
     expires: timedelta = timedelta(days=7),
 ) -> Approved:
-    """Ask people to approve, and wait: durably, for as long as `expires`.
+    """Request an approval and wait durably for the decision, for at most `expires`.
 
-    show: what they are shown, and what the digest that they sign covers; anything that pydantic can say in JSON.
-    approvers: principals, groups or `role:approver`; the initiator of the run never counts.
+    show: what approvers see, and what the digest that they sign covers; anything that pydantic can serialise to JSON.
+    approvers: principals, groups or `role:approver`; the initiator of the run may never decide.
 
-    Once somebody approved, the worker judges their authority again before this returns, after resume where the run is paused. If it no
-    longer holds, people are asked again, under new terms with an expiry of their own.
+    After an approval the worker checks the approver's authority again before this returns; in a paused run, after resume. If the authority
+    no longer holds, the approval is requested again, under new terms with a new expiry.
 
-    A worker that has seen no policy yet can open none: the approval is then opened later. Raises ApprovalRejected, ApprovalExpired (both
-    non-retryable `ApplicationError`s) and `asyncio.CancelledError`.
+    A worker that has not seen a policy yet can't open an approval; it opens once a policy arrives. Raises ApprovalRejected, ApprovalExpired
+    (both non-retryable `ApplicationError`s) and `asyncio.CancelledError`.
     """
     state = current_state()
     if state is None:
@@ -149,7 +149,7 @@ async def approval(
 
 
 async def _judged(state: RunState, name: str, argument: Any, result_type: type[Any], title: str) -> Any:
-    """The result of a local activity that needs the worker's policy: after resume, and again while the policy is too old."""
+    """Run a local activity that needs the worker's policy: waits for resume, and retries while the policy is too old."""
     patience = Patience()
     while True:
         await state.resumed()

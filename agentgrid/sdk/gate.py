@@ -1,9 +1,9 @@
-"""The workflow half of the gate: every call that leaves a workflow passes here, on the SDK's public interceptors.
+"""The workflow half of the gate: every outgoing call of a workflow passes through it, on the SDK's public interceptors.
 
-Order of commands is protocol. An execution that begins under the plugin writes the deprecated marker of `PATCH_GATE` first; `patched` is
-therefore true in it for ever and false in every execution that was open before, which replays untouched. A call is scheduled at once, as
-without the plugin; only its *result* is wrapped. The activity half answers `ApprovalRequired` with the terms where policy asks for people;
-then the workflow waits, under those terms, and makes the call again with the signed decision. The arguments are serialised once, at the call.
+The order of commands is protocol. An execution that begins under the plugin first writes the deprecated marker of `PATCH_GATE`; `patched` is
+therefore always true in it, and false in every execution that was already open, which replays unchanged. A call is scheduled at once, as
+without the plugin; only its *result* is wrapped. If policy requires approval, the activity half answers `ApprovalRequired` with the terms;
+the workflow then waits under those terms and makes the call again with the signed decision. The arguments are serialised once, at the call.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from agentgrid.sdk.state import Patience, RunState, approved
 from agentgrid.sdk.workflows import SPEC
 
 _OWN_HEADERS = frozenset({HEADER_KEY, HEADER_APPROVAL})
-"""Set by the gate alone: from anybody else they are left out."""
+"""Set only by the gate: the same headers from other interceptors are removed."""
 
 
 class GateInterceptor(Interceptor):
@@ -103,7 +103,7 @@ class GateOutbound(WorkflowOutboundInterceptor):
         return self._govern(input, super().start_activity)
 
     def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:
-        """The same for local activities; those of an explicit approval are not gated."""
+        """Like `schedule`, for local activities. Those of an explicit approval are not gated."""
         if input.activity in APPROVAL_ACTIVITIES or not workflow.patched(PATCH_GATE):
             return super().start_local_activity(input)
         return self._govern(input, super().start_local_activity)

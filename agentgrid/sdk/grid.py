@@ -259,7 +259,7 @@ def _boundary_faults(registered: RegisteredWorkflow) -> Iterator[str]:
         if parameter.name not in hints:
             yield f"parameter {parameter.name!r} of its run method has no annotation"
         elif (why := unsayable(hints[parameter.name])) is not None:
-            yield f"parameter {parameter.name!r} of its run method can't be said in JSON: {why}"
+            yield f"parameter {parameter.name!r} of its run method can't be represented in JSON: {why}"
         if is_mutable(parameter.default):
             yield f"parameter {parameter.name!r} of its run method has a mutable default; use None or an immutable value"
         if is_secret(parameter.name, parameter.default):
@@ -269,14 +269,14 @@ def _boundary_faults(registered: RegisteredWorkflow) -> Iterator[str]:
 
 
 def _schema_faults(schema: dict[str, Any]) -> Iterator[str]:
-    """Why no value could be checked against what it takes. A schema written by hand may say anything."""
-    # Here, not above: workflow code imports this package, and checks nothing.
+    """Why the input schema can't be used for validation. A hand-written schema can contain anything."""
+    # Imported here, because workflow code imports this package and never validates.
     from agentgrid.domain import schemas
 
     try:
         schemas.compiled(schema)
     except ValueError as error:
-        yield f"its input can't be checked against its schema: {error}"
+        yield f"its input schema can't be used: {error}"
 
 
 def _boundary(cls: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,11 +1,11 @@
-"""What the source of workflows and activities tells before it runs: that workflow code touches the world, or starts itself in a circle of
-child runs, or forgets to await a tool; that an activity calls a tool, or blocks its worker.
+"""Static checks of workflow and activity source: workflow code with side effects, with a cycle of child runs, or with a tool call that is
+not awaited; activities that call a tool or block their worker.
 
-Workflow code may use no clock, chance, file, network or thread. The SDK's sandbox refuses the same while a run executes; by then the run
-stands still with failing code. What is refused is read from the sandbox's own restrictions, so that the two agree. Only what the source
-tells is found: imported names, and what is looked up on them, in the methods of workflows and in the functions of the grid that they use.
-A tool may do all of it; so may what stands under `workflow.unsafe.sandbox_unrestricted()`, where its author vouches for it. What a tool or
-another activity may not do is call a tool: that would go round the gate.
+Workflow code may not use clocks, randomness, files, the network or threads. The SDK's sandbox refuses the same at run time, but by then the
+run is stuck on failing code. The list comes from the sandbox's own restrictions, so that both agree. The check sees only the source:
+imported names, and attributes of them, in workflow methods and in the grid's functions that they use. A tool may do all of this; so may
+code under `workflow.unsafe.sandbox_unrestricted()`, on its author's responsibility. But a tool or other activity may not call a tool, which
+would bypass the gate.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ BLOCKING = SandboxMatcher(
         "urllib": SandboxMatcher(children={"request": SandboxMatcher(use={"urlopen"})}),
     }
 )
-"""What waits without letting anything else run: called by an async function, it stops its whole worker."""
+"""Blocking functions. Called by an async function, they block the whole worker."""
 
 INSTEAD = {
     "datetime": "use workflow.now()",
@@ -97,7 +97,7 @@ def faults(workflows: Sequence[type[Any]], sources: Mapping[str, Source]) -> Ite
 
 
 def activity_faults(sources: Mapping[str, Source]) -> Iterator[RegistrationError]:
-    """Each call of a tool, and each that blocks its worker, in the code of a tool or another activity of these modules, at its line."""
+    """Tool calls and blocking calls in the tools and activities of these modules, each with its line."""
     activities = [
         (source, node)
         for source in sources.values()
@@ -109,7 +109,7 @@ def activity_faults(sources: Mapping[str, Source]) -> Iterator[RegistrationError
             yield RegistrationError(INSIDE_ACTIVITY.format(name), file=reader.file, line=line)
         for line, name in sorted(set(reader.blocking)):
             yield RegistrationError(
-                f"{name} stops the whole worker while it waits: await what does the same, or asyncio.to_thread({name}, ...)",
+                f"{name} blocks the whole worker: await an async equivalent, or use asyncio.to_thread({name}, ...)",
                 file=reader.file,
                 line=line,
             )
@@ -128,7 +128,7 @@ def _reached(workflows: Iterable[type[Any]], sources: Mapping[str, Source]) -> I
 
 
 def _readers(pending: list[tuple[Source, Function]], sources: Mapping[str, Source]) -> Iterator[_Reader]:
-    """These functions, and those of the grid that they use, directly or not; each once."""
+    """These functions and the grid's functions that they use, directly or indirectly, each once."""
     seen: set[int] = set()
     while pending:
         source, function = pending.pop(0)
@@ -215,7 +215,7 @@ def _is_tool(path: Path) -> bool:
 
 
 class _Reader(ast.NodeVisitor):
-    """Reads one function, with those inside it: what workflow code may not use, and what of the grid it uses, calls and starts."""
+    """Visits one function and its nested functions: records forbidden names, and what it uses, calls and starts in the grid."""
 
     def __init__(self, source: Source, function: Function, sources: Mapping[str, Source]) -> None:
         self.found: list[tuple[int, Path]] = []

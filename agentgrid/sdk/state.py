@@ -134,17 +134,17 @@ class RunState:
         return self.told[1]
 
     def _reseeded(self, _seed: int) -> None:
-        """A reset forked here: every open gate is void. The SDK checks wait conditions only after something ran, so wake each waiter."""
+        """Void every open gate after a reset. The SDK checks wait conditions only after something has run, so wake each waiter."""
         self.generation += 1
         for gate in self.gates.values():
             if not gate.voided.done():
                 gate.voided.set_result(None)
 
     def next_key(self, name: str, content: bytes) -> str:
-        """The idempotency key of a new call: the same on every replay, and when a reset makes the call again.
+        """The idempotency key of a new call. It is the same on every replay and when the call is made again after a reset.
 
-        It names the n-th call of this type with this content in this execution, as counted from its start event, which a reset copies:
-        an effect that landed before the reset is not repeated, one with other arguments is a new one (decision 0011).
+        It identifies the n-th call of this type with this content since the execution's start event, which a reset copies: an effect from
+        before the reset is not repeated, and one with other arguments is a new effect (decision 0011).
         """
         if self.origin is None:
             info = workflow.info()
@@ -181,15 +181,15 @@ class RunState:
     async def wait(self, terms: Terms, asked: int | None = None) -> Outcome:
         """Wait for a decision under these terms, their expiry, or a reset. Expiry never approves.
 
-        asked: the generation in which the question was asked, where that can be an earlier one. Such terms may name the execution that was
-        reset, so the gate is void. A local activity's answer is always of this generation: a reset drops it with its workflow task.
+        asked: the generation in which the approval was requested, if that can be an earlier one. Such terms may name the execution that was
+        reset, so the gate is void. A local activity's result always belongs to this generation: a reset drops it with its workflow task.
         """
         generation = self.generation
         if asked is not None and asked != generation:
             return Outcome()
         expiry = timedelta(seconds=terms.expires_seconds)
         voided = asyncio.get_running_loop().create_future()
-        # The loop runs, and so checks wait conditions, only if a callback is scheduled; a future without one schedules none.
+        # The loop checks wait conditions only if a callback is scheduled; a future without a callback schedules none.
         voided.add_done_callback(lambda _: None)
         gate = self.gates[terms.approval_id] = Gate(terms=terms, until=workflow.now() + expiry, voided=voided)
         try:

@@ -19,7 +19,7 @@ from agentgrid.sdk.context import current_key
 from agentgrid.sdk.schema import Signature, canonical_source, said_of, version_of
 
 INSIDE_ACTIVITY = (
-    "{0} is a tool, and inside an activity a tool can't be called: the call would pass no gate, and no step would show it. "
+    "{0} is a tool, and a tool can't be called inside an activity: the call would bypass the gate and appear in no step. "
     "Call it from the workflow, or let both use a plain function ({0}.fn is one)"
 )
 
@@ -30,7 +30,7 @@ R = TypeVar("R")
 class Tool(Generic[P, R]):
     """A registered tool. Inside a workflow a call schedules its activity, with its policy; in a test or a script it just runs the function.
 
-    Inside an activity it can't be called: such a call would pass no gate, and no step would show it.
+    It can't be called inside an activity: the call would bypass the gate and appear in no step.
 
     The name on the wire is `tool.<name>`; the version is a digest of its module's code and its schemas.
     """
@@ -81,7 +81,7 @@ class Tool(Generic[P, R]):
         return version_of(self.name, source, self.signature.input_schema, self.signature.output_schema)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call it: durably inside a workflow, plainly in a test or a script. Raises ApplicationError inside an activity."""
+        """Call the tool: durably inside a workflow, directly in a test or a script. Raises ApplicationError inside an activity."""
         if not workflow.in_workflow():
             if activity.in_activity():
                 raise ApplicationError(
@@ -116,7 +116,7 @@ class Tool(Generic[P, R]):
         try:
             return cast(R, self.signature.load_result(outcome.result))
         except ValidationError as error:
-            # A worker of other code has made it: this fails the run, where a bare error would have it try for ever.
+            # A worker with different code made it. This fails the run; a plain error would retry its workflow task forever.
             raise self._unfit(error) from None
 
     def as_activity(self) -> Callable[[ToolCall], Awaitable[ToolOutcome]]:

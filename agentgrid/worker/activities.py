@@ -37,9 +37,9 @@ from agentgrid.worker.telemetry import JobReport, Telemetry
 MAX_MESSAGE = 2_000
 """A tool's word on its failure, and what a job keeps of any, is cut to so many characters: a long one could not be reported at all."""
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
-"""Temporal's limit on what it stores of one result."""
+"""Temporal's size limit for one result."""
 _COMPLETED_ELSEWHERE = activity._CompleteAsyncError
-"""What `activity.raise_complete_async()` raises."""
+"""Raised by `activity.raise_complete_async()`."""
 
 
 class GovernedActivities(Interceptor):
@@ -60,16 +60,16 @@ class GovernedActivities(Interceptor):
         self.tools = tools
         self.worker = worker
         self.policy_wait_seconds = policy_wait_seconds
-        """How long a call that came under too old a policy waits before its first next try."""
+        """Initial retry delay when the policy is stale."""
         self._encoded = encoded
-        """Whether a codec changes what is stored, so that its length isn't known here."""
+        """Whether a codec changes the stored bytes, so that their length isn't known here."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """The SDK makes one per activity task."""
         return _Governed(next, self)
 
     def unstorable(self, result: Any) -> dict[str, Any] | None:
-        """Why the result of a plain activity can't be stored, so that the attempt fails after its function returned; else None."""
+        """Why a plain activity's result can't be stored, which fails the attempt after its function has returned; else None."""
         if result is None or isinstance(result, (bool, int, float)):
             return None
         try:
@@ -80,7 +80,7 @@ class GovernedActivities(Interceptor):
             return None
         return {
             "type": "PayloadTooLarge",
-            "message": f"the result has {payload.ByteSize():,} bytes: Temporal refuses it",
+            "message": f"the result has {payload.ByteSize():,} bytes, over Temporal's limit of {MAX_PAYLOAD_BYTES:,}",
         }
 
 
@@ -121,7 +121,7 @@ class _Governed(ActivityInboundInterceptor):
             status, error = JobStatus.CANCELLED, _describe(failure)
             raise
         except _COMPLETED_ELSEWHERE:
-            status = None  # the attempt goes on in other hands; history tells how it ends
+            status = None  # the attempt is completed elsewhere; history records how it ends
             raise
         except BaseException as failure:
             error = _describe(failure)

@@ -109,7 +109,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             policy_wait_seconds=wait_seconds,
             encoded=client.data_converter.payload_codec is not None,
         )
-        # Dispatched eagerly an activity skips its task queue, and with it the limits that the queue sets.
+        # An eagerly dispatched activity bypasses its task queue and the queue's limits.
         config["disable_eager_activity_execution"] = not settings.eager_activities
         config["interceptors"] = [GateInterceptor(), governed, *(config.get("interceptors") or ())]
         config["workflow_runner"] = touching(passing_through(config["workflow_runner"], modules), telemetry.touch)

@@ -26,13 +26,13 @@ log = get_logger()
 CHANNEL = "agentgrid_policy"
 CONNECT_TIMEOUT_SECONDS = 5.0
 CATCH_UP_SECONDS = 2.0
-"""How long a call waits for a look at the database after this process was held up: several times what one takes."""
+"""Maximum wait of a call for a database check after this process was suspended: several times the duration of one check."""
 DISK_INTERVAL_SECONDS = 15.0
 """How often the time of confirmation is written to disk while nothing changes."""
 
 
 class _Moment:
-    """A moment of the past. By the wall clock, which goes on while a machine sleeps, and by one that nobody can set back."""
+    """A past moment, on two clocks: the wall clock, which advances while the machine sleeps, and the monotonic one, which can't be set back."""
 
     def __init__(self) -> None:
         self.at = time.time()
@@ -40,7 +40,7 @@ class _Moment:
 
     @classmethod
     def at_time(cls, at: float) -> _Moment | None:
-        """The moment at this time of the wall clock, or None where that is in the future, or no time: it would never age."""
+        """The moment at this wall-clock time, or None if it is in the future or not a number: it would never age."""
         moment = cls()
         if not at <= moment.at:
             return None
@@ -66,7 +66,7 @@ class PolicySource:
         self._changed = asyncio.Event()
         self._fresh = asyncio.Event()
         self._looked = asyncio.Event()
-        """Set, and replaced, with each look at the database, also one that failed."""
+        """Set and replaced after each check of the database, including failed ones."""
         self._away = False
         self._task: asyncio.Task[None] | None = None
 
@@ -102,10 +102,10 @@ class PolicySource:
         return True
 
     async def caught_up(self) -> None:
-        """Return at once while the database is looked at in time, or is known to be away.
+        """Return at once if the database is checked on schedule or is known to be unreachable.
 
-        Otherwise this process was held up, and what it knows is older than it should be: look now, and wait for that, though not for long.
-        The first look to end may have begun before.
+        Otherwise this process was suspended and its policy is outdated: check now, and wait briefly for the result. Two checks, because the
+        first one to finish may have started before.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_SECONDS):
@@ -159,7 +159,7 @@ class PolicySource:
             return
         snapshot = Snapshot.model_validate_json(document)
         changed = self._snapshot is None or snapshot.version != self._snapshot.version
-        # Not the time of the answer: this process may have been frozen while it was on its way.
+        # Not the time of the response: this process may have been frozen while it was in transit.
         self._snapshot, self._confirmed = snapshot, asked
         self._fresh.set()
         if changed:
@@ -204,8 +204,8 @@ class FixedPolicy:
         """Nothing to stop."""
 
     async def confirmed(self, timeout_seconds: float) -> bool:
-        """It always is."""
+        """Return at once: the snapshot is fixed."""
         return True
 
     async def caught_up(self) -> None:
-        """It always is."""
+        """Return at once: the snapshot is fixed."""

@@ -37,11 +37,11 @@ gate does."""
 
 
 def drop_old_decisions(act: WorkflowActivation) -> None:
-    """Remove decision signals from an activation that carries a reset: they were made for the execution that was reset.
+    """Remove decision signals from an activation that carries a reset: they belong to the execution that was reset.
 
-    Temporal copies such signals into the fork or applies them again, and the SDK hands them to workflow code before the new seed, so an
-    explicit approval would pass on them. No new decision is lost: no gate of the fork can be open yet. A replay builds the same activation
-    from history.
+    Temporal copies such signals into the fork or reapplies them, and the SDK delivers them to workflow code before the new seed, so an
+    explicit approval would accept them. No new decision is lost, because no gate of the fork can be open yet. A replay builds the same
+    activation from history.
     """
     if not any(job.HasField("update_random_seed") for job in act.jobs):
         return
@@ -141,7 +141,7 @@ def passing_through(runner: WorkflowRunner, modules: Sequence[str]) -> WorkflowR
 
 
 def replaying(runner: WorkflowRunner) -> WorkflowRunner:
-    """The runner of a replayer: as a worker's, without touches."""
+    """A replayer's runner: like a worker's, but without touches."""
     return touching(runner, lambda *_: None)
 
 

@@ -61,8 +61,8 @@ class JobReport:
 
 
 class Telemetry:
-    """The buffers and their sender; without a database, nothing is taken. Since the start `dropped` counts what was lost, and `standalones`
-    the attempts that belonged to no run.
+    """The buffers and their sender. Without a database nothing is collected. `dropped` counts lost reports since the start, `standalones`
+    attempts that belonged to no run.
     """
 
     def __init__(self, dsn: str | None, *, namespace: str, worker: str) -> None:
@@ -70,7 +70,7 @@ class Telemetry:
         self.namespace = namespace
         self.worker = worker
         self.task_queue: str | None = None
-        """The queue whose runs' log lines are taken; all of the process's where it isn't said."""
+        """The queue whose runs' log lines are captured; all queues of the process if not set."""
         self._lock = threading.Lock()
         self._touches: dict[str, tuple[str, int, bool]] = {}
         self._flush_seconds = FLUSH_SECONDS
@@ -112,7 +112,7 @@ class Telemetry:
         self._notify()
 
     def standalone(self, info: activity.Info, *, passed: bool) -> None:
-        """Say that a client started an activity here without a workflow: it belongs to no run, so this line is all that tells of it."""
+        """Log an activity that a client started without a workflow: it belongs to no run, so this line is its only trace."""
         self.standalones += 1
         log.warning(
             "standalone_activity",
@@ -221,7 +221,7 @@ class Telemetry:
                 self.dsn,
                 timeout=SEND_TIMEOUT_SECONDS,
                 command_timeout=SEND_TIMEOUT_SECONDS,
-                # Workers of one login wait for each other's commits, and what they report can be lost.
+                # Workers with the same login wait for each other's commits, and their reports may be lost without harm.
                 server_settings={"application_name": "agentgrid-worker", "synchronous_commit": "off"},
             )
         await self._send_touches(self._connection)

@@ -190,14 +190,14 @@ async def without(api: Api, what: str):
 PAST = datetime.now(UTC) - timedelta(seconds=1)
 
 REFUSALS = {
-    "the initiator": ("both", {"initiator": "both"}, {}, {}, 403, "who started the run"),
+    "the initiator": ("both", {"initiator": "both"}, {}, {}, 403, "started the run"),
     "the initiator of the run, under other terms": (
         "both",
         {"initiator": "somebody"},
         {"initiator": "both"},
         {},
         403,
-        "who started the run",
+        "started the run",
     ),
     "somebody who is not an approver": ("second", {"approvers": ["support-leads"]}, {}, {}, 403, "is for"),
     "an operator": ("operator", {}, {"initiator": "somebody"}, {}, 403, "role approver"),
@@ -277,7 +277,7 @@ async def test_an_approval_shows_the_arguments_the_digest_and_what_this_caller_m
     assert mine["payload"]["value"] == {"ticket_id": "T-1", "body": "hello"}
     assert (mine["digest"], mine["run_id"]) == (gate.digest, run.run_id)
     assert [action["allowed"] for action in mine["actions"]] == [True, True]
-    assert {action["reason"] for action in theirs["actions"]} == {"deciding needs the role approver"}
+    assert {action["reason"] for action in theirs["actions"]} == {"deciding requires the role approver"}
     assert [(said["judged"], said["reason"]) for said in mine["decisions"]] == [("refused", "for another run")]
 
 

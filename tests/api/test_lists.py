@@ -204,7 +204,7 @@ async def test_r30_what_is_nobodys_act_is_listed_newest_first_and_nothing_else(a
     run, other = factories.run(), factories.run()
     gate = factories.approval(run)
     begun = datetime.now(UTC)
-    why = {"unattributed_because": "AgentGrid has sent no such signal", "principal": "cfo"}
+    why = {"unattributed_because": "AgentGrid did not send this signal", "principal": "cfo"}
 
     def control(event_id: int, **over: object) -> Control:
         values = {"execution_id": run.execution_id, "run_id": run.run_id, "action": "pause"}

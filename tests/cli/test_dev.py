@@ -329,7 +329,7 @@ def test_the_projection_is_rebuilt_while_it_is_in_use(
     assert terminal.status(run_id) == "waiting"
     refused = terminal.cli("db", "upgrade")
     assert refused.code == ExitCode.NOT_ALLOWED
-    assert "Use the login that owns it" in refused.err
+    assert "Use the login that owns the schema" in refused.err
 
 
 def test_another_address_without_a_signing_key_is_refused(

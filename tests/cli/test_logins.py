@@ -62,7 +62,7 @@ def test_a_workers_login_is_made_listed_bound_again_and_closed(cli: Cli, name: s
     assert not works(dsn, "SELECT * FROM runs")
 
     again = cli("db", "worker-login", name, "--grid", "g", "--queue", "c", "--rate", "5")
-    assert "its password stays as it is" in again.out
+    assert "its password is unchanged" in again.out
     assert works(dsn, touch)
     (listed,) = [json.loads(line) for line in cli("db", "worker-logins", "-o", "json").out.splitlines()]
     assert (listed["login"], listed["grid"], listed["queues"], listed["rate"]) == (name, "g", ["c"], 5)
@@ -83,7 +83,7 @@ def test_the_control_planes_login_reads_and_writes_rows_and_every_change_is_audi
     assert works(dsn, "SELECT * FROM runs")
     assert not works(dsn, "CREATE TABLE mine (x integer)")
     refused = cli("db", "worker-login", name, "--grid", "g", "--queue", "q")
-    assert (refused.code, refused.err.count("may do more than a worker's login")) == (ExitCode.FAILED, 1)
+    assert (refused.code, refused.err.count("has more rights than a worker's login")) == (ExitCode.FAILED, 1)
     rows = asyncio.run(_rows(postgres_dsn, "SELECT kind, principal, target, status, outcome::text FROM commands"))
     assert [(row["kind"], row["principal"], row["target"], row["status"]) for row in rows] == [
         ("login.put", "system", name, "applied")

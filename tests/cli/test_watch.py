@@ -223,7 +223,7 @@ def test_a_step_is_shown_under_its_title_where_it_has_one() -> None:
     assert "tool_5" not in first
     assert "\x1b" not in first
     assert "tool_9" in second
-    assert third.startswith("‖"), "paused by Temporal's own means"
+    assert third.startswith("‖"), "paused in Temporal itself"
 
 
 async def test_a_long_run_fits_on_the_terminal(server: FakeServer) -> None:

@@ -99,18 +99,18 @@ TREE = {
     "$ref": "#/$defs/Node",
 }
 UNUSABLE = [
-    ({"$ref": "#/$defs/Nowhere"}, "is not there"),
-    ({"$ref": "http://127.0.0.1:1/schema"}, "outside of itself"),
-    ({"$ref": "file:///etc/passwd"}, "outside of itself"),
-    ({"$ref": "#"}, "without end"),
-    ({"$ref": "#/$defs/A", "$defs": {"A": {"allOf": [{"$ref": "#/$defs/A"}]}}}, "without end"),
-    ({"type": "wat"}, "no JSON Schema"),
+    ({"$ref": "#/$defs/Nowhere"}, "broken reference"),
+    ({"$ref": "http://127.0.0.1:1/schema"}, "external schema"),
+    ({"$ref": "file:///etc/passwd"}, "external schema"),
+    ({"$ref": "#"}, "endlessly"),
+    ({"$ref": "#/$defs/A", "$defs": {"A": {"allOf": [{"$ref": "#/$defs/A"}]}}}, "endlessly"),
+    ({"type": "wat"}, "not a valid JSON Schema"),
     ({"type": "string", "pattern": "("}, "pattern"),
     ({"type": "string", "pattern": "(?<!x)y"}, "look-around"),
-    ({"type": "string", "pattern": "^(a{1,1000}){1,1000}$"}, "can't be run"),
+    ({"type": "string", "pattern": "^(a{1,1000}){1,1000}$"}, "can't run"),
     ({"properties": {f"p{n}": {"pattern": "x"} for n in range(1_000)}}, "too large"),
-    ({"$defs": {f"a{n}": {"$ref": f"#/$defs/a{n + 1}"} for n in range(5_000)}, "$ref": "#/$defs/a0"}, "too far"),
-    ([], "no JSON object"),
+    ({"$defs": {f"a{n}": {"$ref": f"#/$defs/a{n + 1}"} for n in range(5_000)}, "$ref": "#/$defs/a0"}, "too long"),
+    ([], "not a JSON object"),
 ]
 
 

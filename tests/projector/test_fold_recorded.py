@@ -261,7 +261,7 @@ def test_every_forged_decision_is_refused_with_its_reason_and_duplicates_are_sup
         key=str,
     )
     assert [each[0] for each in judged[5:]].count("counted") == 2
-    assert ("superseded", "the approval had been approved") in judged
+    assert ("superseded", "the approval was already approved") in judged
 
 
 def test_what_an_explicit_approval_shows_is_kept_whole_and_not_in_the_state() -> None:

@@ -58,11 +58,11 @@ MISTAKES = {
     "a dictionary as a default": (tool("risk='read', timeout=SECONDS", "(x: dict[str, int] = {}) -> int"), "mutable"),
     "a lock as an argument": (
         "\nimport threading\n" + tool("risk='read', timeout=SECONDS", "(x: threading.Thread) -> int"),
-        "can't be said in JSON",
+        "can't be represented in JSON",
     ),
     "a lock as a result": (
         "\nimport threading\n" + tool("risk='read', timeout=SECONDS", "(x: int) -> threading.Thread"),
-        "can't be said in JSON",
+        "can't be represented in JSON",
     ),
     "a tool that writes in the workflow": (
         tool("risk='destructive', timeout=SECONDS, local=True"),
@@ -93,7 +93,7 @@ MISTAKES = {
     ),
     "a thread as a workflow's argument": (
         "\nimport threading\n" + workflow(signature="(self, x: threading.Thread) -> int"),
-        "parameter 'x' of its run method can't be said in JSON",
+        "parameter 'x' of its run method can't be represented in JSON",
     ),
     "a list as a workflow's default": (workflow(signature="(self, x: list[int] = []) -> int"), "mutable default"),
     "a password as a default": (

@@ -266,8 +266,8 @@ async def test_r31_a_stolen_signing_key_makes_nothing_a_persons_act(loop: Loop) 
         approval = await shown(loop, terms.approval_id, "approved")
         assert (approval["decided_by"], approval["attributed"]) == (None, False), name
         assert approval["unattributed_because"] in (
-            "AgentGrid has sent no such signal",
-            "the command that it names is another one",
+            "AgentGrid did not send this signal",
+            "it does not match the command that it names",
         )
     assert (await loop.call("auditor", "GET", f"/commands/{command['command_id']}"))["status"] == "refused"
 
@@ -310,9 +310,9 @@ async def test_r30_a_pause_that_no_command_bears_out_is_shown_as_nobodys(loop: L
     run = await loop.until(run_id, "paused")
     control = run["last_control"]
     assert (control["action"], control["principal"], control["claimed_principal"]) == ("pause", None, "alice")
-    assert control["unattributed_because"] == "AgentGrid has sent no such signal"
+    assert control["unattributed_because"] == "AgentGrid did not send this signal"
     assert run["unattributed_signals"] == 1
-    assert "last paused by unattributed (it says alice)" in printed(run_view.run_detail(run))
+    assert "last paused by unattributed (claims alice)" in printed(run_view.run_detail(run))
     (act,) = await unattributed(loop, run_id)
     assert (act["action"], act["claimed_principal"]) == ("pause", "alice")
     assert await metric(loop) == before + 1

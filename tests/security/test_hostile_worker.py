@@ -454,7 +454,7 @@ async def test_a_login_that_may_do_more_is_not_made_a_workers(admin: asyncpg.Con
     strong = f"strong_{uuid.uuid4().hex[:12]}"
     await logins.put_control(admin, strong, password="for-this-test")
     binding = logins.Binding(grid=MINE, queues=(MINE,))
-    with pytest.raises(Conflict, match="may do more"):
+    with pytest.raises(Conflict, match="more rights"):
         await logins.put_worker(admin, strong, binding, password="for-this-test")
     for name in ("agentgrid_worker", "Upper", "pg_x", "a; DROP TABLE runs", ""):
         with pytest.raises(InvalidInput):

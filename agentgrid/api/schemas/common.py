@@ -21,7 +21,7 @@ Prose = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 """What a person writes: a note, a reason, a comment."""
 
 Flag = Annotated[bool, Strict()]
-"""True or false, and no word or number that could mean it."""
+"""A strict boolean: strings and numbers are not accepted."""
 
 Whole = Annotated[int, Strict()]
 Seconds = Annotated[float, Strict()]
@@ -60,11 +60,11 @@ class Reason(In):
 
 
 class SwitchOut(Out):
-    """A kill switch. Rules don't touch it, and it doesn't touch them."""
+    """A kill switch. It is independent of rules."""
 
-    disabled: bool = Field(description="No call passes; a workflow is not started either.")
+    disabled: bool = Field(description="Every call is denied, and a workflow can't be started.")
     reason: str = ""
-    created_by: str | None = Field(None, description="Who set it last.")
+    created_by: str | None = Field(None, description="Who last set it.")
     created_at: datetime | None = None
 
 
@@ -109,7 +109,7 @@ class Problem(Out):
 
 
 class ErrorOut(Out):
-    """A failure as history tells it. For callers who may not read payloads its class, `type`, and nothing of its text."""
+    """A failure as recorded in history. Callers who may not read payloads see its class (`type`) and none of its text."""
 
     type: str | None = None
     message: str | None = None

@@ -28,9 +28,9 @@ class KeyOut(Out):
     principal: str
     status: Literal["live", "expired", "revoked"]
     note: str
-    created_by: str = Field(description="Who asked for it; `system` where it was made on the database's side.")
+    created_by: str = Field(description="Who requested it; `system` if it was created on the database's side.")
     issuers: list[str] = Field(
-        description="Who has seen it or had a hand in it; they count as initiators of what it starts. `system` is the database's side."
+        description="Everybody who saw the key or took part in creating it. They count as initiators of the runs it starts. `system` is the database's side."
     )
     created_at: datetime
     expires_at: datetime

@@ -47,13 +47,17 @@ class PolicyVersionOut(Out):
 class PolicySummary(PolicyVersionOut):
     """A rule at its newest version."""
 
-    rule_id: str = Field(description="The operator's own id, or `tool:` and the name of the one tool that it is about.")
+    rule_id: str = Field(
+        description="The id that the operator chose, or `tool:` and the name of the tool that it governs."
+    )
 
 
 class PolicyDetail(PolicySummary):
-    """A rule, what it is about, and what it said before."""
+    """A rule, the tools it governs, and its versions."""
 
-    fits: list[str] = Field(description="Registered tools whose names it fits; the first 200.")
-    holds_for: list[str] = Field(description="Those of them for which it is the rule that speaks.")
-    note: str | None = Field(description="What is odd about it, such as that it fits nothing registered.")
+    fits: list[str] = Field(description="Registered tools whose names it matches; the first 200.")
+    holds_for: list[str] = Field(
+        description="The matching tools to which this rule applies, because no other rule takes precedence."
+    )
+    note: str | None = Field(description="A warning about the rule, for example that it matches no registered tool.")
     versions: list[PolicyVersionOut] = Field(description="The newest fifty.")

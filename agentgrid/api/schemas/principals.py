@@ -12,7 +12,7 @@ from agentgrid.domain.principals import Permission, PrincipalKind, Role
 
 
 class PrincipalIn(In):
-    """Make a principal, or replace its roles and groups: those left out are taken away. Without `workflows` its scope stays."""
+    """Create a principal, or replace its roles and groups: those omitted are removed. Without `workflows` its scope is unchanged."""
 
     kind: Literal["human", "service", "agent"] | None = Field(
         None, description="Needed for a new principal; it never changes."
@@ -21,7 +21,7 @@ class PrincipalIn(In):
     groups: Annotated[list[Name], Field(max_length=100)] = []
     workflows: Annotated[list[Name], Field(max_length=100)] | None = Field(
         None,
-        description="Globs (`*`, `?`) of the workflows whose runs it may see; `*` for a new principal, unless given.",
+        description="Globs (`*`, `?`) of the workflows whose runs it may see. Default for a new principal: `*`.",
     )
     reason: Prose = ""
 

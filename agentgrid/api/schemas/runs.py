@@ -59,12 +59,14 @@ class RunSummary(Out):
     version: str | None
     status: RunStatus
     waiting_on: WaitingOn | None
-    status_reason: str | None = Field(description="For callers who may read payloads: it may quote them.")
-    error_type: str | None = Field(description="The class of what ended it: the innermost cause of its error.")
+    status_reason: str | None = Field(description="Null unless the caller may read payloads, which it may quote.")
+    error_type: str | None = Field(description="The class of the innermost cause of its error.")
     temporal_status: str | None
     governed: bool
     initiator: str
-    issuers: list[str] = Field(description="Who issued the key that started it: they decide no approval of it either.")
+    issuers: list[str] = Field(
+        description="Who issued the key that started it. They may not decide its approvals either."
+    )
     trigger: str = Field(description="`api`, `child` or `external`.")
     parent_run_id: str | None
     reference: str | None
@@ -110,8 +112,8 @@ class ExecutionOut(Out):
     reset_event_id: int | None
     reset_reason: str | None
     last_event_id: int
-    live_task_attempt: int | None = Field(description="Over 1: the workflow task keeps failing.")
-    live_problem: str | None = Field(description="For callers who may read payloads: it may quote them.")
+    live_task_attempt: int | None = Field(description="Above 1, the workflow task keeps failing.")
+    live_problem: str | None = Field(description="Null unless the caller may read payloads, which it may quote.")
     temporal_ui: str | None = Field(None, description="This execution in Temporal's own UI.")
 
 
@@ -156,17 +158,17 @@ class ControlOut(Out):
     execution_id: str
     event_id: int
     action: Literal["pause", "resume"]
-    principal: str | None = Field(description="Whose act it is; null where no command bears that out.")
+    principal: str | None = Field(description="Who sent it; null if no command confirms it.")
     attributed: bool
     unattributed_because: str | None
-    claimed_principal: str | None = Field(description="Whom an unattributed signal names: anybody can say anything.")
+    claimed_principal: str | None = Field(description="The principal that an unattributed signal names. Unverified.")
     identity: str | None
     signalled_at: datetime
     command_id: str | None
 
 
 class JobOut(Out):
-    """One attempt of a step on one worker, as the worker told it and history corrects that."""
+    """One attempt of a step on one worker, as reported by the worker and corrected by history."""
 
     job_id: str
     execution_id: str
@@ -177,8 +179,8 @@ class JobOut(Out):
     worker: str
     task_queue: str
     status: JobStatus = Field(
-        description="`lost`: it is over, and its worker has not told how it ended. `failed` also where the worker had finished, but history "
-        "never got its result."
+        description="`lost`: it ended, but its worker did not report how. `failed` includes jobs that the worker finished but whose result "
+        "never reached history."
     )
     started_at: datetime
     finished_at: datetime | None
@@ -206,7 +208,7 @@ class StepsSummary(Out):
     total: int
     done: int
     failed: int
-    open: list[StepOut] = Field(description="Those that run or wait now, without payloads; at most 50.")
+    open: list[StepOut] = Field(description="Steps that are running or waiting, without payloads; at most 50.")
 
 
 class Next(Out):
@@ -221,7 +223,7 @@ class Next(Out):
 
 
 class RunLinks(Out):
-    """Where to look on."""
+    """Related URLs."""
 
     self: str
     events: str
@@ -245,19 +247,19 @@ class RunDetail(RunSummary):
     template: str | None
     template_version: int | None
     refused_signals: int = Field(
-        description="Decision signals from somewhere else that moved nothing: unsigned, forged, or for something else."
+        description="Decision signals without effect: unsigned, forged, or for another approval."
     )
     unattributed_signals: int = Field(
-        description="Decisions that counted, pauses and resumes that no registered key and command bear out: nobody's act."
+        description="Decisions that took effect, pauses and resumes without a registered signing key and a matching command."
     )
-    last_control: ControlOut | None = Field(description="What last paused or resumed the newest execution.")
-    payloads_visible: bool = Field(description="Whether this caller may read inputs, results and the text of errors.")
+    last_control: ControlOut | None = Field(description="The signal that last paused or resumed the newest execution.")
+    payloads_visible: bool = Field(description="Whether this caller may read inputs, results and error messages.")
     input: StoredPayload | None
     result: StoredPayload | None
     error: ErrorOut | None
     steps: StepsSummary
     executions: list[ExecutionOut]
-    children: list[ChildRun] = Field(description="The newest hundred.")
+    children: list[ChildRun] = Field(description="The newest 100.")
     approvals: list[ApprovalSummary] = Field(description="Those that are pending.")
     links: RunLinks
     actions: list[Action]

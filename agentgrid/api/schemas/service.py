@@ -63,7 +63,7 @@ class Count(Out):
 
 
 class Overview(Out):
-    """What is going on, each number with its filtered list: every status of a run has one."""
+    """Counts, each with a link to its filtered list. Every run status has one."""
 
     running: Count
     queued: Count

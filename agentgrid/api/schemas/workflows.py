@@ -46,7 +46,7 @@ class WorkflowVersionOut(Out):
 
 
 class WorkflowStats(Out):
-    """Runs that the caller may see, by status: open ones now, closed ones in the last 24 hours."""
+    """Runs that the caller may see, by status: open now, and closed in the last 24 hours."""
 
     open: dict[str, int]
     closed_24h: dict[str, int]

@@ -81,10 +81,10 @@ def _panel(stack: Stack) -> Panel:
     facts = _facts()
     facts.add_row("API", Text(f"{places.api_url}/api/v1", style="cyan"))
     facts.add_row("API document", Text(f"{places.api_url}/api/openapi.json", style="cyan"))
-    facts.add_row("Temporal", f"{places.temporal_address}, without its UI (the operator's guide says why)")
+    facts.add_row("Temporal", f"{places.temporal_address}, without its UI (see the operator's guide)")
     facts.add_row("State, logs", shown_path(stack.home))
-    facts.add_row("You are", "operator on the command line; who approves is --profile reviewer")
-    facts.add_row("", "a lone administrator: a rule that you lift is lifted by you alone, and the audit says so")
+    facts.add_row("You are", "operator on the command line; to approve, use --profile reviewer")
+    facts.add_row("", "the only administrator: relaxing a rule needs no confirmation, and the audit log records that")
     facts.add_row("", Text("Ctrl-C stops everything; the state is kept", style="dim"))
     return Panel(facts, title="AgentGrid is ready", title_align="left", border_style="green", expand=False)
 

@@ -56,9 +56,9 @@ class Prepared:
     """What the processes are given."""
 
     database_url: str = field(repr=False)
-    """For API and projector: a login that reads and writes rows, and owns nothing."""
+    """Login of the API and the projector: reads and writes rows, owns nothing."""
     worker_url: str = field(repr=False)
-    """For workers: a login that may report, and read the policy. The project is alone here, so it serves any grid and queue."""
+    """Login of the workers: reports, and reads the policy. Only one project runs here, so it is bound to every grid and queue."""
     app_url: str = field(repr=False)
     """The database of the project's own tools."""
     signing_key_file: Path
@@ -103,7 +103,7 @@ def _as(admin_url: str, role: str, password: str, *, database: str | None = None
 
 
 def _passwords(file: Path) -> _Passwords:
-    """Those of the last time, and new ones for logins that an earlier version did not have."""
+    """The passwords of the previous start, with new ones for logins that an earlier version did not have."""
     kept: dict[str, str] = {}
     if file.exists():
         try:
@@ -118,7 +118,7 @@ def _passwords(file: Path) -> _Passwords:
 
 
 async def _make_logins(admin_url: str, passwords: _Passwords) -> None:
-    """Let API, workers and the project's tools in, each with a login of its own and into its own database."""
+    """Create the logins of the API, the workers and the project's tools, each limited to its own database."""
     connection = await asyncpg.connect(admin_url)
     try:
         await logins.put_control(connection, CONTROL_LOGIN, password=passwords.control)

@@ -288,7 +288,7 @@ class Stack:
     def _control_plane_environment(self) -> dict[str, str]:
         prepared, places = self._prepared, self.places
         assert prepared is not None
-        # Temporal runs without its UI here; whoever starts one beside it says where.
+        # Temporal runs without its UI here; a UI started separately is configured through this variable.
         ui = {name: os.environ[name] for name in ("AGENTGRID_TEMPORAL_UI_URL",) if name in os.environ}
         return (
             self._shared_environment()
@@ -335,7 +335,7 @@ class Stack:
 
 
 def without_signing_key(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process that signs nothing."""
+    """The environment for a process that does not sign."""
     return {name: value for name, value in environment.items() if name != "AGENTGRID_SIGNING_KEY_FILE"}
 
 

@@ -82,24 +82,24 @@ def _is_listener(status: str, local: Sequence[object], port: int) -> bool:
 
 
 def make_private_folder(folder: Path) -> None:
-    """A folder for what others on this machine must not read; one that is there already is closed to them.
+    """A private folder. An existing one is made private.
 
-    A child that runs as another account writes there all the same: what is open is handed to it.
+    A child that runs as another account can still write there: it receives open file descriptors.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
 
 
 def make_home(home: Path) -> None:
-    """The folder of a stack's state, closed to others. Root's may be passed, not listed: PostgreSQL, as an account of its own, keeps its data there.
+    """The folder of a stack's state, private to its owner. Root's has mode 0711: PostgreSQL, under a separate account, keeps its data there.
 
-    One that is there already is left as it is: it may be anybody's. What holds secrets or payloads in it is private by itself.
+    An existing folder is left unchanged: it may belong to somebody else. Everything in it that holds secrets or payloads is private itself.
     """
     home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
 
 
 def open_private_log(log: Path) -> BinaryIO:
-    """The log file, to be written on at its end and read by its owner alone: what is logged may quote payloads."""
+    """The log file, opened for appending, readable by its owner only: log lines may quote payloads."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, "ab")

