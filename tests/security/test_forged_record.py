@@ -195,11 +195,11 @@ async def test_r30_an_approval_that_an_activity_grants_itself_is_nobodys(loop: L
     assert "cfo" not in str(steps)
 
     assert f"decided by unattributed: {why}" in printed(approvals_cli._detail(approval))
-    assert "counted approved unattributed (it says cfo)" in printed(approvals_cli._detail(approval))
-    assert "1 signals moved it and are nobody's act" in printed(run_view.run_detail(run))
+    assert "counted approved unattributed (claims cfo)" in printed(approvals_cli._detail(approval))
+    assert "1 unattributed signal affected it" in printed(run_view.run_detail(run))
     (act,) = await unattributed(loop, run["run_id"])
     assert (act["action"], act["claimed_principal"], act["approval_id"]) == ("approved", "cfo", terms.approval_id)
-    assert "unattributed (it says cfo) approved" in printed(audit_cli._acts([act]))
+    assert "unattributed (claims cfo) approved" in printed(audit_cli._acts([act]))
     assert (await loop.call("auditor", "GET", f"/commands?run={run['run_id']}"))["items"] == []
     assert await metric(loop) == before + 1
 
@@ -222,7 +222,7 @@ async def test_r30_a_raw_start_with_a_forged_header_and_memo_is_nobodys(loop: Lo
     run = await loop.run(answer.run_id)
     assert (run["initiator"], run["trigger"]) == ("unknown", "external")
     assert (approval["initiator"], approval["claimed_initiator"]) == ("unknown", "alice")
-    assert "started by unknown (its worker says alice: unattributed)" in printed(approvals_cli._detail(approval))
+    assert "started by unknown (the worker claims alice: unverified)" in printed(approvals_cli._detail(approval))
     assert (await loop.call("operator", "GET", "/runs?initiator=alice"))["items"] == []
     await loop.call("operator", "POST", f"/runs/{answer.run_id}/terminate", 202)
 
