@@ -92,7 +92,11 @@ def _unattributed(run: Document) -> str | None:
     if last is not None and not last["attributed"]:
         did = f"last {last['action']}d by {words.unattributed(last)}"
         return did if count == 1 else f"{did}; {count} signals in all"
-    return f"{count} unattributed signal{'s' if count > 1 else ''} affected it: agentgrid audit unattributed" if count else None
+    return (
+        f"{count} unattributed signal{'s' if count > 1 else ''} affected it: agentgrid audit unattributed"
+        if count
+        else None
+    )
 
 
 def title(run: Document, now: datetime | None = None) -> Text:

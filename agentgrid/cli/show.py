@@ -36,7 +36,7 @@ def proposal(command: Mapping[str, Any]) -> RenderableType:
     about = {
         "command": command["command_id"],
         "proposed by": command["principal"],
-        "reason": command["reason"],
+        "proposer's reason": command["reason"],
         **said(outcome.get("proposal") or {}),
         "confirmed by": outcome.get("confirmed_by"),
     }

@@ -40,7 +40,7 @@ def switch_facts(switch: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     return {
         "kill switch": words.status("disabled"),
-        "reason": switch["reason"] or None,
+        "disabled because": switch["reason"] or None,
         "disabled by": switch["created_by"],
         "disabled at": words.absolute(switch["created_at"]),
     }

@@ -1,4 +1,4 @@
-"""Rules put, shown and withdrawn over the API: what operators say, and what workers then hold."""
+"""Rules put, shown and withdrawn over the API, and their effect on the workers' snapshot."""
 
 from __future__ import annotations
 

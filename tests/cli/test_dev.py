@@ -102,7 +102,7 @@ def test_the_worker_is_given_nothing_that_opens_the_control_plane(stack: DevStac
     assert Path(environment["AGENTGRID_HOME"]) == stack.home / "worker"
 
 
-def test_r44_the_signing_key_is_named_to_the_api_alone(stack: DevStack) -> None:
+def test_r44_only_the_api_is_given_the_signing_key(stack: DevStack) -> None:
     named = [
         name for name in ("api", "projector", "worker") if "AGENTGRID_SIGNING_KEY_FILE" in stack.child(name).environ()
     ]

@@ -87,7 +87,7 @@ async def test_a_tool_is_disabled_and_enabled_and_its_rule_stays(api: Api, admin
     await admin("tool", "disable", "nothing", "--yes", code=ExitCode.NOT_FOUND)
 
 
-async def test_a_principal_is_made_changed_disabled_and_enabled(admin: Run) -> None:
+async def test_a_principal_is_created_changed_disabled_and_enabled(admin: Run) -> None:
     made = await admin("principal", "put", "noor", "--role", "operator", "--group", "editors")
     assert "human" in made.out
     kept = (await admin("principal", "put", "noor", "--role", "viewer", "--yes", "-o", "json")).json()
@@ -105,7 +105,7 @@ async def test_a_principal_is_made_changed_disabled_and_enabled(admin: Run) -> N
     await admin("principal", "show", "nobody-known", code=ExitCode.NOT_FOUND)
 
 
-async def test_what_takes_two_administrators_is_proposed_listed_confirmed_and_withdrawn(
+async def test_proposals_are_made_listed_confirmed_and_withdrawn(
     api: Api, admin: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     alone = await admin("principal", "put", "erin", "--role", "approver", code=ExitCode.NOT_ALLOWED)
@@ -139,7 +139,7 @@ async def test_what_takes_two_administrators_is_proposed_listed_confirmed_and_wi
         await principals.set_disabled(api.plane.engine, SETUP, "berta", True)
 
 
-async def test_a_scope_is_put_and_stays_where_it_is_not_named(admin: Run) -> None:
+async def test_a_scope_is_put_and_kept_when_not_given(admin: Run) -> None:
     made = (await admin("principal", "put", "sam", "--role", "viewer", "--workflows", "crm_*", "-o", "json")).json()
     assert made["workflows"] == ["crm_*"]
     kept = (await admin("principal", "put", "sam", "--role", "operator", "--yes", "-o", "json")).json()

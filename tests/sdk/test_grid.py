@@ -59,7 +59,7 @@ WRITTEN = "from typing import Annotated\nfrom pydantic import WithJsonSchema\n"
 
 
 def taking(schema: str) -> str:
-    """A workflow whose input's schema was written by hand."""
+    """A workflow with a hand-written input schema."""
     return f"""{WRITTEN}
 @ag.workflow(title="W")
 class W:
@@ -105,7 +105,10 @@ class W:
             taking('{"type": "strin"}'),
             "workflow 'w': its input schema can't be used: it is not a valid JSON Schema",
         ),
-        (taking('{"type": "string", "pattern": "(?<!x)y"}'), "the pattern at /pattern is invalid or can't run in linear time"),
+        (
+            taking('{"type": "string", "pattern": "(?<!x)y"}'),
+            "the pattern at /pattern is invalid or can't run in linear time",
+        ),
         (taking('{"$ref": "https://elsewhere.invalid/schema"}'), "it refers to an external schema"),
         (taking('{"$ref": "#/$defs/Nowhere"}'), "it contains a broken reference"),
         (taking('{"$ref": "#"}'), "it contains a broken reference"),
@@ -212,7 +215,7 @@ class TakeSeveral:
 """
 
 
-async def test_several_parameters_have_one_schema_whose_references_hold(project: Callable[..., Grid]) -> None:
+async def test_several_parameters_have_one_schema_with_valid_references(project: Callable[..., Grid]) -> None:
     (registered,) = project(flow=SEVERAL).workflows
     checker = inputs.Checker()
     await checker.check("take_several", "1", registered.input_schema, [{"n": 1}, [{"n": 2}], 3])

@@ -140,5 +140,5 @@ def _note(row: Policy, fits: list[str], holds_for: list[str]) -> str | None:
         what = "fits" if GLOB & set(row.tool) else "is the name of"
         return f"{row.tool!r} {what} no registered tool; the types of plain activities are not registered"
     if not holds_for:
-        return "the rule applies to no registered tool: for each tool it matches, a more specific or denying rule takes precedence"
+        return "the rule applies to no registered tool: for each tool it matches, a more exact rule, or one that denies, takes precedence"
     return None
