@@ -29,10 +29,10 @@ log = structlog.get_logger()
 
 MINUTE = timedelta(minutes=1)
 FLUSH_SECONDS = 2.0
-MOST_OF_ONE_PRINCIPAL = 600
+MAX_PER_PRINCIPAL = 600
 """Maximum distinct entries per principal and minute."""
-MOST_WITHOUT_KEY = 500
-MOST = 5_000
+MAX_WITHOUT_KEY = 500
+MAX_ENTRIES = 5_000
 BATCH = 500
 
 
@@ -93,10 +93,10 @@ class Recorder:
         if known is not None:
             self._end(reading, known)
         held = len(self._entries) + len(self._ended)
-        most = MOST_OF_ONE_PRINCIPAL if reading.principal is not None else MOST_WITHOUT_KEY
+        most = MAX_PER_PRINCIPAL if reading.principal is not None else MAX_WITHOUT_KEY
         # A tenth of the room is reserved for merged entries.
         room = 1.1 if spare else 1.0
-        if held >= MOST * room or self._of[reading.principal] >= most * room:
+        if held >= MAX_ENTRIES * room or self._of[reading.principal] >= most * room:
             return None
         self._of[reading.principal] += 1
         made = self._entries[reading] = _Entry(read_id=new_id(), at=now, last_at=now)

@@ -35,7 +35,7 @@ CONNECTIONS = 60
 RESERVED = frozenset({"agentgrid_worker", "agentgrid_control", "agentgrid_reports"})
 
 
-MAY_MORE = """
+HAS_MORE_RIGHTS = """
 SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls
     OR pg_has_role(oid, 'agentgrid_control', 'MEMBER') OR pg_has_role(oid, 'agentgrid_reports', 'MEMBER')
 FROM pg_roles WHERE rolname = $1
@@ -98,7 +98,7 @@ async def put_worker(connection: Connection, name: str, binding: Binding, *, pas
     """
     _check_binding(binding)
     given = await put_role(connection, name, password=password, keep=keep)
-    if await connection.fetchval(MAY_MORE, name):
+    if await connection.fetchval(HAS_MORE_RIGHTS, name):
         raise Conflict(f"{name} exists and has more rights than a worker's login: choose another name")
     await _let_in(connection, name, WORKER_GROUP)
     await _run(connection, f"ALTER ROLE %I CONNECTION LIMIT {binding.connections:d}", name)

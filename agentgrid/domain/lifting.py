@@ -112,10 +112,11 @@ def _common(one: str, other: str) -> str | None:
             elif here == MANY or there == MANY:
                 # The star matches nothing more, or what the other glob has here.
                 row[j] = _first(
-                    down if here == MANY else _said(here, down), right if there == MANY else _said(there, right)
+                    down if here == MANY else _prepended(here, down),
+                    right if there == MANY else _prepended(there, right),
                 )
             elif here is not None and there is not None and (here == there or ANY in (here, there)):
-                row[j] = _said(here or there, below[j + 1])
+                row[j] = _prepended(here or there, below[j + 1])
         below = row
     return below[0]
 
@@ -124,7 +125,7 @@ def _first(*found: str | None) -> str | None:
     return next((each for each in found if each is not None), None)
 
 
-def _said(part: str | None, rest: str | None) -> str | None:
+def _prepended(part: str | None, rest: str | None) -> str | None:
     return None if part is None or rest is None else (part or FILLER) + rest
 
 

@@ -93,7 +93,7 @@ def compiled(schema: dict[str, Any]) -> Compiled:
             retriever=_elsewhere,
         )
     except ValidationError as error:
-        raise ValueError(_said(error)) from None
+        raise ValueError(_message(error)) from None
     return Compiled(validator=validator, price=price, recursive=walk.recursive)
 
 
@@ -151,7 +151,7 @@ def _elsewhere(uri: str) -> Any:
     raise ValueError(f"{uri} is not part of the schema")
 
 
-def _said(error: ValidationError) -> str:
+def _message(error: ValidationError) -> str:
     if " is not present in a registry" in error.message:
         return (
             f"it refers to an external schema ({error.message.split(' is not present')[0]}): copy that into its $defs"

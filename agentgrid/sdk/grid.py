@@ -28,9 +28,9 @@ from agentgrid.sdk.schema import (
     canonical_source,
     is_mutable,
     is_secret,
+    json_fault,
     schema_of,
     secret_defaults,
-    unsayable,
     version_of,
 )
 from agentgrid.sdk.source import Source
@@ -258,7 +258,7 @@ def _boundary_faults(registered: RegisteredWorkflow) -> Iterator[str]:
     for parameter in list(inspect.signature(run).parameters.values())[1:]:
         if parameter.name not in hints:
             yield f"parameter {parameter.name!r} of its run method has no annotation"
-        elif (why := unsayable(hints[parameter.name])) is not None:
+        elif (why := json_fault(hints[parameter.name])) is not None:
             yield f"parameter {parameter.name!r} of its run method can't be represented in JSON: {why}"
         if is_mutable(parameter.default):
             yield f"parameter {parameter.name!r} of its run method has a mutable default; use None or an immutable value"

@@ -12,7 +12,7 @@ from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ApplicationError
 
 from agentgrid.protocol import ErrorType, too_long
-from agentgrid.sdk.schema import SCALARS, UNSAYABLE, adapter_of, said_of
+from agentgrid.sdk.schema import SCALARS, SCHEMA_ERRORS, adapter_of, message_of
 
 JSON = b"json/plain"
 NOTHING = b"binary/null"
@@ -42,7 +42,7 @@ def _fault(run: Callable[..., Any], result: Any) -> str | None:
     try:
         _read(converter, payload, annotation)
     except Exception as error:
-        return f"its result does not fit its annotation: {said_of(error)}"
+        return f"its result does not fit its annotation: {message_of(error)}"
     return None
 
 
@@ -52,7 +52,7 @@ def _read(converter: PayloadConverter, payload: Payload, annotation: Any) -> Non
     if encoding == NOTHING:
         try:
             adapter_of(annotation).validate_python(None)
-        except UNSAYABLE:
+        except SCHEMA_ERRORS:
             return  # a custom type, which the user's converter handles
     elif encoding == JSON and any(annotation is scalar for scalar in SCALARS):
         adapter_of(annotation).validate_json(payload.data)

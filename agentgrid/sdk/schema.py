@@ -25,10 +25,10 @@ VERSION_LENGTH = 12
 
 SCALARS = (bool, float, int, str)
 
-MOST_FAULTS = 5
+MAX_FAULTS = 5
 """Maximum number of a value's faults in a message."""
 
-UNSAYABLE = (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError, KeyError)
+SCHEMA_ERRORS = (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError, KeyError)
 """Errors that pydantic raises for a type without a JSON Schema; KeyError for a hand-written reference to a missing definition."""
 
 SECRET_NAME = re.compile(
@@ -80,7 +80,7 @@ class Signature:
             self.output_schema: dict[str, Any] = self.result.json_schema(
                 mode="serialization", schema_generator=_JsonSchema
             )
-        except UNSAYABLE as error:
+        except SCHEMA_ERRORS as error:
             raise TypeError(f"a type can't be represented in JSON: {_why(error)}") from error
         self.input_schema.pop("title", None)
         self._arranges = may_hold_sets(self.input_schema)
@@ -121,13 +121,13 @@ def adapter_of(annotation: Any) -> TypeAdapter[Any]:
     return TypeAdapter(annotation, config=ConfigDict(strict=True) if strict else None)
 
 
-def said_of(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """An error's message without the values it quotes: those may be payloads, and more people can read error messages than payloads."""
     if not isinstance(error, ValidationError):
         return str(error)
     return "; ".join(
         f"{'.'.join(str(part) for part in fault['loc']) or 'the value'}: {fault['msg']}"
-        for fault in error.errors(include_url=False, include_context=False, include_input=False)[:MOST_FAULTS]
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FAULTS]
     )
 
 
@@ -135,15 +135,15 @@ def schema_of(annotation: Any) -> dict[str, Any]:
     """The JSON Schema of a type; `{}` for one that has none. None means null."""
     try:
         return TypeAdapter(annotation).json_schema(schema_generator=_JsonSchema)
-    except UNSAYABLE:
+    except SCHEMA_ERRORS:
         return {}
 
 
-def unsayable(annotation: Any) -> str | None:
+def json_fault(annotation: Any) -> str | None:
     """Why a type can't be represented in JSON, or None if it can."""
     try:
         TypeAdapter(annotation).json_schema()
-    except UNSAYABLE as error:
+    except SCHEMA_ERRORS as error:
         return _why(error)
     return None
 

@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 from agentgrid.domain.policies import Risk
 from agentgrid.protocol import TOOL_PREFIX, ErrorType, ToolCall, ToolOutcome, too_long
 from agentgrid.sdk.context import current_key
-from agentgrid.sdk.schema import Signature, canonical_source, said_of, version_of
+from agentgrid.sdk.schema import Signature, canonical_source, message_of, version_of
 
 INSIDE_ACTIVITY = (
     "{0} is a tool, and a tool can't be called inside an activity: the call would bypass the gate and appear in no step. "
@@ -128,7 +128,7 @@ class Tool(Generic[P, R]):
                 arguments = self.signature.load_arguments(call.args)
             except ValueError as error:
                 raise ApplicationError(
-                    f"{self.name}: {said_of(error)}", type=ErrorType.TOOL_INPUT, non_retryable=True
+                    f"{self.name}: {message_of(error)}", type=ErrorType.TOOL_INPUT, non_retryable=True
                 ) from None
             result = await self.fn(**arguments)  # type: ignore[call-arg]
             try:
@@ -143,7 +143,7 @@ class Tool(Generic[P, R]):
 
     def _unfit(self, error: ValueError) -> ApplicationError:
         return ApplicationError(
-            f"{self.name}: the result does not fit its annotation: {said_of(error)}",
+            f"{self.name}: the result does not fit its annotation: {message_of(error)}",
             type=ErrorType.TOOL_OUTPUT,
             non_retryable=True,
         )

@@ -18,7 +18,7 @@ from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL
 from agentgrid.sdk.approvals import ApprovalRequest, DecidedApproval
 from agentgrid.worker.governor import Governor
 
-STALE_RETRY_MOST_SECONDS = 60.0
+MAX_STALE_RETRY_SECONDS = 60.0
 """Maximum retry delay of a caller without a key, which can't wait in its workflow; the delay doubles with each attempt."""
 
 
@@ -89,5 +89,5 @@ def stale_policy(reason: str, key: str | None, attempt: int, wait_seconds: float
             non_retryable=True,
             category=ApplicationErrorCategory.BENIGN,
         )
-    delay = min(wait_seconds * 2 ** min(attempt - 1, 30), STALE_RETRY_MOST_SECONDS)
+    delay = min(wait_seconds * 2 ** min(attempt - 1, 30), MAX_STALE_RETRY_SECONDS)
     return ApplicationError(reason, type=ErrorType.POLICY_STALE, next_retry_delay=timedelta(seconds=delay))

@@ -409,17 +409,14 @@ def test_nobody_can_fill_the_memory_or_hide_other_principals_reads(monkeypatch: 
         recorder.note(Reading(route="GET /x", outcome=refused, principal="mallory", subject=str(number)))
         recorder.note(Reading(route="GET /x", outcome=unknown, address=f"10.0.{number % 256}.{number // 256}"))
     held = recorder._entries
-    assert len(held) <= reads.MOST_OF_ONE_PRINCIPAL + reads.MOST_WITHOUT_KEY + 2
+    assert len(held) <= reads.MAX_PER_PRINCIPAL + reads.MAX_WITHOUT_KEY + 2
     # Merged reads are still counted.
-    assert (
-        held[Reading(route="GET /x", outcome=refused, principal="mallory")].count
-        == 20_000 - reads.MOST_OF_ONE_PRINCIPAL
-    )
-    assert held[Reading(route="GET /x", outcome=unknown)].count == 20_000 - reads.MOST_WITHOUT_KEY
+    assert held[Reading(route="GET /x", outcome=refused, principal="mallory")].count == 20_000 - reads.MAX_PER_PRINCIPAL
+    assert held[Reading(route="GET /x", outcome=unknown)].count == 20_000 - reads.MAX_WITHOUT_KEY
     assert recorder.dropped == 0
     recorder.note(Reading(route="GET /x", outcome=ReadOutcome.READ, principal="alice", subject="r1"))
     assert held[Reading(route="GET /x", outcome=ReadOutcome.READ, principal="alice", subject="r1")].count == 1
-    monkeypatch.setattr(reads, "MOST", 0)
+    monkeypatch.setattr(reads, "MAX_ENTRIES", 0)
     recorder.note(Reading(route="GET /x", outcome=ReadOutcome.READ, principal="bob", subject="r1"))
     assert recorder.dropped == 1
 
