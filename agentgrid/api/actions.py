@@ -89,13 +89,13 @@ def next_of(run: Run, approvals: Sequence[Approval], waiting: Sequence[Step], ac
 def _summary(run: Run, gates: Sequence[Approval], approvers: Sequence[str], waiting: Sequence[Step]) -> str:
     status = RunStatus(run.status)
     if status.closed:
-        return f"has ended: {status}"
+        return f"ended: {status}"
     if status is RunStatus.QUEUED:
-        return "waits to be started" + (f", not before {run.start_at.isoformat()}" if run.start_at else "")
+        return "waits to start" + (f", not before {run.start_at.isoformat()}" if run.start_at else "")
     if status is RunStatus.PAUSED:
-        return "is paused: timers, timeouts and approval expiry go on; somebody must resume it"
+        return "paused: timers, timeouts and approval expiry go on; resume it to continue"
     if status is RunStatus.CANCELLING:
-        return "was asked to cancel, and is winding up"
+        return "cancelling: the workflow is finishing"
     names = ", ".join(dict.fromkeys(step.title or step.name for step in waiting[:3]))
     match run.waiting_on:
         case WaitingOn.APPROVAL:
@@ -112,6 +112,6 @@ def _summary(run: Run, gates: Sequence[Approval], approvers: Sequence[str], wait
         case WaitingOn.RETRY:
             return f"waits to try again{f': {names}' if names else ''}"
         case WaitingOn.POLICY:
-            return "waits until its worker has today's policy"
+            return "waits until its worker has a current policy"
         case _:
             return f"runs{f': {names}' if names else ''}"

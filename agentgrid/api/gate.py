@@ -1,6 +1,6 @@
-"""The one way into every route: who asks, may they, is the request well formed; and a refusal is written down.
+"""The entry to every route: authenticates the caller, checks access and the request's form, and records refusals.
 
-A route is made by `router()`, so it can't go around the gate; what it needs stands in `access.py`, so it can't be forgotten either.
+Routes are created by `router()`, so they can't bypass the gate; their access is declared in `access.py`, so it can't be forgotten.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class GovernedRoute(APIRoute):
     access: Access
 
     def get_route_handler(self) -> Handler:
-        """The route's handler, reached only through the gate."""
+        """The route's handler, wrapped in the gate."""
         (method,) = self.methods or ("",)
         route = f"{method} {self.path}"
         declared = ACCESS.get(route)
@@ -104,7 +104,7 @@ def authorise(principal: Principal, access: Access) -> None:
     if needed is Permission.DECIDE and principal.kind is not PrincipalKind.HUMAN:
         raise Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
     roles = " or ".join(role.value for role, granted in GRANTS.items() if needed in granted)
-    raise Forbidden(f"this needs the role {roles}")
+    raise Forbidden(f"this requires the role {roles}")
 
 
 async def _caller(request: Request) -> Caller:
@@ -170,15 +170,13 @@ def _storable(name: str) -> str:
 
 def _check_parameters(request: Request, known: frozenset[str]) -> None:
     faults = [
-        Fault(pointer=name[:100], message="there is no such parameter")
-        for name in request.query_params
-        if name not in known
+        Fault(pointer=name[:100], message="unknown parameter") for name in request.query_params if name not in known
     ]
     for name, value in (*request.path_params.items(), *request.query_params.multi_items()):
         if body.unstorable(name + value) or len(value) > MAX_PARAMETER:
-            faults.append(Fault(pointer=name[:100], message="is too long, or holds characters that no name has"))
+            faults.append(Fault(pointer=name[:100], message="is too long or contains invalid characters"))
     if faults:
-        raise InvalidInput("the parameters are not acceptable", faults)
+        raise InvalidInput("invalid parameters", faults)
 
 
 async def _take_body(request: Request) -> None:
@@ -187,7 +185,7 @@ async def _take_body(request: Request) -> None:
     if raw:
         body.check_type(request)
         value = body.parse(raw)
-    # What Starlette keeps of a body that was read: the handler behind the gate finds the value that was checked here.
+    # Starlette's cache of a body that was read: the handler behind the gate gets the value that was checked here.
     request._body = raw
     request._json = value
     caller: Caller = request.state.caller
@@ -201,10 +199,11 @@ def _idempotency_key(request: Request) -> str | None:
     key = given[0]
     if len(given) > 1 or not 0 < len(key) <= MAX_IDEMPOTENCY_KEY or not key.isascii() or not key.isprintable():
         raise InvalidInput(
-            "the Idempotency-Key is not acceptable",
+            "invalid Idempotency-Key",
             [
                 Fault(
-                    pointer="Idempotency-Key", message=f"one, of 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters"
+                    pointer="Idempotency-Key",
+                    message=f"send one, of 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters",
                 )
             ],
         )
@@ -212,7 +211,7 @@ def _idempotency_key(request: Request) -> str | None:
 
 
 async def _write_down(request: Request, access: Access, error: AgentGridError) -> None:
-    """Record the refusal of a request for a change, unless a command says it already."""
+    """Record the refusal of a request for a change, unless a command already records it."""
     if access.command is None or error.command_id is not None or isinstance(error, Unavailable | RateLimited):
         return
     named = {name: _storable(value) for name, value in request.path_params.items()}

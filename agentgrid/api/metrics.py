@@ -16,7 +16,7 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metrics:
-    """The numbers of one application, in a registry of its own: two applications in a process don't mix."""
+    """The metrics of one application, in a separate registry, so that two applications in one process don't mix."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -25,7 +25,7 @@ class Metrics:
         )
         self._seconds = Histogram(
             "agentgrid_http_request_seconds",
-            "Time to the first byte of the answer.",
+            "Time to the first byte of the response.",
             ("method", "route"),
             buckets=BUCKETS,
             registry=self._registry,
@@ -38,19 +38,19 @@ class Metrics:
         )
         self._waiting = Gauge(
             "agentgrid_runs_waiting_for_approval",
-            "Of the open runs, those that people hold up.",
+            "Open runs that wait for a decision.",
             registry=self._registry,
         )
         self._stuck = Gauge(
             "agentgrid_runs_stuck",
-            "Of the open runs, those without a worker, or whose workflow task keeps failing.",
+            "Open runs without a worker, or whose workflow task keeps failing.",
             registry=self._registry,
         )
         self._commands = Gauge("agentgrid_commands_pending", "Commands not yet delivered.", registry=self._registry)
         self._lag = Gauge("agentgrid_projection_lag_seconds", "How far the tables are behind.", registry=self._registry)
         self._refused = Gauge(
             "agentgrid_signals_refused",
-            "Decision signals of the last day that moved nothing: unsigned, forged, or for something else.",
+            "Decision signals of the last day without effect: unsigned, forged, or for another approval.",
             registry=self._registry,
         )
         self._reports = Gauge(
@@ -94,7 +94,7 @@ class Metrics:
         reads_dropped: int,
         read_failures: int,
     ) -> None:
-        """Take over what the database says."""
+        """Set the gauges from the database."""
         for budget in budgets:
             self._reports.labels(budget.login, "too_fast").set(budget.dropped)
             self._reports.labels(budget.login, "malformed").set(budget.bad)
@@ -117,7 +117,7 @@ class Metrics:
 
 
 class Measured:
-    """ASGI middleware that counts and times requests by the route's pattern, never by the path: paths are without end."""
+    """ASGI middleware that counts and times requests by route pattern, not by path: the number of paths is unbounded."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app

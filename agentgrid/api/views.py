@@ -41,7 +41,7 @@ MAX_OPEN_STEPS = 50
 
 
 def temporal_ui(settings: Settings, workflow_id: str, execution_id: str | None) -> str | None:
-    """The execution in Temporal's own UI, where its address is configured."""
+    """The execution's URL in Temporal's UI, if its address is configured."""
     if settings.temporal_ui_url is None:
         return None
     place = f"/namespaces/{quote(settings.temporal_namespace, safe='')}/workflows/{quote(workflow_id, safe='')}"
@@ -62,7 +62,7 @@ def _summary_values(run: Run, shown: Shown) -> dict[str, Any]:
 
 
 def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
-    """A step. Inputs and outputs only where they are asked for and allowed."""
+    """A step. Inputs and outputs are included only if requested and allowed."""
     values = _values(row, StepOut) | {
         "input": shown.payload(row.input) if payloads else None,
         "output": shown.payload(row.output) if payloads else None,
@@ -132,7 +132,7 @@ def _claims(row: DecisionRow | Control) -> dict[str, Any]:
 async def approval_detail(
     session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found
 ) -> ApprovalDetail:
-    """An approval with what it shows, what was said of it, and what this caller may do."""
+    """An approval with its payload, its decisions, and this caller's actions."""
     shown = shown.of_approval(caller, found)
     row, run = found.approval, found.run
     values = _approval_values(row, run) | {
@@ -228,7 +228,7 @@ def summaries(rows: Sequence[tuple[Approval, Run]]) -> list[ApprovalSummary]:
 
 
 def within(moment: datetime | None, other: datetime | None) -> bool:
-    """Whether both times are given and in order."""
+    """Whether the times are in order; True if either is missing."""
     return moment is None or other is None or moment <= other
 
 

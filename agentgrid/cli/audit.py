@@ -1,4 +1,4 @@
-"""`agentgrid audit`: who asked for what, and what came of it."""
+"""`agentgrid audit`: who requested what, and the outcome."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, Profi
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("See who asked for what, and what came of it.")
+app = group("See who requested what, and the outcome.")
 
 
 @app.command("list")
 def list_(
-    run: Annotated[str | None, typer.Option(help="Only about this run.")] = None,
-    approval: Annotated[str | None, typer.Option(help="Only about this approval.")] = None,
-    principal: Annotated[str | None, typer.Option(help="Only asked by this principal.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only commands on this run.")] = None,
+    approval: Annotated[str | None, typer.Option(help="Only commands on this approval.")] = None,
+    principal: Annotated[str | None, typer.Option(help="Only commands of this principal.")] = None,
     kind: Annotated[list[str] | None, typer.Option(help="Only this kind, such as run.start; may be repeated.")] = None,
     status: Annotated[
         list[str] | None, typer.Option(help="Only this status, such as refused; may be repeated.")
@@ -31,7 +31,7 @@ def list_(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List commands, newest first, refused ones too."""
+    """List commands, newest first, including refused ones."""
     with session(profile, output) as client:
         answer = client.get(
             "/commands",
@@ -50,7 +50,7 @@ def list_(
 
 @app.command()
 def unattributed(
-    run: Annotated[str | None, typer.Option(help="Only of this run.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only acts on this run.")] = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
     profile: ProfileOption = None,

@@ -1,4 +1,4 @@
-"""Print an answer in the form that the caller chose."""
+"""Print a response in the caller's output format."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def show_page(answer: Answer, output: OutputFormat, render: Callable[[Sequence[A
 
 
 def rendered(value: Any, render: Callable[[Any], RenderableType]) -> RenderableType:
-    """The value as it is to look. Raises CommandFailed where it lacks what that needs."""
+    """The rendered value. Raises CommandFailed if it lacks a needed field."""
     try:
         return render(value)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -81,6 +81,6 @@ def rendered(value: Any, render: Callable[[Any], RenderableType]) -> RenderableT
 
 def _other_version(what: object) -> CommandFailed:
     return CommandFailed(
-        f"the server's answer is not what this version of the command line expects ({what!r}); -o json prints it as it is",
+        f"the server's response does not fit this version of the command line ({what!r}); -o json prints it unchanged",
         ExitCode.FAILED,
     )

@@ -120,7 +120,7 @@ def test_a_server_of_another_version_is_asked_for_nothing(cli: Cli, server: Fake
     server.on(DETAIL, Reply(body=body))
     ended = cli(*APPROVE)
     assert ended.code == ExitCode.FAILED
-    assert "not what this version of the command line expects" in ended.err
+    assert "does not fit this version of the command line" in ended.err
     assert [seen.method for seen in server.seen] == ["GET"]
 
 

@@ -69,6 +69,6 @@ class Confirmed(CommandSummary):
 
 
 class CommandDetail(CommandSummary):
-    """One command with the body of its request, for callers who may read payloads."""
+    """One command with its request body, for callers who may read payloads."""
 
     body: Any = None

@@ -1,4 +1,4 @@
-"""Policies: operators' rules about tools and plain activities."""
+"""Policies: operators' rules for tools and plain activities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentgrid.domain.principals import ANY_APPROVER
 
 
 class RuleIn(In):
-    """What a rule says."""
+    """The content of a rule."""
 
     effect: Effect
     approvers: Annotated[list[Name], Field(min_length=1, max_length=50)] = [ANY_APPROVER]
@@ -23,7 +23,7 @@ class RuleIn(In):
 
 
 class PolicyIn(RuleIn):
-    """Put a rule; it replaces the one of this id and reaches workers within seconds."""
+    """Create or replace the rule with this id. Workers receive it within seconds."""
 
     tool: Name = Field(
         description="A tool's name, the type of a plain activity, or a glob (`*`, `?`, `[...]`) such as `crm_*`."
@@ -39,7 +39,7 @@ class PolicyVersionOut(Out):
     approvers: list[str]
     expires_seconds: float
     reason: str
-    withdrawn: bool = Field(description="From this version on the rule was not in force.")
+    withdrawn: bool = Field(description="The rule was withdrawn with this version.")
     created_by: str
     created_at: datetime
 
@@ -60,4 +60,4 @@ class PolicyDetail(PolicySummary):
         description="The matching tools to which this rule applies, because no other rule takes precedence."
     )
     note: str | None = Field(description="A warning about the rule, for example that it matches no registered tool.")
-    versions: list[PolicyVersionOut] = Field(description="The newest fifty.")
+    versions: list[PolicyVersionOut] = Field(description="The newest 50.")

@@ -1,4 +1,4 @@
-"""Principals: who may ask."""
+"""Principals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PrincipalIn(In):
     """Create a principal, or replace its roles and groups: those omitted are removed. Without `workflows` its scope is unchanged."""
 
     kind: Literal["human", "service", "agent"] | None = Field(
-        None, description="Needed for a new principal; it never changes."
+        None, description="Required for a new principal; it can't be changed."
     )
     roles: Annotated[list[Role], Field(max_length=20)]
     groups: Annotated[list[Name], Field(max_length=100)] = []
@@ -40,6 +40,6 @@ class PrincipalSummary(Out):
 
 
 class PrincipalDetail(PrincipalSummary):
-    """A principal with all that it may do."""
+    """A principal with its permissions."""
 
     permissions: list[Permission] = Field(description="What its roles grant; none while it is disabled.")

@@ -1,4 +1,4 @@
-"""Runs: what starts one, what a list shows, what one answers."""
+"""Runs: requests, summaries, details."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class RunStart(In):
     reference: Name | None = Field(None, description="A business key, filterable; not unique.")
     tags: Annotated[list[Name], Field(max_length=20)] = []
     priority: Annotated[Whole, Field(ge=1, le=5)] | None = Field(
-        None, description="1 is served first, 5 last; 3 by default."
+        None, description="1 is the highest, 5 the lowest; default 3."
     )
-    start_at: Moment | None = Field(None, description="Not before this moment; at most a year ahead.")
+    start_at: Moment | None = Field(None, description="Do not start before this time; at most a year ahead.")
     note: Prose | None = None
 
 
 class RunReason(In):
-    """Why: kept in the audit log, and given to Temporal."""
+    """The reason, stored in the audit log and passed to Temporal."""
 
     reason: Prose | None = None
 
@@ -114,7 +114,7 @@ class ExecutionOut(Out):
     last_event_id: int
     live_task_attempt: int | None = Field(description="Above 1, the workflow task keeps failing.")
     live_problem: str | None = Field(description="Null unless the caller may read payloads, which it may quote.")
-    temporal_ui: str | None = Field(None, description="This execution in Temporal's own UI.")
+    temporal_ui: str | None = Field(None, description="The execution's URL in Temporal's UI.")
 
 
 class StepOut(Out):
@@ -126,7 +126,7 @@ class StepOut(Out):
     name: str
     title: str | None
     status: StepStatus
-    inherited: bool = Field(description="Copied from the execution that this one was reset from.")
+    inherited: bool = Field(description="Copied by a reset from the previous execution.")
     governed: bool
     local: bool
     attempts: int
@@ -234,7 +234,7 @@ class RunLinks(Out):
 
 
 class RunDetail(RunSummary):
-    """Everything about a run in one answer."""
+    """Everything about a run in one response."""
 
     namespace: str
     workflow_id: str
@@ -260,20 +260,20 @@ class RunDetail(RunSummary):
     steps: StepsSummary
     executions: list[ExecutionOut]
     children: list[ChildRun] = Field(description="The newest 100.")
-    approvals: list[ApprovalSummary] = Field(description="Those that are pending.")
+    approvals: list[ApprovalSummary] = Field(description="The pending approvals.")
     links: RunLinks
     actions: list[Action]
     next: Next
 
 
 class RunAccepted(RunDetail):
-    """A run, and the command that was accepted for it."""
+    """A run, and the accepted command."""
 
     command: CommandSummary
 
 
 class RunResult(Out):
-    """How a run ended, or that it has not."""
+    """A run's status, with its result or error."""
 
     run_id: str
     status: RunStatus

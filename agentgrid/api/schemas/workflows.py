@@ -1,4 +1,4 @@
-"""Workflows: the catalog of what may be started."""
+"""Workflows: the catalog."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class WorkflowStats(Out):
 
 
 class WorkflowDetail(WorkflowSummary):
-    """A workflow with its schemas, versions and numbers."""
+    """A workflow with its schemas, versions and statistics."""
 
     input_schema: dict[str, Any]
     output_schema: dict[str, Any] | None
-    versions: list[WorkflowVersionOut] = Field(description="The newest fifty.")
+    versions: list[WorkflowVersionOut] = Field(description="The newest 50.")
     stats: WorkflowStats
     actions: list[Action]
