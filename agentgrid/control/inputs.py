@@ -1,4 +1,4 @@
-"""A run's input against its workflow's schema, and as the arguments that the workflow takes."""
+"""Checks a run's input against its workflow's schema, and converts it to the workflow's arguments."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNUSABLE = "unusable_schema"
 
 
 def takes_several(schema: dict[str, Any]) -> bool:
-    """Whether the workflow takes several parameters; its input is then an array of them.
+    """Whether the workflow takes several parameters, so that its input is an array of them.
 
     One parameter that is a tuple has `prefixItems` too, but no `items: false`.
     """
@@ -33,7 +33,7 @@ def takes_several(schema: dict[str, Any]) -> bool:
 
 
 def arguments_of(schema: dict[str, Any], value: Any) -> list[Any]:
-    """The arguments to start the workflow with: none for a schema of null, each of an array for several, else the input."""
+    """The workflow's arguments: none for a null schema, the array's items for several parameters, otherwise the input itself."""
     if schema.get("type") == "null":
         return []
     if takes_several(schema):
@@ -42,9 +42,9 @@ def arguments_of(schema: dict[str, Any], value: Any) -> list[Any]:
 
 
 def check_size(what: str, arguments: Sequence[Any], converter: PayloadConverter) -> None:
-    """Raise PayloadTooLarge where Temporal would not take the arguments: it would never say so of a call that it can't even read.
+    """Raise PayloadTooLarge if Temporal would not accept the arguments: it doesn't report that for a call too large to read.
 
-    They are longer there than in the request's body where a number was written shorter than Python writes it.
+    They can be longer than in the request body, if a number was written in a shorter form than Python's.
     """
     size = sum(len(payload.data) for payload in converter.to_payloads(arguments))
     if size > MAX_JSON_BYTES:
@@ -114,5 +114,5 @@ async def _faults(schema: dict[str, Any], ready: Compiled, value: Any) -> list[F
 
 
 def pointer(path: Sequence[str | int]) -> str:
-    """The JSON pointer into the request's body."""
+    """The JSON pointer into the request body."""
     return "/input" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

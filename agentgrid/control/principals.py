@@ -37,7 +37,7 @@ from agentgrid.errors import Conflict, Fault, Forbidden, InvalidInput, NotFound
 NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,126}")
 RESERVED = frozenset({UNKNOWN_INITIATOR, ANY_APPROVER, SYSTEM})
 DECIDING = frozenset({Role.APPROVER})
-"""Roles that only people may have, and no administrators."""
+"""Roles that only people may have, and administrators may not."""
 
 
 async def put(
@@ -190,7 +190,7 @@ async def get(engine: AsyncEngine, name: str) -> Principal | None:
 
 
 async def listed(engine: AsyncEngine) -> Sequence[Principal]:
-    """Every principal, in the order of their names."""
+    """All principals, by name."""
     async with reading(engine) as session:
         return [principal_of(row) for row in await table.by_name(session)]
 
@@ -259,7 +259,7 @@ def _check(principal: Principal) -> None:
             )
         )
     if principal.kind is PrincipalKind.SYSTEM:
-        faults.append(Fault(pointer="/kind", message="`system` is AgentGrid itself"))
+        faults.append(Fault(pointer="/kind", message="`system` is reserved for AgentGrid itself"))
     if principal.kind is not PrincipalKind.HUMAN and principal.roles & DECIDING:
         faults.append(Fault(pointer="/roles", message=f"a {principal.kind} can't decide approvals"))
     if Role.ADMIN in principal.roles and principal.roles & DECIDING:

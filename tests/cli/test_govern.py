@@ -174,7 +174,7 @@ async def test_signing_keys_are_listed_and_the_one_that_signs_is_not_retired(api
     await eventually(used)
     assert key_id in (await admin("signing-key", "list")).out
     refused = await admin("signing-key", "retire", key_id, "--yes", code=ExitCode.FAILED)
-    assert "an API signs with this key" in refused.err
+    assert "an API process signs with this key" in refused.err
     await admin("signing-key", "revoke", "0" * 16, "--yes", code=ExitCode.NOT_FOUND)
 
 
