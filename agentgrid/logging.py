@@ -10,7 +10,7 @@ import structlog
 
 
 class LogSettings(Protocol):
-    """The part of `Settings` that logging needs: the two modules are siblings and don't import each other."""
+    """The part of `Settings` that logging needs; the two modules are siblings and don't import each other."""
 
     @property
     def log_format(self) -> str:
@@ -39,7 +39,7 @@ def get_logger() -> Any:
 
 
 def configure(settings: LogSettings) -> None:
-    """Send structlog's and the standard library's records to standard error in one form."""
+    """Send structlog's and the standard library's records to standard error in one format."""
     level = getattr(logging, settings.log_level.upper())
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,

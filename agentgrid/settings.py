@@ -12,7 +12,7 @@ from agentgrid.errors import SettingsError
 
 
 class Settings(BaseSettings):
-    """Everything that is configured, by environment variables named `AGENTGRID_` and the field's name."""
+    """All configuration, from environment variables named `AGENTGRID_` and the field's name."""
 
     model_config = SettingsConfigDict(env_prefix="AGENTGRID_", frozen=True, extra="ignore")
 
@@ -26,10 +26,10 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     home: Path = Path(".agentgrid")
     signing_key_file: Path | None = None
-    """The Ed25519 private key (PEM) that signs decisions and memos; for the API alone."""
+    """The Ed25519 private key (PEM) that signs decisions and memos. Only for the API."""
     temporal_ui_url: str | None = None
     data_converter: str | None = None
-    """`module:attribute` of the Temporal DataConverter that the workers use, where it isn't AgentGrid's."""
+    """`module:attribute` of the workers' Temporal DataConverter, if it isn't AgentGrid's."""
     log_format: str = Field("console", pattern="^(console|json)$")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     """Failed authentications per address: sustained rate, and burst."""
 
     policy_max_age_seconds: float = Field(60.0, gt=0)
-    """With a policy snapshot older than this, tools that write wait."""
+    """Tools that write wait if the policy snapshot is older than this."""
     eager_activities: bool = False
     """Let Temporal dispatch activities with the response to a workflow task: faster under load, but bypasses task queue limits."""
     policy_required: bool = True
@@ -54,7 +54,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
-        """The settings of this process. Raises SettingsError, naming each variable that is wrong."""
+        """The settings of this process. Raises SettingsError, naming each invalid variable."""
         try:
             return cls(**overrides)
         except ValidationError as error:
@@ -62,12 +62,12 @@ class Settings(BaseSettings):
                 f"AGENTGRID_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
                 for fault in error.errors()
             )
-            raise SettingsError(f"wrong settings: {faults}") from None
+            raise SettingsError(f"invalid settings: {faults}") from None
 
     def require_database(self) -> str:
-        """The database's URL. Raises SettingsError where there is none."""
+        """The database URL. Raises SettingsError if it is not set."""
         if self.database_url is None:
             raise SettingsError(
-                "AGENTGRID_DATABASE_URL is not set; it takes postgresql://user:password@host:port/database"
+                "AGENTGRID_DATABASE_URL is not set; set it to postgresql://user:password@host:port/database"
             )
         return self.database_url.get_secret_value()

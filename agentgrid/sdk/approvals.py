@@ -1,4 +1,4 @@
-"""An explicit approval: workflow code asks people by name, and waits."""
+"""Explicit approvals: workflow code requests an approval and waits for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RETRIES = RetryPolicy(
 
 
 class ApprovalRejected(ApplicationError):
-    """Somebody said no. Raised at the call that waited."""
+    """The approval was rejected. Raised at the waiting call."""
 
     def __init__(self, terms: Terms, principal: str) -> None:
         super().__init__(
@@ -36,7 +36,7 @@ class ApprovalRejected(ApplicationError):
 
 
 class ApprovalExpired(ApplicationError):
-    """Nobody decided in time. Raised at the call that waited."""
+    """Nobody decided in time. Raised at the waiting call."""
 
     def __init__(self, terms: Terms) -> None:
         super().__init__(
@@ -49,7 +49,7 @@ class ApprovalExpired(ApplicationError):
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalRequest:
-    """What workflow code asks the local activity that opens an approval. A plain dataclass: every JSON data converter carries it."""
+    """Input of the local activity that opens an approval. A plain dataclass, because every JSON data converter supports it."""
 
     title: str
     shown: Any
@@ -58,7 +58,7 @@ class ApprovalRequest:
     initiator: str | None = None
     issuers: list[str] = field(default_factory=list)
     key: str | None = None
-    """Names the call, as the header of any other call does."""
+    """The idempotency key, which other calls carry in a header."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class Approved:
 
 
 def refusal(terms: Terms, outcome: Outcome) -> ApplicationError:
-    """The error that a gate which did not let through raises."""
+    """The error for a gate that was rejected or expired."""
     if outcome.decision is None:
         return ApprovalExpired(terms)
     return ApprovalRejected(terms, outcome.decision.principal)
@@ -106,18 +106,18 @@ async def approval(
     state = current_state()
     if state is None:
         raise ApplicationError(
-            "this worker runs without AgentGridPlugin, so nobody could be asked",
+            "this worker runs without AgentGridPlugin, so approvals can't be requested: add the plugin",
             type=ErrorType.APPROVAL_UNSUPPORTED,
             non_retryable=True,
         )
     seconds = expires.total_seconds()
     if not approvers or isinstance(approvers, str):
         raise ApplicationError(
-            "an approval needs a sequence of approvers", type=ErrorType.APPROVAL_UNSUPPORTED, non_retryable=True
+            "approvers must be a non-empty sequence of names", type=ErrorType.APPROVAL_UNSUPPORTED, non_retryable=True
         )
     if not 0 < seconds <= MAX_EXPIRY_SECONDS:
         raise ApplicationError(
-            f"an approval expires within {MAX_EXPIRY_SECONDS:.0f} seconds",
+            f"expires must be positive and at most {MAX_EXPIRY_SECONDS:.0f} seconds",
             type=ErrorType.APPROVAL_UNSUPPORTED,
             non_retryable=True,
         )

@@ -57,7 +57,7 @@ class GateInterceptor(Interceptor):
     """Puts the workflow half into every workflow of a worker or a replayer."""
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
-        """The SDK makes one per execution."""
+        """Called by the SDK once per execution."""
         return GateInbound
 
 
@@ -80,7 +80,7 @@ class GateInbound(WorkflowInboundInterceptor):
         return result
 
     async def handle_signal(self, input: HandleSignalInput) -> None:
-        """Take AgentGrid's own signals: exactly one raw payload, or they are noise."""
+        """Handle AgentGrid's own signals. They carry exactly one raw payload; anything else is ignored."""
         handlers = {SIGNAL_DECIDE: self._state.on_decide, SIGNAL_CONTROL: self._state.on_control}
         handler = handlers.get(input.signal)
         if handler is None:
@@ -90,7 +90,7 @@ class GateInbound(WorkflowInboundInterceptor):
 
 
 class GateOutbound(WorkflowOutboundInterceptor):
-    """Gives every call its key, holds calls while paused, and waits where the worker asks for people."""
+    """Gives every call its key, holds calls while paused, and waits if the worker requires approval."""
 
     def __init__(self, next: WorkflowOutboundInterceptor, state: RunState) -> None:
         super().__init__(next)
@@ -109,7 +109,7 @@ class GateOutbound(WorkflowOutboundInterceptor):
         return self._govern(input, super().start_local_activity)
 
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:
-        """Hold while paused, and tell the child whose tree it is of."""
+        """Hold while paused, and pass the run header to the child."""
         if workflow.patched(PATCH_GATE):
             input = sealed_child(input)
             await self._state.resumed()
@@ -161,7 +161,7 @@ async def _result(
     handle: Awaitable[Any] | None,
     remote: bool,
 ) -> Any:
-    """The call's result, whatever it takes: resume, approvals, a policy to come, and the call made again."""
+    """The call's result, after waiting for resume, approvals or a policy and making the call again as needed."""
     decision: str | None = None
     patience = Patience()
     asked = state.generation

@@ -1,4 +1,4 @@
-"""What a function takes and gives, as one pydantic model, its JSON Schema and its digest."""
+"""A function's parameters and result as pydantic models, with their JSON Schemas and digest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pydantic_core import from_json
 from agentgrid.domain.canonical import digest, sorted_json
 
 VERSION_LENGTH = 12
-"""A version is this many hexadecimal digits of its digest."""
+"""Number of hexadecimal digits of a version."""
 
 SCALARS = (bool, float, int, str)
 
@@ -51,7 +51,7 @@ class _JsonSchema(GenerateJsonSchema):
 class Signature:
     """The typed boundary of one function: arguments to JSON and back, result to JSON and back.
 
-    Raises TypeError with what is wrong where an annotation is missing or can't be represented in JSON.
+    Raises TypeError if an annotation is missing or can't be represented in JSON.
     """
 
     def __init__(self, fn: Callable[..., Any]) -> None:
@@ -66,7 +66,7 @@ class Signature:
             if name not in hints:
                 raise TypeError(f"parameter {name!r} has no annotation")
             if name.startswith("_"):
-                raise TypeError(f"parameter {name!r} begins with an underscore: pydantic would leave it out")
+                raise TypeError(f"parameter {name!r} begins with an underscore: pydantic would ignore it")
             if is_mutable(parameter.default):
                 raise TypeError(f"parameter {name!r} has a mutable default; use None or an immutable value")
             default = ... if parameter.default is parameter.empty else parameter.default
@@ -213,12 +213,12 @@ def may_hold_sets(schema: Any) -> bool:
 
 
 def is_mutable(default: Any) -> bool:
-    """Whether all calls would share the default, and what one does to it."""
+    """Whether the default is mutable, so that all calls would share its changes."""
     return isinstance(default, (list, dict, set))
 
 
 def is_secret(name: str, default: Any) -> bool:
-    """Whether a default is a secret, by what it is for or what it looks like."""
+    """Whether a default is a secret, by its parameter's name or its form."""
     if not isinstance(default, str) or not default:
         return False
     return SECRET_NAME.fullmatch(name) is not None or SECRET_VALUE.search(default) is not None
@@ -240,7 +240,7 @@ def secret_defaults(schema: Any) -> Iterator[str]:
 
 @functools.cache
 def canonical_source(path: str) -> str:
-    """A Python file without what doesn't run: comments, docstrings and layout."""
+    """A Python file without comments, docstrings and formatting."""
     tree = ast.parse(Path(path).read_text("utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):

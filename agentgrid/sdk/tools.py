@@ -71,12 +71,12 @@ class Tool(Generic[P, R]):
 
     @functools.cached_property
     def signature(self) -> Signature:
-        """Its typed boundary. Raises TypeError where it can't be one."""
+        """Its typed boundary. Raises TypeError if the signature is invalid."""
         return Signature(self.fn)
 
     @functools.cached_property
     def version(self) -> str:
-        """A digest of its module's code and its schemas: what an approval binds besides the arguments."""
+        """A digest of its module's code and its schemas. An approval binds it together with the arguments."""
         source = canonical_source(self.file) if self.file else ""
         return version_of(self.name, source, self.signature.input_schema, self.signature.output_schema)
 
@@ -120,7 +120,7 @@ class Tool(Generic[P, R]):
             raise self._unfit(error) from None
 
     def as_activity(self) -> Callable[[ToolCall], Awaitable[ToolOutcome]]:
-        """The activity that a worker registers for it: JSON in, JSON out, errors in Temporal's terms."""
+        """The activity that a worker registers for it: JSON in, JSON out, errors as Temporal failures."""
 
         @activity.defn(name=self.activity_type)
         async def run(call: ToolCall) -> ToolOutcome:
@@ -166,12 +166,12 @@ def tool(
 ) -> Callable[[Callable[P, Awaitable[R]]], Tool[P, R]]:
     """Make an async function a tool.
 
-    title: what approvers and operators read. risk: `read`, `write` or `destructive` (without a rule, what destroys needs an approval).
-    timeout: how long one attempt may take (required). retries: attempts after the first. local: run in the workflow's own worker
-    without a task of its own; only for risk `read` or `idempotent` tools, since a crash runs it again. idempotent: one effect per
-    `idempotency_key()`. heartbeat: the longest silence of a tool that calls `activity.heartbeat`.
+    title: shown to approvers and operators. risk: `read`, `write` or `destructive` (destructive tools require approval unless a rule says otherwise).
+    timeout: maximum duration of one attempt (required). retries: attempts after the first. local: run as a local activity, in the workflow's
+    own worker; only for risk `read` or `idempotent` tools, because a crash runs it again. idempotent: one effect per `idempotency_key()`.
+    heartbeat: maximum time between calls of `activity.heartbeat`.
 
-    Mistakes are reported by `agentgrid check` and at worker start, all at once.
+    `agentgrid check` and worker start report all mistakes at once.
     """
 
     def register(fn: Callable[P, Awaitable[R]]) -> Tool[P, R]:
@@ -192,8 +192,8 @@ def tool(
 
 
 def idempotency_key() -> str:
-    """The key of the call that runs now: the same over all its attempts and re-schedules; empty outside a governed activity.
+    """The idempotency key of the current call: the same across all its attempts and reschedules; empty outside a governed activity.
 
-    Hand it to the outside system, so that an attempt repeated after a crash lands once.
+    Pass it to the outside system, so that an attempt repeated after a crash has only one effect.
     """
     return current_key.get()

@@ -24,7 +24,7 @@ from agentgrid.worker.admissions import Admissions, Scheduled
 
 
 class Policy(Protocol):
-    """Where the snapshot comes from."""
+    """The source of the snapshot."""
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -43,15 +43,15 @@ class Call:
     """One attempt of one call, as the activity half sees it."""
 
     subject: str
-    """What rules name: a tool's name or an activity type."""
+    """The name that rules match: a tool's name or an activity type."""
     title: str
     version: str | None
     risk: Risk | None
-    """None for a plain activity, whose risk nobody declared."""
+    """None for a plain activity, which declares no risk."""
     arguments: Callable[[], Any]
     """Makes the JSON that a decision binds, if approval is required; raises ValueError if JSON can't represent it exactly."""
     local: bool
-    """A local activity: history keeps none of its arguments, so the terms must show them."""
+    """A local activity: history doesn't store its arguments, so the terms must include them."""
     namespace: str
     workflow_id: str
     execution_id: str
@@ -79,7 +79,7 @@ class Allow:
 
 @dataclass(frozen=True, kw_only=True)
 class Deny:
-    """Not allowed; final."""
+    """Not allowed, without a retry."""
 
     reason: str
 
@@ -93,14 +93,14 @@ class Stale:
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """People must be asked, under these terms."""
+    """Approval is required, under these terms."""
 
     terms: Terms
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unsupported:
-    """People would have to be asked, but can't be."""
+    """Approval is required but can't be requested."""
 
     reason: str
 
@@ -110,7 +110,7 @@ Answer = Allow | Deny | Stale | Ask | Unsupported
 
 @dataclass(frozen=True, kw_only=True)
 class Governor:
-    """Judges calls under the policy of the moment."""
+    """Judges calls under the current policy."""
 
     policy: Policy
     max_age_seconds: float = 60.0
@@ -120,7 +120,7 @@ class Governor:
     admissions: Admissions = field(default_factory=Admissions)
 
     def judge(self, call: Call) -> Answer:
-        """What policy says about this attempt."""
+        """Apply the current policy to this attempt."""
         if call.standalone and call.writes:
             return Deny(
                 reason=f"{call.subject} writes, and was started by a client without a workflow: such a call belongs to no run, in which "
@@ -161,7 +161,7 @@ class Governor:
             arguments = call.arguments()
             bound = digest([call.subject, call.version, arguments])
         except ValueError as error:
-            return Unsupported(reason=f"its arguments can't be shown exactly ({error}): make it a tool")
+            return Unsupported(reason=f"its arguments can't be shown exactly ({error}): make the activity a tool")
         run = call.run()
         if call.key is not None and run is None:
             # The workflow half always sends both. Without the header, the initiator couldn't be kept from deciding.

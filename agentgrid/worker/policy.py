@@ -1,8 +1,8 @@
-"""Policy in a worker: one snapshot, kept fresh from the database, kept on disk, and asked without I/O.
+"""Policy in a worker: one snapshot, refreshed from the database, stored on disk, and evaluated without I/O.
 
-The database is looked at on `NOTIFY` and every few seconds, in the background. While it is away the last snapshot holds; how long ago it was
-last confirmed is its age, and the governor makes tools that write wait once that is over the limit. A worker starts without the database:
-from the snapshot on disk, or with none, which counts as infinitely old.
+The database is checked on `NOTIFY` and every few seconds, in the background. While it is unreachable the last snapshot stays in force. Its age is
+the time since it was last confirmed; above the limit, the governor makes tools that write wait. A worker can start without the database,
+from the snapshot on disk or with none, which counts as infinitely old.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 CATCH_UP_SECONDS = 2.0
 """Maximum wait of a call for a database check after this process was suspended: several times the duration of one check."""
 DISK_INTERVAL_SECONDS = 15.0
-"""How often the time of confirmation is written to disk while nothing changes."""
+"""How often the confirmation time is written to disk while nothing changes."""
 
 
 class _Moment:
@@ -72,16 +72,16 @@ class PolicySource:
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """The newest snapshot, or None where none was ever seen."""
+        """The newest snapshot, or None if none was ever seen."""
         return self._snapshot
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since the database last confirmed the snapshot; infinite where it never did."""
+        """Seconds since the database last confirmed the snapshot; infinite if it never did."""
         return float("inf") if self._confirmed is None else self._confirmed.age_seconds
 
     async def start(self) -> None:
-        """Read the disk, then follow the database in the background; never waits for it."""
+        """Read the snapshot on disk, then follow the database in the background without waiting for it."""
         self._load()
         self._task = asyncio.create_task(self._follow(), name="agentgrid-policy")
 
@@ -93,7 +93,7 @@ class PolicySource:
                 await self._task
 
     async def confirmed(self, timeout_seconds: float) -> bool:
-        """Wait, at most so long, until the database has confirmed a snapshot once; whether it has."""
+        """Wait, up to the timeout, until the database has confirmed a snapshot; returns whether it has."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._fresh.wait()
@@ -191,7 +191,7 @@ class PolicySource:
 
 
 class FixedPolicy:
-    """A snapshot that never changes by itself and is always fresh: for tests and for trying things out."""
+    """A fixed snapshot that is always fresh, for tests and experiments."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot: Snapshot | None = snapshot

@@ -73,7 +73,7 @@ class W:
     ("source", "expected"),
     [
         (tool("risk='read'"), "has no timeout"),
-        (tool("risk='read', timeout=timedelta(0)"), "timeout must be positive"),
+        (tool("risk='read', timeout=timedelta(0)"), "timeout must be a positive"),
         (tool("risk='mild', timeout=SECONDS"), "risk is 'mild'"),
         (tool("risk='read', timeout=SECONDS, retries=-1"), "retries must be 0 to 100"),
         (tool("risk='write', timeout=SECONDS, local=True"), "local=True is only for risk 'read' or idempotent"),

@@ -22,7 +22,7 @@ def workflow(name: str = "W", *, options: str = "", body: str = "return 1", sign
 
 
 MISTAKES = {
-    "a timeout in seconds": (tool("risk='read', timeout=5"), "its timeout must be positive, and a timedelta"),
+    "a timeout in seconds": (tool("risk='read', timeout=5"), "its timeout must be a positive timedelta"),
     "a heartbeat in seconds": (tool("risk='read', timeout=SECONDS, heartbeat=5"), "its heartbeat must be"),
     "a heartbeat of nothing": (tool("risk='read', timeout=SECONDS, heartbeat=timedelta(0)"), "its heartbeat must be"),
     "retries in words": (tool("risk='read', timeout=SECONDS, retries='many'"), "retries must be 0 to 100"),
