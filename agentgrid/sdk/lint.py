@@ -239,7 +239,7 @@ class _Reader(ast.NodeVisitor):
             instead = INSTEAD.get(path[0], "use a tool instead")
             name = path[-1] if path[0] == "__builtins__" else ".".join(path)
             yield RegistrationError(
-                f"workflow code can't use {name}, because it must be deterministic; {instead}",
+                f"workflow code can't use {name}: it must be deterministic; {instead}",
                 file=self.file,
                 line=line,
             )
