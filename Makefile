@@ -8,6 +8,9 @@ ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
+# Container images often forbid compiled modules. Here dozens of processes start from the same files, each a second slower without them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help dev test soak fuzz check fmt bench lock
 
 help:

@@ -27,7 +27,37 @@ class _Logger:
     def __getattr__(self, name: str) -> Any:
         if structlog.is_configured():
             return getattr(structlog.get_logger(), name)
-        return getattr(structlog.wrap_logger(structlog.PrintLogger(sys.stderr)), name)
+        logger = structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=terminal_processors())
+        return getattr(logger, name)
+
+
+class _StandardError(logging.Handler):
+    """Writes to `sys.stderr` as it is at each line, because test runners replace and close it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(f"{self.format(record)}\n")
+            sys.stderr.flush()
+        except Exception:
+            self.handleError(record)
+
+
+def terminal_processors() -> list[structlog.types.Processor]:
+    """structlog's defaults for a terminal, with plain tracebacks."""
+    return [*_shared(), _terminal_renderer()]
+
+
+def _shared() -> list[structlog.types.Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _terminal_renderer() -> structlog.types.Processor:
+    """Where `rich` is installed, structlog's default prints every frame's local variables: payloads and passwords, and seconds of work."""
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
 
 
 def get_logger() -> Any:
@@ -41,24 +71,20 @@ def get_logger() -> Any:
 def configure(settings: LogSettings) -> None:
     """Send structlog's and the standard library's records to standard error in one format."""
     level = getattr(logging, settings.log_level.upper())
-    shared: list[structlog.types.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+    shared = _shared()
     renderer: structlog.types.Processor
     if settings.log_format == "json":
         shared.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer()
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        renderer = _terminal_renderer()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

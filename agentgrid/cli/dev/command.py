@@ -127,4 +127,8 @@ def _quiet() -> None:
 
     import structlog
 
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    from agentgrid.logging import terminal_processors
+
+    structlog.configure(
+        processors=terminal_processors(), wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+    )
