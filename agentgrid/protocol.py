@@ -37,6 +37,9 @@ TIMER_APPROVAL = "agentgrid.approval:"
 TIMER_POLICY = "agentgrid.policy:"
 """The summary of the timer between two looks at a policy that was too old is this and the call's key."""
 
+TIMER_JUDGING = "agentgrid.judging"
+"""The summary of the timer between two parts of more decisions than one workflow task judges."""
+
 TOOL_PREFIX = "tool."
 """A tool's activity type is this and its name."""
 ACTIVITY_OPEN_APPROVAL = "agentgrid.open_approval"
