@@ -37,6 +37,9 @@ TIMER_APPROVAL = "agentgrid.approval:"
 TIMER_POLICY = "agentgrid.policy:"
 """Prefix of the summary of the timer between two checks of a stale policy; the call's key follows."""
 
+TIMER_JUDGING = "agentgrid.judging"
+"""The summary of the timer between two parts of more decisions than one workflow task judges."""
+
 TOOL_PREFIX = "tool."
 """Prefix of a tool's activity type; its name follows."""
 ACTIVITY_OPEN_APPROVAL = "agentgrid.open_approval"

@@ -149,6 +149,14 @@ def sign(decision: Decision, key: Ed25519PrivateKey) -> SignedDecision:
     return SignedDecision(decision=decision, signature=signature)
 
 
+def read_signal(raw: bytes) -> SignedDecision | None:
+    """The signed decision that these bytes are, its signature unverified, or None."""
+    try:
+        return SignedDecision.model_validate_json(raw)
+    except (ValidationError, ValueError):
+        return None
+
+
 def judge(terms: Terms, raw: bytes) -> Judgement:
     """What this signal's bytes do to the approval with these terms. Pure; never raises, whatever the bytes are.
 
@@ -156,9 +164,8 @@ def judge(terms: Terms, raw: bytes) -> Judgement:
     """
     if len(raw) > MAX_DECISION_BYTES:
         return Judgement(reason=f"over {MAX_DECISION_BYTES} bytes")
-    try:
-        signed = SignedDecision.model_validate_json(raw)
-    except (ValidationError, ValueError):
+    signed = read_signal(raw)
+    if signed is None:
         return Judgement(reason="not a signed decision")
     decision = signed.decision
     if (reason := _mismatch(terms, decision)) is not None:

@@ -81,12 +81,14 @@ class GateInbound(WorkflowInboundInterceptor):
 
     async def handle_signal(self, input: HandleSignalInput) -> None:
         """Handle AgentGrid's own signals. They carry exactly one raw payload; anything else is ignored."""
-        handlers = {SIGNAL_DECIDE: self._state.on_decide, SIGNAL_CONTROL: self._state.on_control}
-        handler = handlers.get(input.signal)
-        if handler is None:
+        if input.signal not in (SIGNAL_DECIDE, SIGNAL_CONTROL):
             return await super().handle_signal(input)
-        if len(input.args) == 1 and isinstance(input.args[0], RawValue):
-            handler(input.args[0])
+        if len(input.args) != 1 or not isinstance(input.args[0], RawValue):
+            return
+        if input.signal == SIGNAL_DECIDE:
+            await self._state.on_decide(input.args[0])
+        else:
+            self._state.on_control(input.args[0])
 
 
 class GateOutbound(WorkflowOutboundInterceptor):

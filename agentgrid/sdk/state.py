@@ -8,6 +8,7 @@ clock except the workflow's, no environment.
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,12 +20,13 @@ from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
-from agentgrid.domain.approvals import Decision, Terms, Verdict, judge
+from agentgrid.domain.approvals import MAX_DECISION_BYTES, Decision, Terms, Verdict, judge, read_signal
 from agentgrid.protocol import (
     HEADER_RUN,
     SIGNAL_CONTROL,
     SIGNAL_DECIDE,
     TIMER_APPROVAL,
+    TIMER_JUDGING,
     TIMER_POLICY,
     ControlSignal,
     ErrorType,
@@ -37,6 +39,10 @@ KEY_DIGITS = 24
 """An idempotency key has 96 bits: unique across the calls of all runs."""
 
 MAX_SIGNAL_BYTES = 8192
+
+JUDGED_AT_ONCE = 500
+"""How many signatures one workflow task verifies, at 0.3 ms each. Temporal takes 10,000 signals for an execution, and the SDK fails a task
+after two seconds, at each attempt anew: without a bound forged decisions could stop a run for ever."""
 
 
 @dataclass(kw_only=True)
@@ -104,6 +110,10 @@ class RunState:
     origin: str | None = None
     calls: dict[bytes, int] = field(default_factory=dict)
     """How often each call was made so far, by type and arguments."""
+    unjudged: deque[tuple[Gate, bytes]] = field(default_factory=deque)
+    """Decisions that arrived while their gate was open, beyond the limit of one workflow task."""
+    judged: tuple[datetime | None, int] = (None, 0)
+    """The number of decisions that this workflow task has judged, with the task's time."""
 
     def install(self) -> None:
         """Register the two signals and the reset callback. In the interceptor's `init` no execution info is available yet."""
@@ -153,14 +163,36 @@ class RunState:
         count = self.calls[what] = self.calls.get(what, 0) + 1
         return hashlib.sha256(what + str(count).encode()).hexdigest()[:KEY_DIGITS]
 
-    def on_decide(self, payload: RawValue) -> None:
+    async def on_decide(self, payload: RawValue) -> None:
         """Handle a decision signal: it affects only the gate for which it is valid. Never raises."""
         raw = payload.payload.data
-        for gate in self.gates.values():
-            if gate.decision is None and workflow.now() < gate.until:
-                judgement = judge(gate.terms, raw)
-                if judgement.verdict is not None and judgement.decision is not None:
-                    gate.decision, gate.raw = judgement.decision, raw.decode()
+        signed = read_signal(raw) if len(raw) <= MAX_DECISION_BYTES else None
+        gate = self.gates.get(signed.decision.approval_id) if signed is not None else None
+        if gate is None or gate.decision is not None or workflow.now() >= gate.until:
+            return
+        self.unjudged.append((gate, raw))
+        if len(self.unjudged) == 1:
+            await self._judge()
+
+    async def _judge(self) -> None:
+        """Judge the waiting decisions in order of arrival, with a limit per workflow task."""
+        while self.unjudged:
+            now = workflow.now()
+            at, count = self.judged
+            count = count if at == now else 0
+            while self.unjudged:
+                gate, raw = self.unjudged[0]
+                if gate.decision is None:
+                    if count == JUDGED_AT_ONCE:
+                        break
+                    count += 1
+                    judgement = judge(gate.terms, raw)
+                    if judgement.verdict is not None and judgement.decision is not None:
+                        gate.decision, gate.raw = judgement.decision, raw.decode()
+                self.unjudged.popleft()
+            self.judged = (now, count)
+            if self.unjudged:
+                await workflow.sleep(timedelta(milliseconds=1), summary=TIMER_JUDGING)
 
     def on_control(self, payload: RawValue) -> None:
         """Handle a pause or resume. Never raises."""
@@ -199,7 +231,10 @@ class RunState:
                 timeout_summary=TIMER_APPROVAL + terms.approval_id,
             )
         except TimeoutError:
-            return Outcome(expired=True)
+            # What came in time may not be judged yet.
+            await workflow.wait_condition(lambda: not self.unjudged or self.generation != generation)
+            if gate.decision is None and self.generation == generation:
+                return Outcome(expired=True)
         finally:
             self.gates.pop(terms.approval_id, None)
         if self.generation != generation:

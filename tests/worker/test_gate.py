@@ -16,9 +16,12 @@ from temporalio.worker import Replayer, Worker
 
 from agentgrid.domain.approvals import Terms, Verdict, judge
 from agentgrid.domain.policies import Effect, Rule
+from agentgrid.projector.decode import decode
 from agentgrid.protocol import SIGNAL_CONTROL, SIGNAL_DECIDE, ControlSignal, to_payload
+from agentgrid.sdk import state
 from agentgrid.sdk.grid import Grid
 from agentgrid.testing import Governance
+from tests.projector.folding import folded
 from tests.worker import gated
 from tests.worker.conftest import kinds, reset
 from tests.worker.gated import EXECUTED, plain
@@ -124,6 +127,34 @@ async def test_signals_of_any_shape_never_fail_a_workflow_task(
     assert await handle.result() == "refunded 900"
     assert "WORKFLOW_TASK_FAILED" not in kinds((await handle.fetch_history()).events)
     await replays(handle, governance)
+
+
+async def test_no_workflow_task_judges_more_than_it_has_time_for(
+    client: Client, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else forged decisions, as many as Temporal takes, would fail each attempt of the task that sees them, and the run would never move."""
+    monkeypatch.setattr(state, "JUDGED_AT_ONCE", 2)
+    EXECUTED.clear()
+    governance = Governance(rules=[ASK.model_copy(update={"expires_seconds": 3})])
+    worker: dict[str, Any] = {"task_queue": queue, "activities": [plain], "plugins": [governance.plugin(GRID)]}
+    async with Worker(client, **worker):
+        handle = await start(client, queue, "once")
+        (terms,) = await governance.pending(handle)
+    forged = governance.decide(terms, key=Ed25519PrivateKey.generate())
+    for decision in (*[forged] * 9, governance.decide(terms), governance.decide(terms, Verdict.REJECTED)):
+        await governance.send(handle, decision)
+    async with Worker(client, **worker):
+        assert await handle.result() == "refunded 900"  # though it was judged after the approval would have expired
+    history = await handle.fetch_history()
+    pauses = [event for event in history.events if b"agentgrid.judging" in event.user_metadata.summary.data]
+    assert len(pauses) == 4
+    await replays(handle, governance)
+    execution_id = handle.result_run_id or ""
+    _, rows = folded(execution_id, [decode(history.events, client.data_converter.payload_converter)])
+    assert [(step["kind"], step["status"]) for step in rows.steps.values()] == [("tool", "completed")]
+    assert [row["status"] for row in rows.approvals.values()] == ["approved"]
+    judged = [row["judged"] for _, row in sorted(rows.decisions.items())]
+    assert judged == ["refused"] * 9 + ["counted", "superseded"]
 
 
 async def test_duplicate_and_late_decisions_run_the_tool_once(

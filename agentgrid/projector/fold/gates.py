@@ -11,9 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from pydantic import ValidationError
-
-from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, SignedDecision, Terms, judge
+from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, Terms, judge, read_signal
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
@@ -94,7 +92,8 @@ def decided(fold: Pass, event: events.Decided) -> None:
     if event.problem is not None:
         _write(fold, _signal(event), judged="refused", reason=event.problem)
         return
-    parsed = _parsed(event.raw)
+    signed = read_signal(event.raw)
+    parsed = signed.decision if signed is not None else None
     named = parsed.approval_id if parsed is not None else None
     gate = fold.state.gates.get(named or "")
     known = gate or fold.state.closed_gates.get(named or "")
@@ -259,13 +258,6 @@ def _claim(fold: Pass, signal: Signalled) -> None:
         decision=signal.decision,
         public_key=signal.public_key,
     )
-
-
-def _parsed(raw: bytes) -> Decision | None:
-    try:
-        return SignedDecision.model_validate_json(raw).decision
-    except (ValidationError, ValueError):
-        return None
 
 
 def _error(kind: str, message: str) -> events.Stored:

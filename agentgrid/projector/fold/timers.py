@@ -1,4 +1,4 @@
-"""Timers: steps, unless they are an approval's expiry, a local activity's backoff or a call's wait for policy."""
+"""Timers: steps, unless they are an approval's expiry, a pause between decisions, a local activity's backoff or a call's wait for policy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold import gates
 from agentgrid.projector.fold.passing import Pass
-from agentgrid.protocol import TIMER_POLICY
+from agentgrid.protocol import TIMER_JUDGING, TIMER_POLICY
 
 BACKOFF_ROUNDED = 0.001
 """Maximum difference in seconds between a marker's backoff and its timer: Java's markers use whole milliseconds."""
@@ -19,6 +19,9 @@ def started(fold: Pass, event: events.TimerStarted) -> None:
     due_at = event.at + timedelta(seconds=event.seconds)
     backoff, fold.state.backoff = fold.state.backoff, None
     if gates.timer_started(fold, event) or _policy_wait(fold, event, due_at):
+        return
+    if event.summary == TIMER_JUDGING:
+        fold.state.timers[event.event_id] = "judging"
         return
     if backoff is not None and abs(backoff[1] - event.seconds) < BACKOFF_ROUNDED and backoff[0] in fold.state.steps:
         fold.state.timers[event.event_id] = f"retry:{backoff[0]}"
