@@ -1,6 +1,6 @@
-"""The API as a program of its own, on this machine's loopback: `python api.py`.
+"""Runs the API on the loopback address: `python api.py`.
 
-Anywhere else: `agentgrid api`, which refuses an open address without keys.
+For any other address use `agentgrid api`, which refuses to listen on one without configured keys.
 """
 
 from __future__ import annotations

@@ -8,19 +8,19 @@
     ├── the caller must act
     │   ├── InvalidInput                 the request does not fit its schema
     │   ├── PayloadTooLarge              a value is over its limit
-    │   ├── Unauthenticated              no identity, or one that does not hold
+    │   ├── Unauthenticated              no credentials, or invalid ones
     │   ├── Forbidden                    this principal may not do this
-    │   │   └── SecondPersonNeeded       nor may anybody alone
-    │   ├── NotFound                     there is no such thing
-    │   ├── Conflict                     it can't be done in the present state
-    │   ├── IdempotencyConflict          the key was used with another body
-    │   └── RateLimited                  too much at once
-    ├── somebody else must act
+    │   │   └── SecondPersonNeeded       it needs a second administrator, and there is none
+    │   ├── NotFound                     it does not exist
+    │   ├── Conflict                     the current state does not allow it
+    │   ├── IdempotencyConflict          the key was used with a different body
+    │   └── RateLimited                  too many requests
+    ├── an operator must act
     │   └── Unavailable                  Temporal or the database can't answer now
-    └── a tool says
-        └── ToolError                    a business failure, final unless said otherwise
+    └── a tool failed
+        └── ToolError                    a business failure, not retried by default
 
-Each class has a stable `code`; a message says what happened and what is allowed. Errors know no HTTP and no exit codes:
+Each class has a stable `code`; a message says what happened and what is allowed. Errors are independent of HTTP and exit codes:
 `api/errors.py`, `sdk` and `cli` map them.
 """
 
@@ -37,7 +37,7 @@ class AgentGridError(Exception):
     code: ClassVar[str] = "agentgrid_error"
 
     command_id: str | None = None
-    """The command that records what was asked, where one already does."""
+    """The command that already records the request, if any."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -57,7 +57,7 @@ class RegistrationError(AgentGridError):
 
 
 class RegistrationErrors(AgentGridError):
-    """Every fault found in a grid, in the order of their places."""
+    """Every fault found in a grid, by file and line."""
 
     code = "registration_errors"
 
@@ -68,21 +68,21 @@ class RegistrationErrors(AgentGridError):
 
 
 class SettingsError(AgentGridError):
-    """A setting is missing or wrong; the message names it and says what it takes."""
+    """A setting is missing or invalid; the message names it and its valid values."""
 
     code = "settings_error"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One place of a request that is wrong: a JSON pointer into the body (or a parameter's name) and what is wrong there."""
+    """One invalid place in a request: a JSON pointer into the body (or a parameter's name), and the problem."""
 
     pointer: str
     message: str
 
 
 class InvalidInput(AgentGridError):
-    """The request does not fit its schema; `faults` names each place."""
+    """The request does not fit its schema; `faults` lists each place."""
 
     code = "invalid_input"
 
@@ -104,7 +104,7 @@ class PayloadTooLarge(AgentGridError):
 
 
 class Unauthenticated(AgentGridError):
-    """No identity was given, or the one given does not hold."""
+    """The credentials are missing or invalid."""
 
     code = "unauthenticated"
 
@@ -116,13 +116,13 @@ class Forbidden(AgentGridError):
 
 
 class SecondPersonNeeded(Forbidden):
-    """It takes two administrators, and there is no second one."""
+    """It requires two administrators, and there is no second one."""
 
     code = "second_administrator_needed"
 
 
 class NotFound(AgentGridError):
-    """There is no such thing, or this principal may not know of it."""
+    """It does not exist, or this principal may not see it."""
 
     code = "not_found"
 
@@ -133,7 +133,7 @@ class NotFound(AgentGridError):
 
 
 class Conflict(AgentGridError):
-    """It can't be done in the present state; `status` is that state."""
+    """The current state, `status`, does not allow it."""
 
     code = "conflict"
 
@@ -143,19 +143,19 @@ class Conflict(AgentGridError):
 
 
 class IdempotencyConflict(AgentGridError):
-    """The idempotency key was used before with another body."""
+    """The idempotency key was already used with a different body."""
 
     code = "idempotency_conflict"
 
     def __init__(self, key: str) -> None:
         super().__init__(
-            f"the Idempotency-Key {key!r} was used before with another body; send a new key for a new request"
+            f"the Idempotency-Key {key!r} was already used with a different body; use a new key for a new request"
         )
         self.key = key
 
 
 class RateLimited(AgentGridError):
-    """Too much at once; try again after `retry_after_seconds`."""
+    """Too many requests; try again after `retry_after_seconds`."""
 
     code = "rate_limited"
 
@@ -167,7 +167,7 @@ class RateLimited(AgentGridError):
 class Unavailable(AgentGridError):
     """Temporal or the database can't answer now; try again after `retry_after_seconds`.
 
-    `outcome_unknown` is true where the request may have been carried out all the same.
+    `outcome_unknown` is true if the request may have been carried out anyway.
     """
 
     code = "unavailable"
@@ -179,9 +179,9 @@ class Unavailable(AgentGridError):
 
 
 class ToolError(AgentGridError):
-    """A tool's business failure: final, unless `retryable`.
+    """A tool's business failure: not retried unless `retryable`.
 
-    Anything else that a tool raises is taken for a passing fault and retried under the tool's policy.
+    Any other exception from a tool counts as transient and is retried under the tool's policy.
     """
 
     code = "tool_error"

@@ -10,7 +10,7 @@ import structlog
 
 
 class LogSettings(Protocol):
-    """The part of `Settings` that logging needs: the two modules are siblings and don't import each other."""
+    """The part of `Settings` that logging needs; the two modules are siblings and don't import each other."""
 
     @property
     def log_format(self) -> str:
@@ -22,7 +22,7 @@ class LogSettings(Protocol):
 
 
 class _Logger:
-    """structlog's logger of the moment."""
+    """structlog's current logger."""
 
     def __getattr__(self, name: str) -> Any:
         if structlog.is_configured():
@@ -61,15 +61,15 @@ def _terminal_renderer() -> structlog.types.Processor:
 
 
 def get_logger() -> Any:
-    """A logger for code that runs in other people's processes: as they have configured structlog, else to standard error.
+    """A logger for code that runs in a user's process: follows the user's structlog configuration, or else writes to standard error.
 
-    structlog by itself would write to standard output, which may be what the process is for.
+    structlog's default is standard output, which the process may need for its own output.
     """
     return _Logger()
 
 
 def configure(settings: LogSettings) -> None:
-    """Send structlog's and the standard library's records to standard error in one form."""
+    """Send structlog's and the standard library's records to standard error in one format."""
     level = getattr(logging, settings.log_level.upper())
     shared = _shared()
     renderer: structlog.types.Processor

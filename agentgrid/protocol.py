@@ -1,7 +1,7 @@
-"""What crosses the boundary between workflow code, workers, the API and the projector: names and versioned payloads.
+"""The protocol between workflow code, workers, the API and the projector: names and versioned payloads.
 
-A payload model only ever gains optional fields. The commands that the workflow half emits are protocol too: a change of them takes a new
-patch id. `Terms`, `Decision` and `SignedDecision` of `domain/approvals.py` cross it as well; they live there beside their judge.
+A payload model only ever gains optional fields. The commands that the workflow half emits are protocol too: changing them requires a new
+patch id. `Terms`, `Decision` and `SignedDecision` are part of it as well; they are in `domain/approvals.py`, next to `judge`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pydantic.dataclasses import dataclass
 from temporalio.api.common.v1 import Payload
 
 PATCH_GATE = "agentgrid-gate-1"
-"""The marker at the top of every execution that began under the plugin."""
+"""The marker at the start of every execution that began under the plugin."""
 
 SIGNAL_DECIDE = "agentgrid.decide"
 SIGNAL_CONTROL = "agentgrid.control"
 
 HEADER_KEY = "agentgrid-key"
-"""The idempotency key of one call: the same over attempts, re-schedules, local backoff and resets."""
+"""The idempotency key of one call: the same across attempts, reschedules, local backoff and resets."""
 HEADER_APPROVAL = "agentgrid-approval"
 """The signed decision under which an approved call is made again."""
 HEADER_RUN = "agentgrid-run"
@@ -32,35 +32,35 @@ MEMO = "agentgrid"
 """The memo field of a run that AgentGrid started: `RunMemo`."""
 
 TIMER_APPROVAL = "agentgrid.approval:"
-"""The summary of an approval's expiry timer is this and the approval's id."""
+"""Prefix of the summary of an approval's expiry timer; the approval's id follows."""
 
 TIMER_POLICY = "agentgrid.policy:"
-"""The summary of the timer between two looks at a policy that was too old is this and the call's key."""
+"""Prefix of the summary of the timer between two checks of a stale policy; the call's key follows."""
 
 TIMER_JUDGING = "agentgrid.judging"
 """The summary of the timer between two parts of more decisions than one workflow task judges."""
 
 TOOL_PREFIX = "tool."
-"""A tool's activity type is this and its name."""
+"""Prefix of a tool's activity type; its name follows."""
 ACTIVITY_OPEN_APPROVAL = "agentgrid.open_approval"
 """The local activity whose result is the terms of an explicit approval."""
 ACTIVITY_CONFIRM_APPROVAL = "agentgrid.confirm_approval"
-"""The local activity that judges authority again once an explicit approval was decided; its result is whether the decision holds."""
+"""The local activity that checks authority again after an explicit approval was decided; its result is whether the decision holds."""
 APPROVAL_ACTIVITIES = frozenset({ACTIVITY_OPEN_APPROVAL, ACTIVITY_CONFIRM_APPROVAL})
 
 SENDER_PREFIX = "agentgrid:"
-"""A command is sent to Temporal under the identity of this and its id: a cancel or a terminate leaves no other trace of it."""
+"""Prefix of the identity under which a command is sent to Temporal; its id follows. A cancel or a terminate leaves no other trace of it."""
 
 
 MAX_JSON_BYTES = 2 * 1024 * 1024 - 4096
-"""The arguments and result of a tool and the result of a registered workflow are at most this long in JSON, whatever a codec makes of them.
+"""Maximum JSON size of a tool's arguments and result and of a registered workflow's result, regardless of any codec.
 
-Temporal refuses a payload over 2 MiB by failing the task that carries it, again and again; 4 KiB are for what stands around the value.
+Temporal fails every task that carries a payload over 2 MiB, repeatedly; 4 KiB are reserved for the envelope around the value.
 """
 
 
 class ErrorType:
-    """The types of the `ApplicationError`s that AgentGrid raises, as history and other SDKs see them."""
+    """The types of AgentGrid's `ApplicationError`s, as seen in history and by other SDKs."""
 
     APPROVAL_REQUIRED = "ApprovalRequired"
     APPROVAL_REJECTED = "ApprovalRejected"
@@ -77,7 +77,7 @@ class ErrorType:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """The one argument of a tool's activity. A dataclass, which every JSON data converter carries; pydantic's, whose schema is built once."""
+    """The single argument of a tool's activity. A dataclass, because every JSON data converter supports it; pydantic's, whose schema is built once."""
 
     tool: str
     version: str
@@ -93,16 +93,16 @@ class ToolOutcome:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What the worker says of the decision on an explicit approval, just before `approval()` returns."""
+    """The worker's check of the decision on an explicit approval, just before `approval()` returns."""
 
     approval_id: str
     holds: bool
     reason: str | None = None
-    """Why it doesn't hold; people are then asked again."""
+    """Why the decision doesn't hold; the approval is then requested again."""
 
 
 class RunHeader(BaseModel):
-    """What children, continued executions and activities know of their run."""
+    """The facts about a run that its children, continued executions and activities receive."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -110,36 +110,36 @@ class RunHeader(BaseModel):
     """The run id at the root of the tree of children."""
     initiator: str | None = None
     issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
-    """Who issued the API key that started the run, beside the initiator; they decide no approval of it either."""
+    """Who issued the API key that started the run, apart from the initiator. They may not decide its approvals either."""
     paused: bool = False
 
 
 class PolicyWait(BaseModel):
-    """The details of a `PolicyStale` that the caller waits out: how long between two tries, and when it gives up.
+    """The details of a `PolicyStale` that the caller waits out: the delay between tries, and when to give up.
 
-    History carries them, so that other numbers in a later worker can't change a replay. A `PolicyStale` without them is an ordinary failure.
+    They are in history, so that different values in a later worker can't change a replay. A `PolicyStale` without them is an ordinary failure.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     key: str
-    """The idempotency key of the call that waits."""
+    """The idempotency key of the waiting call."""
     first_seconds: float = 5.0
     most_seconds: float = 300.0
     give_up_seconds: float = 7 * 24 * 3600.0
-    """As long as people have for an approval by default."""
+    """The same as the default expiry of an approval."""
 
     def pause_seconds(self, tries: int) -> float:
-        """How long to wait after so many tries before this one: doubled each time, up to the most."""
+        """The delay after this many earlier tries: doubled each time, up to the maximum."""
         return float(min(self.first_seconds * 2 ** min(tries, 30), self.most_seconds))
 
     def over(self, tries: int) -> bool:
-        """Whether so many pauses were enough: the failure then stands."""
+        """Whether to give up after this many waits, so that the call fails."""
         return sum(self.pause_seconds(before) for before in range(tries)) >= self.give_up_seconds
 
 
 class ControlSignal(BaseModel):
-    """What the signal `agentgrid.control` carries."""
+    """The payload of the signal `agentgrid.control`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -150,7 +150,7 @@ class ControlSignal(BaseModel):
 
 
 class RunMemo(BaseModel):
-    """What a start by AgentGrid says of the run, so that rebuilding needs nothing but history and commands."""
+    """The facts about a run that AgentGrid stores at its start, so that a rebuild needs only history and commands."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -158,7 +158,7 @@ class RunMemo(BaseModel):
     run_id: str
     initiator: str
     issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
-    """Who issued the API key that started the run, beside the initiator."""
+    """Who issued the API key that started the run, apart from the initiator."""
     command_id: str
     workflow_version: str | None = None
     reference: str | None = None
@@ -170,24 +170,24 @@ class RunMemo(BaseModel):
     start_at: datetime | None = None
     key_id: str | None = None
     signature: str | None = None
-    """Ed25519 over the canonical rest, base64."""
+    """Ed25519 signature over the other fields in canonical form, base64."""
 
 
 def to_payload(value: BaseModel | str) -> Payload:
-    """A header's or signal's payload: JSON in one fixed form, whatever the data converter."""
+    """A header's or signal's payload: JSON in one fixed form, independent of the data converter."""
     text = value.model_dump_json(exclude_none=True) if isinstance(value, BaseModel) else json.dumps(value)
     return Payload(metadata={"encoding": b"json/plain"}, data=text.encode())
 
 
 def too_long(what: str, size: int) -> str | None:
-    """What is wrong with a value of this many bytes, if anything."""
+    """The error message for a value of this size, or None if it is within the limit."""
     if size <= MAX_JSON_BYTES:
         return None
-    return f"{what} has {size:,} bytes in JSON; at most {MAX_JSON_BYTES:,} are allowed. Store it, and pass where it is"
+    return f"{what} has {size:,} bytes in JSON; at most {MAX_JSON_BYTES:,} are allowed. Store it elsewhere, and pass a reference"
 
 
 def text_of(payload: Payload | None) -> str | None:
-    """The string in a header's payload, or None where there is none."""
+    """The string in a header's payload, or None if there is none."""
     if payload is None:
         return None
     try:

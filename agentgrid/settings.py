@@ -12,12 +12,12 @@ from agentgrid.errors import SettingsError
 
 
 class Settings(BaseSettings):
-    """Everything that is configured, by environment variables named `AGENTGRID_` and the field's name."""
+    """All configuration, from environment variables named `AGENTGRID_` and the field's name."""
 
     model_config = SettingsConfigDict(env_prefix="AGENTGRID_", frozen=True, extra="ignore")
 
     database_url: SecretStr | None = None
-    """`postgresql://user:password@host:port/database`; a worker has a login of its own (`agentgrid db worker-login`)."""
+    """`postgresql://user:password@host:port/database`. Workers use their own login (`agentgrid db worker-login`)."""
     temporal_address: str = "127.0.0.1:7233"
     temporal_namespace: str = "default"
     temporal_api_key: SecretStr | None = None
@@ -26,35 +26,35 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     home: Path = Path(".agentgrid")
     signing_key_file: Path | None = None
-    """The Ed25519 private key (PEM) that signs decisions and memos; for the API alone."""
+    """The Ed25519 private key (PEM) that signs decisions and memos. Only for the API."""
     temporal_ui_url: str | None = None
     data_converter: str | None = None
-    """`module:attribute` of the Temporal DataConverter that the workers use, where it isn't AgentGrid's."""
+    """`module:attribute` of the workers' Temporal DataConverter, if it isn't AgentGrid's."""
     log_format: str = Field("console", pattern="^(console|json)$")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
     max_connections: int = Field(900, ge=1)
-    """How many connections one process of the API holds; below the 1,024 files that a process may usually open."""
+    """Maximum connections per API process; below the usual limit of 1,024 open files."""
     rate_requests_per_second: float = Field(200.0, gt=0)
     rate_requests_burst: int = Field(2000, ge=1)
-    """How often one principal may ask one process of the API, lastingly and at once."""
+    """Requests per principal and API process: sustained rate, and burst."""
     rate_failures_per_second: float = Field(10.0, gt=0)
     rate_failures_burst: int = Field(30, ge=1)
-    """How often one address may fail to say who asks."""
+    """Failed authentications per address: sustained rate, and burst."""
 
     policy_max_age_seconds: float = Field(60.0, gt=0)
-    """With a policy snapshot older than this, tools that write wait."""
+    """Tools that write wait if the policy snapshot is older than this."""
     eager_activities: bool = False
-    """Let Temporal hand activities over with the answer to a workflow task: quicker under load, but past the limits of task queues."""
+    """Let Temporal dispatch activities with the response to a workflow task: faster under load, but bypasses task queue limits."""
     policy_required: bool = True
-    """Whether a worker that never saw a policy holds reads and plain activities too. Tools that write always wait for one."""
+    """Whether a worker that has never seen a policy holds back reads and plain activities too. Tools that write always wait for one."""
     policy_refresh_seconds: float = Field(2.0, gt=0)
     decision_valid_for_seconds: float = Field(3600.0, gt=0)
     """How old a decision may be when the approved call is first attempted."""
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
-        """The settings of this process. Raises SettingsError, naming each variable that is wrong."""
+        """The settings of this process. Raises SettingsError, naming each invalid variable."""
         try:
             return cls(**overrides)
         except ValidationError as error:
@@ -62,12 +62,12 @@ class Settings(BaseSettings):
                 f"AGENTGRID_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
                 for fault in error.errors()
             )
-            raise SettingsError(f"wrong settings: {faults}") from None
+            raise SettingsError(f"invalid settings: {faults}") from None
 
     def require_database(self) -> str:
-        """The database's URL. Raises SettingsError where there is none."""
+        """The database URL. Raises SettingsError if it is not set."""
         if self.database_url is None:
             raise SettingsError(
-                "AGENTGRID_DATABASE_URL is not set; it takes postgresql://user:password@host:port/database"
+                "AGENTGRID_DATABASE_URL is not set; set it to postgresql://user:password@host:port/database"
             )
         return self.database_url.get_secret_value()

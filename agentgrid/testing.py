@@ -1,4 +1,4 @@
-"""Helpers for developers' own tests: a policy in memory, and an approver who answers what a workflow asks.
+"""Helpers for developers' own tests: an in-memory policy, and an approver who decides a workflow's approvals.
 
     governance = Governance(rules=[Rule(rule_id="r", tool="post_reply", effect=Effect.REQUIRE_APPROVAL)])
     async with Worker(client, task_queue="test", plugins=[governance.plugin(grid)]):
@@ -6,7 +6,7 @@
         await governance.approve(handle)
         assert await handle.result() == ...
 
-No control plane and no database are needed; Temporal's own dev server or test environment is.
+They need Temporal's dev server or test environment, but no control plane and no database.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ POLL_SECONDS = 0.05
 
 
 class Governance:
-    """A policy in memory with one signing key, and one approver.
+    """An in-memory policy with one signing key and one approver.
 
-    rules: what holds; without any, tools that destroy need an approval. approver: the name of the person who answers here. groups: the
-    groups that the approver is in.
+    rules: the rules in force; without any, destructive tools require approval. approver: the name of the person who decides. groups: the
+    approver's groups.
     """
 
     def __init__(self, *, rules: Sequence[Rule] = (), approver: str = "reviewer", groups: Iterable[str] = ()) -> None:
         self.key = Ed25519PrivateKey.generate()
         self.approver = approver
         self._answered: set[str] = set()
-        """The approvals that `approve` and `reject` have answered: each stays open until the workflow has taken its answer."""
+        """The approvals that `approve` and `reject` have decided. Each stays open until the workflow has received the decision."""
         public = base64.b64encode(self.key.public_key().public_bytes_raw()).decode()
         self.policy = FixedPolicy(
             Snapshot(
@@ -77,7 +77,7 @@ class Governance:
         return AgentGridPlugin(grid, settings=settings or Settings(), policy=self.policy)
 
     def decide(self, terms: Terms, verdict: Verdict = Verdict.APPROVED, **changed: Any) -> SignedDecision:
-        """A signed decision under these terms; `changed` fields make a wrong one, and `key` signs with another."""
+        """A signed decision under these terms. Fields in `changed` make it invalid; `key` signs with another key."""
         key = changed.pop("key", self.key)
         entries = self.snapshot.approver_entries.get(self.approver, frozenset())
         fields: dict[str, Any] = {
@@ -100,9 +100,9 @@ class Governance:
     async def pending(
         self, handle: WorkflowHandle[Any, Any], *, at_least: int = 1, timeout_seconds: float = 20.0
     ) -> list[Terms]:
-        """The terms of the approvals that the workflow waits on now, oldest first, once there are so many.
+        """The terms of the workflow's pending approvals, oldest first, once there are this many.
 
-        Raises TimeoutError where there are not.
+        Raises TimeoutError otherwise.
         """
         return await self._pending(handle, at_least, timeout_seconds, answered=frozenset())
 
@@ -111,16 +111,16 @@ class Governance:
         await handle.signal(SIGNAL_DECIDE, RawValue(to_payload(decision)))
 
     async def approve(self, handle: WorkflowHandle[Any, Any], *, timeout_seconds: float = 20.0) -> Terms:
-        """Approve the oldest approval that the workflow waits on and nobody has answered here, waiting for one.
+        """Approve the workflow's oldest undecided approval, waiting for one if necessary.
 
-        Raises TimeoutError where there is none.
+        Raises TimeoutError if there is none.
         """
         return await self._answer(handle, Verdict.APPROVED, timeout_seconds)
 
     async def reject(self, handle: WorkflowHandle[Any, Any], *, timeout_seconds: float = 20.0) -> Terms:
-        """Reject the oldest approval that the workflow waits on and nobody has answered here, waiting for one.
+        """Reject the workflow's oldest undecided approval, waiting for one if necessary.
 
-        Raises TimeoutError where there is none.
+        Raises TimeoutError if there is none.
         """
         return await self._answer(handle, Verdict.REJECTED, timeout_seconds)
 
@@ -142,7 +142,7 @@ class Governance:
 
 
 async def open_approvals(handle: WorkflowHandle[Any, Any]) -> list[Terms]:
-    """The approvals whose expiry timers run in the workflow's history, oldest first."""
+    """The approvals whose expiry timers are running, from the workflow's history, oldest first."""
     converter = handle._client.data_converter
     found: dict[str, Terms] = {}
     waiting: dict[int, str] = {}
@@ -169,7 +169,7 @@ async def open_approvals(handle: WorkflowHandle[Any, Any]) -> list[Terms]:
 
 
 async def _candidates(event: HistoryEvent, decode: Any) -> list[Any]:
-    """What may be terms in this event: the details of a refusal, the result of a local activity."""
+    """The possible terms in this event: the details of a refusal, or the result of a local activity."""
     payloads: list[Payloads] = []
     if event.HasField("activity_task_failed_event_attributes"):
         failure = event.activity_task_failed_event_attributes.failure

@@ -263,7 +263,7 @@ def _backoff(seen: Seen, timer_event_id: int) -> bool:
 
 
 def _local(a: Any) -> dict[str, Any] | None:
-    """What the marker of a local activity says, whichever SDK wrote it; None for any other marker."""
+    """The data in a local activity's marker, from any SDK; None for any other marker."""
     details = {key: _json(value.payloads[0]) if value.payloads else None for key, value in a.details.items()}
     if a.marker_name == "core_local_activity":
         data: dict[str, Any] = details["data"]
@@ -367,7 +367,7 @@ def _read_local(seen: Seen) -> None:
 
 
 def _read_explicit(seen: Seen) -> None:
-    """Explicit approvals: asked again under the same key, where the worker did not confirm the decision, one is the same step."""
+    """Explicit approvals: one requested again under the same key, because the worker did not confirm the decision, is the same step."""
     asks: dict[tuple[str, str], list[tuple[int, Terms]]] = {}
     confirmed: dict[str, bool] = {}
     for event, a in _of(seen.events, "marker_recorded"):
@@ -479,7 +479,7 @@ def _approval(seen: Seen, approval_id: str) -> str:
 
 
 def _called_again(seen: Seen, terms: Terms) -> bool:
-    """Whether the call that asked was made again although nobody waited at its gate: a reset came in between."""
+    """Whether the call was made again although its gate never waited: a reset came in between."""
     calls = [
         event.event_id
         for event, a in _of(seen.events, "activity_task_scheduled")

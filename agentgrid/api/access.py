@@ -1,6 +1,6 @@
-"""Who may call which route: all of it, in one place. A route that is not named here can't be made.
+"""Access control for every route. A route that is not listed here can't be created.
 
-`None` as permission means anybody with a valid key; `PUBLIC` needs no key at all.
+`None` as permission means any valid key; `PUBLIC` routes need no key.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from agentgrid.domain.principals import Permission
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """What one route needs, and the command that a request to it is, where it asks for a change."""
+    """The permission that one route requires and, for a change, its kind of command."""
 
     permission: Permission | None = None
     public: bool = False
     command: CommandKind | None = None
     reads: str | None = None
-    """The parameter of the path that names what may be read here with its payloads: each such reading is recorded."""
+    """The path parameter that names the resource. A read of its payloads is recorded under this name."""
     everywhere: bool = False
-    """For principals only who see the runs of every workflow: what it tells isn't told apart by workflow."""
+    """Only for principals that see every workflow: the response can't be filtered by workflow."""
 
 
 PUBLIC = Access(public=True)
@@ -103,4 +103,4 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/reads": Access(permission=Permission.AUDIT, everywhere=True),
     f"GET {V1}/events": READ,
 }
-"""Without the permission `audit`, the commands that a caller sees are the caller's own; administrators see the proposed ones too."""
+"""Without the permission `audit`, callers see only their own commands; administrators see proposals as well."""

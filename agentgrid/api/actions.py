@@ -1,4 +1,4 @@
-"""What a caller may do next with a run, an approval, a workflow or a tool, and why not; and what a run waits for."""
+"""The actions a caller may take on a run, an approval, a workflow or a tool, and why not; and what a run waits for."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _forbidden(principal: Principal, access: Access) -> str | None:
 
 
 def of_run(principal: Principal, run: Run, *, taken: bool) -> list[Action]:
-    """Each verb of a run. taken: a worker has completed a workflow task of it."""
+    """The verbs of a run. taken: a worker has completed one of its workflow tasks."""
     found = []
     for verb in Verb:
         why = refusal(verb, RunStatus(run.status), governed=run.governed, taken=taken) or _forbidden(
@@ -49,7 +49,7 @@ def of_approval(caller: Caller, found: Found, signer: Signer | None) -> list[Act
 
 
 def of_workflow(principal: Principal, name: str, switch: Switch | None) -> list[Action]:
-    """Start it, and set its kill switch."""
+    """Start, disable, enable."""
     disabled = switches.refusal(switch)
     unseen = None if principal.sees(name) else f"{principal.name} may not see the runs of this workflow"
     start = _forbidden(principal, START) or unseen or (disabled.message if disabled else None)
@@ -57,7 +57,7 @@ def of_workflow(principal: Principal, name: str, switch: Switch | None) -> list[
 
 
 def of_tool(principal: Principal) -> list[Action]:
-    """Change its policy, and set its kill switch."""
+    """Set the policy, disable, enable."""
     why = _forbidden(principal, TOOL_POLICY)
     return [Action(verb="policy", allowed=why is None, reason=why), *_switched(principal, "tools")]
 
@@ -89,13 +89,13 @@ def next_of(run: Run, approvals: Sequence[Approval], waiting: Sequence[Step], ac
 def _summary(run: Run, gates: Sequence[Approval], approvers: Sequence[str], waiting: Sequence[Step]) -> str:
     status = RunStatus(run.status)
     if status.closed:
-        return f"has ended: {status}"
+        return f"ended: {status}"
     if status is RunStatus.QUEUED:
-        return "waits to be started" + (f", not before {run.start_at.isoformat()}" if run.start_at else "")
+        return "waits to start" + (f", not before {run.start_at.isoformat()}" if run.start_at else "")
     if status is RunStatus.PAUSED:
-        return "is paused: timers, timeouts and approval expiry go on; somebody must resume it"
+        return "paused: timers, timeouts and approval expiry go on; resume it to continue"
     if status is RunStatus.CANCELLING:
-        return "was asked to cancel, and is winding up"
+        return "cancelling: the workflow is finishing"
     names = ", ".join(dict.fromkeys(step.title or step.name for step in waiting[:3]))
     match run.waiting_on:
         case WaitingOn.APPROVAL:
@@ -112,6 +112,6 @@ def _summary(run: Run, gates: Sequence[Approval], approvers: Sequence[str], wait
         case WaitingOn.RETRY:
             return f"waits to try again{f': {names}' if names else ''}"
         case WaitingOn.POLICY:
-            return "waits until its worker has today's policy"
+            return "waits until its worker has a current policy"
         case _:
             return f"runs{f': {names}' if names else ''}"

@@ -32,16 +32,16 @@ RECOVERY_SECONDS = 1.0
 
 
 def from_environment() -> FastAPI:
-    """The application as this process's environment configures it: what uvicorn is given as a factory."""
+    """The application, configured from the environment: the factory for uvicorn."""
     settings = Settings.load()
     logging.configure(settings)
     return create_app(settings)
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application. Raises SettingsError where the database or the signing key is not configured.
+    """The application. Raises SettingsError if the database or the signing key is not configured.
 
-    Neither database nor Temporal need to be there when it starts: it answers 503 until they are.
+    The database and Temporal need not be reachable at start: requests get 503 until they are.
     """
     dsn = settings.require_database()
     signer = signing.load(settings)
@@ -90,7 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 async def _prepare(plane: ControlPlane) -> None:
-    """Make the signing key known, as soon as the database is there."""
+    """Register the signing key as soon as the database is reachable."""
     while True:
         try:
             async with writing(plane.engine) as session:
@@ -99,7 +99,7 @@ async def _prepare(plane: ControlPlane) -> None:
                         log.info("signing_key_registered", key_id=signer.key_id)
             status = await signing_keys.standing(plane.engine, plane.signer.key_id)
             if status is not KeyStatus.IN_FORCE:
-                # Nothing that opens from now on can be decided here: each decision is refused, with the reason.
+                # Approvals that open from now on can't be decided through this process: each decision is refused, with the reason.
                 log.error("signing_key_not_in_force", key_id=plane.signer.key_id, status=status)
             return
         except SESSION_FAULTS as error:
@@ -108,7 +108,7 @@ async def _prepare(plane: ControlPlane) -> None:
 
 
 async def _kept_up(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Do the work to its end; begin anew where it dies: without delivery or events the process would only seem to live."""
+    """Run the work, and restart it if it fails: without delivery or events the process would only appear to work."""
     while True:
         try:
             await work()

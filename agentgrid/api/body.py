@@ -1,4 +1,4 @@
-"""A request's body: read within bounds, and parsed as JSON that means the same to everybody who reads it later."""
+"""A request's body: read within limits, and parsed as strict JSON that every later reader interprets the same way."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from agentgrid.api.errors import WireError
 from agentgrid.errors import Fault, InvalidInput, PayloadTooLarge
 
 MAX_BYTES = 2 * 1024 * 1024
-"""Temporal refuses a larger payload; so a larger body could only fail later."""
+"""Temporal refuses larger payloads, so a larger body would only fail later."""
 MAX_DEPTH = 64
 MAX_INTEGER = 2**63 - 1
 READ_SECONDS = 30.0
 
 
 async def read(request: Request) -> bytes:
-    """The body's bytes. Raises PayloadTooLarge without reading on, WireError for one that does not come."""
+    """The body's bytes. Raises PayloadTooLarge as soon as it is too long, WireError if it doesn't arrive."""
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > MAX_BYTES:
         raise PayloadTooLarge("the body", int(announced), MAX_BYTES)
@@ -33,14 +33,14 @@ async def read(request: Request) -> bytes:
                 if len(raw) > MAX_BYTES:
                     raise PayloadTooLarge("the body", len(raw), MAX_BYTES)
     except TimeoutError:
-        raise WireError(408, "request_timeout", f"the body did not come within {READ_SECONDS:.0f} s") from None
+        raise WireError(408, "request_timeout", f"the body did not arrive within {READ_SECONDS:.0f} s") from None
     except ClientDisconnect:
         raise WireError(400, "disconnected", "the connection ended before the body did") from None
     return bytes(raw)
 
 
 def check_type(request: Request) -> None:
-    """Raise WireError (415) unless the body says that it is plain JSON in UTF-8."""
+    """Raise WireError (415) unless the headers declare uncompressed JSON in UTF-8."""
     message = email.message.Message()
     message["content-type"] = request.headers.get("content-type", "")
     charset = str(message.get_param("charset", "utf-8")).lower()
@@ -51,10 +51,10 @@ def check_type(request: Request) -> None:
 
 
 def parse(raw: bytes) -> Any:
-    """The JSON value. Raises InvalidInput, with a pointer where there is one.
+    """The JSON value. Raises InvalidInput, with a pointer if there is one.
 
-    Refused beside broken JSON: NaN and infinities, integers beyond 64 bits, duplicate keys, U+0000 and lone surrogates (PostgreSQL's text can't
-    hold them), more than 64 levels.
+    Besides invalid JSON it refuses NaN and infinities, integers over 64 bits, duplicate keys, U+0000 and lone surrogates (PostgreSQL's text can't
+    store them), and more than 64 levels.
     """
     try:
         value = json.loads(
@@ -69,7 +69,7 @@ def parse(raw: bytes) -> Any:
     except UnicodeDecodeError:
         raise _refused("not UTF-8") from None
     except ValueError as error:
-        raise _refused(f"not acceptable JSON: {error}") from None
+        raise _refused(f"invalid JSON: {error}") from None
     _check_depth(value)
     if b"\\u" in raw:
         _check_strings(value)
@@ -77,12 +77,12 @@ def parse(raw: bytes) -> Any:
 
 
 def unstorable(text: str) -> bool:
-    """Whether PostgreSQL could not hold this text."""
+    """Whether PostgreSQL can't store this text."""
     return any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 def _refused(what: str, pointer: str = "") -> InvalidInput:
-    return InvalidInput("the body is not acceptable", [Fault(pointer=pointer, message=what)])
+    return InvalidInput("invalid body", [Fault(pointer=pointer, message=what)])
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {twice[:100]!r} stands twice in one object")
+        raise ValueError(f"the key {twice[:100]!r} appears twice in one object")
     return found
 
 
@@ -107,7 +107,7 @@ def _float(text: str) -> float:
 
 def _integer(text: str) -> int:
     if len(text) > 20 or abs(number := int(text)) > MAX_INTEGER:
-        raise ValueError(f"{text[:40]} is beyond 64 bits")
+        raise ValueError(f"{text[:40]} is over 64 bits")
     return number
 
 
@@ -127,12 +127,12 @@ def _check_depth(value: Any) -> None:
 
 def _check_strings(value: Any, pointer: str = "") -> None:
     if isinstance(value, str) and unstorable(value):
-        raise _refused("holds U+0000 or half of a surrogate pair", pointer)
+        raise _refused("contains U+0000 or a lone surrogate", pointer)
     if isinstance(value, list):
         for index, item in enumerate(value):
             _check_strings(item, f"{pointer}/{index}")
     elif isinstance(value, dict):
         for key, item in value.items():
             if unstorable(key):
-                raise _refused("has a key with U+0000 or half of a surrogate pair", pointer)
+                raise _refused("has a key that contains U+0000 or a lone surrogate", pointer)
             _check_strings(item, f"{pointer}/" + key.replace("~", "~0").replace("/", "~1"))

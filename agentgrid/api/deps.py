@@ -1,4 +1,4 @@
-"""What routes are given: the control plane, who asks, a session that reads."""
+"""Dependencies of the routes: the control plane, the caller, a read session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 
-# All are coroutines, although they wait for nothing: FastAPI gives a plain function to a thread of its own.
+# All are coroutines although none of them awaits: FastAPI runs plain functions in a thread.
 async def _plane(request: Request) -> ControlPlane:
     plane: ControlPlane = request.app.state.plane
     return plane
@@ -55,11 +55,11 @@ Asking = Annotated[Caller, Depends(_caller)]
 Who = Annotated[Principal, Depends(_principal)]
 Login = Annotated[Authenticated, Depends(_authenticated)]
 Shows = Annotated[Shown, Depends(_shown)]
-"""What the caller may see in this answer. The gate asks it whether payloads were among it."""
+"""What the caller may see in this response. The gate reads from it whether payloads were disclosed."""
 Session = Annotated[ReadSession, Depends(_session, scope="function")]
-"""Given back before the answer is sent: a slow reader holds no connection."""
+"""Released before the response is sent, so that a slow client holds no connection."""
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most.")]
-Cursor = Annotated[str | None, Query(max_length=1000, description="The `next_cursor` of the page before.")]
-Search = Annotated[str | None, Query(min_length=1, max_length=200, description="Words to look for.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Maximum number of items.")]
+Cursor = Annotated[str | None, Query(max_length=1000, description="The `next_cursor` of the previous page.")]
+Search = Annotated[str | None, Query(min_length=1, max_length=200, description="Words to search for.")]
 Id = Annotated[str, Path(min_length=1, max_length=300)]

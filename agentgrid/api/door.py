@@ -1,4 +1,4 @@
-"""What every request passes before it is looked at, and every answer on its way out: the host, the origin, the headers.
+"""Checks on every request before routing (host, origin, headers), and security headers on every response.
 
 A page of another site must not be able to reach the API through a visitor's browser, by name (DNS rebinding) or by address.
 """
@@ -15,9 +15,9 @@ from agentgrid.control.keys import LOOKS_LIKE_A_KEY
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 PROBES = frozenset({"/healthz", "/readyz"})
-"""An orchestrator asks for these by the address of the machine."""
+"""Orchestrators request these by the machine's address."""
 MAX_HEADER_BYTES = 32 * 1024
-"""All of them together; a key, a cursor and an idempotency key need far less."""
+"""Limit for all headers together; a key, a cursor and an idempotency key need far less."""
 MAX_ENCODINGS = 5
 SECRET_PARAMETERS = frozenset({"api_key", "apikey", "key", "token", "access_token", "authorization"})
 
@@ -32,7 +32,7 @@ SECURITY_HEADERS = {
 
 
 class Door:
-    """ASGI middleware that turns away what does not come from here."""
+    """ASGI middleware that refuses foreign hosts and origins."""
 
     def __init__(self, app: ASGIApp, *, public_url: str) -> None:
         self._app = app
@@ -63,26 +63,24 @@ class Door:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if scope["path"] not in PROBES and (len(hosts) != 1 or _without_port(hosts[0]) not in self._hosts):
-            return WireError(
-                400, "unknown_host", "this host name is not served here; AGENTGRID_API_URL names the one that is"
-            )
+            return WireError(400, "unknown_host", "unknown host name: use the one in AGENTGRID_API_URL")
         if not all(self._is_own(origin, hosts) for origin in headers.getlist("origin")):
             return WireError(403, "foreign_origin", "requests from pages of another origin are not served")
         spellings = _spellings(scope["path"], scope["query_string"].decode("latin-1"))
         if spellings is None:
-            return WireError(400, "bad_request", f"the URL is percent-encoded more than {MAX_ENCODINGS} times over")
+            return WireError(400, "bad_request", f"the URL is percent-encoded more than {MAX_ENCODINGS} times")
         if any(_holds_a_key(path, query) for path, query in spellings):
             return WireError(
                 400,
                 "key_in_url",
-                "a key must never stand in a URL, which logs keep: send it as `Authorization: Bearer`; revoke it now",
+                "the URL contains an API key, and logs store URLs: revoke the key, and send keys as `Authorization: Bearer`",
             )
         return None
 
     def _is_own(self, origin: str, hosts: list[str]) -> bool:
         try:
             given = urlsplit(origin)
-        except ValueError:  # brackets without an address in them
+        except ValueError:  # brackets without an address
             return False
         if (given.scheme, given.netloc) == (self._public.scheme, self._public.netloc):
             return True
@@ -90,7 +88,7 @@ class Door:
 
 
 def _spellings(path: str, query: str) -> list[tuple[str, str]] | None:
-    """The URL as it came, and each time less encoded; None where that goes on for too long. What reads a log may decode it."""
+    """The URL as received and after each round of percent-decoding, since log readers may decode it; None past MAX_ENCODINGS rounds."""
     found = [(path, query)]
     for _ in range(MAX_ENCODINGS):
         path, query = unquote(path), unquote(query)

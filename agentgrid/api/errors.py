@@ -1,4 +1,4 @@
-"""Errors as problem+json (RFC 9457): one status for each code, and never a word of what went on inside."""
+"""Errors as problem+json (RFC 9457): one status for each code, and no internal details."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ DATABASE_RETRY_SECONDS = 2.0
 
 
 class WireError(AgentGridError):
-    """The request is wrong as HTTP, before it means anything."""
+    """The request is invalid at the HTTP level."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -65,7 +65,7 @@ class StorageFull(Unavailable):
 
 
 def faults_of(errors: RequestValidationError | ValidationError) -> InvalidInput:
-    """Pydantic's findings as one error with a pointer for each."""
+    """Pydantic's errors as one error with a pointer for each."""
     found = [
         Fault(pointer=_pointer(tuple(fault["loc"])), message=str(fault["msg"])[:MAX_WORDS])
         for fault in errors.errors()[:MAX_FAULTS]
@@ -81,7 +81,7 @@ def _pointer(where: tuple[int | str, ...]) -> str:
 
 
 def status_of(error: AgentGridError) -> int:
-    """The HTTP status that says what the error says."""
+    """The HTTP status for the error."""
     if isinstance(error, WireError):
         return error.status
     if isinstance(error, Unavailable):
@@ -109,7 +109,7 @@ def problem(error: AgentGridError) -> Problem:
 
 
 def _clean(words: str) -> str:
-    """What may be quoted from a request: short, and such that UTF-8 can say it."""
+    """Text from a request, shortened and made valid UTF-8 for quoting."""
     shortened = words if len(words) <= MAX_WORDS else words[:MAX_WORDS] + "…"
     return shortened.encode("utf-8", "replace").decode("utf-8")
 
@@ -128,10 +128,10 @@ def response(error: AgentGridError) -> Response:
 
 
 def database_error(error: Exception) -> AgentGridError:
-    """What a fault of the database means to the caller."""
+    """The error that a database fault becomes for the caller."""
     state = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
     if state.startswith("22") or state in ("23502", "23514"):
-        # The checks before it should have caught this; it is the caller's value all the same.
+        # Earlier checks should have caught this; it is still the caller's value.
         return InvalidInput("a value can't be stored or compared")
     if state.startswith("53") and state != "53300":
         return StorageFull("the database has no room left", retry_after_seconds=30)
@@ -142,7 +142,7 @@ DATABASE_FAULTS = (DBAPIError, PoolTimeout, *away.DATABASE_FAULTS)
 
 
 def translated(error: Exception) -> AgentGridError | None:
-    """The error in AgentGrid's words, or None for a fault of the program."""
+    """The error as an AgentGridError, or None for a bug."""
     if isinstance(error, AgentGridError):
         return error
     if isinstance(error, RequestValidationError):
@@ -150,20 +150,20 @@ def translated(error: Exception) -> AgentGridError | None:
     if isinstance(error, DATABASE_FAULTS):
         return database_error(error)
     if isinstance(error, RecursionError):
-        # Bodies have few levels; what a worker registered may have any number.
-        return Conflict("something that was stored is nested too deeply to be read")
+        # Request bodies are limited in depth; schemas and other data registered by workers are not.
+        return Conflict("stored data is nested too deeply to be read")
     return None
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of the application with a problem."""
+    """Turn every error of the application into a problem response."""
 
     async def known(_: Request, error: Exception) -> Response:
         said = translated(error)
         if said is None:
             raise error
         if isinstance(error, RecursionError):
-            # Not all of it: a trace of a thousand frames takes seconds to write.
+            # Only the last frames: formatting a thousand takes seconds.
             log.error("request_too_deep", where="".join(traceback.format_tb(error.__traceback__, limit=-3)))
         if isinstance(said, Unavailable):
             log.warning("request_unavailable", reason=f"{type(error).__name__}: {error}"[:300])
@@ -179,7 +179,7 @@ def install(app: FastAPI) -> None:
 
     async def unknown(_: Request, error: Exception) -> Response:
         log.error("request_failed", exc_info=error)
-        return response(WireError(500, "internal_error", "something went wrong inside; the server's log says what"))
+        return response(WireError(500, "internal_error", "internal error; see the server's log"))
 
     for kind in (AgentGridError, RequestValidationError, RecursionError, *DATABASE_FAULTS):
         app.add_exception_handler(kind, known)

@@ -1,4 +1,4 @@
-"""How far the projection is behind, from what the projectors say of themselves."""
+"""How far the projection is behind, from the projectors' own reports."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from agentgrid.db import freshness
 from agentgrid.db.session import ReadSession
 
 STALE_SECONDS = 30.0
-"""A lag, or a silence, over this makes the projection stale."""
+"""A lag, or time without a report, over this makes the projection stale."""
 
 
 async def read(session: ReadSession, now: datetime) -> Freshness:
-    """The freshness now. Projectors that say nothing any more are as good as behind."""
+    """The current freshness. Projectors that stop reporting count as behind."""
     state = await freshness.lag(session)
     if state is None:
         return Freshness(lag_seconds=None, updated_at=None, stale=True)

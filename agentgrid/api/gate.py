@@ -1,6 +1,6 @@
-"""The one way into every route: who asks, may they, is the request well formed; and a refusal is written down.
+"""The entry to every route: authenticates the caller, checks access and the request's form, and records refusals.
 
-A route is made by `router()`, so it can't go around the gate; what it needs stands in `access.py`, so it can't be forgotten either.
+Routes are created by `router()`, so they can't bypass the gate; their access is declared in `access.py`, so it can't be forgotten.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class GovernedRoute(APIRoute):
     access: Access
 
     def get_route_handler(self) -> Handler:
-        """The route's handler, reached only through the gate."""
+        """The route's handler, wrapped in the gate."""
         (method,) = self.methods or ("",)
         route = f"{method} {self.path}"
         declared = ACCESS.get(route)
         if declared is None:
-            raise RuntimeError(f"{route} is not in ACCESS: say who may call it")
+            raise RuntimeError(f"{route} is not in ACCESS: add it, with the permission it requires")
         self.access = declared
         handle = super().get_route_handler()
         parameters = frozenset(
@@ -97,14 +97,14 @@ def router(*, tags: list[str], prefix: str = "") -> APIRouter:
 def authorise(principal: Principal, access: Access) -> None:
     """Raise Forbidden unless the principal may do what the route needs."""
     if access.everywhere and not principal.sees_everything:
-        raise Forbidden(f"this needs a principal who sees every workflow; {principal.name} sees only some")
+        raise Forbidden(f"this requires a principal whose scope is every workflow; {principal.name} sees only some")
     needed = access.permission
     if needed is None or principal.may(needed):
         return
     if needed is Permission.DECIDE and principal.kind is not PrincipalKind.HUMAN:
         raise Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
     roles = " or ".join(role.value for role, granted in GRANTS.items() if needed in granted)
-    raise Forbidden(f"this needs the role {roles}")
+    raise Forbidden(f"this requires the role {roles}")
 
 
 async def _caller(request: Request) -> Caller:
@@ -133,7 +133,7 @@ async def _authenticated(request: Request, header: str | None) -> keys.Authentic
         if header is None:
             raise Unauthenticated("send an API key: `Authorization: Bearer ag_...`")
         if scheme.lower() != "bearer":
-            raise Unauthenticated("the one way to authenticate is `Authorization: Bearer ag_...`")
+            raise Unauthenticated("the Authorization scheme must be Bearer: send `Authorization: Bearer ag_...`")
         plane: ControlPlane = request.app.state.plane
         known = await keys.authenticate(plane.pool, presented)
     except Unauthenticated:
@@ -144,7 +144,7 @@ async def _authenticated(request: Request, header: str | None) -> keys.Authentic
 
 
 def _note(request: Request, outcome: ReadOutcome, route: str, *, subject: str | None = None) -> None:
-    """Remember who asked for this, and what came of it."""
+    """Record who made this request, and its outcome."""
     caller: Caller | None = getattr(request.state, "caller", None)
     recorder: Recorder = request.app.state.reads
     recorder.note(
@@ -164,21 +164,19 @@ def _address(request: Request) -> str | None:
 
 
 def _storable(name: str) -> str:
-    """A name from a path as a column can hold it."""
+    """A name from the path, made safe to store."""
     return name.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()[:MAX_NAME]
 
 
 def _check_parameters(request: Request, known: frozenset[str]) -> None:
     faults = [
-        Fault(pointer=name[:100], message="there is no such parameter")
-        for name in request.query_params
-        if name not in known
+        Fault(pointer=name[:100], message="unknown parameter") for name in request.query_params if name not in known
     ]
     for name, value in (*request.path_params.items(), *request.query_params.multi_items()):
         if body.unstorable(name + value) or len(value) > MAX_PARAMETER:
-            faults.append(Fault(pointer=name[:100], message="is too long, or holds characters that no name has"))
+            faults.append(Fault(pointer=name[:100], message="is too long or contains invalid characters"))
     if faults:
-        raise InvalidInput("the parameters are not acceptable", faults)
+        raise InvalidInput("invalid parameters", faults)
 
 
 async def _take_body(request: Request) -> None:
@@ -187,7 +185,7 @@ async def _take_body(request: Request) -> None:
     if raw:
         body.check_type(request)
         value = body.parse(raw)
-    # What Starlette keeps of a body that was read: the handler behind the gate finds the value that was checked here.
+    # Starlette's cache of a body that was read: the handler behind the gate gets the value that was checked here.
     request._body = raw
     request._json = value
     caller: Caller = request.state.caller
@@ -201,10 +199,11 @@ def _idempotency_key(request: Request) -> str | None:
     key = given[0]
     if len(given) > 1 or not 0 < len(key) <= MAX_IDEMPOTENCY_KEY or not key.isascii() or not key.isprintable():
         raise InvalidInput(
-            "the Idempotency-Key is not acceptable",
+            "invalid Idempotency-Key",
             [
                 Fault(
-                    pointer="Idempotency-Key", message=f"one, of 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters"
+                    pointer="Idempotency-Key",
+                    message=f"send one, of 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters",
                 )
             ],
         )
@@ -212,7 +211,7 @@ def _idempotency_key(request: Request) -> str | None:
 
 
 async def _write_down(request: Request, access: Access, error: AgentGridError) -> None:
-    """Record the refusal of a request for a change, unless a command says it already."""
+    """Record the refusal of a request for a change, unless a command already records it."""
     if access.command is None or error.command_id is not None or isinstance(error, Unavailable | RateLimited):
         return
     named = {name: _storable(value) for name, value in request.path_params.items()}

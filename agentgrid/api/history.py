@@ -1,4 +1,4 @@
-"""An execution's raw history as JSON: from Temporal while it has it, else from the archive."""
+"""An execution's raw history as JSON: from Temporal if it still has it, otherwise from the archive."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ def _token(request: Request, cursor: str | None) -> bytes:
     try:
         return base64.b64decode(token, validate=True)
     except binascii.Error:
-        raise InvalidInput("the cursor is not acceptable", [Fault(pointer="cursor", message="begin anew")]) from None
+        raise InvalidInput(
+            "invalid cursor", [Fault(pointer="cursor", message="start again without a cursor")]
+        ) from None
 
 
 def _unpacked(archived: ArchivedHistory) -> list[HistoryEvent]:

@@ -1,7 +1,7 @@
-"""How often somebody may ask: token buckets in this process, by principal, and by address for what fails to say who asks.
+"""Rate limits: token buckets in this process, per principal, and per address for requests that fail authentication.
 
-The address is the peer's. Behind a proxy that is the proxy, for everybody: hence a key that was good before is not held up
-by what others fail at.
+The address is the peer's. Behind a proxy all clients share the proxy's address: hence a key that has authenticated before is not
+limited by other clients' failures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Clock = Callable[[], float]
 
 
 class Buckets:
-    """A bucket of tokens for each name, filled at a rate up to a brim."""
+    """One token bucket per name, refilled at a fixed rate up to `burst`."""
 
     def __init__(self, *, per_second: float, burst: int, clock: Clock = time.monotonic) -> None:
         self._rate = per_second
@@ -32,11 +32,11 @@ class Buckets:
         return len(self._buckets)
 
     def wait(self, name: str) -> float:
-        """Seconds until there is a token; 0 where there is one."""
+        """Seconds until a token is available; 0 if one is available now."""
         return max(0.0, (1.0 - self._level(name)) / self._rate)
 
     def take(self, name: str) -> float:
-        """Take a token where there is one; else the seconds until there is."""
+        """Take a token and return 0; without a token, return the seconds until the next."""
         level = self._level(name)
         if level < 1.0:
             return (1.0 - level) / self._rate
@@ -52,7 +52,7 @@ class Buckets:
 
 
 class Limits:
-    """What one process of the API lets through."""
+    """The rate limits of one API process."""
 
     def __init__(self, settings: Settings, *, clock: Clock = time.monotonic) -> None:
         self._requests = Buckets(
@@ -64,22 +64,20 @@ class Limits:
         self._good: OrderedDict[str, None] = OrderedDict()
 
     def before_key(self, address: str, key_hash: str | None) -> None:
-        """Raise RateLimited where too much from this address failed, before anything is looked up; not for a key that was good."""
+        """Raise RateLimited after too many failures from this address, before any lookup. A key that has authenticated before passes."""
         if key_hash not in self._good and (seconds := self._failures.wait(address)) > 0:
-            raise RateLimited(
-                "too many requests without a valid key came from this address", retry_after_seconds=seconds
-            )
+            raise RateLimited("too many requests without a valid key from this address", retry_after_seconds=seconds)
 
     def failed(self, address: str, key_hash: str | None) -> None:
-        """Count a request that did not say who asks."""
+        """Count a request that failed authentication."""
         self._failures.take(address)
         self._good.pop(key_hash or "", None)
 
     def passed(self, principal: str, key_hash: str) -> None:
-        """Count a request of somebody known. Raises RateLimited where there were too many."""
+        """Count an authenticated request. Raises RateLimited if the principal is over its limit."""
         self._good[key_hash] = None
         self._good.move_to_end(key_hash)
         if len(self._good) > MAX_BUCKETS:
             self._good.popitem(last=False)
         if (seconds := self._requests.take(principal)) > 0:
-            raise RateLimited(f"{principal} asks too often", retry_after_seconds=seconds)
+            raise RateLimited(f"too many requests by {principal}", retry_after_seconds=seconds)

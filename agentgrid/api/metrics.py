@@ -16,7 +16,7 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metrics:
-    """The numbers of one application, in a registry of its own: two applications in a process don't mix."""
+    """The metrics of one application, in a separate registry, so that two applications in one process don't mix."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -25,7 +25,7 @@ class Metrics:
         )
         self._seconds = Histogram(
             "agentgrid_http_request_seconds",
-            "Time to the first byte of the answer.",
+            "Time to the first byte of the response.",
             ("method", "route"),
             buckets=BUCKETS,
             registry=self._registry,
@@ -38,40 +38,40 @@ class Metrics:
         )
         self._waiting = Gauge(
             "agentgrid_runs_waiting_for_approval",
-            "Of the open runs, those that people hold up.",
+            "Open runs that wait for a decision.",
             registry=self._registry,
         )
         self._stuck = Gauge(
             "agentgrid_runs_stuck",
-            "Of the open runs, those without a worker, or whose workflow task keeps failing.",
+            "Open runs without a worker, or whose workflow task keeps failing.",
             registry=self._registry,
         )
         self._commands = Gauge("agentgrid_commands_pending", "Commands not yet delivered.", registry=self._registry)
         self._lag = Gauge("agentgrid_projection_lag_seconds", "How far the tables are behind.", registry=self._registry)
         self._refused = Gauge(
             "agentgrid_signals_refused",
-            "Decision signals of the last day that moved nothing: unsigned, forged, or for something else.",
+            "Decision signals of the last day without effect: unsigned, forged, or for another approval.",
             registry=self._registry,
         )
         self._reports = Gauge(
             "agentgrid_worker_reports_refused",
-            "What workers' logins sent in vain since the database server last crashed: too fast, malformed, or not about their queues.",
+            "Worker reports refused since the database server last crashed: sent too fast, malformed, or not about the login's queues.",
             ("login", "why"),
             registry=self._registry,
         )
         self._unattributed = Gauge(
             "agentgrid_signals_unattributed",
-            "Decisions that counted, pauses and resumes of the last day that no registered key and command bear out.",
+            "Decisions that took effect, pauses and resumes of the last day without a registered signing key and a matching command.",
             registry=self._registry,
         )
         self._reads_dropped = Gauge(
             "agentgrid_reads_dropped",
-            "Readings, refused ones too, that this process had no room to remember for the record.",
+            "Reads, including refused ones, that this process dropped from the record because its buffer was full.",
             registry=self._registry,
         )
         self._read_failures = Gauge(
             "agentgrid_reads_write_failures",
-            "How often the database did not take this process's record of readings; it is tried again.",
+            "Failed attempts of this process to write its read record to the database; each is retried.",
             registry=self._registry,
         )
         self._streams = Gauge("agentgrid_event_streams", "Open event streams.", registry=self._registry)
@@ -94,7 +94,7 @@ class Metrics:
         reads_dropped: int,
         read_failures: int,
     ) -> None:
-        """Take over what the database says."""
+        """Set the gauges from the database."""
         for budget in budgets:
             self._reports.labels(budget.login, "too_fast").set(budget.dropped)
             self._reports.labels(budget.login, "malformed").set(budget.bad)
@@ -117,7 +117,7 @@ class Metrics:
 
 
 class Measured:
-    """ASGI middleware that counts and times requests by the route's pattern, never by the path: paths are without end."""
+    """ASGI middleware that counts and times requests by route pattern, not by path: the number of paths is unbounded."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app

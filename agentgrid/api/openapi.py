@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI finds, with the one way to authenticate and the problems that any route may answer."""
+"""The OpenAPI document: FastAPI's output, with the security scheme and the problem responses that any route may return."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from agentgrid.api.schemas.common import Problem
 PATH = "/api/openapi.json"
 
 DESCRIPTION = """A control plane for governed agent work. Errors are `application/problem+json` with a stable `code`; lists are pages with an
-opaque `next_cursor`; every change is a command that `/api/v1/commands` shows, also when it was refused."""
+opaque `next_cursor`; every change is a command, listed at `/api/v1/commands`, even if it was refused."""
 
 PROBLEMS = {
-    "401": "No identity, or one that does not hold.",
+    "401": "No credentials, or invalid ones.",
     "403": "This principal may not do this.",
-    "404": "There is no such thing.",
-    "409": "It can't be done in the present state, or the Idempotency-Key was used with another body.",
+    "404": "The resource does not exist.",
+    "409": "The current state does not allow it, or the Idempotency-Key was used with a different body.",
     "413": "The body is over 2 MiB.",
     "415": "The body is not JSON in UTF-8.",
-    "422": "The request does not fit its schema; `faults` names each place.",
-    "429": "Too much at once; `Retry-After` says when to try again.",
+    "422": "The request does not fit its schema; `faults` lists each place.",
+    "429": "Too many requests; `Retry-After` says when to try again.",
     "503": "Temporal or the database can't answer now; `Retry-After` says when to try again.",
-    "504": "Temporal did not answer in time: the outcome is unknown, and the command is followed up.",
+    "504": "Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known.",
 }
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The document, made once."""
+    """The document, built once."""
     if app.openapi_schema is not None:
         return app.openapi_schema
     found = get_openapi(
@@ -77,7 +77,7 @@ def _complete(route: str, method: str, path: str, operation: dict[str, Any]) -> 
 
 
 def install(app: FastAPI) -> None:
-    """Serve the document, to everybody."""
+    """Serve the document, without authentication."""
 
     async def serve(_: Request) -> JSONResponse:
         return JSONResponse(document(app))

@@ -1,4 +1,4 @@
-"""Cursors: opaque, made for one list under one filter, and useless for any other."""
+"""Cursors: opaque, and valid only for the list and filter they were issued for."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _NO_FILTER = frozenset({"cursor", "limit"})
 
 
 def _bound_to(request: Request) -> str:
-    """What a cursor holds for: the path and every parameter but the page's own."""
+    """The list that a cursor is valid for: the path and all parameters except `limit` and `cursor`."""
     filters = sorted((name, value) for name, value in request.query_params.multi_items() if name not in _NO_FILTER)
     return hashlib.sha256(json.dumps([request.url.path, filters]).encode()).hexdigest()[:16]
 
 
 def encode(request: Request, *position: str | int) -> str:
-    """The cursor that goes on after this position."""
+    """The cursor for the items after this position."""
     text = json.dumps([_bound_to(request), *position], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def decode(request: Request, cursor: str, *types: type[Any]) -> tuple[Any, ...]:
-    """The position in a cursor, each part of its type. Raises InvalidInput for anything that was not made by `encode`."""
+    """The position in a cursor, with each part checked against its type. Raises InvalidInput for anything that `encode` did not make."""
     wrong = InvalidInput(
-        "the cursor is not acceptable",
-        [Fault(pointer="cursor", message="take it from `next_cursor`, and keep the filter it was given for")],
+        "invalid cursor",
+        [Fault(pointer="cursor", message="use the value of `next_cursor`, with the same filter")],
     )
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
@@ -71,13 +71,11 @@ def moment(text: str) -> datetime:
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise InvalidInput(
-            "the cursor is not acceptable", [Fault(pointer="cursor", message="take it from `next_cursor`")]
-        )
+        raise InvalidInput("invalid cursor", [Fault(pointer="cursor", message="use the value of `next_cursor`")])
     return at
 
 
 def cut(rows: Sequence[Row], limit: int, cursor_after: Callable[[Row], str]) -> tuple[Sequence[Row], str | None]:
-    """A page of at most `limit` rows out of up to one more, and the cursor that goes on after it."""
+    """The first `limit` rows, and the cursor for the next page if there are more."""
     page = rows[:limit]
     return page, cursor_after(page[-1]) if len(rows) > limit else None

@@ -1,7 +1,7 @@
-"""What a caller may see of payloads. The one place that decides it: everything that holds a payload, or a text that may quote one, goes through here.
+"""What a caller may see of payloads. Everything that holds a payload, or a text that may quote one, passes through this module.
 
-An error's text quotes what the code was given. So whoever may not read payloads is shown of an error its class, whether it is tried again, and
-nothing of its text.
+An error's text can quote the code's arguments. A caller who may not read payloads therefore sees an error's class and whether it is
+retried, but none of its text.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from agentgrid.domain.principals import Permission, Principal
 MAX_CAUSES = 10
 CLASS = re.compile(r"[A-Za-z_][\w.]{0,99}", re.ASCII)
 UNNAMED_CLASS = "Error"
-"""For an error whose class is no name: an author may give any text as one."""
+"""Stands for an error class that is not an identifier: an author can set any text as the class."""
 
 ABOUT_RUNS = ("run.", "approval.")
-"""Kinds of commands that carry what runs are given."""
+"""Prefixes of the command kinds whose outcome may quote a run's payloads."""
 OUTCOME = frozenset({"code", "execution_id", "run_status", "verdict", "event_id", "judged", "reason"})
-"""What everybody may see of their outcome: words of AgentGrid's own."""
+"""Fields of such an outcome that every caller may see: AgentGrid sets their text."""
 
 
 @dataclass
 class Disclosure:
-    """Whether an answer held anything that only those see who may read payloads."""
+    """Whether a response held anything that requires the permission to read payloads."""
 
     happened: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What one caller may see, in one answer."""
+    """What one caller may see, in one response."""
 
     payloads: bool
     disclosure: Disclosure = field(default_factory=Disclosure)
@@ -52,7 +52,7 @@ class Shown:
         return replace(self, payloads=self.payloads or no_approver(caller, found) is None)
 
     def value(self, stored: Any) -> Any:
-        """A payload, or whatever else only those see who may read payloads; None for everybody else."""
+        """Anything that requires the permission to read payloads; None for callers without it."""
         if stored is None or not self.payloads:
             return None
         self.disclosure.happened = True
@@ -69,7 +69,7 @@ class Shown:
         return found
 
     def error(self, stored: Any, *, whole: bool = True, depth: int = 0) -> ErrorOut | None:
-        """An error: its class for everybody, its text too for those who may read payloads; stack and details if it is shown whole."""
+        """An error. Its class is always shown; its message, and with `whole` its stack and details, require the permission to read payloads."""
         if not isinstance(stored, dict):
             return None
         return ErrorOut(
@@ -82,7 +82,7 @@ class Shown:
         )
 
     def outcome(self, command: Command) -> dict[str, Any] | None:
-        """What came of a command: the text of a refusal may quote the input that was refused."""
+        """The outcome of a command. A refusal's message may quote the refused input."""
         told: dict[str, Any] | None = command.outcome
         if told is None or self.payloads or not command.kind.startswith(ABOUT_RUNS):
             return told
@@ -90,7 +90,7 @@ class Shown:
 
 
 def class_of(given: Any) -> str | None:
-    """An error's class as everybody may see it."""
+    """An error's class, safe to show to every caller."""
     if given is None:
         return None
     return given if isinstance(given, str) and CLASS.fullmatch(given) else UNNAMED_CLASS

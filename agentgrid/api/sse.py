@@ -2,7 +2,7 @@
 
 One connection listens for the whole process and reads each new event once into a window of the newest. A stream holds nothing but a cursor:
 it reads from the window while it keeps up and from the table when it has fallen behind, so a slow client costs no memory, and one
-whose connection takes nothing for half a minute is cut off. Event ids are in commit order, so a cursor never skips an event that
+whose connection accepts nothing for half a minute is disconnected. Event ids are in commit order, so a cursor never skips an event that
 commits later.
 """
 
@@ -42,27 +42,27 @@ log = structlog.get_logger()
 WINDOW = 2_000
 BATCH = 500
 POLL_SECONDS = 2.0
-"""A lost notification costs this much."""
+"""Delay of events after a lost notification."""
 HEARTBEAT_SECONDS = 10.0
 SEND_SECONDS = 30.0
 MAX_STREAMS_PER_PRINCIPAL = 50
 RECOVERY_SECONDS = 1.0
 CHECK_SECONDS = 15.0
-"""How often a stream asks, without having been told, whether its key still holds and whether its run has ended."""
+"""How often a stream checks, without a notification, whether its key is still valid and whether its run has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """Where a stream goes on."""
+    """The position from which a stream continues."""
 
     event_id: int
     reset: bool
-    """Events after the client's own cursor are gone, or the cursor is from another time: it must read everything anew."""
+    """Events after the client's cursor are gone, or the cursor is invalid: the client must reload everything."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
-    """An event as it goes over the wire: written once, however many streams carry it."""
+    """An event in wire format, serialised once for all streams."""
 
     event_id: int
     run_id: str
@@ -72,7 +72,7 @@ class Told:
 
 
 class Feed:
-    """The newest events of this process's database, and a bell that rings for each batch of new ones."""
+    """The newest events in the database, with a notification for each batch of new ones."""
 
     def __init__(self, engine: AsyncEngine, dsn: str) -> None:
         self._engine = engine
@@ -82,17 +82,17 @@ class Feed:
         self._bell = asyncio.Event()
         self._poke = asyncio.Event()
         self.access_changes = 0
-        """How often principals or keys have changed, as far as this process has heard."""
+        """The number of changes to principals or keys that this process was notified of."""
         self._streams: dict[str, int] = {}
 
     @property
     def head(self) -> int:
-        """The newest event that was seen."""
+        """The newest event seen."""
         return self._head or 0
 
     @property
     def streams(self) -> int:
-        """How many streams are open."""
+        """The number of open streams."""
         return sum(self._streams.values())
 
     async def run(self) -> None:
@@ -114,7 +114,7 @@ class Feed:
                 await listener
 
     async def catch_up(self) -> None:
-        """Read what is new into the window, and ring."""
+        """Read new events into the window, and notify the streams."""
         async with reading(self._engine) as session:
             if self._head is None:
                 _, self._head = await feed.bounds(session)
@@ -144,7 +144,7 @@ class Feed:
                 await connection.add_listener(ACCESS_CHANNEL, lambda *_: self._access_changed())
                 await connection.add_listener("agentgrid_events", lambda *_: self._poke.set())
                 self._poke.set()
-                self._access_changed()  # for all that was told while nobody listened
+                self._access_changed()  # for notifications missed while not listening
                 await lost.wait()
             except DATABASE_FAULTS:
                 await asyncio.sleep(RECOVERY_SECONDS)
@@ -152,9 +152,9 @@ class Feed:
                 connection.terminate()
 
     async def after(self, cursor: int, principal: Principal, run_id: str | None) -> tuple[Sequence[Told], int]:
-        """Events past the cursor that the principal may see, and where to go on: of all that was read, also of what was left out."""
+        """Events past the cursor that the principal may see, and the next cursor, which also covers the events left out."""
         if self._window and self._window[0].event_id <= cursor + 1:
-            # From the new end: a stream that keeps up has seen all but the last few.
+            # From the newest: a stream that keeps up has seen all but the last few.
             fresh = takewhile(lambda event: event.event_id > cursor, reversed(self._window))
             wanted = [event for event in fresh if run_id is None or event.run_id == run_id]
             if not principal.sees_everything:
@@ -171,7 +171,7 @@ class Feed:
         return events, max(head, events[-1].event_id) if events else head
 
     async def wait(self, cursor: int) -> None:
-        """Until there may be something past the cursor."""
+        """Wait until there may be events past the cursor."""
         bell = self._bell
         if self.head > cursor:
             return
@@ -180,7 +180,7 @@ class Feed:
                 await bell.wait()
 
     def enter(self, principal: str) -> None:
-        """Count one more stream. Raises RateLimited where this principal has too many."""
+        """Count one more stream. Raises RateLimited if this principal has too many."""
         if self._streams.get(principal, 0) >= MAX_STREAMS_PER_PRINCIPAL:
             raise RateLimited(
                 f"at most {MAX_STREAMS_PER_PRINCIPAL} event streams at once", retry_after_seconds=HEARTBEAT_SECONDS
@@ -196,15 +196,15 @@ class Feed:
             self._streams.pop(principal, None)
 
     async def resume(self, last_event_id: str | None, *, from_start: bool) -> Cursor:
-        """Where a client goes on that has seen everything up to this id."""
+        """The cursor of a client that has seen everything up to this id."""
         async with reading(self._engine) as session:
             oldest, newest = await feed.bounds(session)
         if last_event_id is None or last_event_id == "":
             return Cursor(event_id=0 if from_start else newest, reset=False)
         if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 18:
             raise InvalidInput(
-                "the Last-Event-ID is not acceptable",
-                [Fault(pointer="Last-Event-ID", message="takes the id of an event")],
+                "invalid Last-Event-ID",
+                [Fault(pointer="Last-Event-ID", message="must be the id of an event")],
             )
         seen = int(last_event_id)
         gone = seen > newest or (oldest > 0 and seen < oldest - 1)
@@ -212,7 +212,7 @@ class Feed:
 
 
 def message(event: Event, workflow: str) -> Told:
-    """An event of a run of this workflow on the wire."""
+    """An event of one of this workflow's runs, in wire format."""
     out = EventOut.model_validate(
         {
             "run_id": event.run_id,
@@ -227,16 +227,16 @@ def message(event: Event, workflow: str) -> Told:
 
 
 def _reset(cursor: int) -> ServerSentEvent:
-    words = {"reason": "events after your cursor are no longer kept: read the resources anew"}
+    words = {"reason": "events after your cursor are no longer stored: reload the resources"}
     return ServerSentEvent(json.dumps(words), event="reset", id=str(cursor), sep="\n")
 
 
 class Admission:
-    """The key behind one stream: a stream lives for hours, a revoked key, a disabled principal or a scope that was narrowed must not."""
+    """Ends a stream when its key is revoked, its principal disabled or its scope narrowed: streams last for hours."""
 
     def __init__(self, pool: Pool, login: keys.Authenticated, source: Feed) -> None:
         self.principal = login.principal
-        """As it was when it was last asked for."""
+        """As of the last check."""
         self._pool = pool
         self._key_id = login.key_id
         self._source = source
@@ -244,7 +244,7 @@ class Admission:
         self._checked = time.monotonic()
 
     async def holds(self) -> bool:
-        """Whether the stream may go on; asked of the database when principals or keys have changed, and now and then."""
+        """Whether the stream may continue. Checked in the database when principals or keys have changed, and periodically."""
         heard = self._source.access_changes
         if heard == self._heard and time.monotonic() - self._checked < CHECK_SECONDS:
             return True
@@ -257,7 +257,7 @@ class Admission:
 
 
 async def everything(source: Feed, admission: Admission, cursor: Cursor) -> AsyncIterator[ServerSentEvent | bytes]:
-    """All events from the cursor on, for as long as the key holds; those that are there together are sent together."""
+    """All events from the cursor on, while the key is valid. Events that are available together are sent together."""
     position = cursor.event_id
     if cursor.reset:
         yield _reset(position)
@@ -280,7 +280,7 @@ async def of_run(
     ends_at = 0
     while await admission.holds() and admission.principal.sees(run.workflow):
         if closed is None and time.monotonic() - checked > CHECK_SECONDS:
-            # Asked before the events are read: what closes in between is seen by its `end`.
+            # Checked before the events are read: a run that closes in between is seen by its `end` event.
             checked = time.monotonic()
             closed = await _closed(engine, run_id)
             ends_at = await _newest(engine) if closed is not None else 0
@@ -291,7 +291,7 @@ async def of_run(
             elif event is events[-1] and await _closed(engine, run_id) is not None:
                 yield event.wire
                 return
-            # Else the run was reset after it had ended: it goes on, and so does its stream.
+            # Otherwise the run was reset after it had ended: it continues, and so does its stream.
         if closed is not None and position >= ends_at:
             # Its last event is past retention.
             data: dict[str, Any] = {"run_id": run_id, "kind": "end", "subject": None, "data": {"status": closed.value}}

@@ -41,7 +41,7 @@ MAX_OPEN_STEPS = 50
 
 
 def temporal_ui(settings: Settings, workflow_id: str, execution_id: str | None) -> str | None:
-    """The execution in Temporal's own UI, where its address is configured."""
+    """The execution's URL in Temporal's UI, if its address is configured."""
     if settings.temporal_ui_url is None:
         return None
     place = f"/namespaces/{quote(settings.temporal_namespace, safe='')}/workflows/{quote(workflow_id, safe='')}"
@@ -62,7 +62,7 @@ def _summary_values(run: Run, shown: Shown) -> dict[str, Any]:
 
 
 def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
-    """A step. Inputs and outputs only where they are asked for and allowed."""
+    """A step. Inputs and outputs are included only if requested and allowed."""
     values = _values(row, StepOut) | {
         "input": shown.payload(row.input) if payloads else None,
         "output": shown.payload(row.output) if payloads else None,
@@ -72,11 +72,11 @@ def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
     return StepOut.model_validate(values)
 
 
-NOT_STORED = {"type": "ResultNotStored", "message": "its worker had finished, but its result never reached Temporal"}
+NOT_STORED = {"type": "ResultNotStored", "message": "the worker finished, but the result never reached Temporal"}
 
 
 def job(attempt: steps.Attempt, shown: Shown) -> JobOut:
-    """A job, as history corrects what its worker told."""
+    """A job as its worker reported it, corrected by history."""
     row, told, of = attempt.job, JobStatus(attempt.job.status), attempt.step
     step_status = StepStatus(of.status) if of is not None else None
     status = job_status(told, step=step_status, last=attempt.last, ended=attempt.ended)
@@ -112,7 +112,7 @@ def _approval_values(row: Approval, run: Run) -> dict[str, Any]:
 
 
 def decision(row: DecisionRow, comment: str | None) -> DecisionOut:
-    """A decision signal; whose it is only where that is borne out."""
+    """A decision signal. It names its principal only if it is attributed."""
     claims = _claims(row)
     return DecisionOut.model_validate(_values(row, DecisionOut) | claims | {"comment": comment})
 
@@ -132,7 +132,7 @@ def _claims(row: DecisionRow | Control) -> dict[str, Any]:
 async def approval_detail(
     session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found
 ) -> ApprovalDetail:
-    """An approval with what it shows, what was said of it, and what this caller may do."""
+    """An approval with its payload, its decisions, and this caller's actions."""
     shown = shown.of_approval(caller, found)
     row, run = found.approval, found.run
     values = _approval_values(row, run) | {
@@ -197,7 +197,7 @@ def command_summary(row: Command, shown: Shown) -> CommandSummary:
 
 
 def proposed(row: Command) -> Response:
-    """The answer to a request that another administrator must confirm: `202`, with how to go on."""
+    """The `202` response to a request that another administrator must confirm, with links to confirm or withdraw it."""
     place = f"{V1}/commands/{quote(row.command_id, safe='')}"
     answer = Proposed.model_validate(
         _values(row, CommandSummary)
@@ -207,7 +207,7 @@ def proposed(row: Command) -> Response:
 
 
 def confirmed(found: Confirmation) -> Confirmed:
-    """A proposed command that somebody has confirmed or withdrawn."""
+    """A proposal after it was confirmed or withdrawn."""
     return Confirmed.model_validate(_values(found.command, CommandSummary) | {"key": found.secret or None})
 
 
@@ -228,7 +228,7 @@ def summaries(rows: Sequence[tuple[Approval, Run]]) -> list[ApprovalSummary]:
 
 
 def within(moment: datetime | None, other: datetime | None) -> bool:
-    """Whether both times are given and in order."""
+    """Whether the times are in order; True if either is missing."""
     return moment is None or other is None or moment <= other
 
 

@@ -1,4 +1,4 @@
-"""`agentgrid approval`: see what waits for people, and answer."""
+"""`agentgrid approval`: list, show and decide approvals."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from agentgrid.cli.session import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("See what waits for people, and answer.")
+app = group("List, show and decide approvals.")
 
 ApprovalId = Annotated[str, typer.Argument(metavar="APPROVAL", help="The approval's id.")]
 CommentOption = Annotated[
-    str | None, typer.Option("--comment", "-c", help="A word to the decision; kept in the audit log.")
+    str | None, typer.Option("--comment", "-c", help="A comment on the decision; stored in the audit log.")
 ]
 DigestOption = Annotated[
-    str | None, typer.Option(help="Decide only if this is still the digest: the one that you were shown before.")
+    str | None, typer.Option(help="Decide only if the digest is still this one, which you were shown earlier.")
 ]
 
 
 @app.command("list")
 def list_(
     status: Annotated[list[str] | None, typer.Option(help="Only this status; may be repeated.")] = None,
-    mine: Annotated[bool, typer.Option("--mine", help="Only those that I may decide.")] = False,
+    mine: Annotated[bool, typer.Option("--mine", help="Only approvals that I may decide.")] = False,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List approvals, newest first; without --status the pending ones."""
+    """List approvals, newest first. Without --status: pending approvals."""
     with session(profile, output) as client:
         answer = client.get(
             "/approvals",
@@ -60,7 +60,7 @@ def list_(
 
 @app.command()
 def show(approval_id: ApprovalId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show an approval: exactly what would happen, who may decide, until when."""
+    """Show an approval: its exact arguments, who may decide it, and until when."""
     with session(profile, output) as client:
         answer = client.get(f"/approvals/{part(approval_id)}")
         from agentgrid.cli.show import show as show_answer
@@ -77,7 +77,7 @@ def approve(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Let it happen: with exactly the arguments that are shown, and no others."""
+    """Approve the call, with exactly the arguments that are shown."""
     _decide("approved", approval_id, comment, digest, yes, profile, output)
 
 
@@ -90,7 +90,7 @@ def reject(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Don't let it happen."""
+    """Reject the call."""
     _decide("rejected", approval_id, comment, digest, yes, profile, output)
 
 
@@ -111,18 +111,18 @@ def _decide(
         from agentgrid.cli.show import rendered
         from agentgrid.cli.show import show as show_answer
 
-        # What is decided is shown first, on standard error, so that `-o json` still prints the API's answer alone.
+        # The approval is shown first, on standard error, so that `-o json` still prints only the API's response.
         put(stderr(), rendered(approval, _detail))
         shown = approval["digest"]
         if digest is not None and digest != shown:
             raise CommandFailed(
-                f"the digest is {shown!r} now, not {digest!r}: it is not what you were shown. Nothing was sent.",
+                f"the digest is now {shown!r}, not {digest!r}: the approval has changed since you saw it. Nothing was sent.",
                 ExitCode.FAILED,
             )
         reason = _why_not(approval)
         if reason is None:
             confirm("Approve exactly this?" if verdict == "approved" else "Reject this?", yes=yes)
-        # Otherwise the server is asked all the same: it refuses, says why, and records that somebody tried.
+        # Otherwise the request is sent anyway: the server refuses it with the reason, and records the attempt.
         body = {"verdict": verdict, "digest": shown} | ({} if comment is None else {"comment": comment})
         answer = client.write("POST", f"{place}/decisions", body, doing=doing)
         show_answer(answer, output, lambda decided: _decided(verdict, decided))
@@ -219,7 +219,7 @@ def _decided_by(approval: Mapping[str, Any]) -> str | None:
 def _started_by(approval: Mapping[str, Any]) -> str:
     claimed = approval["claimed_initiator"]
     return (
-        f"{approval['initiator']} (its worker says {claimed}: unattributed)" if claimed else str(approval["initiator"])
+        f"{approval['initiator']} (the worker claims {claimed}: unverified)" if claimed else str(approval["initiator"])
     )
 
 

@@ -1,4 +1,4 @@
-"""`agentgrid audit`: who asked for what, and what came of it."""
+"""`agentgrid audit`: who requested what, and the outcome."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, Profi
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("See who asked for what, and what came of it.")
+app = group("See who requested what, and the outcome.")
 
 
 @app.command("list")
 def list_(
-    run: Annotated[str | None, typer.Option(help="Only about this run.")] = None,
-    approval: Annotated[str | None, typer.Option(help="Only about this approval.")] = None,
-    principal: Annotated[str | None, typer.Option(help="Only asked by this principal.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only commands on this run.")] = None,
+    approval: Annotated[str | None, typer.Option(help="Only commands on this approval.")] = None,
+    principal: Annotated[str | None, typer.Option(help="Only commands of this principal.")] = None,
     kind: Annotated[list[str] | None, typer.Option(help="Only this kind, such as run.start; may be repeated.")] = None,
     status: Annotated[
         list[str] | None, typer.Option(help="Only this status, such as refused; may be repeated.")
@@ -31,7 +31,7 @@ def list_(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List commands, newest first, refused ones too."""
+    """List commands, newest first, including refused ones."""
     with session(profile, output) as client:
         answer = client.get(
             "/commands",
@@ -50,13 +50,13 @@ def list_(
 
 @app.command()
 def unattributed(
-    run: Annotated[str | None, typer.Option(help="Only of this run.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only acts on this run.")] = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List what moved a run and is no command: decisions, pauses and resumes that are nobody's act."""
+    """List decisions, pauses and resumes that took effect but can't be attributed to anybody."""
     with session(profile, output) as client:
         answer = client.get("/commands/unattributed", run=run, limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
@@ -86,10 +86,10 @@ def _acts(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 @app.command()
 def reads(
-    principal: Annotated[str | None, typer.Option(help="Only by this principal.")] = None,
-    subject: Annotated[str | None, typer.Option(help="Only of this run, approval or command.")] = None,
+    principal: Annotated[str | None, typer.Option(help="Only reads by this principal.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only reads of this run, approval or command.")] = None,
     outcome: Annotated[
-        list[str] | None, typer.Option(help="Only read, refused or unauthenticated; may be repeated.")
+        list[str] | None, typer.Option(help="Only this outcome: read, refused or unauthenticated. May be repeated.")
     ] = None,
     since: Annotated[str | None, typer.Option(help="Only since this time, such as 2030-01-31T09:00:00Z.")] = None,
     limit: LimitOption = 50,
@@ -97,7 +97,7 @@ def reads(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List what was read with its payloads, refused, or asked for without a key, newest first."""
+    """List payload reads, refusals and requests without a valid key, newest first."""
     with session(profile, output) as client:
         answer = client.get(
             "/reads", principal=principal, subject=subject, outcome=outcome, since=since, limit=limit, cursor=cursor
@@ -130,7 +130,7 @@ def _reads(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _outcome(outcome: Mapping[str, Any]) -> str | None:
-    """Why it was refused: at least the code, which everybody sees."""
+    """The reason for a refusal. Every caller sees at least the code."""
     said: str | None = outcome.get("message") or outcome.get("code")
     return said
 

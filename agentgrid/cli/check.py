@@ -1,4 +1,4 @@
-"""`agentgrid check`: every mistake in the registered code, all at once, each with file and line."""
+"""`agentgrid check`: reports every mistake in the registered code, with file and line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check(output: OutputOption = OutputFormat.TABLE) -> None:
-    """Load this project's grid and report every fault, with file and line. Starts nothing, needs no server."""
+    """Load this project's grid and report every fault, with file and line. Needs no server."""
     with reporting(output):
         import asyncio
 
@@ -36,14 +36,14 @@ def check(output: OutputOption = OutputFormat.TABLE) -> None:
             raise typer.Exit(ExitCode.FAILED) from None
         except SystemExit as error:
             raise CommandFailed(
-                f"importing {project.grid} ended the process with {error.code!r}; what is run belongs under "
+                f"importing {project.grid} ended the process with {error.code!r}; put code that runs under "
                 f"if __name__ == '__main__'"
             ) from None
         _print_grid(grid, output)
 
 
 async def _checked(grid: Grid) -> None:
-    # In an event loop, as a worker does it: the SDK builds a workflow's sandbox only in one.
+    # In an event loop, as in a worker: the SDK requires one to build a workflow's sandbox.
     grid.check()
 
 

@@ -1,7 +1,7 @@
-"""A thin client of AgentGrid's HTTP API: bounded, and always able to say what was and wasn't sent.
+"""A thin client of AgentGrid's HTTP API that is bounded in time and reports what was and wasn't sent.
 
-Every call ends within `TOTAL_SECONDS`, whatever the server does. Where the connection broke it is made a second time: a
-write carries an idempotency key, so it is still carried out once. Answers are kept as bytes: `-o json` prints exactly those.
+Every call ends within `TOTAL_SECONDS`, whatever the server does. If the connection breaks, the call is retried once: a
+write carries an idempotency key, so it is still carried out once. Responses are kept as bytes: `-o json` prints exactly those.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ BY_STATUS = {
 
 
 class Sent(Enum):
-    """How far a request came."""
+    """How far a request got."""
 
     NOTHING = auto()
     PARTLY = auto()
-    """The headers at most: nothing that could be carried out."""
+    """At most the headers: nothing that could be carried out."""
     WHOLE = auto()
-    """All of it, for all we know."""
+    """Possibly all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the API said."""
+    """The API's response."""
 
     status: int
     body: bytes
     headers: Mapping[str, str]
 
     def json(self) -> Any:
-        """The body's value. Raises CommandFailed where it isn't JSON, so where this is no AgentGrid API."""
+        """The body's value. Raises CommandFailed if it isn't JSON, which means that this is not an AgentGrid API."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
             raise CommandFailed(
-                "the server's answer is not JSON; is this the URL of an AgentGrid API?", ExitCode.UNAVAILABLE
+                "the server's response is not JSON; is this the URL of an AgentGrid API?", ExitCode.UNAVAILABLE
             ) from None
 
     @property
@@ -70,7 +70,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class _Request:
-    """One thing to ask, the same in every attempt."""
+    """One request, the same in every attempt."""
 
     method: str
     path: str
@@ -87,14 +87,14 @@ class _Request:
 
 
 class ApiClient:
-    """One principal's way to one server."""
+    """A client for one principal and one server."""
 
     def __init__(self, target: Target, *, transport: httpx.BaseTransport | None = None) -> None:
         self.target = target
         self._http = httpx.Client(
             base_url=target.url + PREFIX,
             headers=request_headers(target),
-            follow_redirects=False,  # a redirect would carry the key to another place
+            follow_redirects=False,  # a redirect would send the key elsewhere
             trust_env=False,
             transport=transport,
         )
@@ -108,11 +108,11 @@ class ApiClient:
         self._http.close()
 
     def get_before(self, doing: str, path: str) -> Answer:
-        """Read what a change is about that is asked for next; `doing` names that change."""
+        """Read the target of the change that is requested next; `doing` names that change."""
         return self._send(_Request(method="GET", path=path, params={}, content=None, headers={}, doing=doing))
 
     def get(self, path: str, **params: Any) -> Answer:
-        """Read. Parameters that are None are left out; a list is repeated."""
+        """Send a GET. Parameters that are None are omitted; a list is repeated."""
         return self._send(
             _Request(
                 method="GET",
@@ -127,9 +127,9 @@ class ApiClient:
     def write(
         self, method: str, path: str, body: Any, *, doing: str, key: str | None = None, again: str = ""
     ) -> Answer:
-        """Ask for a change, once, under this idempotency key or one of its own.
+        """Request a change once, under this idempotency key or a new one.
 
-        `doing` names it, and `again` tells how to repeat it safely, for whoever wonders whether it was sent.
+        `doing` names the change, and `again` says how to repeat it safely if its outcome is unknown.
         """
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
         return self._send(
@@ -160,7 +160,7 @@ class ApiClient:
 
     def _no_answer(self, attempt: _Attempt, error: httpx.HTTPError) -> CommandFailed:
         if isinstance(error, httpx.TimeoutException):
-            what = f"{self.target.url} gave no answer within {TOTAL_SECONDS:g} s"
+            what = f"{self.target.url} did not answer within {TOTAL_SECONDS:g} s"
         elif isinstance(error, httpx.ConnectError):
             what = f"{self.target.url} can't be reached: {safe(error) or type(error).__name__}"
         else:
@@ -169,7 +169,7 @@ class ApiClient:
 
 
 class _Attempt:
-    """One sending of a request, watched."""
+    """One tracked attempt to send a request."""
 
     def __init__(self, http: httpx.Client, request: _Request, deadline: float, *, already: Sent = Sent.NOTHING) -> None:
         self._http = http
@@ -178,7 +178,7 @@ class _Attempt:
         self.sent = already
 
     def run(self) -> Answer:
-        """Send and read the whole answer, or raise what httpx raises; Ctrl-C ends the command with an account of it."""
+        """Send, and read the whole response, or raise httpx's errors. Ctrl-C ends the command and reports what was sent."""
         request = self._request
         left = max(self._deadline - time.monotonic(), 0.1)
         try:
@@ -196,23 +196,23 @@ class _Attempt:
             raise CommandFailed(f"interrupted. {self.account()}".rstrip(), ExitCode.INTERRUPTED) from None
 
     def account(self) -> str:
-        """What was and wasn't sent; nothing to tell about a read, unless it is made for a change that would follow."""
+        """What was and wasn't sent. Empty for a read, unless a change would follow it."""
         doing = self._request.doing
         if not self._request.writes:
-            return f"Nothing was sent: {doing} was not asked for." if doing else ""
+            return f"Nothing was sent: {doing} was not requested." if doing else ""
         if self.sent is Sent.NOTHING:
-            return f"Nothing was sent: {doing} was not asked for."
+            return f"Nothing was sent: {doing} was not requested."
         if self.sent is Sent.PARTLY:
-            return f"Sending had only begun: {doing} was not asked for."
-        again = self._request.again or "Look before you repeat it."
-        return f"The request was sent: whether {doing} was carried out is not known. {again}"
+            return f"Sending had only begun: {doing} was not requested."
+        again = self._request.again or "Check before you repeat it."
+        return f"The request was sent, but it is not known whether {doing} was carried out. {again}"
 
     def _trace(self, event: str, _info: Mapping[str, Any]) -> None:
         # httpcore's own names, documented under its `trace` extension; "http11.send_request_body.complete" and so on.
         if event.endswith("send_request_headers.started") and self.sent is Sent.NOTHING:
             self.sent = Sent.PARTLY
         elif event.endswith("send_request_body.started"):
-            # Not only when it is complete: the server may have all of it before we hear of that.
+            # Not only when complete: the server may have received all of it before the event arrives here.
             self.sent = Sent.WHOLE
 
     def _read(self, response: httpx.Response) -> bytes:
@@ -221,14 +221,14 @@ class _Attempt:
             parts.append(part)
             size += len(part)
             if size > MAX_ANSWER_BYTES:
-                raise CommandFailed(f"the answer is over {MAX_ANSWER_BYTES:,} bytes", ExitCode.FAILED)
+                raise CommandFailed(f"the response is over {MAX_ANSWER_BYTES:,} bytes", ExitCode.FAILED)
             if time.monotonic() > self._deadline:
-                raise httpx.ReadTimeout("the answer came too slowly", request=response.request)
+                raise httpx.ReadTimeout("the response was too slow", request=response.request)
         return b"".join(parts)
 
 
 def request_headers(target: Target) -> dict[str, str]:
-    """What every request to the target carries."""
+    """The headers of every request to the target."""
     headers = {"Accept": "application/json", "User-Agent": "agentgrid-cli"}
     if target.key is not None:
         headers["Authorization"] = f"Bearer {target.key}"
@@ -236,7 +236,7 @@ def request_headers(target: Target) -> dict[str, str]:
 
 
 def encode(body: Any) -> bytes:
-    """The body as JSON. Raises CommandFailed for what JSON can't hold."""
+    """The body as JSON. Raises CommandFailed for values that JSON can't represent."""
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
@@ -246,13 +246,13 @@ def encode(body: Any) -> bytes:
 
 
 def checked(answer: Answer) -> Answer:
-    """The answer, if it is one of success; raises CommandFailed with the problem that it tells otherwise."""
+    """The response if it is a success; otherwise raises CommandFailed with its problem."""
     if 200 <= answer.status < 300:
         return answer
     problem = _problem(answer)
     if problem is None:
         raise CommandFailed(
-            f"HTTP {answer.status} from something that doesn't speak like AgentGrid, or like another version of it; "
+            f"HTTP {answer.status} from a server that is not AgentGrid, or another version of it; "
             f"check the server's URL",
             ExitCode.UNAVAILABLE if answer.status >= 500 else ExitCode.FAILED,
         )
@@ -267,13 +267,13 @@ def exit_code_for(status: int) -> ExitCode:
 
 
 def describe(problem: Mapping[str, Any], answer: Answer) -> str:
-    """A problem document as lines for a person."""
+    """A problem document as human-readable lines."""
     lines = [safe(problem.get("detail") or problem.get("title") or f"HTTP {answer.status}")]
     for fault in problem.get("faults") or problem.get("errors") or ():
         if isinstance(fault, Mapping):
             lines.append(f"  {safe(fault.get('pointer') or '(whole)')}: {safe(fault.get('message', ''))}")
     if problem.get("outcome_unknown"):
-        lines.append("  it was sent: whether it was carried out is not known; look before you repeat it")
+        lines.append("  it was sent, but it is not known whether it was carried out; check before you repeat it")
     if retry := answer.headers.get("retry-after"):
         lines.append(f"  try again in {safe(retry)} s")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`agentgrid db upgrade` and `agentgrid rebuild`: look after the control-plane database."""
+"""`agentgrid db upgrade` and `agentgrid rebuild`: maintain the control-plane database."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Result = TypeVar("Result")
 
 PROGRESS_EVERY = 100
 
-app = group("Look after the control-plane database.")
+app = group("Maintain the control-plane database and its logins.")
 
 
 @app.command()
 def upgrade() -> None:
-    """Bring the database to the schema of this version. Safe to run again, and by several at once."""
+    """Upgrade the database to this version's schema. Safe to repeat, and to run concurrently."""
     from agentgrid.settings import Settings
 
     dsn = Settings.load().require_database()
@@ -31,7 +31,7 @@ def upgrade() -> None:
 
     before, after = reach_database(migrate.upgrade(dsn))
     typer.echo(
-        f"the schema is at {after}" if before == after else f"the schema went from {before or 'nothing'} to {after}"
+        f"the schema is at {after}" if before == after else f"upgraded the schema from {before or 'nothing'} to {after}"
     )
 
 
@@ -39,7 +39,7 @@ def rebuild(
     runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Only these runs.")] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Make the projection again from Temporal's histories and the archive. Readers see the old rows until the new ones are there."""
+    """Rebuild the projection from Temporal's histories and the archive. Readers see the old rows until the new ones are ready."""
     with reporting(output):
         from agentgrid import logging
         from agentgrid.settings import Settings
@@ -53,12 +53,12 @@ def rebuild(
         if output is OutputFormat.JSON:
             typer.echo(json.dumps({"executions": done.executions, "unknown": done.unknown}))
             return
-        left = f"; {done.unknown} that nobody knows any more were left as they are" if done.unknown else ""
+        left = f"; {done.unknown} without a history were left unchanged" if done.unknown else ""
         typer.echo(f"{done.executions} executions folded again{left}")
 
 
 def _progress() -> Callable[[int], None] | None:
-    """Counts on the terminal, if there is one."""
+    """Shows progress on the terminal, if there is one."""
     if not sys.stderr.isatty():
         return None
 
@@ -70,7 +70,7 @@ def _progress() -> Callable[[int], None] | None:
 
 
 def reach_database(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run it; a database or Temporal that can't be reached, or does not let us in, ends the command plainly."""
+    """Run the work; if the database or Temporal is unreachable or refuses access, end the command with one message."""
     import asyncio
 
     from temporalio.service import RPCError
@@ -82,7 +82,7 @@ def reach_database(work: Coroutine[Any, Any, Result]) -> Result:
     except (*SESSION_FAULTS, RPCError) as error:
         raise _unavailable(error) from None
     except BaseExceptionGroup as group:
-        # Side by side, several may fail for one reason: the first tells it.
+        # Concurrent tasks may fail for the same reason: report the first.
         raise _unavailable(_first(group)) from group
 
 

@@ -1,4 +1,4 @@
-"""The options of `agentgrid dev`. What it does is in `dev/`, which is imported only when it is wanted."""
+"""The options of `agentgrid dev`. The implementation is in `dev/`, which is imported only when needed."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ PORTS = {"min": 1, "max": 65_535}
 
 
 def dev(
-    port: Annotated[int | None, typer.Option(**PORTS, help="Of the API. Usually 8700.")] = None,
-    temporal_port: Annotated[int | None, typer.Option(**PORTS, help="Of Temporal. Usually 7233.")] = None,
-    postgres_port: Annotated[int | None, typer.Option(**PORTS, help="Of PostgreSQL. Usually 5499.")] = None,
+    port: Annotated[int | None, typer.Option(**PORTS, help="The API's port. Default: 8700.")] = None,
+    temporal_port: Annotated[int | None, typer.Option(**PORTS, help="Temporal's port. Default: 7233.")] = None,
+    postgres_port: Annotated[int | None, typer.Option(**PORTS, help="PostgreSQL's port. Default: 5499.")] = None,
     reload: Annotated[
         bool, typer.Option("--reload/--no-reload", help="Restart the worker when the code changes.")
     ] = True,
     only_servers: Annotated[
-        bool, typer.Option("--only-servers", help="Temporal and PostgreSQL, prepared, and nothing else.")
+        bool, typer.Option("--only-servers", help="Start only Temporal and PostgreSQL, ready for use.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that the processes log.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the logs of all processes.")] = False,
 ) -> None:
     """Run everything on this machine: Temporal, PostgreSQL, projector, API, and this project's worker.
 
-    The state is kept in AGENTGRID_HOME, by default .agentgrid in the project. Its operator is a lone administrator: it may lift a rule and start under what
-    is left, and the audit log says so. An approver, or a key of one, is made with the database alone: agentgrid key create.
+    State is stored in AGENTGRID_HOME, by default .agentgrid in the project. The principal `operator` is the only administrator: it can relax a rule without
+    confirmation, and the audit log records that. To create an approver or an approver's key, use agentgrid key create with the database URL.
     """
     try:
         from agentgrid.cli.dev.command import run_dev

@@ -1,4 +1,4 @@
-"""The exit codes, which scripts may rely on, and the one error that carries them."""
+"""The exit codes, which scripts may rely on, and the error that carries them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from agentgrid.errors import (
 
 
 class ExitCode(IntEnum):
-    """What a command ends with. Never renumber."""
+    """Exit codes of commands. Never renumber."""
 
     OK = 0
     FAILED = 1
-    """It was refused or went wrong; of `run watch`: the run ended otherwise than completed."""
+    """It was refused or failed; for `run watch`: the run ended with another status than completed."""
     USAGE = 2
-    """The command, its options or the configuration make no sense."""
+    """The command, its options or the configuration are invalid."""
     NOT_FOUND = 3
     NOT_ALLOWED = 4
-    """No identity, or one that may not do this."""
+    """Not authenticated, or not allowed."""
     UNAVAILABLE = 5
-    """No answer, or none now; the same command may work later."""
+    """No answer at the moment; the same command may work later."""
     INTERRUPTED = 130
 
 
 class CommandFailed(AgentGridError):
-    """A command ends here, with this message and exit code."""
+    """Ends the command with this message and exit code."""
 
     code = "command_failed"
 
@@ -43,7 +43,7 @@ class CommandFailed(AgentGridError):
         super().__init__(message)
         self.exit_code = exit_code
         self.problem = problem
-        """The API's problem document, where it gave one."""
+        """The API's problem document, if there is one."""
         self.as_json = False
         """Whether the caller asked for JSON, errors included."""
 

@@ -1,6 +1,6 @@
-"""Follow one run: its state read again whenever the event stream says that something changed.
+"""Follow one run: its state is read again whenever the event stream reports a change.
 
-Events only say that there is news; what is shown is always read whole. So a lost or repeated event shows nothing wrong, and after a broken
+Events only signal a change; the state is always read in full. So a lost or repeated event causes no wrong display, and after a broken
 connection the stream resumes with `Last-Event-ID`.
 """
 
@@ -23,9 +23,9 @@ from agentgrid.cli.inputs import part
 from agentgrid.cli.profiles import Target
 
 SILENCE_SECONDS = 45.0
-"""The stream carries a comment every few seconds; after this long without one it is taken for dead."""
+"""The stream carries a comment every few seconds; after this long without one it counts as dead."""
 READ_AGAIN_SECONDS = 10.0
-"""How often the state is read without any event: a net under the stream."""
+"""How often the state is read without an event, in case the stream fails."""
 READ_AT_MOST_EVERY_SECONDS = 0.25
 GIVE_UP_SECONDS = 120.0
 MAX_STEPS = 2000
@@ -34,7 +34,7 @@ RETRIABLE = (httpx.HTTPError, SSEError, TimeoutError)
 
 
 class RunFollower:
-    """One run as it is known now: `run`, `steps` and `logs`, kept fresh by `changes`."""
+    """The current state of one run: `run`, `steps` and `logs`, kept fresh by `changes`."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class RunFollower:
         self.steps: list[Mapping[str, Any]] = []
         self.logs: deque[Mapping[str, Any]] = deque(maxlen=LOG_LINES)
         self.trouble: str | None = None
-        """Why what is known may be old; None while all is well."""
+        """Why the state may be outdated; None if it is current."""
         self._place = f"/runs/{part(run_id)}"
         self._on_event = on_event
         self._changed = asyncio.Event()
@@ -79,9 +79,9 @@ class RunFollower:
         return self.run.get("closed_at") is not None
 
     async def changes(self, tick_seconds: float) -> AsyncIterator[bool]:
-        """Yield after every reading (True) and every tick without one (False), until the run has ended.
+        """Yield after every read (True) and every tick without one (False), until the run has ended.
 
-        Raises CommandFailed where the first reading fails, the run is gone or may not be read any more, or nothing answered
+        Raises CommandFailed if the first read fails, if the run is gone or may no longer be read, or if there was no answer
         for `GIVE_UP_SECONDS`.
         """
         await self._read()
@@ -112,7 +112,7 @@ class RunFollower:
                     last_success = loop.time()
                 elif loop.time() - last_success > GIVE_UP_SECONDS:
                     raise CommandFailed(
-                        f"no answer for {GIVE_UP_SECONDS:g} s ({self.trouble}); the run itself is not touched by that",
+                        f"no answer for {GIVE_UP_SECONDS:g} s ({self.trouble}); the run is unaffected",
                         ExitCode.UNAVAILABLE,
                     )
                 yield True
@@ -149,14 +149,14 @@ class RunFollower:
         return found
 
     async def _read_logs(self) -> None:
-        """The lines that are new, read on from the page that was the last one before."""
+        """The new lines, read from the last known page on."""
         while self._may_read_logs:
             try:
                 page = (await self._get(f"{self._place}/logs", limit=200, cursor=self._log_page)).json()
             except CommandFailed as error:
                 if error.exit_code is not ExitCode.NOT_ALLOWED:
                     raise
-                self._may_read_logs = False  # logs may quote payloads; everything else is shown all the same
+                self._may_read_logs = False  # logs may quote payloads; everything else is shown anyway
                 return
             for line in page["items"]:
                 if line["log_id"] > self._last_log:
@@ -173,11 +173,11 @@ class RunFollower:
                 response = await self._http.get(path, params=given)
         except (httpx.HTTPError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
-            raise CommandFailed(f"{self._http.base_url.host} gives no answer: {reason}", ExitCode.UNAVAILABLE) from None
+            raise CommandFailed(f"{self._http.base_url.host} does not answer: {reason}", ExitCode.UNAVAILABLE) from None
         return checked(Answer(status=response.status_code, body=response.content, headers=response.headers))
 
     async def _stream(self) -> None:
-        """Listen until cancelled; a broken stream is resumed where it broke."""
+        """Listen until cancelled; a broken stream is resumed at its last event."""
         failures = 0
         while True:
             try:
@@ -185,7 +185,7 @@ class RunFollower:
                     failures = 0
             except RETRIABLE:
                 failures += 1
-            # What happened while nobody listened is told again by the stream; the state is read anyhow.
+            # The stream replays the events missed in between; the state is read in any case.
             self._changed.set()
             await asyncio.sleep(min(5.0, 0.3 * 2 ** min(failures, 5)) * random.uniform(0.8, 1.2))
 

@@ -1,4 +1,4 @@
-"""How the program's groups of commands are made: alike."""
+"""Shared settings for command groups."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import typer
 from typer.core import TyperGroup
 
 SYNONYMS = {"get": "show", "show": "get"}
-"""One run is `get`, everything else is `show`n: whoever takes one for the other is understood."""
+"""Runs use `get`, everything else `show`; each is accepted for the other."""
 
 
 class Group(TyperGroup):
-    """A group whose commands answer to their synonyms too."""
+    """A group that accepts synonyms of its commands."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of this name, or else the one that is meant."""
+        """The command with this name or synonym."""
         return super().get_command(ctx, cmd_name) or super().get_command(ctx, SYNONYMS.get(cmd_name, cmd_name))
 
 
 def group(help_: str, *, bare: bool = False) -> typer.Typer:
-    """A group of commands; without one it shows its help, or does something of its own (`bare`)."""
+    """A command group. Without a command it shows its help, or runs its own callback (`bare`)."""
     return typer.Typer(
         cls=Group,
         help=help_,
         no_args_is_help=not bare,
-        # Plain help: boxes would double the time that every `--help` takes.
+        # Plain help: boxes would double the time of every `--help`.
         rich_markup_mode=None,
         # Typer's long tracebacks print local variables, keys among them.
         pretty_exceptions_enable=False,

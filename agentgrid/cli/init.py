@@ -1,4 +1,4 @@
-"""`agentgrid init NAME`: a small project of the same shape as every other, whose own tests pass."""
+"""`agentgrid init NAME`: creates a small project with passing tests."""
 
 from __future__ import annotations
 
@@ -22,29 +22,31 @@ RENAMED = {"gitignore": ".gitignore"}
 
 
 def init(
-    name: Annotated[str, typer.Argument(help="The project's name, and its new folder: lower-case, like my-project.")],
-    directory: Annotated[Path, typer.Option("--in", help="The folder in which to make it.")] = Path(),
+    name: Annotated[
+        str, typer.Argument(help="The name of the project and its new folder: lower-case, such as my-project.")
+    ],
+    directory: Annotated[Path, typer.Option("--in", help="The folder in which to create it.")] = Path(),
 ) -> None:
-    """Make a small project: one workflow with an approval, one tool, and tests that pass."""
+    """Create a small project: one workflow with an approval, one tool, and passing tests."""
     if not NAME.fullmatch(name) or len(name) > 60:
         raise CommandFailed(
-            f"{name!r} is no name for a project: lower-case letters and digits, joined by - or _, at most 60",
+            f"{name!r} is not a valid project name: use lower-case letters and digits, joined by - or _, at most 60 characters",
             ExitCode.USAGE,
         )
     target = directory / name
     try:
         target.mkdir(parents=True)
     except FileExistsError:
-        raise CommandFailed(f"{target} is already there; choose another name") from None
+        raise CommandFailed(f"{target} already exists; choose another name") from None
     except OSError as error:
-        raise CommandFailed(f"{target} can't be made: {error.strerror}") from None
+        raise CommandFailed(f"{target} can't be created: {error.strerror}") from None
     values = {"name": name, "grid": name.replace("-", "_")}
     for path, template in _skeleton(files("agentgrid.cli") / "skeleton"):
         file = target / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(Template(template).substitute(values), encoding="utf-8")
     me = program(target)
-    typer.echo(f"made {target}\n\n  cd {shlex.quote(str(target))}\n  {me} check\n  {me} dev")
+    typer.echo(f"created {target}\n\n  cd {shlex.quote(str(target))}\n  {me} check\n  {me} dev")
 
 
 def _skeleton(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Values that a person gives on the command line: JSON, `@file` or `-` for standard input."""
+"""Values on the command line: JSON, `@file` or `-` for standard input."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from urllib.parse import quote
 from agentgrid.cli.exits import CommandFailed, ExitCode
 
 MAX_INPUT_BYTES = 2 * 1024 * 1024
-"""Temporal refuses a payload over this; so it is not even sent."""
+"""Temporal refuses larger payloads, so they are not sent."""
 
 
 def read_json(given: str, *, option: str) -> Any:
-    """The value of `--input` and its like. Raises CommandFailed, saying where it stops being JSON."""
+    """The value of `--input` and similar options. Raises CommandFailed, with the place of the error."""
     text, source = _text_of(given, option)
     try:
         return json.loads(text, parse_constant=_no_constant)
     except RecursionError:
-        raise CommandFailed(f"{source} is nested too deep", ExitCode.USAGE) from None
+        raise CommandFailed(f"{source} is nested too deeply", ExitCode.USAGE) from None
     except json.JSONDecodeError as error:
         hint = "" if given[:1] in "@-" else "; it takes JSON, @FILE or - for standard input"
         raise CommandFailed(
@@ -33,11 +33,11 @@ def read_json(given: str, *, option: str) -> Any:
 def part(identifier: str) -> str:
     """An identifier as one segment of a URL's path."""
     if identifier in ("", ".", ".."):
-        raise CommandFailed(f"{identifier!r} is no identifier", ExitCode.USAGE)
+        raise CommandFailed(f"{identifier!r} is not a valid identifier", ExitCode.USAGE)
     try:
         return quote(identifier, safe="")
     except UnicodeEncodeError:
-        raise CommandFailed(f"{identifier!r} is no identifier", ExitCode.USAGE) from None
+        raise CommandFailed(f"{identifier!r} is not a valid identifier", ExitCode.USAGE) from None
 
 
 def _text_of(given: str, option: str) -> tuple[str, str]:
@@ -64,4 +64,4 @@ def _text_of(given: str, option: str) -> tuple[str, str]:
 
 
 def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON value")
+    raise ValueError(f"{word} is not a JSON value")

@@ -1,4 +1,4 @@
-"""`agentgrid key`: API keys, made and revoked through the database by whoever set the installation up."""
+"""`agentgrid key`: API keys, created and revoked through the database by the installation's owner."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from agentgrid.db.tables import ApiKey
     from agentgrid.domain.principals import Principal
 
-app = group("API keys; needs AGENTGRID_DATABASE_URL, not a key.")
+app = group("Manage API keys. Requires AGENTGRID_DATABASE_URL instead of a key.")
 
 Result = TypeVar("Result")
 
 
 class Kind(StrEnum):
-    """What sort of principal is made."""
+    """The kind of the new principal."""
 
     HUMAN = "human"
     SERVICE = "service"
@@ -39,7 +39,7 @@ class Kind(StrEnum):
 
 
 class RoleName(StrEnum):
-    """What a principal may be trusted with."""
+    """The roles of a principal."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -51,25 +51,27 @@ class RoleName(StrEnum):
 
 @app.command()
 def create(
-    principal: Annotated[str, typer.Argument(help="Whose key it is to be.")],
+    principal: Annotated[str, typer.Argument(help="The principal that the key is for.")],
     role: Annotated[
-        list[RoleName] | None, typer.Option(help="Make the principal with this role; may be repeated.")
+        list[RoleName] | None, typer.Option(help="Create the principal with this role; may be repeated.")
     ] = None,
-    group: Annotated[list[str] | None, typer.Option(help="And in this group; may be repeated.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="Create the principal in this group; may be repeated.")
+    ] = None,
     replace_roles: Annotated[
-        bool, typer.Option("--replace-roles", help="Give one that exists these roles and groups, instead of its own.")
+        bool, typer.Option("--replace-roles", help="Replace the roles or groups of an existing principal.")
     ] = False,
-    kind: Annotated[Kind | None, typer.Option(help="What sort of principal is made; default: human.")] = None,
-    days: Annotated[int, typer.Option(min=1, max=365, help="How long it is valid.")] = 90,
-    note: Annotated[str, typer.Option(help="What it is for.")] = "",
+    kind: Annotated[Kind | None, typer.Option(help="The kind of a new principal; default: human.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=365, help="How long the key is valid.")] = 90,
+    note: Annotated[str, typer.Option(help="What the key is for.")] = "",
     file: Annotated[
-        Path | None, typer.Option(help="Write the key there, readable by you alone, instead of printing it.")
+        Path | None, typer.Option(help="Write the key to this file (mode 0600) instead of printing it.")
     ] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Make a key. It is shown this one time: only a hash of it is kept.
+    """Create a key. It is shown only once: the server stores just its hash.
 
-    A principal that exists keeps its roles and groups, unless --replace-roles is given; what is not named then, roles or groups, stays.
+    An existing principal keeps its roles and groups unless --replace-roles is given. Roles or groups that you omit are then unchanged.
     """
     with reporting(output):
         if replace_roles and not role and not group:
@@ -91,10 +93,10 @@ def create(
 
 @app.command("list")
 def list_(
-    principal: Annotated[str | None, typer.Option(help="Only this principal's.")] = None,
+    principal: Annotated[str | None, typer.Option(help="Only keys of this principal.")] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List keys, newest first, without their secrets, which nobody has."""
+    """List keys, newest first, without their secrets, which are not stored."""
     with reporting(output):
 
         async def listed(engine: AsyncEngine) -> Sequence[ApiKey]:
@@ -130,11 +132,13 @@ def list_(
 
 @app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="KEY", help="The key's id, as `key list` shows it: not the key.")],
+    key_id: Annotated[
+        str, typer.Argument(metavar="KEY", help="The key's id, as shown by `key list`; not the key itself.")
+    ],
     reason: ReasonOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Let a key open nothing from now on."""
+    """Revoke a key."""
     with reporting(output):
 
         async def revoked(engine: AsyncEngine) -> ApiKey:
@@ -153,7 +157,7 @@ def revoke(
 
 @dataclass(frozen=True, kw_only=True)
 class _Wish:
-    """What the options say of the principal; None where they say nothing."""
+    """The principal as given by the options; None if they give nothing."""
 
     kind: Kind | None
     roles: Sequence[RoleName] | None
@@ -174,7 +178,7 @@ async def _create(engine: AsyncEngine, name: str, wish: _Wish, days: int, note: 
 
 
 def _wanted(name: str, wish: _Wish, known: Principal | None) -> Principal | None:
-    """The principal as it is to be; None to leave it as it is. Raises Conflict where that would take away what it has, or add to it, unasked."""
+    """The principal to store; None to leave it unchanged. Raises Conflict if that would change an existing principal without --replace-roles."""
     from agentgrid.domain.principals import Principal, PrincipalKind, Role
     from agentgrid.errors import Conflict
 
@@ -192,8 +196,8 @@ def _wanted(name: str, wish: _Wish, known: Principal | None) -> Principal | None
     )
     if known is not None and not wish.replace and (wanted.roles, wanted.groups) != (known.roles, known.groups):
         raise Conflict(
-            f"{name} exists, with the roles {_listed(known.roles)} and the groups {_listed(known.groups)}: leave out --role and --group "
-            f"to keep them, or replace what you name with --replace-roles"
+            f"{name} exists, with the roles {_listed(known.roles)} and the groups {_listed(known.groups)}: omit --role and --group "
+            f"to keep them, or replace them with --replace-roles"
         )
     return wanted
 

@@ -1,4 +1,4 @@
-"""`agentgrid db worker-login` and its kin: the database logins of processes, with the URL of the login that owns the schema."""
+"""The login commands of `agentgrid db`. They connect with the URL of the login that owns the schema."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The login's name, for the whole PostgreSQL server.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The login's name, unique on the PostgreSQL server.")]
 FileOption = Annotated[
-    Path | None, typer.Option(help="Write the login's URL there, readable by you alone, instead of printing it.")
+    Path | None, typer.Option(help="Write the login's URL to this file (mode 0600) instead of printing it.")
 ]
-RotateOption = Annotated[bool, typer.Option("--rotate", help="Give a login that exists a new password.")]
+RotateOption = Annotated[bool, typer.Option("--rotate", help="Set a new password if the login exists.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands to the group `db`."""
+    """Register the commands in the group `db`."""
     app.command("worker-login")(worker_login)
     app.command("worker-logins")(worker_logins)
     app.command("close-worker-login")(close_worker_login)
@@ -40,17 +40,17 @@ def add_to(app: typer.Typer) -> None:
 
 def worker_login(
     name: Name,
-    grid: Annotated[str, typer.Option(help="The grid whose workflows and tools it registers; * for any.")],
-    queue: Annotated[list[str], typer.Option(help="A task queue that it serves; may be repeated; * for any.")],
-    rate: Annotated[float, typer.Option(min=1, help="How many reports it may send a second.")] = 2_000,
-    connections: Annotated[int, typer.Option(min=1, max=10_000, help="How many connections it may hold.")] = 60,
+    grid: Annotated[str, typer.Option(help="The grid whose workflows and tools the worker registers; * for any.")],
+    queue: Annotated[list[str], typer.Option(help="A task queue that the worker polls; may be repeated; * for any.")],
+    rate: Annotated[float, typer.Option(min=1, help="Maximum reports per second.")] = 2_000,
+    connections: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum open connections.")] = 60,
     rotate: RotateOption = False,
     file: FileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Make a database login for workers, or bind one to another grid or other queues.
+    """Create a database login for workers, or bind an existing one to another grid or other queues.
 
-    It reads the policy, and reports about the runs of its own queues. It sees no run, no payload and no key.
+    The login reads the policy and reports on runs of its own queues. It can't read runs, payloads or keys.
     """
     with reporting(output):
         password = secrets.token_urlsafe(32)
@@ -73,7 +73,7 @@ def control_login(
     file: FileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Make a database login for the API and the projector: it reads and writes rows, and changes no table and no role."""
+    """Create a database login for the API and the projector. It reads and writes rows but can't change tables or roles."""
     with reporting(output):
         password = secrets.token_urlsafe(32)
 
@@ -83,11 +83,11 @@ def control_login(
             return await logins.put_control(engine, caller, name, password=password, keep=not rotate)
 
         given = _with_owner(put)
-        _hand_over(name, password if given else None, file, output, f"{name} is for the API and the projector")
+        _hand_over(name, password if given else None, file, output, f"{name} can be used by the API and the projector")
 
 
 def worker_logins(output: OutputOption = OutputFormat.TABLE) -> None:
-    """List the workers' logins, and how many of their reports were refused since the database server last crashed."""
+    """List the workers' logins, with the number of reports refused since the database server last crashed."""
     with reporting(output):
 
         async def read(engine: AsyncEngine, _caller: Caller) -> list[WorkerLoginStatus]:
@@ -105,7 +105,7 @@ def worker_logins(output: OutputOption = OutputFormat.TABLE) -> None:
         from agentgrid.cli.output import more, put, rows, stdout, table
 
         if found:
-            made = table("login", "grid", "queues", "a second", "too fast", "malformed", "not its own", "closed")
+            made = table("login", "grid", "queues", "rate/s", "too fast", "malformed", "not its queue", "closed")
             put(stdout(), rows(made, (_row(each) for each in found)))
         more({}, len(found))
 
@@ -117,9 +117,9 @@ def _row(login: WorkerLoginStatus) -> tuple[object, ...]:
 
 
 def close_worker_login(name: Name, yes: YesOption = False, output: OutputOption = OutputFormat.TABLE) -> None:
-    """End a worker's login: its sessions are ended, and it connects no more. What it reported stays."""
+    """Close a worker's login and end its sessions. Its past reports are kept."""
     with reporting(output):
-        confirm(f"End the login {name}? Its workers then report nothing and see no new policy.", yes=yes)
+        confirm(f"Close the login {name}? Its workers can then no longer report or receive policy changes.", yes=yes)
 
         async def close(engine: AsyncEngine, caller: Caller) -> None:
             from agentgrid.control import logins
@@ -132,10 +132,10 @@ def close_worker_login(name: Name, yes: YesOption = False, output: OutputOption 
 
 def move_grid(
     before: Annotated[str, typer.Argument(metavar="FROM", help="The grid that registered the names.")],
-    after: Annotated[str, typer.Argument(metavar="TO", help="The grid that is to have them.")],
+    after: Annotated[str, typer.Argument(metavar="TO", help="The grid that receives them.")],
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Let one grid have the workflows and tools that another one registered: for a grid that was renamed."""
+    """Move the workflows and tools that one grid registered to another. Use it after renaming a grid."""
     with reporting(output):
 
         async def move(engine: AsyncEngine, caller: Caller) -> int:
@@ -144,11 +144,11 @@ def move_grid(
             return await logins.move_grid(engine, caller, before, after)
 
         moved = _with_owner(move)
-        _say(output, {"from": before, "to": after, "names": moved}, f"{moved} names of {before} are {after}'s now")
+        _say(output, {"from": before, "to": after, "names": moved}, f"moved {moved} names from {before} to {after}")
 
 
 def _with_owner(work: Callable[[AsyncEngine, Caller], Awaitable[Result]]) -> Result:
-    """Do it as `system`, over the database's URL. A login that doesn't own the schema is refused by the server."""
+    """Run the work as `system`, with the database URL. The server refuses logins that don't own the schema."""
     from agentgrid.cli.operator import database_caller
     from agentgrid.db.session import make_engine
     from agentgrid.settings import Settings
@@ -166,14 +166,14 @@ def _with_owner(work: Callable[[AsyncEngine, Caller], Awaitable[Result]]) -> Res
 
 
 def _hand_over(name: str, password: str | None, file: Path | None, output: OutputFormat, done: str) -> None:
-    """Print the login's URL, or write it to the file; a password that was kept is shown by nobody."""
+    """Print the login's URL or write it to the file. An unchanged password can't be shown."""
     from sqlalchemy.engine import make_url
 
     from agentgrid.control.private import write_private
     from agentgrid.settings import Settings
 
     if password is None:
-        _say(output, {"login": name, "url": None}, f"{done}; its password stays as it is")
+        _say(output, {"login": name, "url": None}, f"{done}; its password is unchanged")
         return
     url = make_url(Settings.load().require_database()).set(username=name, password=password)
     text = url.render_as_string(hide_password=False)
@@ -181,7 +181,7 @@ def _hand_over(name: str, password: str | None, file: Path | None, output: Outpu
         write_private(file, text + "\n")
         _say(output, {"login": name, "file": str(file)}, f"{done}; its URL is in {file}")
         return
-    _say(output, {"login": name, "url": text}, f"{done}. Its AGENTGRID_DATABASE_URL, shown this one time:\n{text}")
+    _say(output, {"login": name, "url": text}, f"{done}. Its AGENTGRID_DATABASE_URL, which is not shown again:\n{text}")
 
 
 def _say(output: OutputFormat, values: dict[str, object], words: str) -> None:

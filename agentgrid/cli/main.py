@@ -1,4 +1,4 @@
-"""`agentgrid`: composes the commands, and turns every error into one plain message and one stable exit code."""
+"""`agentgrid`: composes the commands, and turns every error into one message and a stable exit code."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ app.add_typer(keys.app, name="key")
 
 
 OUTPUT_LOST = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
-"""What writing to a full disk, or to one that fails, ends with."""
+"""The error numbers of writing to a full or failing disk."""
 
 
 def main() -> None:
@@ -76,20 +76,20 @@ def main() -> None:
     except KeyboardInterrupt:
         _leave(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has gone.
+        # The reader of our output has gone.
         _give_up_output()
         _leave(ExitCode.FAILED)
     except OSError as error:
         if error.errno not in OUTPUT_LOST:
             raise
-        words = f"the output can't be written: {error.strerror}. Look before you repeat it."
+        words = f"the output can't be written: {error.strerror}. Check before you repeat it."
         print(f"agentgrid: {words}", file=sys.stderr)
         _give_up_output()
         _leave(ExitCode.FAILED)
 
 
 def _give_up_output() -> None:
-    """The interpreter would complain once more when it flushes at exit."""
+    """Otherwise the interpreter would report the error again when it flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

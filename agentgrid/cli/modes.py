@@ -1,4 +1,4 @@
-"""How a result is written. A module of its own: every command's options need it, and it imports nothing."""
+"""Output formats. A separate module without imports, because every command's options need it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class OutputFormat(StrEnum):
-    """How a result is written."""
+    """The output format."""
 
     TABLE = "table"
     JSON = "json"

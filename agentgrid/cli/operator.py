@@ -1,4 +1,4 @@
-"""Whoever holds the database's URL and the command line: the caller of what is done to the database directly."""
+"""The caller for commands that use the database directly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def database_caller() -> Caller:
-    """The caller whom the audit log names for it: `system`, from this account and machine."""
+    """The caller recorded in the audit log: `system`, from this account and machine."""
     from agentgrid.control.plane import Caller
     from agentgrid.domain.principals import SYSTEM, Principal, PrincipalKind
 

@@ -1,4 +1,4 @@
-"""What goes to standard output and standard error. Data from others is never markup, and never acts on the terminal."""
+"""Standard output and standard error. Foreign data is never treated as markup or as terminal control characters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agentgrid.cli.text import safe, safe_json, safe_lines
 from agentgrid.cli.words import NOTHING
 
 PIPED_WIDTH = 400
-"""Into a file or another program nothing is cut to a terminal's width."""
+"""Output to a file or a pipe is not cut to a terminal's width."""
 
 
 def stdout() -> Console:
@@ -38,7 +38,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def put(console: Console, renderable: RenderableType) -> None:
-    """Print, without blanks at the ends of lines where it goes into a pipe."""
+    """Print; into a pipe without trailing blanks."""
     if console.is_terminal:
         console.print(renderable)
         return
@@ -53,7 +53,7 @@ def indented(renderable: RenderableType) -> Padding:
 
 
 def print_json(answer: Answer) -> None:
-    """The API's JSON: byte for byte into a pipe; on a terminal laid out, with what would act on it escaped."""
+    """Print the API's JSON: unchanged into a pipe; on a terminal indented, with control characters escaped."""
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(answer.body if answer.body.endswith(b"\n") else answer.body + b"\n")
         sys.stdout.buffer.flush()
@@ -67,7 +67,7 @@ def pretty(value: Any) -> str:
 
 
 def table(*headings: str) -> Table:
-    """A plain table; the first column, which names the thing, is never cut."""
+    """A plain table. The first column, the name, is never cut."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for number, heading in enumerate(headings):
         made.add_column(heading, no_wrap=number == 0, overflow="fold")
@@ -93,7 +93,7 @@ def rows(made: Table, items: Iterable[Sequence[Any]]) -> Table:
 
 
 def facts(pairs: Mapping[str, Any]) -> Table:
-    """Names and values, those without a value left out."""
+    """Names and values; empty values are omitted."""
     made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
@@ -105,22 +105,22 @@ def facts(pairs: Mapping[str, Any]) -> Table:
 
 
 def payload(stored: Mapping[str, Any] | None) -> RenderableType:
-    """A stored payload, whole, every character visible; what can't be shown is said, not hidden."""
+    """A stored payload in full, with every character visible, or a note on what can't be shown."""
     if stored is None:
-        return Text("(not shown: you may not read payloads, or there is none)", style="dim")
+        return Text("(not shown: you may not read payloads, or there is no payload)", style="dim")
     size = stored.get("size")
     if stored.get("opaque"):
         return Text(f"(uninspectable: {safe(size)} bytes, encoding {safe(stored.get('encoding'))})", style="bold red")
     if stored.get("truncated"):
         shown = Text(safe_lines(stored.get("preview", "")))
-        shown.append(f"\n… cut: the whole has {safe(size)} bytes", style="bold red")
+        shown.append(f"\n… truncated: {safe(size)} bytes in total", style="bold red")
         return shown
     value = stored["values"] if "values" in stored else stored.get("value")
     return Text(safe_json(pretty(value)))
 
 
 def error_text(error: Mapping[str, Any] | None) -> Text | None:
-    """A failure on one line, its cause after it, unless that says the same."""
+    """A failure on one line, followed by its cause unless that is the same."""
     parts: list[str] = []
     while error:
         said = ": ".join(safe(error[name]) for name in ("type", "message") if error.get(name))
@@ -131,7 +131,7 @@ def error_text(error: Mapping[str, Any] | None) -> Text | None:
 
 
 def more(page: Mapping[str, Any], shown: int) -> None:
-    """Say on standard error how to get the rest of a list, or that it is empty."""
+    """Print on standard error how to get the rest of a list, or that it is empty."""
     if not shown:
         stderr().print(Text("nothing", style="dim"))
     elif page.get("next_cursor"):

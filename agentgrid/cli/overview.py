@@ -1,4 +1,4 @@
-"""`agentgrid overview`: what is going on, on one screen."""
+"""`agentgrid overview`: the current counts on one screen."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LINES = (
 
 
 def overview(profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """What is running, what waits for approval, what failed, what completed."""
+    """Show what is running, waiting for approval, failed and completed."""
     with session(profile, output) as client:
         answer = client.get("/overview")
         from agentgrid.cli.show import show
@@ -54,12 +54,12 @@ def _render(numbers: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [made]
     freshness = numbers["projection"]
     if freshness["stale"]:
-        parts.append(Text(f"\nThese numbers may be old: {_why_stale(numbers)}.", style="yellow"))
+        parts.append(Text(f"\nThese numbers may be outdated: {_why_stale(numbers)}.", style="yellow"))
     return Group(*parts)
 
 
 def _why_stale(numbers: Mapping[str, Any]) -> str:
-    """The lag that a projector named last says nothing once it has been silent for longer than that."""
+    """The last reported lag is meaningless once the projector has been silent for longer than that."""
     from agentgrid.cli import words
 
     freshness = numbers["projection"]

@@ -1,4 +1,4 @@
-"""`agentgrid policy`: rules about tools and plain activities, by name or by glob."""
+"""`agentgrid policy`: rules for tools and plain activities, by name or by glob."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ExpiresOption = Annotated[float | None, typer.Option(help="Seconds until an appr
 
 
 class Effect(StrEnum):
-    """What a rule says. `domain.policies.Effect` in words, without what importing that costs at every start."""
+    """The effect of a rule. Duplicates `domain.policies.Effect`, to avoid the cost of importing it at every start."""
 
     ALLOW = "allow"
     REQUIRE_APPROVAL = "require_approval"
@@ -45,7 +45,7 @@ class Effect(StrEnum):
 
 @app.command("list")
 def list_(
-    tool: Annotated[str | None, typer.Option(help="Only rules that speak about this tool or activity.")] = None,
+    tool: Annotated[str | None, typer.Option(help="Only rules that match this tool or activity.")] = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
     profile: ProfileOption = None,
@@ -61,7 +61,7 @@ def list_(
 
 @app.command()
 def show(rule_id: RuleId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show a rule: what it says, what it holds for, what it said before. Withdrawn ones too."""
+    """Show a rule, with the tools it governs and its versions. Includes withdrawn rules."""
     with session(profile, output) as client:
         answer = client.get(f"/policies/{part(rule_id)}")
         from agentgrid.cli.show import show as show_answer
@@ -73,19 +73,19 @@ def show(rule_id: RuleId, profile: ProfileOption = None, output: OutputOption = 
 def put(
     rule_id: RuleId,
     tool: Annotated[str, typer.Argument(metavar="NAME", help="A tool, an activity type, or a glob such as 'crm_*'.")],
-    effect: Annotated[Effect, typer.Argument(help="What is to hold for its calls.")],
+    effect: Annotated[Effect, typer.Argument(help="The effect on its calls.")],
     approver: ApproverOption = None,
     expires: ExpiresOption = None,
-    reason: Annotated[str | None, typer.Option(help="Why; shown to approvers, and told where it denies.")] = None,
+    reason: Annotated[str | None, typer.Option(help="The reason; shown to approvers and in denials.")] = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Put a rule; it replaces the one of this id and reaches workers within seconds."""
+    """Create or replace the rule with this id. Workers receive it within seconds."""
     body = rule_body(effect, approver, expires, reason) | {"tool": tool}
     with session(profile, output) as client:
         if effect is Effect.ALLOW:
-            confirm(f"Let {tool!r} be called without asking anybody, whatever it does?", yes=yes)
+            confirm(f"Allow {tool!r} to be called without approval, even destructive calls?", yes=yes)
         answer = client.write("PUT", f"/policies/{part(rule_id)}", body, doing=f"the rule {rule_id}")
         from agentgrid.cli.show import show as show_answer
 
@@ -100,12 +100,12 @@ def withdraw(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Take a rule out of force; the next one that fits holds, or the built-in one. What it said is kept."""
+    """Withdraw a rule. The next matching rule then applies, or the built-in one. Its versions are kept."""
     with session(profile, output) as client:
         place = f"/policies/{part(rule_id)}"
         if not yes:
             rule = client.get(place).json()
-            confirm(f"{rule_id} says {rule.get('effect')} about {rule.get('tool')!r}. Withdraw it?", yes=yes)
+            confirm(f"{rule_id} sets {rule.get('effect')} for {rule.get('tool')!r}. Withdraw it?", yes=yes)
         body = {} if reason is None else {"reason": reason}
         answer = client.write("DELETE", place, body, doing=f"the withdrawal of the rule {rule_id}")
         from agentgrid.cli.show import show as show_answer
@@ -114,13 +114,13 @@ def withdraw(
 
 
 def rule_body(effect: Effect, approver: list[str] | None, expires: float | None, reason: str | None) -> dict[str, Any]:
-    """What a rule says, as the API takes it: what was not given is left to its defaults."""
+    """The request body for a rule. Omitted options use the API's defaults."""
     given = {"approvers": approver or None, "expires_seconds": expires, "reason": reason}
     return {"effect": effect.value} | {key: value for key, value in given.items() if value is not None}
 
 
 def effect_text(rule: Mapping[str, Any]) -> Text:
-    """What a rule comes to: its effect, unless it is withdrawn."""
+    """The rule's effect, or that it is withdrawn."""
     from agentgrid.cli import words
 
     said = "withdrawn" if rule.get("withdrawn") else rule["effect"]

@@ -1,4 +1,4 @@
-"""`agentgrid principal`: who may ask, and with which roles."""
+"""`agentgrid principal`: principals and their roles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from agentgrid.cli.client import ApiClient
 
-app = make_group("See and change who may ask, and with which roles.")
+app = make_group("List, show and change principals.")
 
 PrincipalName = Annotated[str, typer.Argument(metavar="PRINCIPAL", help="The principal's name.")]
 
@@ -41,7 +41,7 @@ def list_(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List principals, disabled ones too."""
+    """List principals, including disabled ones."""
     with session(profile, output) as client:
         answer = client.get("/principals", limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
@@ -51,7 +51,7 @@ def list_(
 
 @app.command()
 def show(name: PrincipalName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show a principal, and what it may do."""
+    """Show a principal with its permissions."""
     with session(profile, output) as client:
         answer = client.get(f"/principals/{part(name)}")
         from agentgrid.cli.show import show as show_answer
@@ -62,21 +62,19 @@ def show(name: PrincipalName, profile: ProfileOption = None, output: OutputOptio
 @app.command()
 def put(
     name: PrincipalName,
-    role: Annotated[
-        list[RoleName] | None, typer.Option(help="With these roles and no others; may be repeated.")
-    ] = None,
-    group: Annotated[list[str] | None, typer.Option(help="In these groups and no others; may be repeated.")] = None,
+    role: Annotated[list[RoleName] | None, typer.Option(help="Set its roles to these; may be repeated.")] = None,
+    group: Annotated[list[str] | None, typer.Option(help="Set its groups to these; may be repeated.")] = None,
     workflows: Annotated[
         list[str] | None,
-        typer.Option(help="It sees the runs of these workflows and no others: a name or a glob; may be repeated."),
+        typer.Option(help="Limit it to the runs of these workflows: a name or a glob; may be repeated."),
     ] = None,
-    kind: Annotated[Kind | None, typer.Option(help="What sort of principal is made; it never changes.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="The kind of a new principal; it can't be changed later.")] = None,
     reason: ReasonOption = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Make a principal (human, unless --kind says otherwise), or change its roles, groups or scope: what is not named stays."""
+    """Create a principal (human unless --kind is given), or change its roles, groups or scope. Options you omit are left unchanged."""
     with session(profile, output) as client:
         place = f"/principals/{part(name)}"
         known = _known(client, place)
@@ -111,10 +109,10 @@ def disable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Let a principal do nothing from now on: its keys, its streams, its decisions that are under way."""
+    """Disable a principal, including its keys, streams and pending decisions."""
     with session(profile, output) as client:
         confirm(
-            f"Disable {name}? Its keys open nothing from now on, and what it has just approved does not happen.",
+            f"Disable {name}? Its keys stop working, and calls that it has just approved do not run.",
             yes=yes,
         )
         _post(client, name, "disable", reason, output)
@@ -127,7 +125,7 @@ def enable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Let a principal do again what its roles grant."""
+    """Enable a disabled principal."""
     with session(profile, output) as client:
         _post(client, name, "enable", reason, output)
 
@@ -141,7 +139,7 @@ def _post(client: ApiClient, name: str, verb: str, reason: str | None, output: O
 
 
 def _known(client: ApiClient, place: str) -> dict[str, Any]:
-    """The principal as it is; empty where there is none."""
+    """The current principal; empty if there is none."""
     try:
         found: dict[str, Any] = client.get(place).json()
     except CommandFailed as error:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 API_FACTORY = "agentgrid.api.app:from_environment"
 API_STOP_SECONDS = 3
-"""How long answers in flight, event streams among them, may go on after a stop was asked for."""
+"""How long open requests, including event streams, may continue after a stop was requested."""
 
 
 def api(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen on.")] = 8700,
 ) -> None:
-    """Serve the HTTP API, and carry out the commands that it takes."""
+    """Serve the HTTP API, and deliver commands."""
     settings = _configured()
     settings.require_database()
     if not is_loopback(host):
@@ -46,7 +46,7 @@ def api(
 
 
 def projector() -> None:
-    """Fold Temporal's history into the database."""
+    """Project Temporal's history into the database."""
     settings = _configured()
     settings.require_database()
     from agentgrid.projector.main import run
@@ -69,7 +69,7 @@ def worker(task_queue: str | None) -> None:
 
 
 def run_until_signalled(work: Coroutine[Any, Any, None]) -> None:
-    """Run until it ends by itself, or cancel it at the first SIGINT or SIGTERM and let it finish."""
+    """Run until it ends; on the first SIGINT or SIGTERM cancel it and let it finish."""
     import asyncio
 
     async def supervise() -> None:
@@ -84,7 +84,7 @@ def run_until_signalled(work: Coroutine[Any, Any, None]) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can come to the address."""
+    """Whether only this machine can reach the address."""
     if host == "localhost":
         return True
     try:
@@ -103,7 +103,7 @@ def _configured() -> Settings:
 
 
 async def _require_keys(settings: Settings, host: str) -> None:
-    """Other machines may come in only where somebody can be told from somebody else."""
+    """Refuse to listen for other machines unless callers can be authenticated."""
     from sqlalchemy import text
 
     from agentgrid.db.session import SESSION_FAULTS, make_engine, reading
@@ -119,13 +119,13 @@ async def _require_keys(settings: Settings, host: str) -> None:
             )
     except SESSION_FAULTS as error:
         raise CommandFailed(
-            f"whether API keys are configured can't be told, so {host} is not listened on: {_first_line(error)}",
+            f"can't check whether API keys are configured, so not listening on {host}: {_first_line(error)}",
             ExitCode.UNAVAILABLE,
         ) from None
     finally:
         await engine.dispose()
     if not usable:
-        missing.append("the database holds no API key (`agentgrid key create` makes one)")
+        missing.append("the database holds no API key (create one with `agentgrid key create`)")
     if missing:
         raise CommandFailed(
             f"other machines could reach {host}, and {' and '.join(missing)}; configure that, or listen on 127.0.0.1",

@@ -1,4 +1,4 @@
-"""Profiles: which server to speak to and as whom. A key comes from a private file or the environment, never from argv."""
+"""Profiles: the server and the API key to use. A key comes from a private file or the environment, never from argv."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where a command goes, and the key that it shows."""
+    """The server and the API key for a command."""
 
     url: str
     key: str | None = field(repr=False)
     profile: str | None
-    """None where the environment gave the key."""
+    """None if the key came from the environment."""
 
     @property
     def named(self) -> str | None:
@@ -43,12 +43,12 @@ class Target:
 
 
 def profiles_file(folder: Path | None = None) -> Path:
-    """Where the profiles are kept."""
+    """The file that stores the profiles."""
     return (folder or home()) / "profiles.toml"
 
 
 def load_profiles(file: Path) -> dict[str, Profile]:
-    """The profiles by name; none where there is no file."""
+    """The profiles by name; empty if there is no file."""
     if not file.exists():
         return {}
     try:
@@ -59,7 +59,7 @@ def load_profiles(file: Path) -> dict[str, Profile]:
         }
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(
-            f"{file} can't be understood ({error}); each entry is a table [profiles.NAME] with url and key_file"
+            f"{file} is invalid ({error}); each entry must be a table [profiles.NAME] with url and key_file"
         ) from None
 
 
@@ -78,9 +78,9 @@ def save_profiles(file: Path, profiles: Mapping[str, Profile]) -> None:
 
 
 def resolve(profile: str | None) -> Target:
-    """Where to go and as whom: `--profile`, else AGENTGRID_API_KEY, else AGENTGRID_PROFILE, else the profile `operator`.
+    """The server and key: from `--profile`, else AGENTGRID_API_KEY, else AGENTGRID_PROFILE, else the profile `operator`.
 
-    Raises SettingsError where that is unclear: acting as another than meant is worse than not acting.
+    Raises SettingsError if that is ambiguous: acting as the wrong principal is worse than not acting.
     """
     url = os.environ.get("AGENTGRID_API_URL") or None
     key = os.environ.get("AGENTGRID_API_KEY") or None
@@ -101,7 +101,7 @@ def _from_profile(name: str | None, url: str | None) -> Target:
             known = ", ".join(sorted(profiles)) or "none"
             raise SettingsError(f"there is no profile {name or DEFAULT_PROFILE!r} in {file} (there: {known})")
         raise SettingsError(
-            f"no server is configured: there is no {file}. `agentgrid dev` starts one and makes profiles; "
+            f"no server is configured: there is no {file}. `agentgrid dev` starts one and creates profiles; "
             f"for another server set AGENTGRID_API_URL and AGENTGRID_API_KEY"
         )
     if url is not None and checked_url(url) != found.url:
@@ -131,16 +131,16 @@ def checked_url(url: str) -> str:
     except ValueError:
         valid = False
     if not valid or not url.isprintable() or " " in url:
-        raise SettingsError(f"{url!r} is no server's URL; write it like {DEFAULT_URL}")
+        raise SettingsError(f"{url!r} is not a valid server URL; it must look like {DEFAULT_URL}")
     if parts.username is not None:
         raise SettingsError(
-            "a server's URL holds no user and no password; keys come from AGENTGRID_API_KEY or a profile"
+            "a server URL must not contain a user or password; set the key in AGENTGRID_API_KEY or a profile"
         )
     return url.rstrip("/")
 
 
 def _checked_key(key: str, source: str) -> str:
-    # The key itself is never shown. Anything else than visible ASCII could not go into a header.
+    # The key itself is never shown. Only visible ASCII can be sent in a header.
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise SettingsError(f"{source} holds no API key (it looks like ag_<id>_<secret>)")
     return key

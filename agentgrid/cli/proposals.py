@@ -1,4 +1,4 @@
-"""`agentgrid proposal`: what one administrator has asked for and another one must confirm."""
+"""`agentgrid proposal`: commands that a second administrator must confirm."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from agentgrid.cli.session import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("Confirm or withdraw what takes two administrators.")
+app = group("Confirm or withdraw commands that need two administrators.")
 
 CommandId = Annotated[str, typer.Argument(metavar="COMMAND", help="The proposed command's id.")]
 
@@ -37,7 +37,7 @@ def list_(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List what waits to be confirmed."""
+    """List the proposals that wait for confirmation."""
     with session(profile, output) as client:
         answer = client.get("/commands", status=["proposed"], limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
@@ -47,7 +47,7 @@ def list_(
 
 @app.command()
 def show(command_id: CommandId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show what was proposed, by whom, and what comes of it."""
+    """Show one proposal: who made it, and what it changes."""
     with session(profile, output) as client:
         answer = client.get(f"/commands/{part(command_id)}")
         from agentgrid.cli.show import proposal
@@ -61,13 +61,13 @@ def confirm_(
     command_id: CommandId,
     reason: ReasonOption = None,
     file: Annotated[
-        Path | None, typer.Option(help="Write a key that was proposed there, readable by you alone, not on the screen.")
+        Path | None, typer.Option(help="Write the proposed API key to this file (mode 0600) instead of printing it.")
     ] = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Let what another administrator has proposed take effect. A key that was proposed is shown to you, this one time."""
+    """Confirm another administrator's proposal. If it creates an API key, the key is shown to you, once."""
     with session(profile, output) as client:
         place = f"/commands/{part(command_id)}"
         if not yes:
@@ -84,7 +84,7 @@ def confirm_(
             from agentgrid.control.private import write_private
 
             write_private(file, key + "\n")
-            typer.echo(f"the key is written to {file}", err=True)
+            typer.echo(f"the key was written to {file}", err=True)
             return
         if key is not None and output is OutputFormat.TABLE:
             typer.echo(key)
@@ -99,7 +99,7 @@ def withdraw(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Withdraw what you, or another administrator, proposed: nothing comes of it."""
+    """Withdraw a proposal, your own or another administrator's."""
     with session(profile, output) as client:
         body = {} if reason is None else {"reason": reason}
         place = f"/commands/{part(command_id)}/withdraw"
@@ -121,7 +121,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli.output import rows, table
 
     return rows(
-        table("WHEN", "WHO", "WHAT", "ON", "SAID", "PROPOSES", "COMMAND"),
+        table("WHEN", "WHO", "WHAT", "ON", "REASON", "PROPOSES", "COMMAND"),
         (
             (
                 words.absolute(command["created_at"]),

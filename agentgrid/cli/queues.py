@@ -1,4 +1,4 @@
-"""`agentgrid queue`: task queues, and whether anybody serves them."""
+"""`agentgrid queue`: task queues, and whether a worker serves them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from agentgrid.cli.session import OutputOption, ProfileOption, session
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("See task queues, and whether anybody serves them.")
+app = group("List task queues, and whether a worker serves them.")
 
 
 @app.command("list")
 def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """List the task queues that the catalog or an open run names."""
+    """List the task queues in the catalog and of open runs."""
     with session(profile, output) as client:
         answer = client.get("/task-queues")
         from agentgrid.cli.show import show_page

@@ -87,12 +87,16 @@ def run_detail(
 
 
 def _unattributed(run: Document) -> str | None:
-    """What moved the run and is nobody's act."""
+    """Signals that affected the run but can't be attributed to anybody."""
     count, last = run["unattributed_signals"], run["last_control"]
     if last is not None and not last["attributed"]:
         did = f"last {last['action']}d by {words.unattributed(last)}"
         return did if count == 1 else f"{did}; {count} signals in all"
-    return f"{count} signals moved it and are nobody's act: agentgrid audit unattributed" if count else None
+    return (
+        f"{count} unattributed signal{'s' if count > 1 else ''} affected it: agentgrid audit unattributed"
+        if count
+        else None
+    )
 
 
 def title(run: Document, now: datetime | None = None) -> Text:

@@ -1,4 +1,4 @@
-"""`agentgrid run`: start, watch and steer runs."""
+"""`agentgrid run`: start, watch and control runs."""
 
 from __future__ import annotations
 
@@ -27,23 +27,27 @@ from agentgrid.cli.session import (
 if TYPE_CHECKING:
     from agentgrid.cli.client import Answer
 
-app = group("Start, watch and steer runs.")
+app = group("Start, watch and control runs.")
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
-WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Watch until it ends; the exit code tells how.")]
+WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Watch until the run ends; the exit code shows how.")]
 
 
 @app.command()
 def start(
     workflow: Annotated[str, typer.Argument(help="The workflow's name.")],
-    input_: Annotated[str | None, typer.Option("--input", "-i", help="Its input: JSON, @FILE, or - for stdin.")] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", "-i", help="The workflow's input: JSON, @FILE, or - for stdin.")
+    ] = None,
     reference: Annotated[str | None, typer.Option(help="A business key to find it by.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
-    priority: Annotated[int | None, typer.Option(min=1, max=5, help="1 is served first, 5 last.")] = None,
-    start_at: Annotated[str | None, typer.Option(help="Not before, as in 2030-01-31T09:00:00Z.")] = None,
-    note: Annotated[str | None, typer.Option(help="A word for whoever looks at the run.")] = None,
+    priority: Annotated[int | None, typer.Option(min=1, max=5, help="1 is the highest, 5 the lowest.")] = None,
+    start_at: Annotated[
+        str | None, typer.Option(help="Do not start before this time, such as 2030-01-31T09:00:00Z.")
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="A note for people who look at the run.")] = None,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="With the same key and input a second start gives the first one's run.")
+        str | None, typer.Option(help="A second start with the same key and input returns the first run.")
     ] = None,
     watch: WatchOption = False,
     profile: ProfileOption = None,
@@ -67,7 +71,7 @@ def start(
             body,
             doing=f"the start of {workflow}",
             key=key,
-            again=f"To make sure, repeat it with --idempotency-key {key}: it starts once.",
+            again=f"It is safe to repeat it with --idempotency-key {key}: the run starts only once.",
         )
         if not watch:
             _show_started(answer, output, client.target.named)
@@ -81,15 +85,19 @@ def list_(
     status: Annotated[list[str] | None, typer.Option(help="Only this status; may be repeated.")] = None,
     workflow: Annotated[str | None, typer.Option(help="Only this workflow.")] = None,
     tool: Annotated[str | None, typer.Option(help="Only runs that called this tool.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Only with this tag.")] = None,
-    reference: Annotated[str | None, typer.Option(help="Only with this business key.")] = None,
-    initiator: Annotated[str | None, typer.Option(help="Only started by this principal.")] = None,
-    started_after: Annotated[str | None, typer.Option(help="Only started after, as in 2030-01-31T09:00:00Z.")] = None,
-    started_before: Annotated[str | None, typer.Option(help="Only started before.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only runs with this tag.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Only runs with this business key.")] = None,
+    initiator: Annotated[str | None, typer.Option(help="Only runs started by this principal.")] = None,
+    started_after: Annotated[
+        str | None, typer.Option(help="Only runs started after this time, such as 2030-01-31T09:00:00Z.")
+    ] = None,
+    started_before: Annotated[str | None, typer.Option(help="Only runs started before this time.")] = None,
     q: Annotated[
         str | None,
         typer.Option(
-            "--search", "-q", help="Words in workflow, reference, note or workflow id, or an end of a run id."
+            "--search",
+            "-q",
+            help="Words in workflow, reference, note or workflow id; or the beginning or end of a run id.",
         ),
     ] = None,
     limit: LimitOption = 50,
@@ -121,7 +129,7 @@ def list_(
 
 @app.command()
 def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show a run: where it stands, its steps, what it waits for, how it ended."""
+    """Show a run: status, steps, what it waits for, result."""
     with session(profile, output) as client:
         answer = client.get(f"/runs/{part(run_id)}")
         from agentgrid.cli.output import stdout
@@ -139,18 +147,18 @@ def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = Out
 
 @app.command()
 def watch(run_id: RunId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Watch a run until it ends. Exit code 0: it completed; 1: it ended otherwise."""
+    """Watch a run until it ends. Exit code 0: completed; 1: any other end."""
     _watch(run_id, profile, output)
 
 
 @app.command()
 def logs(
     run_id: RunId,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the run ends.")] = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Print what a run's workflow and tools logged, oldest first; with -o json one document a line."""
+    """Print the log lines of a run's workflow and tools, oldest first. With -o json: one document per line."""
     with session(profile, output) as client:
         from agentgrid.cli.run_logs import print_logs
 
@@ -161,7 +169,7 @@ def logs(
 def cancel(
     run_id: RunId, reason: ReasonOption = None, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE
 ) -> None:
-    """Ask a run to stop; its code may clean up first."""
+    """Cancel a run; its code may clean up first."""
     _verb("cancel", run_id, {"reason": reason}, profile, output)
 
 
@@ -173,10 +181,10 @@ def terminate(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """End a run at once; its code gets no chance to clean up."""
+    """Terminate a run at once, without cleanup."""
     with reporting(output):
         part(run_id)
-        confirm(f"End run {run_id!r} at once, without a chance to clean up?", yes=yes)
+        confirm(f"Terminate run {run_id!r} at once, without cleanup?", yes=yes)
     _verb("terminate", run_id, {"reason": reason}, profile, output)
 
 
@@ -184,7 +192,7 @@ def terminate(
 def pause(
     run_id: RunId, reason: ReasonOption = None, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE
 ) -> None:
-    """Hold a run before its next step. Timers, timeouts and approvals' expiry go on."""
+    """Pause a run before its next step. Timers, timeouts and approval expiry go on."""
     _verb("pause", run_id, {"reason": reason}, profile, output)
 
 
@@ -192,14 +200,14 @@ def pause(
 def resume(
     run_id: RunId, reason: ReasonOption = None, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE
 ) -> None:
-    """Let a paused run go on."""
+    """Resume a paused run."""
     _verb("resume", run_id, {"reason": reason}, profile, output)
 
 
 @app.command()
 def signal(
     run_id: RunId,
-    name: Annotated[str, typer.Argument(help="The signal's name, as the workflow's code has it.")],
+    name: Annotated[str, typer.Argument(help="The signal's name in the workflow's code.")],
     input_: Annotated[
         list[str] | None, typer.Option("--input", "-i", help="An argument: JSON, @FILE or -; may be repeated.")
     ] = None,
@@ -207,7 +215,7 @@ def signal(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Send a signal to a run's own handler."""
+    """Send a signal to the workflow's own handler."""
     with reporting(output):
         arguments = [read_json(given, option="--input") for given in input_ or ()]
     _verb("signal", run_id, {"name": name, "arguments": arguments, "reason": reason}, profile, output)
@@ -254,6 +262,6 @@ def _aware(given: str | None, option: str) -> str | None:
         at = None
     if at is None or at.tzinfo is None:
         raise CommandFailed(
-            f"{option} takes a moment with its offset, such as 2030-01-31T09:00:00Z, not {given!r}", ExitCode.USAGE
+            f"{option} must be a time with an offset, such as 2030-01-31T09:00:00Z, not {given!r}", ExitCode.USAGE
         )
     return at.isoformat()

@@ -1,6 +1,6 @@
-"""How the API listens: every connection has bounds in time and number, whatever it sends or doesn't.
+"""The API's HTTP server: bounds the number of connections and the time each may take.
 
-uvicorn waits without end for the rest of a head or a body, and for a client that doesn't read; it bounds idle connections only.
+uvicorn waits forever for the rest of a request head or body, and for a client that doesn't read; it limits idle connections only.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0
-"""From the connection's beginning, or the answer before, to the end of a request's head."""
+"""From the start of the connection, or the previous response, to the end of the request head."""
 BODY_SECONDS = 35.0
-"""From there to the end of its body; `body.READ_SECONDS`, which is less, answers 408 where the body is waited for."""
+"""From the end of the head to the end of the body. `body.READ_SECONDS` is shorter and answers 408 if a route is reading the body."""
 UNREAD_SECONDS = 60.0
-"""How long an answer may lie here because the client doesn't read on."""
+"""Maximum wait for a client that doesn't read the response."""
 IDLE_SECONDS = 5
 RETRY_SECONDS = 5
 
@@ -26,12 +26,12 @@ FULL = {
     "title": "Service Unavailable",
     "status": 503,
     "code": "too_many_connections",
-    "detail": "as many connections are open as AGENTGRID_MAX_CONNECTIONS allows; try again later",
+    "detail": "too many open connections (AGENTGRID_MAX_CONNECTIONS); try again later",
 }
 
 
 class Protocol(H11Protocol):
-    """uvicorn's HTTP/1.1, with an end to every wait."""
+    """uvicorn's HTTP/1.1 protocol with a timeout on every wait."""
 
     _deadline: asyncio.TimerHandle | None = None
     _waits_for: object = None
@@ -71,7 +71,7 @@ class Protocol(H11Protocol):
         super().resume_writing()
 
     def _watch(self) -> None:
-        """Let what is waited for have its time, counted from when it was first waited for: a byte now and then wins none."""
+        """Set the timeout for the current wait. It counts from the start of the wait, so that sending single bytes doesn't extend it."""
         state = self.conn.their_state
         self._wait_for(None if self.transport.is_closing() else state if state in (h11.IDLE, h11.SEND_BODY) else None)
 
@@ -92,7 +92,7 @@ def options(*, max_connections: int) -> dict[str, Any]:
     return {
         "http": Protocol,
         "ws": "none",
-        # One more: uvicorn, too, looks at the number, and would refuse a request of the last connection that is let in.
+        # Plus one: uvicorn checks the number too, and would refuse requests on the last connection that is accepted.
         "limit_concurrency": max_connections + 1,
         "timeout_keep_alive": IDLE_SECONDS,
         "log_config": None,

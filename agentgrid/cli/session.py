@@ -1,4 +1,4 @@
-"""What every client command shares: its options, and one session with the server."""
+"""Shared by all client commands: options, and a session with the server."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 ProfileOption = Annotated[
     str | None,
     typer.Option(
-        "--profile", "-p", help="Who to act as: a name in profiles.toml. AGENTGRID_PROFILE; default: operator."
+        "--profile", "-p", help="The profile to use, from profiles.toml. Default: AGENTGRID_PROFILE, or operator."
     ),
 ]
-OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="How the result is written.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")]
-CursorOption = Annotated[str | None, typer.Option("--cursor", help="Where the last page ended.")]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask. Needed where there is no terminal to ask on.")]
-ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in the audit log.")]
+OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="The output format.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=200, help="Maximum number of items.")]
+CursorOption = Annotated[str | None, typer.Option("--cursor", help="The cursor that the previous page printed.")]
+YesOption = Annotated[
+    bool, typer.Option("--yes", "-y", help="Don't ask for confirmation. Required without a terminal.")
+]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="The reason; stored in the audit log.")]
 
 
 @contextmanager
 def reporting(output: OutputFormat) -> Iterator[None]:
-    """Errors that leave the block are told as the caller wanted the result: for people, or as JSON."""
+    """Report errors from the block in the caller's output format: as text or as JSON."""
     try:
         yield
     except AgentGridError as error:
@@ -59,11 +61,13 @@ def session(profile: str | None, output: OutputFormat) -> Iterator[ApiClient]:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask on the terminal; without one, `--yes` must have been given. Raises CommandFailed otherwise."""
+    """Ask on the terminal; without a terminal `--yes` is required. Raises CommandFailed otherwise."""
     if yes:
         return
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-        raise CommandFailed("there is no terminal to ask on; give --yes to go on without a question", ExitCode.USAGE)
+        raise CommandFailed(
+            "there is no terminal to ask on; use --yes to continue without confirmation", ExitCode.USAGE
+        )
     try:
         agreed = typer.confirm(question, err=True)
     except (typer.Abort, KeyboardInterrupt, EOFError):

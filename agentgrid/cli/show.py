@@ -1,4 +1,4 @@
-"""Print an answer in the form that the caller chose."""
+"""Print a response in the caller's output format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ACCEPTED = 202
 
 
 def show(answer: Answer, output: OutputFormat, render: Callable[[Any], RenderableType]) -> None:
-    """One resource, or the proposal that the request became. Raises CommandFailed where the server speaks another version than this command."""
+    """Print one resource, or the proposal that the request became. Raises CommandFailed if the server's version doesn't match this command's."""
     if output is OutputFormat.JSON:
         print_json(answer)
         return
@@ -29,14 +29,14 @@ def show(answer: Answer, output: OutputFormat, render: Callable[[Any], Renderabl
 
 
 def proposal(command: Mapping[str, Any]) -> RenderableType:
-    """A command that takes two administrators."""
+    """A proposed command."""
     outcome = command["outcome"] or {}
     heading = Text(safe(f"{command['kind']} {command['target']}"), style="bold")
     heading.append("  ").append_text(words.status(command["status"]))
     about = {
         "command": command["command_id"],
         "proposed by": command["principal"],
-        "said": command["reason"],
+        "proposer's reason": command["reason"],
         **said(outcome.get("proposal") or {}),
         "confirmed by": outcome.get("confirmed_by"),
     }
@@ -45,7 +45,7 @@ def proposal(command: Mapping[str, Any]) -> RenderableType:
 
 
 def said(shown: Mapping[str, Any]) -> dict[str, str]:
-    """What was proposed, in words; without what says nothing."""
+    """The proposal's fields as text, without empty values."""
     found: dict[str, str] = {}
     for name, value in shown.items():
         if value in (None, "", [], {}, False):
@@ -72,7 +72,7 @@ def show_page(answer: Answer, output: OutputFormat, render: Callable[[Sequence[A
 
 
 def rendered(value: Any, render: Callable[[Any], RenderableType]) -> RenderableType:
-    """The value as it is to look. Raises CommandFailed where it lacks what that needs."""
+    """The rendered value. Raises CommandFailed if it lacks a needed field."""
     try:
         return render(value)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -81,6 +81,6 @@ def rendered(value: Any, render: Callable[[Any], RenderableType]) -> RenderableT
 
 def _other_version(what: object) -> CommandFailed:
     return CommandFailed(
-        f"the server's answer is not what this version of the command line expects ({what!r}); -o json prints it as it is",
+        f"the server's response does not fit this version of the command line ({what!r}); -o json prints it unchanged",
         ExitCode.FAILED,
     )

@@ -1,4 +1,4 @@
-"""`agentgrid signing-key`: which signing keys count, and ending one."""
+"""`agentgrid signing-key`: list, retire and revoke signing keys."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from agentgrid.cli.session import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("See which keys decisions are signed with, and end one.")
+app = group("List, retire and revoke the keys that sign decisions.")
 
-KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The key's id, as `signing-key list` shows it.")]
+KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The key's id, as shown by `signing-key list`.")]
 
 
 @app.command("list")
@@ -52,8 +52,8 @@ def retire(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Let no new approval name a key; those that opened before can still be decided with it. Final."""
-    question = f"Retire {key_id}? It can't be taken back: to sign again, make a new key."
+    """Retire a key: new approvals no longer accept it; open ones can still be decided with it. Can't be undone."""
+    question = f"Retire {key_id}? This can't be undone: to sign again, create a new key."
     _end("retire", key_id, question, reason, yes, profile, output)
 
 
@@ -65,10 +65,8 @@ def revoke(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Let nothing that a key signed count any more, also while an API signs with it: for a key that others may have. Final."""
-    question = (
-        f"Revoke {key_id}? No decision that it signed lets a call through from now on, and it can't be taken back."
-    )
+    """Revoke a key: its signatures no longer count, even if an API process still signs with it. For a leaked key. Can't be undone."""
+    question = f"Revoke {key_id}? Decisions that it signed no longer let a call through. This can't be undone."
     _end("revoke", key_id, question, reason, yes, profile, output)
 
 

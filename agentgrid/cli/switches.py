@@ -1,4 +1,4 @@
-"""Kill switches of tools and workflows, as the commands of both set and show them."""
+"""Kill switches, shared by the tool and workflow commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def put_switch(
     output: OutputFormat,
     show: Callable[[Mapping[str, Any]], RenderableType],
 ) -> None:
-    """Disable or enable a tool or a workflow, and show it."""
+    """Disable or enable a tool or a workflow, then show it."""
     body = {} if reason is None else {"reason": reason}
     answer = client.write("POST", f"/{noun}s/{part(name)}/{verb}", body, doing=f"the kill switch of {name}")
     from agentgrid.cli.show import show as show_answer
@@ -33,21 +33,21 @@ def put_switch(
 
 
 def switch_facts(switch: Mapping[str, Any]) -> dict[str, Any]:
-    """What is shown of a kill switch: that it is on, why, who turned it on and when. Nothing of one that is off."""
+    """Facts about a kill switch that is on: why, by whom and since when. Empty if it is off."""
     from agentgrid.cli import words
 
     if not switch["disabled"]:
         return {}
     return {
         "kill switch": words.status("disabled"),
-        "because": switch["reason"] or None,
+        "disabled because": switch["reason"] or None,
         "disabled by": switch["created_by"],
-        "disabled": words.absolute(switch["created_at"]),
+        "disabled at": words.absolute(switch["created_at"]),
     }
 
 
 def unless_disabled(switch: Mapping[str, Any], text: Text) -> Text:
-    """The text, or that the kill switch is on."""
+    """The text, or `disabled` if the kill switch is on."""
     from agentgrid.cli import words
 
     return words.status("disabled") if switch["disabled"] else text

@@ -1,4 +1,4 @@
-"""`agentgrid tool`: what runs may do to the world, and the policy on it."""
+"""`agentgrid tool`: registered tools and their policy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("See what runs may do to the world, and govern it.")
+app = group("List, show and govern tools.")
 
 ToolName = Annotated[str, typer.Argument(metavar="TOOL", help="The tool's name.")]
 
@@ -38,7 +38,7 @@ def list_(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List the tools that workers have registered, with the policy that holds."""
+    """List the registered tools with their policy."""
     with session(profile, output) as client:
         answer = client.get("/tools", limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
@@ -48,7 +48,7 @@ def list_(
 
 @app.command()
 def show(name: ToolName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show a tool: what it takes and gives, its risk, the rule that holds for it."""
+    """Show a tool: its input and output, its risk, the rule that applies to it."""
     with session(profile, output) as client:
         answer = client.get(f"/tools/{part(name)}")
         from agentgrid.cli.show import show as show_answer
@@ -59,22 +59,22 @@ def show(name: ToolName, profile: ProfileOption = None, output: OutputOption = O
 @app.command()
 def policy(
     name: ToolName,
-    effect: Annotated[Effect, typer.Argument(help="What is to hold for its calls.")],
+    effect: Annotated[Effect, typer.Argument(help="The effect on its calls.")],
     approver: ApproverOption = None,
     expires: ExpiresOption = None,
-    reason: Annotated[str | None, typer.Option(help="Why; shown to approvers.")] = None,
+    reason: Annotated[str | None, typer.Option(help="The reason; shown to approvers.")] = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Put the rule about a tool; it replaces the one before and reaches workers within seconds."""
+    """Create or replace the rule for a tool. Workers receive it within seconds."""
     body = rule_body(effect, approver, expires, reason)
     with session(profile, output) as client:
         place = f"/tools/{part(name)}"
         if effect is Effect.ALLOW and not yes:
             held = client.get(place).json()
             if held.get("risk") == "destructive":
-                confirm(f"{name!r} is destructive. Let it be called without asking anybody?", yes=yes)
+                confirm(f"{name!r} is destructive. Allow it to be called without approval?", yes=yes)
         answer = client.write("PUT", f"{place}/policy", body, doing=f"the policy on {name}")
         from agentgrid.cli.show import show as show_answer
 
@@ -89,9 +89,9 @@ def disable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Turn a tool's kill switch on: no call of it passes. The rules about it stay as they are."""
+    """Turn on a tool's kill switch: every call fails. Its rules are unaffected."""
     with session(profile, output) as client:
-        confirm(f"From now on every call of {name} fails for good. Disable it?", yes=yes)
+        confirm(f"Every call of {name} will fail from now on, without a retry. Disable it?", yes=yes)
         put_switch(client, "tool", name, "disable", reason, output, _summary)
 
 
@@ -102,7 +102,7 @@ def enable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Turn a tool's kill switch off: the rules about it hold again, as they are now."""
+    """Turn off a tool's kill switch: its current rules apply again."""
     with session(profile, output) as client:
         put_switch(client, "tool", name, "enable", reason, output, _summary)
 

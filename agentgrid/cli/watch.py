@@ -1,4 +1,4 @@
-"""`agentgrid run watch`: a live view on a terminal, plain lines into a pipe, the events themselves as JSON."""
+"""`agentgrid run watch`: a live view on a terminal, plain lines into a pipe, or the raw events as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOG_TAIL = 6
 
 
 def watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
-    """Watch until the run ends; how it ended is the exit code. Ctrl-C ends the watching, not the run."""
+    """Watch until the run ends; the exit code shows how. Ctrl-C ends the watching, not the run."""
     try:
         return asyncio.run(_watch(target, run_id, output))
     except KeyboardInterrupt:
@@ -35,7 +35,7 @@ def watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
         return ExitCode.INTERRUPTED
     except (KeyError, TypeError, AttributeError) as error:
         raise CommandFailed(
-            f"the server's answer is not what this version of the command line expects ({error!r})"
+            f"the server's response does not fit this version of the command line ({error!r})"
         ) from error
 
 
@@ -54,12 +54,12 @@ async def _watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
 
 
 def exit_code(run: Mapping[str, Any]) -> ExitCode:
-    """0 for a run that completed, 1 for one that ended otherwise."""
+    """0 for a completed run, 1 for any other end."""
     return ExitCode.OK if run["status"] == "completed" else ExitCode.FAILED
 
 
 async def _watch_json(target: Target, run_id: str) -> ExitCode:
-    """One line an event, as the API sends it; the last line is the run as it ended."""
+    """Print one line per event, as the API sends it; the last line is the ended run."""
     async with RunFollower(target, run_id, on_event=_print_line) as follower:
         async for _ in follower.changes(TICK_SECONDS):
             pass
@@ -82,7 +82,7 @@ async def _watch_live(follower: RunFollower, reviewer: str | None) -> None:
 
 
 def screen(follower: RunFollower, reviewer: str | None, console: Console) -> RenderableType:
-    """Everything about the run that fits on the terminal."""
+    """As much of the run as fits on the terminal."""
     run, now = follower.run, datetime.now(UTC)
     parts: list[RenderableType] = [title(run, now)]
     if run["closed_at"] is None:
@@ -132,7 +132,7 @@ class PlainTeller:
         self._trouble = False
 
     def tell(self, follower: RunFollower) -> None:
-        """Print what is new since the last time."""
+        """Print the changes since the last call."""
         run = follower.run
         for step in follower.steps:
             self._tell_step(step)
@@ -157,7 +157,7 @@ class PlainTeller:
     def _tell_step(self, step: Mapping[str, Any]) -> None:
         state = state_of(step)
         if step["kind"] == "approval" and step["closed_at"] is None:
-            return  # told with the command that answers it
+            return  # shown with the command that answers it
         told = (state, max(step["attempts"] or 0, step["live_attempt"] or 0))
         key = (step["execution_id"], step["event_id"])
         if self._steps.get(key) == told or state == "scheduled":
@@ -178,7 +178,7 @@ class PlainTeller:
 
 
 def outcome(run: Mapping[str, Any]) -> RenderableType:
-    """What a run that has ended gave, or why not."""
+    """The result or error of an ended run."""
     parts: list[RenderableType] = []
     if run["result"] is not None:
         parts.append(indented(payload(run["result"])))

@@ -1,4 +1,4 @@
-"""How statuses, times and durations look: the one place of icons and colours on the terminal."""
+"""Statuses, times and durations on the terminal. All icons and colours are defined here."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ NOTHING = Text("–", style="dim")
 
 
 def status(word: object, suffix: str = "") -> Text:
-    """A status with its icon and colour; one that isn't known stands as it came."""
+    """A status with its icon and colour; an unknown one is printed as it is."""
     icon, style = ICONS.get(str(word), ("·", ""))
     return Text(f"{icon} {safe(word)}{suffix}", style=style)
 
@@ -63,9 +63,9 @@ def run_status(run: Mapping[str, Any]) -> Text:
 
 
 def unattributed(signal: Mapping[str, Any]) -> str:
-    """What stands in a person's place where nothing bears out whose act a signal is."""
+    """The text shown instead of a person for an unattributed signal."""
     claim = signal["claimed_principal"]
-    return f"unattributed (it says {safe(claim)})" if claim else "unattributed"
+    return f"unattributed (claims {safe(claim)})" if claim else "unattributed"
 
 
 def styled(word: object, styles: Mapping[str, str]) -> Text:
@@ -74,14 +74,14 @@ def styled(word: object, styles: Mapping[str, str]) -> Text:
 
 
 def yes_no(value: bool | None, *, no_style: str = "red") -> Text:
-    """A truth that may be unknown."""
+    """Yes, no or unknown."""
     if value is None:
         return Text("unknown", style="dim")
     return Text("yes", style="green") if value else Text("no", style=no_style)
 
 
 def moment(value: str | None) -> datetime | None:
-    """A time as the API writes it."""
+    """Parse a time from the API."""
     return None if value is None else datetime.fromisoformat(value).astimezone(UTC)
 
 
@@ -102,7 +102,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(value: str | None, now: datetime | None = None) -> Text:
-    """How long a moment is past, or ahead."""
+    """Time since a moment, or until it."""
     at = moment(value)
     if at is None:
         return NOTHING
@@ -117,7 +117,7 @@ def absolute(value: str | None) -> str:
 
 
 def between(start: str | None, end: str | None, now: datetime | None = None) -> str:
-    """How long from one moment to another, or to now."""
+    """Time from one moment to another, or to now."""
     begun = moment(start)
     if begun is None:
         return ""

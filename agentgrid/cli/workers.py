@@ -1,4 +1,4 @@
-"""`agentgrid worker`: be one; `agentgrid worker list`: see who is."""
+"""`agentgrid worker` runs a worker; `agentgrid worker list` lists all workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentgrid.cli.session import OutputOption, ProfileOption, session
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("Execute this project's workflows and tools; or `worker list`: see who does.", bare=True)
+app = group("Run a worker for this project; or `worker list`: list all workers.", bare=True)
 
 
 @app.callback(invoke_without_command=True)
@@ -22,7 +22,7 @@ def worker(
     context: typer.Context,
     task_queue: Annotated[str | None, typer.Option(help="The task queue to poll; default: the grid's name.")] = None,
 ) -> None:
-    """Execute this project's workflows and tools; or `worker list`: see who does."""
+    """Run a worker for this project; or `worker list`: list all workers."""
     if context.invoked_subcommand is None:
         from agentgrid.cli.processes import worker as run
 
@@ -31,7 +31,7 @@ def worker(
 
 @app.command("list")
 def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """List the workers that Temporal has heard of lately."""
+    """List workers with a recent heartbeat in Temporal."""
     with session(profile, output) as client:
         answer = client.get("/workers")
         from agentgrid.cli.show import show_page

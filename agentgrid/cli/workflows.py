@@ -1,4 +1,4 @@
-"""`agentgrid workflow`: what may be started."""
+"""`agentgrid workflow`: registered workflows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("See what may be started, and stop it from being.")
+app = group("List, show, disable and enable workflows.")
 
 WorkflowName = Annotated[str, typer.Argument(metavar="WORKFLOW", help="The workflow's name.")]
 
@@ -37,7 +37,7 @@ def list_(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List the workflows that workers have registered."""
+    """List the registered workflows."""
     with session(profile, output) as client:
         answer = client.get("/workflows", limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
@@ -51,7 +51,7 @@ def show(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Show a workflow: what it takes and gives, its versions and numbers."""
+    """Show a workflow: its input and output, versions and statistics."""
     with session(profile, output) as client:
         answer = client.get(f"/workflows/{part(name)}")
         from agentgrid.cli.show import show as show_answer
@@ -67,11 +67,14 @@ def disable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Turn a workflow's kill switch on: nobody starts it, and no tool call of its runs passes."""
+    """Turn on a workflow's kill switch: it can't be started, and tool calls of its runs fail."""
     with session(profile, output) as client:
         if not yes:
             running = sum(client.get(f"/workflows/{part(name)}").json().get("stats", {}).get("open", {}).values())
-            confirm(f"{running} open runs of {name}: the next tool call of each fails for good. Disable it?", yes=yes)
+            confirm(
+                f"{name} has {running} open runs, and the next tool call of each will fail without a retry. Disable it?",
+                yes=yes,
+            )
         put_switch(client, "workflow", name, "disable", reason, output, _summary)
 
 
@@ -82,7 +85,7 @@ def enable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Turn a workflow's kill switch off: it can be started again."""
+    """Turn off a workflow's kill switch: it can be started again."""
     with session(profile, output) as client:
         put_switch(client, "workflow", name, "enable", reason, output, _summary)
 

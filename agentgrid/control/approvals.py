@@ -1,7 +1,7 @@
 """Deciding an approval: every check that can be made here, then a signed decision, sent as a signal to exactly one execution.
 
-What is decided here is only that the decision may be made and by whom. Whether it counts is for `judge` in the workflow: the command ends
-`applied` or `superseded` when the projector has seen that.
+This module decides only whether the decision may be made and by whom. `judge` in the workflow decides whether it counts: the command becomes
+`applied` or `superseded` when the projector has seen the outcome.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from agentgrid.temporal import rpc
 
 @dataclass(frozen=True, kw_only=True)
 class DecisionRequest:
-    """One person's answer, and the digest of what was shown to them."""
+    """One person's verdict, and the digest that they were shown."""
 
     verdict: Verdict
     digest: str
@@ -38,26 +38,26 @@ class DecisionRequest:
 
 
 def signer_for(plane: ControlPlane, found: table.Found) -> Signer | None:
-    """The key with which a decision on the approval would be signed here, or None where this API has none that counts."""
+    """The key that would sign a decision on the approval, or None if this API has none that counts."""
     return plane.signer.under(Terms.model_validate(found.approval.terms), revoked=found.revoked_keys)
 
 
 def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
-    """Why this approval is not for this caller to decide, whenever that is; or None where it is."""
+    """Why this caller may never decide this approval, or None if they may. Ignores the approval's current state."""
     approval, principal = found.approval, caller.principal
     if principal.kind is not PrincipalKind.HUMAN:
         return Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
     if not principal.may(Permission.DECIDE):
-        return Forbidden("deciding needs the role approver")
+        return Forbidden("deciding requires the role approver")
     terms = Terms.model_validate(approval.terms)
     starters = {approval.initiator, found.run.initiator}
     if principal.name in starters:
-        return Forbidden("who started the run can't decide its approvals")
+        return Forbidden(f"{principal.name} started the run, and so can't decide its approvals")
     if principal.name in {*terms.issuers, *found.run.issuers}:
-        return Forbidden("who issued the key that started the run can't decide its approvals")
+        return Forbidden(f"{principal.name} issued the key that started the run, and so can't decide its approvals")
     if shared := sorted(caller.persons & {*starters, *terms.issuers, *found.run.issuers}):
         return Forbidden(
-            f"the key that you use was issued by {', '.join(shared)}, who stands behind the start of the run: use one that was made on the "
+            f"your key was issued by {', '.join(shared)}, who took part in starting the run: use a key created on the "
             f"machine that owns the database, by `agentgrid key create {principal.name}`"
         )
     if principal.approver_entry(tuple(approval.approvers)) is None:
@@ -66,7 +66,7 @@ def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
 
 
 def obstacle(caller: Caller, found: table.Found, signer: Signer | None) -> AgentGridError | None:
-    """Why this caller can't decide the approval now, or None if they can. The one place that says so."""
+    """Why this caller can't decide the approval now, or None if they can. Every check is made here."""
     approval = found.approval
     if (forbidden := no_approver(caller, found)) is not None:
         return forbidden
@@ -76,23 +76,23 @@ def obstacle(caller: Caller, found: table.Found, signer: Signer | None) -> Agent
         return Conflict("the approval has expired", status=ApprovalStatus.EXPIRED)
     if found.run.initiator not in (approval.initiator, UNKNOWN_INITIATOR):
         return Conflict(
-            f"{found.run.initiator} started the run, but what waits says that {approval.initiator or 'nobody'} did: it can't be decided; "
-            "cancel the run",
+            f"{found.run.initiator} started the run, but the approval names {approval.initiator or 'nobody'} as its initiator, and so can't be "
+            "decided: cancel the run",
             status=approval.status,
         )
     if not approval.decidable:
         return Conflict("the gate is not open yet; try again in a moment", status=approval.status)
     if signer is None:
         return Conflict(
-            "this API has no signing key that counts for this approval: append the key of the time when it opened to "
-            "AGENTGRID_SIGNING_KEY_FILE, unless that was revoked, or cancel the run",
+            "this API has no signing key that is valid for this approval: append the key that was in use when it opened to "
+            "AGENTGRID_SIGNING_KEY_FILE, unless it was revoked, or cancel the run",
             status=approval.status,
         )
     return None
 
 
 def shown_exactly(approval: Approval) -> bool:
-    """Whether the digest that is signed covers exactly the payload that people are shown, computed anew from that payload."""
+    """Whether the signed digest covers exactly the payload that people are shown, recomputed from that payload."""
     payload, terms = approval.payload, Terms.model_validate(approval.terms)
     if not isinstance(payload, dict) or not payload.keys() & {"value", "values"}:
         return False
@@ -122,13 +122,15 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
         approval, signer = found.approval, signer_for(plane, found)
         if (error := obstacle(caller, found, signer)) is not None:
             raise error
-        assert signer is not None  # else there was an obstacle
+        assert signer is not None  # otherwise there was an obstacle
         if request.digest != approval.digest:
-            raise Conflict("the digest is not that of what waits; read the approval again", status=approval.status)
+            raise Conflict(
+                "the digest does not match the pending approval; read the approval again", status=approval.status
+            )
         if request.verdict is Verdict.APPROVED and not shown_exactly(approval):
             raise Conflict(
-                "what is shown here is not exactly what the worker's digest covers, so it can only be rejected; "
-                "a plain activity whose arguments change when they are converted must be made a tool",
+                "the shown payload is not exactly what the worker's digest covers, so the approval can only be rejected; "
+                "if a plain activity's arguments change in conversion, make it a tool",
                 status=approval.status,
             )
         command = await commands.new(
@@ -187,7 +189,7 @@ async def deliver_late_decision(plane: ControlPlane, command: Command) -> dict[s
         row = await principals.get(session, command.principal)
         key = await principals.key(session, command.key_id or "")
     if found is None or row is None:
-        raise Unavailable("the approval is not mirrored at the moment", outcome_unknown=True)
+        raise Unavailable("the approval is not in the projection at the moment", outcome_unknown=True)
     if row.disabled_at is not None:
         raise Forbidden(f"{row.name} was disabled before the decision could be delivered")
     if key is None or key.revoked_at is not None:
@@ -201,7 +203,7 @@ async def deliver_late_decision(plane: ControlPlane, command: Command) -> dict[s
 
 
 async def deliver_decision(plane: ControlPlane, command: Command) -> dict[str, Any]:
-    """Signal the decision to exactly the execution that it names; said twice, it is one event."""
+    """Signal the decision to exactly the execution that it names. Idempotent."""
     signed = SignedDecision.model_validate(command.body["signed"])
     try:
         await asked(
@@ -216,8 +218,9 @@ async def deliver_decision(plane: ControlPlane, command: Command) -> dict[str, A
             identifier=command.run_id or "",
         )
     except (Conflict, NotFound):
-        # A run that has ended, or was reset: nothing waits there any more.
+        # The run has ended or was reset: nothing waits there any more.
         raise Conflict(
-            "the execution that asked has ended, so nothing waits for this decision", status=ApprovalStatus.CANCELLED
+            "the execution that requested the approval has ended, so nothing waits for this decision",
+            status=ApprovalStatus.CANCELLED,
         ) from None
     return {"verdict": signed.decision.verdict.value}

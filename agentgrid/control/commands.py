@@ -1,13 +1,13 @@
-"""Commands: recorded in a transaction of their own, then delivered to Temporal, and delivered again until the outcome is known.
+"""Commands: recorded in a separate transaction, then delivered to Temporal, and redelivered until the outcome is known.
 
     pending ── Temporal took it ──▶ delivered ── seen in history, by the projector ──▶ applied | superseded
-       │ └──── it is impossible ──▶ refused
-       └────── it was not sent, and the caller was told so ──▶ failed
+       │ └──── impossible ──▶ refused
+       └────── not sent, and reported to the caller ──▶ failed
 
-What takes two administrators begins as `proposed`, and is carried out or refused without Temporal: `control/confirmation.py`.
+A command that needs two administrators begins as `proposed`, and is carried out or refused without Temporal: `control/confirmation.py`.
 
-A start that can't be sent stays pending: the run is queued. Any other verb needs its answer now; when it surely was not sent it fails, and
-the caller is told to try again. When nobody knows whether it was sent it stays pending and is sent again under the same request id.
+A start that can't be sent stays pending: the run is queued. Any other verb needs its answer now; if it certainly was not sent it fails, and
+the caller is told to try again. If it is not known whether it was sent, it stays pending and is sent again under the same request id.
 """
 
 from __future__ import annotations
@@ -44,33 +44,33 @@ from agentgrid.errors import (
 log = structlog.get_logger()
 
 FIRST_LEASE = timedelta(seconds=6)
-"""The request that recorded a command has this long to deliver it before the background loop does."""
+"""How long the request that recorded a command has to deliver it, before the background loop does."""
 BACKOFF_FIRST = timedelta(seconds=1)
 BACKOFF_MOST = timedelta(seconds=30)
 KEPT_BODY_BYTES = 16 * 1024
-"""The body of a refused request is kept up to this size; of a larger one only the digest."""
+"""Refused requests are stored with their body up to this size; larger ones only with its digest."""
 
 IMPOSSIBLE = (Conflict, NotFound, InvalidInput, Forbidden)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """The command that stands for a request: new, or recorded before under the same idempotency key."""
+    """The command for a request: new, or recorded earlier under the same idempotency key."""
 
     command: Command
     replayed: bool
 
 
 def body_digest(body: Any) -> str:
-    """What tells two bodies apart: SHA-256 over the JSON with sorted keys. Exact for any integer, unlike RFC 8785."""
+    """The digest that compares bodies: SHA-256 over the JSON with sorted keys. Exact for any integer, unlike RFC 8785."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 async def new(session: WriteSession, caller: Caller, kind: CommandKind, **about: Any) -> Command:
-    """A command of this caller; `about` names what it is about: `run_id`, `approval_id`, `target`, `reason`, `body`, ...
+    """A command of this caller. `about` holds its columns: `run_id`, `approval_id`, `target`, `reason`, `body`, ...
 
-    Its time is the database's: decisions are signed with it, and the clocks of API processes differ. `created_at` is that, where the
-    session has asked already.
+    Its time is the database's: decisions are signed with it, and the clocks of API processes differ. Pass it as `created_at` if the
+    session has already read it.
     """
     now = about.pop("created_at", None) or await table.clock(session)
     return Command(
@@ -93,9 +93,9 @@ async def new(session: WriteSession, caller: Caller, kind: CommandKind, **about:
 
 
 async def replayed(session: WriteSession, caller: Caller) -> Command | None:
-    """The command that this caller recorded before under the same idempotency key.
+    """The command that this caller recorded earlier under the same idempotency key.
 
-    Raises IdempotencyConflict where that was for another body.
+    Raises IdempotencyConflict if that was for a different body.
     """
     if caller.idempotency_key is None:
         return None
@@ -109,17 +109,17 @@ async def replayed(session: WriteSession, caller: Caller) -> Command | None:
 
 
 async def record(session: WriteSession, caller: Caller, command: Command) -> Recorded:
-    """Write the command down, once: of equal requests with one idempotency key that come together, the first one's counts."""
+    """Record the command once: of concurrent identical requests with one idempotency key, the first one's counts."""
     if await table.insert_once(session, command):
         return Recorded(command=command, replayed=False)
     earlier = await replayed(session, caller)
     if earlier is None:
-        raise Unavailable("another request with the same Idempotency-Key is under way", retry_after_seconds=1)
+        raise Unavailable("another request with the same Idempotency-Key is in progress", retry_after_seconds=1)
     return Recorded(command=earlier, replayed=True)
 
 
 async def refuse(plane: ControlPlane, caller: Caller, kind: CommandKind, error: AgentGridError, **about: Any) -> str:
-    """Record that the request was refused, and why. Returns the command's id."""
+    """Record a refused request with the reason. Returns the command's id."""
     body = caller.body if len(json.dumps(caller.body)) <= KEPT_BODY_BYTES else None
     async with writing(plane.engine) as session:
         if about.get("run_id") is None and about.get("approval_id") is not None:
@@ -143,7 +143,7 @@ async def refuse(plane: ControlPlane, caller: Caller, kind: CommandKind, error: 
 
 
 def applied(command: Command, outcome: dict[str, Any] | None = None) -> Command:
-    """The command as carried out in the transaction that records it: for changes that need nobody but the database."""
+    """The command as carried out in the transaction that records it, for changes that only need the database."""
     return command.model_copy(
         update={
             "status": CommandStatus.APPLIED.value,
@@ -157,12 +157,12 @@ def applied(command: Command, outcome: dict[str, Any] | None = None) -> Command:
 async def apply(
     session: WriteSession, caller: Caller, kind: CommandKind, outcome: dict[str, Any] | None = None, **about: Any
 ) -> Recorded:
-    """Record a command that the session's own transaction carries out: the caller does so, unless it was `replayed`."""
+    """Record a command that the caller carries out in the same transaction, unless it was `replayed`."""
     return await record(session, caller, applied(await new(session, caller, kind, **about), outcome))
 
 
 async def wake_delivery(session: WriteSession) -> None:
-    """Tell the delivery loops, when the transaction commits, that there is something to deliver later."""
+    """Notify the delivery loops, on commit, that there is something to deliver."""
     await session.execute(text("SELECT pg_notify('agentgrid_commands', '')"))
 
 
@@ -175,7 +175,7 @@ def outcome_of(error: AgentGridError) -> dict[str, Any]:
 
 
 def backoff(attempts: int) -> timedelta:
-    """How long to wait before the next attempt: doubling, bounded, with jitter so that many don't come back together."""
+    """Delay before the next attempt: exponential, bounded, with jitter so that retries don't coincide."""
     bounded: timedelta = min(BACKOFF_FIRST * (1 << min(attempts, 16)), BACKOFF_MOST)
     return bounded * random.uniform(0.5, 1.0)
 
@@ -183,10 +183,10 @@ def backoff(attempts: int) -> timedelta:
 async def settle(
     plane: ControlPlane, command: Command, status: CommandStatus, outcome: dict[str, Any] | None = None
 ) -> Command:
-    """Write down what became of a pending command; as it is now, which may be what somebody else said of it first.
+    """Set the outcome of a pending command. Returns its current state, which another process may have set first.
 
-    Temporal takes a cancel also for a run that has ended, and leaves no trace of it. So what was delivered to a run whose end is mirrored
-    already came too late, and nothing would ever say so later.
+    Temporal accepts a cancel for an ended run and leaves no trace of it. So a command delivered to a run that the projection already shows
+    as ended came too late, and nothing would settle it later.
     """
     async with stating(plane.engine) as session:
         settled = await table.settle(session, command, status=status, outcome=outcome)
@@ -197,14 +197,14 @@ async def settle(
 
 
 Deliverer = Callable[[ControlPlane, Command], Awaitable[dict[str, Any]]]
-"""What sends one kind of command to Temporal and returns its outcome. Sent twice, it must take effect once."""
+"""Sends one kind of command to Temporal and returns its outcome. It must be idempotent."""
 
 
 async def deliver(plane: ControlPlane, command: Command, send: Deliverer) -> Command:
-    """Deliver the command inside the request that recorded it; the command as it is afterwards.
+    """Deliver the command within the request that recorded it. Returns its state afterwards.
 
-    A start that Temporal can't take now stays pending. Any other verb raises: Unavailable, with `outcome_unknown` where it may have
-    been carried out and will be sent again, else the reason why it is impossible.
+    A start that Temporal can't accept now stays pending. Any other verb raises: Unavailable, with `outcome_unknown` if it may have
+    been carried out and will be sent again, or the reason why it is impossible.
     """
     try:
         outcome = await send(plane, command)
@@ -226,7 +226,7 @@ async def deliver(plane: ControlPlane, command: Command, send: Deliverer) -> Com
 
 
 async def redeliver(plane: ControlPlane, command: Command, send: Deliverer) -> None:
-    """One attempt in the background. What can't be delivered now is tried again; what is impossible is settled so."""
+    """One attempt in the background. If delivery fails for now it is retried; if it is impossible the command is settled."""
     try:
         outcome = await send(plane, command)
     except (Unavailable, RateLimited) as error:
@@ -243,7 +243,7 @@ async def _give_up(plane: ControlPlane, command: Command, error: AgentGridError)
 
 
 async def postpone(plane: ControlPlane, command: Command, error: Unavailable | RateLimited) -> None:
-    """Leave a command pending, to be tried again later."""
+    """Leave a command pending for a later attempt."""
     delay = max(backoff(command.attempts), timedelta(seconds=error.retry_after_seconds))
     async with writing(plane.engine) as session:
         await table.postpone(session, command.command_id, delay=delay, outcome=outcome_of(error))
@@ -251,7 +251,7 @@ async def postpone(plane: ControlPlane, command: Command, error: Unavailable | R
 
 
 async def get(plane: ControlPlane, command_id: str) -> Command:
-    """One command as it is now. Raises NotFound."""
+    """One command in its current state. Raises NotFound."""
     async with reading(plane.engine) as session:
         command = await table.get(session, command_id)
     if command is None:

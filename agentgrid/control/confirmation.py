@@ -1,9 +1,9 @@
-"""What takes two administrators: granting the power to decide, and lifting a rule that asks for approval.
+"""Changes that need two administrators: granting the power to decide, and relaxing a rule that requires approval.
 
     proposed ── another administrator confirms it ──▶ applied
         └────── withdrawn, or not confirmed in time ─▶ refused
 
-The first one's request is recorded as a command, and nothing happens. `control/proposals.py` carries it out when a second one confirms it.
+The first administrator's request is only recorded, as a command. `control/proposals.py` carries it out when a second one confirms it.
 Two administrators are two people. Programs don't count, nor does anybody who issued the other's key. The command line on the database's
 side acts alone: its user could change every table anyway.
 """
@@ -23,46 +23,46 @@ from agentgrid.domain.commands import PROPOSAL_LIFETIME, CommandKind, CommandSta
 from agentgrid.domain.principals import SYSTEM, Permission, Principal, PrincipalKind
 from agentgrid.errors import Conflict, Forbidden, SecondPersonNeeded
 
-ALONE = "lifted by one administrator alone: there was no second one who could have confirmed it"
+ALONE = "relaxed by one administrator alone: there was no second administrator to confirm it"
 
 HOW = (
-    "have a second administrator made, with a key of their own, on the machine that owns the database "
-    "(`agentgrid key create NAME --role admin`); roles, groups and keys can be given there by one person as well"
+    "create a second administrator, with their own key, on the machine that owns the database "
+    "(`agentgrid key create NAME --role admin`); there one person can also grant roles, groups and keys"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """What an administrator asks for that takes two."""
+    """A change that needs two administrators."""
 
     kind: CommandKind
     target: str
     wish: dict[str, Any]
-    """All that carrying it out needs."""
+    """Everything needed to carry it out."""
     basis: Any
-    """The state that it was judged in, as JSON: in any other it is not carried out."""
+    """The state it was checked against, as JSON. If the state has changed, the proposal is not carried out."""
     shown: dict[str, Any]
-    """What the second administrator reads before they confirm."""
+    """What the second administrator sees before confirming."""
     reason: str | None = None
 
 
 def acts_alone(caller: Caller) -> bool:
-    """Whether nobody need confirm what this caller asks for."""
+    """Whether this caller's changes need no confirmation."""
     return caller.principal.kind is PrincipalKind.SYSTEM
 
 
 def is_person_administrator(principal: Principal) -> bool:
-    """Whether this is somebody who may confirm."""
+    """Whether the principal is a person with the role admin, and so may confirm."""
     return principal.kind is PrincipalKind.HUMAN and principal.may(Permission.ADMINISTER)
 
 
 async def propose(session: WriteSession, caller: Caller, proposal: Proposal) -> Command:
-    """Record what another administrator must confirm. Raises Forbidden for programs, SecondPersonNeeded where nobody could confirm it."""
+    """Record a proposal for another administrator to confirm. Raises Forbidden for programs, SecondPersonNeeded if there is no other."""
     people = await _administrators(session)
     if caller.principal.kind is not PrincipalKind.HUMAN:
-        raise Forbidden(f"this takes two people, and {caller.principal.name} is a {caller.principal.kind}")
+        raise Forbidden(f"this requires two people, and {caller.principal.name} is a {caller.principal.kind}")
     if not people - {caller.principal.name}:
-        raise SecondPersonNeeded(f"this takes two administrators, and {caller.principal.name} is the only one: {HOW}")
+        raise SecondPersonNeeded(f"this requires a second administrator, and there is none: {HOW}")
     command = await commands.new(
         session,
         caller,
@@ -77,16 +77,16 @@ async def propose(session: WriteSession, caller: Caller, proposal: Proposal) -> 
     command.outcome = {
         "proposal": proposal.shown,
         "expires_at": expires_at.isoformat(),
-        "message": f"nothing has changed yet: another administrator must confirm it before {expires_at:%Y-%m-%d %H:%M} UTC, "
-        f"by `agentgrid proposal confirm {command.command_id}`",
+        "message": f"nothing has changed yet: another administrator must confirm by {expires_at:%Y-%m-%d %H:%M} UTC, "
+        f"with `agentgrid proposal confirm {command.command_id}`",
     }
     return (await commands.record(session, caller, command)).command
 
 
 async def propose_unless_alone(session: WriteSession, caller: Caller, proposal: Proposal) -> Command | None:
-    """As `propose`; None where there is no second administrator, and the caller may act alone.
+    """Like `propose`, but returns None if there is no second administrator, in which case the caller may act alone.
 
-    An administrator who was taken away over the API counts for as long as a proposal lives: else one could first disable the other.
+    An administrator removed through the API still counts for the lifetime of a proposal: otherwise one could disable the other first.
     """
     people = await _administrators(session)
     alone = not people - {caller.principal.name} or (
@@ -96,8 +96,8 @@ async def propose_unless_alone(session: WriteSession, caller: Caller, proposal: 
         return await propose(session, caller, proposal)
     if await commands_table.administrator_removed_since(session, PROPOSAL_LIFETIME):
         raise SecondPersonNeeded(
-            f"this takes two administrators, and the second one was disabled, or lost the role, in the last "
-            f"{PROPOSAL_LIFETIME.days} days: {HOW}"
+            f"this requires a second administrator, and the last one was disabled or lost the role less than "
+            f"{PROPOSAL_LIFETIME.days} days ago: {HOW}"
         )
     return None
 
@@ -112,7 +112,7 @@ async def record(
     target: str,
     reason: str | None,
 ) -> commands.Recorded:
-    """Record a command that the session's transaction carries out: a new one, or the proposed one that the caller has confirmed."""
+    """Record a command that the session's transaction carries out: a new one, or the proposal that the caller has confirmed."""
     if confirmed is None:
         return await commands.apply(session, caller, kind, outcome, target=target, reason=reason)
     said = {"proposal": confirmed.outcome["proposal"], **outcome, "confirmed_by": caller.principal.name}
@@ -123,13 +123,13 @@ async def record(
 
 
 async def proposer(session: WriteSession, proposal: Command) -> Caller:
-    """Who proposed it, with everybody who had a hand in their key. Raises Conflict where they may not administer any more."""
+    """The proposer, with everybody who issued their key. Raises Conflict if they are no longer an administrator."""
     row = await principals.get(session, proposal.principal)
     key = None if proposal.key_id is None else await principals.key(session, proposal.key_id)
     able = row is not None and row.disabled_at is None and is_person_administrator(principal_of(row))
     if row is None or not able or (key is not None and key.revoked_at is not None):
         raise Conflict(
-            f"{proposal.principal}, who proposed it, is no administrator any more, or their key was revoked: withdraw it",
+            f"{proposal.principal}, who made this proposal, is no longer an administrator, or their key was revoked: withdraw the proposal",
             status=proposal.status,
         )
     issuers = (SYSTEM,) if key is None else tuple(key.issuers)
@@ -137,15 +137,15 @@ async def proposer(session: WriteSession, proposal: Command) -> Caller:
 
 
 def check_basis(confirmed: Command | None, basis: Any) -> None:
-    """Raise Conflict where what is to be carried out was proposed in another state."""
+    """Raise Conflict if the target has changed since the command was proposed."""
     if confirmed is not None and confirmed.body["basis"] != basis:
         raise Conflict(
-            f"{confirmed.target} has changed since this was proposed: withdraw it, and propose it again",
+            f"{confirmed.target} has changed since this was proposed: withdraw the proposal and make a new one",
             status=confirmed.status,
         )
 
 
 async def _administrators(session: WriteSession) -> frozenset[str]:
-    """The people who administer and are enabled."""
+    """The enabled administrators, people only."""
     people = [principal_of(row) for row in await principals.enabled(session)]
     return frozenset(person.name for person in people if is_person_administrator(person))

@@ -1,4 +1,4 @@
-"""Delivering commands in the background, until their outcome is known."""
+"""Delivers commands in the background until their outcome is known."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ DELIVERERS: dict[CommandKind, commands.Deliverer] = {
 
 BATCH = 20
 LEASE = timedelta(seconds=15)
-"""For how long a claimed command is left to the loop that claimed it: several times what an attempt may take."""
+"""The lease of a claimed command: several times the duration of an attempt."""
 POLL_SECONDS = 5.0
-"""A lost notification costs this much."""
+"""Delay of a command after a lost notification."""
 RECOVERY_SECONDS = 1.0
 
 
 async def deliver_due(plane: ControlPlane) -> int:
-    """Attempt every command that is due now. Returns how many there were."""
+    """Attempt every command that is due. Returns their number."""
     count = 0
     while True:
         async with writing(plane.engine) as session:
@@ -51,7 +51,7 @@ async def deliver_due(plane: ControlPlane) -> int:
 
 
 async def expire_proposals(plane: ControlPlane) -> None:
-    """End what nobody confirmed in time. A proposed command is never delivered, whatever its age."""
+    """Expire proposals that were not confirmed in time. Proposals are never delivered."""
     async with stating(plane.engine) as session:
         for command_id in await table.expire_proposals(session):
             log.info("proposal_expired", command_id=command_id)
@@ -63,12 +63,12 @@ async def _attempt(plane: ControlPlane, command: Command) -> None:
     except SESSION_FAULTS:
         raise
     except Exception:
-        # A fault of this program in one command must not hold up the others. Its lease ends, and it is tried again.
+        # A bug with one command must not block the others. Its lease ends, and it is tried again.
         log.exception("delivery_failed", command_id=command.command_id, kind=command.kind)
 
 
 async def run(plane: ControlPlane) -> None:
-    """Deliver until cancelled: woken by notifications, by the time that the next command is due, or by the poll."""
+    """Deliver until cancelled: woken by notifications, when the next command is due, or by polling."""
     wake = asyncio.Event()
     listener = asyncio.create_task(_listen(plane, wake))
     try:

@@ -1,4 +1,4 @@
-"""A run's input against its workflow's schema, and as the arguments that the workflow takes."""
+"""Checks a run's input against its workflow's schema, and converts it to the workflow's arguments."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from agentgrid.errors import Conflict, Fault, InvalidInput, PayloadTooLarge
 from agentgrid.protocol import MAX_JSON_BYTES
 
 CHEAP = 2_000_000.0
-"""The product of a schema's price and a value's size up to which it is checked here: less than a tenth of a second."""
+"""Up to this product of a schema's cost and a value's size, the check runs in this process: it takes less than 0.1 s."""
 CHEAP_TO_EXPLAIN = 50_000.0
 """The same bound for listing all faults, which costs more and is unbounded for a schema that refers to itself."""
 KEPT_SCHEMAS = 256
 
 UNUSABLE = "unusable_schema"
-"""What a refused start says of the workflow's state."""
+"""The `status` in the refusal of a start."""
 
 
 def takes_several(schema: dict[str, Any]) -> bool:
-    """Whether the workflow takes several parameters; its input is then an array of them.
+    """Whether the workflow takes several parameters, so that its input is an array of them.
 
     One parameter that is a tuple has `prefixItems` too, but no `items: false`.
     """
@@ -33,7 +33,7 @@ def takes_several(schema: dict[str, Any]) -> bool:
 
 
 def arguments_of(schema: dict[str, Any], value: Any) -> list[Any]:
-    """The arguments to start the workflow with: none for a schema of null, each of an array for several, else the input."""
+    """The workflow's arguments: none for a null schema, the array's items for several parameters, otherwise the input itself."""
     if schema.get("type") == "null":
         return []
     if takes_several(schema):
@@ -42,9 +42,9 @@ def arguments_of(schema: dict[str, Any], value: Any) -> list[Any]:
 
 
 def check_size(what: str, arguments: Sequence[Any], converter: PayloadConverter) -> None:
-    """Raise PayloadTooLarge where Temporal would not take the arguments: it would never say so of a call that it can't even read.
+    """Raise PayloadTooLarge if Temporal would not accept the arguments: it doesn't report that for a call too large to read.
 
-    They are longer there than in the request's body where a number was written shorter than Python writes it.
+    They can be longer than in the request body, if a number was written in a shorter form than Python's.
     """
     size = sum(len(payload.data) for payload in converter.to_payloads(arguments))
     if size > MAX_JSON_BYTES:
@@ -52,22 +52,22 @@ def check_size(what: str, arguments: Sequence[Any], converter: PayloadConverter)
 
 
 class Checker:
-    """Checks inputs; the schemas that were used last are kept ready."""
+    """Checks inputs against their schemas, with a cache of the most recently used."""
 
     def __init__(self) -> None:
         self._ready: OrderedDict[tuple[str, str], tuple[dict[str, Any], Compiled | str]] = OrderedDict()
 
     async def check(self, workflow: str, version: str, schema: dict[str, Any], value: Any) -> None:
-        """Return where the input fits the schema of this version of the workflow.
+        """Check the input against the schema of this version of the workflow.
 
-        Raises InvalidInput, with a JSON pointer for each fault; Conflict for a schema that nothing can be checked against;
-        RateLimited while other checks that take long go on.
+        Raises InvalidInput, with a JSON pointer for each fault; Conflict if the schema is unusable; RateLimited while too many
+        expensive checks are running.
         """
         ready = self._compiled(workflow, version, schema)
         if isinstance(ready, str):
             raise Conflict(
-                f"the input schema of {workflow} {version} can't be used: {ready}; mend it in the code, "
-                f"as `agentgrid check` says, and start the workers again",
+                f"the input schema of {workflow} {version} can't be used: {ready}; fix it in the code "
+                f"(run `agentgrid check`), and restart the workers",
                 status=UNUSABLE,
             )
         faults = _wrong_count(schema, value) or await _faults(schema, ready, value)
@@ -114,5 +114,5 @@ async def _faults(schema: dict[str, Any], ready: Compiled, value: Any) -> list[F
 
 
 def pointer(path: Sequence[str | int]) -> str:
-    """The JSON pointer into the request's body."""
+    """The JSON pointer into the request body."""
     return "/input" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

@@ -1,7 +1,7 @@
-"""API keys: `ag_<id>_<secret>`, shown once, of which only SHA-256 is stored; every one expires.
+"""API keys: `ag_<id>_<secret>`, shown once, stored only as SHA-256. All keys expire.
 
-A key remembers who issued it: whoever has seen it, and whoever has seen the key with which it was made. A key of somebody who may decide
-takes two administrators (`confirmation.py`); the one who confirms it is shown the secret.
+A key records its issuers: everybody who saw it, and everybody who saw the key it was created with. A key for a principal who may decide
+requires two administrators (`confirmation.py`); the one who confirms is shown the secret.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ from agentgrid.errors import Fault, InvalidInput, NotFound, Unauthenticated
 DEFAULT_LIFETIME = timedelta(days=90)
 MAX_LIFETIME = timedelta(days=365)
 KEY = re.compile(r"ag_([0-9a-z]{16})_([0-9a-zA-Z_-]{43})")
-"""A key's id is not secret: lists and the audit log show it."""
+"""Key ids are not secret: lists and the audit log show them."""
 
 LOOKS_LIKE_A_KEY = re.compile(r"ag_[0-9a-z]{16}_[0-9a-zA-Z_-]{20}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewKey:
-    """A key as it is shown this one time."""
+    """A new key with its secret."""
 
     key_id: str
     principal: str
     expires_at: datetime
     secret: str = field(repr=False)
-    """The whole key, as the caller must present it. Empty where the same request had made it before: nobody has it any more."""
+    """The full key, as the caller must present it. Empty if an earlier identical request created it: the secret is not stored."""
     proposal: Command | None = None
-    """The command that another administrator must confirm before there is such a key."""
+    """The command that another administrator must confirm; until then the key does not exist."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Authenticated:
-    """Who a key stands for."""
+    """The principal behind a valid key."""
 
     principal: Principal
     key_id: str
@@ -62,16 +62,16 @@ class Authenticated:
 
 
 def secret_hash(key: str) -> str:
-    """What is stored of a key. Its 32 random bytes can't be guessed, so a fast hash is enough."""
+    """The stored hash of a key. Its 32 random bytes can't be guessed, so a fast hash is enough."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 async def create(
     engine: AsyncEngine, caller: Caller, *, principal: str, lifetime: timedelta = DEFAULT_LIFETIME, note: str = ""
 ) -> NewKey:
-    """Make a key for the principal; where it may decide, only propose it, for another administrator to confirm.
+    """Create a key for the principal. If the principal may decide approvals, only propose it, for another administrator to confirm.
 
-    Raises NotFound, InvalidInput, Forbidden where nobody could confirm it.
+    Raises NotFound, InvalidInput, Forbidden if there is no other administrator.
     """
     if not timedelta(0) < lifetime <= MAX_LIFETIME:
         raise InvalidInput(
@@ -81,7 +81,7 @@ async def create(
     async with writing(engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return _made_before(earlier)
-        # Whether somebody is an approver, and what keys there are, are judged together: see `principals.put`.
+        # Approver status and existing keys are checked under one lock: see `principals.put`.
         await policies_table.lock(session)
         owner = await table.get(session, principal)
         if owner is None:
@@ -113,7 +113,7 @@ async def _propose(
 
 
 async def carry_out(session: WriteSession, caller: Caller, proposal: Command) -> str:
-    """Make the key that was proposed, now that the caller confirms it. Returns its secret, for the caller alone."""
+    """Create the proposed key on the caller's confirmation. Returns its secret, for the caller alone."""
     wish = proposal.body["wish"]
     owner = await table.get(session, wish["principal"])
     if owner is None:
@@ -168,7 +168,7 @@ def _new_id() -> str:
 
 
 def _basis(owner: PrincipalRow) -> dict[str, Any]:
-    """What a proposed key was judged by: what its owner may decide."""
+    """The basis of a proposed key: the rights of its owner."""
     return {"roles": sorted(owner.roles), "groups": sorted(owner.groups)}
 
 
@@ -185,7 +185,7 @@ def _made_before(command: Command) -> NewKey:
 
 
 async def revoke(engine: AsyncEngine, caller: Caller, key_id: str, *, reason: str | None = None) -> Command:
-    """The key opens nothing from now on; open streams end. Raises NotFound."""
+    """Revoke the key; its open streams end. Raises NotFound."""
     async with writing(engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
@@ -209,13 +209,13 @@ async def get(engine: AsyncEngine, key_id: str) -> ApiKey:
 
 
 async def listed(engine: AsyncEngine, *, principal: str | None = None) -> Sequence[ApiKey]:
-    """Keys, newest first, without their secrets, which nobody has."""
+    """Keys, newest first, without their secrets, which are not stored."""
     async with reading(engine) as session:
         return await table.keys(session, principal=principal)
 
 
 async def authenticate(pool: Pool, presented: str) -> Authenticated:
-    """Who presents this key. Raises Unauthenticated, with one message for every way in which a key can be wrong."""
+    """The owner of this key. Raises Unauthenticated, with the same message for every reason a key can be invalid."""
     wrong = Unauthenticated("the API key is unknown, expired or revoked")
     match = KEY.fullmatch(presented)
     if match is None:
@@ -223,7 +223,7 @@ async def authenticate(pool: Pool, presented: str) -> Authenticated:
     key_id = match[1]
     async with direct(pool) as connection:
         found = await table.holder(connection, key_id)
-        # The hash is compared first and always, in constant time: how long the answer takes tells nothing of a secret.
+        # The hash is always compared, first and in constant time, so that the response time reveals nothing about the secret.
         if found is None or not hmac.compare_digest(found.secret_hash, secret_hash(presented)) or not found.opens:
             raise wrong
         if found.unnoted:
@@ -234,14 +234,14 @@ async def authenticate(pool: Pool, presented: str) -> Authenticated:
 
 
 async def holder(pool: Pool, key_id: str) -> Principal | None:
-    """Whose a key is now that was authenticated before, or None where it opens nothing any more: asked by what stays open for long."""
+    """The current owner of a key that was authenticated earlier, or None if it is no longer valid. For long-lived streams."""
     async with direct(pool) as connection:
         found = await table.holder(connection, key_id)
     return principal_of(found.owner) if found is not None and found.opens else None
 
 
 def status_of(key: ApiKey, now: datetime) -> str:
-    """Where the key stands: `live`, `expired` or `revoked`."""
+    """The key's status: `live`, `expired` or `revoked`."""
     if key.revoked_at is not None:
         return "revoked"
     return "expired" if key.expires_at <= now else "live"

@@ -1,8 +1,8 @@
-"""Checks of inputs that could take long, each in a process of its own that ends when its time or memory is used up.
+"""Expensive input checks, each in a child process with limits on time and memory.
 
-What a schema that refers to itself finds wrong with a value can be exponential in the value's depth, and the library can't
-be interrupted: where the cost isn't known to be small, somebody else's process bears it. It gets schema and value, and no secret
-of this process's environment.
+With a recursive schema the number of faults can be exponential in the value's depth, and the library can't be interrupted. A check
+whose cost isn't known to be small therefore runs in a child process, which gets the schema and the value but none of this
+process's environment.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ _running = 0
 
 
 async def faults(schema: dict[str, Any], value: Any) -> list[tuple[list[str | int], str]]:
-    """The first faults, each with its path; none where the value fits. Raises RateLimited while too many are looked for."""
+    """The first faults, each with its path; empty if the value fits. Raises RateLimited while too many checks are running."""
     global _running
     if _running >= AT_ONCE:
-        raise RateLimited("other inputs that take long to check are being checked", retry_after_seconds=SECONDS)
+        raise RateLimited(
+            "too many expensive input checks are running; try again in a moment", retry_after_seconds=SECONDS
+        )
     _running += 1
     try:
         verdict, _, found = (await _asked(json.dumps({"schema": schema, "value": value}))).partition("\n")
@@ -40,15 +42,15 @@ async def faults(schema: dict[str, Any], value: Any) -> list[tuple[list[str | in
     if verdict == FITS:
         return []
     if verdict != FAILS:
-        return [([], f"can't be checked within {SECONDS:.0f} s: the schema leaves too many ways to read it")]
+        return [([], f"can't be checked within {SECONDS:.0f} s: the schema is too ambiguous for this value")]
     try:
         return [(path, said) for path, said in json.loads(found)]
     except ValueError:
-        return [([], f"does not fit; where can't be said within {SECONDS:.0f} s")]
+        return [([], f"does not fit the schema; the exact place could not be found within {SECONDS:.0f} s")]
 
 
 async def _asked(question: str) -> str:
-    """What the process said until it ended, or was ended."""
+    """The child's output until it exited or was killed."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", __name__),
         stdin=asyncio.subprocess.PIPE,
@@ -76,7 +78,7 @@ async def _asked(question: str) -> str:
 
 
 def main() -> None:
-    """Answer the question on stdin: the verdict at once, the faults as they are found out."""
+    """Check the value from stdin; print the verdict first, then the faults."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (int(SECONDS), int(SECONDS)))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))

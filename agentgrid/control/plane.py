@@ -1,4 +1,4 @@
-"""What every verb works with, and who asks for it."""
+"""Shared by all verbs: the control plane's connections, and the caller."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agentgrid.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class ControlPlane:
-    """One process's way to the database and to Temporal, and the key that it signs with.
+    """A process's connections to the database and to Temporal, and its signing key.
 
     The verbs open their own transactions: a command must be committed before it is delivered, and settled afterwards.
     """
@@ -26,7 +26,7 @@ class ControlPlane:
     settings: Settings
     engine: AsyncEngine
     pool: Pool
-    """Straight to the driver: for what a request asks first."""
+    """The driver's pool, used directly for a request's first queries."""
     temporal: Client
     signer: Signer
     checker: Checker = field(default_factory=Checker)
@@ -34,28 +34,28 @@ class ControlPlane:
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who asks, by what way, and for what: the part of a command that does not depend on its verb."""
+    """The caller and the request: the part of a command that does not depend on its verb."""
 
     principal: Principal
     key_id: str | None = None
     """The API key's id, not its secret."""
     issuers: tuple[str, ...] = ()
-    """Who has issued that key, and so could use it as well: principals, or `system` for the database's side."""
+    """Who issued the key, and so could use it as well: principals, or `system` for the database's side."""
     address: str | None = None
     route: str = ""
-    """The route with its identifiers filled in: the scope of an idempotency key beside the principal."""
+    """The route with its identifiers filled in. With the principal, it is the scope of an idempotency key."""
     idempotency_key: str | None = None
     body: Any = field(default=None, repr=False)
-    """The request's body as it was sent: what a second use of an idempotency key is compared with."""
+    """The request body as sent, compared on a second use of an idempotency key."""
 
     @property
     def persons(self) -> frozenset[str]:
-        """Everybody who could have made this request: the principal, and whoever else has seen the key."""
+        """Everybody who could have made this request: the principal, and everybody else who has seen the key."""
         return frozenset({self.principal.name, *self.issuers}) - {SYSTEM}
 
 
 def principal_of(row: PrincipalRow) -> Principal:
-    """The principal in a row. A role that this version doesn't know grants nothing."""
+    """The principal stored in a row. Roles unknown to this version are ignored."""
     known = {role.value for role in Role}
     return Principal(
         name=row.name,

@@ -1,4 +1,4 @@
-"""Policy: operators' rules about tools and plain activities; each change publishes the one document that workers read."""
+"""Policy: operators' rules for tools and plain activities. Each change publishes the snapshot that workers read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from agentgrid.domain.policies import BUILT_IN_RULE, TOOL_RULE, Effect, Risk, Ru
 from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
 
 RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
-"""The ids that operators choose. A colon is for ids that mean something: `tool:` and a tool's name, `default:` and a risk."""
+"""Ids that operators choose. A colon is reserved for ids with a meaning: `tool:` and a tool's name, `default:` and a risk."""
 
 TOOL = re.compile(r"[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]{0,253}[^\s\x00-\x1f\x7f])?")
 """A tool's name, an activity type, or a glob. Temporal allows any text as an activity type."""
@@ -31,7 +31,7 @@ TOOL = re.compile(r"[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]{0,253}[^\s\x00-\x1f\x7f]
 
 @dataclass(frozen=True, kw_only=True)
 class RulePut:
-    """What an operator says about a tool, a plain activity, or all that fit a glob."""
+    """An operator's rule for a tool, a plain activity, or all that match a glob."""
 
     effect: Effect
     approvers: tuple[str, ...]
@@ -40,12 +40,12 @@ class RulePut:
 
 
 async def put(plane: ControlPlane, caller: Caller, rule_id: str, tool: str, rule: RulePut) -> Command:
-    """Put a rule under an id that the operator chose. Raises InvalidInput, Conflict where another rule names the same."""
+    """Put a rule under an id that the operator chose. Raises InvalidInput, Conflict if another rule covers the same name."""
     if not RULE_ID.fullmatch(rule_id):
-        raise InvalidInput("the rule's id is not acceptable", [Fault(pointer="rule_id", message=_id_fault(rule_id))])
+        raise InvalidInput("invalid rule id", [Fault(pointer="rule_id", message=_id_fault(rule_id))])
     if not TOOL.fullmatch(tool):
-        message = "a tool's name, an activity type or a glob: at most 255 characters, none of control, no blanks around"
-        raise InvalidInput("the rule is not acceptable", [Fault(pointer="/tool", message=message)])
+        message = "must be a tool's name, an activity type or a glob: at most 255 characters, without control characters or surrounding blanks"
+        raise InvalidInput("invalid rule", [Fault(pointer="/tool", message=message)])
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
@@ -58,13 +58,13 @@ async def _check_only_one(session: WriteSession, rule_id: str, tool: str) -> Non
     for other in await table.in_force(session):
         if other.tool == tool and other.rule_id != rule_id:
             raise Conflict(
-                f"the rule {other.rule_id!r} speaks about {tool!r} already: change that one, or withdraw it first",
+                f"the rule {other.rule_id!r} already covers {tool!r}: change that rule, or withdraw it first",
                 status=f"{other.rule_id}@{other.version}",
             )
 
 
 async def put_tool_policy(plane: ControlPlane, caller: Caller, tool: str, rule: RulePut) -> Command:
-    """Put the rule about one tool of the catalog, which goes before all others. Raises NotFound, InvalidInput."""
+    """Put a catalog tool's own rule, which takes precedence over all others. Raises NotFound, InvalidInput."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
@@ -76,9 +76,9 @@ async def put_tool_policy(plane: ControlPlane, caller: Caller, tool: str, rule: 
 
 
 async def withdraw(plane: ControlPlane, caller: Caller, rule_id: str, *, reason: str) -> Command:
-    """Take a rule out of force; its versions are kept. Raises NotFound, Conflict."""
+    """Withdraw a rule; its versions are kept. Raises NotFound, Conflict."""
     if rule_id.startswith(BUILT_IN_RULE):
-        raise Conflict(f"{rule_id!r} is built in: it holds where no other rule speaks, and can't be withdrawn")
+        raise Conflict(f"{rule_id!r} is a built-in rule: it applies if no other rule matches, and can't be withdrawn")
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
@@ -107,7 +107,7 @@ async def _withdraw(
 
 
 async def carry_out(session: WriteSession, caller: Caller, proposal: Command) -> str:
-    """Do what was proposed, now that the caller confirms it: judged again, as if it were asked for now."""
+    """Carry out a proposal on the caller's confirmation. It is checked again, like a new request."""
     kind, target, wish = CommandKind(proposal.kind), proposal.target or "", proposal.body["wish"]
     if kind is CommandKind.POLICY_WITHDRAW:
         await _withdraw(session, caller, target, reason=proposal.reason or "", confirmed=proposal)
@@ -147,7 +147,7 @@ async def _put(
     target: str,
     confirmed: Command | None = None,
 ) -> Command:
-    """The rule's next version. What says the same as the one in force leaves it: a new version voids the approvals that wait under the old one."""
+    """The rule's next version. An unchanged rule keeps its version: a new version would void the approvals that are pending under it."""
     if rule.effect is Effect.REQUIRE_APPROVAL and not rule.approvers:
         raise InvalidInput("nobody could approve", [Fault(pointer="/approvers", message="must name somebody")])
     said: dict[str, Any] = {
@@ -182,7 +182,7 @@ async def _change(
     proposal: Proposal,
     confirmed: Command | None,
 ) -> Command:
-    """Add the rule's next version, if there is one, and publish; or propose it, where it lifts a rule and there is a second administrator."""
+    """Add the rule's next version, if it differs, and publish; propose it instead if it relaxes a rule and there is a second administrator."""
     lifts = await _lifts(session, row)
     about: dict[str, Any] = {"lifts": list(lifts)} if lifts else {}
     proposal = replace(proposal, basis=proposal.basis | about, shown=proposal.shown | about)
@@ -211,7 +211,7 @@ async def _change(
 
 
 async def _lifts(session: WriteSession, row: Policy | None) -> Sequence[str]:
-    """What would need less than now under this version of a rule."""
+    """The tools and activities whose policy this version of a rule would relax."""
     if row is None:
         return ()
     now = await table.in_force(session)
@@ -222,19 +222,19 @@ async def _lifts(session: WriteSession, row: Policy | None) -> Sequence[str]:
 
 def _id_fault(rule_id: str) -> str:
     if rule_id.startswith(TOOL_RULE):
-        return f"ids that begin with {TOOL_RULE!r} are for PUT /api/v1/tools/{{name}}/policy"
+        return f"ids that begin with {TOOL_RULE!r} are reserved for PUT /api/v1/tools/{{name}}/policy"
     if rule_id.startswith(BUILT_IN_RULE):
-        return f"ids that begin with {BUILT_IN_RULE!r} are built in"
+        return f"ids that begin with {BUILT_IN_RULE!r} are reserved for built-in rules"
     return "lower-case letters, digits and . _ -, at most 127, a letter or digit first"
 
 
 def snapshot_of(rules: Sequence[Policy]) -> Snapshot:
-    """What the rules say, with nobody and nothing revoked or disabled: enough to tell which rule holds for a tool."""
+    """A snapshot of the rules only, without revocations or kill switches: enough to find the rule that applies to a tool."""
     return Snapshot(version=0, made_at=datetime.now(UTC), rules=tuple(rule_of(rule) for rule in rules))
 
 
 def rule_of(row: Policy) -> Rule:
-    """The rule in a row."""
+    """The rule stored in a row."""
     return Rule(
         rule_id=row.rule_id,
         version=row.version,
@@ -247,7 +247,7 @@ def rule_of(row: Policy) -> Rule:
 
 
 async def publish(session: WriteSession) -> Snapshot:
-    """Make and store the snapshot of everything that holds now; workers hear of it when the transaction commits."""
+    """Build and store a snapshot of everything in force; workers are notified when the transaction commits."""
     await table.lock(session)
     keys = await signing_keys.newest(session)
     people = [principal_of(row) for row in await principals.enabled(session)]
@@ -269,7 +269,7 @@ async def publish(session: WriteSession) -> Snapshot:
 
 
 async def ensure_published(session: WriteSession, signer: Signer) -> bool:
-    """Register the signer's public key, and publish where that is news or nothing was published yet."""
+    """Register the signer's public key, and publish if it is new or if nothing was published yet."""
     await table.lock(session)
     news = await signing_keys.register(session, key_id=signer.key_id, public_key=signer.public_key)
     if not news and await table.newest_snapshot(session) is not None:

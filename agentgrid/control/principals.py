@@ -1,8 +1,8 @@
-"""Principals: who may ask, made and changed by an administrator or by the one who set the installation up.
+"""Principals, created and changed by administrators or by the installation's owner.
 
-Whoever hands out authority must not be able to use it: an administrator never decides approvals, nobody makes themselves an approver, and
-nobody becomes one while somebody else has seen a key of theirs. To grant the power to decide takes two administrators (`confirmation.py`);
-to take it away takes one.
+Those who grant authority must not be able to use it: an administrator never decides approvals, nobody can make themselves an approver, and
+nobody becomes one while somebody else has seen one of their keys. Granting the power to decide requires two administrators
+(`confirmation.py`); removing it requires one.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from agentgrid.errors import Conflict, Fault, Forbidden, InvalidInput, NotFound
 NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,126}")
 RESERVED = frozenset({UNKNOWN_INITIATOR, ANY_APPROVER, SYSTEM})
 DECIDING = frozenset({Role.APPROVER})
-"""Roles that only people may have, and no administrators."""
+"""Roles that only people may have, and administrators may not."""
 
 
 async def put(
     engine: AsyncEngine, caller: Caller, principal: Principal, *, keep_scope: bool = False, reason: str = ""
 ) -> Command:
-    """Make the principal, or replace its roles, groups and scope; whether it is disabled stays as it is, and with `keep_scope` its scope too.
+    """Create the principal, or replace its roles, groups and scope. `disabled` is unchanged, and with `keep_scope` its scope is too.
 
-    Where it may decide more than before, the command is `proposed`, for another administrator to confirm. Raises InvalidInput, Forbidden where
-    somebody would make themselves an approver, or nobody could confirm it, Conflict for another kind than it has, for a word that would name a
-    principal and a group, for keys that others have seen, and for the last administrator.
+    If the principal could decide more than before, the command is `proposed`, for another administrator to confirm. Raises InvalidInput;
+    Forbidden if the caller would become an approver or there is no other administrator; Conflict for a different kind, a name that is both
+    principal and group, keys that others have seen, and the last administrator.
     """
     _check(principal)
     async with writing(engine) as session:
@@ -71,7 +71,7 @@ async def _put(
     row = await table.get(session, principal.name)
     before = None if row is None else principal_of(row)
     if before is not None and before.kind != principal.kind:
-        raise Conflict(f"{principal.name} is a {before.kind}; a principal's kind never changes", status=before.kind)
+        raise Conflict(f"{principal.name} is a {before.kind}; a principal's kind can't be changed", status=before.kind)
     gains = sorted(principal.gains_over(before))
     if gains:
         await _check_promotion(session, caller, principal, before)
@@ -118,10 +118,10 @@ async def _put(
 async def set_disabled(
     engine: AsyncEngine, caller: Caller, name: str, disabled: bool, *, reason: str | None = None
 ) -> Command:
-    """Let the principal do nothing from now on (its keys, streams and decisions that are under way too), or all that it may again.
+    """Disable or enable the principal, including its keys, streams and pending decisions.
 
-    To enable somebody who may decide takes another administrator too: the command is `proposed`. Raises NotFound, Forbidden where nobody
-    could confirm it, Conflict for the last administrator.
+    Enabling a principal who may decide requires another administrator: the command is `proposed`. Raises NotFound, Forbidden if there
+    is no other administrator, Conflict for the last administrator.
     """
     async with writing(engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
@@ -165,7 +165,7 @@ async def _set_disabled(
 
 
 async def carry_out(session: WriteSession, caller: Caller, proposal: Command) -> str:
-    """Do what was proposed, now that the caller confirms it: judged again, as if it were asked for now."""
+    """Carry out a proposal on the caller's confirmation. It is checked again, like a new request."""
     name, wish = proposal.target or "", proposal.body["wish"]
     if proposal.kind == CommandKind.PRINCIPAL_ENABLE:
         await _set_disabled(session, caller, name, False, reason=proposal.reason, confirmed=proposal)
@@ -190,13 +190,13 @@ async def get(engine: AsyncEngine, name: str) -> Principal | None:
 
 
 async def listed(engine: AsyncEngine) -> Sequence[Principal]:
-    """Every principal, in the order of their names."""
+    """All principals, by name."""
     async with reading(engine) as session:
         return [principal_of(row) for row in await table.by_name(session)]
 
 
 async def _tell(session: WriteSession) -> None:
-    """Workers ask again who may decide just before an approved call has its effect; streams ask whether they may go on."""
+    """Notify workers, which check the decider again just before an approved call, and streams, which check their own access."""
     await policies.publish(session)
     await table.tell_access_changed(session)
 
@@ -206,26 +206,26 @@ async def _check_promotion(session: WriteSession, caller: Caller, wanted: Princi
         return
     name = wanted.name
     if name in caller.persons:
-        raise Forbidden("nobody makes themselves an approver")
+        raise Forbidden("nobody can make themselves an approver")
     if before is not None and before.may(Permission.DECIDE):
         return
     seen = await table.live_keys_seen_by_others(session, name)
     if seen:
         raise Conflict(
-            f"whoever had a hand in a key of {name} could decide with it: revoke {', '.join(seen)} first; an approver's key is made by two "
-            f"administrators, or on the machine that owns the database, by `agentgrid key create {name}`"
+            f"other people have seen keys of {name} and could decide with them: revoke {', '.join(seen)} first; an approver's key is created "
+            f"by two administrators, or on the machine that owns the database, by `agentgrid key create {name}`"
         )
 
 
 def _removes_administrator(row: PrincipalRow | None) -> dict[str, Any]:
-    """What the outcome says where the last but one administrator may just have been taken away, so that the other can't act alone at once."""
+    """Outcome fields that record the removal of an administrator, so that the remaining one can't act alone right away."""
     if row is None or row.disabled_at is not None or not confirmation.is_person_administrator(principal_of(row)):
         return {}
     return {"administrator_removed": True}
 
 
 def _as_json(row: PrincipalRow | None) -> dict[str, Any] | None:
-    """What a proposal about the principal was judged by."""
+    """The basis of a proposal about the principal."""
     if row is None:
         return None
     rights = {"roles": sorted(row.roles), "groups": sorted(row.groups), "workflows": sorted(row.workflows)}
@@ -235,11 +235,11 @@ def _as_json(row: PrincipalRow | None) -> dict[str, Any] | None:
 async def _keep_an_administrator(session: WriteSession, *, without: str) -> None:
     admins = {row.name for row in await table.enabled(session) if _administers(row)}
     if admins == {without}:
-        raise Conflict(f"{without} is the last administrator who is enabled: make another one first")
+        raise Conflict(f"{without} is the last enabled administrator: create another one first")
 
 
 async def _check_names(session: WriteSession, principal: Principal) -> None:
-    """A list of approvers names people and groups alike: no word may be both."""
+    """Approver lists name both principals and groups, so a name may not be both."""
     taken = await table.also_names(session, name=principal.name, groups=sorted(principal.groups))
     if taken:
         raise Conflict(f"{', '.join(taken)} can't be both a principal and a group: approvers are named by either")
@@ -259,15 +259,15 @@ def _check(principal: Principal) -> None:
             )
         )
     if principal.kind is PrincipalKind.SYSTEM:
-        faults.append(Fault(pointer="/kind", message="`system` is AgentGrid itself"))
+        faults.append(Fault(pointer="/kind", message="`system` is reserved for AgentGrid itself"))
     if principal.kind is not PrincipalKind.HUMAN and principal.roles & DECIDING:
-        faults.append(Fault(pointer="/roles", message=f"a {principal.kind} never decides approvals"))
+        faults.append(Fault(pointer="/roles", message=f"a {principal.kind} can't decide approvals"))
     if Role.ADMIN in principal.roles and principal.roles & DECIDING:
-        faults.append(Fault(pointer="/roles", message="an administrator never decides approvals: make two principals"))
+        faults.append(Fault(pointer="/roles", message="an administrator can't decide approvals: create two principals"))
     for group in sorted(principal.groups):
         if not NAME.fullmatch(group) or group in RESERVED:
-            faults.append(Fault(pointer="/groups", message=f"{group!r} is no name for a group"))
+            faults.append(Fault(pointer="/groups", message=f"{group!r} is not a valid group name"))
     wrong = [said for glob in sorted(principal.workflows) if (said := scopes.fault(glob)) is not None]
     faults += [Fault(pointer="/workflows", message=said) for said in wrong]
     if faults:
-        raise InvalidInput("the principal is not acceptable", faults)
+        raise InvalidInput("invalid principal", faults)

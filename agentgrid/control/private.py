@@ -1,4 +1,4 @@
-"""Files that hold secrets, API keys and signing keys: written so that nobody else can read them, refused where somebody else could."""
+"""Files that hold secrets: written with mode 0600, and refused on reading if other users could read or write them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRIVATE = 0o600
 
 
 def write_private(path: Path, content: str) -> None:
-    """Put the content there at once and whole, with mode 0600."""
+    """Write the content atomically, with mode 0600."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.unlink(missing_ok=True)
@@ -24,7 +24,7 @@ def write_private(path: Path, content: str) -> None:
 
 
 def read_private(path: Path) -> str:
-    """The content. Raises SettingsError where the file can't be read, or others could read or write it."""
+    """The content. Raises SettingsError if the file can't be read, or if other users could read or write it."""
     try:
         with path.open(encoding="utf-8") as file:
             status = os.fstat(file.fileno())
@@ -34,7 +34,7 @@ def read_private(path: Path) -> str:
             if mode & ~PRIVATE:
                 raise SettingsError(
                     f"{path} has mode {mode:04o} and may have been read by others; make it private with "
-                    f"`chmod 600 {path}`, and make a new key if others use this machine"
+                    f"`chmod 600 {path}`, and create a new key if others use this machine"
                 )
             return file.read()
     except (OSError, UnicodeDecodeError) as error:

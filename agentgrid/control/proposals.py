@@ -1,4 +1,4 @@
-"""Proposed commands: confirmed by a second administrator, and then carried out, or withdrawn."""
+"""Proposed commands: a second administrator confirms one, which carries it out, or it is withdrawn."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from agentgrid.errors import Conflict, Forbidden, NotFound
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
-    """The command as it is after somebody confirmed or withdrew it."""
+    """The command after it was confirmed or withdrawn."""
 
     command: Command
     secret: str = field(default="", repr=False)
-    """The whole API key, this one time, where that is what was proposed."""
+    """The full API key, if the proposal created one. It can't be read again."""
 
 
 Carrier = Callable[[WriteSession, Caller, Command], Awaitable[str]]
-"""What carries one kind of proposal out, for the administrator who confirms it. Returns a secret to show, or nothing."""
+"""Carries out one kind of proposal for the confirming administrator. Returns a secret to show, or ""."""
 
 CARRIERS: dict[CommandKind, Carrier] = {
     CommandKind.PRINCIPAL_PUT: principals.carry_out,
@@ -42,10 +42,9 @@ CARRIERS: dict[CommandKind, Carrier] = {
 
 
 async def confirm(engine: AsyncEngine, caller: Caller, command_id: str, *, reason: str | None) -> Confirmation:
-    """Carry the proposed command out, as a second person.
+    """Confirm the proposal as a second person, and carry it out.
 
-    Raises NotFound, Forbidden for whoever isn't a second person, and Conflict where it was withdrawn, has expired, or what it is about
-    has changed since.
+    Raises NotFound; Forbidden if the caller isn't a second person; Conflict if it was withdrawn, has expired, or its target has changed.
     """
     async with writing(engine) as session:
         proposal, earlier = await _proposal(session, caller, command_id)
@@ -55,7 +54,7 @@ async def confirm(engine: AsyncEngine, caller: Caller, command_id: str, *, reaso
         if not mine:
             _check_open(proposal)
             if proposal.created_at + PROPOSAL_LIFETIME <= await table.clock(session):
-                raise Conflict("it has expired: propose it again", status="expired")
+                raise Conflict("the proposal has expired: make a new one", status="expired")
             await _check_second(session, caller, proposal)
         about = {"command_id": command_id, "kind": proposal.kind, "changed": not mine}
         await commands.apply(session, caller, CommandKind.COMMAND_CONFIRM, about, target=command_id, reason=reason)
@@ -68,7 +67,7 @@ async def confirm(engine: AsyncEngine, caller: Caller, command_id: str, *, reaso
 
 
 async def withdraw(engine: AsyncEngine, caller: Caller, command_id: str, *, reason: str | None) -> Confirmation:
-    """End the proposed command: nothing comes of it. Raises NotFound, Conflict where it was confirmed."""
+    """Withdraw the proposal. Raises NotFound, Conflict if it was already confirmed."""
     async with writing(engine) as session:
         proposal, earlier = await _proposal(session, caller, command_id)
         if earlier:
@@ -91,8 +90,8 @@ async def withdraw(engine: AsyncEngine, caller: Caller, command_id: str, *, reas
 
 
 async def _proposal(session: WriteSession, caller: Caller, command_id: str) -> tuple[Command, bool]:
-    """The proposal, and whether the caller's request is one that was answered before. Raises NotFound."""
-    # Before all else: of equal requests that come together, the second then finds the first one's command.
+    """The proposal, and whether the caller's request is a replay. Raises NotFound."""
+    # Lock first: of two concurrent identical requests, the second then finds the first one's command.
     await policies_table.lock(session)
     earlier = await commands.replayed(session, caller)
     found = await table.locked(session, command_id)
@@ -104,21 +103,23 @@ async def _proposal(session: WriteSession, caller: Caller, command_id: str) -> t
 def _check_open(proposal: Command) -> None:
     if proposal.status != CommandStatus.PROPOSED:
         said = (proposal.outcome or {}).get("message") or f"it is {proposal.status}"
-        raise Conflict(f"it no longer waits to be confirmed: {said}", status=proposal.status)
+        raise Conflict(f"the proposal is closed: {said}", status=proposal.status)
 
 
 async def _check_second(session: WriteSession, caller: Caller, proposal: Command) -> None:
-    """Raise unless the caller is another person than the proposer, who is still an administrator."""
+    """Raise unless the caller is a different person than the proposer, and the proposer is still an administrator."""
     me = caller.principal
     if not is_person_administrator(me):
-        raise Forbidden(f"only people confirm; {me.name} is a {me.kind}")
+        raise Forbidden(f"only people can confirm; {me.name} is a {me.kind}")
     if me.name == proposal.principal:
-        raise Forbidden("another administrator must confirm it: you have proposed it")
+        raise Forbidden("you made this proposal: another administrator must confirm it")
     first = await proposer(session, proposal)
     if shared := sorted(caller.persons & first.persons):
         raise Forbidden(
-            f"{', '.join(shared)} issued the key of one of you, and could be both: use a key that was made on the machine that owns the "
+            f"{', '.join(shared)} issued your key or the proposer's, and could be both of you: use a key created on the machine that owns the "
             f"database, by `agentgrid key create {me.name}`"
         )
     if programs := await principals_table.programs(session, caller.persons | first.persons):
-        raise Forbidden(f"nobody knows who acts through {', '.join(programs)}, which issued the key of one of you")
+        raise Forbidden(
+            f"your key or the proposer's was issued by a program ({', '.join(programs)}), so the two of you can't be told apart"
+        )

@@ -1,11 +1,11 @@
-"""Remembering who read payloads, who was refused, and who came without a key that holds.
+"""The record of payload reads, refusals and requests without a valid key.
 
-A read costs no transaction: what is equal within a minute is counted in memory and written by a loop of its own, a moment later and again when
-the count has grown. A process that is killed loses what it has not written yet. A fault of the database delays the writing, and fails no read.
+A read costs no transaction: identical reads within a minute are counted in memory, and a background loop writes them a moment later and
+again when the count has grown. A killed process loses what it has not written yet. A database fault delays writing but fails no read.
 
-What is remembered at once is bounded, for one principal, for addresses without a key, and for all together. Past the bound, what differs in
-its subject, or in its address where there is no key, is counted together; what has no room even so is counted as dropped. So nobody makes
-the table grow by more than the bounds in a minute, and nobody hides what another principal read behind their own requests.
+The number of entries in memory is bounded per principal, for addresses without a key, and overall. Past the bound, reads that differ only
+in subject (or in address, without a key) are merged; what still doesn't fit is counted as dropped. So nobody can make the table grow faster
+than the bounds, and nobody can hide another principal's reads behind their own requests.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ log = structlog.get_logger()
 
 MINUTE = timedelta(minutes=1)
 FLUSH_SECONDS = 2.0
-MOST_OF_ONE_PRINCIPAL = 600
-"""How many different readings of one principal are told apart in a minute."""
-MOST_WITHOUT_KEY = 500
-MOST = 5_000
+MAX_PER_PRINCIPAL = 600
+"""Maximum distinct entries per principal and minute."""
+MAX_WITHOUT_KEY = 500
+MAX_ENTRIES = 5_000
 BATCH = 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What makes two readings within a minute the same."""
+    """The fields by which two reads within a minute are identical."""
 
     route: str
     outcome: ReadOutcome
@@ -49,7 +49,7 @@ class Reading:
 
     @property
     def coarse(self) -> Reading:
-        """What is left of it where there are too many."""
+        """The merged form, used past the bound."""
         return replace(self, subject=None, address=self.address if self.principal is not None else None)
 
 
@@ -63,7 +63,7 @@ class _Entry:
 
 
 class Recorder:
-    """The readings of one process that are still counted, or not yet written."""
+    """The reads of one process that are still being counted or not yet written."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -71,12 +71,12 @@ class Recorder:
         self._ended: list[tuple[Reading, _Entry]] = []
         self._of: Counter[str | None] = Counter()
         self.dropped = 0
-        """How many readings there was no room to remember."""
+        """Reads dropped because there was no room."""
         self.failures = 0
-        """How often the database didn't take what was to be written."""
+        """Failed attempts to write to the database."""
 
     def note(self, reading: Reading) -> None:
-        """Count a reading; never fails, never waits."""
+        """Count a read. Never fails and never blocks."""
         now = datetime.now(UTC)
         entry = self._entry(reading, now) or self._entry(reading.coarse, now, spare=True)
         if entry is None:
@@ -86,17 +86,17 @@ class Recorder:
         entry.last_at = now
 
     def _entry(self, reading: Reading, now: datetime, *, spare: bool = False) -> _Entry | None:
-        """The entry that counts such readings now: the one of this minute or, where there is room, a new one."""
+        """The entry that counts such reads now: this minute's or, if there is room, a new one."""
         known = self._entries.get(reading)
         if known is not None and now - known.at < MINUTE:
             return known
         if known is not None:
             self._end(reading, known)
         held = len(self._entries) + len(self._ended)
-        most = MOST_OF_ONE_PRINCIPAL if reading.principal is not None else MOST_WITHOUT_KEY
-        # The coarse ones, which stand for many, have a tenth of the room for themselves.
+        most = MAX_PER_PRINCIPAL if reading.principal is not None else MAX_WITHOUT_KEY
+        # A tenth of the room is reserved for merged entries.
         room = 1.1 if spare else 1.0
-        if held >= MOST * room or self._of[reading.principal] >= most * room:
+        if held >= MAX_ENTRIES * room or self._of[reading.principal] >= most * room:
             return None
         self._of[reading.principal] += 1
         made = self._entries[reading] = _Entry(read_id=new_id(), at=now, last_at=now)
@@ -115,7 +115,7 @@ class Recorder:
             del self._of[reading.principal]
 
     async def run(self) -> None:
-        """Write what is noted until cancelled, then write the rest."""
+        """Write noted reads until cancelled, then write the rest."""
         try:
             while True:
                 await asyncio.sleep(FLUSH_SECONDS)
@@ -126,7 +126,7 @@ class Recorder:
                     await self.flush()
 
     async def flush(self) -> None:
-        """Write what has been counted since the last time, and forget what is written and over a minute old."""
+        """Write what was counted since the last time, and drop written entries over a minute old."""
         now = datetime.now(UTC)
         for reading, entry in list(self._entries.items()):
             if now - entry.at >= MINUTE:

@@ -1,4 +1,4 @@
-"""Calls to Temporal made inside a request: one attempt, two seconds, and a clear word on what became of them."""
+"""Calls to Temporal within a request: one attempt, two seconds, and a clear outcome."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NEVER_SENT = ("connect error", "connection refused", "dns error", "failed clien
 
 
 async def asked(call: Awaitable[Answer], *, noun: str = "run", identifier: str = "") -> Answer:
-    """The call's answer. Raises AgentGrid's errors; `Unavailable.outcome_unknown` where it may have been carried out."""
+    """The call's response. Raises AgentGrid's errors; `Unavailable.outcome_unknown` if it may have been carried out."""
     try:
         async with asyncio.timeout(GUARD_SECONDS):
             return await call
@@ -32,13 +32,13 @@ async def asked(call: Awaitable[Answer], *, noun: str = "run", identifier: str =
             ) from error
         said = rpc.failure(error, noun=noun, identifier=identifier)
         if type(said) is AgentGridError or _about_the_namespace(error):
-            # A wrong credential, a missing namespace, an old server: for an operator to mend, not for the caller.
+            # A wrong credential, a missing namespace, an old server: an operator must fix it, not the caller.
             said = Unavailable(f"Temporal refuses this installation: {error.message}", retry_after_seconds=30)
         raise said from error
     except TimeoutError as error:
         raise Unavailable("Temporal did not answer in time", outcome_unknown=True) from error
     except RuntimeError as error:
-        # What the SDK raises when a lazy client can't connect.
+        # The SDK raises this when a lazy client can't connect.
         if not _never_sent(str(error)):
             raise
         raise Unavailable(f"Temporal can't be reached: {error}") from error

@@ -37,7 +37,7 @@ MAX_DELAY = timedelta(days=366)
 
 @dataclass(frozen=True, kw_only=True)
 class StartRequest:
-    """What a start asks for."""
+    """The content of a start request."""
 
     input: Any = None
     reference: str | None = None
@@ -49,7 +49,7 @@ class StartRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """The run that a start made, now or before under the same idempotency key."""
+    """The run that a start created, now or earlier under the same idempotency key."""
 
     run_id: str
     command_id: str
@@ -57,14 +57,14 @@ class Started:
 
 
 def sender(command_id: str) -> str:
-    """The identity under which a command is sent: cancel and terminate leave no other trace of it in history."""
+    """The identity under which a command is sent: the only trace of the command that cancel and terminate leave in history."""
     return f"{SENDER_PREFIX}{command_id}"
 
 
 async def start(plane: ControlPlane, caller: Caller, workflow: str, request: StartRequest) -> Started:
-    """Record a run as `queued` and start it; while Temporal is away it stays queued until the delivery loop reaches it.
+    """Record a run as `queued` and start it; while Temporal is unreachable it stays queued until the delivery loop starts it.
 
-    Raises NotFound, Conflict where the workflow is disabled or its schema can't be used, InvalidInput with a pointer for each
+    Raises NotFound, Conflict if the workflow is disabled or its schema is unusable, InvalidInput with a pointer for each
     fault, PayloadTooLarge, RateLimited, IdempotencyConflict.
     """
     async with writing(plane.engine) as session:
@@ -147,7 +147,7 @@ def _queued(
 
 
 def _changed(run_id: str, status: RunStatus, kind: str = "run") -> events.NewEvent:
-    """What live readers are told of a run that has no history yet."""
+    """The live event for a run that has no history yet."""
     data = (
         {"status": status.value}
         if kind == "end"
@@ -164,9 +164,9 @@ def _changed(run_id: str, status: RunStatus, kind: str = "run") -> events.NewEve
 
 
 async def deliver_start(plane: ControlPlane, command: Command) -> dict[str, Any]:
-    """Start the workflow under the run's id; said twice, it starts once. Returns what Temporal answered.
+    """Start the workflow under the run's id. Idempotent. Returns Temporal's response.
 
-    Where Temporal refuses it for good the run ends as failed: it has no history, so nobody else would ever say so.
+    If Temporal refuses it permanently, the run ends as failed: it has no history from which this could be projected.
     """
     try:
         return await _start(plane, command)
@@ -191,7 +191,7 @@ async def _start(plane: ControlPlane, command: Command) -> dict[str, Any]:
         if run is None:
             raise NotFound("run", command.run_id or "")
         version = await workflows.version(session, run.workflow, run.version or "")
-        # By the database's clock: this process's may be wrong, and a run would start days too early or too late.
+        # Uses the database's clock: this process's clock may be wrong, and a run could start days too early or too late.
         delay = run.start_at - await commands_table.clock(session) if run.start_at is not None else timedelta(0)
     schema = {} if version is None else version.input_schema
     request = await _start_request(plane, command, run, schema, delay=delay)
@@ -202,7 +202,7 @@ async def _start(plane: ControlPlane, command: Command) -> dict[str, Any]:
             identifier=run.workflow,
         )
     except Conflict:
-        # Somebody, surely this command's earlier attempt, has started it: look whose it is.
+        # Already started, most likely by an earlier attempt of this command: check whose it is.
         return {"execution_id": await _started_before(plane, command)}
     return {"execution_id": answer.first_execution_run_id or answer.run_id}
 
@@ -253,14 +253,14 @@ async def _started_before(plane: ControlPlane, command: Command) -> str:
     memo = payloads.memo_values(found.workflow_execution_info.memo, plane.temporal.data_converter.payload_converter)
     said = memo.get(MEMO)
     if not isinstance(said, dict) or said.get("command_id") != command.command_id:
-        raise Conflict(f"a workflow with the id {run_id!r} exists that AgentGrid did not start")
+        raise Conflict(f"a workflow with the id {run_id!r} already exists, and AgentGrid did not start it")
     return str(found.workflow_execution_info.first_run_id or found.workflow_execution_info.execution.run_id)
 
 
 async def describe(
     plane: ControlPlane, workflow_id: str, execution_id: str | None
 ) -> service.DescribeWorkflowExecutionResponse:
-    """What Temporal says of an execution; the newest of its workflow id where none is named."""
+    """Temporal's description of an execution; by default the newest of its workflow id."""
     return await asked(
         plane.temporal.workflow_service.describe_workflow_execution(
             service.DescribeWorkflowExecutionRequest(

@@ -1,7 +1,7 @@
-"""The API's Ed25519 keys: they sign decisions and the memos of runs, and their public halves are registered for all to check.
+"""The API's Ed25519 keys: they sign decisions and run memos. Their public keys are registered for verification.
 
-The first key of the file signs. Those after it are older ones, kept for approvals whose terms name none that is newer: terms are fixed when
-an approval opens, so without them a rotation would leave open approvals that nobody can decide.
+The first key in the file signs. The keys after it are older ones, kept for approvals whose terms name no newer key: terms are fixed when
+an approval opens, so without the old keys a rotation would leave approvals that nobody can decide.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PEM = re.compile(rb"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True)
 class Signer:
-    """A signing key and how others name it."""
+    """A signing key with its id and public key."""
 
     key_id: str
     """The first 16 hexadecimal digits of the public key's SHA-256."""
@@ -47,8 +47,8 @@ class Signer:
     def under(self, terms: Terms, *, revoked: Collection[str]) -> Signer | None:
         """The newest of these keys whose decisions count under the terms, or None.
 
-        A revoked key may still be used where no other counts: the worker judges every approval again before it has an effect, refuses the key,
-        and then asks again under a key in force.
+        A revoked key may still be used if no other counts: the worker checks every approval again before its effect, refuses the key, and
+        asks again under a key in force.
         """
         counting = [each for each in self.all if terms.keys.get(each.key_id) == each.public_key]
         trusted = [each for each in counting if each.key_id not in revoked]
@@ -56,7 +56,7 @@ class Signer:
 
     @classmethod
     def of(cls, private_key: Ed25519PrivateKey) -> Signer:
-        """The signer that this key makes."""
+        """The signer for this key."""
         raw = private_key.public_key().public_bytes_raw()
         return cls(
             key_id=hashlib.sha256(raw).hexdigest()[:16],
@@ -65,11 +65,11 @@ class Signer:
         )
 
     def decision(self, decision: Decision) -> SignedDecision:
-        """The decision, signed."""
+        """Sign the decision."""
         return sign(decision, self.private_key)
 
     def memo(self, memo: RunMemo) -> RunMemo:
-        """The memo with its signature: over the canonical text of everything else in it that is not null."""
+        """Sign the memo: the signature covers the canonical text of all its other non-null fields."""
         named = memo.model_copy(update={"key_id": self.key_id, "signature": None})
         signature = self.private_key.sign(memo_bytes(named))
         return named.model_copy(update={"signature": base64.b64encode(signature).decode()})
@@ -81,15 +81,15 @@ def memo_bytes(memo: RunMemo) -> bytes:
 
 
 def load(settings: Settings) -> Signer:
-    """The signer of this installation: the first key in the file, with those that follow as older ones.
+    """The signer of this installation: the first key in the file signs, the following ones are older keys.
 
-    Raises SettingsError where there is no usable key, or others could read or change it.
+    Raises SettingsError if there is no usable key, or if other users could read or change the file.
     """
     path = settings.signing_key_file
     if path is None:
         raise SettingsError(
-            "AGENTGRID_SIGNING_KEY_FILE is not set; it takes the path of an Ed25519 private key in PEM "
-            "(`agentgrid dev` makes one; so does `openssl genpkey -algorithm ed25519`)"
+            "AGENTGRID_SIGNING_KEY_FILE is not set; set it to the path of an Ed25519 private key in PEM "
+            "(create one with `openssl genpkey -algorithm ed25519`, or use the one of `agentgrid dev`)"
         )
     try:
         text = read_private(path).encode()
@@ -103,12 +103,12 @@ def load(settings: Settings) -> Signer:
         ) from error
     signers = [Signer.of(key) for key in keys if isinstance(key, Ed25519PrivateKey)]
     if len(signers) != len(keys):
-        raise SettingsError(f"AGENTGRID_SIGNING_KEY_FILE={str(path)!r} holds another kind of key; Ed25519 is needed")
+        raise SettingsError(f"AGENTGRID_SIGNING_KEY_FILE={str(path)!r} is not an Ed25519 key")
     return replace(signers[0], older=tuple(signers[1:]))
 
 
 def create(path: Path) -> Signer:
-    """Make a new key in a file that only its owner can read. Raises FileExistsError where there is one already."""
+    """Create a new key in a file that only its owner can read. Raises FileExistsError if the file exists."""
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path.parent.mkdir(parents=True, exist_ok=True)

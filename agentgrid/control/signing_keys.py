@@ -1,6 +1,7 @@
-"""Ending a signing key. Retired, it opens no approval more, but those opened before may still be decided with it; revoked, nothing does.
+"""Retiring and revoking signing keys. New approvals don't accept a retired key, but open ones can still be decided with it; a revoked key is
+no longer valid at all.
 
-Both are final: an API that starts with such a key registers nothing and says so. A new key costs one command.
+Neither can be undone: an API that starts with such a key doesn't register it, and logs that. One command creates a new key.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from agentgrid.errors import Conflict, NotFound
 
 
 def status_of(key: SigningKey) -> KeyStatus:
-    """Where the key stands."""
+    """The key's status."""
     if key.revoked_at is not None:
         return KeyStatus.REVOKED
     return KeyStatus.RETIRED if key.retired_at is not None else KeyStatus.IN_FORCE
 
 
 async def standing(engine: AsyncEngine, key_id: str) -> KeyStatus | None:
-    """Where the key of this id stands; None where there is none."""
+    """The status of the key with this id; None if there is none."""
     async with reading(engine) as session:
         key = await table.get(session, key_id)
     return None if key is None else status_of(key)
 
 
 async def retire(plane: ControlPlane, caller: Caller, key_id: str, *, reason: str | None) -> Command:
-    """No new terms name the key from now on. Raises NotFound, Conflict while an API signs with it: nothing that opens could be decided."""
+    """Retire the key: new terms don't name it. Raises NotFound, Conflict while an API signs with it: new approvals couldn't be decided."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
@@ -41,14 +42,14 @@ async def retire(plane: ControlPlane, caller: Caller, key_id: str, *, reason: st
         status = status_of(key)
         if status is KeyStatus.IN_FORCE and await table.in_use(session, [key_id]):
             raise Conflict(
-                "an API signs with this key now: put another one first into its AGENTGRID_SIGNING_KEY_FILE and restart it",
+                "an API process signs with this key: put another key first in its AGENTGRID_SIGNING_KEY_FILE and restart it",
                 status=status,
             )
         return await _end(session, caller, CommandKind.SIGNING_KEY_RETIRE, key, status is KeyStatus.IN_FORCE, reason)
 
 
 async def revoke(plane: ControlPlane, caller: Caller, key_id: str, *, reason: str | None) -> Command:
-    """Nothing that the key signed counts from now on, also while an API signs with it: a stolen key can't wait. Raises NotFound."""
+    """Revoke the key: its signatures no longer count. Works even while an API signs with it: a stolen key can't wait. Raises NotFound."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier

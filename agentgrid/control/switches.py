@@ -1,4 +1,4 @@
-"""Kill switches of tools and workflows. A switch says nothing about rules and a rule nothing about switches: each is put without the other."""
+"""Kill switches of tools and workflows. Switches and rules are independent of each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentgrid.domain.policies import SwitchKind
 from agentgrid.errors import Conflict, NotFound
 
 DISABLED = "disabled"
-"""What a refused start says of the workflow's state."""
+"""The `status` in the refusal of a start."""
 
 KINDS = {
     (SwitchKind.TOOL, True): CommandKind.TOOL_DISABLE,
@@ -27,7 +27,7 @@ KINDS = {
 async def put(
     plane: ControlPlane, caller: Caller, kind: SwitchKind, name: str, *, disabled: bool, reason: str
 ) -> Command:
-    """Turn the kill switch on or off, and publish it. Raises NotFound for what no worker has registered."""
+    """Turn the kill switch on or off, and publish it. Raises NotFound if no worker has registered the name."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
@@ -63,13 +63,13 @@ async def _registered(session: WriteSession, kind: SwitchKind, name: str) -> boo
 
 
 async def check_start(session: WriteSession, workflow: str) -> None:
-    """Raise Conflict where the workflow can't be started now."""
+    """Raise Conflict if the workflow's kill switch is on."""
     if (why := refusal((await table.newest(session, SwitchKind.WORKFLOW, [workflow])).get(workflow))) is not None:
         raise why
 
 
 def refusal(switch: Switch | None) -> Conflict | None:
-    """Why what has this switch can't be started or called now, or None where the switch is off. The one place that says so."""
+    """The refusal to start or call what this switch disables, or None if the switch is off."""
     if switch is None or not switch.disabled:
         return None
     why = f": {switch.reason}" if switch.reason else ""

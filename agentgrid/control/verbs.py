@@ -1,4 +1,4 @@
-"""What may be done to a run that is there: cancel, terminate, pause, resume, signal."""
+"""Verbs on an existing run: cancel, terminate, pause, resume, signal."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ async def act(
     reason: str | None = None,
     signal: SignalRequest | None = None,
 ) -> Command:
-    """Carry the verb out and return its command. Raises NotFound, Conflict with the status that forbids it, PayloadTooLarge, Unavailable."""
+    """Carry out the verb and return its command. Raises NotFound, Conflict with the current status, PayloadTooLarge, Unavailable."""
     if signal is not None and signal.name.startswith(RESERVED_SIGNALS):
         raise InvalidInput(
-            "a signal's name may not begin with `agentgrid.` or `__`",
+            "a signal's name must not begin with `agentgrid.` or `__`",
             [Fault(pointer="/name", message="is reserved")],
         )
     if signal is not None:
@@ -82,7 +82,7 @@ async def act(
 
 
 async def deliver_verb(plane: ControlPlane, command: Command) -> dict[str, Any]:
-    """Send what a verb asks for to the run's current execution. Raises Conflict, NotFound, Unavailable."""
+    """Send a verb to the run's current execution. Raises Conflict, NotFound, Unavailable."""
     async with reading(plane.engine) as session:
         run = await table.get(session, command.run_id or "")
     if run is None:
@@ -119,7 +119,7 @@ async def _send(plane: ControlPlane, command: Command, run: Run) -> None:
 
 
 def _current(run: Run) -> WorkflowExecution:
-    """The newest execution of the run's workflow id; with the first one's id beside it, of the run's own chain alone."""
+    """The newest execution of the run's workflow id; if the first execution's id is given, only within the run's chain."""
     return WorkflowExecution(workflow_id=run.workflow_id)
 
 
@@ -157,7 +157,7 @@ async def _terminate(plane: ControlPlane, command: Command, run: Run) -> None:
             identifier=run.run_id,
         )
     except Conflict:
-        # Terminate has no request id: it may be this command's own earlier attempt that ended the run.
+        # Terminate has no request id: an earlier attempt of this command may have ended the run.
         if command.attempts == 0 or not await _ended_by(plane, command, run):
             raise
 
@@ -179,13 +179,13 @@ async def _ended_by(plane: ControlPlane, command: Command, run: Run) -> bool:
 
 
 async def _signal(plane: ControlPlane, command: Command, run: Run, name: str, encoded: Sequence[Payload]) -> None:
-    """Signal the run. Only a run that AgentGrid started owns its workflow id; any other is named by its execution."""
+    """Signal the run. Only a run started by AgentGrid owns its workflow id; any other is addressed by its execution."""
     own = run.workflow_id == run.run_id
     execution_id = None if own else run.execution_id
     try:
         await _send_signal(plane, command, run, execution_id, name, encoded)
     except Conflict:
-        # It has continued as new, or was reset, since the projection saw it: the chain's newest may still be open.
+        # It has continued as new or was reset since the last projection: the chain's newest execution may still be open.
         if own:
             raise
         info = (await describe(plane, run.workflow_id, None)).workflow_execution_info

@@ -1,4 +1,4 @@
-"""Workers and the pollers of task queues, as Temporal tells of them; kept for a few seconds, for lists ask again and again."""
+"""Workers and pollers of task queues, as Temporal reports them. Cached for a few seconds, because lists ask repeatedly."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ ACTIVITY = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
 
 FRESH_SECONDS = 3.0
 LIVE_SECONDS = 70.0
-"""A poller asks again every minute at most; one that has not for longer is gone."""
+"""A poller polls at least once a minute; one that has not polled for longer is gone."""
 PARALLEL = 8
 
 
 class _Kept(Generic[Answer]):
-    """Answers by key, each for a few seconds; asked for once while many wait."""
+    """A cache with a lifetime of a few seconds per key; concurrent requests share one call."""
 
     def __init__(self) -> None:
         self._answers: dict[object, tuple[float, asyncio.Future[Answer]]] = {}
@@ -52,7 +52,7 @@ _QUEUES: WeakKeyDictionary[Client, _Kept[service.DescribeTaskQueueResponse]] = W
 async def task_queue(
     plane: ControlPlane, name: str, kind: TaskQueueType.ValueType
 ) -> service.DescribeTaskQueueResponse:
-    """Who polls the queue. Raises Unavailable."""
+    """The pollers of the queue. Raises Unavailable."""
     kept = _QUEUES.setdefault(plane.temporal, _Kept())
     return await kept.get(
         (name, kind),
@@ -61,7 +61,7 @@ async def task_queue(
 
 
 def is_polled(answer: service.DescribeTaskQueueResponse) -> bool:
-    """Whether somebody has asked the queue for work lately."""
+    """Whether the queue was polled recently."""
     now = time.time()
     return any(now - poller.last_access_time.ToSeconds() < LIVE_SECONDS for poller in answer.pollers)
 

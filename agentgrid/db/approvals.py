@@ -36,9 +36,9 @@ class ApprovalFilter:
     approver_entries: frozenset[str] | None = None
     """Only those that name one of these among their approvers."""
     not_behind: frozenset[str] | None = None
-    """Only those of runs that none of these started, or issued the key for that started them."""
+    """Exclude runs that any of these principals started, or whose starting key they issued."""
     started_by: str | None = None
-    """Only those of runs that this principal started."""
+    """Only approvals of runs that this principal started."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ _GET = """
     FROM approvals a JOIN runs r ON r.run_id = a.run_id
     WHERE a.approval_id = $1 AND NOT a.inherited AND ($2::text[] IS NULL OR r.workflow LIKE ANY ($2)) ORDER BY a.opened_at LIMIT 1
 """
-# An id is made at random by the worker that asks, so whoever opens another approval under it has seen the first one: that one is meant.
+# Approval ids are random: a second approval with the same id was opened by somebody who saw the first, so the first is the genuine one.
 
 _ORDERED = ("status", "tool")
 """Each alone has an index in the list's order."""
@@ -117,7 +117,7 @@ _LISTING = Listing(
 async def newest(
     session: ReadSession, *, wanted: ApprovalFilter, scope: frozenset[str], limit: int, after: Key | None = None
 ) -> Sequence[tuple[Approval, Run]]:
-    """Approvals of the scope with their runs, newest first, without payloads and terms."""
+    """Approvals in the scope with their runs, newest first, without payloads and terms."""
 
     def conditions(approval: Any, _collected: bool) -> Sequence[Any]:
         return _conditions(wanted, scope, approval)
@@ -128,13 +128,13 @@ async def newest(
 
 
 async def count(session: ReadSession, *, wanted: ApprovalFilter, scope: frozenset[str]) -> int:
-    """How many of the scope there are."""
+    """The number of matching approvals in the scope."""
     statement = select(func.count()).select_from(Approval).join(Run, A.run_id == R.run_id)
     return int((await session.execute(statement.where(~A.inherited, *_conditions(wanted, scope, A)))).scalar_one())
 
 
 async def get(connection: Connection, approval_id: str, *, scope: frozenset[str]) -> Found | None:
-    """One approval of the scope; in one question, because somebody waits for what follows."""
+    """One approval in the scope, in a single query, because a decision waits for it."""
     row = await connection.fetchrow(_GET, approval_id, scopes.patterns(scope))
     if row is None:
         return None

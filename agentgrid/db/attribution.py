@@ -1,4 +1,4 @@
-"""What moved runs and is nobody's act: no registered key and command bear out who sent it."""
+"""Unattributed acts: signals that affected runs without a registered key and a matching command to confirm who sent them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONTROLS = (~K.attributed, ~K.inherited)
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """One signal that moved a run."""
+    """One unattributed signal that affected a run."""
 
     signalled_at: datetime
     execution_id: str
@@ -45,7 +45,7 @@ async def newest(
     run_id: str | None = None,
     after: tuple[datetime, str, int] | None = None,
 ) -> Sequence[Act]:
-    """Unattributed acts on runs of the scope, newest first."""
+    """Unattributed acts on runs in the scope, newest first."""
     within = scopes.within(R.workflow, scope)
 
     def part(table: Any, conditions: Sequence[Any], approval_id: Any, action: Any) -> Any:
@@ -79,12 +79,12 @@ async def newest(
 
 
 async def count_of(session: ReadSession, run_id: str) -> int:
-    """How many there are in one run."""
+    """The number of unattributed acts on one run."""
     return await _count(session, D.run_id == run_id, K.run_id == run_id)
 
 
 async def count_since(session: ReadSession, since: timedelta) -> int:
-    """How many there were in all runs in this last while."""
+    """The number of unattributed acts on all runs within this period until now."""
     return await _count(session, D.signalled_at > func.now() - since, K.signalled_at > func.now() - since)
 
 
@@ -97,6 +97,6 @@ async def _count(session: ReadSession, of_decisions: Any, of_controls: Any) -> i
 
 
 async def last_control(session: ReadSession, run: Run) -> Control | None:
-    """The signal that last paused or resumed the run's present execution."""
+    """The signal that last paused or resumed the run's current execution."""
     statement = select(Control).where(K.execution_id == run.execution_id).order_by(K.event_id.desc()).limit(1)
     return (await session.execute(statement)).scalar()

@@ -104,7 +104,7 @@ async def get(session: ReadSession | WriteSession, command_id: str) -> Command |
 
 
 def _within(command: Any, scope: frozenset[str]) -> list[Any]:
-    """Conditions that hold for a start of one of the scope's workflows, for what is about one of its runs, and for all that is about no run."""
+    """Conditions for commands in the scope: starts of its workflows, commands on its runs, and commands that concern no run."""
     started = scopes.within(command.target, scope)
     if not started:
         return []
@@ -114,7 +114,7 @@ def _within(command: Any, scope: frozenset[str]) -> list[Any]:
 
 
 async def seen(session: ReadSession, command_id: str, *, scope: frozenset[str]) -> Command | None:
-    """One command; None also where it is about a run that is not in the scope."""
+    """One command; None also if its run is not in the scope."""
     statement = select(Command).where(C.command_id == command_id, *_within(C, scope))
     return (await session.execute(statement)).scalar_one_or_none()
 
@@ -134,7 +134,7 @@ async def newest(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Sequence[Command]:
-    """Commands of the scope, newest first, without their bodies. `only_of` limits them to one principal's own."""
+    """Commands in the scope, newest first, without their bodies. `only_of` limits them to one principal's own."""
     equal = (("principal", only_of), ("principal", principal), ("run_id", run_id), ("approval_id", approval_id))
     among = (("kind", kind), ("status", status))
 
@@ -184,14 +184,14 @@ async def postpone(session: WriteSession, command_id: str, *, delay: timedelta, 
 
 
 async def locked(session: WriteSession, command_id: str) -> Command | None:
-    """One command, which nobody else changes until the transaction ends."""
+    """One command, locked until the transaction ends."""
     return await session.get(Command, command_id, with_for_update=True, populate_existing=True)
 
 
 async def settle_proposal(
     session: WriteSession, command_id: str, *, status: CommandStatus, outcome: dict[str, Any]
 ) -> Command:
-    """Say what became of a proposed command that the session has locked."""
+    """Set the outcome of a proposal that the session has locked."""
     values: dict[str, Any] = {"status": status.value, "outcome": outcome, "settled_at": func.now()}
     if status is CommandStatus.REFUSED:
         values["idempotency_key"] = None
@@ -201,8 +201,8 @@ async def settle_proposal(
 
 
 async def expire_proposals(session: WriteSession) -> Sequence[str]:
-    """Refuse the proposed commands that nobody confirmed in time. Their ids."""
-    said = {"code": "expired", "message": f"nobody confirmed it within {PROPOSAL_LIFETIME.days} days"}
+    """Refuse the proposals that were not confirmed in time. Returns their ids."""
+    said = {"code": "expired", "message": f"not confirmed within {PROPOSAL_LIFETIME.days} days"}
     outcome = func.json_build_object(
         *(part for pair in said.items() for part in pair), "proposal", C.outcome["proposal"]
     )
@@ -218,7 +218,7 @@ async def expire_proposals(session: WriteSession) -> Sequence[str]:
 
 
 async def administrator_removed_since(session: WriteSession, since: timedelta) -> bool:
-    """Whether an administrator was disabled, or lost the role, over the API in this last while."""
+    """Whether an administrator was disabled or lost the role through the API within this period until now."""
     statement = select(
         select(C.command_id)
         .where(

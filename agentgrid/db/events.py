@@ -1,7 +1,7 @@
-"""Appending the events that live streams carry. Reading them is `feed.py`.
+"""Append the events that live streams carry. `feed.py` reads them.
 
-A sequence hands out numbers in the order of asking, not of committing: a reader that has seen 8 could miss a 7 that commits later. So who
-appends holds a lock until its transaction ends, and appends last, to hold it briefly.
+A sequence assigns numbers in request order, not commit order: a reader that has seen 8 could miss a 7 that commits later. So each
+writer holds a lock until its transaction ends, and appends last, to hold it briefly.
 """
 
 from __future__ import annotations

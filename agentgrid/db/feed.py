@@ -18,7 +18,7 @@ R: Any = Run
 async def after(
     session: ReadSession, event_id: int, *, scope: frozenset[str], limit: int, run_id: str | None = None
 ) -> Sequence[tuple[Event, str]]:
-    """Events of the scope's runs past the cursor, in order, each with the workflow of its run."""
+    """Events past the cursor of runs in the scope, in order, each with its run's workflow."""
     statement = select(Event, func.coalesce(R.workflow, "")).outerjoin(Run, R.run_id == E.run_id)
     statement = statement.where(E.event_id > event_id, *scopes.within(R.workflow, scope))
     if run_id is not None:

@@ -1,6 +1,6 @@
-"""Locks that only the control plane can take: rows of a table that workers' logins can't reach.
+"""Locks that only the control plane can take: rows of a table that workers' logins can't access.
 
-An advisory lock has a number that anybody who may connect can lock: a worker's login could hold up every start and every kill switch.
+Any login can take an advisory lock: a worker's login could block every start and every kill switch.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from sqlalchemy import text
 from agentgrid.db.session import WriteSession
 
 POLICY = "policy"
-"""Held while rules, switches, principals or keys change."""
+"""Held during changes to rules, switches, principals and keys."""
 EVENTS = "events"
-"""Held while events are appended, so that they commit in the order of their numbers."""
+"""Held while events are appended, so that they commit in number order."""
 
 TAKE = "SELECT 1 FROM locks WHERE name = $1 FOR UPDATE"
 
 
 async def take(session: WriteSession, name: str) -> None:
-    """Wait for whoever holds the lock; it is held until the transaction ends."""
+    """Wait for the lock, and hold it until the transaction ends."""
     await session.execute(text(TAKE.replace("$1", ":name")), {"name": name})

@@ -1,7 +1,7 @@
-"""The database logins of an installation's processes: made, bound and closed by the login that owns the schema.
+"""Database logins of the installation's processes: created, bound and closed by the login that owns the schema.
 
-A worker's login is bound to a grid and its task queues. The functions that it may call look the binding up by `session_user`, which no
-session can change. What the two groups of logins may do is in `sql/grants.sql`.
+A worker's login is bound to a grid and its task queues. The functions that it may call look up the binding by `session_user`, which a
+session can't change. `sql/grants.sql` defines the rights of the two login groups.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ CONTROL_GROUP = "agentgrid_control"
 
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 RATE = 2_000.0
-"""A three-step run makes about a dozen reports."""
+"""A three-step run sends about a dozen reports."""
 CONNECTIONS = 60
 """A worker process holds three connections."""
 RESERVED = frozenset({"agentgrid_worker", "agentgrid_control", "agentgrid_reports"})
 
 
-MAY_MORE = """
+HAS_MORE_RIGHTS = """
 SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls
     OR pg_has_role(oid, 'agentgrid_control', 'MEMBER') OR pg_has_role(oid, 'agentgrid_reports', 'MEMBER')
 FROM pg_roles WHERE rolname = $1
@@ -44,21 +44,21 @@ FROM pg_roles WHERE rolname = $1
 
 @dataclass(frozen=True, kw_only=True)
 class Binding:
-    """What a worker's login is for, and how much it may send."""
+    """The grid and queues of a worker's login, and its limits."""
 
     grid: str
     """A grid's name, or `*` for any."""
     queues: tuple[str, ...]
     """Task queues, or `*` for any."""
     rate: float = RATE
-    """Reports a second; what comes faster is dropped and counted."""
+    """Maximum reports per second; the excess is dropped and counted."""
     connections: int = CONNECTIONS
-    """How many it may have open at a time."""
+    """Maximum open connections."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerLoginStatus:
-    """A worker's login, and what was refused of what it sent."""
+    """A worker's login, with the counts of its refused reports."""
 
     login: str
     grid: str
@@ -72,7 +72,7 @@ class WorkerLoginStatus:
 
 
 async def put_role(connection: Connection, name: str, *, password: str, keep: bool = False) -> bool:
-    """Make a login with this password; one that exists keeps its own if `keep`. Whether the password is this one now."""
+    """Create a login with this password. With `keep`, an existing login keeps its own. Returns whether the password was set."""
     _check(name)
     if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
         await _run(connection, "CREATE ROLE %I", name)
@@ -83,23 +83,23 @@ async def put_role(connection: Connection, name: str, *, password: str, keep: bo
 
 
 async def put_control(connection: Connection, name: str, *, password: str, keep: bool = False) -> bool:
-    """Make a login for the API and the projector, as `put_role` does. Raises InvalidInput, Conflict for a worker's login."""
+    """Create a login for the API and the projector, as `put_role` does. Raises InvalidInput, Conflict for a worker's login."""
     if await connection.fetchval("SELECT 1 FROM worker_logins WHERE login = $1 AND closed_at IS NULL", name):
-        raise Conflict(f"{name} is a worker's login: make another one for the API")
+        raise Conflict(f"{name} is a worker's login: choose another name for the API's")
     given = await put_role(connection, name, password=password, keep=keep)
     await _let_in(connection, name, CONTROL_GROUP)
     return given
 
 
 async def put_worker(connection: Connection, name: str, binding: Binding, *, password: str, keep: bool = False) -> bool:
-    """Make a worker's login, or change what an existing one is bound to; the password as in `put_role`.
+    """Create a worker's login, or rebind an existing one; the password as in `put_role`.
 
-    Raises InvalidInput, Conflict for a login that may do more than a worker's.
+    Raises InvalidInput, Conflict for a login with more rights than a worker's.
     """
     _check_binding(binding)
     given = await put_role(connection, name, password=password, keep=keep)
-    if await connection.fetchval(MAY_MORE, name):
-        raise Conflict(f"{name} may do more than a worker's login: take another name")
+    if await connection.fetchval(HAS_MORE_RIGHTS, name):
+        raise Conflict(f"{name} exists and has more rights than a worker's login: choose another name")
     await _let_in(connection, name, WORKER_GROUP)
     await _run(connection, f"ALTER ROLE %I CONNECTION LIMIT {binding.connections:d}", name)
     await connection.execute(
@@ -115,7 +115,7 @@ async def put_worker(connection: Connection, name: str, binding: Binding, *, pas
 
 
 async def close_worker(connection: Connection, name: str) -> None:
-    """The login reports nothing and connects no more; its sessions end. What it reported stays. Raises NotFound."""
+    """Close the login and end its sessions. Its past reports are kept. Raises NotFound."""
     closed = await connection.fetchval(
         "UPDATE worker_logins SET closed_at = coalesce(closed_at, now()) WHERE login = $1 RETURNING login", name
     )
@@ -130,7 +130,7 @@ async def close_worker(connection: Connection, name: str) -> None:
 
 
 async def workers(connection: Connection) -> list[WorkerLoginStatus]:
-    """Every worker's login, by name, with what was refused of it since the database server last crashed."""
+    """All workers' logins, by name, with the counts of reports refused since the database server last crashed."""
     records = await connection.fetch(
         "SELECT w.login, w.grid, w.queues, w.rate, w.created_at, w.closed_at, coalesce(b.dropped, 0) AS dropped, "
         "coalesce(b.bad, 0) AS bad, coalesce(b.unattributed, 0) AS unattributed "
@@ -140,12 +140,12 @@ async def workers(connection: Connection) -> list[WorkerLoginStatus]:
 
 
 async def budgets(session: ReadSession) -> Sequence[WorkerBudget]:
-    """What workers' logins may still send, and what was refused, by login."""
+    """The remaining budgets and refused reports of workers' logins, by login."""
     return (await session.execute(select(WorkerBudget).order_by(B.login))).scalars().all()
 
 
 async def move_grid(connection: Connection, before: str, after: str) -> int:
-    """Let one grid have the names that another one registered; how many. Raises NotFound where it has none."""
+    """Move the names that one grid registered to another; returns how many. Raises NotFound if there are none."""
     async with connection.transaction():
         moved = 0
         for table in ("workflows", "tools"):
@@ -163,7 +163,7 @@ async def _let_in(connection: Connection, name: str, group: str) -> None:
 
 
 async def _run(connection: Connection, template: str, *values: str) -> None:
-    """A statement about roles takes no parameters; the server quotes the values."""
+    """A statement about roles, which takes no parameters: the server quotes the values."""
     names = ", ".join(f"${number}::text" for number in range(2, len(values) + 2))
     await connection.execute(await connection.fetchval(f"SELECT format($1, {names})", template, *values))
 
@@ -171,7 +171,7 @@ async def _run(connection: Connection, template: str, *values: str) -> None:
 def _check(name: str) -> None:
     if not NAME.fullmatch(name) or name in RESERVED or name.startswith("pg_"):
         message = "lower-case letters, digits and _, at most 63, no digit first; some names are reserved"
-        raise InvalidInput("the name of the login is not acceptable", [Fault(pointer="name", message=message)])
+        raise InvalidInput("invalid login name", [Fault(pointer="name", message=message)])
 
 
 def _check_binding(binding: Binding) -> None:
@@ -182,4 +182,4 @@ def _check_binding(binding: Binding) -> None:
         message = "at least one task queue, each at most 1,000 characters, or * for any"
         faults.append(Fault(pointer="queue", message=message))
     if faults:
-        raise InvalidInput("the login can't be bound to that", faults)
+        raise InvalidInput("invalid binding for the login", faults)

@@ -1,6 +1,6 @@
-"""Bring a database to the schema of this version: Alembic, run from code, one transaction, one migrator at a time.
+"""Upgrade a database to this version's schema: Alembic, run from code, in one transaction, one migrator at a time.
 
-Roles, functions and grants are no steps of their own: `agentgrid/db/sql` says what holds now, and every upgrade puts that in place.
+Roles, functions and grants are not migrations: `agentgrid/db/sql` holds their current definitions, which every upgrade applies.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def head() -> str:
 
 
 def _upgrade(connection: Connection) -> str | None:
-    # Alembic's own table is the lock: no other login can take it, as anybody could an advisory lock. Another migrator may be making it.
+    # Alembic's table serves as the lock: unlike an advisory lock, other logins can't take it. Another migrator may be creating it right now.
     connection.execute(text(_VERSION_TABLE))
     connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
     before = MigrationContext.configure(connection).get_current_revision()
@@ -60,16 +60,16 @@ def _upgrade(connection: Connection) -> str | None:
 
 
 def _run(connection: Connection, file: str) -> None:
-    """Run a file of several statements, which only the driver itself takes, in the connection's transaction."""
+    """Run a file of several statements in the connection's transaction. Only the driver itself accepts several at once."""
     statements = (SQL / file).read_text()
     driver: Any = connection.connection
     driver.run_async(lambda raw: raw.execute(statements))
 
 
 async def upgrade(dsn: str) -> tuple[str | None, str]:
-    """Migrate to the newest revision; returns the revisions before and after. Killed half-way, it leaves nothing behind.
+    """Migrate to the newest revision; returns the revisions before and after. If killed, it changes nothing.
 
-    Raises Forbidden for a login that may not change the schema: it takes the owner's.
+    Raises Forbidden for a login that doesn't own the schema.
     """
     engine = make_engine(dsn, pool_size=1, statement_timeout_ms=STATEMENT_TIMEOUT_MS)
     try:
@@ -83,10 +83,10 @@ async def upgrade(dsn: str) -> tuple[str | None, str]:
                 sqlstate = getattr(cause, "sqlstate", None)
                 if sqlstate == INSUFFICIENT_PRIVILEGE:
                     raise Forbidden(
-                        f"this login may not change the schema: {cause}. Use the login that owns it"
+                        f"this login may not change the schema: {cause}. Use the login that owns the schema"
                     ) from None
                 if sqlstate != UNIQUE_VIOLATION or not tries_left:
-                    raise  # of two that make Alembic's table at once, one has to come again
+                    raise  # two migrators created Alembic's table at the same time: one must retry
     finally:
         await engine.dispose()
     raise AssertionError("unreachable")

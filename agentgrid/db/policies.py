@@ -17,7 +17,7 @@ V: Any = PolicySnapshot
 
 
 async def lock(session: WriteSession) -> None:
-    """Wait for other changes of policy; held until the transaction ends. So each snapshot holds everything committed before it."""
+    """Wait for other policy changes, and lock until the transaction ends. So each snapshot holds everything committed before it."""
     await locks.take(session, locks.POLICY)
 
 

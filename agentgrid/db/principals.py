@@ -53,7 +53,7 @@ class Holder:
 
 
 async def get(session: ReadSession | WriteSession, name: str) -> PrincipalRow | None:
-    """One principal, as it is now."""
+    """One principal, read afresh from the database."""
     return await session.get(PrincipalRow, name, populate_existing=True)
 
 
@@ -68,13 +68,13 @@ async def by_name(
 
 
 async def enabled(session: WriteSession) -> Sequence[PrincipalRow]:
-    """The principals who may act, in the order of their names; as they are now, whatever the session has read of them before."""
+    """The enabled principals, by name, read afresh from the database."""
     statement = select(PrincipalRow).where(P.disabled_at.is_(None)).order_by(P.name)
     return (await session.execute(statement, execution_options=FRESH)).scalars().all()
 
 
 async def also_names(session: WriteSession, *, name: str, groups: Sequence[str]) -> list[str]:
-    """Which of these groups are principals, and the principal's name where it is a group, its own included."""
+    """Names used for both a principal and a group: these groups that are principals, and the principal's name if it is a group."""
     found = set((await session.execute(select(P.name).where(P.name.in_([*groups, name])))).scalars())
     member = await session.scalar(select(P.name).where(holds_all(P.groups, [name])).limit(1))
     clashes = (found | {name}) & set(groups) | ({name} if member is not None else set())
@@ -96,7 +96,7 @@ async def put(
     groups: Sequence[str],
     workflows: Sequence[str],
 ) -> None:
-    """Make the principal, or change its roles, groups and scope. The kind never changes: what a person may do, a program that took its name may not."""
+    """Create the principal, or change its roles, groups and scope. The kind never changes: a program must not inherit a person's rights."""
     values = {"roles": list(roles), "groups": list(groups), "workflows": list(workflows)}
     statement = insert(PrincipalRow).values(name=name, kind=kind, **values)
     upsert = statement.on_conflict_do_update(index_elements=["name"], set_=values).returning(PrincipalRow)
@@ -148,7 +148,7 @@ async def key(session: ReadSession | WriteSession, key_id: str) -> ApiKey | None
 
 
 async def live_keys_seen_by_others(session: WriteSession, principal: str) -> Sequence[str]:
-    """The ids of the principal's live keys in which somebody else had a hand: somebody who could use them as well."""
+    """The ids of the principal's live keys that somebody else issued and so could use as well."""
     statement = (
         select(K.key_id)
         .where(
@@ -163,7 +163,7 @@ async def live_keys_seen_by_others(session: WriteSession, principal: str) -> Seq
 
 
 async def programs(session: WriteSession, names: Iterable[str]) -> Sequence[str]:
-    """Those of these principals that are no people."""
+    """Those of these principals that are not people."""
     statement = select(P.name).where(P.name.in_(list(names)), P.kind != PrincipalKind.HUMAN.value).order_by(P.name)
     return (await session.execute(statement)).scalars().all()
 

@@ -1,4 +1,4 @@
-"""The record of what was read, refused, and asked for without a key."""
+"""The record of payload reads, refusals and requests without a valid key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LISTING = Listing(table=Read, at="at", identifier="read_id", key=("read_id",))
 
 
 async def save(session: WriteSession, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the rows; of one that is there already, how many it stands for now and when the last of them was."""
+    """Insert the rows; for an existing row, update its count and the time of its last read."""
     await session.execute(_UPSERT, rows)
 
 
@@ -37,7 +37,7 @@ async def newest(
     outcome: Sequence[str] = (),
     since: datetime | None = None,
 ) -> Sequence[Read]:
-    """Readings, newest first."""
+    """Reads, newest first."""
     equal = (("principal", principal), ("subject", subject))
 
     def conditions(read: Any, _collected: bool) -> Sequence[Any]:
@@ -48,7 +48,7 @@ async def newest(
             found.append(read.at >= since)
         return found
 
-    # Each of these alone has an index in the list's order.
+    # Each of these filters alone has an index in list order.
     ordered = sum(value is not None for _, value in equal) + len(outcome) <= 1
     rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=ordered)
     return [row[0] for row in rows]

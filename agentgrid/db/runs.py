@@ -25,7 +25,7 @@ E: Any = Execution
 S: Any = Step
 
 Scope = frozenset[str]
-"""Globs of the workflows whose runs the asking principal may see."""
+"""Globs of the workflows whose runs the caller may see."""
 
 OPEN_WORDS = tuple(sorted(status.value for status in OPEN))
 
@@ -126,7 +126,7 @@ _LISTING = Listing(
 async def newest(
     session: ReadSession, *, wanted: RunFilter, scope: Scope, limit: int, after: Key | None = None
 ) -> Sequence[Run]:
-    """Runs of the scope, newest first, without their payloads."""
+    """Runs in the scope, newest first, without their payloads."""
 
     def conditions(run: Any, collected: bool) -> Sequence[Any]:
         return _conditions(wanted, scope, run, collected)
@@ -142,7 +142,7 @@ async def get(session: ReadSession | WriteSession, run_id: str) -> Run | None:
 
 
 async def seen(session: ReadSession | WriteSession, run_id: str, *, scope: Scope) -> Run | None:
-    """One run; None also where it is not in the scope."""
+    """One run; None also if it is not in the scope."""
     run = await session.get(Run, run_id)
     return run if run is not None and admits(scope, run.workflow) else None
 
@@ -168,7 +168,7 @@ async def taken(session: ReadSession | WriteSession, run: Run) -> bool:
 
 
 async def children(session: ReadSession, run_id: str, *, scope: Scope, limit: int) -> Sequence[Run]:
-    """The runs of the scope that this one started, newest first."""
+    """The runs in the scope that this run started, newest first."""
     statement = select(Run).where(R.parent_run_id == run_id, *scopes.within(R.workflow, scope))
     newest_first = statement.order_by(R.created_at.desc(), R.run_id.desc()).limit(limit)
     return (await session.execute(newest_first)).scalars().all()
@@ -185,7 +185,7 @@ class Counts:
 
 
 async def counts(session: ReadSession, *, scope: Scope, since: timedelta) -> Counts:
-    """Of the scope: open runs by status, closed ones by status since then, and those of the open that wait for an approval or are stuck."""
+    """Counts of runs in the scope: open by status, closed by status since then, open ones that wait for approval, and stuck ones."""
     inside = scopes.within(R.workflow, scope)
     opened = select(R.status, R.waiting_on, func.count()).where(R.status.in_(OPEN_WORDS), *inside)
     opened = opened.group_by(R.status, R.waiting_on)
@@ -213,7 +213,7 @@ async def counts_of_workflow(
 
 
 async def open_by_task_queue(session: ReadSession, *, scope: Scope) -> dict[str, int]:
-    """How many open runs of the scope each task queue has."""
+    """The number of open runs in the scope, by task queue."""
     inside = scopes.within(R.workflow, scope)
     statement = select(R.task_queue, func.count()).where(R.status.in_(OPEN_WORDS), *inside).group_by(R.task_queue)
     return {queue: count for queue, count in (await session.execute(statement)).all()}

@@ -1,4 +1,4 @@
-"""Scopes as conditions of a query, so that what a principal may not see is neither read nor counted: `domain/scopes.py` in SQL."""
+"""Scopes as query conditions, so that rows outside a principal's scope are neither read nor counted: `domain/scopes.py` in SQL."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ R: Any = Run
 
 
 def pattern(glob: str) -> str:
-    """The glob as a pattern of LIKE: all that LIKE knows but the glob doesn't is taken literally."""
+    """The glob as a LIKE pattern. Characters that are special to LIKE but not to the glob are escaped."""
     return like(glob).replace("*", "%").replace("?", "_")
 
 
 def patterns(globs: Iterable[str]) -> list[str] | None:
-    """The globs as patterns of LIKE; None where every workflow is in the scope."""
+    """The globs as LIKE patterns; None if the scope is every workflow."""
     given = sorted(globs)
     return None if scopes.is_everything(given) else [pattern(glob) for glob in given]
 
 
 def within(workflow: Any, globs: Iterable[str]) -> list[ColumnElement[bool]]:
-    """Conditions that hold where this column's workflow is in the scope: none at all where every workflow is."""
+    """Conditions that limit this column to workflows in the scope; none if the scope is every workflow."""
     given = sorted(globs)
     if scopes.is_everything(given):
         return []
     exact = [glob for glob in given if scopes.is_exact(glob)]
-    # An empty scope admits nothing: `IN ()` is false.
+    # An empty scope matches nothing: `IN ()` is false.
     found = [workflow.in_(exact), *(workflow.like(pattern(glob)) for glob in given if not scopes.is_exact(glob))]
     return [or_(*found)]
 
 
 def among(workflow: Any, globs: Iterable[str]) -> list[ColumnElement[bool]]:
-    """As `within`, where all that match are collected: by the names of the workflows that fit, which the index of each finds.
+    """Like `within`, for queries that aggregate all matching runs: matches by exact workflow names, so that indexes are used.
 
-    A pattern finds nothing in an index where its beginning is open. There are few workflows beside their runs, so their names are found first,
-    each by one step through the index.
+    A pattern that starts with a wildcard can't use an index. There are far fewer workflows than runs, so the matching names are collected
+    first, each with one index lookup.
     """
     given = sorted(globs)
     if scopes.is_everything(given):

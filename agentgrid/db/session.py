@@ -25,7 +25,7 @@ SESSION_FAULTS = (SQLAlchemyError, *DATABASE_FAULTS)
 
 
 FRESH = {"populate_existing": True}
-"""How a query is executed whose rows the session may have read, or changed by a statement, before: otherwise it gets those of then."""
+"""Execution options that refresh rows the session has already loaded; by default SQLAlchemy keeps their old values."""
 
 
 def make_engine(dsn: str, *, pool_size: int = 10, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> AsyncEngine:

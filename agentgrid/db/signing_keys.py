@@ -1,7 +1,8 @@
 """The API's public signing keys, and which of them a running API signs with.
 
-Each API process names its key as the application of a connection that lives as long as it does: so the database itself knows who signs,
-and knows at once when nobody does any more. Only connections of the control plane count: a worker's login may name itself as it likes.
+Each API process puts its key id in the application name of a connection that lives as long as the process. The database therefore knows
+which keys are in use, and knows at once when one no longer is. Only the control plane's connections count: a worker's login can choose any
+application name.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from agentgrid.db.tables import SigningKey
 K: Any = SigningKey
 
 SIGNS = "agentgrid signs with "
-"""The application name of the connection is this and the key id."""
+"""Prefix of the connection's application name; the key id follows."""
 
 
 async def newest(

@@ -61,20 +61,20 @@ async def pending(session: ReadSession, run_id: str, *, limit: int) -> Sequence[
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """A job as its worker told it, with what history says of it."""
+    """A job as its worker reported it, with the facts that history adds."""
 
     job: Job
     step: Step | None
     last: bool
     """No later attempt is known."""
     ended: bool
-    """Its execution has."""
+    """Its execution has ended."""
 
 
 def _reported(report: Any, run_id: str, execution_id: str | None) -> Any:
-    """Only what the run's own workers reported: the queue that a worker serves is its execution's or its step's.
+    """A condition for reports by the run's own workers: the worker's queue must be that of the execution or the step.
 
-    The database has checked that the reporting login serves the queue that is named, so others can't report about the run.
+    The database has checked that the reporting login serves the queue, so other workers can't report about the run.
     """
     chain = select(E.execution_id).where(E.run_id == run_id)
     if execution_id is not None:
@@ -128,7 +128,8 @@ async def _attempts(session: ReadSession, found: Sequence[Job]) -> Sequence[Atte
     def attempt(job: Job) -> Attempt:
         step = steps.get((job.execution_id, job.activity_id))
         if job.local:
-            # Attempts of one call may bear the same number. The worker that ends it tells of it, so who has not told was another one.
+            # Attempts of one local call may share a number. The worker that ends the call reports it, so a job that never reported its end belongs to
+            # another worker.
             last = step is None or not StepStatus(step.status).closed or job.status != JobStatus.RUNNING
         else:
             last = _next_id(job) not in known and (step is None or (step.live_attempt or 0) <= job.attempt)

@@ -11,12 +11,12 @@ from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Switch
 from agentgrid.domain.policies import SwitchKind
 
-# The same class, its attributes read as the SQL expressions that they are.
+# The same class, typed so that its attributes are SQL expressions.
 S: Any = Switch
 
 
 async def newest(session: ReadSession | WriteSession, kind: SwitchKind, names: Sequence[str]) -> dict[str, Switch]:
-    """The newest setting of the switch of each of these that ever had one, by name."""
+    """The newest setting of each of these switches that was ever set, by name."""
     statement = (
         select(Switch).where(S.kind == kind, S.name.in_(names)).distinct(S.name).order_by(S.name, S.version.desc())
     )
@@ -24,6 +24,6 @@ async def newest(session: ReadSession | WriteSession, kind: SwitchKind, names: S
 
 
 async def disabled(session: WriteSession, kind: SwitchKind) -> frozenset[str]:
-    """The names of those whose switch is on."""
+    """The names of all switches of this kind that are on."""
     newest = select(Switch).where(S.kind == kind).distinct(S.name).order_by(S.name, S.version.desc())
     return frozenset(row.name for row in (await session.execute(newest)).scalars() if row.disabled)

@@ -29,9 +29,8 @@ DEFAULT_EXPIRY_SECONDS = 7 * 24 * 3600.0
 MAX_EXPIRY_SECONDS = 365 * 24 * 3600.0
 
 CLOCK_TOLERANCE_SECONDS = 60.0
-"""A decision dated further than this in the worker's future is refused: it would count for longer than others. A decision has the time of the
-database, and the clocks of machines without time synchronisation are known to differ by some seconds; a minute is far from what a forged date
-would gain."""
+"""A decision dated further than this into the worker's future is refused, because it would be valid for longer. Decisions carry the database's
+time, and unsynchronised clocks differ by some seconds; a minute allows for that and gains a forger little."""
 
 
 class ApprovalStatus(StrEnum):
@@ -75,7 +74,7 @@ class Terms(BaseModel):
     tool: str | None = None
     tool_version: str | None = None
     key: str | None = None
-    """The idempotency key of the call that waits. Without one no decision counts."""
+    """The idempotency key of the waiting call. Without one no decision is valid."""
     shown: Any = None
     """What an explicit approval shows, or a local call's arguments; a remote call's stand in its scheduled event."""
     approvers: tuple[str, ...]
@@ -83,7 +82,7 @@ class Terms(BaseModel):
     initiator: str | None = None
     """Who started the run, and so never decides."""
     issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
-    """Who issued the API key that started the run: they count as its initiators too."""
+    """Who issued the API key that started the run. They count as initiators too."""
     expires_seconds: float = DEFAULT_EXPIRY_SECONDS
     policy: str | None = None
     """The rule that asked, `id@version`."""
@@ -109,7 +108,7 @@ class Decision(BaseModel):
     approval_id: str
     digest: str
     key: str
-    """The idempotency key of the call that it lets through: an equal call has another one."""
+    """The idempotency key of the approved call. An identical call has a different key."""
     policy: str | None = None
     verdict: Verdict
     principal: str
@@ -208,7 +207,7 @@ def _mismatch(terms: Terms, decision: Decision) -> str | None:
 
 
 def out_of_date(decision: Decision, now: datetime, valid_for_seconds: float) -> str | None:
-    """Why the decision's date keeps it from being acted on now, or None."""
+    """Why the decision's date makes it invalid now, or None."""
     age = (now - decision.decided_at).total_seconds()
     if age > valid_for_seconds:
         return f"it was made {age:.0f} s ago, over the limit of {valid_for_seconds:.0f} s"

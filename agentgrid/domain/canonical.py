@@ -26,6 +26,6 @@ def digest(value: Any) -> str:
 
 
 def sorted_json(value: Any) -> bytes:
-    """One text for a JSON value, whatever the order of its keys; unlike `canonical` it takes any number and any string."""
+    """A key-order-independent text for a JSON value; unlike `canonical` it accepts any number and any string."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return text.encode(errors="surrogatepass")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 PROPOSAL_LIFETIME = timedelta(days=7)
-"""For how long a proposed command can be confirmed."""
+"""How long a proposed command can be confirmed."""
 
 
 class CommandKind(StrEnum):
@@ -44,7 +44,7 @@ class CommandStatus(StrEnum):
     """What became of it."""
 
     PROPOSED = "proposed"
-    """Asked for by one administrator; nothing happens before another one confirms it."""
+    """Requested by one administrator; not carried out until another confirms it."""
     PENDING = "pending"
     """Recorded, not yet known to have been delivered."""
     DELIVERED = "delivered"

@@ -1,7 +1,7 @@
-"""What a change of rules lifts: the calls that need less under the new rules than under the old ones. Pure.
+"""Which calls a change of rules relaxes: those that need less under the new rules than under the old ones. Pure.
 
-Only known tools have names that can all be tried. A plain activity may have any name, and so may a tool of tomorrow: so for these the rules
-themselves are compared, pair by pair. Where that can't be said exactly it says too much rather than too little.
+For known tools every name is checked. A plain activity, or a future tool, can have any name: for these the rules themselves are compared, pair
+by pair. Where the comparison can't be exact, it reports too much rather than too little.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from agentgrid.domain.principals import ANY_APPROVER
 
 GLOB = frozenset("*?[")
 MANY, ANY = "many", ""
-"""Parts of a glob that stand for any text, and for any one character."""
+"""Parts of a glob that match any text, and any one character."""
 FILLER = "x"
 EPOCH = datetime.fromtimestamp(0, UTC)
 STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
 
 
 def lifted(before: Snapshot, after: Snapshot, tools: Mapping[str, Risk]) -> tuple[str, ...]:
-    """The tools, activities and patterns that need less: allowed or asked for instead of denied, allowed instead of asked for, or asked of more.
+    """The tools, activities and patterns that become less restricted: a weaker effect (deny, require approval, allow), or more approvers.
 
     tools: the known tools with their risks.
     """
@@ -32,7 +32,7 @@ def lifted(before: Snapshot, after: Snapshot, tools: Mapping[str, Risk]) -> tupl
 
 
 def needs_less(rule: Rule, than: Rule) -> bool:
-    """Whether a call under this rule needs less than under the other."""
+    """Whether this rule is less restrictive than the other."""
     if rule.effect is not than.effect:
         return STRICTNESS[rule.effect] < STRICTNESS[than.effect]
     asked = rule.effect is Effect.REQUIRE_APPROVAL and ANY_APPROVER not in than.approvers
@@ -40,13 +40,13 @@ def needs_less(rule: Rule, than: Rule) -> bool:
 
 
 def _patterns(before: Snapshot, after: Snapshot) -> set[str]:
-    """The globs under which some name, of whatever risk, may need less."""
+    """The globs under which some name, of any risk, may become less restricted."""
     old, new = _globs(before.rules), _globs(after.rules)
     found = set()
     for rule in new:
         if any(_same(rule, each) for each in old):
             continue
-        # What it says of what its earlier version, another rule or a built-in one has spoken about.
+        # Names that this rule newly governs, and that its earlier version, another rule or a built-in one governed before.
         loosened = [each for each in old if needs_less(rule, each)]
         as_loose = any(each.tool == rule.tool and not needs_less(rule, each) for each in old)
         if any(
@@ -57,7 +57,7 @@ def _patterns(before: Snapshot, after: Snapshot) -> set[str]:
     for rule in old:
         if any(_same(rule, each) for each in new):
             continue
-        # What others, or the built-in rules, say of what it has spoken about, where its next version leaves it to them.
+        # Names that this rule governed, and that other rules or built-in ones now govern because its next version doesn't.
         successors = [each for each in new if each.rule_id == rule.rule_id and each.tool == rule.tool]
         looser = [each for each in new if each.rule_id != rule.rule_id and needs_less(each, rule)]
         if any(
@@ -69,7 +69,7 @@ def _patterns(before: Snapshot, after: Snapshot) -> set[str]:
 
 
 def _may_precede(rule: Rule, other: Rule) -> bool:
-    """Whether this rule may speak, and not the other one, about a name that fits both."""
+    """Whether this rule may take precedence over the other for some name that both match."""
     name = _common(rule.tool, other.tool)
     if name is None:
         return False
@@ -80,7 +80,7 @@ def _may_precede(rule: Rule, other: Rule) -> bool:
 
 
 def _same(rule: Rule, other: Rule) -> bool:
-    """Whether both say the same, whatever their versions, reasons and expiries."""
+    """Whether both are equal, ignoring versions, reasons and expiries."""
     return rule.rule_id == other.rule_id and rule.tool == other.tool and not _differ(rule, other)
 
 
@@ -97,9 +97,9 @@ def _globs(rules: Sequence[Rule]) -> list[Rule]:
 
 
 def _common(one: str, other: str) -> str | None:
-    """A name that fits both globs, or None where there is none. A set of characters is taken for any character."""
+    """A name that matches both globs, or None if there is none. A character set is treated as any character."""
     first, second = _parts(one), _parts(other)
-    # From their ends on: what the rest of both has in common, from the next column to this one.
+    # Dynamic programming from the ends: a common match of the remaining parts, column by column.
     below: list[str | None] = []
     for i in range(len(first), -1, -1):
         row: list[str | None] = [None] * (len(second) + 1)
@@ -110,12 +110,13 @@ def _common(one: str, other: str) -> str | None:
             if here is None and there is None:
                 row[j] = ""
             elif here == MANY or there == MANY:
-                # The star stands for nothing more, or for what the other one has here.
+                # The star matches nothing more, or what the other glob has here.
                 row[j] = _first(
-                    down if here == MANY else _said(here, down), right if there == MANY else _said(there, right)
+                    down if here == MANY else _prepended(here, down),
+                    right if there == MANY else _prepended(there, right),
                 )
             elif here is not None and there is not None and (here == there or ANY in (here, there)):
-                row[j] = _said(here or there, below[j + 1])
+                row[j] = _prepended(here or there, below[j + 1])
         below = row
     return below[0]
 
@@ -124,12 +125,12 @@ def _first(*found: str | None) -> str | None:
     return next((each for each in found if each is not None), None)
 
 
-def _said(part: str | None, rest: str | None) -> str | None:
+def _prepended(part: str | None, rest: str | None) -> str | None:
     return None if part is None or rest is None else (part or FILLER) + rest
 
 
 def _parts(glob: str) -> list[str]:
-    """The glob's parts, as `fnmatch` reads them: MANY, ANY, or one character."""
+    """The glob's parts, as `fnmatch` parses them: MANY, ANY, or one character."""
     parts, i = [], 0
     while i < len(glob):
         if glob[i] == "[":

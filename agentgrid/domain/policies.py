@@ -1,14 +1,14 @@
-"""Policy: operators' rules and kill switches, and what they say about one call. Pure; the worker's interceptors ask it before every call.
+"""Policy: operators' rules and kill switches, and how they apply to one call. Pure; the worker's interceptors evaluate it before every call.
 
-A kill switch that is off stops nothing, and one that is on stops every call, whatever the rules say. Of the rules that fit a call one speaks:
+A kill switch that is on denies every call, regardless of the rules. Of the rules that match a call, one applies:
 
-1. the rule put about the tool itself (`tool:<name>`), else
+1. the tool's own rule (`tool:<name>`), else
 2. another rule with exactly its name, else
-3. a glob that denies, however short it is, else
+3. a glob that denies, however short, else
 4. the longest glob, else
-5. the built-in rule of the tool's risk (`BY_RISK`).
+5. the built-in rule for the tool's risk (`BY_RISK`).
 
-Between two that are alike in all this the stricter one speaks.
+Ties go to the stricter rule.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Effect(StrEnum):
 
 
 TOOL_RULE = "tool:"
-"""The rule that an operator puts about a tool itself is called this and the tool's name."""
+"""Prefix of the id of a tool's own rule; the tool's name follows."""
 
 BUILT_IN_RULE = "default:"
 """The rules of `BY_RISK`, which nobody can change, are called this and the risk."""
@@ -54,12 +54,12 @@ _STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
 
 
 class SwitchKind(StrEnum):
-    """What has a kill switch."""
+    """The kinds of things that have a kill switch."""
 
     TOOL = "tool"
-    """On, no call of it passes."""
+    """While on, every call of the tool is denied."""
     WORKFLOW = "workflow"
-    """On, no call of its runs passes, and nobody starts it."""
+    """While on, every call of its runs is denied, and it can't be started."""
 
 
 class Rule(BaseModel):
@@ -142,7 +142,7 @@ class Snapshot(BaseModel):
         return {key_id: key for key_id, key in keys.items() if key_id not in self.revoked_keys}
 
     def rule_for(self, tool: str, risk: Risk) -> Rule:
-        """The rule that speaks about the tool or activity of this name, in the order that the module's docstring gives."""
+        """The rule that applies to the tool or activity of this name, by the precedence in the module's docstring."""
         fitting = (rule for rule in self.rules if rule.fits(tool))
         return max(fitting, key=lambda rule: _precedence(rule, tool), default=BY_RISK[risk])
 

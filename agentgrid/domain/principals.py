@@ -34,9 +34,9 @@ class Permission(StrEnum):
     READ = "read"
     """Lists and details of runs, catalog and workers."""
     READ_PAYLOADS = "read_payloads"
-    """Inputs, outputs, results, the text of errors, logs and raw history, of the runs that the principal may see.
+    """Inputs, outputs, results, error messages, logs and raw history of the runs in the principal's scope.
 
-    What an approval shows, its approvers may read without it.
+    An approval's approvers may read its payload without this permission.
     """
     START = "start"
     CONTROL = "control"
@@ -78,15 +78,15 @@ class Principal:
     roles: frozenset[Role] = frozenset()
     groups: frozenset[str] = frozenset()
     workflows: frozenset[str] = scopes.EVERY_WORKFLOW
-    """Globs of the workflows whose runs this principal may see; all that it may do with runs ends there."""
+    """Globs of the workflows whose runs this principal may see. All its permissions on runs are limited to them."""
 
     @property
     def sees_everything(self) -> bool:
-        """Whether the runs of every workflow are in its scope."""
+        """Whether its scope is every workflow."""
         return scopes.is_everything(self.workflows)
 
     def sees(self, workflow: str) -> bool:
-        """Whether it may see this workflow's runs."""
+        """Whether this workflow is in its scope."""
         return scopes.admits(self.workflows, workflow)
 
     @property
@@ -105,11 +105,11 @@ class Principal:
 
     @property
     def only_own_approvals(self) -> bool:
-        """Whether this principal sees the approvals of the runs that it started, and of no others. An agent's key is in a model's reach."""
+        """Whether this principal sees only the approvals of runs that it started. A model may be able to read an agent's key."""
         return self.kind is PrincipalKind.AGENT
 
     def gains_over(self, before: Principal | None) -> frozenset[str]:
-        """What this principal newly may decide: approver entries that the one before it had not, and as an approver also workflows."""
+        """What this principal may decide that its earlier version could not: new approver entries and, for an approver, new workflows."""
         if before is None or not self.approver_entries:
             return self.approver_entries
         widened = frozenset() if scopes.is_everything(before.workflows) else self.workflows - before.workflows

@@ -1,4 +1,4 @@
-"""What is remembered of reading: who saw payloads, who was refused, and who came without a key that holds."""
+"""The record of payload reads, refusals and requests without a valid key."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from enum import StrEnum
 
 
 class ReadOutcome(StrEnum):
-    """What a request to read came to."""
+    """The outcome of a read."""
 
     READ = "read"
-    """The answer held payloads."""
+    """The response held payloads."""
     REFUSED = "refused"
     """The principal may not read it."""
     UNAUTHENTICATED = "unauthenticated"
-    """There was no key, or none that holds; also on requests for a change."""
+    """There was no valid key. Also recorded for requests that would change something."""

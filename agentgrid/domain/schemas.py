@@ -1,8 +1,8 @@
-"""JSON Schemas that foreign values are checked against: what one may say, and what checking a value against it can cost.
+"""JSON Schemas for validating input: what a schema may contain, and what validation can cost.
 
-Patterns run on an engine that reads a text once (`(a+)+` takes no longer than `a+`); a reference never leaves the document.
-What a check costs is bounded before it is made: `price` times the size of the value. Verdicts on schemas that refer to
-themselves are remembered by the library, so that bound holds for them too; it does not hold for the list of their faults.
+Patterns run on a linear-time engine (`(a+)+` takes no longer than `a+`); references never leave the document. The cost of a check is
+bounded before it runs: `price` times the size of the value. The library caches verdicts on recursive schemas, so the bound holds for
+them too; it does not hold for listing their faults.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from urllib.parse import unquote
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 
 MAX_VALUES = 20_000
-"""JSON values that a schema may consist of."""
+"""Maximum number of JSON values in a schema."""
 MAX_DEPTH = 200
 MAX_PATTERNS = 200
 MAX_PATTERN_BYTES = 1 << 18
-"""A compiled pattern; one for e-mail addresses, with every part bounded, takes half of it."""
+"""Maximum size of a compiled pattern. One for e-mail addresses, with every part bounded, takes half of it."""
 
 MAX_FAULTS = 20
 MESSAGE_CHARACTERS = 300
 
 PATTERN_SIZES = (1 << 10, 1 << 12, 1 << 14, 1 << 16, MAX_PATTERN_BYTES)
 STRING_STEP = 64
-"""Characters of a text that are counted like one more value."""
+"""This many characters of text count as one more value."""
 
 IN_PLACE = ("$ref", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
-"""Keywords whose schemas are asked about the same value."""
+"""Keywords whose subschemas apply to the same value."""
 
 UNFOLLOWED = frozenset({"$id", "$dynamicRef", "$recursiveRef"})
-"""With these in it, where references lead is the library's knowledge alone."""
+"""Keywords with which only the library can resolve references."""
 
 MAX_WRITTEN_PATTERN = 1_000
 
@@ -53,37 +53,37 @@ def _is_pattern(text: str) -> bool:
 
 
 FORMATS = {
-    # Pydantic takes more than the RFCs allow, and writes it: times without a zone, addresses with umlauts.
+    # Pydantic accepts and emits more than the RFCs allow, such as times without a zone and addresses with umlauts.
     **dict.fromkeys(("date-time", "time", "duration"), _anything),
     **dict.fromkeys(("uri", "uri-reference", "uri-template", "iri", "iri-reference", "hostname"), _anything),
     **dict.fromkeys(("idn-hostname", "json-pointer", "relative-json-pointer"), _anything),
-    # In Python's words.
+    # In Python's regex syntax.
     "regex": _is_pattern,
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compiled:
-    """A schema, ready to check values."""
+    """A compiled schema."""
 
     validator: Draft202012Validator
     price: float
-    """How many rules one value meets at most; infinite where that can't be told."""
+    """Maximum number of rules applied to one value; infinite if unknown."""
     recursive: bool
 
 
 def compiled(schema: dict[str, Any]) -> Compiled:
-    """The schema, made ready. Raises ValueError, with what is wrong where, for one that no value can be checked against."""
+    """Compile the schema. Raises ValueError, with the fault and its place, if it can't be used for validation."""
     if not isinstance(schema, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     _check_size(schema)
     walk = _Walk(schema)
     try:
-        # Before the library sees it: it follows references as far as its stack reaches, and ends the process there.
+        # Before the library sees it: the library follows references recursively, and a stack overflow there kills the process.
         walk.refuse_endless(schema, ())
         price = walk.price(schema)
     except RecursionError:
-        raise ValueError("its references follow each other too far") from None
+        raise ValueError("its chain of references is too long") from None
     try:
         validator = Draft202012Validator(
             schema,
@@ -93,7 +93,7 @@ def compiled(schema: dict[str, Any]) -> Compiled:
             retriever=_elsewhere,
         )
     except ValidationError as error:
-        raise ValueError(_said(error)) from None
+        raise ValueError(_message(error)) from None
     return Compiled(validator=validator, price=price, recursive=walk.recursive)
 
 
@@ -106,13 +106,13 @@ def faults(ready: Compiled, value: Any) -> list[tuple[list[str | int], str]]:
 def _shortened(error: ValidationError) -> str:
     if len(error.message) <= MESSAGE_CHARACTERS:
         return error.message
-    # The message quotes the value, which may be megabytes.
+    # The message quotes the value, which can be megabytes long.
     keyword = next((part for part in reversed(error.schema_path) if isinstance(part, str)), "schema")
     return f"{error.message[:MESSAGE_CHARACTERS]}… ({keyword})"
 
 
 def size_of(value: Any, *, limit: float) -> float:
-    """How much there is to check in a value: its parts, long texts for more than one. Stops counting beyond the limit."""
+    """The size of a value: the number of its parts, with long texts counted more than once. Stops counting past the limit."""
     size, pending = 0.0, [value]
     while pending and size <= limit:
         each = pending.pop()
@@ -133,9 +133,7 @@ def _check_size(schema: dict[str, Any]) -> None:
         count += len(level)
         patterns += sum(len(_patterns(each)) for each in level)
         if count > MAX_VALUES or patterns > MAX_PATTERNS:
-            raise ValueError(
-                f"it is too large: at most {MAX_VALUES:,} JSON values and {MAX_PATTERNS} patterns can be checked against"
-            )
+            raise ValueError(f"it is too large: the limit is {MAX_VALUES:,} JSON values and {MAX_PATTERNS} patterns")
         level = [child for parent in level for child in _children(parent)]
         if not level:
             return
@@ -153,22 +151,24 @@ def _elsewhere(uri: str) -> Any:
     raise ValueError(f"{uri} is not part of the schema")
 
 
-def _said(error: ValidationError) -> str:
+def _message(error: ValidationError) -> str:
     if " is not present in a registry" in error.message:
-        return f"it refers to something outside of itself ({error.message.split(' is not present')[0]}): copy that into its $defs"
+        return (
+            f"it refers to an external schema ({error.message.split(' is not present')[0]}): copy that into its $defs"
+        )
     if error.message.startswith("Pointer "):
-        return f"it refers to something that is not there: {error.message}"
+        return f"it contains a broken reference: {error.message}"
     where = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.instance_path) or "/"
     if error.message.endswith('is not a "regex"'):
         return (
-            f"the pattern at {where} can't be run in bounded time, or is no pattern: {error.message}; look-around and "
-            f"back references are not taken, nor what grows beyond {MAX_PATTERN_BYTES // 1024} KiB when compiled"
+            f"the pattern at {where} is invalid or can't run in linear time: {error.message}; look-around and back "
+            f"references are not supported, nor patterns over {MAX_PATTERN_BYTES // 1024} KiB when compiled"
         )
-    return f"it is no JSON Schema: at {where}, {error.message[:200]}"
+    return f"it is not a valid JSON Schema: at {where}, {error.message[:200]}"
 
 
 class _Walk:
-    """One walk through a schema and along its references."""
+    """A traversal of a schema and its references."""
 
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
@@ -177,18 +177,18 @@ class _Walk:
         self.recursive = False
 
     def refuse_endless(self, schema: Any, above: tuple[int, ...]) -> None:
-        """Raise ValueError where a schema comes back to itself without looking at another part of the value."""
+        """Raise ValueError if a schema refers back to itself without descending into the value."""
         if not isinstance(schema, dict) or id(schema) in self._prices:
             return
         if id(schema) in above:
             raise ValueError(
-                "it refers to itself without end: between two references there must be a property or an item"
+                "it refers to itself endlessly: a recursive reference must pass through a property or an item"
             )
         for keyword, value in schema.items():
             if keyword in IN_PLACE:
                 for each in self._meant(keyword, value):
                     self.refuse_endless(each, (*above, id(schema)))
-        # Clean from here on; what is never asked about the same value is looked at by itself.
+        # No cycle from here on; subschemas that apply to other values are checked separately.
         self._prices[id(schema)] = 0
         for keyword, value in schema.items():
             if keyword not in IN_PLACE:
@@ -206,7 +206,7 @@ class _Walk:
             yield value
 
     def price(self, schema: Any) -> float:
-        """How many rules there are below, each reference counted as what it names, and what names itself once."""
+        """The number of rules below, with each reference counted as its target and each recursion once."""
         self._prices.clear()
         return self._price(schema)
 
@@ -239,7 +239,7 @@ class _Walk:
         return extra + sum(_pattern_price(pattern) for pattern in _patterns(schema))
 
     def _target(self, reference: Any) -> Any:
-        """What a pointer into the document names; None for another kind of reference, which the library follows."""
+        """The target of a JSON pointer into the document; None for other kinds of references, which the library resolves."""
         if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
             return None
         found: Any = self._root
@@ -271,7 +271,7 @@ def _patterns(schema: Any) -> list[str]:
 
 
 def _pattern_price(pattern: str) -> float:
-    """Steps for each `STRING_STEP` characters of a text: at worst all of a compiled pattern is gone through for each character."""
+    """Steps per `STRING_STEP` characters of text: in the worst case each character visits the whole compiled pattern."""
     for size in PATTERN_SIZES:
         try:
             Draft202012Validator({"pattern": pattern}, pattern_options=RegexOptions(size_limit=size))

@@ -1,4 +1,4 @@
-"""Scopes: of which workflows a principal may see the runs, as globs of their names. Pure; `db/scopes.py` says the same in SQL."""
+"""Scopes: the workflows whose runs a principal may see, as globs of their names. Pure; `db/scopes.py` is the same in SQL."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from functools import lru_cache
 EVERY_WORKFLOW = frozenset({"*"})
 MAX_GLOB = 255
 _OTHER_SYNTAX = frozenset("[]{}!^\\")
-"""What means something in the globs of other programs: refused, so that nobody believes that it does here."""
+"""Special characters in other glob dialects. They are refused, so that nobody expects them to work here."""
 
 
 def is_everything(globs: Iterable[str]) -> bool:
-    """Whether every workflow is in the scope, whatever its name."""
+    """Whether the scope is every workflow."""
     return "*" in globs
 
 
 def fault(glob: str) -> str | None:
-    """What is wrong with the glob, or None. `*` stands for any text, `?` for one character, all else for itself."""
+    """What is wrong with the glob, or None. `*` matches any text, `?` one character, everything else itself."""
     if not 0 < len(glob) <= MAX_GLOB:
         return f"a glob has 1 to {MAX_GLOB} characters"
     if not glob.isprintable() or _OTHER_SYNTAX & set(glob):
-        return f"{glob!r} is no glob: write names of workflows, with `*` for any text and `?` for one character"
+        return f"{glob!r} is not a valid glob: use workflow names, with `*` for any text and `?` for one character"
     return None
 
 
 def is_exact(glob: str) -> bool:
-    """Whether it names one workflow."""
+    """Whether the glob is a plain workflow name."""
     return not {"*", "?"} & set(glob)
 
 
@@ -38,7 +38,7 @@ def admits(globs: Iterable[str], workflow: str) -> bool:
 
 @lru_cache(maxsize=1000)
 def _pattern(glob: str) -> re.Pattern[str]:
-    # Without backtracking between the stars: each takes as little as it can, and what follows it is looked for once.
+    # No backtracking across stars: each star matches as little as possible, and the text after it is searched for once.
     parts = ["".join("." if each == "?" else re.escape(each) for each in part) for part in glob.split("*")]
     if len(parts) == 1:
         return re.compile(parts[0], re.DOTALL)

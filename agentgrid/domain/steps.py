@@ -40,14 +40,14 @@ class StepStatus(StrEnum):
 
 
 class JobStatus(StrEnum):
-    """How one attempt on one worker went: as the worker told it, and as history corrects that."""
+    """The status of one attempt on one worker, as reported by the worker and corrected by history."""
 
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
     LOST = "lost"
-    """It is over, and its worker has not told how it ended: most likely it was killed. No worker tells this."""
+    """It ended, but its worker did not report how; most likely the worker was killed. Never reported by a worker."""
 
 
 _ENDS = {
@@ -58,9 +58,9 @@ _ENDS = {
 
 
 def job_status(told: JobStatus, *, step: StepStatus | None, last: bool, ended: bool) -> JobStatus:
-    """How an attempt went, in truth. A worker can die, leave the end to somebody else, or fail to store what it has made.
+    """The actual status of an attempt. A worker can die, leave the end to another worker, or fail to deliver its result.
 
-    step: where its step stands, if history names one. last: no later attempt is known. ended: its execution has.
+    step: the status of its step, if history has one. last: no later attempt is known. ended: its execution has ended.
     """
     if told is JobStatus.RUNNING and (ended or not last or (step is not None and step.closed)):
         return _ENDS.get(step, JobStatus.LOST) if last and step is not None else JobStatus.LOST

@@ -1,7 +1,8 @@
-"""A run from its executions. Pure: the chain's rules, and what Temporal says of the newest execution at this moment.
+"""A run derived from its executions. Pure: the chain's rules, and Temporal's current view of the newest execution.
 
-An execution continues another (continue-as-new, retry, cron) or forks from it (reset). The run shows the newest execution that nothing
-follows; sums are of the executions that are shown, so they agree with the list of steps. A closed execution ends its run only if nothing follows.
+An execution continues another (continue-as-new, retry, cron) or forks from it (reset). The run shows the newest execution without a
+successor. Sums cover the executions that are shown, so they agree with the list of steps. A closed execution ends its run only if it has no
+successor.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ def _attempts(state: State, summary: Summary, live: Sequence[LiveStep]) -> Summa
     if any(step.state not in ("scheduled", "paused") for step in said):
         return summary
     if paused := [state.steps[step.event_id].label for step in said if step.state == "paused"]:
-        reason = f"paused by Temporal's own means, until somebody unpauses it there: {', '.join(paused)}"
+        reason = f"paused in Temporal itself, and must be unpaused there: {', '.join(paused)}"
         return _waiting(summary, WaitingOn.RETRY, reason[:500], None)
     retries = [step for step in said if step.attempt > 1]
     if not retries:

@@ -1,6 +1,6 @@
-"""The queue of executions to look at (`run_changes`): claimed by lease, kept no lock on, done only if nobody has touched them meanwhile.
+"""The queue of executions to process (`run_changes`). Executions are claimed by lease, without holding locks, and done only if untouched since.
 
-Workers append to `touches`, and projectors take from there. So no worker's transaction ever holds a row that a projector waits for.
+Workers append to `touches`, and projectors move the rows from there. So a worker's transaction never locks a row that a projector needs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ON CONFLICT (execution_id) DO UPDATE SET
     due_at = least(c.due_at, excluded.due_at),
     urgent_at = coalesce(excluded.urgent_at, c.urgent_at)
 """
-"""A touch never regresses what is expected and never takes a claim away."""
+"""A touch never lowers `expect` and never ends a claim."""
 
 LEASE = timedelta(seconds=20)
 """Whoever has not finished by then has died; another one takes over, and compare-and-set keeps both harmless."""
@@ -59,7 +59,7 @@ class Done:
 
 
 async def take_touches(pool: asyncpg.Pool[asyncpg.Record]) -> None:
-    """Queue what workers have touched since the last time."""
+    """Queue the executions that workers have touched since the last call."""
     await pool.execute(TAKE_TOUCHES, TOUCHES_AT_ONCE)
 
 

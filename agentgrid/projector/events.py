@@ -167,7 +167,7 @@ class LocalActivity(Event):
     activity_type: str
     attempt: int
     first_scheduled_at: datetime | None = None
-    """None where its SDK doesn't say."""
+    """None if the SDK doesn't record it."""
     backs_off: bool = False
     backoff_seconds: float = 0.0
     title: str | None = None
@@ -182,7 +182,7 @@ class LocalActivity(Event):
     """What an explicit approval shows."""
     explicit: bool = False
     confirmation: Confirmation | None = None
-    """What the worker says of the decision on an explicit approval."""
+    """The worker's confirmation of a decision on an explicit approval."""
     policy_wait: PolicyWait | None = None
 
 

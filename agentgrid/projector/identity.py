@@ -58,6 +58,6 @@ def beginning(started: Started, *, run_id: str, memo: RunMemo | None) -> dict[st
             "start_at": memo.start_at,
         }
     if started.parent_execution_id is not None:
-        # Whose it is follows from the parent's run. Its header says so too, as anybody's may.
+        # The initiator is taken from the parent's run. The header names it too, but anybody can set a header.
         return known | {"trigger": "child", "initiator": UNKNOWN_INITIATOR, "issuers": []}
     return known | {"trigger": "external", "initiator": UNKNOWN_INITIATOR, "issuers": []}

@@ -165,7 +165,7 @@ class Loop:
             await self._unknown(claim)
         except RPCError as error:
             if error.status is RPCStatusCode.INVALID_ARGUMENT and claim.loaded.run_id is None:
-                # A touch of what is no execution's id at all.
+                # A touch with an id that is not an execution id.
                 await self._unknown(claim)
             elif error.status not in AWAY:
                 await self._failed(claim, error)
@@ -208,7 +208,7 @@ class Loop:
         return Done(claim=claim, look_at=look_at, expect=claim.expect)
 
     async def _unknown(self, claim: Claim) -> None:
-        """Deleted from Temporal, and never archived: what was projected stays, with a word about it. What never was is forgotten."""
+        """Handle an execution deleted from Temporal and never archived: keep its projection, with a note, or forget it if there is none."""
         health.unknown.inc()
         if claim.loaded.run_id is not None:
             log.warning("execution_unknown", execution_id=claim.execution.execution_id)

@@ -146,7 +146,7 @@ async def _foreign_interval(store: Store) -> timedelta:
 
 
 async def keep_house(store: Store) -> None:
-    """Make the partitions of the coming days; drop telemetry, events and records of reading that are past their retention."""
+    """Create the partitions of the coming days; drop telemetry, events and read records that are past their retention."""
     await store.pool.execute("SELECT agentgrid_ensure_partitions($1)", PARTITION_DAYS_AHEAD)
     for record in await store.pool.fetch("SELECT agentgrid_drop_partitions($1) AS name", TELEMETRY_DAYS):
         log.info("partition_dropped", name=record["name"])

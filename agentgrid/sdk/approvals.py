@@ -1,4 +1,4 @@
-"""An explicit approval: workflow code asks people by name, and waits."""
+"""Explicit approvals: workflow code requests an approval and waits for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RETRIES = RetryPolicy(
 
 
 class ApprovalRejected(ApplicationError):
-    """Somebody said no. Raised at the call that waited."""
+    """The approval was rejected. Raised at the waiting call."""
 
     def __init__(self, terms: Terms, principal: str) -> None:
         super().__init__(
@@ -36,7 +36,7 @@ class ApprovalRejected(ApplicationError):
 
 
 class ApprovalExpired(ApplicationError):
-    """Nobody decided in time. Raised at the call that waited."""
+    """Nobody decided in time. Raised at the waiting call."""
 
     def __init__(self, terms: Terms) -> None:
         super().__init__(
@@ -49,7 +49,7 @@ class ApprovalExpired(ApplicationError):
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalRequest:
-    """What workflow code asks the local activity that opens an approval. A plain dataclass: every JSON data converter carries it."""
+    """Input of the local activity that opens an approval. A plain dataclass, because every JSON data converter supports it."""
 
     title: str
     shown: Any
@@ -58,12 +58,12 @@ class ApprovalRequest:
     initiator: str | None = None
     issuers: list[str] = field(default_factory=list)
     key: str | None = None
-    """Names the call, as the header of any other call does."""
+    """The idempotency key, which other calls carry in a header."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecidedApproval:
-    """What workflow code asks the local activity that judges authority again: the terms without what is shown, and the signed decision."""
+    """Input of the local activity that checks authority again: the terms without what is shown, and the signed decision."""
 
     terms: dict[str, Any]
     decision: str
@@ -79,7 +79,7 @@ class Approved:
 
 
 def refusal(terms: Terms, outcome: Outcome) -> ApplicationError:
-    """The error that a gate which did not let through raises."""
+    """The error for a gate that was rejected or expired."""
     if outcome.decision is None:
         return ApprovalExpired(terms)
     return ApprovalRejected(terms, outcome.decision.principal)
@@ -92,32 +92,32 @@ async def approval(
     approvers: Sequence[str] = (ANY_APPROVER,),
     expires: timedelta = timedelta(days=7),
 ) -> Approved:
-    """Ask people to approve, and wait: durably, for as long as `expires`.
+    """Request an approval and wait durably for the decision, for at most `expires`.
 
-    show: what they are shown, and what the digest that they sign covers; anything that pydantic can say in JSON.
-    approvers: principals, groups or `role:approver`; the initiator of the run never counts.
+    show: what approvers see, and what the digest that they sign covers; anything that pydantic can serialise to JSON.
+    approvers: principals, groups or `role:approver`; the initiator of the run may never decide.
 
-    Once somebody approved, the worker judges their authority again before this returns, after resume where the run is paused. If it no
-    longer holds, people are asked again, under new terms with an expiry of their own.
+    After an approval the worker checks the approver's authority again before this returns; in a paused run, after resume. If the authority
+    no longer holds, the approval is requested again, under new terms with a new expiry.
 
-    A worker that has seen no policy yet can open none: the approval is then opened later. Raises ApprovalRejected, ApprovalExpired (both
-    non-retryable `ApplicationError`s) and `asyncio.CancelledError`.
+    A worker that has not seen a policy yet can't open an approval; it opens once a policy arrives. Raises ApprovalRejected, ApprovalExpired
+    (both non-retryable `ApplicationError`s) and `asyncio.CancelledError`.
     """
     state = current_state()
     if state is None:
         raise ApplicationError(
-            "this worker runs without AgentGridPlugin, so nobody could be asked",
+            "this worker runs without AgentGridPlugin, so approvals can't be requested: add the plugin",
             type=ErrorType.APPROVAL_UNSUPPORTED,
             non_retryable=True,
         )
     seconds = expires.total_seconds()
     if not approvers or isinstance(approvers, str):
         raise ApplicationError(
-            "an approval needs a sequence of approvers", type=ErrorType.APPROVAL_UNSUPPORTED, non_retryable=True
+            "approvers must be a non-empty sequence of names", type=ErrorType.APPROVAL_UNSUPPORTED, non_retryable=True
         )
     if not 0 < seconds <= MAX_EXPIRY_SECONDS:
         raise ApplicationError(
-            f"an approval expires within {MAX_EXPIRY_SECONDS:.0f} seconds",
+            f"expires must be positive and at most {MAX_EXPIRY_SECONDS:.0f} seconds",
             type=ErrorType.APPROVAL_UNSUPPORTED,
             non_retryable=True,
         )
@@ -149,7 +149,7 @@ async def approval(
 
 
 async def _judged(state: RunState, name: str, argument: Any, result_type: type[Any], title: str) -> Any:
-    """The result of a local activity that needs the worker's policy: after resume, and again while the policy is too old."""
+    """Run a local activity that needs the worker's policy: waits for resume, and retries while the policy is too old."""
     patience = Patience()
     while True:
         await state.resumed()

@@ -1,7 +1,7 @@
-"""What a call sends is serialised once, at the call.
+"""A call's arguments are serialised once, when the call is made.
 
-Workflow code may change its objects while a call waits: for resume, for a policy, for people. So what leaves later is the payloads made at
-the call, not the objects, and the call's key is made from the same payloads. A `RawValue` passes a payload converter unchanged: that is part
+Workflow code may change its objects while a call waits for resume, a policy or an approval. So the call sends the payloads made at that
+time, not the objects, and its key is derived from the same payloads. A `RawValue` passes a payload converter unchanged: that is part
 of the converter's contract in the SDK, and codecs work on payloads anyway.
 """
 
@@ -31,7 +31,7 @@ Call = TypeVar("Call", StartActivityInput, StartLocalActivityInput)
 
 
 def sealed(input: Call) -> tuple[Call, bytes]:
-    """The call with its arguments as payloads, and the bytes that its key is made from."""
+    """The call with its arguments as payloads, and the bytes that its key is derived from."""
     info = workflow.info()
     context = ActivitySerializationContext(
         namespace=info.namespace,
@@ -43,7 +43,7 @@ def sealed(input: Call) -> tuple[Call, bytes]:
         is_local=isinstance(input, StartLocalActivityInput),
     )
     if len(input.args) == 1 and isinstance(input.args[0], ToolCall):
-        # A tool's version is no part of the key, so that mended code makes the same call.
+        # The key does not include the tool's version, so that fixed code makes the same call.
         content = _tool_content(input.args[0])
         payloads = _payloads(input.args, context)
     else:
@@ -69,6 +69,6 @@ def _payloads(values: Sequence[Any], context: SerializationContext) -> list[Payl
 
 def _tool_content(call: ToolCall) -> bytes:
     content = sorted_json(call.args)
-    if (wrong := too_long("what it is called with", len(content))) is not None:
+    if (wrong := too_long("the JSON of its arguments", len(content))) is not None:
         raise ApplicationError(f"{call.tool}: {wrong}", type=ErrorType.TOOL_INPUT, non_retryable=True)
     return content

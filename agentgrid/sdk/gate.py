@@ -1,9 +1,9 @@
-"""The workflow half of the gate: every call that leaves a workflow passes here, on the SDK's public interceptors.
+"""The workflow half of the gate: every outgoing call of a workflow passes through it, on the SDK's public interceptors.
 
-Order of commands is protocol. An execution that begins under the plugin writes the deprecated marker of `PATCH_GATE` first; `patched` is
-therefore true in it for ever and false in every execution that was open before, which replays untouched. A call is scheduled at once, as
-without the plugin; only its *result* is wrapped. The activity half answers `ApprovalRequired` with the terms where policy asks for people;
-then the workflow waits, under those terms, and makes the call again with the signed decision. The arguments are serialised once, at the call.
+The order of commands is protocol. An execution that begins under the plugin first writes the deprecated marker of `PATCH_GATE`; `patched` is
+therefore always true in it, and false in every execution that was already open, which replays unchanged. A call is scheduled at once, as
+without the plugin; only its *result* is wrapped. If policy requires approval, the activity half answers `ApprovalRequired` with the terms;
+the workflow then waits under those terms and makes the call again with the signed decision. The arguments are serialised once, at the call.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ from agentgrid.sdk.state import Patience, RunState, approved
 from agentgrid.sdk.workflows import SPEC
 
 _OWN_HEADERS = frozenset({HEADER_KEY, HEADER_APPROVAL})
-"""Set by the gate alone: from anybody else they are left out."""
+"""Set only by the gate: the same headers from other interceptors are removed."""
 
 
 class GateInterceptor(Interceptor):
     """Puts the workflow half into every workflow of a worker or a replayer."""
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
-        """The SDK makes one per execution."""
+        """Called by the SDK once per execution."""
         return GateInbound
 
 
@@ -80,7 +80,7 @@ class GateInbound(WorkflowInboundInterceptor):
         return result
 
     async def handle_signal(self, input: HandleSignalInput) -> None:
-        """Take AgentGrid's own signals: exactly one raw payload, or they are noise."""
+        """Handle AgentGrid's own signals. They carry exactly one raw payload; anything else is ignored."""
         if input.signal not in (SIGNAL_DECIDE, SIGNAL_CONTROL):
             return await super().handle_signal(input)
         if len(input.args) != 1 or not isinstance(input.args[0], RawValue):
@@ -92,7 +92,7 @@ class GateInbound(WorkflowInboundInterceptor):
 
 
 class GateOutbound(WorkflowOutboundInterceptor):
-    """Gives every call its key, holds calls while paused, and waits where the worker asks for people."""
+    """Gives every call its key, holds calls while paused, and waits if the worker requires approval."""
 
     def __init__(self, next: WorkflowOutboundInterceptor, state: RunState) -> None:
         super().__init__(next)
@@ -105,13 +105,13 @@ class GateOutbound(WorkflowOutboundInterceptor):
         return self._govern(input, super().start_activity)
 
     def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:
-        """The same for local activities; those of an explicit approval are not gated."""
+        """Like `schedule`, for local activities. Those of an explicit approval are not gated."""
         if input.activity in APPROVAL_ACTIVITIES or not workflow.patched(PATCH_GATE):
             return super().start_local_activity(input)
         return self._govern(input, super().start_local_activity)
 
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:
-        """Hold while paused, and tell the child whose tree it is of."""
+        """Hold while paused, and pass the run header to the child."""
         if workflow.patched(PATCH_GATE):
             input = sealed_child(input)
             await self._state.resumed()
@@ -163,7 +163,7 @@ async def _result(
     handle: Awaitable[Any] | None,
     remote: bool,
 ) -> Any:
-    """The call's result, whatever it takes: resume, approvals, a policy to come, and the call made again."""
+    """The call's result, after waiting for resume, approvals or a policy and making the call again as needed."""
     decision: str | None = None
     patience = Patience()
     asked = state.generation

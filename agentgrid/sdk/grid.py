@@ -1,4 +1,4 @@
-"""A grid: every workflow and tool in a project's packages, found, checked and digested."""
+"""A grid: finds, checks and digests every workflow and tool in a project's packages."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from agentgrid.sdk.schema import (
     canonical_source,
     is_mutable,
     is_secret,
+    json_fault,
     schema_of,
     secret_defaults,
-    unsayable,
     version_of,
 )
 from agentgrid.sdk.source import Source
@@ -38,19 +38,19 @@ from agentgrid.sdk.tools import Tool
 from agentgrid.sdk.workflows import SPEC, WorkflowSpec
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
-"""What workflows and tools may be called: it must be readable in a URL, a shell and a metric."""
+"""Valid names of workflows and tools: they must work in a URL, a shell and a metric."""
 
 GIVEN_AWAY = (
-    "{!r} has a secret as its default, which everybody reads in the schema: read it from the environment, in a tool"
+    "{!r} has a secret as its default, which is visible in the schema: read it from the environment inside a tool"
 )
 
 PASSED_THROUGH = ("agentgrid", "pydantic", "pydantic_core", "annotated_types", "cryptography", "rfc8785", "uuid_utils")
-"""Modules that workflow code and interceptors must share: in the sandbox each side would otherwise hold a copy of its own."""
+"""Modules that workflow code and interceptors must share: in the sandbox each side would otherwise have its own copy."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegisteredWorkflow:
-    """A workflow class with its spec and the module that it stands in."""
+    """A workflow class with its spec and module."""
 
     cls: type[Any]
     spec: WorkflowSpec
@@ -67,9 +67,9 @@ class RegisteredWorkflow:
 
 
 class Grid:
-    """Every workflow and tool in these packages (or modules). Nothing is imported before it is asked for.
+    """Every workflow and tool in these packages (or modules). Imports are lazy.
 
-    name: a short name of the deployment; Temporal's history names it, with the grid's digest, on every workflow task.
+    name: a short name of the deployment; Temporal's history shows it, with the grid's digest, on every workflow task.
     """
 
     def __init__(self, name: str, *packages: ModuleType | str) -> None:
@@ -95,7 +95,7 @@ class Grid:
                 try:
                     modules.append(importlib.import_module(info.name))
                 except Exception as error:
-                    # One broken module must not hide the faults of the others.
+                    # One broken module must not hide other modules' faults.
                     faults.append(_import_fault(info.name, error))
         return tuple(modules), tuple(faults)
 
@@ -137,7 +137,7 @@ class Grid:
         )
 
     def _imported_files(self, module: ModuleType) -> list[str]:
-        """The module's file and those of the grid's modules that it imports, directly or not."""
+        """The files of the module and of the grid's modules that it imports, directly or indirectly."""
         pending, seen = [module.__name__], {module.__name__}
         while pending:
             for name in self._sources[pending.pop()].imports():
@@ -152,12 +152,12 @@ class Grid:
 
     @functools.cached_property
     def digest(self) -> str:
-        """The digest of everything registered: Temporal's history names it as the build that completed each workflow task."""
+        """The digest of everything registered: Temporal's history shows it as the build that completed each workflow task."""
         return version_of([registered.version for registered in self.workflows], [tool.version for tool in self.tools])
 
     @property
     def shared_modules(self) -> tuple[str, ...]:
-        """The top packages of tools that hold no workflows: shared with the sandbox, which need not import their drivers again."""
+        """The top-level packages with tools and without workflows: shared with the sandbox, so that their drivers aren't imported again."""
         packages = {tool.fn.__module__.split(".")[0] for tool in self.tools}
         homes = {registered.cls.__module__.split(".")[0] for registered in self.workflows}
         return tuple(sorted(packages - homes))
@@ -170,7 +170,7 @@ class Grid:
         if not self.tools and not self.workflows and not faults:
             faults.append(
                 RegistrationError(
-                    f"the grid {self.name!r} has no workflows and no tools: pass it the packages that hold them"
+                    f"the grid {self.name!r} has no workflows and no tools: pass it the packages that contain them"
                 )
             )
         if faults:
@@ -220,7 +220,7 @@ class Grid:
 
 
 def _build(runner: SandboxedWorkflowRunner, cls: type[Any]) -> None:
-    """Build a workflow in the sandbox, as a starting worker does. The SDK needs a running loop for it."""
+    """Build a workflow in the sandbox, like a starting worker. The SDK requires a running event loop for it."""
 
     async def build() -> None:
         runner.prepare_workflow(temporal._Definition.must_from_class(cls))
@@ -252,14 +252,14 @@ def _line_of(cls: type[Any]) -> int:
 
 
 def _boundary_faults(registered: RegisteredWorkflow) -> Iterator[str]:
-    """What is wrong with what a workflow's run method takes. What it gives may be whatever the data converter can carry."""
+    """Faults in the parameters of a workflow's run method. Its result may be anything that the data converter supports."""
     run = temporal._Definition.must_from_class(registered.cls).run_fn
     hints = typing.get_type_hints(run, include_extras=True)
     for parameter in list(inspect.signature(run).parameters.values())[1:]:
         if parameter.name not in hints:
             yield f"parameter {parameter.name!r} of its run method has no annotation"
-        elif (why := unsayable(hints[parameter.name])) is not None:
-            yield f"parameter {parameter.name!r} of its run method can't be said in JSON: {why}"
+        elif (why := json_fault(hints[parameter.name])) is not None:
+            yield f"parameter {parameter.name!r} of its run method can't be represented in JSON: {why}"
         if is_mutable(parameter.default):
             yield f"parameter {parameter.name!r} of its run method has a mutable default; use None or an immutable value"
         if is_secret(parameter.name, parameter.default):
@@ -269,18 +269,18 @@ def _boundary_faults(registered: RegisteredWorkflow) -> Iterator[str]:
 
 
 def _schema_faults(schema: dict[str, Any]) -> Iterator[str]:
-    """Why no value could be checked against what it takes. A schema written by hand may say anything."""
-    # Here, not above: workflow code imports this package, and checks nothing.
+    """Why the input schema can't be used for validation. A hand-written schema can contain anything."""
+    # Imported here, because workflow code imports this package and never validates.
     from agentgrid.domain import schemas
 
     try:
         schemas.compiled(schema)
     except ValueError as error:
-        yield f"its input can't be checked against its schema: {error}"
+        yield f"its input schema can't be used: {error}"
 
 
 def _boundary(cls: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The schemas of what a workflow's run method takes, as one input, and gives."""
+    """The schemas of a workflow's run method: its parameters as one input, and its result."""
     definition = temporal._Definition.must_from_class(cls)
     hints = typing.get_type_hints(definition.run_fn, include_extras=True)
     parameters = list(inspect.signature(definition.run_fn).parameters.values())[1:]
@@ -304,21 +304,21 @@ def _lasting(value: Any) -> bool:
 
 
 def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
-    """What is wrong with it. Its options are looked at as whatever they are: nothing has checked their types before."""
+    """The tool's faults. The types of its options have not been checked before."""
     if not _named(tool.name):
         yield f"the name must match {NAME.pattern}"
     if not (isinstance(tool.title, str) and tool.title.strip()):
-        yield "has no title: approvers and operators read it"
+        yield "has no title: add one for approvers and operators"
     if not inspect.iscoroutinefunction(tool.fn):
         yield "must be an async function"
     if tool.timeout is None:
-        yield "has no timeout: say how long one attempt may take, e.g. timeout=timedelta(seconds=20)"
+        yield "has no timeout: set the maximum duration of one attempt, e.g. timeout=timedelta(seconds=20)"
     elif not _lasting(tool.timeout):
-        yield "its timeout must be positive, and a timedelta"
+        yield "its timeout must be a positive timedelta"
     if tool.heartbeat is not None and not _lasting(tool.heartbeat):
-        yield "its heartbeat must be positive, and a timedelta"
+        yield "its heartbeat must be a positive timedelta"
     if type(tool.retries) is not int or not 0 <= tool.retries <= 100:
-        yield "its retries must be 0 to 100: every retry has an end"
+        yield "its retries must be 0 to 100"
     if not isinstance(tool.risk, str) or tool.risk not in set(Risk):
         yield f"its risk is {tool.risk!r}; it must be one of {', '.join(Risk)}"
     elif tool.local and Risk(tool.risk).writes and not tool.idempotent:
@@ -335,7 +335,7 @@ def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
 
 
 def _undecidable(source: Source) -> Iterator[RegistrationError]:
-    """Approvals that nobody could ever decide: an empty list of approvers, written out."""
+    """Approvals that nobody can decide: a literal empty list of approvers."""
     for node in ast.walk(source.tree):
         if not (isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "approval"):
             continue
@@ -346,7 +346,7 @@ def _undecidable(source: Source) -> Iterator[RegistrationError]:
                 and not keyword.value.elts
             ):
                 yield RegistrationError(
-                    "nobody could ever decide this approval: its approvers are empty",
+                    "nobody can decide this approval: its approvers are empty",
                     file=source.file,
                     line=node.lineno,
                 )

@@ -1,11 +1,11 @@
-"""What the source of workflows and activities tells before it runs: that workflow code touches the world, or starts itself in a circle of
-child runs, or forgets to await a tool; that an activity calls a tool, or blocks its worker.
+"""Static checks of workflow and activity source: workflow code with side effects, with a cycle of child runs, or with a tool call that is
+not awaited; activities that call a tool or block their worker.
 
-Workflow code may use no clock, chance, file, network or thread. The SDK's sandbox refuses the same while a run executes; by then the run
-stands still with failing code. What is refused is read from the sandbox's own restrictions, so that the two agree. Only what the source
-tells is found: imported names, and what is looked up on them, in the methods of workflows and in the functions of the grid that they use.
-A tool may do all of it; so may what stands under `workflow.unsafe.sandbox_unrestricted()`, where its author vouches for it. What a tool or
-another activity may not do is call a tool: that would go round the gate.
+Workflow code may not use clocks, randomness, files, the network or threads. The SDK's sandbox refuses the same at run time, but by then the
+run is stuck on failing code. The list comes from the sandbox's own restrictions, so that both agree. The check sees only the source:
+imported names, and attributes of them, in workflow methods and in the grid's functions that they use. A tool may do all of this; so may
+code under `workflow.unsafe.sandbox_unrestricted()`, on its author's responsibility. But a tool or other activity may not call a tool, which
+would bypass the gate.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from agentgrid.sdk.tools import INSIDE_ACTIVITY, Tool
 REQUESTS = {"delete", "get", "head", "options", "patch", "post", "put", "request"}
 ELSEWHERE = SandboxMatcher(
     children={
-        # Ways to the network, which the sandbox would notice only deep inside them, if at all.
+        # Network libraries, which the sandbox would detect late, if at all.
         "aiohttp": SandboxMatcher(use={"ClientSession", "request"}),
         "asyncpg": SandboxMatcher(use={"connect", "create_pool"}),
         "httpx": SandboxMatcher(use=REQUESTS | {"AsyncClient", "Client", "stream"}),
@@ -35,7 +35,7 @@ ELSEWHERE = SandboxMatcher(
         "requests": SandboxMatcher(use=REQUESTS | {"Session", "session"}),
         "sqlalchemy": SandboxMatcher(use={"create_engine"}),
         "urllib3": SandboxMatcher(use={"PoolManager", "request"}),
-        # The event loop of a workflow has none of these.
+        # A workflow's event loop does not support these.
         "asyncio": SandboxMatcher(
             use={
                 "create_subprocess_exec",
@@ -50,7 +50,7 @@ ELSEWHERE = SandboxMatcher(
         ),
     }
 )
-"""What is refused beside what the sandbox refuses."""
+"""Names refused in addition to the sandbox's."""
 
 BLOCKING = SandboxMatcher(
     children={
@@ -62,7 +62,7 @@ BLOCKING = SandboxMatcher(
         "urllib": SandboxMatcher(children={"request": SandboxMatcher(use={"urlopen"})}),
     }
 )
-"""What waits without letting anything else run: called by an async function, it stops its whole worker."""
+"""Blocking functions. Called by an async function, they block the whole worker."""
 
 INSTEAD = {
     "datetime": "use workflow.now()",
@@ -72,7 +72,7 @@ INSTEAD = {
 }
 
 MOST_HANDS = 10
-"""Through how many modules a name is followed: two that import it from each other would go on for ever."""
+"""Maximum number of modules through which a name is followed: two that import it from each other would loop forever."""
 
 STARTS_A_CHILD = ("execute_child_workflow", "start_child_workflow")
 
@@ -82,22 +82,22 @@ Place = tuple[str, int]
 
 
 def faults(workflows: Sequence[type[Any]], sources: Mapping[str, Source]) -> Iterator[RegistrationError]:
-    """Each fault in the code of these workflow classes, at its line. `sources` are the grid's modules, by name."""
+    """The faults in the code of these workflow classes, each with its line. `sources` are the grid's modules, by name."""
     for reader in _reached(workflows, sources):
         yield from reader.faults()
     starts = {cls: [start for reader in _reached([cls], sources) for start in reader.starts] for cls in workflows}
     for circle, (file, line) in _circles(starts):
         names = " starts ".join(cls.__name__ for cls in (*circle, circle[0]))
         yield RegistrationError(
-            f"{names}, and nothing here ends that: continue as new instead; where the depth has a bound, "
-            "name the child by a string",
+            f"{names}, without an end: use continue-as-new instead; if the depth is bounded, "
+            "start the child by its name as a string",
             file=file,
             line=line,
         )
 
 
 def activity_faults(sources: Mapping[str, Source]) -> Iterator[RegistrationError]:
-    """Each call of a tool, and each that blocks its worker, in the code of a tool or another activity of these modules, at its line."""
+    """Tool calls and blocking calls in the tools and activities of these modules, each with its line."""
     activities = [
         (source, node)
         for source in sources.values()
@@ -109,14 +109,14 @@ def activity_faults(sources: Mapping[str, Source]) -> Iterator[RegistrationError
             yield RegistrationError(INSIDE_ACTIVITY.format(name), file=reader.file, line=line)
         for line, name in sorted(set(reader.blocking)):
             yield RegistrationError(
-                f"{name} stops the whole worker while it waits: await what does the same, or asyncio.to_thread({name}, ...)",
+                f"{name} blocks the whole worker: await an async equivalent, or use asyncio.to_thread({name}, ...)",
                 file=reader.file,
                 line=line,
             )
 
 
 def _reached(workflows: Iterable[type[Any]], sources: Mapping[str, Source]) -> Iterator[_Reader]:
-    """The methods of the workflows, and the functions of the grid that they use, directly or not; each once."""
+    """The workflows' methods and the grid's functions that they use, directly or indirectly, each once."""
     methods = [
         (sources[base.__module__], method)
         for cls in workflows
@@ -128,7 +128,7 @@ def _reached(workflows: Iterable[type[Any]], sources: Mapping[str, Source]) -> I
 
 
 def _readers(pending: list[tuple[Source, Function]], sources: Mapping[str, Source]) -> Iterator[_Reader]:
-    """These functions, and those of the grid that they use, directly or not; each once."""
+    """These functions and the grid's functions that they use, directly or indirectly, each once."""
     seen: set[int] = set()
     while pending:
         source, function = pending.pop(0)
@@ -144,7 +144,7 @@ Start = tuple[type[Any], Place]
 
 
 def _circles(starts: Mapping[type[Any], Sequence[Start]]) -> Iterator[tuple[list[type[Any]], Place]]:
-    """The shortest circle through each workflow in which they start each other, once, with the place of the start that closes it."""
+    """The shortest cycle of child starts through each workflow, once, with the place of the start that closes it."""
     told: set[frozenset[type[Any]]] = set()
     for first in starts:
         pending, seen = [[first]], {first}
@@ -160,7 +160,7 @@ def _circles(starts: Mapping[type[Any], Sequence[Start]]) -> Iterator[tuple[list
 
 
 def _bound_by(node: ast.AST) -> str | None:
-    """The name that a node gives to something of the function's own, if any."""
+    """The local name that a node binds in the function, if any."""
     if isinstance(node, ast.arg):
         return node.arg
     if isinstance(node, ast.Name):
@@ -189,7 +189,7 @@ def _executed_elsewhere(function: Function) -> bool:
 
 
 def _refused(path: Path) -> Path | None:
-    """The part of a dotted name that workflow code may not use, or None where it may use all of it."""
+    """The part of a dotted name that workflow code may not use, or None if all of it is allowed."""
     for matcher in (SandboxRestrictions.invalid_module_members_default, ELSEWHERE):
         if length := _refused_length(matcher, path):
             return path[:length]
@@ -197,7 +197,7 @@ def _refused(path: Path) -> Path | None:
 
 
 def _refused_length(matcher: SandboxMatcher, path: Path) -> int:
-    """After how many names the matcher refuses, as the sandbox reads it while a workflow executes; 0 where it doesn't."""
+    """The number of names after which the sandbox's matcher refuses at run time; 0 if it doesn't."""
     for length, name in enumerate(path, start=1):
         if name in matcher.exclude:
             return 0
@@ -215,7 +215,7 @@ def _is_tool(path: Path) -> bool:
 
 
 class _Reader(ast.NodeVisitor):
-    """Reads one function, with those inside it: what workflow code may not use, and what of the grid it uses, calls and starts."""
+    """Visits one function and its nested functions: records forbidden names, and what it uses, calls and starts in the grid."""
 
     def __init__(self, source: Source, function: Function, sources: Mapping[str, Source]) -> None:
         self.found: list[tuple[int, Path]] = []
@@ -234,12 +234,12 @@ class _Reader(ast.NodeVisitor):
         self._read_function(function)
 
     def faults(self) -> Iterator[RegistrationError]:
-        """What it uses and may not."""
+        """The forbidden names that it uses."""
         for line, path in sorted(set(self.found)):
-            instead = INSTEAD.get(path[0], "let a tool do it")
+            instead = INSTEAD.get(path[0], "use a tool instead")
             name = path[-1] if path[0] == "__builtins__" else ".".join(path)
             yield RegistrationError(
-                f"workflow code can't use {name}: it must do the same again whenever it is replayed; {instead}",
+                f"workflow code can't use {name}: it must be deterministic; {instead}",
                 file=self.file,
                 line=line,
             )
@@ -248,7 +248,7 @@ class _Reader(ast.NodeVisitor):
             yield RegistrationError(message, file=self.file, line=line)
 
     def _read_function(self, node: Function | ast.Lambda) -> None:
-        """What is executed of it: not its decorators, nor its annotations."""
+        """The executed parts: without decorators and annotations."""
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if default is not None:
                 self.visit(default)
@@ -264,7 +264,7 @@ class _Reader(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
-        # To catch an error of a module is not to use it.
+        # Catching a module's error doesn't count as using the module.
         for statement in node.body:
             self.visit(statement)
 
@@ -313,7 +313,7 @@ class _Reader(ast.NodeVisitor):
         self._told(node)
 
     def _told(self, node: ast.Attribute | ast.Name) -> bool:
-        """Take note of what the whole name stands for; whether it stands for anything that is known."""
+        """Record what the whole name refers to; returns whether it is known."""
         path = self._path(node)
         if path is None:
             return False
@@ -326,7 +326,7 @@ class _Reader(ast.NodeVisitor):
         return True
 
     def _path(self, node: ast.expr) -> Path | None:
-        """The dotted name of what an expression stands for; what a class makes has the class's members."""
+        """The dotted name that an expression refers to; an instance has its class's members."""
         if isinstance(node, ast.Name):
             return self._path_of_name(node.id)
         if isinstance(node, ast.Call):
@@ -337,7 +337,7 @@ class _Reader(ast.NodeVisitor):
         return None
 
     def _at_home(self, path: Path) -> Path:
-        """The dotted name where the thing is defined: a module of the grid may hand on what it imports itself."""
+        """The dotted name of the definition: a module of the grid may re-export its imports."""
         for _ in range(MOST_HANDS):
             source = self._sources.get(".".join(path[:-1]))
             handed_on = source.names.get(path[-1]) if source is not None else None

@@ -1,4 +1,4 @@
-"""A logger for workflows and tools: its lines stand in the run's log, and replay writes none of them twice."""
+"""A logger for workflows and tools: its lines appear in the run's log, and replay doesn't repeat them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class RunLogger:
     """Past-tense events with fields: `ag.log.info("reply_posted", ticket=ticket.id)`."""
 
     def debug(self, event: str, **fields: Any) -> None:
-        """Log for whoever debugs."""
+        """Log details for debugging."""
         self._log(logging.DEBUG, event, fields)
 
     def info(self, event: str, **fields: Any) -> None:
-        """Log what happened."""
+        """Log an event."""
         self._log(logging.INFO, event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        """Log what should not have happened, but was dealt with."""
+        """Log an unexpected but handled event."""
         self._log(logging.WARNING, event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
-        """Log what went wrong."""
+        """Log a failure."""
         self._log(logging.ERROR, event, fields)
 
     def _log(self, level: int, event: str, fields: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a registered workflow gives back, judged against its own annotation before the execution completes with it."""
+"""Checks a registered workflow's result against its annotation before the execution completes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ApplicationError
 
 from agentgrid.protocol import ErrorType, too_long
-from agentgrid.sdk.schema import SCALARS, UNSAYABLE, adapter_of, said_of
+from agentgrid.sdk.schema import SCALARS, SCHEMA_ERRORS, adapter_of, message_of
 
 JSON = b"json/plain"
 NOTHING = b"binary/null"
-"""The encoding of None, which a converter reads as None whatever type it is asked for."""
+"""The encoding of None. A converter decodes it as None for any type."""
 
 
 def check_result(run: Callable[..., Any], result: Any) -> None:
-    """Return where a caller of the workflow can read its result as what its run method is annotated with, and Temporal can take it.
+    """Check that callers can decode the result as the run method's return annotation, and that Temporal can store it.
 
-    Raises ApplicationError, which ends the execution: it would be judged the same however often it was tried.
+    Raises a non-retryable ApplicationError, which fails the execution: a retry would give the same result.
     """
     fault = _fault(run, result)
     if fault is not None:
@@ -42,18 +42,18 @@ def _fault(run: Callable[..., Any], result: Any) -> str | None:
     try:
         _read(converter, payload, annotation)
     except Exception as error:
-        return f"its result does not fit its annotation: {said_of(error)}"
+        return f"its result does not fit its annotation: {message_of(error)}"
     return None
 
 
 def _read(converter: PayloadConverter, payload: Payload, annotation: Any) -> None:
-    """Read the result as its callers will: by the user's own converter, except for what that reads as anything."""
+    """Decode the result as callers will: with the user's converter, except for types that it doesn't check."""
     encoding = payload.metadata.get("encoding")
     if encoding == NOTHING:
         try:
             adapter_of(annotation).validate_python(None)
-        except UNSAYABLE:
-            return  # a type of the user's own, which the user's converter carries
+        except SCHEMA_ERRORS:
+            return  # a custom type, which the user's converter handles
     elif encoding == JSON and any(annotation is scalar for scalar in SCALARS):
         adapter_of(annotation).validate_json(payload.data)
     elif annotation is not Any:

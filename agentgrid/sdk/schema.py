@@ -1,4 +1,4 @@
-"""What a function takes and gives, as one pydantic model, its JSON Schema and its digest."""
+"""A function's parameters and result as pydantic models, with their JSON Schemas and digest."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from pydantic_core import from_json
 from agentgrid.domain.canonical import digest, sorted_json
 
 VERSION_LENGTH = 12
-"""A version is this many hexadecimal digits of its digest."""
+"""Number of hexadecimal digits of a version."""
 
 SCALARS = (bool, float, int, str)
 
-MOST_FAULTS = 5
-"""So many of a value's faults are told."""
+MAX_FAULTS = 5
+"""Maximum number of a value's faults in a message."""
 
-UNSAYABLE = (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError, KeyError)
-"""What pydantic raises for a type that JSON has no words for; KeyError for a reference, written by hand, to a definition that is not there."""
+SCHEMA_ERRORS = (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError, KeyError)
+"""Errors that pydantic raises for a type without a JSON Schema; KeyError for a hand-written reference to a missing definition."""
 
 SECRET_NAME = re.compile(
     r"(.*[_-])?(password|passwd|secret|api_?key|private_key|access_token|credentials?)", re.IGNORECASE
@@ -51,7 +51,7 @@ class _JsonSchema(GenerateJsonSchema):
 class Signature:
     """The typed boundary of one function: arguments to JSON and back, result to JSON and back.
 
-    Raises TypeError with what is wrong where an annotation is missing or can't be said in JSON.
+    Raises TypeError if an annotation is missing or can't be represented in JSON.
     """
 
     def __init__(self, fn: Callable[..., Any]) -> None:
@@ -66,7 +66,7 @@ class Signature:
             if name not in hints:
                 raise TypeError(f"parameter {name!r} has no annotation")
             if name.startswith("_"):
-                raise TypeError(f"parameter {name!r} begins with an underscore: pydantic would leave it out")
+                raise TypeError(f"parameter {name!r} begins with an underscore: pydantic would ignore it")
             if is_mutable(parameter.default):
                 raise TypeError(f"parameter {name!r} has a mutable default; use None or an immutable value")
             default = ... if parameter.default is parameter.empty else parameter.default
@@ -80,8 +80,8 @@ class Signature:
             self.output_schema: dict[str, Any] = self.result.json_schema(
                 mode="serialization", schema_generator=_JsonSchema
             )
-        except UNSAYABLE as error:
-            raise TypeError(f"a type can't be said in JSON: {_why(error)}") from error
+        except SCHEMA_ERRORS as error:
+            raise TypeError(f"a type can't be represented in JSON: {_why(error)}") from error
         self.input_schema.pop("title", None)
         self._arranges = may_hold_sets(self.input_schema)
 
@@ -93,9 +93,9 @@ class Signature:
         return typing.cast(dict[str, Any], arranged(model, dumped)) if self._arranges else dumped
 
     def dump_result(self, result: Any) -> tuple[Any, int]:
-        """The result as the JSON value that history carries, and its length in bytes. Raises ValueError where that is no value of the annotation.
+        """The result as a JSON value for history, and its length in bytes. Raises ValueError if the value doesn't fit the annotation.
 
-        What counts is what JSON carries back: a dict with the fields of a model is one, None is no string, and NaN is no number.
+        The JSON must decode as the annotation: a dict with a model's fields is accepted, None as a string or NaN as a number is not.
         """
         data = self.result.dump_json(result, warnings=False)
         value = from_json(data)
@@ -103,7 +103,7 @@ class Signature:
         return value, len(data)
 
     def load_result(self, value: Any) -> Any:
-        """The typed result in a JSON value. Raises pydantic's ValidationError."""
+        """The typed result from a JSON value. Raises pydantic's ValidationError."""
         return self.result.validate_python(value)
 
     def load_arguments(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -113,58 +113,54 @@ class Signature:
 
 
 def adapter_of(annotation: Any) -> TypeAdapter[Any]:
-    """What reads values of the type. A text of digits is no number where a number is promised, and 1 is not True.
+    """The adapter for a type. It is strict: "1" is not a number, and 1 is not True.
 
-    Only plain types are read so strictly: a type with a serializer of its own may be read back as loosely as its author likes.
+    Only plain types are strict: a type with a custom serializer may decode as loosely as its author likes.
     """
     strict = any(annotation is scalar for scalar in SCALARS)
     return TypeAdapter(annotation, config=ConfigDict(strict=True) if strict else None)
 
 
-def said_of(error: Exception) -> str:
-    """What an error says, without the values that it found: they may be a payload, and error texts are read by more people than payloads."""
+def message_of(error: Exception) -> str:
+    """An error's message without the values it quotes: those may be payloads, and more people can read error messages than payloads."""
     if not isinstance(error, ValidationError):
         return str(error)
     return "; ".join(
         f"{'.'.join(str(part) for part in fault['loc']) or 'the value'}: {fault['msg']}"
-        for fault in error.errors(include_url=False, include_context=False, include_input=False)[:MOST_FAULTS]
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FAULTS]
     )
 
 
 def schema_of(annotation: Any) -> dict[str, Any]:
-    """The JSON Schema of a type; `{}` for one that can't be said. None means null."""
+    """The JSON Schema of a type; `{}` for one that has none. None means null."""
     try:
         return TypeAdapter(annotation).json_schema(schema_generator=_JsonSchema)
-    except UNSAYABLE:
+    except SCHEMA_ERRORS:
         return {}
 
 
-def unsayable(annotation: Any) -> str | None:
-    """Why a type can't be said in JSON, or None where it can."""
+def json_fault(annotation: Any) -> str | None:
+    """Why a type can't be represented in JSON, or None if it can."""
     try:
         TypeAdapter(annotation).json_schema()
-    except UNSAYABLE as error:
+    except SCHEMA_ERRORS as error:
         return _why(error)
     return None
 
 
 def _why(error: Exception) -> str:
-    return (
-        f"it refers to something that is not there: {error}"
-        if isinstance(error, KeyError)
-        else str(error).splitlines()[0]
-    )
+    return f"it contains a broken reference: {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
 
 
 def to_json_value(value: Any) -> Any:
-    """Anything that pydantic can say in JSON, as JSON. Raises pydantic's PydanticSerializationError for other values."""
+    """The value as JSON, for anything that pydantic can serialise. Raises pydantic's PydanticSerializationError otherwise."""
     return arranged(value, _ANY.dump_python(value, mode="json"))
 
 
 def arranged(value: Any, dumped: Any) -> Any:
-    """The JSON that pydantic made of a value, with the items of sets sorted by their own JSON.
+    """The JSON that pydantic made of a value, with the items of sets sorted by their JSON.
 
-    A set's order depends on the process: left as it is, an equal call would have another key and digest on another worker.
+    A set's order depends on the process: unsorted, an equal call would have a different key and digest on another worker.
     """
     if isinstance(value, RootModel):
         return arranged(value.root, dumped)
@@ -183,7 +179,7 @@ def arranged(value: Any, dumped: Any) -> Any:
 
 
 def _attributes(value: Any) -> dict[str, Any]:
-    """What a model's or dataclass's JSON is made of, by name and by alias."""
+    """The field values of a model or dataclass, by name and by alias."""
     if isinstance(value, BaseModel):
         model = type(value)
         found = dict(value)
@@ -200,7 +196,7 @@ _COMBINED = ("anyOf", "oneOf", "allOf", "prefixItems")
 
 
 def may_hold_sets(schema: Any) -> bool:
-    """Whether a value of this JSON Schema can come from a set: its type says so, or leaves it open."""
+    """Whether a value of this JSON Schema can come from a set: its type says so or is unspecified."""
     if not isinstance(schema, dict):
         return schema is True
     inner = [*schema.get("$defs", {}).values(), *schema.get("properties", {}).values()]
@@ -217,12 +213,12 @@ def may_hold_sets(schema: Any) -> bool:
 
 
 def is_mutable(default: Any) -> bool:
-    """Whether all calls would share the default, and what one does to it."""
+    """Whether the default is mutable, so that all calls would share its changes."""
     return isinstance(default, (list, dict, set))
 
 
 def is_secret(name: str, default: Any) -> bool:
-    """Whether a default is a secret, by what it is for or what it looks like."""
+    """Whether a default is a secret, by its parameter's name or its form."""
     if not isinstance(default, str) or not default:
         return False
     return SECRET_NAME.fullmatch(name) is not None or SECRET_VALUE.search(default) is not None
@@ -244,7 +240,7 @@ def secret_defaults(schema: Any) -> Iterator[str]:
 
 @functools.cache
 def canonical_source(path: str) -> str:
-    """A Python file without what doesn't run: comments, docstrings and layout."""
+    """A Python file without comments, docstrings and formatting."""
     tree = ast.parse(Path(path).read_text("utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):

@@ -1,4 +1,4 @@
-"""A module of the grid as source: its tree, and what the names in it stand for."""
+"""The source of a grid's module: its syntax tree, and what its names refer to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Source:
-    """One module's text, read when it is first asked for; empty for a module that has none."""
+    """One module's text, read lazily; empty for a module without source."""
 
     def __init__(self, module: ModuleType) -> None:
         self.module = module
@@ -26,28 +26,28 @@ class Source:
 
     @functools.cached_property
     def names(self) -> dict[str, str]:
-        """What the imports outside of functions and classes bind: each name, and the dotted name that it stands for."""
+        """The names bound by imports outside functions and classes, each with its dotted name."""
         return dict(pair for node in self._outside for pair in self.bound(node))
 
     @functools.cached_property
     def functions(self) -> dict[str, Function]:
-        """The functions that are no methods."""
+        """The functions outside classes."""
         return {node.name: node for node in self._outside if isinstance(node, Function)}
 
     @functools.cached_property
     def classes(self) -> dict[str, ast.ClassDef]:
-        """The classes that stand in nothing else."""
+        """The top-level classes."""
         return {node.name: node for node in self._outside if isinstance(node, ast.ClassDef)}
 
     def imports(self) -> Iterator[str]:
-        """The dotted name of whatever the module imports, anywhere in it: of modules, and of what may be modules."""
+        """The dotted names of everything the module imports, at any level: modules, and names that may be modules."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.ImportFrom):
                 yield self._base(node)
             yield from (name for _, name in self.bound(node, whole=True))
 
     def bound(self, node: ast.AST, *, whole: bool = False) -> Iterator[tuple[str, str]]:
-        """What an import binds, and the dotted name that it stands for; `import a.b` binds `a`, and imports `a.b` as a whole."""
+        """The names that an import binds, with their dotted names; `import a.b` binds `a` but imports `a.b`."""
         if isinstance(node, ast.Import):
             for alias in node.names:
                 first = alias.name if alias.asname or whole else alias.name.split(".")[0]
@@ -65,7 +65,7 @@ class Source:
 
     @functools.cached_property
     def _outside(self) -> list[ast.AST]:
-        """The nodes that stand in no function and no class, those that may be imported under a condition too."""
+        """The nodes outside functions and classes, including conditional ones."""
         found: list[ast.AST] = []
         pending: list[ast.AST] = [self.tree]
         while pending:

@@ -1,10 +1,10 @@
-"""What the workflow half of the interceptors knows of one execution: whether it is paused, and its open gates.
+"""The workflow half's state of one execution: whether it is paused, and its open gates.
 
-The state lives in the inbound interceptor, never on the user's instance, and holds nothing that replay can't make again: no run id, no
-clock but the workflow's, no environment.
+The state lives in the inbound interceptor, never on the user's instance, and holds only what replay can reproduce: no run id, no
+clock except the workflow's, no environment.
 """
 
-# No `from __future__ import annotations` here: the SDK reads the hints of both signal handlers in every execution, and texts cost it a compile.
+# No `from __future__ import annotations` here: the SDK reads the hints of both signal handlers in every execution, and string hints must be compiled.
 
 import asyncio
 import hashlib
@@ -36,7 +36,7 @@ from agentgrid.protocol import (
 )
 
 KEY_DIGITS = 24
-"""An idempotency key has 96 bits: unique among the calls of all runs."""
+"""An idempotency key has 96 bits: unique across the calls of all runs."""
 
 MAX_SIGNAL_BYTES = 8192
 
@@ -58,7 +58,7 @@ class Gate:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a gate closed: a decision with its raw text, expiry, or void (a reset forked here, so policy is asked again)."""
+    """How a gate closed: by a decision with its raw text, by expiry, or void (after a reset, so that policy is checked again)."""
 
     decision: Decision | None = None
     raw: str = ""
@@ -72,12 +72,12 @@ class Outcome:
 
 @dataclass(kw_only=True)
 class Patience:
-    """How often one call has waited for a policy that is not too old."""
+    """How often one call has waited for a fresh policy."""
 
     tries: int = 0
 
     async def waited(self, error: BaseException | None) -> bool:
-        """Whether the call failed for that, and is to be made again now: after a durable timer, and not for ever."""
+        """Wait with a durable timer if the call failed on a stale policy; returns whether to make it again, which is limited."""
         wait = policy_wait_in(error)
         if wait is None or wait.over(self.tries):
             return False
@@ -88,7 +88,7 @@ class Patience:
 
 
 def policy_wait_in(error: BaseException | None) -> PolicyWait | None:
-    """What a `PolicyStale` failure says of waiting, or None for any other."""
+    """The wait details of a `PolicyStale` failure, or None for any other."""
     if not isinstance(error, ApplicationError) or error.type != ErrorType.POLICY_STALE or not error.details:
         return None
     try:
@@ -99,37 +99,37 @@ def policy_wait_in(error: BaseException | None) -> PolicyWait | None:
 
 @dataclass(kw_only=True)
 class RunState:
-    """The state of one execution. Made in the interceptor's `init`, so that no signal slips to a user's dynamic handler."""
+    """The state of one execution. Created in the interceptor's `init`, so that no signal reaches a user's dynamic handler."""
 
     header: RunHeader = field(default_factory=lambda: RunHeader(tree=""))
     asked: Literal["pause", "resume"] | None = None
-    """The last control signal; it may come before the headers are read."""
+    """The last control signal; it may arrive before the headers are read."""
     gates: dict[str, Gate] = field(default_factory=dict)
     generation: int = 0
     told: tuple[bool, Payload] | None = None
     origin: str | None = None
     calls: dict[bytes, int] = field(default_factory=dict)
-    """How often each call, by its type and arguments, was made so far."""
+    """How often each call was made so far, by type and arguments."""
     unjudged: deque[tuple[Gate, bytes]] = field(default_factory=deque)
-    """Decisions that came while their gate was open, beyond what one workflow task judges."""
+    """Decisions that arrived while their gate was open, beyond the limit of one workflow task."""
     judged: tuple[datetime | None, int] = (None, 0)
-    """How many decisions this workflow task has judged, by its time."""
+    """The number of decisions that this workflow task has judged, with the task's time."""
 
     def install(self) -> None:
-        """Own the two signals, and hear of resets. In the interceptor's `init` the SDK answers nothing about the execution yet."""
+        """Register the two signals and the reset callback. In the interceptor's `init` no execution info is available yet."""
         workflow.register_random_seed_callback(self._reseeded)
         workflow.set_signal_handler(SIGNAL_DECIDE, self.on_decide)
         workflow.set_signal_handler(SIGNAL_CONTROL, self.on_control)
 
     def begin(self, headers: Mapping[str, Payload]) -> None:
-        """Take what the start event says of the run: its tree, initiator and whether it continues a paused one."""
+        """Read the run's tree, initiator and pause state from the start event."""
         self.header, self.told = RunHeader(tree=workflow.info().first_execution_run_id), None
         payload = headers.get(HEADER_RUN)
         if payload is not None:
             try:
                 self.header = RunHeader.model_validate_json(payload.data)
             except ValidationError:
-                workflow.logger.warning("the header %s is not readable and was ignored", HEADER_RUN)
+                workflow.logger.warning("the header %s is unreadable and was ignored", HEADER_RUN)
 
     @property
     def paused(self) -> bool:
@@ -138,23 +138,23 @@ class RunState:
 
     @property
     def run_header(self) -> Payload:
-        """What activities, children and the next execution are told of the run; made anew only when it changes."""
+        """The run header for activities, children and the next execution; rebuilt only when it changes."""
         if self.told is None or self.told[0] != self.paused:
             self.told = (self.paused, to_payload(self.header.model_copy(update={"paused": self.paused})))
         return self.told[1]
 
     def _reseeded(self, _seed: int) -> None:
-        """A reset forked here: every open gate is void. The SDK checks wait conditions only after something ran, so wake each waiter."""
+        """Void every open gate after a reset. The SDK checks wait conditions only after something has run, so wake each waiter."""
         self.generation += 1
         for gate in self.gates.values():
             if not gate.voided.done():
                 gate.voided.set_result(None)
 
     def next_key(self, name: str, content: bytes) -> str:
-        """The idempotency key of a new call: the same on every replay, and when a reset makes the call again.
+        """The idempotency key of a new call. It is the same on every replay and when the call is made again after a reset.
 
-        It names the n-th call of this type with this content in this execution, as counted from its start event, which a reset copies:
-        an effect that landed before the reset is not repeated, one with other arguments is a new one (decision 0011).
+        It identifies the n-th call of this type with this content since the execution's start event, which a reset copies: an effect from
+        before the reset is not repeated, and one with other arguments is a new effect (decision 0011).
         """
         if self.origin is None:
             info = workflow.info()
@@ -164,7 +164,7 @@ class RunState:
         return hashlib.sha256(what + str(count).encode()).hexdigest()[:KEY_DIGITS]
 
     async def on_decide(self, payload: RawValue) -> None:
-        """Take a decision signal: it moves the gate that it is valid for, and nothing else. Never raises."""
+        """Handle a decision signal: it affects only the gate for which it is valid. Never raises."""
         raw = payload.payload.data
         signed = read_signal(raw) if len(raw) <= MAX_DECISION_BYTES else None
         gate = self.gates.get(signed.decision.approval_id) if signed is not None else None
@@ -175,7 +175,7 @@ class RunState:
             await self._judge()
 
     async def _judge(self) -> None:
-        """Judge what waits, in the order in which it came, so many in each workflow task."""
+        """Judge the waiting decisions in order of arrival, with a limit per workflow task."""
         while self.unjudged:
             now = workflow.now()
             at, count = self.judged
@@ -195,7 +195,7 @@ class RunState:
                 await workflow.sleep(timedelta(milliseconds=1), summary=TIMER_JUDGING)
 
     def on_control(self, payload: RawValue) -> None:
-        """Take a pause or resume. Never raises."""
+        """Handle a pause or resume. Never raises."""
         data = payload.payload.data
         if len(data) > MAX_SIGNAL_BYTES:
             return
@@ -206,22 +206,22 @@ class RunState:
         self.asked = signal.action
 
     async def resumed(self) -> None:
-        """Return at once unless paused, else after resume."""
+        """Return at once unless paused; then return on resume."""
         if self.paused:
             await workflow.wait_condition(lambda: not self.paused)
 
     async def wait(self, terms: Terms, asked: int | None = None) -> Outcome:
         """Wait for a decision under these terms, their expiry, or a reset. Expiry never approves.
 
-        asked: the generation in which the question was asked, where that can be an earlier one. Such terms may name the execution that was
-        reset, so the gate is void. A local activity's answer is always of this generation: a reset drops it with its workflow task.
+        asked: the generation in which the approval was requested, if that can be an earlier one. Such terms may name the execution that was
+        reset, so the gate is void. A local activity's result always belongs to this generation: a reset drops it with its workflow task.
         """
         generation = self.generation
         if asked is not None and asked != generation:
             return Outcome()
         expiry = timedelta(seconds=terms.expires_seconds)
         voided = asyncio.get_running_loop().create_future()
-        # The loop runs, and so checks wait conditions, only if a callback is scheduled; a future without one schedules none.
+        # The loop checks wait conditions only if a callback is scheduled; a future without a callback schedules none.
         voided.add_done_callback(lambda _: None)
         gate = self.gates[terms.approval_id] = Gate(terms=terms, until=workflow.now() + expiry, voided=voided)
         try:
@@ -243,7 +243,7 @@ class RunState:
 
 
 def current_state() -> RunState | None:
-    """The state of the execution that runs now, or None where its worker has no plugin."""
+    """The state of the current execution, or None if its worker has no plugin."""
     handler = workflow.get_signal_handler(SIGNAL_CONTROL)
     owner = getattr(handler, "__self__", None)
     return owner if isinstance(owner, RunState) else None

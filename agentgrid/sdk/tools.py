@@ -16,10 +16,10 @@ from temporalio.exceptions import ApplicationError
 from agentgrid.domain.policies import Risk
 from agentgrid.protocol import TOOL_PREFIX, ErrorType, ToolCall, ToolOutcome, too_long
 from agentgrid.sdk.context import current_key
-from agentgrid.sdk.schema import Signature, canonical_source, said_of, version_of
+from agentgrid.sdk.schema import Signature, canonical_source, message_of, version_of
 
 INSIDE_ACTIVITY = (
-    "{0} is a tool, and inside an activity a tool can't be called: the call would pass no gate, and no step would show it. "
+    "{0} is a tool, and a tool can't be called inside an activity: the call would bypass the gate and appear in no step. "
     "Call it from the workflow, or let both use a plain function ({0}.fn is one)"
 )
 
@@ -30,7 +30,7 @@ R = TypeVar("R")
 class Tool(Generic[P, R]):
     """A registered tool. Inside a workflow a call schedules its activity, with its policy; in a test or a script it just runs the function.
 
-    Inside an activity it can't be called: such a call would pass no gate, and no step would show it.
+    It can't be called inside an activity: the call would bypass the gate and appear in no step.
 
     The name on the wire is `tool.<name>`; the version is a digest of its module's code and its schemas.
     """
@@ -71,17 +71,17 @@ class Tool(Generic[P, R]):
 
     @functools.cached_property
     def signature(self) -> Signature:
-        """Its typed boundary. Raises TypeError where it can't be one."""
+        """Its typed boundary. Raises TypeError if the signature is invalid."""
         return Signature(self.fn)
 
     @functools.cached_property
     def version(self) -> str:
-        """A digest of its module's code and its schemas: what an approval binds besides the arguments."""
+        """A digest of its module's code and its schemas. An approval binds it together with the arguments."""
         source = canonical_source(self.file) if self.file else ""
         return version_of(self.name, source, self.signature.input_schema, self.signature.output_schema)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call it: durably inside a workflow, plainly in a test or a script. Raises ApplicationError inside an activity."""
+        """Call the tool: durably inside a workflow, directly in a test or a script. Raises ApplicationError inside an activity."""
         if not workflow.in_workflow():
             if activity.in_activity():
                 raise ApplicationError(
@@ -116,11 +116,11 @@ class Tool(Generic[P, R]):
         try:
             return cast(R, self.signature.load_result(outcome.result))
         except ValidationError as error:
-            # A worker of other code has made it: this fails the run, where a bare error would have it try for ever.
+            # A worker with different code made it. This fails the run; a plain error would retry its workflow task forever.
             raise self._unfit(error) from None
 
     def as_activity(self) -> Callable[[ToolCall], Awaitable[ToolOutcome]]:
-        """The activity that a worker registers for it: JSON in, JSON out, errors in Temporal's terms."""
+        """The activity that a worker registers for it: JSON in, JSON out, errors as Temporal failures."""
 
         @activity.defn(name=self.activity_type)
         async def run(call: ToolCall) -> ToolOutcome:
@@ -128,7 +128,7 @@ class Tool(Generic[P, R]):
                 arguments = self.signature.load_arguments(call.args)
             except ValueError as error:
                 raise ApplicationError(
-                    f"{self.name}: {said_of(error)}", type=ErrorType.TOOL_INPUT, non_retryable=True
+                    f"{self.name}: {message_of(error)}", type=ErrorType.TOOL_INPUT, non_retryable=True
                 ) from None
             result = await self.fn(**arguments)  # type: ignore[call-arg]
             try:
@@ -143,7 +143,7 @@ class Tool(Generic[P, R]):
 
     def _unfit(self, error: ValueError) -> ApplicationError:
         return ApplicationError(
-            f"{self.name}: the result does not fit its annotation: {said_of(error)}",
+            f"{self.name}: the result does not fit its annotation: {message_of(error)}",
             type=ErrorType.TOOL_OUTPUT,
             non_retryable=True,
         )
@@ -166,12 +166,12 @@ def tool(
 ) -> Callable[[Callable[P, Awaitable[R]]], Tool[P, R]]:
     """Make an async function a tool.
 
-    title: what approvers and operators read. risk: `read`, `write` or `destructive` (without a rule, what destroys needs an approval).
-    timeout: how long one attempt may take (required). retries: attempts after the first. local: run in the workflow's own worker
-    without a task of its own; only for risk `read` or `idempotent` tools, since a crash runs it again. idempotent: one effect per
-    `idempotency_key()`. heartbeat: the longest silence of a tool that calls `activity.heartbeat`.
+    title: shown to approvers and operators. risk: `read`, `write` or `destructive` (destructive tools require approval unless a rule says otherwise).
+    timeout: maximum duration of one attempt (required). retries: attempts after the first. local: run as a local activity, in the workflow's
+    own worker; only for risk `read` or `idempotent` tools, because a crash runs it again. idempotent: one effect per `idempotency_key()`.
+    heartbeat: maximum time between calls of `activity.heartbeat`.
 
-    Mistakes are reported by `agentgrid check` and at worker start, all at once.
+    `agentgrid check` and worker start report all mistakes at once.
     """
 
     def register(fn: Callable[P, Awaitable[R]]) -> Tool[P, R]:
@@ -192,8 +192,8 @@ def tool(
 
 
 def idempotency_key() -> str:
-    """The key of the call that runs now: the same over all its attempts and re-schedules; empty outside a governed activity.
+    """The idempotency key of the current call: the same across all its attempts and reschedules; empty outside a governed activity.
 
-    Hand it to the outside system, so that an attempt repeated after a crash lands once.
+    Pass it to the outside system, so that an attempt repeated after a crash has only one effect.
     """
     return current_key.get()

@@ -17,7 +17,7 @@ SPEC = "__agentgrid_workflow__"
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowSpec:
-    """What a developer says of a workflow."""
+    """A developer's declaration of a workflow."""
 
     name: str
     title: str
@@ -32,7 +32,7 @@ def snake_case(name: str) -> str:
 def workflow(*, title: str, name: str | None = None, tags: tuple[str, ...] = ()) -> Callable[[type[T]], type[T]]:
     """Register a class with `@workflow.run` as a workflow; wraps `temporalio.workflow.defn`.
 
-    name: the Temporal workflow type and the name in every URL; the class's name in snake_case without it.
+    name: the Temporal workflow type and the name in every URL; defaults to the class's name in snake_case.
     """
 
     def register(cls: type[T]) -> type[T]:

@@ -1,4 +1,4 @@
-"""The activity half of the gate: before every attempt policy is asked, around every attempt a job is reported."""
+"""The activity half of the gate: checks policy before every attempt, and reports every attempt as a job."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from agentgrid.worker.governor import Allow, Answer, Ask, Call, Deny, Governor, 
 from agentgrid.worker.telemetry import JobReport, Telemetry
 
 MAX_MESSAGE = 2_000
-"""A tool's word on its failure, and what a job keeps of any, is cut to so many characters: a long one could not be reported at all."""
+"""Error messages of tools and jobs are truncated to this many characters: longer ones could not be reported at all."""
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
-"""Temporal's limit on what it stores of one result."""
+"""Temporal's size limit for one result."""
 _COMPLETED_ELSEWHERE = activity._CompleteAsyncError
-"""What `activity.raise_complete_async()` raises."""
+"""Raised by `activity.raise_complete_async()`."""
 
 
 class GovernedActivities(Interceptor):
@@ -60,16 +60,16 @@ class GovernedActivities(Interceptor):
         self.tools = tools
         self.worker = worker
         self.policy_wait_seconds = policy_wait_seconds
-        """How long a call that came under too old a policy waits before its first next try."""
+        """Initial retry delay when the policy is stale."""
         self._encoded = encoded
-        """Whether a codec changes what is stored, so that its length isn't known here."""
+        """Whether a codec changes the stored bytes, so that their length isn't known here."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        """The SDK makes one per activity task."""
+        """Called by the SDK once per activity task."""
         return _Governed(next, self)
 
     def unstorable(self, result: Any) -> dict[str, Any] | None:
-        """Why the result of a plain activity can't be stored, so that the attempt fails after its function returned; else None."""
+        """Why a plain activity's result can't be stored, which fails the attempt after its function has returned; else None."""
         if result is None or isinstance(result, (bool, int, float)):
             return None
         try:
@@ -80,7 +80,7 @@ class GovernedActivities(Interceptor):
             return None
         return {
             "type": "PayloadTooLarge",
-            "message": f"the result has {payload.ByteSize():,} bytes: Temporal refuses it",
+            "message": f"the result has {payload.ByteSize():,} bytes, over Temporal's limit of {MAX_PAYLOAD_BYTES:,}",
         }
 
 
@@ -93,7 +93,7 @@ class _Governed(ActivityInboundInterceptor):
         info = activity.info()
         if info.activity_type in APPROVAL_ACTIVITIES:
             return await super().execute_activity(input)
-        # Started by a client and by no workflow, a call belongs to no run: nobody waits for its approval, and it is no job. The gate is the same.
+        # A call started by a client without a workflow belongs to no run: nothing can wait for its approval, and it is no job. The gate is the same.
         key = text_of(input.headers.get(HEADER_KEY)) if info.in_workflow else None
         job = self._job(info, key)
         self._tell(job)
@@ -121,7 +121,7 @@ class _Governed(ActivityInboundInterceptor):
             status, error = JobStatus.CANCELLED, _describe(failure)
             raise
         except _COMPLETED_ELSEWHERE:
-            status = None  # the attempt goes on in other hands; history tells how it ends
+            status = None  # the attempt is completed elsewhere; history records how it ends
             raise
         except BaseException as failure:
             error = _describe(failure)
@@ -181,7 +181,7 @@ class _Governed(ActivityInboundInterceptor):
 
 
 def _arguments(input: ExecuteActivityInput) -> Any:
-    """The arguments as JSON, exactly as a decision binds them; raises ValueError where they can't be."""
+    """The arguments as JSON, exactly as a decision binds them; raises ValueError if that isn't possible."""
     if len(input.args) == 1 and isinstance(input.args[0], ToolCall):
         return input.args[0].args
     return [json.loads(payload.data) for payload in activity.payload_converter().to_payloads(input.args)]
@@ -203,12 +203,12 @@ def _describe(error: BaseException) -> dict[str, Any]:
 
 
 def _enforce(answer: Answer, info: activity.Info) -> None:
-    """Return for a call that may go ahead; raise what the workflow half, or the plain caller, is told otherwise."""
+    """Return if the call is allowed; otherwise raise the error for the workflow half or the plain caller."""
     if isinstance(answer, Allow):
         return
     if isinstance(answer, Ask):
         raise ApplicationError(
-            f"{answer.terms.title}: needs an approval",
+            f"{answer.terms.title}: requires approval",
             answer.terms.wire(),
             type=ErrorType.APPROVAL_REQUIRED,
             non_retryable=True,
@@ -217,7 +217,7 @@ def _enforce(answer: Answer, info: activity.Info) -> None:
     if isinstance(answer, Deny):
         raise ApplicationError(answer.reason, type=ErrorType.POLICY_DENIED, non_retryable=True)
     raise ApplicationError(
-        f"{info.activity_type} needs an approval, but {answer.reason}",
+        f"{info.activity_type} requires approval, but {answer.reason}",
         type=ErrorType.APPROVAL_UNSUPPORTED,
         non_retryable=True,
     )

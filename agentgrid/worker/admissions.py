@@ -1,8 +1,8 @@
-"""Which scheduled activity each decision let through, in this process.
+"""The scheduled activity that each decision admitted, in this process.
 
-One approval lets one effect through. The decision itself binds execution and call key, but workflow code, or whoever else may write the
-commands of an execution, can schedule the same call again and present the same decision. So each decision admits one scheduled activity:
-its attempts go on, any other activity is asked about again.
+One approval allows one effect. The decision itself binds execution and call key, but workflow code, or anybody else who can write an
+execution's commands, can schedule the same call again with the same decision. So each decision admits one scheduled activity: further
+attempts of it pass, and any other activity requires a new approval.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from agentgrid.domain.approvals import Decision
 
 KEPT = 10_000
-"""People make far fewer decisions in the time for which one counts. An entry takes about 300 bytes."""
+"""Far more than the decisions people make while one is valid. An entry takes about 300 bytes."""
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -25,15 +25,15 @@ class Scheduled:
 
     activity_id: str
     scheduled_at: datetime
-    """When Temporal scheduled it: an activity id may be used again once the first one has ended."""
+    """When Temporal scheduled it: an activity id can be reused after the first activity has ended."""
     local: bool
     attempt: int
 
     def continues(self, admitted: Scheduled) -> bool:
         """Whether this is an attempt of the admitted activity.
 
-        A local activity that backs off is scheduled again under another id, with the number of its attempt; one whose workflow task failed
-        runs again under its id, at another time. Both are the same call to Temporal.
+        After a long backoff a local activity is scheduled again under a new id, keeping its attempt number; after a failed workflow task it
+        runs again under the same id, at another time. To Temporal both are the same call.
         """
         if self.local and admitted.local:
             return self.activity_id == admitted.activity_id or self.attempt > 1
@@ -42,27 +42,27 @@ class Scheduled:
 
 @dataclass(kw_only=True)
 class Admissions:
-    """A bounded memory, least recently used out. What it forgets counts as admitted before."""
+    """A bounded LRU memory. A decision that may have been evicted counts as used."""
 
     kept: int = KEPT
     _admitted: OrderedDict[str, tuple[Scheduled, datetime]] = field(default_factory=OrderedDict)
     _forgotten_until: datetime = NEVER
-    """The newest date of the decisions that were forgotten: of those up to it, an unknown one may have been one of them."""
+    """The newest date of any evicted decision. An unknown decision up to this date may be one of them."""
 
     def refusal(self, decision: Decision, scheduled: Scheduled) -> str | None:
-        """Why the decision admits no such activity, or None."""
+        """Why the decision does not admit this activity, or None."""
         admitted = self._admitted.get(decision.approval_id)
         if admitted is None:
             known = decision.decided_at > self._forgotten_until
-            return None if known else "it is not known whether it let a call through before"
-        return None if scheduled.continues(admitted[0]) else "it let another call through before"
+            return None if known else "it may already have let another call through"
+        return None if scheduled.continues(admitted[0]) else "it already let another call through"
 
     def admitted(self, decision: Decision) -> bool:
-        """Whether an activity was admitted under the decision here."""
+        """Whether this process has admitted an activity under the decision."""
         return decision.approval_id in self._admitted
 
     def admit(self, decision: Decision, scheduled: Scheduled) -> None:
-        """Remember that the decision let this activity through."""
+        """Record that the decision admitted this activity."""
         entry = self._admitted.get(decision.approval_id, (scheduled, decision.decided_at))
         self._admitted[decision.approval_id] = entry
         self._admitted.move_to_end(decision.approval_id)

@@ -1,6 +1,6 @@
-"""The two local activities of an explicit approval: one opens it, one judges authority again after a decision.
+"""The two local activities of an explicit approval: one opens it, one checks authority again after a decision.
 
-Their results are recorded in history, so a replay sees what the worker said then, whatever policy says today.
+Their results are recorded in history, so a replay sees the worker's answer of that time, regardless of today's policy.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL
 from agentgrid.sdk.approvals import ApprovalRequest, DecidedApproval
 from agentgrid.worker.governor import Governor
 
-STALE_RETRY_MOST_SECONDS = 60.0
-"""A caller without a key can't wait; its activity is retried, after a time that doubles with each attempt, up to this."""
+MAX_STALE_RETRY_SECONDS = 60.0
+"""Maximum retry delay of a caller without a key, which can't wait in its workflow; the delay doubles with each attempt."""
 
 
 def approval_activities(governor: Governor, *, policy_wait_seconds: float) -> list[Any]:
-    """What a worker with workflows registers."""
+    """The local activities that a worker with workflows registers."""
 
     @activity.defn(name=ACTIVITY_OPEN_APPROVAL)
     async def open_approval(request: ApprovalRequest) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def approval_activities(governor: Governor, *, policy_wait_seconds: float) -> li
             bound = digest([request.title, request.shown])
         except ValueError as error:
             raise ApplicationError(
-                f"{request.title}: what is shown can't be signed exactly: {error}",
+                f"{request.title}: the shown value can't be signed exactly: {error}",
                 type=ErrorType.APPROVAL_UNSUPPORTED,
                 non_retryable=True,
             ) from None
@@ -67,7 +67,7 @@ def approval_activities(governor: Governor, *, policy_wait_seconds: float) -> li
         stale = governor.stale(snapshot, writes=True)
         if stale is not None:
             raise stale_policy(stale.reason, terms.key, info.attempt, policy_wait_seconds)
-        assert snapshot is not None  # else it were stale
+        assert snapshot is not None  # otherwise `stale` is set
         here = {
             "namespace": info.namespace,
             "workflow_id": info.workflow_id or "",
@@ -80,7 +80,7 @@ def approval_activities(governor: Governor, *, policy_wait_seconds: float) -> li
 
 
 def stale_policy(reason: str, key: str | None, attempt: int, wait_seconds: float) -> ApplicationError:
-    """A caller under the plugin waits and calls again, whatever retries the tool has; any other can only retry."""
+    """The error for a stale policy. A caller under the plugin waits and calls again, independent of the tool's retries; others can only retry."""
     if key is not None:
         return ApplicationError(
             reason,
@@ -89,5 +89,5 @@ def stale_policy(reason: str, key: str | None, attempt: int, wait_seconds: float
             non_retryable=True,
             category=ApplicationErrorCategory.BENIGN,
         )
-    delay = min(wait_seconds * 2 ** min(attempt - 1, 30), STALE_RETRY_MOST_SECONDS)
+    delay = min(wait_seconds * 2 ** min(attempt - 1, 30), MAX_STALE_RETRY_SECONDS)
     return ApplicationError(reason, type=ErrorType.POLICY_STALE, next_retry_delay=timedelta(seconds=delay))

@@ -1,4 +1,4 @@
-"""A worker registers what its grid holds: workflows and tools with their schemas and versions, once, when it starts."""
+"""Registers a grid's workflows and tools, with their schemas and versions, once when the worker starts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_BACKOFF_SECONDS = 30.0
 
 
 def document(grid: Grid, task_queue: str) -> dict[str, Any]:
-    """What `agentgrid_catalog` takes."""
+    """The argument of `agentgrid_catalog`."""
     return {
         "grid": grid.name,
         "build": grid.digest,
@@ -57,7 +57,7 @@ def document(grid: Grid, task_queue: str) -> dict[str, Any]:
 
 
 async def sync(dsn: str, grid: Grid, task_queue: str) -> None:
-    """Register until it has been taken; a database that is away delays the catalog, never the worker."""
+    """Retry the registration until it succeeds; an unreachable database delays the catalog, never the worker."""
     text = json.dumps(document(grid, task_queue))
     failures = 0
     while True:

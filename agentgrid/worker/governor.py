@@ -1,8 +1,8 @@
-"""The gate's judgement in the worker: what policy says about one call at this moment. No I/O.
+"""The gate's decision in the worker: the current policy applied to one call. No I/O.
 
-Whatever calls a tool passes here, attempt by attempt: allow, deny, not now (no policy is known, it is too old to write under, or names
-no key to ask under), or ask people, with the terms under which they are asked. A decision that is presented counts only if it holds for this very
-Temporal run, call, tool, digest and rule, its signer and principal are still trusted, it is fresh, and it let no other call through.
+Every attempt of every tool call passes here. The answer is allow, deny, wait (the policy is unknown, too old to allow writes, or names no
+signing key), or require approval, with its terms. A decision that the call presents counts only if it is valid for exactly this Temporal run,
+call, tool, digest and rule, its signing key and principal are still trusted, it is recent, and it let no other call through.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from agentgrid.worker.admissions import Admissions, Scheduled
 
 
 class Policy(Protocol):
-    """Where the snapshot comes from."""
+    """The source of the snapshot."""
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -35,7 +35,7 @@ class Policy(Protocol):
         """Seconds since it was confirmed."""
 
     async def caught_up(self) -> None:
-        """Return at once while the snapshot is confirmed in time; after this process was held up, once it was looked at again."""
+        """Return at once if the snapshot was confirmed recently; if this process was suspended, wait for a new check."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +43,15 @@ class Call:
     """One attempt of one call, as the activity half sees it."""
 
     subject: str
-    """What rules name: a tool's name or an activity type."""
+    """The name that rules match: a tool's name or an activity type."""
     title: str
     version: str | None
     risk: Risk | None
-    """None for a plain activity, whose risk nobody declared."""
+    """None for a plain activity, which declares no risk."""
     arguments: Callable[[], Any]
-    """Makes the JSON that a decision binds, where people are asked; raises ValueError where it can't be said exactly."""
+    """Makes the JSON that a decision binds, if approval is required; raises ValueError if JSON can't represent it exactly."""
     local: bool
-    """A local activity: history keeps none of its arguments, so the terms must show them."""
+    """A local activity: history doesn't store its arguments, so the terms must include them."""
     namespace: str
     workflow_id: str
     execution_id: str
@@ -59,16 +59,16 @@ class Call:
     scheduled: Scheduled
     key: str | None
     run: Callable[[], RunHeader | None]
-    """Reads what the call says of its run, and of who started that, where people are asked."""
+    """Reads the call's header about its run and initiator, if approval is required."""
     presented: str | None
     """The signed decision in the header, if any."""
     now: datetime
     standalone: bool = False
-    """Started by a client and by no workflow: it belongs to no run."""
+    """Started by a client, not by a workflow, so it belongs to no run."""
 
     @property
     def writes(self) -> bool:
-        """Whether it is a tool that changes something; of a plain activity nobody said so."""
+        """Whether it is a tool that changes something; False for plain activities, which declare no risk."""
         return self.risk is not None and self.risk.writes
 
 
@@ -79,28 +79,28 @@ class Allow:
 
 @dataclass(frozen=True, kw_only=True)
 class Deny:
-    """Not allowed; final."""
+    """Not allowed, without a retry."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stale:
-    """Not now: no policy is known, it is too old to write under, or it names no key under which people could be asked."""
+    """Wait: the policy is unknown, too old to allow writes, or names no signing key."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """People must be asked, under these terms."""
+    """Approval is required, under these terms."""
 
     terms: Terms
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unsupported:
-    """People would have to be asked, but can't be."""
+    """Approval is required but can't be requested."""
 
     reason: str
 
@@ -110,21 +110,21 @@ Answer = Allow | Deny | Stale | Ask | Unsupported
 
 @dataclass(frozen=True, kw_only=True)
 class Governor:
-    """Judges calls under the policy of the moment."""
+    """Judges calls under the current policy."""
 
     policy: Policy
     max_age_seconds: float = 60.0
     valid_for_seconds: float = 3600.0
     policy_required: bool = True
-    """Whether reads and plain activities too wait for the first policy: a rule of it could deny them."""
+    """Whether reads and plain activities wait for the first policy too: a rule in it could deny them."""
     admissions: Admissions = field(default_factory=Admissions)
 
     def judge(self, call: Call) -> Answer:
-        """What policy says about this attempt."""
+        """Apply the current policy to this attempt."""
         if call.standalone and call.writes:
             return Deny(
-                reason=f"{call.subject} writes, and was called by a client: such a call belongs to no run, where it could be seen "
-                "and approved. Start a workflow that calls it"
+                reason=f"{call.subject} writes, and was started by a client without a workflow: such a call belongs to no run, in which "
+                "it could be seen and approved. Start a workflow that calls it"
             )
         snapshot = self.policy.snapshot
         stale = self.stale(snapshot, writes=call.writes)
@@ -146,7 +146,7 @@ class Governor:
         return self._approval(call, rule, snapshot)
 
     def stale(self, snapshot: Snapshot | None, *, writes: bool) -> Stale | None:
-        """Why nothing may be read, or written where it `writes`, under the snapshot; or None."""
+        """Why the snapshot is missing or too old for this call, or None."""
         if snapshot is None:
             required = self.policy_required or writes
             return Stale(reason="no policy has reached this worker yet") if required else None
@@ -161,11 +161,11 @@ class Governor:
             arguments = call.arguments()
             bound = digest([call.subject, call.version, arguments])
         except ValueError as error:
-            return Unsupported(reason=f"its arguments can't be shown exactly ({error}): make it a tool")
+            return Unsupported(reason=f"its arguments can't be shown exactly ({error}): make the activity a tool")
         run = call.run()
         if call.key is not None and run is None:
-            # The workflow half always sends both. Without it nobody could be kept from deciding what they have started.
-            return Unsupported(reason="it doesn't say whose run it is")
+            # The workflow half always sends both. Without the header, the initiator couldn't be kept from deciding.
+            return Unsupported(reason="the call carries no run header, so its initiator is unknown")
         terms = Terms(
             approval_id=new_id(),
             kind=ApprovalKind.TOOL,
@@ -190,17 +190,17 @@ class Governor:
             return Allow()
         if call.key is None:
             return Unsupported(
-                reason="its caller is no workflow, or one that began before the AgentGrid plugin or without it, and can't wait"
+                reason="its caller can't wait for one: it is not a workflow that began under the AgentGrid plugin"
             )
         if not terms.keys:
             return Stale(reason="no signing key is in force, so nobody could decide its approval")
         return Ask(terms=terms)
 
     def _admits(self, call: Call, terms: Terms, snapshot: Snapshot) -> bool:
-        """Whether the decision that the call presents lets it through now, under terms made for it now.
+        """Whether the decision that the call presents admits it now, under terms made now.
 
-        The decision's date is judged whenever this process admits an activity under it for the first time, whatever the attempt's number: an
-        attempt that was admitted elsewhere is not known here, and neither is one that policy allowed without looking at the decision.
+        The decision's date is checked whenever this process admits an activity under it for the first time, regardless of the attempt number:
+        attempts admitted by another process, or allowed by policy without using the decision, are unknown here.
         """
         found = judge(_as_trusted(terms, snapshot, call.presented or ""), (call.presented or "").encode())
         decision = found.decision
@@ -214,19 +214,19 @@ class Governor:
         return True
 
     def confirms(self, terms: Terms, presented: str, snapshot: Snapshot, now: datetime) -> str | None:
-        """Why a decision on an explicit approval does not hold any more under these terms, or None.
+        """Why a decision on an explicit approval no longer holds under these terms, or None.
 
-        terms: those of the approval, with the execution that asks now: after a reset the decision is another execution's.
+        terms: those of the approval, with the current execution: after a reset the decision belongs to another execution.
         """
         trusted = terms.model_copy(update={"keys": snapshot.keys_that_count})
         found = judge(trusted, presented.encode())
         if found.decision is None or found.verdict is not Verdict.APPROVED:
-            return found.reason or "it is no approval"
+            return found.reason or "the verdict is not an approval"
         return distrust(found.decision, snapshot) or out_of_date(found.decision, now, self.valid_for_seconds)
 
 
 def distrust(decision: Decision, snapshot: Snapshot) -> str | None:
-    """Why the principal's authority to make this decision is gone, or None."""
+    """Why the principal no longer has the authority for this decision, or None."""
     if decision.principal in snapshot.revoked_principals:
         return f"{decision.principal} is disabled"
     if decision.approver not in snapshot.approver_entries.get(decision.principal, frozenset()):
@@ -235,10 +235,10 @@ def distrust(decision: Decision, snapshot: Snapshot) -> str | None:
 
 
 def _as_trusted(terms: Terms, snapshot: Snapshot, presented: str) -> Terms:
-    """Terms made now, as the presented decision's own: its approval id, and every key that still counts.
+    """Terms made now, with the presented decision's approval id and every key that still counts.
 
-    Retired keys count here although new terms don't name them: the approval may have opened while they were in force. That its own terms
-    named the key was judged by the workflow half, which has them.
+    Retired keys count here, although new terms don't name them, because the approval may have opened while they were in force. The workflow
+    half, which has the original terms, has checked that they name the key.
     """
     try:
         approval_id = SignedDecision.model_validate_json(presented).decision.approval_id

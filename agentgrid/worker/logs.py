@@ -1,12 +1,11 @@
-"""The log lines of runs, taken from Python's logging so that nobody else sees a difference.
+"""Captures the log lines of runs from Python's logging without changing its output.
 
-Temporal's loggers are read by a filter, which lets through exactly what would have passed without it. A handler would not do: with one that
-somebody added, Python no longer writes what nobody handles to standard error, and `logging.basicConfig` does nothing. To hear the informative
-lines of workflows and activities their loggers' levels are lowered for as long as a worker runs; what is heard only for that is let through
-to nobody else.
+A filter reads Temporal's loggers and passes exactly the lines that would have passed without it. A handler would change behaviour: once any
+handler exists, Python no longer writes unhandled lines to standard error, and `logging.basicConfig` does nothing. To capture INFO lines, the
+levels of the workflow and activity loggers are lowered while a worker runs; lines that pass only because of that go nowhere else.
 
-Lines of other loggers, written inside an activity, are read by a handler on the root logger, and only beside another: in a process that
-hadn't configured logging when its worker started they are not taken.
+Lines of other loggers, written inside an activity, are read by a handler on the root logger, added only if there already is one: a process
+that hadn't configured logging when its worker started doesn't capture them.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from temporalio import activity
 from agentgrid.sdk.log import FIELDS
 
 LOWERED = ("temporalio.workflow", "temporalio.activity")
-"""The loggers of what workflows and activities say, `ag.log` included."""
+"""The loggers of workflows and activities, including `ag.log`."""
 FAILED_TASKS = "temporalio.worker._workflow_instance"
-"""Temporal's own logger of workflow tasks that fail."""
+"""Temporal's logger for failed workflow tasks."""
 LOGGERS = (*LOWERED, FAILED_TASKS)
 
 MAX_MESSAGE = 8_192
@@ -32,7 +31,7 @@ MAX_FIELDS = 8_192
 
 
 class Sink(Protocol):
-    """A worker that takes the lines of its queue's runs."""
+    """A worker that captures the log lines of its queue's runs."""
 
     namespace: str
     worker: str
@@ -40,27 +39,27 @@ class Sink(Protocol):
     dropped: int
 
     def line(self, entry: dict[str, Any]) -> None:
-        """Take one line."""
+        """Capture one line."""
 
 
 _sinks: list[Sink] = []
-"""The workers of this process. Filters and handler are there as long as there is one."""
+"""The workers of this process. Filters and handler are installed while there is at least one."""
 _lock = threading.Lock()
 
 
 def attach(sink: Sink) -> None:
-    """Give the lines of the worker's runs to it from now on."""
+    """Start capturing the lines of the worker's runs."""
     with _lock:
         if not _sinks:
             for tap in _taps:
                 tap.install()
         if logging.getLogger().handlers:
-            logging.getLogger().addHandler(_handler)  # again where it is there already: that does nothing
+            logging.getLogger().addHandler(_handler)  # no effect if it is already installed
         _sinks.append(sink)
 
 
 def detach(sink: Sink) -> None:
-    """No more to this one; after the last of the process all is as it was before."""
+    """Stop capturing for this worker; after the last one, restore logging."""
     with _lock:
         if sink not in _sinks:
             return
@@ -72,7 +71,7 @@ def detach(sink: Sink) -> None:
 
 
 class _Tap(logging.Filter):
-    """Reads what one logger is told, and lets through what would have passed without it."""
+    """Captures one logger's lines, and passes those that would have passed without it."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -95,7 +94,7 @@ class _Tap(logging.Filter):
 
     @property
     def _still_lowered(self) -> bool:
-        """Whether the level is the one set here, and nobody has set another since."""
+        """Whether the level set here is still in place."""
         return self._lowered and self._logger.level == logging.INFO
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -105,7 +104,7 @@ class _Tap(logging.Filter):
 
 
 class _Handler(logging.Handler):
-    """Reads the lines that other loggers pass up, where they were written inside an activity."""
+    """Captures lines that other loggers propagate, if they were written inside an activity."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name not in LOGGERS:
@@ -120,7 +119,7 @@ def _take(record: logging.LogRecord) -> None:
     if record.levelno < logging.INFO:
         return
     sink: Sink | None = None
-    # A log line must never break what it tells of.
+    # Logging must never break the code that logs.
     try:
         if (place := _place(record)) is None:
             return
@@ -135,7 +134,7 @@ def _take(record: logging.LogRecord) -> None:
 
 
 def _place(record: logging.LogRecord) -> tuple[str, str, dict[str, Any]] | None:
-    """The namespace, the queue and the run that a line belongs to: by Temporal's own context, or the activity it was written in."""
+    """The namespace, queue and run of a line, from Temporal's log context or from the activity it was written in."""
     workflow = getattr(record, "temporal_workflow", None)
     if workflow is not None:
         queue = workflow["task_queue"]
@@ -167,7 +166,7 @@ def _line(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _message(record: logging.LogRecord) -> str:
-    # Temporal's adapters append their context to the message; the run's log shows it beside.
+    # Temporal's adapters append their context to the message; the run's log stores it separately.
     message = record.getMessage()
     for attribute in ("temporal_workflow", "temporal_activity"):
         context = getattr(record, attribute, None)

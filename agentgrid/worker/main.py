@@ -1,4 +1,4 @@
-"""The worker process: one grid, one task queue, until it is told to stop."""
+"""The worker process: one grid, one task queue."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from agentgrid.worker.plugin import AgentGridPlugin
 log = logging.get_logger()
 
 GRACE = timedelta(seconds=10)
-"""How long activities in flight may take to finish after a stop was asked for; then they are cancelled."""
+"""How long running activities may take to finish after a stop was requested; then they are cancelled."""
 MAX_BACKOFF_SECONDS = 10.0
 
 
 async def run(grid: Grid, settings: Settings, *, task_queue: str | None = None) -> None:
-    """Work until cancelled, then finish what is in flight. The task queue is the grid's name unless given.
+    """Run until cancelled, then finish running activities. The task queue defaults to the grid's name.
 
-    Waits for a Temporal that is not there yet. Raises RegistrationErrors and SettingsError at once.
+    Waits until Temporal is reachable. Raises RegistrationErrors and SettingsError at once.
     """
     grid.check()
     settings.require_database()

@@ -1,4 +1,4 @@
-"""The Temporal plugin that makes a worker governed and visible. It wraps what the user configured and replaces none of it."""
+"""The Temporal plugin that makes a worker governed and visible. It wraps the user's configuration and replaces none of it."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ from agentgrid.worker.runner import passing_through, replaying, touching
 from agentgrid.worker.telemetry import Telemetry
 
 FIRST_POLICY_SECONDS = 3.0
-"""How long a worker that has never seen a policy waits for the first one before it polls; it then polls all the same."""
+"""How long a worker that has never seen a policy waits for the first one before it polls anyway."""
 
 
 class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
     """Governance and visibility for a Temporal worker, on a client, a worker or a replayer.
 
-    grid: its workflows and tools are registered on the worker; without one, the worker's own workflows are governed as they are.
-    settings: read from the environment when left out; a worker needs `AGENTGRID_DATABASE_URL`, a replayer nothing.
-    policy: a fixed policy instead of the database's, for tests; then nothing is reported either, unless settings name a database.
+    grid: its workflows and tools are registered on the worker; without a grid, the worker's own workflows are governed.
+    settings: read from the environment by default; a worker needs `AGENTGRID_DATABASE_URL`, a replayer nothing.
+    policy: a fixed policy instead of the database's, for tests; nothing is reported then, unless the settings name a database.
 
-    Raises RegistrationErrors, with all faults at once, and SettingsError when a worker is made.
+    Raises RegistrationErrors, with all faults at once, and SettingsError when a worker is created.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             workflows += [registered.cls for registered in self._grid.workflows if registered.cls not in workflows]
             modules = (*modules, *self._grid.shared_modules)
             if not (config.get("deployment_config") or config.get("build_id") or config.get("use_worker_versioning")):
-                # Every completed workflow task then names grid and digest in history, and nothing about routing changes.
+                # Every completed workflow task then records grid and digest in history; routing is unaffected.
                 version = WorkerDeploymentVersion(deployment_name=self._grid.name, build_id=self._grid.digest)
                 config["deployment_config"] = WorkerDeploymentConfig(version=version, use_worker_versioning=False)
         if workflows and not activities:
-            # A worker of workflows only that polled for activities would take, and fail, those of others.
+            # A workflow-only worker that polled for activities would take, and fail, other workers' tasks.
             config["no_remote_activities"] = True
         if workflows:
             activities += approval_activities(governor, policy_wait_seconds=wait_seconds)
@@ -109,7 +109,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             policy_wait_seconds=wait_seconds,
             encoded=client.data_converter.payload_codec is not None,
         )
-        # Dispatched eagerly an activity skips its task queue, and with it the limits that the queue sets.
+        # An eagerly dispatched activity bypasses its task queue and the queue's limits.
         config["disable_eager_activity_execution"] = not settings.eager_activities
         config["interceptors"] = [GateInterceptor(), governed, *(config.get("interceptors") or ())]
         config["workflow_runner"] = touching(passing_through(config["workflow_runner"], modules), telemetry.touch)
@@ -153,7 +153,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             await policy.stop()
 
     def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
-        """The workflow half alone: a replay asks nobody and tells nobody."""
+        """Only the workflow half: a replay checks no policy and reports nothing."""
         modules: tuple[str, ...] = PASSED_THROUGH
         workflows = list(config.get("workflows") or ())
         if self._grid is not None:

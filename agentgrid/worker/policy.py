@@ -1,8 +1,8 @@
-"""Policy in a worker: one snapshot, kept fresh from the database, kept on disk, and asked without I/O.
+"""Policy in a worker: one snapshot, refreshed from the database, stored on disk, and evaluated without I/O.
 
-The database is looked at on `NOTIFY` and every few seconds, in the background. While it is away the last snapshot holds; how long ago it was
-last confirmed is its age, and the governor makes tools that write wait once that is over the limit. A worker starts without the database:
-from the snapshot on disk, or with none, which counts as infinitely old.
+The database is checked on `NOTIFY` and every few seconds, in the background. While it is unreachable the last snapshot stays in force. Its age is
+the time since it was last confirmed; above the limit, the governor makes tools that write wait. A worker can start without the database,
+from the snapshot on disk or with none, which counts as infinitely old.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ log = get_logger()
 CHANNEL = "agentgrid_policy"
 CONNECT_TIMEOUT_SECONDS = 5.0
 CATCH_UP_SECONDS = 2.0
-"""How long a call waits for a look at the database after this process was held up: several times what one takes."""
+"""Maximum wait of a call for a database check after this process was suspended: several times the duration of one check."""
 DISK_INTERVAL_SECONDS = 15.0
-"""How often the time of confirmation is written to disk while nothing changes."""
+"""How often the confirmation time is written to disk while nothing changes."""
 
 
 class _Moment:
-    """A moment of the past. By the wall clock, which goes on while a machine sleeps, and by one that nobody can set back."""
+    """A past moment, on two clocks: the wall clock, which advances while the machine sleeps, and the monotonic one, which can't be set back."""
 
     def __init__(self) -> None:
         self.at = time.time()
@@ -40,7 +40,7 @@ class _Moment:
 
     @classmethod
     def at_time(cls, at: float) -> _Moment | None:
-        """The moment at this time of the wall clock, or None where that is in the future, or no time: it would never age."""
+        """The moment at this wall-clock time, or None if it is in the future or not a number: it would never age."""
         moment = cls()
         if not at <= moment.at:
             return None
@@ -66,22 +66,22 @@ class PolicySource:
         self._changed = asyncio.Event()
         self._fresh = asyncio.Event()
         self._looked = asyncio.Event()
-        """Set, and replaced, with each look at the database, also one that failed."""
+        """Set and replaced after each check of the database, including failed ones."""
         self._away = False
         self._task: asyncio.Task[None] | None = None
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """The newest snapshot, or None where none was ever seen."""
+        """The newest snapshot, or None if none was ever seen."""
         return self._snapshot
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since the database last confirmed the snapshot; infinite where it never did."""
+        """Seconds since the database last confirmed the snapshot; infinite if it never did."""
         return float("inf") if self._confirmed is None else self._confirmed.age_seconds
 
     async def start(self) -> None:
-        """Read the disk, then follow the database in the background; never waits for it."""
+        """Read the snapshot on disk, then follow the database in the background without waiting for it."""
         self._load()
         self._task = asyncio.create_task(self._follow(), name="agentgrid-policy")
 
@@ -93,7 +93,7 @@ class PolicySource:
                 await self._task
 
     async def confirmed(self, timeout_seconds: float) -> bool:
-        """Wait, at most so long, until the database has confirmed a snapshot once; whether it has."""
+        """Wait, up to the timeout, until the database has confirmed a snapshot; returns whether it has."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._fresh.wait()
@@ -102,10 +102,10 @@ class PolicySource:
         return True
 
     async def caught_up(self) -> None:
-        """Return at once while the database is looked at in time, or is known to be away.
+        """Return at once if the database is checked on schedule or is known to be unreachable.
 
-        Otherwise this process was held up, and what it knows is older than it should be: look now, and wait for that, though not for long.
-        The first look to end may have begun before.
+        Otherwise this process was suspended and its policy is outdated: check now, and wait briefly for the result. Two checks, because the
+        first one to finish may have started before.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_SECONDS):
@@ -159,7 +159,7 @@ class PolicySource:
             return
         snapshot = Snapshot.model_validate_json(document)
         changed = self._snapshot is None or snapshot.version != self._snapshot.version
-        # Not the time of the answer: this process may have been frozen while it was on its way.
+        # Not the time of the response: this process may have been frozen while it was in transit.
         self._snapshot, self._confirmed = snapshot, asked
         self._fresh.set()
         if changed:
@@ -191,7 +191,7 @@ class PolicySource:
 
 
 class FixedPolicy:
-    """A snapshot that never changes by itself and is always fresh: for tests and for trying things out."""
+    """A fixed snapshot that is always fresh, for tests and experiments."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot: Snapshot | None = snapshot
@@ -204,8 +204,8 @@ class FixedPolicy:
         """Nothing to stop."""
 
     async def confirmed(self, timeout_seconds: float) -> bool:
-        """It always is."""
+        """Return at once: the snapshot is fixed."""
         return True
 
     async def caught_up(self) -> None:
-        """It always is."""
+        """Return at once: the snapshot is fixed."""

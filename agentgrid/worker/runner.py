@@ -1,7 +1,7 @@
-"""The one hook that makes the projection prompt: each new activation of a workflow touches its run.
+"""The hook that keeps the projection prompt: each new activation of a workflow touches its run.
 
-The runner is the user's own, with one thing around `activate`. A `SandboxedWorkflowRunner` stays one, so that other plugins that look for it
-still compose; any other runner is delegated to.
+It wraps `activate` of the user's own runner. A `SandboxedWorkflowRunner` stays one, so that other plugins that check for it
+still work; any other runner is delegated to.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ RESTING = frozenset(
         "start_timer",
     }
 )
-"""Commands after which nothing more is to be expected soon, so that the touch is urgent: the execution has ended, or waits by a timer, as a
+"""Commands after which no further event is expected soon, so that the touch is urgent: the execution has ended, or waits on a timer, as a
 gate does."""
 
 
 def drop_old_decisions(act: WorkflowActivation) -> None:
-    """Remove decision signals from an activation that carries a reset: they were made for the execution that was reset.
+    """Remove decision signals from an activation that carries a reset: they belong to the execution that was reset.
 
-    Temporal copies such signals into the fork or applies them again, and the SDK hands them to workflow code before the new seed, so an
-    explicit approval would pass on them. No new decision is lost: no gate of the fork can be open yet. A replay builds the same activation
-    from history.
+    Temporal copies such signals into the fork or reapplies them, and the SDK delivers them to workflow code before the new seed, so an
+    explicit approval would accept them. No new decision is lost, because no gate of the fork can be open yet. A replay builds the same
+    activation from history.
     """
     if not any(job.HasField("update_random_seed") for job in act.jobs):
         return
@@ -52,7 +52,7 @@ def drop_old_decisions(act: WorkflowActivation) -> None:
 
 
 class TouchingInstance(WorkflowInstance):
-    """An instance that tells of each activation that adds to history: not of replays, queries and evictions."""
+    """An instance that reports each activation that adds to history: not replays, queries and evictions."""
 
     def __init__(self, inner: WorkflowInstance, touch: Touch) -> None:
         self._inner = inner
@@ -68,12 +68,12 @@ class TouchingInstance(WorkflowInstance):
         completion = self._inner.activate(act)
         adds = any(job.WhichOneof("variant") not in ("query_workflow", "remove_from_cache") for job in act.jobs)
         if adds and not act.is_replaying:
-            # The completed task is the event after those that it has seen.
+            # The completed task is the event after those that the activation has seen.
             urgent = any(command.WhichOneof("variant") in RESTING for command in completion.successful.commands)
             self._touch(self._execution_id, self._workflow_id, act.history_length + 1, urgent)
         return completion
 
-    # The SDK asks for these two once for every payload of a command, arguments, headers and summary alike, and each question enters the
+    # The SDK calls these two for every payload of a command (arguments, headers and summary), and each call enters the
     # sandbox: a seventh of a plain worker's time. The answer depends on the command and on what is pending, which only `activate` changes.
 
     def get_serialization_context(self, command_info: Any) -> temporalio.converter.SerializationContext | None:
@@ -141,7 +141,7 @@ def passing_through(runner: WorkflowRunner, modules: Sequence[str]) -> WorkflowR
 
 
 def replaying(runner: WorkflowRunner) -> WorkflowRunner:
-    """The runner of a replayer: as a worker's, without touches."""
+    """A replayer's runner: like a worker's, but without touches."""
     return touching(runner, lambda *_: None)
 
 

@@ -1,8 +1,8 @@
-"""What a worker tells the control plane: touches, jobs and logs, in batches, from bounded buffers.
+"""A worker's reports to the control plane: touches, jobs and logs, in batches, from bounded buffers.
 
-It never blocks or fails a step. Producers (activities on the event loop, workflows and log handlers on other threads) only append under a
-short lock; one task sends. While the database is away touches are kept, coalesced by execution, and jobs and logs up to a limit; what had to
-be dropped is counted and said. A touch is only a hint: the projector's sweep finds what no touch told.
+Reporting never blocks or fails a step. Producers (activities on the event loop, workflows and log handlers on other threads) only append under a
+short lock; one task sends. While the database is unreachable, touches are kept, coalesced by execution, and jobs and logs up to a limit; dropped
+reports are counted and logged. A touch is only a hint: the projector's sweep finds executions without one.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ MAX_JOBS = 20_000
 MAX_LOGS = 20_000
 BATCH = 1_000
 FLUSH_SECONDS = 0.02
-"""How long the first touch of a batch waits for others."""
+"""How long the first touch of a batch waits for more."""
 LONGEST_FLUSH_SECONDS = 0.2
 COMPANY_SECONDS = 0.015
-"""How much longer for each touch of the batch before: from about 65 a second on, the wait grows to the longest."""
+"""Additional wait per touch in the previous batch: above about 65 per second, the wait reaches its maximum."""
 TELEMETRY_SECONDS = 0.25
-"""Jobs and logs may wait longer: nobody is held up by them."""
+"""Jobs and logs may wait longer, because nothing depends on them."""
 SEND_TIMEOUT_SECONDS = 5.0
 
 
@@ -61,8 +61,8 @@ class JobReport:
 
 
 class Telemetry:
-    """The buffers and their sender; without a database, nothing is taken. Since the start `dropped` counts what was lost, and `standalones`
-    the attempts that belonged to no run.
+    """The buffers and their sender. Without a database nothing is collected. `dropped` counts lost reports since the start, `standalones`
+    attempts that belonged to no run.
     """
 
     def __init__(self, dsn: str | None, *, namespace: str, worker: str) -> None:
@@ -70,7 +70,7 @@ class Telemetry:
         self.namespace = namespace
         self.worker = worker
         self.task_queue: str | None = None
-        """The queue whose runs' log lines are taken; all of the process's where it isn't said."""
+        """The queue whose runs' log lines are captured; all queues of the process if not set."""
         self._lock = threading.Lock()
         self._touches: dict[str, tuple[str, int, bool]] = {}
         self._flush_seconds = FLUSH_SECONDS
@@ -88,7 +88,7 @@ class Telemetry:
     # --- producers: any thread -----------------------------------------------------------------------------------
 
     def touch(self, execution_id: str, workflow_id: str, expect: int, urgent: bool = False) -> None:
-        """Say that an execution's history will reach `expect` events; urgent: it comes to rest there, so nobody need wait for more."""
+        """Report that an execution's history will reach `expect` events. urgent: it pauses there, so there is no reason to wait for more."""
         if self.dsn is None:
             return
         with self._lock:
@@ -101,7 +101,7 @@ class Telemetry:
         self._notify(self._touched)
 
     def job(self, report: JobReport) -> None:
-        """Report an attempt's beginning or end; the end replaces a beginning that was not sent yet."""
+        """Report an attempt's start or end; the end replaces a start that was not sent yet."""
         if self.dsn is None:
             return
         with self._lock:
@@ -112,7 +112,7 @@ class Telemetry:
         self._notify()
 
     def standalone(self, info: activity.Info, *, passed: bool) -> None:
-        """Say that a client started an activity here without a workflow: it belongs to no run, so this line is all that tells of it."""
+        """Log an activity that a client started without a workflow: it belongs to no run, so this line is its only trace."""
         self.standalones += 1
         log.warning(
             "standalone_activity",
@@ -139,13 +139,13 @@ class Telemetry:
         loop = self._loop
         for event in (self._wake, *also):
             if loop is not None and not event.is_set():
-                with contextlib.suppress(RuntimeError):  # the loop closed while a workflow thread was still at it
+                with contextlib.suppress(RuntimeError):  # the loop closed while a workflow thread was still running
                     loop.call_soon_threadsafe(event.set)
 
     # --- the sender ----------------------------------------------------------------------------------------------
 
     async def start(self, task_queue: str | None = None) -> None:
-        """Begin to send, and to take the log lines of workflows and activities."""
+        """Start sending, and capturing the log lines of workflows and activities."""
         if self.dsn is None:
             return
         self._loop = asyncio.get_running_loop()
@@ -159,7 +159,7 @@ class Telemetry:
             return
         logs.detach(self)
         if self._task is not None:
-            # A statement that is cut off may have been carried out: what it told would be told twice.
+            # A cancelled statement may have been carried out, so its reports would be sent twice.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SEND_TIMEOUT_SECONDS), self._sending:
                     self._task.cancel()
@@ -188,7 +188,7 @@ class Telemetry:
                 await self._wake.wait()
             self._touched.clear()
             if not self._touches:
-                # Jobs and logs may wait; a touch that comes meanwhile may not.
+                # Jobs and logs may wait; a touch that arrives in the meantime may not.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(TELEMETRY_SECONDS):
                         await self._touched.wait()
@@ -221,7 +221,7 @@ class Telemetry:
                 self.dsn,
                 timeout=SEND_TIMEOUT_SECONDS,
                 command_timeout=SEND_TIMEOUT_SECONDS,
-                # Workers of one login wait for each other's commits, and what they report can be lost.
+                # Workers with the same login wait for each other's commits, and their reports may be lost without harm.
                 server_settings={"application_name": "agentgrid-worker", "synchronous_commit": "off"},
             )
         await self._send_touches(self._connection)
@@ -245,7 +245,7 @@ class Telemetry:
             )
             self._flush_seconds = min(max(FLUSH_SECONDS, COMPANY_SECONDS * len(rows)), LONGEST_FLUSH_SECONDS)
         except BaseException:
-            with self._lock:  # what came in meanwhile is newer and stays
+            with self._lock:  # reports that arrived in the meantime are newer and stay
                 self._touches = batch | self._touches
             raise
 
@@ -262,7 +262,7 @@ class Telemetry:
                 _json(logs),
             )
         except asyncpg.DataError as error:
-            # A line that the database can't take must not hold up all that follow.
+            # A line that the database refuses must not block the following ones.
             self.dropped += len(jobs) + len(logs)
             log.warning("telemetry_refused", error=str(error))
         except BaseException:
@@ -279,5 +279,5 @@ class Telemetry:
 
 
 def _json(rows: list[dict[str, Any]]) -> str:
-    # Postgres can't turn a NUL into text; it is shown by its picture instead.
+    # PostgreSQL's text can't hold NUL; its symbol is stored instead.
     return json.dumps(rows, default=str).replace("\\u0000", "\\u2400")

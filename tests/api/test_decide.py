@@ -114,7 +114,7 @@ async def test_an_approval_of_an_earlier_key_is_signed_with_it_and_without_it_re
     assert (said.verdict, said.decision.key_id) == (Verdict.APPROVED, old.key_id)
 
 
-async def test_an_approval_that_names_only_a_revoked_key_can_be_decided_since_the_worker_then_asks_again(api: Api, as_):
+async def test_an_approval_that_names_only_a_revoked_key_can_be_decided(api: Api, as_):
     stolen = Signer.of(Ed25519PrivateKey.generate())
     revoked = SigningKey(key_id=stolen.key_id, public_key=stolen.public_key, revoked_at=datetime.now(UTC))
     await factories.insert(api.plane.engine, revoked)
@@ -124,8 +124,8 @@ async def test_an_approval_that_names_only_a_revoked_key_can_be_decided_since_th
     assert len(await signals(handle)) == 1
 
 
-async def test_r37_an_approval_id_forged_in_another_execution_hides_nothing_of_the_real_one(api: Api, as_):
-    """A forger has seen the id, so the forgery opens later; it may name its own execution, or the real one."""
+async def test_r37_a_forged_approval_with_the_same_id_does_not_hide_the_genuine_one(api: Api, as_):
+    """A forger must have seen the id, so the forgery opens later; it may name its own execution or the genuine one."""
     run, gate, handle = await waiting(api)
     forged_run, forged, other = await waiting(api, approval_id=gate.approval_id)
     copied_run, _, _ = await waiting(api, approval_id=gate.approval_id, inherited=True)
@@ -147,7 +147,7 @@ async def test_r37_an_approval_id_forged_in_another_execution_hides_nothing_of_t
 
 
 @pytest.mark.parametrize("change", ["disabled", "role", "group", "scope", "nothing"])
-async def test_r36_a_decision_that_waited_is_judged_again_when_it_is_delivered(
+async def test_r36_a_decision_that_waited_is_checked_again_on_delivery(
     api: Api, as_, monkeypatch: pytest.MonkeyPatch, change: str
 ):
     _, gate, handle = await waiting(api, approvers=["support-leads"])
@@ -173,7 +173,7 @@ async def test_r36_a_decision_that_waited_is_judged_again_when_it_is_delivered(
 
 @asynccontextmanager
 async def without(api: Api, what: str):
-    """The reviewer without this, for a while."""
+    """Temporarily remove this right from the reviewer."""
     async with reading(api.plane.engine) as session:
         row = await principals.get(session, "reviewer")
     before = {"name": row.name, "kind": row.kind, "roles": row.roles, "groups": row.groups, "workflows": row.workflows}
@@ -190,14 +190,14 @@ async def without(api: Api, what: str):
 PAST = datetime.now(UTC) - timedelta(seconds=1)
 
 REFUSALS = {
-    "the initiator": ("both", {"initiator": "both"}, {}, {}, 403, "who started the run"),
+    "the initiator": ("both", {"initiator": "both"}, {}, {}, 403, "started the run"),
     "the initiator of the run, under other terms": (
         "both",
         {"initiator": "somebody"},
         {"initiator": "both"},
         {},
         403,
-        "who started the run",
+        "started the run",
     ),
     "somebody who is not an approver": ("second", {"approvers": ["support-leads"]}, {}, {}, 403, "is for"),
     "an operator": ("operator", {}, {"initiator": "somebody"}, {}, 403, "role approver"),
@@ -277,7 +277,7 @@ async def test_an_approval_shows_the_arguments_the_digest_and_what_this_caller_m
     assert mine["payload"]["value"] == {"ticket_id": "T-1", "body": "hello"}
     assert (mine["digest"], mine["run_id"]) == (gate.digest, run.run_id)
     assert [action["allowed"] for action in mine["actions"]] == [True, True]
-    assert {action["reason"] for action in theirs["actions"]} == {"deciding needs the role approver"}
+    assert {action["reason"] for action in theirs["actions"]} == {"deciding requires the role approver"}
     assert [(said["judged"], said["reason"]) for said in mine["decisions"]] == [("refused", "for another run")]
 
 

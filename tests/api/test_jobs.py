@@ -1,4 +1,4 @@
-"""A job is what its worker told, as history corrects it: workers die, leave the end to others, and fail to store what they made."""
+"""A job's status is the worker's report corrected by history: workers die, leave the end to others, and fail to store results."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def job(run: Run, attempt: int, status: str, **over: Any) -> Job:
 
 FAILED = {"status": "failed", "error": {"type": "TypeError", "message": "not JSON serializable"}}
 CASES: dict[str, tuple[list[str], dict[str, Any] | None, str, list[str]]] = {
-    "a worker at work": (["running"], {"status": "running"}, "running", ["running"]),
+    "a running worker": (["running"], {"status": "running"}, "running", ["running"]),
     "a killed worker, and the next attempt": (
         ["running", "running"],
         {"status": "running", "live_attempt": 2},
         "running",
         ["lost", "running"],
     ),
-    "a killed worker, whose next attempt only Temporal tells of": (
+    "a killed worker, whose next attempt only Temporal shows": (
         ["running"],
         {"status": "running", "live_attempt": 2},
         "running",
@@ -50,13 +50,13 @@ CASES: dict[str, tuple[list[str], dict[str, Any] | None, str, list[str]]] = {
     "a killed worker in a run that ended": (["running"], {"status": "abandoned"}, "terminated", ["lost"]),
     "a killed worker whose call ran into its timeout": (["running"], {"status": "timed_out"}, "running", ["lost"]),
     "a killed worker of a call that history never names": (["running"], None, "completed", ["lost"]),
-    "an end that somebody else gave": (
+    "a completion by somebody else": (
         ["failed", "running"],
         {"status": "completed"},
         "running",
         ["failed", "completed"],
     ),
-    "an end that somebody else gave, badly": (["running"], FAILED, "running", ["failed"]),
+    "a failure by somebody else": (["running"], FAILED, "running", ["failed"]),
     "a result that could not be stored": (["completed", "completed"], FAILED, "failed", ["failed", "failed"]),
     "a result that was stored": (
         ["failed", "completed"],
@@ -64,12 +64,12 @@ CASES: dict[str, tuple[list[str], dict[str, Any] | None, str, list[str]]] = {
         "completed",
         ["failed", "completed"],
     ),
-    "a call that ended before its worker's word on it": (["cancelled"], {"status": "failed"}, "failed", ["cancelled"]),
+    "a call that ended before its worker's report": (["cancelled"], {"status": "failed"}, "failed", ["cancelled"]),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_f17_a_job_says_what_history_knows_of_its_end(api: Api, as_: Any, name: str) -> None:
+async def test_f17_a_jobs_status_is_corrected_by_history(api: Api, as_: Any, name: str) -> None:
     told, step, execution, expected = CASES[name]
     run = factories.run()
     rows = [factories.execution(run, status=execution)]
@@ -82,13 +82,13 @@ async def test_f17_a_job_says_what_history_knows_of_its_end(api: Api, as_: Any, 
     assert [each["status"] for each in shown] == expected
     if name == "a result that could not be stored":
         assert [each["error"]["type"] for each in shown] == ["ResultNotStored", "TypeError"]
-    if name == "an end that somebody else gave":
+    if name == "a completion by somebody else":
         assert datetime.fromisoformat(shown[1]["finished_at"]) == ENDED
     if "lost" in expected:
         assert shown[0]["finished_at"] is None
 
 
-async def test_f17_one_page_of_jobs_knows_of_the_attempts_on_the_next(api: Api, as_: Any) -> None:
+async def test_f17_a_jobs_status_considers_attempts_on_the_next_page(api: Api, as_: Any) -> None:
     run = factories.run()
     jobs = [job(run, attempt, "running") for attempt in (1, 2, 3)]
     await factories.insert(

@@ -1,4 +1,4 @@
-"""How often somebody may ask."""
+"""Rate limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Clock:
         return self.now
 
 
-def test_a_bucket_gives_its_burst_and_then_its_rate():
+def test_a_bucket_allows_its_burst_and_then_its_rate():
     clock = Clock()
     buckets = Buckets(per_second=2, burst=3, clock=clock)
     assert [buckets.take("a") for _ in range(4)] == [0, 0, 0, 0.5]
@@ -28,7 +28,7 @@ def test_a_bucket_gives_its_burst_and_then_its_rate():
     assert [buckets.take("a") for _ in range(4)] == [0, 0, 0, 0.5], "no more than the burst is saved up"
 
 
-def test_buckets_of_names_without_end_take_no_memory_without_end(monkeypatch):
+def test_the_number_of_buckets_is_bounded(monkeypatch):
     monkeypatch.setattr(limits, "MAX_BUCKETS", 100)
     buckets = Buckets(per_second=1, burst=2)
     for number in range(1_000):
@@ -36,7 +36,7 @@ def test_buckets_of_names_without_end_take_no_memory_without_end(monkeypatch):
     assert len(buckets) == 100
 
 
-def test_a_key_that_was_good_is_not_held_up_by_what_others_at_its_address_fail_at():
+def test_an_authenticated_key_is_not_limited_by_failures_from_its_address():
     clock = Clock()
     several = Limits(Settings(rate_failures_burst=2, rate_failures_per_second=1), clock=clock)
     several.passed("ann", "hash of ann's")
@@ -56,7 +56,7 @@ def test_a_key_that_was_good_is_not_held_up_by_what_others_at_its_address_fail_a
     several.before_key("peer", None)
 
 
-def test_the_limits_as_they_come_hold_up_nobody_who_opens_hundreds_of_streams():
+def test_the_default_limits_allow_opening_hundreds_of_streams():
     usual = Limits(Settings(), clock=Clock())
     for _ in range(1_000):
         usual.passed("console", "hash")

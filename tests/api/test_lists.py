@@ -200,11 +200,11 @@ async def test_lists_and_counts_are_answered_by_index_and_quickly_over_many_runs
     assert answer.json()["running"]["count"] >= 400
 
 
-async def test_r30_what_is_nobodys_act_is_listed_newest_first_and_nothing_else(api: Api, as_):
+async def test_r30_only_unattributed_acts_are_listed_newest_first(api: Api, as_):
     run, other = factories.run(), factories.run()
     gate = factories.approval(run)
     begun = datetime.now(UTC)
-    why = {"unattributed_because": "AgentGrid has sent no such signal", "principal": "cfo"}
+    why = {"unattributed_because": "AgentGrid did not send this signal", "principal": "cfo"}
 
     def control(event_id: int, **over: object) -> Control:
         values = {"execution_id": run.execution_id, "run_id": run.run_id, "action": "pause"}
@@ -239,7 +239,7 @@ async def test_r30_what_is_nobodys_act_is_listed_newest_first_and_nothing_else(a
 
 
 async def test_the_overview_counts_what_its_links_list(api: Api, as_):
-    """F17: and every status of a run has a place in it."""
+    """F17: every status of a run is counted in it."""
     gate_run = factories.run(status="waiting", waiting_on="approval", initiator="somebody")
     rows = [
         gate_run,
@@ -272,6 +272,6 @@ async def test_the_overview_counts_what_its_links_list(api: Api, as_):
         assert count["count"] >= 1, name
     hrefs = [count["href"] for count in overview.values() if isinstance(count, dict) and "href" in count]
     counted = {status for href in hrefs for status in parse_qs(href.partition("?")[2]).get("status", ())}
-    assert {status.value for status in RunStatus} <= counted, "a status without a place"
+    assert {status.value for status in RunStatus} <= counted, "a status that is not counted"
     assert overview["stuck"]["count"] >= 2
     assert overview["projection"]["stale"] is True

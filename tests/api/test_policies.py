@@ -1,4 +1,4 @@
-"""Rules put, shown and withdrawn over the API: what operators say, and what workers then hold."""
+"""Rules put, shown and withdrawn over the API, and their effect on the workers' snapshot."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_what_a_rule_holds_for_is_said_and_so_is_that_it_holds_for_nothing
     assert (glob["fits"], glob["holds_for"]) == (["mail_read", "mail_send"], ["mail_read"])
     longer = await put("longer", "mail_rea?")
     assert longer["holds_for"] == ["mail_read"]
-    assert "another rule speaks" in (await as_("admin").get(f"{PLACE}/glob")).json()["note"]
+    assert "takes precedence" in (await as_("admin").get(f"{PLACE}/glob")).json()["note"]
     await as_("admin").delete(f"{PLACE}/longer")
     allowed = await as_("admin").put(f"{PLACE}/longer", json={"tool": "mail_rea?", "effect": "allow"})
     assert (allowed.json()["holds_for"], "denies" in allowed.json()["note"]) == ([], True)

@@ -41,7 +41,7 @@ async def key_of(as_, principal: str, expect: int = 201, **body) -> dict:
 
 @asynccontextmanager
 async def second_administrator(api: Api):
-    """A client of another administrator's, for as long as there is one."""
+    """A client of a temporary second administrator."""
     engine = api.plane.engine
     await principals.put(
         engine, SETUP, Principal(name="berta", kind=PrincipalKind.HUMAN, roles=frozenset({Role.ADMIN}))
@@ -53,7 +53,7 @@ async def second_administrator(api: Api):
 
 
 async def granted(as_, second: httpx.AsyncClient, name: str, **body) -> dict:
-    """What two administrators grant together."""
+    """Grant a change with two administrators."""
     proposed = await put(as_, name, 202, **body)
     confirmed = await second.post(proposed["confirm"])
     assert (confirmed.status_code, confirmed.json()["status"]) == (200, "applied"), confirmed.text
@@ -143,7 +143,7 @@ async def test_the_last_administrator_can_neither_be_disabled_nor_lose_the_role(
             await as_("admin").post(f"{PLACE}/admin/disable"),
             await as_("admin").put(f"{PLACE}/admin", json={"roles": ["viewer"]}),
         ):
-            assert (answer.status_code, "last administrator" in answer.json()["detail"]) == (409, True)
+            assert (answer.status_code, "last enabled administrator" in answer.json()["detail"]) == (409, True)
             command = (await as_("auditor").get(f"/api/v1/commands/{answer.json()['command_id']}")).json()
             assert (command["status"], command["target"]) == ("refused", "admin")
         await put(as_, "deputy", kind="human", roles=["admin"])

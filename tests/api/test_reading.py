@@ -103,7 +103,7 @@ def places(things: dict[str, str]) -> Iterator[str]:
 
 @pytest.mark.parametrize("who", EVERY_PERMISSION)
 @pytest.mark.usefixtures("nothing_changes")
-async def test_r33_looking_at_everything_changes_nothing(api: Api, url: str, things: dict[str, str], who: str) -> None:
+async def test_r33_reading_everything_changes_nothing(api: Api, url: str, things: dict[str, str], who: str) -> None:
     token = api.tokens[who]
     scanner = ["Purpose: prefetch", "Sec-Purpose: prefetch", "X-HTTP-Method-Override: POST", "Last-Event-ID: x"]
     for place in places(things):

@@ -73,7 +73,10 @@ async def test_a_key_is_rotated_retired_once_no_api_signs_with_it_and_stays_so(s
             await in_use(second, old)
             await in_use(second, new)
             refused = await end(second, "retire", old, 409)
-            assert (refused["current_status"], "an API signs with this key" in refused["detail"]) == ("in_force", True)
+            assert (refused["current_status"], "an API process signs with this key" in refused["detail"]) == (
+                "in_force",
+                True,
+            )
             assert set((await snapshot(first)).keys_in_force) == {old, new}
         await in_use(second, old, False)
         run = factories.run(status="waiting")

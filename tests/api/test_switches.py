@@ -1,4 +1,4 @@
-"""Kill switches over the API: on and off, apart from rules, each way audited and published."""
+"""Kill switches over the API: on and off, independent of rules, always audited and published."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_a_rule_put_changed_or_withdrawn_leaves_the_kill_switch_on_r36(api
     assert (old.status_code, old.json()["faults"][0]["pointer"]) == (422, "/disabled")
 
 
-async def test_a_disabled_workflow_is_not_started_and_says_why_until_it_is_enabled(api: Api, as_):
+async def test_a_disabled_workflow_refuses_starts_with_its_reason_until_enabled(api: Api, as_):
     await factories.insert(api.plane.engine, *factories.workflow("halted", {}))
     place = "/api/v1/workflows/halted"
     assert (await as_("operator").get(place)).json()["switch"] == OFF
@@ -97,7 +97,7 @@ async def test_a_disabled_workflow_is_not_started_and_says_why_until_it_is_enabl
 
 @pytest.mark.parametrize("noun", ["tools", "workflows"])
 @pytest.mark.parametrize("verb", ["disable", "enable"])
-async def test_a_switch_is_the_administrators_and_of_what_is_registered(api: Api, as_, noun: str, verb: str):
+async def test_only_administrators_set_switches_and_only_for_registered_names(api: Api, as_, noun: str, verb: str):
     name = f"odd_{noun}_{verb}"
     rows = (factories.tool(name),) if noun == "tools" else factories.workflow(name, {})
     await factories.insert(api.plane.engine, *rows)

@@ -105,7 +105,7 @@ async def test_the_migrations_make_exactly_the_declared_tables(empty_database: s
     ] == []
 
 
-def test_nothing_is_installed_whose_hash_the_lock_does_not_name() -> None:
+def test_every_installed_package_has_its_hash_in_the_lock() -> None:
     entries = (ROOT / "requirements.lock").read_text().replace("\\\n", " ").splitlines()
     assert len(entries) > 50
     assert [entry for entry in entries if "==" not in entry or "--hash=sha256:" not in entry] == []
@@ -113,7 +113,7 @@ def test_nothing_is_installed_whose_hash_the_lock_does_not_name() -> None:
         line for line in (ROOT / "Makefile").read_text().splitlines() if "pip install" in line and line[0] != "#"
     ]
     assert len(installs) == 2
-    assert all(line.endswith("--no-deps") for line in installs), "what is not in the lock is not installed"
+    assert all(line.endswith("--no-deps") for line in installs), "packages that are not in the lock are not installed"
 
 
 def test_the_tree_names_no_package_index_and_no_machine() -> None:

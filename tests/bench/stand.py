@@ -111,7 +111,7 @@ async def api(environment: Mapping[str, str], dsn: str) -> AsyncIterator[Api]:
         "AGENTGRID_DATABASE_URL": dsn,
         "AGENTGRID_SIGNING_KEY_FILE": str(signing_key),
         "AGENTGRID_API_URL": f"http://127.0.0.1:{port}",
-        # One client asks as quickly as it is answered, for minutes: what the limit is there to stop.
+        # One client sends requests as fast as they are answered, for minutes, which the rate limit exists to prevent.
         "AGENTGRID_RATE_REQUESTS_PER_SECOND": "100000",
     }
     with process([sys.executable, "-m", "agentgrid.cli.main", "api", "--port", str(port)], configured) as started:

@@ -102,7 +102,7 @@ def test_the_worker_is_given_nothing_that_opens_the_control_plane(stack: DevStac
     assert Path(environment["AGENTGRID_HOME"]) == stack.home / "worker"
 
 
-def test_r44_the_signing_key_is_named_to_the_api_alone(stack: DevStack) -> None:
+def test_r44_only_the_api_is_given_the_signing_key(stack: DevStack) -> None:
     named = [
         name for name in ("api", "projector", "worker") if "AGENTGRID_SIGNING_KEY_FILE" in stack.child(name).environ()
     ]
@@ -329,7 +329,7 @@ def test_the_projection_is_rebuilt_while_it_is_in_use(
     assert terminal.status(run_id) == "waiting"
     refused = terminal.cli("db", "upgrade")
     assert refused.code == ExitCode.NOT_ALLOWED
-    assert "Use the login that owns it" in refused.err
+    assert "Use the login that owns the schema" in refused.err
 
 
 def test_another_address_without_a_signing_key_is_refused(
@@ -354,15 +354,15 @@ def test_crashes_changed_code_ctrl_c_and_kill_lose_nothing(terminal: Terminal, s
     terminal.approval_of(run_id)
 
     stack.child("worker").kill()
-    stack.wait_for("worker was ended by SIGKILL; starting it again", 10)
+    stack.wait_for("worker was ended by SIGKILL; restarting it", 10)
 
     tool = stack.root / "activities" / "notes.py"
     good = tool.read_text()
     tool.write_text(good + "\n1 / 0\n")
-    said = stack.wait_for("the worker goes on with the old code", 20)
+    said = stack.wait_for("the worker keeps running the old code", 20)
     assert "ZeroDivisionError" in said
     tool.write_text(good + "\n# mended\n")
-    stack.wait_for("the worker starts again", 20)
+    stack.wait_for("restarting the worker", 20)
 
     before = stack.children()
     assert stack.process is not None
@@ -373,10 +373,10 @@ def test_crashes_changed_code_ctrl_c_and_kill_lose_nothing(terminal: Terminal, s
 
     tool.write_text(good + "\n1 / 0\n")
     stack.start()
-    assert "no worker runs until the project's code is mended" in stack.output.read_text()
+    assert "no worker runs until the project's code is fixed" in stack.output.read_text()
     assert terminal.status(run_id) == "waiting"
     tool.write_text(good)
-    stack.wait_for("the worker starts again", 20)
+    stack.wait_for("restarting the worker", 20)
     approval_id = terminal.approval_of(run_id)["approval_id"]
     assert terminal.cli("approval", "approve", approval_id, "--profile", "reviewer", "--yes").code == ExitCode.OK
     assert terminal.cli("run", "watch", run_id).code == ExitCode.OK

@@ -80,7 +80,7 @@ def test_ctrl_c_before_the_decision_says_that_it_was_not_sent(
     server.on(DETAIL, interrupting(held))
     ended = cli("approval", verb, "a", "--yes")
     assert ended.code == ExitCode.INTERRUPTED
-    assert "Nothing was sent: the decision on approval a was not asked for" in ended.err
+    assert "Nothing was sent: the decision on approval a was not requested" in ended.err
     assert [seen.method for seen in server.seen] == ["GET"]
 
 
@@ -94,7 +94,7 @@ def test_ctrl_c_in_the_middle_of_the_decision_says_that_it_was(
     ended = cli("approval", verb, "a", "--yes", "-o", output)
     assert ended.code == ExitCode.INTERRUPTED
     said = json.loads(ended.err.splitlines()[-1])["detail"] if output == "json" else ended.err
-    assert "The request was sent: whether the decision on approval a was carried out is not known" in said
+    assert "The request was sent, but it is not known whether the decision on approval a was carried out" in said
 
 
 def test_a_server_that_hangs_in_the_middle_of_a_decision_is_left_within_ten_seconds(
@@ -120,7 +120,7 @@ def test_a_server_of_another_version_is_asked_for_nothing(cli: Cli, server: Fake
     server.on(DETAIL, Reply(body=body))
     ended = cli(*APPROVE)
     assert ended.code == ExitCode.FAILED
-    assert "not what this version of the command line expects" in ended.err
+    assert "does not fit this version of the command line" in ended.err
     assert [seen.method for seen in server.seen] == ["GET"]
 
 

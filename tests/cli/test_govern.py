@@ -87,11 +87,11 @@ async def test_a_tool_is_disabled_and_enabled_and_its_rule_stays(api: Api, admin
     await admin("tool", "disable", "nothing", "--yes", code=ExitCode.NOT_FOUND)
 
 
-async def test_a_principal_is_made_changed_disabled_and_enabled(admin: Run) -> None:
+async def test_a_principal_is_created_changed_disabled_and_enabled(admin: Run) -> None:
     made = await admin("principal", "put", "noor", "--role", "operator", "--group", "editors")
     assert "human" in made.out
     kept = (await admin("principal", "put", "noor", "--role", "viewer", "--yes", "-o", "json")).json()
-    assert (kept["roles"], kept["groups"]) == (["viewer"], ["editors"]), "what is not named stays"
+    assert (kept["roles"], kept["groups"]) == (["viewer"], ["editors"]), "options left out change nothing"
     asked = await admin("principal", "put", "noor", "--role", "operator", code=ExitCode.USAGE)
     assert "--yes" in asked.err
     same = await admin("principal", "put", "noor", "--role", "viewer")
@@ -105,7 +105,7 @@ async def test_a_principal_is_made_changed_disabled_and_enabled(admin: Run) -> N
     await admin("principal", "show", "nobody-known", code=ExitCode.NOT_FOUND)
 
 
-async def test_what_takes_two_administrators_is_proposed_listed_confirmed_and_withdrawn(
+async def test_proposals_are_made_listed_confirmed_and_withdrawn(
     api: Api, admin: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     alone = await admin("principal", "put", "erin", "--role", "approver", code=ExitCode.NOT_ALLOWED)
@@ -139,7 +139,7 @@ async def test_what_takes_two_administrators_is_proposed_listed_confirmed_and_wi
         await principals.set_disabled(api.plane.engine, SETUP, "berta", True)
 
 
-async def test_a_scope_is_put_and_stays_where_it_is_not_named(admin: Run) -> None:
+async def test_a_scope_is_put_and_kept_when_not_given(admin: Run) -> None:
     made = (await admin("principal", "put", "sam", "--role", "viewer", "--workflows", "crm_*", "-o", "json")).json()
     assert made["workflows"] == ["crm_*"]
     kept = (await admin("principal", "put", "sam", "--role", "operator", "--yes", "-o", "json")).json()
@@ -148,7 +148,7 @@ async def test_a_scope_is_put_and_stays_where_it_is_not_named(admin: Run) -> Non
     assert "--yes" in asked.err
     assert "crm_*" in (await admin("principal", "show", "sam")).out
     wrong = await admin("principal", "put", "sam", "--workflows", "crm_[ab]", "--yes", code=ExitCode.FAILED)
-    assert "is no glob" in wrong.err
+    assert "is not a valid glob" in wrong.err
 
 
 async def test_an_auditor_sees_who_read_what(api: Api, admin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,7 @@ async def test_signing_keys_are_listed_and_the_one_that_signs_is_not_retired(api
     await eventually(used)
     assert key_id in (await admin("signing-key", "list")).out
     refused = await admin("signing-key", "retire", key_id, "--yes", code=ExitCode.FAILED)
-    assert "an API signs with this key" in refused.err
+    assert "an API process signs with this key" in refused.err
     await admin("signing-key", "revoke", "0" * 16, "--yes", code=ExitCode.NOT_FOUND)
 
 

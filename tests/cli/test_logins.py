@@ -1,4 +1,4 @@
-"""`agentgrid db worker-login` and its kin, as a person on the database's side gives them."""
+"""The login commands of `agentgrid db`, run on the database's side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cli.conftest import Cli
 
 @pytest.fixture
 def name(postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A name for a login; the schema owner's URL is in the environment."""
+    """A login name; the environment holds the schema owner's URL."""
     monkeypatch.setenv("AGENTGRID_DATABASE_URL", postgres_dsn)
     return f"login_{uuid.uuid4().hex[:12]}"
 
@@ -49,7 +49,7 @@ async def _rows(dsn: str, query: str) -> list[asyncpg.Record]:
         await connection.close()
 
 
-def test_a_workers_login_is_made_listed_bound_again_and_closed(cli: Cli, name: str, tmp_path: Path) -> None:
+def test_a_workers_login_is_created_listed_rebound_and_closed(cli: Cli, name: str, tmp_path: Path) -> None:
     file = tmp_path / "worker.url"
     made = cli("db", "worker-login", name, "--grid", "g", "--queue", "a", "--queue", "b", "--file", str(file))
     assert (made.code, made.err) == (ExitCode.OK, "")
@@ -62,7 +62,7 @@ def test_a_workers_login_is_made_listed_bound_again_and_closed(cli: Cli, name: s
     assert not works(dsn, "SELECT * FROM runs")
 
     again = cli("db", "worker-login", name, "--grid", "g", "--queue", "c", "--rate", "5")
-    assert "its password stays as it is" in again.out
+    assert "its password is unchanged" in again.out
     assert works(dsn, touch)
     (listed,) = [json.loads(line) for line in cli("db", "worker-logins", "-o", "json").out.splitlines()]
     assert (listed["login"], listed["grid"], listed["queues"], listed["rate"]) == (name, "g", ["c"], 5)
@@ -83,7 +83,7 @@ def test_the_control_planes_login_reads_and_writes_rows_and_every_change_is_audi
     assert works(dsn, "SELECT * FROM runs")
     assert not works(dsn, "CREATE TABLE mine (x integer)")
     refused = cli("db", "worker-login", name, "--grid", "g", "--queue", "q")
-    assert (refused.code, refused.err.count("may do more than a worker's login")) == (ExitCode.FAILED, 1)
+    assert (refused.code, refused.err.count("has more rights than a worker's login")) == (ExitCode.FAILED, 1)
     rows = asyncio.run(_rows(postgres_dsn, "SELECT kind, principal, target, status, outcome::text FROM commands"))
     assert [(row["kind"], row["principal"], row["target"], row["status"]) for row in rows] == [
         ("login.put", "system", name, "applied")
@@ -91,7 +91,7 @@ def test_the_control_planes_login_reads_and_writes_rows_and_every_change_is_audi
     assert "password" not in rows[0]["outcome"].replace("new_password", "")
 
 
-def test_a_login_that_owns_nothing_makes_no_logins(cli: Cli, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_that_owns_nothing_can_not_create_logins(cli: Cli, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     dsn = json.loads(cli("db", "control-login", name, "-o", "json").out)["url"]
     monkeypatch.setenv("AGENTGRID_DATABASE_URL", dsn)
     refused = cli("db", "worker-login", f"{name}_w", "--grid", "g", "--queue", "q")
@@ -100,7 +100,7 @@ def test_a_login_that_owns_nothing_makes_no_logins(cli: Cli, name: str, monkeypa
     assert "Traceback" not in refused.err
 
 
-def test_names_and_bindings_that_cannot_be_are_refused_before_anything_is_made(cli: Cli, name: str) -> None:
+def test_invalid_names_and_bindings_are_refused_before_any_change(cli: Cli, name: str) -> None:
     for arguments in (("Upper", "--grid", "g", "--queue", "q"), (name, "--grid", " ", "--queue", "q")):
         refused = cli("db", "worker-login", *arguments)
         assert refused.code == ExitCode.FAILED, arguments

@@ -33,5 +33,5 @@ def test_a_stale_projection_is_said_with_its_cause(
     server.on("GET /overview", Reply(body={**counts, "generated_at": NOW, "projection": projection}))
     shown = cli("overview")
     assert shown.code == ExitCode.OK, shown.err
-    assert ("These numbers may be old" in shown.out) is (said is not None)
+    assert ("These numbers may be outdated" in shown.out) is (said is not None)
     assert said is None or said in shown.out

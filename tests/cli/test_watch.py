@@ -213,8 +213,8 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(cli: Cli, quiet: FakeServer) -
     assert {seen.method for seen in quiet.seen} == {"GET"}
 
 
-def test_a_step_is_shown_under_its_title_where_it_has_one() -> None:
-    """The name that its author gave the tool for people (F17: as everywhere else)."""
+def test_a_step_is_shown_by_its_title_if_it_has_one() -> None:
+    """The title that the tool's author chose (F17: as everywhere else)."""
     steps = [a_step(5, title="Send \x1b[31mthe reply"), a_step(9), a_step(11, "scheduled", live_state="paused")]
     console = Console(file=io.StringIO(), width=200, color_system=None)
     console.print(step_table(steps))
@@ -223,7 +223,7 @@ def test_a_step_is_shown_under_its_title_where_it_has_one() -> None:
     assert "tool_5" not in first
     assert "\x1b" not in first
     assert "tool_9" in second
-    assert third.startswith("‖"), "paused by Temporal's own means"
+    assert third.startswith("‖"), "paused in Temporal itself"
 
 
 async def test_a_long_run_fits_on_the_terminal(server: FakeServer) -> None:

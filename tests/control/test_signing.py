@@ -61,7 +61,7 @@ def test_what_is_no_ed25519_key_is_a_setting_error_that_names_the_variable(tmp_p
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o602, 0o660])
-def test_r44_a_signing_key_that_others_could_read_or_change_is_refused_and_the_mend_is_named(tmp_path, mode):
+def test_r44_a_signing_key_that_others_could_read_or_change_is_refused_with_the_fix(tmp_path, mode):
     path = tmp_path / "signing.pem"
     signing.create(path)
     signing.load(Settings(signing_key_file=path))
@@ -84,7 +84,7 @@ def test_after_a_rotation_the_old_key_still_signs_for_the_approvals_of_its_time_
     only_new = TERMS.model_copy(update={"keys": {new.key_id: new.public_key}})
     for kind in ApprovalKind:
         gated = only_new.model_copy(update={"kind": kind})
-        assert signer.under(gated, revoked={new.key_id}), "the worker judges it again, and asks again"
+        assert signer.under(gated, revoked={new.key_id}), "the worker checks again and requests a new approval"
     assert [each.key_id if each else None for each in chosen] == [old.key_id, new.key_id, new.key_id, None, old.key_id]
     assert signer.under(TERMS.model_copy(update={"keys": {new.key_id: old.public_key}}), revoked=()) is None
 

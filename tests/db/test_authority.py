@@ -1,4 +1,4 @@
-"""What the migration says of keys that were made before a key remembered who issued it."""
+"""The migration's issuers for keys that were created before issuers were recorded."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MADE = {
     "k-own": ("berta", "berta"),
     "k-second-hand": ("carol", "berta"),
 }
-"""Each key with its principal, and who made it."""
+"""Each key with its principal and its creator."""
 
 
-async def test_whoever_may_have_had_a_hand_in_an_older_key_counts_as_its_issuer(postgres_dsn: str) -> None:
+async def test_everybody_who_may_have_issued_an_older_key_counts_as_its_issuer(postgres_dsn: str) -> None:
     (backfill,) = [each for each in MIGRATION.STATEMENTS if "RECURSIVE" in each]
     connection = await asyncpg.connect(postgres_dsn)
     try:

@@ -1,4 +1,4 @@
-"""What a change of rules lifts, held against every short name there is."""
+"""Which calls a change of rules relaxes, checked against every short name."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def one(tool: str, effect: Effect, rule_id: str = "r1", *approvers: str) -> Rule
     before=one("aa*a", Effect.DENY, "changed"),
     after=None,
 )
-def test_no_name_needs_less_without_being_told(kept: list[Rule], before: Rule | None, after: Rule | None) -> None:
-    """Whatever name and risk a call has, where it needs less afterwards the change is said to lift something."""
+def test_every_name_that_needs_less_is_reported(kept: list[Rule], before: Rule | None, after: Rule | None) -> None:
+    """If any call needs less after the change, the change is reported as relaxing something."""
     changed = [each.model_copy(update={"rule_id": "changed"}) for each in (before, after) if each is not None]
     old = snapshot(*kept, *(changed[:1] if before is not None else ()))
     new = snapshot(*kept, *(changed[-1:] if after is not None else ()))
@@ -56,7 +56,7 @@ def test_no_name_needs_less_without_being_told(kept: list[Rule], before: Rule | 
     assert lifted(old, old, {}) == ()
 
 
-def test_a_change_that_asks_for_as_much_lifts_nothing() -> None:
+def test_a_change_that_needs_no_less_relaxes_nothing() -> None:
     asks = one("pay*", Effect.REQUIRE_APPROVAL, "r1", "finance", "sales")
     fewer = asks.model_copy(update={"approvers": ("sales",), "version": 2, "reason": "quarter end"})
     harder = asks.model_copy(update={"effect": Effect.DENY})
@@ -68,7 +68,7 @@ def test_a_change_that_asks_for_as_much_lifts_nothing() -> None:
     assert lifted(snapshot(), snapshot(one("mail", Effect.ALLOW)), {"mail": Risk.WRITE}) == ()
 
 
-def test_what_is_lifted_is_named() -> None:
+def test_relaxed_names_and_patterns_are_reported() -> None:
     asks = one("pay*", Effect.REQUIRE_APPROVAL, "r1", "finance")
     known = {"pay_out": Risk.READ, "mail": Risk.WRITE, "wipe": Risk.DESTRUCTIVE}
     assert lifted(snapshot(asks), snapshot(), known) == ("pay*", "pay_out")
@@ -76,5 +76,5 @@ def test_what_is_lifted_is_named() -> None:
     assert lifted(snapshot(asks), snapshot(wider), known) == ("pay*", "pay_out")
     assert lifted(snapshot(), snapshot(one("wipe", Effect.ALLOW)), known) == ("wipe",)
     assert lifted(snapshot(), snapshot(one("later", Effect.ALLOW)), known) == ("later",), (
-        "a tool of tomorrow may destroy"
+        "a future tool may be destructive"
     )

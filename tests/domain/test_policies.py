@@ -1,4 +1,4 @@
-"""Which rule speaks about a call: a function of the rules as a set, in the order that `domain/policies.py` gives."""
+"""Which rule applies to a call: a function of the set of rules, by the precedence in `domain/policies.py`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_precedence_is_own_then_exact_then_denying_globs_then_length_then_risk(
     rules: list[Rule], name: str, risk: Risk, data: st.DataObject
 ) -> None:
     held = speaks(rules, name, risk)
-    assert speaks(data.draw(st.permutations(rules)), name, risk) == held, "the order in which rules come says nothing"
+    assert speaks(data.draw(st.permutations(rules)), name, risk) == held, "the order of the rules makes no difference"
     fitting = [each for each in rules if each.fits(name)]
     exact = [each for each in fitting if each.tool == name]
     own = [each for each in exact if each.rule_id == f"tool:{name}"]
@@ -58,7 +58,7 @@ def test_precedence_is_own_then_exact_then_denying_globs_then_length_then_risk(
 
 
 @given(rules=RULES, deny=st.sampled_from(["*", "?*", "[a-z]*"]), name=st.sampled_from(NAMES))
-def test_a_glob_that_denies_is_opened_by_no_other_glob_r36(rules: list[Rule], deny: str, name: str) -> None:
+def test_no_other_glob_overrides_a_glob_that_denies_r36(rules: list[Rule], deny: str, name: str) -> None:
     globs = [each for each in rules if each.tool not in NAMES]
     assert speaks([*globs, rule("closed", deny, Effect.DENY)], name).effect is Effect.DENY
 
@@ -75,5 +75,5 @@ def test_a_glob_that_denies_is_opened_by_no_other_glob_r36(rules: list[Rule], de
         ([rule("exact", "refund", Effect.DENY), rule("tool:refund", "refund", Effect.ALLOW)], "tool:refund"),
     ],
 )
-def test_the_rule_that_speaks(rules: list[Rule], holds: str) -> None:
+def test_the_rule_that_applies(rules: list[Rule], holds: str) -> None:
     assert speaks(rules, "refund").rule_id == holds

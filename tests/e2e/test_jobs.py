@@ -1,4 +1,4 @@
-"""What a job says of ends that its worker doesn't know, through the whole loop."""
+"""Jobs whose end the worker doesn't know, through the whole stack."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOKENS: asyncio.Queue[bytes] = asyncio.Queue()
 
 @activity.defn
 async def left_to_others() -> str:
-    """Somebody else completes it."""
+    """Is completed by somebody else."""
     TOKENS.put_nowait(activity.info().task_token)
     activity.raise_complete_async()
 
@@ -37,7 +37,7 @@ class Ends:
 
 
 async def begun(loop: Loop, queue: str, name: str) -> tuple[Any, str]:
-    """A new run, once AgentGrid knows of it: nobody asked it to start one."""
+    """Start a run outside AgentGrid and wait until it is projected."""
     handle = await loop.client.start_workflow(Ends.run, name, id=f"ends-{uuid.uuid4().hex[:12]}", task_queue=queue)
     run_id = str(handle.first_execution_run_id)
     async with asyncio.timeout(30):
@@ -48,7 +48,7 @@ async def begun(loop: Loop, queue: str, name: str) -> tuple[Any, str]:
             await asyncio.sleep(0.05)
 
 
-async def test_f17_a_job_whose_end_is_left_to_others_runs_until_they_end_it(loop: Loop) -> None:
+async def test_f17_a_job_completed_by_somebody_else_runs_until_then(loop: Loop) -> None:
     queue = f"ends-{uuid.uuid4().hex[:12]}"
     async with loop.worker(queue, None, workflows=[Ends], activities=[left_to_others]):
         handle, run_id = await begun(loop, queue, "left_to_others")

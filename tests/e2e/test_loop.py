@@ -217,7 +217,7 @@ async def test_bad_input_is_refused_with_its_place_and_starts_nothing(loop: Loop
     await loop.call("operator", "POST", "/workflows/nothing/runs", 404, json={"input": {}})
 
 
-async def test_r21_what_is_not_shown_exactly_cannot_be_approved(loop: Loop) -> None:
+async def test_r21_arguments_that_are_not_shown_exactly_can_not_be_approved(loop: Loop) -> None:
     """Somebody who can write the database changes what approvers are shown: the digest no longer covers it."""
     run_id = await loop.start("gated", "explicit")
     approval = await loop.approval(run_id)

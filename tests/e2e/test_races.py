@@ -35,7 +35,7 @@ async def raced(loop: Loop, chance: random.Random) -> tuple[str, dict[str, Any],
     return run_id, approval, [each for each in commands if each is not None]
 
 
-async def test_r25_of_racing_answers_one_counts_in_history_tables_commands_and_the_run_itself(loop: Loop) -> None:
+async def test_r25_of_racing_decisions_one_counts_in_history_tables_commands_and_the_run(loop: Loop) -> None:
     rule = {"effect": "require_approval", "approvers": ["role:approver"], "expires_seconds": 600}
     await loop.call("admin", "PUT", "/tools/refund/policy", json=rule)
     chance, gate = random.Random(SEED), asyncio.Semaphore(AT_ONCE)

@@ -72,7 +72,7 @@ def words(error: BaseException | None) -> str:
 
 PLAY_SECONDS = 120.0
 HAPPEN_SECONDS = 60.0
-"""How long something may take that takes no time: a machine that does other things too is no fault of the case."""
+"""Timeout for steps that take no time by themselves, with room for a busy machine."""
 
 
 async def play(case: Case, name: str, stage: Stage) -> Played:

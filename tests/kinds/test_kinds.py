@@ -29,10 +29,9 @@ ACTIVITIES = [activity for module in MODULES for activity in getattr(module, "AC
 SERVICES = [service for module in MODULES for service in getattr(module, "SERVICES", ())]
 
 AHEAD = 14
-"""So many cases beyond the one that is asked for may be played already: most wait for most of their time."""
+"""How many cases are played ahead of the current one: most of them mainly wait."""
 AT_ONCE = 10
-"""So many plays run at the same time; the patience with each counts from when it has a place. Without a bound, a machine that is busy with
-something else makes them all late together."""
+"""Maximum concurrent plays. The timeout of each counts from its start. Without a limit, a busy machine would make all of them late."""
 
 
 class Plays:

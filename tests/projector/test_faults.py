@@ -27,7 +27,7 @@ from tests.projector.scenarios import Continued, Messages, Mixed, Sequence
 
 
 async def touch(store: Store, workflow_id: str, execution_id: str, *, urgent: bool = False, taken: bool = True) -> None:
-    """Touch as a worker does, and queue it as a projector does unless it is not to be `taken` yet."""
+    """Touch as a worker does; with `taken`, queue it as a projector does."""
     await store.pool.execute(
         "SELECT agentgrid_touch($4, $1::text[], $2::text[], $3::bigint[], $5::boolean[])",
         [execution_id],
@@ -318,8 +318,8 @@ async def test_lag_is_reported_and_grows_while_nobody_projects(
     assert found.due >= 1
 
 
-@pytest.mark.parametrize("execution_id", ["01a20ad8-f83c-7eba-b1c6-000000000000", "no id at all"])
-async def test_an_execution_that_nobody_knows_is_forgotten(
+@pytest.mark.parametrize("execution_id", ["01a20ad8-f83c-7eba-b1c6-000000000000", "not an id"])
+async def test_an_unknown_execution_is_forgotten(
     projector: asyncio.Task[None], store: Store, execution_id: str
 ) -> None:
     await touch(store, "never-started", execution_id)

@@ -1,6 +1,6 @@
-"""Local activities of the Go and Java SDKs (F17), in markers written by hand after their sources: `decode/foreign.py` names them.
+"""Local activities of the Go and Java SDKs (F17), in hand-written markers based on their sources: see `decode/foreign.py`.
 
-They don't build on the core that the other SDKs share, so neither their marker's name nor its details are the core's.
+These SDKs don't use the core that the others share, so neither the marker's name nor its details are the core's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def payloads(*values: Any) -> Payloads:
 
 
 class Written:
-    """A history in the making."""
+    """Builds a history."""
 
     def __init__(self) -> None:
         self.events: list[HistoryEvent] = []
@@ -90,7 +90,7 @@ class Written:
         self._add(EventType.EVENT_TYPE_TIMER_FIRED).timer_fired_event_attributes.started_event_id = started
 
     def rows(self) -> tuple[State, Rows]:
-        """What is folded, which a second opinion on the same events agrees with."""
+        """The result of the fold, checked against the oracle on the same events."""
         decoded = decode(self.events, pydantic_data_converter.payload_converter)
         state, rows = folded(EXECUTION, [decoded])
         one_by_one = folded(EXECUTION, [[event] for event in decoded])[1]
@@ -142,7 +142,7 @@ def test_local_activities_of_the_go_sdk_are_steps() -> None:
     assert (broken["error"]["type"], broken["error"]["message"]) == ("errorString", "no such thing")
 
 
-def test_a_go_local_activity_that_backs_off_is_one_step_and_its_timer_none() -> None:
+def test_a_go_local_activity_with_backoff_is_one_step_and_its_timer_is_none() -> None:
     written = Written()
     written.go("1", "Flaky", attempt=3, backoff_ns=8_123_456_789, failure=failure("not yet"))
     written.timer("5", timedelta(microseconds=8_123_457))
@@ -180,7 +180,7 @@ def test_local_activities_of_the_java_sdk_are_steps() -> None:
     assert old["output"]["value"] == "from before the metadata"
 
 
-def test_a_java_local_activity_that_backs_off_is_one_step_and_its_timer_none() -> None:
+def test_a_java_local_activity_with_backoff_is_one_step_and_its_timer_is_none() -> None:
     written = Written()
     first = int(BEGAN.timestamp() * 1000)
     meta = {"firstSkd": first, "atpt": 2, "backoff": 6_000}
@@ -194,7 +194,7 @@ def test_a_java_local_activity_that_backs_off_is_one_step_and_its_timer_none() -
 
 
 def test_terms_in_the_failure_of_a_foreign_local_activity_open_no_gate() -> None:
-    """R30: there is no plugin for these SDKs that would wait, so nobody is asked."""
+    """R30: there is no plugin for these SDKs that would wait, so no approval opens."""
     written = Written()
     asked = failure("needs an approval", "ApprovalRequired")
     terms = {"approval_id": "x", "kind": "tool", "title": "Pay", "namespace": "n", "workflow_id": "w"}
@@ -206,7 +206,7 @@ def test_terms_in_the_failure_of_a_foreign_local_activity_open_no_gate() -> None
     assert shape(rows) == [("activity", "Pay", "failed", 1, True)]
 
 
-def test_a_marker_of_that_name_which_is_neither_is_counted_and_hides_nothing() -> None:
+def test_a_marker_of_that_name_from_another_sdk_is_counted_and_hides_nothing() -> None:
     written = Written()
     written.marker({"data": payloads("something else")})
     written.go("1", "Greet", result="hello")

@@ -59,7 +59,7 @@ def test_code_that_fails_is_tried_again_and_named_before_the_approval_that_it_hi
     assert summary.reason == f"its workflow task fails on worker {WORKER} (build v2): KeyError: no such thing"
 
 
-def test_r30_no_header_says_who_started_a_run_also_of_a_child_whose_parent_is_not_known() -> None:
+def test_r30_a_header_never_sets_the_initiator_even_of_a_child_with_an_unknown_parent() -> None:
     header = RunHeader(tree="t", initiator="alice")
     for parent in (None, "0198c0de-0000-7000-8000-000000000002"):
         begun = events.Started(
@@ -75,8 +75,8 @@ def test_r30_no_header_says_who_started_a_run_also_of_a_child_whose_parent_is_no
         assert beginning(begun, run_id="e", memo=None)["initiator"] == "unknown"
 
 
-def test_a_build_that_the_sdk_made_up_for_a_worker_without_a_deployment_names_no_version() -> None:
-    """F17. Completed tasks tell whether there is one; those that fail only carry the id."""
+def test_a_build_id_of_a_worker_without_a_deployment_is_ignored() -> None:
+    """F17. Only completed tasks carry the deployment; failed ones carry just the id."""
     begun: Any = (
         events.Started,
         {"workflow": "w", "task_queue": "q", "first_execution_id": "e", "kind": ExecutionKind.FIRST},

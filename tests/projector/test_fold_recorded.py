@@ -236,11 +236,11 @@ def test_approvals_end_as_the_history_records(name: str) -> None:
     ended = sorted(rows.approvals.values(), key=lambda row: row["opened_event_id"])
     said = [(row["status"], rows.claims.get(row.get("decision_event_id", 0))) for row in ended]
     assert [(status, claim.principal if claim else None) for status, claim in said] == APPROVALS[name]
-    assert not any(row.get("decided_by") for row in ended), "history alone bears out nobody's name"
+    assert not any(row.get("decided_by") for row in ended), "history alone confirms no name"
     assert not any(row.get("decidable") for row in ended)
 
 
-def test_a_pause_and_a_resume_are_kept_with_whom_they_claim_to_be_from() -> None:
+def test_a_pause_and_a_resume_are_stored_with_their_claimed_sender() -> None:
     state, rows = one_pass(recorded("gated_paused")[0])
     assert [row["action"] for _, row in sorted(rows.controls.items())] == ["pause", "resume"]
     assert all(rows.claims[key].kind.value == f"run.{row['action']}" for key, row in rows.controls.items())
@@ -261,7 +261,7 @@ def test_every_forged_decision_is_refused_with_its_reason_and_duplicates_are_sup
         key=str,
     )
     assert [each[0] for each in judged[5:]].count("counted") == 2
-    assert ("superseded", "the approval had been approved") in judged
+    assert ("superseded", "the approval was already approved") in judged
 
 
 def test_what_an_explicit_approval_shows_is_kept_whole_and_not_in_the_state() -> None:
@@ -351,7 +351,7 @@ def test_a_reset_leaves_its_base_behind_and_counts_each_thing_once() -> None:
     derived = chain.derive([base, fork, again])
     assert derived.tip.execution_id == again.execution_id
     assert derived.left_behind == {base.execution_id: fork.execution_id, fork.execution_id: again.execution_id}
-    # Those of the second fork alone, with the copy that it begins with: as many as are listed.
+    # Only those of the second fork, including the copied ones: as many as are listed.
     listed = one_pass(recorded("reset")[2])[1].steps
     assert derived.columns["step_count"] == derived.columns["steps_done"] == len(listed) == 4
 

@@ -1,4 +1,4 @@
-"""R37: terms that name another execution are a reset's copy or a forgery, and open no approval of their own."""
+"""R37: terms that name another execution are a reset's copy or a forgery, and open no approval."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def asked(*after: Any, **changed: Any) -> tuple[State, Rows]:
-    """An execution whose first call asks for an approval under these terms."""
+    """An execution whose first call requires an approval under these terms."""
     fields = {"approval_id": "a", "kind": ApprovalKind.TOOL, "title": "t", "namespace": "default", "workflow_id": "w"}
     fields |= {"execution_id": "e", "digest": "d", "key": "k", "approvers": ("role:approver",)}
     terms = Terms(**(fields | changed))
@@ -57,21 +57,21 @@ def call(event_id: int) -> events.ActivityScheduled:
     [{"execution_id": "another"}, {"workflow_id": "another"}, {"key": None}],
     ids=["another execution", "another workflow", "no call"],
 )
-def test_r37_terms_about_something_else_open_no_approval(forged: dict[str, Any]) -> None:
+def test_r37_terms_of_another_execution_open_no_approval(forged: dict[str, Any]) -> None:
     state, rows = asked(**forged)
-    assert rows.approvals["a"]["inherited"], "left out of every list, and of the look-up by id"
+    assert rows.approvals["a"]["inherited"], "left out of every list, and of the lookup by id"
     assert state.approvals_pending == 0
     assert rows.steps[2].get("approval_id") is None
 
 
-def test_terms_about_this_execution_open_one() -> None:
+def test_terms_of_this_execution_open_an_approval() -> None:
     state, rows = asked()
     assert not rows.approvals["a"]["inherited"]
     assert state.approvals_pending == 1
     assert rows.steps[2]["approval_id"] == "a"
 
 
-def test_a_gate_that_nobody_waited_at_is_cancelled_when_the_call_is_made_again() -> None:
+def test_a_gate_that_never_started_waiting_is_cancelled_when_the_call_is_made_again() -> None:
     state, rows = asked(call(4))
     assert (rows.approvals["a"]["status"], state.approvals_pending) == ("cancelled", 0)
     assert list(rows.steps) == [2]

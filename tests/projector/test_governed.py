@@ -238,10 +238,10 @@ async def test_a_touch_brings_a_governed_run_long_before_any_sweep(
         assert run["governed"] is True
 
 
-async def test_f17_a_reset_takes_its_base_out_of_the_inbox_long_before_any_sweep(
+async def test_f17_a_reset_removes_its_base_from_the_inbox_long_before_any_sweep(
     settings: Settings, client: Client, queue: str, tables: Tables, governance: Governance
 ) -> None:
-    """Its worker touches the fork, and is not told that the base has ended; the fork's history names the base."""
+    """The worker touches the fork but doesn't know that the base has ended; the fork's history names the base."""
     async with projecting(settings, sweep=600):
         await asyncio.sleep(0.5)
         handle = await client.start_workflow("gated", "refund", id=unique(), task_queue=queue)

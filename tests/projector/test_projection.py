@@ -136,7 +136,7 @@ async def test_ends_by_cancel_terminate_and_timeout(
     assert {step["status"] for step in await tables.steps(terminated.first_execution_run_id or "")} == {"abandoned"}
 
 
-async def test_f17_an_activity_paused_by_temporals_own_means_shows_its_run_as_waiting_for_that(
+async def test_f17_a_run_with_an_activity_paused_in_temporal_is_shown_as_waiting(
     projector: asyncio.Task[None], client: Client, tables: Tables
 ) -> None:
     queue = unique("paused")
@@ -160,7 +160,7 @@ async def test_f17_an_activity_paused_by_temporals_own_means_shows_its_run_as_wa
 
         async def says_so() -> bool:
             run = await tables.run_of(handle.id)
-            return run is not None and "paused by Temporal's own means" in (run["status_reason"] or "")
+            return run is not None and "paused in Temporal itself" in (run["status_reason"] or "")
 
         await until(says_so, seconds=60)
         run = await tables.run_of(handle.id)

@@ -1,4 +1,4 @@
-"""Prints what a tool with sets in its parameters sends and is called: a program of its own, for a process with its own order of sets."""
+"""Prints the arguments and key of a call to a tool with set parameters. Run as a separate process, which has a different order of sets."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def take(
 
 
 class WorkflowInput(BaseModel):
-    """As a registered workflow takes it: its schema is part of the workflow's version."""
+    """Input of a registered workflow: its schema is part of the workflow's version."""
 
     tags: set[str] = set(WORDS)
     more: Tags = Tags()

@@ -59,7 +59,7 @@ WRITTEN = "from typing import Annotated\nfrom pydantic import WithJsonSchema\n"
 
 
 def taking(schema: str) -> str:
-    """A workflow whose input's schema was written by hand."""
+    """A workflow with a hand-written input schema."""
     return f"""{WRITTEN}
 @ag.workflow(title="W")
 class W:
@@ -73,7 +73,7 @@ class W:
     ("source", "expected"),
     [
         (tool("risk='read'"), "has no timeout"),
-        (tool("risk='read', timeout=timedelta(0)"), "timeout must be positive"),
+        (tool("risk='read', timeout=timedelta(0)"), "timeout must be a positive"),
         (tool("risk='mild', timeout=SECONDS"), "risk is 'mild'"),
         (tool("risk='read', timeout=SECONDS, retries=-1"), "retries must be 0 to 100"),
         (tool("risk='write', timeout=SECONDS, local=True"), "local=True is only for risk 'read' or idempotent"),
@@ -84,7 +84,7 @@ class W:
         (tool("risk='read', timeout=SECONDS", "(x: int)"), "the result has no annotation"),
         (tool("risk='read', timeout=SECONDS", "(x: list[int] = []) -> int"), "mutable default"),
         (tool("risk='read', timeout=SECONDS", "(*x: int) -> int"), "must be an ordinary one"),
-        (tool("risk='read', timeout=SECONDS", "(x: object()) -> int"), "can't be said in JSON"),
+        (tool("risk='read', timeout=SECONDS", "(x: object()) -> int"), "can't be represented in JSON"),
         (tool("risk='read', timeout=SECONDS", "(x: int) -> int", prefix=""), "must be an async function"),
         ("\nasync def f():\n    await ag.approval('Nobody', approvers=[])\n", "its approvers are empty"),
         ("\nraise ValueError('no configuration')\n", "can't be imported: ValueError: no configuration"),
@@ -103,16 +103,19 @@ class W:
         ),
         (
             taking('{"type": "strin"}'),
-            "workflow 'w': its input can't be checked against its schema: it is no JSON Schema",
+            "workflow 'w': its input schema can't be used: it is not a valid JSON Schema",
         ),
-        (taking('{"type": "string", "pattern": "(?<!x)y"}'), "the pattern at /pattern can't be run in bounded time"),
-        (taking('{"$ref": "https://elsewhere.invalid/schema"}'), "it refers to something outside of itself"),
-        (taking('{"$ref": "#/$defs/Nowhere"}'), "it refers to something that is not there"),
-        (taking('{"$ref": "#"}'), "it refers to something that is not there"),
+        (
+            taking('{"type": "string", "pattern": "(?<!x)y"}'),
+            "the pattern at /pattern is invalid or can't run in linear time",
+        ),
+        (taking('{"$ref": "https://elsewhere.invalid/schema"}'), "it refers to an external schema"),
+        (taking('{"$ref": "#/$defs/Nowhere"}'), "it contains a broken reference"),
+        (taking('{"$ref": "#"}'), "it contains a broken reference"),
         (
             WRITTEN
             + tool("risk='read', timeout=SECONDS", """(x: Annotated[str, WithJsonSchema({"pattern": "("})]) -> int"""),
-            "tool 'broken': its input can't be checked against its schema: the pattern at /properties/x/pattern",
+            "tool 'broken': its input schema can't be used: the pattern at /properties/x/pattern",
         ),
     ],
 )
@@ -212,7 +215,7 @@ class TakeSeveral:
 """
 
 
-async def test_several_parameters_have_one_schema_whose_references_hold(project: Callable[..., Grid]) -> None:
+async def test_several_parameters_have_one_schema_with_valid_references(project: Callable[..., Grid]) -> None:
     (registered,) = project(flow=SEVERAL).workflows
     checker = inputs.Checker()
     await checker.check("take_several", "1", registered.input_schema, [{"n": 1}, [{"n": 2}], 3])

@@ -45,21 +45,21 @@ REFUSED = {
         "uuid.uuid4: ",
         "uuid4()",
     ),
-    "a file": (run("open('x')  # here"), "can't use open: ", "let a tool do it"),
+    "a file": (run("open('x')  # here"), "can't use open: ", "use a tool instead"),
     "a path's file": (
         run("Path('x').read_text()  # here", before="from pathlib import Path"),
         "pathlib.Path.read_text: ",
-        "let a tool do it",
+        "use a tool instead",
     ),
-    "the environment": (run("import os", "os.environ['X']  # here"), "os.environ: ", "let a tool do it"),
-    "a thread": (run("import threading", "threading.Thread()  # here"), "threading.Thread: ", "let a tool do it"),
+    "the environment": (run("import os", "os.environ['X']  # here"), "os.environ: ", "use a tool instead"),
+    "a thread": (run("import threading", "threading.Thread()  # here"), "threading.Thread: ", "use a tool instead"),
     "a thread of the loop's": (
         run("import asyncio", "await asyncio.to_thread(len, [])  # here"),
         "asyncio.to_thread: ",
-        "let a tool do it",
+        "use a tool instead",
     ),
-    "the network": (run("import requests", "requests.get('x')  # here"), "requests.get: ", "let a tool do it"),
-    "a process": (run("import subprocess", "subprocess.run(['x'])  # here"), "subprocess.run: ", "let a tool do it"),
+    "the network": (run("import requests", "requests.get('x')  # here"), "requests.get: ", "use a tool instead"),
+    "a process": (run("import subprocess", "subprocess.run(['x'])  # here"), "subprocess.run: ", "use a tool instead"),
     "in another method": (
         run("self.later()", methods="    def later(self) -> None:\n        datetime.now()  # here\n"),
         "datetime.datetime.now: ",
@@ -217,17 +217,17 @@ ACTING = {
         acting("await tools.helper()", before="from . import tools"),
         "looked is a tool",
     ),
-    "a sleep": (acting("import time", "time.sleep(1)  # here"), "time.sleep stops the whole worker"),
-    "a request": (acting("requests.get('x')  # here", before="import requests"), "requests.get stops"),
+    "a sleep": (acting("import time", "time.sleep(1)  # here"), "time.sleep blocks the whole worker"),
+    "a request": (acting("requests.get('x')  # here", before="import requests"), "requests.get blocks"),
     "a download": (
         acting("urlopen('x')  # here", before="from urllib.request import urlopen"),
-        "urllib.request.urlopen stops",
+        "urllib.request.urlopen blocks",
     ),
 }
 
 
 @pytest.mark.parametrize("name", ACTING)
-def test_what_an_activity_may_not_call_is_a_fault_at_its_line(project: Project, name: str) -> None:
+def test_a_forbidden_call_in_an_activity_is_a_fault_at_its_line(project: Project, name: str) -> None:
     source, what = ACTING[name]
     with pytest.raises(RegistrationErrors) as caught:
         project(tools=TOOL, acting=source).check()
@@ -239,9 +239,9 @@ def test_what_an_activity_may_not_call_is_a_fault_at_its_line(project: Project, 
 
 INNOCENT = {
     "the function that a tool was made of": acting("await looked.fn()", before="from .tools import looked"),
-    "a tool of its own name, shadowed": acting("looked = print", "looked()", before="from .tools import looked"),
+    "a shadowed name of a tool": acting("looked = print", "looked()", before="from .tools import looked"),
     "waiting": acting("import asyncio", "await asyncio.sleep(1)"),
-    "a thread's own waiting": acting(
+    "blocking in a thread": acting(
         "await asyncio.to_thread(time.sleep, 1)",
         "def slow() -> None:",
         "    time.sleep(1)",
@@ -255,11 +255,11 @@ INNOCENT = {
 
 
 @pytest.mark.parametrize("name", INNOCENT)
-def test_what_an_activity_may_call_is_no_fault(project: Project, name: str) -> None:
+def test_an_allowed_call_in_an_activity_is_no_fault(project: Project, name: str) -> None:
     project(tools=TOOL, acting=INNOCENT[name]).check()
 
 
-def test_a_tool_that_workflow_code_forgets_to_await_is_a_fault_at_its_line(project: Project) -> None:
+def test_a_tool_call_that_is_not_awaited_in_workflow_code_is_a_fault_at_its_line(project: Project) -> None:
     source = run("looked()  # here", "later = looked()", "await later", before="from .tools import looked")
     with pytest.raises(RegistrationErrors) as caught:
         project(tools=TOOL, flow=source).check()

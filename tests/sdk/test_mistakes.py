@@ -22,7 +22,7 @@ def workflow(name: str = "W", *, options: str = "", body: str = "return 1", sign
 
 
 MISTAKES = {
-    "a timeout in seconds": (tool("risk='read', timeout=5"), "its timeout must be positive, and a timedelta"),
+    "a timeout in seconds": (tool("risk='read', timeout=5"), "its timeout must be a positive timedelta"),
     "a heartbeat in seconds": (tool("risk='read', timeout=SECONDS, heartbeat=5"), "its heartbeat must be"),
     "a heartbeat of nothing": (tool("risk='read', timeout=SECONDS, heartbeat=timedelta(0)"), "its heartbeat must be"),
     "retries in words": (tool("risk='read', timeout=SECONDS, retries='many'"), "retries must be 0 to 100"),
@@ -58,11 +58,11 @@ MISTAKES = {
     "a dictionary as a default": (tool("risk='read', timeout=SECONDS", "(x: dict[str, int] = {}) -> int"), "mutable"),
     "a lock as an argument": (
         "\nimport threading\n" + tool("risk='read', timeout=SECONDS", "(x: threading.Thread) -> int"),
-        "can't be said in JSON",
+        "can't be represented in JSON",
     ),
     "a lock as a result": (
         "\nimport threading\n" + tool("risk='read', timeout=SECONDS", "(x: int) -> threading.Thread"),
-        "can't be said in JSON",
+        "can't be represented in JSON",
     ),
     "a tool that writes in the workflow": (
         tool("risk='destructive', timeout=SECONDS, local=True"),
@@ -93,7 +93,7 @@ MISTAKES = {
     ),
     "a thread as a workflow's argument": (
         "\nimport threading\n" + workflow(signature="(self, x: threading.Thread) -> int"),
-        "parameter 'x' of its run method can't be said in JSON",
+        "parameter 'x' of its run method can't be represented in JSON",
     ),
     "a list as a workflow's default": (workflow(signature="(self, x: list[int] = []) -> int"), "mutable default"),
     "a password as a default": (

@@ -1,4 +1,4 @@
-"""Sets have another order in each process; what is sent, its digest, its key and every version must not (R20)."""
+"""The order of sets differs between processes; the sent arguments, their digest, their key and all versions must not (R20)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def said(seed: int) -> tuple[str, str]:
     return first, rest
 
 
-def test_r20_a_set_is_sent_in_one_order_by_every_process() -> None:
+def test_r20_every_process_sends_a_set_in_the_same_order() -> None:
     one, other = said(1), said(2)
     assert one[1] != other[1], "these two processes order sets differently"
     assert one[0] == other[0]
@@ -31,7 +31,7 @@ def test_r20_a_set_is_sent_in_one_order_by_every_process() -> None:
     assert shown == {"show": {"tags": WORDS}, "and": [WORDS]}
 
 
-def test_arguments_without_sets_are_not_looked_through() -> None:
+def test_arguments_without_sets_are_not_traversed() -> None:
     async def plain(text: str, rows: list[dict[str, int]], maybe: int | None = None) -> str: ...
     async def sets(rows: list[set[int]]) -> str: ...
     async def open_(rows: list[object]) -> str: ...

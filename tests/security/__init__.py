@@ -1,1 +1,1 @@
-"""Attacks, each as a hostile party would make it: a worker, a workflow author, an administrator, a web page, a reader."""
+"""Attacks as a hostile party would make them: a worker, a workflow author, an administrator, a web page, a reader."""

@@ -1,4 +1,4 @@
-"""A workflow author who wants one approval to let several effects through: takes the decision and presents it wherever it fits."""
+"""A workflow author who tries to get several effects from one approval by presenting its decision on every call that could use it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REFUND = {"tool": "refund", "args": {"order": "order", "cents": 900}}
 
 
 class Outbound(WorkflowOutboundInterceptor):
-    """Puts the headers on that the workflow wants."""
+    """Sets the headers that the workflow chooses."""
 
     def start_activity(self, input: StartActivityInput) -> Any:
         headers = {**input.headers, **getattr(workflow.instance(), "headers", {})}
@@ -45,7 +45,7 @@ class Inbound(WorkflowInboundInterceptor):
 
 
 class Headers(Interceptor):
-    """An interceptor of the author's own, which any Temporal worker takes."""
+    """The author's own interceptor, which any Temporal worker accepts."""
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
         return Inbound
@@ -53,7 +53,7 @@ class Headers(Interceptor):
 
 @workflow.defn(name="hostile")
 class Hostile:
-    """Asks once, then presents the decision on four calls at once and on four after each other."""
+    """Gets one approval, then presents the decision on four concurrent calls and on four sequential ones."""
 
     def __init__(self) -> None:
         self.headers: dict[str, Payload] = {}
@@ -105,7 +105,7 @@ def _word(ended: Any) -> str:
 
 @workflow.defn(name="thief")
 class Thief:
-    """Under the plugin: has one call approved, and then puts that decision and its key on the headers of equal calls."""
+    """Under the plugin: gets one call approved, then sets that decision and its key as headers of identical calls."""
 
     def __init__(self) -> None:
         self.headers: dict[str, Payload] = {}

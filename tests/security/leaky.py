@@ -1,4 +1,4 @@
-"""Workflows whose authors let what they are given flow everywhere that it can: into results, errors, logs, signals, heartbeats."""
+"""Workflows that leak their input everywhere they can: results, errors, logs, signals, heartbeats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def complain(secret: str) -> str:
     raise ag.ToolError(f"{secret}-toolerror")
 
 
-@ag.tool(title="Try for ever", risk="read", timeout=timedelta(seconds=5), retries=100)
+@ag.tool(title="Try forever", risk="read", timeout=timedelta(seconds=5), retries=100)
 async def try_for_ever(secret: str) -> str:
     raise RuntimeError(f"{secret}-attempt")
 
@@ -69,5 +69,5 @@ class LeaksWhileItTries:
 class LeaksAndIsStuck:
     @workflow.run
     async def run(self, secret: str) -> str:
-        # Not a failure of the run but of its workflow task, which is tried again and again.
+        # Fails the workflow task, not the run; Temporal keeps retrying the task.
         raise RuntimeError(f"{secret}-task")

@@ -1,4 +1,4 @@
-"""What a hostile or careless author of workflows and activities writes to get round the gate."""
+"""Code of a hostile or careless author of workflows and activities that tries to bypass the gate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import agentgrid as ag
 
 SECONDS = timedelta(seconds=20)
 EFFECTS: list[str] = []
-"""What really happened in the world."""
+"""Effects that really happened."""
 
 
 @ag.tool(title="Pay an invoice", risk="destructive", timeout=SECONDS, retries=1)
@@ -29,7 +29,7 @@ async def look(invoice: str) -> str:
 
 
 async def pays_for_others(invoice: str) -> str:
-    """A helper that workflow code may use, and an activity may not."""
+    """A helper that workflow code may use but an activity may not."""
     return await pay(invoice)
 
 

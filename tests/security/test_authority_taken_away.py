@@ -1,4 +1,4 @@
-"""Authority that is taken away, or that one person has made, against runs that are under way: real workers, real signals."""
+"""Revoked authority, and authority created by one person, against running workflows: real workers, real signals."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ASK = {"effect": "require_approval", "expires_seconds": 600}
 
 
 async def person(loop: Loop, name: str, *roles: Role, groups: frozenset[str] = frozenset()) -> None:
-    """Make or change a principal on the database's side, with a key the first time."""
+    """Create or change a principal on the database's side, with a key the first time."""
     made = Principal(name=name, kind=PrincipalKind.HUMAN, roles=frozenset(roles), groups=groups)
     await principals.put(loop.api.plane.engine, SETUP, made)
     if name not in loop.api.tokens:
         loop.api.tokens[name] = (await keys.create(loop.api.plane.engine, SETUP, principal=name)).secret
 
 
-async def test_r36_a_role_or_group_taken_away_between_decision_and_effect_stops_the_effect(loop: Loop) -> None:
+async def test_r36_a_role_or_group_removed_between_decision_and_effect_stops_the_effect(loop: Loop) -> None:
     for case, changed in (("role", {"roles": ["viewer"], "groups": ["leavers"]}), ("group", {"roles": ["approver"]})):
         await person(loop, "leaver", Role.APPROVER, groups=frozenset({"leavers"}))
         rule = {**ASK, "approvers": ["leavers", "support-leads"]}
@@ -46,7 +46,7 @@ async def test_r36_a_role_or_group_taken_away_between_decision_and_effect_stops_
         assert (await loop.until(run_id))["status"] == "completed"
 
 
-async def test_r36_the_decision_of_somebody_promoted_a_moment_ago_counts_at_once(loop: Loop) -> None:
+async def test_r36_a_newly_promoted_approvers_decision_counts_at_once(loop: Loop) -> None:
     await loop.call("admin", "PUT", "/tools/refund/policy", json=ASK)
     await person(loop, "anna", Role.ADMIN)
     await person(loop, "novice", Role.VIEWER)
@@ -60,13 +60,15 @@ async def test_r36_the_decision_of_somebody_promoted_a_moment_ago_counts_at_once
     await loop.decide(approval, who="novice")
     assert (await loop.until(run_id))["status"] == "completed"
     found = await loop.call("reviewer", "GET", f"/approvals?run={run_id}")
-    assert [each["approval_id"] for each in found["items"]] == [approval["approval_id"]], "nobody was asked again"
+    assert [each["approval_id"] for each in found["items"]] == [approval["approval_id"]], (
+        "no second approval was requested"
+    )
 
 
-async def test_r22_the_issuers_of_the_key_that_starts_a_run_stand_in_its_memo_its_header_and_its_terms(
+async def test_r22_a_starting_keys_issuers_are_in_the_runs_memo_header_and_terms(
     loop: Loop,
 ) -> None:
-    """Through the signed memo to the mirror, and through the header to both kinds of approvals and to children."""
+    """The signed memo carries them to the projection, and the header to both kinds of approvals and to children."""
     await loop.call("admin", "PUT", "/tools/refund/policy", json=ASK)
     made = await loop.call("admin", "POST", "/keys", 201, json={"principal": "operator"})
     loop.api.tokens["operator-of-admin"] = made["key"]
@@ -97,7 +99,7 @@ async def test_r22_the_issuers_of_the_key_that_starts_a_run_stand_in_its_memo_it
 
 
 async def _rebuilt(loop: Loop, run_ids: list[str]) -> None:
-    """What the mirror says of issuers comes from history: written over, it is the same again."""
+    """The projection takes issuers from history: after a rebuild they are the same."""
     async with writing(loop.api.plane.engine) as session:
         await session.execute(text("UPDATE runs SET issuers = '{}' WHERE run_id = ANY(:ids)"), {"ids": run_ids})
     await rebuild(loop.settings, run_ids=run_ids)

@@ -1,4 +1,4 @@
-"""R44, R41: what a run is given, says, and fails with reaches nobody who may not read payloads, by whatever route, list or stream."""
+"""R44, R41: a run's input, output, logs and errors reach only callers who may read payloads, through every route, list and stream."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["loop", "namespace", "seeded_template"]
 
 CANARY = f"canary{uuid.uuid4().hex}"
 BLIND = ("viewer", "admin")
-"""Who may read no payload."""
+"""Principals without the permission to read payloads."""
 GETS = sorted(route.split(" ", 1)[1] for route in ACCESS if route.startswith("GET "))
 STREAMS = [path for path in GETS if path.endswith("/events")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leak:
-    """The runs that the canary was put into, and an approval and commands about them."""
+    """The runs that hold the canary, with an approval and commands on them."""
 
     failed: str
     returned: str
@@ -44,7 +44,7 @@ class Leak:
 
 @pytest.fixture(scope="module")
 async def leak(loop: Loop) -> AsyncIterator[Leak]:
-    """Runs that carry the canary in every way that a run can."""
+    """Runs that carry the canary in every possible place."""
     async with loop.worker("leaky", Grid("leaky", leaky)):
         async with asyncio.timeout(30):
             while "leaks_and_is_stuck" not in str(await loop.call("operator", "GET", "/workflows?limit=200")):
@@ -55,7 +55,7 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
         stuck = await loop.start("leaks_and_is_stuck", CANARY)
         body = {"name": "tell", "arguments": [f"{CANARY}-signal"]}
         await loop.call("operator", "POST", f"/runs/{failed}/signal", 202, json=body)
-        # A refusal that quotes the input, and one whose body holds it.
+        # A refusal that quotes the input, and one whose request body holds it.
         wrong = {"input": {"of": f"{CANARY}-refused"}}
         await loop.call("operator", "POST", "/workflows/leaks_and_returns/runs", 422, json=wrong)
         await loop.call("viewer", "POST", "/workflows/leaks_and_returns/runs", 403, json={"input": f"{CANARY}-viewer"})
@@ -83,7 +83,7 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
 
 
 async def _told(loop: Loop, run_id: str, words: str, where: str) -> None:
-    """Wait until the run, as its operator sees it, says the words there."""
+    """Wait until the operator sees these words in that part of the run."""
     async with asyncio.timeout(60):
         while True:
             run = await loop.run(run_id)
@@ -93,7 +93,7 @@ async def _told(loop: Loop, run_id: str, words: str, where: str) -> None:
 
 
 def places(leak: Leak) -> list[str]:
-    """Every GET route that ends, filled with all that it can be asked about the canary's runs."""
+    """Every GET route except streams, with every id and filter for the canary's runs."""
     found = []
     for path in GETS:
         if path in STREAMS:
@@ -120,12 +120,14 @@ async def fetched(loop: Loop, who: str, path: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("who", BLIND)
-async def test_r44_no_route_shows_the_canary_to_whoever_may_not_read_payloads(loop: Loop, leak: Leak, who: str) -> None:
+async def test_r44_no_route_shows_the_canary_without_the_permission_to_read_payloads(
+    loop: Loop, leak: Leak, who: str
+) -> None:
     answers = {}
     for path in places(leak):
         answer = await fetched(loop, who, path)
         assert answer.status_code in (200, 403, 404), (path, answer.text)
-        # The path is the asker's own.
+        # The path is the caller's own.
         assert CANARY not in answer.text.replace(f"q={CANARY}", ""), (who, path, answer.text)
         answers[path] = answer.status_code
     for run_id in leak.runs:
@@ -138,19 +140,19 @@ async def test_r44_no_stream_shows_the_canary(loop: Loop, leak: Leak, who: str) 
     lines = 0
     for run_id in (leak.failed, leak.returned):
         async with loop.api.client(who) as client:
-            # It ends by itself, as its run has.
+            # The stream ends by itself, because its run has ended.
             answer = await client.get(f"{V1}/runs/{run_id}/events")
         lines += answer.text.count("event: ")
         assert CANARY not in answer.text
     assert lines > 10
     async with loop.api.plane.pool.acquire() as connection:
         events = await connection.fetch("SELECT subject, data::text FROM events")
-    # All that any stream can carry.
+    # Everything that any stream can carry.
     assert len(events) > 10
     assert not [event for event in events if CANARY in str(dict(event))]
 
 
-async def test_whoever_may_read_payloads_finds_the_canary_where_it_belongs(loop: Loop, leak: Leak) -> None:
+async def test_the_permission_to_read_payloads_shows_the_canary_where_it_belongs(loop: Loop, leak: Leak) -> None:
     expected = {
         f"/runs/{leak.failed}": ["", "-failure", "-detail", "-type"],
         f"/runs/{leak.failed}/steps": ["-arguments", "-arguments-output", "-toolerror", "-signal"],
@@ -172,9 +174,9 @@ async def test_whoever_may_read_payloads_finds_the_canary_where_it_belongs(loop:
         assert any(f"{CANARY}{words}" in text for text in everything), words
 
 
-async def test_r44_of_an_error_everybody_sees_the_class(loop: Loop, leak: Leak) -> None:
+async def test_r44_every_caller_sees_the_class_of_an_error(loop: Loop, leak: Leak) -> None:
     run: dict[str, Any] = (await fetched(loop, "viewer", f"{V1}/runs/{leak.failed}")).json()
-    # The author's own class was no name; the tool's was.
+    # The author's error class was not an identifier; the tool's was.
     assert run["error"]["type"] == "Error"
     assert run["error"]["message"] is None
     assert (run["status"], run["status_reason"], run["error_type"]) == ("failed", None, "ToolError")
@@ -183,10 +185,10 @@ async def test_r44_of_an_error_everybody_sees_the_class(loop: Loop, leak: Leak) 
     assert stuck["executions"][-1]["live_problem"] is None
 
 
-async def test_r41_approvers_see_what_they_may_decide_and_nothing_of_the_run_beyond(loop: Loop, leak: Leak) -> None:
+async def test_r41_approvers_see_the_approvals_they_may_decide_and_no_other_payloads(loop: Loop, leak: Leak) -> None:
     seen = await fetched(loop, "reviewer", f"{V1}/approvals/{leak.approval_id}")
     assert f"{CANARY}-shown" in seen.text
-    # An approver whom the approval does not name.
+    # An approver that the approval does not name.
     other = await fetched(loop, "second", f"{V1}/approvals/{leak.approval_id}")
     assert (other.status_code, other.json()["payload"], other.json()["payloads_visible"]) == (200, None, False)
     for who in ("reviewer", "second"):

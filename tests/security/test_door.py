@@ -46,7 +46,7 @@ async def url(api: Api) -> AsyncIterator[str]:
 
 
 def spellings(path: str) -> list[str]:
-    """The path as it could be written to go round a check of it."""
+    """Spellings of the path that could bypass a check."""
     head, _, last = path.rpartition("/")
     return [
         f"{path}/",
@@ -74,7 +74,7 @@ def spellings(path: str) -> list[str]:
 
 
 class Line:
-    """A connection that is made again when the server ends it."""
+    """A connection that reconnects when the server closes it."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -113,7 +113,7 @@ CREDENTIALS = {
 
 
 @pytest.mark.parametrize("credential", CREDENTIALS)
-async def test_r32_each_route_answers_401_without_a_credential_that_holds(api: Api, url: str, credential: str) -> None:
+async def test_r32_each_route_answers_401_without_a_valid_credential(api: Api, url: str, credential: str) -> None:
     line = Line(url)
     before = await state(api.plane.engine)
     for route in BEHIND:
@@ -126,7 +126,9 @@ async def test_r32_each_route_answers_401_without_a_credential_that_holds(api: A
 
 
 @pytest.mark.parametrize("credential", ["none", "a wrong key"])
-async def test_r32_no_spelling_and_no_method_of_any_route_answers_more(api: Api, url: str, credential: str) -> None:
+async def test_r32_no_spelling_or_method_of_a_route_bypasses_authentication(
+    api: Api, url: str, credential: str
+) -> None:
     """Kestra CVE-2026-53576 (a suffix passed the check), Langflow CVE-2026-21445 (routes that forgot it)."""
     line = Line(url)
     before, commands = await state(api.plane.engine), await asked(api.plane.engine)
@@ -161,7 +163,7 @@ async def test_r32_no_spelling_and_no_method_of_any_route_answers_more(api: Api,
     "value",
     ["http://[::1", "http://[", "http://]", "[::1", "::", ":", "http://[v1.x", "http://a:b:c", "//", "null", "", "http://\xe4\xff"],
 )  # fmt: skip
-async def test_a_malformed_header_is_the_callers_mistake(url: str, header: str, value: str) -> None:
+async def test_a_malformed_header_is_a_client_error(url: str, header: str, value: str) -> None:
     for method, target in (("GET", ME), ("POST", "/api/v1/workflows/known/runs"), ("GET", "/healthz")):
         async with wire(url) as line:
             host = value if header == "Host" else line.host
@@ -196,7 +198,7 @@ async def test_r44_a_key_in_a_url_is_refused_however_it_is_encoded(api: Api, url
     name.is_problem(400, "key_in_url")
 
 
-async def test_a_url_that_is_encoded_without_end_is_refused_at_once(url: str) -> None:
+async def test_an_endlessly_encoded_url_is_refused_at_once(url: str) -> None:
     reply = await exchange(url, None, "GET", "/api/v1/runs?q=%" + "25" * 10_000)
     reply.is_problem(400, "bad_request")
 
@@ -209,7 +211,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def ended(line: Wire, *, seconds: float = 10) -> bytes:
-    """What still came until the server hung up."""
+    """Everything received until the server closed the connection."""
     try:
         async with asyncio.timeout(seconds):
             return await line._reader.read()
@@ -226,7 +228,7 @@ async def drip(line: Wire, what: bytes = b"X") -> None:
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("begun", [b"", b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
 @pytest.mark.parametrize("dripping", [False, True])
-async def test_half_a_head_is_not_waited_for(url: str, begun: bytes, dripping: bool) -> None:
+async def test_an_incomplete_head_times_out(url: str, begun: bytes, dripping: bool) -> None:
     async with wire(url) as line:
         await line.send(begun)
         dripper = asyncio.create_task(drip(line)) if dripping else None
@@ -237,12 +239,12 @@ async def test_half_a_head_is_not_waited_for(url: str, begun: bytes, dripping: b
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_half_a_second_head_is_not_waited_for_either(api: Api, url: str) -> None:
+async def test_an_incomplete_second_head_times_out_too(api: Api, url: str) -> None:
     async with wire(url) as line:
         for _ in range(5):
             await line.send(line.request("GET", ME, token=api.tokens["viewer"]))
             assert (await line.reply()).status == 200
-            await asyncio.sleep(0.15)  # longer together than one head may take
+            await asyncio.sleep(0.15)  # together longer than one head may take
         await line.send(b"GET /api/v1/me HT")
         dripper = asyncio.create_task(drip(line))
         assert await ended(line) == b""
@@ -251,7 +253,7 @@ async def test_half_a_second_head_is_not_waited_for_either(api: Api, url: str) -
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_a_body_that_nobody_waits_for_is_not_taken_for_ever(url: str) -> None:
+async def test_an_endless_unread_body_times_out(url: str) -> None:
     async with wire(url) as line:
         await line.send(line.request("POST", "/api/v1/workflows/known/runs", JSON, "Content-Length: 100000"))
         (await line.reply()).is_problem(401, "unauthenticated")
@@ -262,7 +264,7 @@ async def test_a_body_that_nobody_waits_for_is_not_taken_for_ever(url: str) -> N
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_answers_that_nobody_reads_are_not_kept_for_ever(url: str) -> None:
+async def test_unread_responses_time_out(url: str) -> None:
     host, port = url.removeprefix("http://").split(":")
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -281,7 +283,7 @@ async def test_answers_that_nobody_reads_are_not_kept_for_ever(url: str) -> None
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_a_stream_stays_open_beyond_all_of_that(api: Api, url: str) -> None:
+async def test_an_event_stream_outlives_all_timeouts(api: Api, url: str) -> None:
     async with wire(url) as line:
         await line.send(line.request("GET", "/api/v1/events", "Accept: text/event-stream", token=api.tokens["viewer"]))
         head = await line._reader.readuntil(b"\r\n\r\n")
@@ -295,11 +297,11 @@ async def until_end(line: Wire) -> None:
         pass
 
 
-async def test_more_connections_than_allowed_are_told_so_and_the_others_go_on(api: Api) -> None:
+async def test_excess_connections_get_503_and_the_others_go_on(api: Api) -> None:
     async with listening(api.app, max_connections=3) as url, wire(url) as first:
         async with wire(url), wire(url):
             await first.send(first.request("GET", ME, token=api.tokens["viewer"]))
-            assert (await first.reply()).status == 200, "the last that is let in, too, is served"
+            assert (await first.reply()).status == 200, "the last accepted connection is served too"
             async with wire(url) as fourth:
                 refused = await fourth.reply()
             refused.is_problem(503, "too_many_connections")
@@ -326,9 +328,7 @@ def limited(api: Api) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("limited")
-async def test_guesses_at_keys_end_in_429_before_a_key_is_looked_up(
-    api: Api, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_guessing_keys_ends_in_429_before_any_lookup(api: Api, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await exchange(url, api.tokens["viewer"], "GET", ME)).status == 200
     for number in range(5):
         (await exchange(url, A_KEY[:-1] + str(number), "GET", ME)).is_problem(401, "unauthenticated")
@@ -344,11 +344,13 @@ async def test_guesses_at_keys_end_in_429_before_a_key_is_looked_up(
         reply.is_problem(429, "rate_limited")
         assert 0 < int(reply.headers["retry-after"]) <= 100
     assert looked_up == []
-    assert (await exchange(url, api.tokens["viewer"], "GET", ME)).status == 200, "one that was good before goes on"
+    assert (await exchange(url, api.tokens["viewer"], "GET", ME)).status == 200, (
+        "a key that was authenticated before still works"
+    )
 
 
 @pytest.mark.usefixtures("limited")
-async def test_a_principal_that_asks_without_end_is_held_up_alone_and_leaves_no_record(api: Api, url: str) -> None:
+async def test_a_flooding_principal_is_limited_alone_and_leaves_no_record(api: Api, url: str) -> None:
     before = await asked(api.plane.engine)
     for _ in range(5):
         assert (await exchange(url, api.tokens["operator"], "GET", ME)).status == 200
@@ -360,7 +362,7 @@ async def test_a_principal_that_asks_without_end_is_held_up_alone_and_leaves_no_
     assert await asked(api.plane.engine) == before
 
 
-async def test_a_pattern_made_to_hang_freezes_nothing(api: Api, url: str) -> None:
+async def test_a_hanging_pattern_does_not_block_the_api(api: Api, url: str) -> None:
     """Regex denial of service in a schema: `^(a+)+$` froze the API for a minute."""
     await factories.insert(api.plane.engine, *factories.workflow("hanging", {"type": "string", "pattern": "^(a+)+$"}))
     began = time.monotonic()
@@ -390,7 +392,7 @@ async def test_a_pattern_made_to_hang_freezes_nothing(api: Api, url: str) -> Non
     ],
     ids=str,
 )
-async def test_a_schema_that_can_not_be_used_refuses_the_start_and_is_nobodys_500(api: Api, url: str, schema) -> None:
+async def test_an_unusable_schema_refuses_the_start_without_a_500(api: Api, url: str, schema) -> None:
     name = f"unusable_{time.monotonic_ns()}"
     await factories.insert(api.plane.engine, *factories.workflow(name, schema))
     reply = await exchange(
@@ -401,7 +403,7 @@ async def test_a_schema_that_can_not_be_used_refuses_the_start_and_is_nobodys_50
     assert (await exchange(url, api.tokens["viewer"], "GET", f"/api/v1/workflows/{name}")).status == 200
 
 
-async def test_a_schema_nested_beyond_reading_is_nobodys_500(api: Api, url: str) -> None:
+async def test_a_schema_nested_too_deeply_causes_no_500(api: Api, url: str) -> None:
     await factories.insert(api.plane.engine, *factories.workflow("deep", {}))
     async with writing(api.plane.engine) as session:
         deep = '{"items": ' * 3_000 + "{}" + "}" * 3_000
@@ -416,7 +418,7 @@ async def test_a_schema_nested_beyond_reading_is_nobodys_500(api: Api, url: str)
 
 
 @pytest.mark.parametrize("depth", [10, 60, 100, 5_000, 100_000])
-async def test_an_input_nested_deep_is_taken_or_refused_and_ends_nothing(api: Api, url: str, depth: int) -> None:
+async def test_a_deeply_nested_input_is_accepted_or_refused_without_a_crash(api: Api, url: str, depth: int) -> None:
     name = f"nested_{depth}"
     schema = {
         "anyOf": [
@@ -434,8 +436,8 @@ async def test_an_input_nested_deep_is_taken_or_refused_and_ends_nothing(api: Ap
         reply.is_problem(422, "invalid_input")
 
 
-async def test_no_word_is_both_a_group_and_a_principal(api: Api, url: str) -> None:
-    """`approvers` names people and groups alike: whoever is in the group `cfo` would decide as the person of that name."""
+async def test_no_name_is_both_a_group_and_a_principal(api: Api, url: str) -> None:
+    """`approvers` names both people and groups: a member of the group `cfo` could otherwise decide as the person of that name."""
 
     async def put(name: str, body: bytes):
         return await exchange(url, api.tokens["admin"], "PUT", f"/api/v1/principals/{name}", JSON, body=body)

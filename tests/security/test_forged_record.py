@@ -1,6 +1,6 @@
-"""The hostile worker and the hostile Temporal client against the record (R30, R31): nothing that they send or write is shown as a person's act.
+"""A hostile worker and a hostile Temporal client against the record (R30, R31): nothing that they send or write is attributed to a person.
 
-What they move is moved: whoever runs a worker can do what its workflows can. But no name stands where nothing outside history bears it out.
+Their signals have effects: anybody who runs a worker can do what its workflows can. But no name is shown unless facts outside history confirm it.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ RULE = {"effect": "require_approval", "approvers": ["role:approver"], "expires_s
 FORGER = Ed25519PrivateKey.generate()
 """The hostile worker's own key."""
 KEY_IDS: list[str] = []
-"""Under which id it names its key: each next call takes one."""
+"""The ids under which it presents its key, one per call."""
 ASKED: set[str] = set()
 
 
 @activity.defn
 async def pay_the_forger() -> str:
-    """Asks for an approval all by itself, under terms of its own making."""
+    """Requests an approval under terms that it made itself."""
     info = activity.info()
     execution_id = info.workflow_run_id or ""
     if execution_id in ASKED:
@@ -103,7 +103,7 @@ def unique(prefix: str) -> str:
 
 
 async def send(loop: Loop, handle: Handle, name: str, payload: Payload, *, request_id: str = "") -> None:
-    """As anybody can who reaches Temporal."""
+    """Send a signal as anybody with access to Temporal can."""
     await loop.client.workflow_service.signal_workflow_execution(
         service.SignalWorkflowExecutionRequest(
             namespace=loop.client.namespace,
@@ -138,14 +138,14 @@ async def shown(loop: Loop, approval_id: str, status: str) -> dict[str, Any]:
 
 
 def printed(renderable: Any) -> str:
-    """What the command line prints, words apart by one space."""
+    """The command line's output, with single spaces between words."""
     console = Console(file=io.StringIO(), width=500, color_system=None)
     console.print(renderable)
     return " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
 
 
 async def unattributed(loop: Loop, run_id: str) -> list[dict[str, Any]]:
-    """The audit's list of what moved the run and is nobody's act."""
+    """The audit's list of unattributed acts on the run."""
     items: list[dict[str, Any]] = (await loop.call("auditor", "GET", f"/commands/unattributed?run={run_id}"))["items"]
     return items
 
@@ -157,17 +157,17 @@ async def metric(loop: Loop) -> float:
 
 
 def signed(loop: Loop, terms: Terms, **changed: Any) -> SignedDecision:
-    """A decision signed with the API's own key: what whoever has stolen it could make."""
+    """A decision signed with the API's key, as somebody who stole it could make."""
     signer = loop.api.plane.signer
     person = {"key": signer.private_key, "key_id": signer.key_id, "principal": "reviewer", "approver": "role:approver"}
     return Governance().decide(terms, Verdict.APPROVED, **(person | changed))
 
 
-@pytest.mark.parametrize("named", ["a key of its own", "the id of the registered key"])
-async def test_r30_an_approval_that_an_activity_grants_itself_is_nobodys(loop: Loop, named: str) -> None:
-    """An activity raises `ApprovalRequired` with a public key of its own, and signs as the cfo."""
+@pytest.mark.parametrize("named", ["its own key", "the id of the registered key"])
+async def test_r30_an_approval_that_an_activity_grants_itself_is_unattributed(loop: Loop, named: str) -> None:
+    """An activity raises `ApprovalRequired` with its own public key, and signs as the cfo."""
     before = await metric(loop)
-    key_id = "forged" if named == "a key of its own" else loop.api.plane.signer.key_id
+    key_id = "forged" if named == "its own key" else loop.api.plane.signer.key_id
     KEY_IDS.append(key_id)
     queue = unique("forgers")
     async with loop.worker(queue, None, workflows=[Forging], activities=[pay_the_forger]):
@@ -181,7 +181,7 @@ async def test_r30_an_approval_that_an_activity_grants_itself_is_nobodys(loop: L
     approval = await shown(loop, terms.approval_id, "approved")
     why = "it is signed with a key that is not registered here"
     assert (approval["decided_by"], approval["attributed"], approval["unattributed_because"]) == (None, False, why)
-    # Nor does the run begin with whom the worker names.
+    # Nor is the run's initiator the one that the worker names.
     assert (approval["initiator"], approval["claimed_initiator"]) == ("unknown", "alice")
     (said,) = approval["decisions"]
     assert (said["judged"], said["principal"], said["claimed_principal"]) == ("counted", None, "cfo")
@@ -195,16 +195,16 @@ async def test_r30_an_approval_that_an_activity_grants_itself_is_nobodys(loop: L
     assert "cfo" not in str(steps)
 
     assert f"decided by unattributed: {why}" in printed(approvals_cli._detail(approval))
-    assert "counted approved unattributed (it says cfo)" in printed(approvals_cli._detail(approval))
-    assert "1 signals moved it and are nobody's act" in printed(run_view.run_detail(run))
+    assert "counted approved unattributed (claims cfo)" in printed(approvals_cli._detail(approval))
+    assert "1 unattributed signal affected it" in printed(run_view.run_detail(run))
     (act,) = await unattributed(loop, run["run_id"])
     assert (act["action"], act["claimed_principal"], act["approval_id"]) == ("approved", "cfo", terms.approval_id)
-    assert "unattributed (it says cfo) approved" in printed(audit_cli._acts([act]))
+    assert "unattributed (claims cfo) approved" in printed(audit_cli._acts([act]))
     assert (await loop.call("auditor", "GET", f"/commands?run={run['run_id']}"))["items"] == []
     assert await metric(loop) == before + 1
 
 
-async def test_r30_a_raw_start_with_a_forged_header_and_memo_is_nobodys(loop: Loop) -> None:
+async def test_r30_a_raw_start_with_a_forged_header_and_memo_is_unattributed(loop: Loop) -> None:
     run_id, stranger = new_id(), Signer.of(Ed25519PrivateKey.generate())
     memo = stranger.memo(RunMemo(run_id=run_id, initiator="alice", command_id=new_id()))
     forged = memo.model_copy(update={"key_id": loop.api.plane.signer.key_id})
@@ -222,12 +222,12 @@ async def test_r30_a_raw_start_with_a_forged_header_and_memo_is_nobodys(loop: Lo
     run = await loop.run(answer.run_id)
     assert (run["initiator"], run["trigger"]) == ("unknown", "external")
     assert (approval["initiator"], approval["claimed_initiator"]) == ("unknown", "alice")
-    assert "started by unknown (its worker says alice: unattributed)" in printed(approvals_cli._detail(approval))
+    assert "started by unknown (the worker claims alice: unverified)" in printed(approvals_cli._detail(approval))
     assert (await loop.call("operator", "GET", "/runs?initiator=alice"))["items"] == []
     await loop.call("operator", "POST", f"/runs/{answer.run_id}/terminate", 202)
 
 
-async def test_r31_what_the_api_decides_and_starts_is_its_persons(loop: Loop) -> None:
+async def test_r31_decisions_and_starts_through_the_api_are_attributed(loop: Loop) -> None:
     run_id = await loop.start("gated", "once")
     approval = await loop.approval(run_id)
     assert (approval["initiator"], approval["claimed_initiator"]) == ("operator", None)
@@ -243,8 +243,8 @@ async def test_r31_what_the_api_decides_and_starts_is_its_persons(loop: Loop) ->
     assert await unattributed(loop, run_id) == []
 
 
-async def test_r31_a_stolen_signing_key_makes_nothing_a_persons_act(loop: Loop) -> None:
-    """Its signatures hold, and the gate opens; but no command was recorded, or another one."""
+async def test_r31_a_stolen_signing_key_attributes_nothing(loop: Loop) -> None:
+    """Its signatures are valid, and the gate opens; but there is no command, or a different one."""
     run_id = await loop.start("gated", "once")
     refused = await loop.approval(run_id)
     await loop.decide(refused, who="operator", expect=403)
@@ -266,14 +266,14 @@ async def test_r31_a_stolen_signing_key_makes_nothing_a_persons_act(loop: Loop) 
         approval = await shown(loop, terms.approval_id, "approved")
         assert (approval["decided_by"], approval["attributed"]) == (None, False), name
         assert approval["unattributed_because"] in (
-            "AgentGrid has sent no such signal",
-            "the command that it names is another one",
+            "AgentGrid did not send this signal",
+            "it does not match the command that it names",
         )
     assert (await loop.call("auditor", "GET", f"/commands/{command['command_id']}"))["status"] == "refused"
 
 
-async def test_r31_a_signal_under_the_id_of_another_command_settles_nothing(loop: Loop) -> None:
-    """Somebody who reads the audit signals another run under the id of a command that waits to be delivered."""
+async def test_r31_a_signal_with_another_commands_id_settles_nothing(loop: Loop) -> None:
+    """Somebody who reads the audit signals another run with the id of a command that waits for delivery."""
     run_id = await loop.start("gated", "forever")
     await loop.until(run_id, "waiting")
     other = await loop.start("gated", "forever")
@@ -301,7 +301,7 @@ async def test_r31_a_signal_under_the_id_of_another_command_settles_nothing(loop
         await loop.call("operator", "POST", f"/runs/{each}/terminate", 202)
 
 
-async def test_r30_a_pause_that_no_command_bears_out_is_shown_as_nobodys(loop: Loop) -> None:
+async def test_r30_a_pause_without_a_command_is_unattributed(loop: Loop) -> None:
     before = await metric(loop)
     run_id = await loop.start("gated", "forever")
     await loop.until(run_id, "waiting")
@@ -310,9 +310,9 @@ async def test_r30_a_pause_that_no_command_bears_out_is_shown_as_nobodys(loop: L
     run = await loop.until(run_id, "paused")
     control = run["last_control"]
     assert (control["action"], control["principal"], control["claimed_principal"]) == ("pause", None, "alice")
-    assert control["unattributed_because"] == "AgentGrid has sent no such signal"
+    assert control["unattributed_because"] == "AgentGrid did not send this signal"
     assert run["unattributed_signals"] == 1
-    assert "last paused by unattributed (it says alice)" in printed(run_view.run_detail(run))
+    assert "last paused by unattributed (claims alice)" in printed(run_view.run_detail(run))
     (act,) = await unattributed(loop, run_id)
     assert (act["action"], act["claimed_principal"]) == ("pause", "alice")
     assert await metric(loop) == before + 1
@@ -324,8 +324,8 @@ async def test_r30_a_pause_that_no_command_bears_out_is_shown_as_nobodys(loop: L
     await loop.call("operator", "POST", f"/runs/{run_id}/terminate", 202)
 
 
-async def test_r6_a_rebuild_attributes_as_the_projector_did(loop: Loop) -> None:
-    """Of all that the tests above have done, and that a key was revoked meanwhile: whose act it was doesn't change by that."""
+async def test_r6_a_rebuild_gives_the_same_attributions(loop: Loop) -> None:
+    """Covers everything that the tests above have done, and a key revoked since: revocation does not change attribution."""
     run_id = await loop.start("gated", "once")
     await loop.decide(await loop.approval(run_id))
     await loop.until(run_id)

@@ -1,4 +1,4 @@
-"""R36: authority that was taken away while the worker was frozen has no effect when it goes on. Every part is a process of its own."""
+"""R36: authority revoked while the worker was frozen has no effect when it resumes. Every part is a separate process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.faults.stage import Stage, new_stage
 pytestmark = pytest.mark.timeout(240)
 
 UNSEEN_SECONDS = 5.0
-"""A worker looks at the policy every two seconds: what is taken away counts within five."""
+"""A worker checks the policy every two seconds: a revocation takes effect within five."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ async def decide(stage: Stage, approval: dict[str, Any], who: str) -> None:
 
 
 async def asked(stage: Stage, run_id: str, after: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The approval of the run, once there is one that can be decided and isn't the one before. Fails where the run ends without one."""
+    """The run's approval, once there is a decidable one other than `after`. Fails if the run completes without one."""
 
     async def probe() -> dict[str, Any] | None:
         listed = await stage.call("viewer", "GET", f"/approvals?run={run_id}&status=pending")
@@ -37,7 +37,7 @@ async def asked(stage: Stage, run_id: str, after: dict[str, Any] | None = None) 
         found = (item for item in listed["items"] if after is None or item["approval_id"] != after["approval_id"])
         return next((item for item in found if item["decidable"]), None)
 
-    found: dict[str, Any] = await stage.until(probe, f"people are asked about {run_id}")
+    found: dict[str, Any] = await stage.until(probe, f"{run_id} requests an approval")
     return found
 
 
@@ -48,7 +48,7 @@ async def _frozen(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("errand", "who"), [({"remove": True}, "both"), ({"ask": True}, "second")], ids=["tool", "explicit"]
 )
-async def test_r36_a_decision_whose_maker_was_disabled_while_the_worker_was_frozen_does_not_count(
+async def test_r36_a_decision_by_a_principal_disabled_while_the_worker_was_frozen_does_not_count(
     stage: Stage, errand: dict[str, Any], who: str
 ) -> None:
     run_id = await stage.start("run_errand", errand)

@@ -1,4 +1,4 @@
-"""R37: one approval lets exactly one effect through, whatever a workflow's author or a client of Temporal does with the decision."""
+"""R37: one approval allows exactly one effect, whatever a workflow's author or a Temporal client does with the decision."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ async def asked(handle: WorkflowHandle[Any, Any]) -> Terms:
     return Terms.model_validate(terms)
 
 
-async def test_r37_a_temporal_client_that_schedules_the_approved_call_four_times_gets_one_effect(
+async def test_r37_a_temporal_client_scheduling_the_approved_call_four_times_gets_one_effect(
     client: Client, queue: str, governance: Governance
 ) -> None:
-    """The author's own worker runs the workflow, without the plugin; the governed worker has only the activities."""
+    """The author's own worker runs the workflow without the plugin; the governed worker runs only the activities."""
     theirs = f"{queue}-theirs"
     async with (
         Worker(client, task_queue=queue, plugins=[governance.plugin(Grid("gated", gated))]),
@@ -74,7 +74,7 @@ async def test_r37_a_temporal_client_that_schedules_the_approved_call_four_times
     assert len(EXECUTED) == 1
 
 
-async def test_r37_an_author_under_the_plugin_who_sets_the_gates_headers_is_asked_for_each_call(
+async def test_r37_setting_the_gates_headers_in_workflow_code_still_requires_approval_for_each_call(
     client: Client, queue: str, governance: Governance
 ) -> None:
     plugin = governance.plugin(Grid("gated", gated))
@@ -93,11 +93,11 @@ async def test_r37_an_author_under_the_plugin_who_sets_the_gates_headers_is_aske
         ]
     assert len(EXECUTED) == 1
     assert [HEADER_APPROVAL in headers for headers in scheduled] == [False, True, False, False, False]
-    assert len({headers[HEADER_KEY].data for headers in scheduled}) == 4, "an equal call has a key of its own"
+    assert len({headers[HEADER_KEY].data for headers in scheduled}) == 4, "an identical call has a different key"
 
 
 class Presenting(Interceptor):
-    """A client that puts these headers on the activities that it starts."""
+    """A client that sets these headers on the activities that it starts."""
 
     def __init__(self, headers: dict[str, str]) -> None:
         self.headers = {name: to_payload(value) for name, value in headers.items()}
@@ -115,7 +115,7 @@ class _Presenting(OutboundInterceptor):
         return await super().start_activity(dataclasses.replace(input, headers={**input.headers, **self._headers}))
 
 
-async def test_r37_a_decision_presented_by_a_client_that_starts_the_tool_itself_lets_nothing_through(
+async def test_r37_a_decision_presented_on_a_clients_own_activity_admits_nothing(
     client: Client, queue: str, governance: Governance
 ) -> None:
     async with Worker(client, task_queue=queue, plugins=[governance.plugin(Grid("gated", gated))]):
@@ -136,10 +136,10 @@ async def test_r37_a_decision_presented_by_a_client_that_starts_the_tool_itself_
     assert EXECUTED == []
 
 
-async def test_r24_a_decision_for_one_call_does_not_open_the_gate_of_an_equal_call(
+async def test_r24_a_decision_for_one_call_does_not_open_the_gate_of_an_identical_call(
     client: Client, queue: str, governance: Governance
 ) -> None:
-    """Both gates are open in one execution, about the same arguments: they differ in approval id and key alone."""
+    """Both gates are open in one execution for the same arguments; they differ only in approval id and key."""
     async with Worker(client, task_queue=queue, plugins=[governance.plugin(Grid("gated", gated))]):
         handle = await client.start_workflow("gated", "equal", id=f"equal-{queue}", task_queue=queue)
         one, other = await governance.pending(handle, at_least=2)

@@ -1,7 +1,7 @@
 """A web page in somebody's browser, on the machine where AgentGrid runs: every request that such a page can send.
 
-It can send GET, HEAD and POST with the content types of forms to any address (a preflight comes before the rest), open streams and
-sockets, and, with a name of its own that it lets resolve to 127.0.0.1 (DNS rebinding), send anything as a page of that name. It knows no key.
+It can send GET, HEAD and POST with form content types to any address (anything else needs a preflight), open streams and
+sockets, and, with its own host name resolving to 127.0.0.1 (DNS rebinding), send anything as a page of that name. It has no key.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ async def url(api: Api) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def untouched(api: Api) -> AsyncIterator[None]:
-    """Nothing changed, and nobody asked for anything that was worth a record."""
+    """Check that nothing changed and no command was recorded."""
     before, commands = await state(api.plane.engine), await asked(api.plane.engine)
     yield
     assert await state(api.plane.engine) == before
@@ -64,7 +64,7 @@ async def untouched(api: Api) -> AsyncIterator[None]:
 
 
 async def places(api: Api) -> list[tuple[str, str]]:
-    """Every route, with ids of things that are there."""
+    """Every route, with ids of existing resources."""
     async with api.client("reviewer") as client:
         (approval,) = (await client.get("/api/v1/approvals")).json()["items"]
     ids = {"approval_id": approval["approval_id"], "run_id": approval["run_id"], "name": "known"}
@@ -79,8 +79,8 @@ def lets_a_page_read(reply: Reply) -> bool:
 
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("origin", FOREIGN)
-async def test_r29_a_page_of_another_site_decides_and_reads_nothing(api: Api, url: str, origin: str) -> None:
-    """Prefect GHSA-4hh5-2678-83fx: what a form can send was taken for JSON."""
+async def test_r29_a_page_of_another_site_can_not_decide_or_read(api: Api, url: str, origin: str) -> None:
+    """Prefect GHSA-4hh5-2678-83fx: a form's body was parsed as JSON."""
     for method, place in await places(api):
         body = json.dumps({"verdict": "approve", "digest": "x", "input": 1}).encode()
         for kind in FORMS if method != "GET" else FORMS[:1]:
@@ -103,7 +103,7 @@ async def test_r29_a_page_of_another_site_decides_and_reads_nothing(api: Api, ur
         assert not lets_a_page_read(preflight)
 
 
-async def test_r29_a_form_changes_nothing_even_where_a_browser_would_add_a_key(api: Api, url: str) -> None:
+async def test_r29_a_form_changes_nothing_even_if_the_browser_adds_a_key(api: Api, url: str) -> None:
     before = await state(api.plane.engine)
     for method, place in await places(api):
         for kind in FORMS if method != "GET" else ():
@@ -117,10 +117,8 @@ async def test_r29_a_form_changes_nothing_even_where_a_browser_would_add_a_key(a
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("who", ["reviewer", "operator", "admin"])
-async def test_r29_following_a_link_to_any_route_changes_nothing_whoever_follows_it(
-    api: Api, url: str, method: str, who: str
-) -> None:
-    """Safe-Links and prefetching fetch every address they see, with whatever the visitor's browser has."""
+async def test_r29_following_a_link_to_any_route_changes_nothing(api: Api, url: str, method: str, who: str) -> None:
+    """Link scanners and prefetching fetch every address they see, with the browser's credentials."""
     for own, place in await places(api):
         if place.endswith("/events"):
             continue
@@ -146,7 +144,7 @@ async def test_r29_following_a_link_to_any_route_changes_nothing_whoever_follows
     ],
 )
 async def test_r32_a_rebound_name_reaches_nothing(api: Api, url: str, host: str) -> None:
-    """DNS rebinding of a local console: the page is of that name, so its origin and its host agree."""
+    """DNS rebinding of a local console: the page has that name, so its origin and its host agree."""
     name = host.format(port=url.rsplit(":", 1)[1])
     for method, place in [*(await places(api)), ("GET", "/api/openapi.json")]:
         if place in ("/healthz", "/readyz"):
@@ -179,7 +177,7 @@ def home() -> Iterator[Path]:
 
 
 async def test_a_rebound_name_neither_reads_nor_ends_a_run_on_any_port_of_temporal(home: Path) -> None:
-    """Temporal's UI answered under every host name, its API too wherever its path was: with that, a page terminated runs."""
+    """Temporal's UI and its API answered under every host name, whatever the path; so a page could terminate runs."""
     async with TemporalServer(home, in_memory=True) as server:
         client = await Client.connect(server.address)
         handle = await client.start_workflow(
@@ -193,17 +191,17 @@ async def test_a_rebound_name_neither_reads_nor_ends_a_run_on_any_port_of_tempor
             }
         )
         assert server.port in ports
-        assert len(ports) > 1, "its HTTP API listens, whether it is wanted or not"
+        assert len(ports) > 1, "its HTTP API always listens"
         answers = [await asked_of(port) for port in ports]
         assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
     said = "\n".join(answer for each in answers for answer in each)
-    assert "Host not allowed" in said, "the one port that speaks HTTP in earnest was found"
+    assert "Host not allowed" in said, "the port of the HTTP API was found"
     assert "canary-of" not in said
     assert "<html" not in said
 
 
 async def asked_of(port: int) -> list[str]:
-    """What the port says to a page of another name, and to one that could claim this machine's."""
+    """The port's answers to a page with a foreign name, and to one that claims this machine's name."""
     runs = "/api/v1/namespaces/default/workflows"
     asking = [("GET", path) for path in ("/", runs, f"{runs}/canary-of-the-id", f"{runs}/canary-of-the-id/history")]
     asking += [("GET", path.removeprefix("/api/v1")) for _, path in asking[1:]]
@@ -221,6 +219,6 @@ async def asked_of(port: int) -> list[str]:
                         content=b"{}" if method == "POST" else b"",
                     )
                 except (TimeoutError, httpx.HTTPError):
-                    continue  # it speaks no HTTP that a page could send
+                    continue  # the port does not speak HTTP
                 said.append(answer.text)
     return said

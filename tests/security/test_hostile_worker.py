@@ -1,6 +1,6 @@
-"""A worker whose login is in hostile hands (R35): it reports about its own queues, and can do nothing else to anybody.
+"""A hostile worker's login (R35): it can report about its own queues and do nothing else.
 
-Each attack uses a real login over a real connection, as a process that runs somebody's project has it.
+Each attack uses a real login over a real connection, like a process that runs a project's code.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ SHADOWS = (
 
 @pytest.fixture
 async def admin(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """The superuser, who sees what came of it."""
+    """A superuser's connection, to see the outcome."""
     connection = await asyncpg.connect(postgres_dsn)
     yield connection
     await connection.close()
@@ -70,14 +70,14 @@ async def admin(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 async def hostile(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """A session of a login that is bound to one grid and one queue."""
+    """A session of a login bound to one grid and one queue."""
     connection = await asyncpg.connect(await worker_login(postgres_dsn, grid=MINE, queues=(MINE,), rate=1_000))
     yield connection
     connection.terminate()
 
 
 async def refused_of(admin: asyncpg.Connection) -> dict[str, int]:
-    """What was refused of all logins so far."""
+    """The refused reports of all logins so far."""
     (found,) = [dict(row) for row in await admin.fetch("SELECT dropped, bad, unattributed FROM worker_budgets")]
     return found
 
@@ -145,14 +145,14 @@ def line(execution_id: str, task_queue: str, **over: Any) -> dict[str, Any]:
     } | over
 
 
-async def test_r35_a_temporary_table_never_stands_in_for_one_of_ours(empty_database: str, postgres_dsn: str) -> None:
+async def test_r35_a_temporary_table_can_not_shadow_one_of_ours(empty_database: str, postgres_dsn: str) -> None:
     """Seen: a trigger on a temporary `run_changes` ran as the schema's owner, and made an approver (CVE-2018-1058)."""
     await migrate.upgrade(empty_database)
     strict = await asyncpg.connect(await worker_login(empty_database))
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await strict.execute("CREATE TEMPORARY TABLE run_changes (execution_id text)")
     await strict.close()
-    # A copy of a database has no such revocation, nor has one whose owner gave it back: the functions must hold alone.
+    # A copied database lacks this revocation, and an owner may have undone it: the functions must be safe by themselves.
     admin = await asyncpg.connect(postgres_dsn)
     login = await worker_login(postgres_dsn)
     await admin.execute(f"GRANT TEMPORARY ON DATABASE {await admin.fetchval('SELECT current_database()')} TO PUBLIC")
@@ -183,7 +183,7 @@ async def test_r35_a_temporary_table_never_stands_in_for_one_of_ours(empty_datab
     await admin.close()
 
 
-async def test_r35_the_login_reads_the_policy_and_no_other_table_and_calls_three_functions(
+async def test_r35_a_workers_login_reads_only_the_policy_and_calls_three_functions(
     hostile: asyncpg.Connection, admin: asyncpg.Connection
 ) -> None:
     found = await admin.fetch(
@@ -219,7 +219,7 @@ async def test_r35_the_login_reads_the_policy_and_no_other_table_and_calls_three
             await hostile.execute(attempt)
 
 
-async def test_r35_every_function_with_rights_of_its_own_names_its_search_path(admin: asyncpg.Connection) -> None:
+async def test_r35_every_security_definer_function_sets_its_search_path(admin: asyncpg.Connection) -> None:
     found = await admin.fetch(
         "SELECT proname, proconfig, prosecdef, proowner::regrole::text AS owner FROM pg_proc "
         "WHERE pronamespace = 'public'::regnamespace AND (prosecdef OR prorettype = 'trigger'::regtype)"
@@ -236,7 +236,7 @@ async def test_r35_every_function_with_rights_of_its_own_names_its_search_path(a
     assert not any(rights.values())
 
 
-async def test_r35_a_login_that_is_bound_to_nothing_is_refused_with_a_word_on_what_to_do(
+async def test_r35_an_unbound_login_is_refused_and_told_what_to_do(
     admin: asyncpg.Connection, postgres_dsn: str
 ) -> None:
     name = f"loose_{uuid.uuid4().hex[:12]}"
@@ -250,7 +250,7 @@ async def test_r35_a_login_that_is_bound_to_nothing_is_refused_with_a_word_on_wh
     await loose.close()
 
 
-async def test_r35_a_closed_login_loses_its_sessions_and_connects_no_more(
+async def test_r35_a_closed_login_loses_its_sessions_and_can_not_connect(
     admin: asyncpg.Connection, postgres_dsn: str
 ) -> None:
     dsn = await worker_login(postgres_dsn, name=f"leaver_{uuid.uuid4().hex[:12]}")
@@ -262,10 +262,10 @@ async def test_r35_a_closed_login_loses_its_sessions_and_connects_no_more(
         await asyncpg.connect(dsn)
 
 
-async def test_r35_a_grid_registers_its_own_names_on_its_own_queues_only(
+async def test_r35_a_grid_registers_only_its_own_names_on_its_own_queues(
     hostile: asyncpg.Connection, admin: asyncpg.Connection
 ) -> None:
-    """Seen: another grid's login moved `support_triage` to its queue, dropped its schema, and made `refund_ticket` a reader."""
+    """Seen: another grid's login moved `support_triage` to its queue, dropped its schema, and set the risk of `refund_ticket` to read."""
     await admin.execute(CATALOG, document(THEIRS, THEIRS, build="b1"))
     before = [dict(row) for name in ("workflows", "tools") for row in await admin.fetch(f"SELECT * FROM {name}")]
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="registers the grid 'mine', not 'theirs'"):
@@ -283,7 +283,7 @@ async def test_r35_a_grid_registers_its_own_names_on_its_own_queues_only(
     assert await admin.fetchval("SELECT version FROM workflows") == "v9"
 
 
-async def test_r35_reports_about_other_queues_are_counted_and_shown_nowhere(
+async def test_r35_reports_about_other_queues_are_counted_and_not_shown(
     api: Api,  # noqa: F811
     as_: Callable[[str], httpx.AsyncClient],  # noqa: F811
     module_postgres_dsn: str,
@@ -298,7 +298,7 @@ async def test_r35_reports_about_other_queues_are_counted_and_shown_nowhere(
     )
     real = job(execution, THEIRS, status="running", finished_at=None, worker="honest")
     await honest.execute(TELEMETRY, json.dumps([real]), json.dumps([line(execution, THEIRS, message="honest")]))
-    for task_queue in (THEIRS, MINE):  # what it may not say, and what it may, about a run that is not its own
+    for task_queue in (THEIRS, MINE):  # a foreign queue, and its own queue, for another grid's run
         ended = {
             **real,
             "task_queue": task_queue,
@@ -320,14 +320,14 @@ async def test_r35_reports_about_other_queues_are_counted_and_shown_nowhere(
     await honest.close()
 
 
-async def test_r35_a_flood_of_bad_touches_is_dropped_counted_and_holds_nobody_up(
+async def test_r35_a_flood_of_bad_touches_is_dropped_and_counted_and_delays_nobody(
     settings: Settings,  # noqa: F811
     client: Client,  # noqa: F811
     queue: str,  # noqa: F811
     tables: Tables,  # noqa: F811
     store: Store,  # noqa: F811
 ) -> None:
-    """Seen: 20,000 touches of what is no execution, each tried again for ever, kept a real run queued for 25 s."""
+    """Seen: 20,000 touches of nonexistent executions, each retried forever, kept a real run queued for 25 s."""
     dsn = settings.require_database()
     hostile = await asyncpg.connect(await worker_login(dsn, grid=MINE, queues=(MINE,), rate=400))
     admin = await asyncpg.connect(dsn)
@@ -353,7 +353,7 @@ async def test_r35_a_flood_of_bad_touches_is_dropped_counted_and_holds_nobody_up
         await connection.close()
 
 
-async def test_r35_reports_of_impossible_times_and_sizes_are_dropped_and_counted(
+async def test_r35_reports_with_impossible_times_and_sizes_are_dropped_and_counted(
     hostile: asyncpg.Connection, admin: asyncpg.Connection
 ) -> None:
     execution = str(uuid.uuid4())
@@ -368,12 +368,12 @@ async def test_r35_reports_of_impossible_times_and_sizes_are_dropped_and_counted
     assert await admin.fetchval("SELECT count(*) FROM jobs") == 0
 
 
-async def test_r35_an_open_transaction_of_a_worker_holds_up_neither_projector_nor_starts_nor_switches(
+async def test_r35_a_workers_open_transaction_blocks_no_projector_start_or_switch(
     api: Api,  # noqa: F811
     as_: Callable[[str], httpx.AsyncClient],  # noqa: F811
     module_postgres_dsn: str,
 ) -> None:
-    """Advisory locks, the tables that it may read, and every row that its functions write: whatever it holds is its own."""
+    """It locks advisory locks, the tables that it may read, and every row that its functions write; nobody else needs these locks."""
     await factories.insert(api.plane.engine, factories.tool("held"), *factories.workflow("held_flow"))
     run = factories.run(task_queue=MINE)
     await factories.insert(api.plane.engine, run, factories.execution(run))
@@ -408,8 +408,8 @@ async def test_r35_an_open_transaction_of_a_worker_holds_up_neither_projector_no
     await hostile.close()
 
 
-async def test_r35_the_control_planes_login_owns_nothing_and_binds_nobody(postgres_dsn: str) -> None:
-    """Whoever gets into the API can write rows; he can't change the schema, its functions, or who the workers are."""
+async def test_r35_the_control_planes_login_owns_nothing_and_can_not_bind_logins(postgres_dsn: str) -> None:
+    """An attacker in the API can write rows, but can't change the schema, its functions, or the workers' logins."""
     control = await asyncpg.connect(await control_login(postgres_dsn))
     for attempt in (
         "CREATE TABLE mine (x integer)",
@@ -430,7 +430,7 @@ async def test_r35_the_control_planes_login_owns_nothing_and_binds_nobody(postgr
     await control.close()
 
 
-async def test_r35_a_worker_that_names_itself_after_a_signing_key_keeps_no_key_in_use(
+async def test_r35_a_worker_with_a_signing_keys_application_name_does_not_keep_the_key_in_use(
     admin: asyncpg.Connection, postgres_dsn: str
 ) -> None:
     from agentgrid.db import signing_keys
@@ -448,13 +448,13 @@ async def test_r35_a_worker_that_names_itself_after_a_signing_key_keeps_no_key_i
     await honest.close()
 
 
-async def test_a_login_that_may_do_more_is_not_made_a_workers(admin: asyncpg.Connection) -> None:
+async def test_a_login_with_more_rights_can_not_become_a_workers(admin: asyncpg.Connection) -> None:
     from agentgrid.errors import Conflict, InvalidInput
 
     strong = f"strong_{uuid.uuid4().hex[:12]}"
     await logins.put_control(admin, strong, password="for-this-test")
     binding = logins.Binding(grid=MINE, queues=(MINE,))
-    with pytest.raises(Conflict, match="may do more"):
+    with pytest.raises(Conflict, match="more rights"):
         await logins.put_worker(admin, strong, binding, password="for-this-test")
     for name in ("agentgrid_worker", "Upper", "pg_x", "a; DROP TABLE runs", ""):
         with pytest.raises(InvalidInput):
@@ -463,7 +463,7 @@ async def test_a_login_that_may_do_more_is_not_made_a_workers(admin: asyncpg.Con
         await logins.put_worker(admin, "fine", logins.Binding(grid=" ", queues=()), password="for-this-test")
 
 
-def test_the_catalog_that_a_worker_sends_is_what_the_function_takes() -> None:
+def test_the_function_accepts_the_catalog_that_a_worker_sends() -> None:
     from agentgrid.sdk.grid import Grid
     from tests.worker import gated
 

@@ -1,4 +1,4 @@
-"""The keys of programs: an agent's key is within a model's reach, a service's on somebody's disk (R23)."""
+"""The keys of programs: a model may read an agent's key, and a service's key is stored on a disk (R23)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.api.conftest import Api, api, as_  # noqa: F401 (fixtures)
 
 
 @pytest.mark.parametrize("who", ["agent", "robot"])
-async def test_r23_no_programs_key_decides_whatever_its_roles(
+async def test_r23_a_programs_key_never_decides_regardless_of_its_roles(
     api: Api,  # noqa: F811
     as_: Callable[[str], httpx.AsyncClient],  # noqa: F811
     who: str,
@@ -28,7 +28,7 @@ async def test_r23_no_programs_key_decides_whatever_its_roles(
         assert "only people decide" in refused.text
 
 
-async def test_r23_an_agents_key_sees_the_approvals_of_its_own_runs_alone(
+async def test_r23_an_agents_key_sees_only_the_approvals_of_its_own_runs(
     api: Api,  # noqa: F811
     as_: Callable[[str], httpx.AsyncClient],  # noqa: F811
 ) -> None:

@@ -1,4 +1,4 @@
-"""Classes of faults that were published about neighbours, each shown absent. `docs/security.md` lists them all, with the test that says so."""
+"""Published vulnerabilities of similar products, each shown to be absent. `docs/security.md` lists them all, with their tests."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ INJECTIONS = (
 
 
 async def test_no_query_parameter_becomes_sql(api: Api, as_: Callable[[str], httpx.AsyncClient]) -> None:  # noqa: F811
-    """SQL from a GET parameter (CVE-2026-38428): every text parameter of every route, and the pages that follow."""
+    """SQL injection through a GET parameter (CVE-2026-38428): every text parameter of every route, including cursors."""
     document = api.app.openapi()
     asked = 0
     for path, operations in document["paths"].items():
         parameters = [each for each in operations.get("get", {}).get("parameters", ()) if each["in"] == "query"]
         place = re.sub(r"\{[^}]*\}", "some-id", path)
         if place.endswith("/events"):
-            continue  # a stream; its one parameter is a number
+            continue  # a stream, whose only parameter is a number
         for parameter in parameters:
             for injection in INJECTIONS:
                 answer = await as_("auditor").get(place, params={parameter["name"]: injection})
@@ -50,8 +50,8 @@ async def test_no_query_parameter_becomes_sql(api: Api, as_: Callable[[str], htt
         assert await connection.fetchval("SELECT count(*) FROM principals") > 5
 
 
-async def test_no_socket_takes_what_a_request_could_not_say(api: Api) -> None:  # noqa: F811
-    """An ingest socket without authentication (Prefect CVE-2026-7723): there is none. Workers report with a database login of their own."""
+async def test_there_is_no_socket_beside_the_http_api(api: Api) -> None:  # noqa: F811
+    """An ingest socket without authentication (Prefect CVE-2026-7723): there is no socket. Workers report with their own database login."""
     assert not [route for route in api.app.routes if isinstance(route, WebSocketRoute)]
     async with api.client(None) as client:
         for place in ("/api/v1/events", "/ws", "/api/v1/runs/x/events"):
@@ -59,8 +59,8 @@ async def test_no_socket_takes_what_a_request_could_not_say(api: Api) -> None:  
             assert answer.status_code in (401, 404), place
 
 
-async def test_what_answers_without_a_key_says_no_more_than_whether_it_works(api: Api) -> None:  # noqa: F811
-    """Monitoring routes (Langflow CVE-2026-21445) and code in a public route (CVE-2026-33017): two routes are public, and take nothing."""
+async def test_public_routes_reveal_only_whether_the_service_works(api: Api) -> None:  # noqa: F811
+    """Monitoring routes (Langflow CVE-2026-21445) and code in a public route (CVE-2026-33017): only two routes are public, and they take no input."""
     public = sorted(route for route, access in ACCESS.items() if access.public)
     assert public == ["GET /healthz", "GET /readyz"]
     async with api.client(None) as client:
@@ -71,8 +71,8 @@ async def test_what_answers_without_a_key_says_no_more_than_whether_it_works(api
         assert (await client.get("/metrics")).status_code == 401
 
 
-def test_the_api_runs_no_code_of_anybody_but_its_own() -> None:
-    """Sandbox escapes (CVE-2026-1470, -27577, -49444): nothing is sandboxed in the API, because it loads no project's code."""
+def test_the_api_loads_no_project_code() -> None:
+    """Sandbox escapes (CVE-2026-1470, -27577, -49444): the API needs no sandbox, because it loads no project code."""
     script = (
         "import sys, agentgrid.api.app, agentgrid.projector.main\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('workflows', 'activities', 'worker')])"

@@ -1,4 +1,4 @@
-"""R41: every reading of payloads is recorded, and every refused one. Scopes: what a principal may not see is nowhere, not even in a number."""
+"""R41: every read of payloads and every refusal is recorded. Scopes: a principal sees no trace of runs out of scope, not even in counts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NARROW = {
 
 @pytest.fixture(scope="module")
 async def narrow(api: Api) -> Api:
-    """Principals who may see the runs of some workflows: those that begin with `in_`; of none."""
+    """Principals with a scope: workflows that begin with `in_`, or none."""
     engine = api.plane.engine
     for name, roles in NARROW.items():
         globs = frozenset() if name == "blind" else frozenset({"in_*"})
@@ -62,7 +62,7 @@ async def narrow(api: Api) -> Api:
 
 @pytest.fixture(scope="module")
 async def sides(narrow: Api) -> dict[str, Any]:
-    """A run inside the scope and one outside it, each with everything that hangs on a run."""
+    """A run in the scope and one out of it, each with all related rows."""
     found: dict[str, Any] = {}
     for side in ("in", "out"):
         run = factories.run(
@@ -88,7 +88,7 @@ async def sides(narrow: Api) -> dict[str, Any]:
     return found
 
 
-async def test_what_is_out_of_scope_answers_like_an_unknown_id(narrow: Api, as_: As, sides: dict[str, Any]) -> None:
+async def test_an_id_out_of_scope_answers_like_an_unknown_id(narrow: Api, as_: As, sides: dict[str, Any]) -> None:
     out, gate = sides["out_run"].run_id, sides["out_gate"].approval_id
     for who in ("scoped", "blind"):
         for route, access in ACCESS.items():
@@ -119,7 +119,7 @@ async def test_what_is_out_of_scope_answers_like_an_unknown_id(narrow: Api, as_:
     assert (await as_("operator").get(f"{V1}/runs/{out}")).status_code == 200
 
 
-async def test_lists_searches_and_numbers_leave_out_what_is_out_of_scope(
+async def test_lists_searches_and_counts_leave_out_everything_out_of_scope(
     narrow: Api, as_: As, sides: dict[str, Any]
 ) -> None:
     out = (
@@ -170,7 +170,7 @@ async def test_lists_searches_and_numbers_leave_out_what_is_out_of_scope(
     assert (await as_("scoped").get("/metrics")).status_code == 403
 
 
-async def test_a_page_is_full_however_much_between_its_rows_is_out_of_scope(narrow: Api, as_: As) -> None:
+async def test_a_page_is_full_even_if_many_rows_are_out_of_scope(narrow: Api, as_: As) -> None:
     rows = [factories.run(workflow="in_many" if number % 3 == 0 else "out_many") for number in range(30)]
     await factories.insert(narrow.plane.engine, *rows)
     seen: list[str] = []
@@ -189,7 +189,7 @@ async def test_a_page_is_full_however_much_between_its_rows_is_out_of_scope(narr
     assert seen == [row.run_id for row in reversed(rows) if row.workflow == "in_many"]
 
 
-async def test_streams_carry_events_of_the_scope_alone_and_end_when_it_is_narrowed(
+async def test_streams_carry_only_events_in_scope_and_end_when_it_is_narrowed(
     narrow: Api, sides: dict[str, Any]
 ) -> None:
     engine = narrow.plane.engine
@@ -214,7 +214,7 @@ async def test_streams_carry_events_of_the_scope_alone_and_end_when_it_is_narrow
         await eventually(lambda: _is(narrow.app.state.feed.streams > 0))
         gone = _viewer("watcher", "other")
         await principals.put(engine, SETUP, gone)
-        # It ends by itself, though its run goes on.
+        # The stream ends by itself, although its run continues.
         assert [json.loads(event.data)["data"]["n"] for event in await watching] == [0, 2, 3]
 
 
@@ -232,9 +232,7 @@ async def _after(api: Api) -> int:
         return int((await session.execute(text("SELECT max(event_id) FROM events"))).scalar_one())
 
 
-async def test_the_audit_of_a_scoped_auditor_ends_where_its_scope_does(
-    narrow: Api, as_: As, sides: dict[str, Any]
-) -> None:
+async def test_a_scoped_auditor_sees_only_commands_in_scope(narrow: Api, as_: As, sides: dict[str, Any]) -> None:
     told = {}
     for side in ("in", "out"):
         place = f"{V1}/runs/{sides[f'{side}_run'].run_id}/cancel"
@@ -279,7 +277,7 @@ async def test_python_and_sql_agree_about_every_glob(postgres_dsn: str) -> None:
     await engine.dispose()
 
 
-def test_everything_costs_no_predicate() -> None:
+def test_a_scope_of_everything_adds_no_predicate() -> None:
     assert sql.within(None, {"*", "a"}) == sql.among(None, {"*"}) == []
     assert sql.patterns({"a", "*"}) is None
 
@@ -292,9 +290,7 @@ async def recorded(api: Api, as_: As, **wanted: Any) -> list[dict[str, Any]]:
     return found
 
 
-async def test_r41_every_reading_of_payloads_is_recorded_and_what_showed_none_is_not(
-    api: Api, as_: As, sides: dict[str, Any]
-) -> None:
+async def test_r41_every_read_of_payloads_is_recorded_and_no_other(api: Api, as_: As, sides: dict[str, Any]) -> None:
     run, gate = factories.run(input={"size": 1, "value": 1}, result={"size": 1, "value": 1}), None
     gate = factories.approval(run)
     await factories.insert(
@@ -327,7 +323,7 @@ async def test_r41_every_reading_of_payloads_is_recorded_and_what_showed_none_is
     assert sorted(each["principal"] for each in of_gate) == ["operator", "reviewer"]
 
 
-async def test_r41_equal_readings_are_one_row_whose_count_grows(api: Api, as_: As) -> None:
+async def test_r41_identical_reads_are_one_row_with_a_growing_count(api: Api, as_: As) -> None:
     run = factories.run(input={"size": 1, "value": 1})
     await factories.insert(api.plane.engine, run)
     for times in (3, 4):
@@ -339,7 +335,7 @@ async def test_r41_equal_readings_are_one_row_whose_count_grows(api: Api, as_: A
     assert row["at"] < row["last_at"]
 
 
-async def test_r41_refused_readings_and_wrong_keys_are_recorded_without_what_they_sent(api: Api, as_: As) -> None:
+async def test_r41_refused_reads_and_wrong_keys_are_recorded_without_their_content(api: Api, as_: As) -> None:
     strange = f"no%00such{uuid.uuid4().hex}"
     assert (await as_("viewer").get(f"{V1}/runs/{strange}/result")).status_code == 403
     assert (await as_("viewer").get(f"{V1}/reads")).status_code == 403
@@ -355,7 +351,7 @@ async def test_r41_refused_readings_and_wrong_keys_are_recorded_without_what_the
     assert "AAAA" not in json.dumps(unknown)
 
 
-async def test_the_record_is_paged_and_filtered_and_for_auditors_alone(api: Api, as_: As) -> None:
+async def test_the_record_is_paged_and_filtered_and_only_for_auditors(api: Api, as_: As) -> None:
     for _ in range(5):
         await as_("viewer").get(f"{V1}/runs/{uuid.uuid4()}/result")
     everything = await recorded(api, as_, principal="viewer")
@@ -390,12 +386,12 @@ async def test_a_read_survives_a_record_that_cannot_be_written(
         await recorder.flush()
     assert recorder.failures == before + 1
     assert f"agentgrid_reads_write_failures {recorder.failures}.0" in (await as_("operator").get("/metrics")).text
-    # Nothing is lost by it.
+    # Nothing is lost.
     assert [each["count"] for each in await recorded(api, as_, subject=run.run_id)] == [1]
     await broken.dispose()
 
 
-async def test_the_recorder_writes_by_itself_and_at_its_end(api: Api, as_: As) -> None:
+async def test_the_recorder_writes_periodically_and_on_shutdown(api: Api, as_: As) -> None:
     run = factories.run(input={"size": 1, "value": 1})
     await factories.insert(api.plane.engine, run)
     await as_("operator").get(f"{V1}/runs/{run.run_id}")
@@ -406,29 +402,26 @@ async def test_the_recorder_writes_by_itself_and_at_its_end(api: Api, as_: As) -
     await eventually(written, seconds=30)
 
 
-def test_nobody_fills_the_memory_or_hides_others_behind_their_own_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_can_fill_the_memory_or_hide_other_principals_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(None)  # type: ignore[arg-type]  # nothing is written here
     refused, unknown = ReadOutcome.REFUSED, ReadOutcome.UNAUTHENTICATED
     for number in range(20_000):
         recorder.note(Reading(route="GET /x", outcome=refused, principal="mallory", subject=str(number)))
         recorder.note(Reading(route="GET /x", outcome=unknown, address=f"10.0.{number % 256}.{number // 256}"))
     held = recorder._entries
-    assert len(held) <= reads.MOST_OF_ONE_PRINCIPAL + reads.MOST_WITHOUT_KEY + 2
-    # What there was no room to tell apart is counted all the same.
-    assert (
-        held[Reading(route="GET /x", outcome=refused, principal="mallory")].count
-        == 20_000 - reads.MOST_OF_ONE_PRINCIPAL
-    )
-    assert held[Reading(route="GET /x", outcome=unknown)].count == 20_000 - reads.MOST_WITHOUT_KEY
+    assert len(held) <= reads.MAX_PER_PRINCIPAL + reads.MAX_WITHOUT_KEY + 2
+    # Merged reads are still counted.
+    assert held[Reading(route="GET /x", outcome=refused, principal="mallory")].count == 20_000 - reads.MAX_PER_PRINCIPAL
+    assert held[Reading(route="GET /x", outcome=unknown)].count == 20_000 - reads.MAX_WITHOUT_KEY
     assert recorder.dropped == 0
     recorder.note(Reading(route="GET /x", outcome=ReadOutcome.READ, principal="alice", subject="r1"))
     assert held[Reading(route="GET /x", outcome=ReadOutcome.READ, principal="alice", subject="r1")].count == 1
-    monkeypatch.setattr(reads, "MOST", 0)
+    monkeypatch.setattr(reads, "MAX_ENTRIES", 0)
     recorder.note(Reading(route="GET /x", outcome=ReadOutcome.READ, principal="bob", subject="r1"))
     assert recorder.dropped == 1
 
 
-def test_r44_logs_of_the_stack_are_for_their_owner_alone(tmp_path: Path) -> None:
+def test_r44_only_the_owner_can_read_the_stacks_logs(tmp_path: Path) -> None:
     home = tmp_path / "home"
     old = os.umask(0o022)
     try:

@@ -1,4 +1,4 @@
-"""The ways round the gate: each is closed, in a real worker, and nothing happens in the world by trying."""
+"""Attempts to bypass the gate: each is blocked, in a real worker, without any effect."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PLAIN = [sidestep.pay_plainly, sidestep.pay_in_a_thread, sidestep.post]
 
 
 class Sloppy(Grid):
-    """The grid of somebody who never ran `agentgrid check`."""
+    """The grid of a developer who never ran `agentgrid check`."""
 
     def check(self) -> None:
         return
@@ -124,10 +124,10 @@ async def publish(dsn: str, *rules: Rule) -> None:
 
 
 @pytest.mark.parametrize("way", ["look", "post"])
-async def test_r36_a_worker_that_never_saw_a_policy_does_nothing_that_a_rule_of_it_could_deny(
+async def test_r36_a_worker_without_a_policy_makes_no_call_that_a_rule_could_deny(
     client: Client, queue: str, threads: ThreadPoolExecutor, postgres_dsn: str, tmp_path: Path, way: str
 ) -> None:
-    """A read by a tool, and a plain activity: both wait for the first policy, and it denies both."""
+    """A reading tool and a plain activity both wait for the first policy, which denies both."""
     settings = Settings(database_url=SecretStr(postgres_dsn), home=tmp_path, policy_refresh_seconds=0.1)
     async with worker(client, queue, AgentGridPlugin(GRID, settings=settings), threads):
         handle = await start(client, queue, way)
@@ -151,7 +151,7 @@ CALL = {"tool": "any", "version": "any", "args": {"invoice": "I-1"}}
 SOON: Any = {"start_to_close_timeout": timedelta(seconds=10), "schedule_to_close_timeout": timedelta(seconds=20)}
 
 
-async def test_r37_a_clients_own_activity_has_no_effect_where_it_writes_and_is_counted_and_told_where_it_reads(
+async def test_r37_a_clients_own_activity_may_not_write_and_its_reads_are_counted_and_logged(
     client: Client, queue: str, threads: ThreadPoolExecutor
 ) -> None:
     governance = Governance(rules=[Rule(rule_id="free", tool="*", effect=Effect.ALLOW)])
@@ -177,7 +177,7 @@ async def test_r37_a_clients_own_activity_has_no_effect_where_it_writes_and_is_c
 
 
 async def approval_of(handle: WorkflowHandle[Any, Any]) -> str:
-    """The tool that the run asks people about."""
+    """The tool that the run requests approval for."""
     async with asyncio.timeout(30):
         while not (found := await open_approvals(handle)):
             await asyncio.sleep(0.05)
@@ -191,7 +191,7 @@ async def until_workers_know(plugged: Worker, disabled: bool) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_r36_lifting_a_kill_switch_lifts_no_rule_and_the_next_payment_still_asks(
+async def test_r36_turning_off_a_kill_switch_changes_no_rule_and_the_next_payment_needs_approval(
     client: Client,
     queue: str,
     threads: ThreadPoolExecutor,
@@ -220,7 +220,7 @@ async def test_r36_lifting_a_kill_switch_lifts_no_rule_and_the_next_payment_stil
     assert EFFECTS == []
 
 
-async def test_r36_a_longer_glob_that_allows_opens_nothing_that_a_shorter_one_denies(
+async def test_r36_a_longer_glob_that_allows_does_not_override_a_shorter_one_that_denies(
     client: Client, queue: str, threads: ThreadPoolExecutor
 ) -> None:
     rules = [
@@ -233,9 +233,9 @@ async def test_r36_a_longer_glob_that_allows_opens_nothing_that_a_shorter_one_de
     assert EFFECTS == []
 
 
-async def test_activities_go_through_their_queue_and_so_through_its_limits(
+async def test_activities_pass_through_their_queue_and_its_limits(
     client: Client, queue: str, threads: ThreadPoolExecutor
 ) -> None:
-    """Dispatched eagerly with the answer to a workflow task, an activity would never meet its queue."""
+    """An activity dispatched eagerly with the response to a workflow task would bypass its queue."""
     plugged = worker(client, queue, Governance().plugin(GRID), threads)
     assert plugged.config(active_config=True)["disable_eager_activity_execution"] is True

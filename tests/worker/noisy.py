@@ -1,4 +1,4 @@
-"""A worker of somebody's own that logs and fails, run as a process: `python -m tests.worker.noisy ADDRESS QUEUE PLUGGED CONFIGURED`."""
+"""A user's worker that logs and fails, run as a process: `python -m tests.worker.noisy ADDRESS QUEUE PLUGGED CONFIGURED`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Noisy:
 
 
 def state() -> list[Any]:
-    """What of logging a guest could change."""
+    """The logging state that a plugin could change."""
     loggers = [logging.getLogger(name) for name in NAMES]
     return [
         [logger.name, logger.level, len(logger.handlers), len(logger.filters), logger.propagate] for logger in loggers
@@ -79,4 +79,4 @@ async def main(address: str, queue: str, plugged: str, configured: str) -> None:
 if __name__ == "__main__":
     asyncio.run(main(*sys.argv[1:]))
     sys.stdout.flush()
-    os._exit(0)  # the SDK's threads can make an ending interpreter abort, with the plugin and without
+    os._exit(0)  # the SDK's threads can abort the interpreter on exit, with or without the plugin

@@ -1,4 +1,4 @@
-"""Workflows that change what they called with while the call waits, and activities that tell what they got."""
+"""Workflows that change a call's arguments while the call waits, and activities that report what they received."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from temporalio.exceptions import ApplicationError
 
 SECONDS = timedelta(seconds=20)
 GOT: list[tuple[str, int]] = []
-"""What activities were called with."""
+"""The arguments that activities received."""
 
 
 @dataclass
 class Order:
-    """What is paid."""
+    """The order to pay."""
 
     name: str
     amount: int
@@ -71,7 +71,7 @@ class Changing:
         return await call
 
     async def shared(self, order: Order) -> list[int]:
-        """Two calls at once that share an argument."""
+        """Makes two concurrent calls that share an argument."""
         first = workflow.start_activity(pay, order, start_to_close_timeout=SECONDS)
         order.name, order.amount = "two", 2
         second = workflow.start_activity(pay, order, start_to_close_timeout=SECONDS)
@@ -80,4 +80,4 @@ class Changing:
 
     @workflow.signal(dynamic=True)
     async def anything(self, name: str, args: Sequence[RawValue]) -> None:
-        """Takes the signal that wakes it."""
+        """Handles the signal that wakes it."""

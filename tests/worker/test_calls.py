@@ -1,4 +1,4 @@
-"""What a call sends is what it was called with, however long it waits and whatever happens to its objects meanwhile (R20)."""
+"""A call sends its original arguments, however long it waits and whatever happens to the objects in the meantime (R20)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def ends(handle: WorkflowHandle[Any, Any], governance: Governance, case: s
 
 @pytest.mark.parametrize("cached", [0, 100], ids=["uncached", "cached"])
 @pytest.mark.parametrize("case", CASES)
-async def test_r20_a_pause_does_not_change_what_a_call_sends(
+async def test_r20_a_pause_does_not_change_a_calls_arguments(
     client: Client, queue: str, governance: Governance, case: str, cached: int
 ) -> None:
     async with workers(client, queue, governance, cached):
@@ -83,7 +83,7 @@ async def test_r20_a_pause_does_not_change_what_a_call_sends(
 
 @pytest.mark.parametrize("cached", [0, 100], ids=["uncached", "cached"])
 @pytest.mark.parametrize("case", ["activity", "local", "shared"])
-async def test_r20_an_approved_call_sends_what_was_approved_and_is_asked_about_once(
+async def test_r20_an_approved_call_sends_the_approved_arguments_and_needs_one_approval(
     client: Client, queue: str, governance: Governance, case: str, cached: int
 ) -> None:
     governance.change(rules=(ASK,))
@@ -99,7 +99,7 @@ async def test_r20_an_approved_call_sends_what_was_approved_and_is_asked_about_o
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_r20_a_call_that_is_not_held_sends_what_it_was_called_with(
+async def test_r20_a_call_without_a_wait_sends_its_original_arguments(
     client: Client, queue: str, governance: Governance, case: str
 ) -> None:
     async with workers(client, queue, governance):
@@ -108,7 +108,7 @@ async def test_r20_a_call_that_is_not_held_sends_what_it_was_called_with(
 
 
 class Naming(JSONPlainPayloadConverter, WithSerializationContext):
-    """JSON that says in which context it was made."""
+    """JSON that records the context in which it was made."""
 
     def __init__(self, context: SerializationContext | None = None) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class NamingConverter(CompositePayloadConverter):
 
 
 class Reversing(PayloadCodec):
-    """A codec that nobody could take for JSON."""
+    """A codec whose output is clearly not JSON."""
 
     async def encode(self, payloads: Any) -> list[Payload]:
         return [Payload(metadata={**each.metadata, "reversed": b"1"}, data=each.data[::-1]) for each in payloads]
@@ -143,7 +143,7 @@ class Reversing(PayloadCodec):
 
 
 @pytest.mark.parametrize("case", ["activity", "child"])
-async def test_payloads_are_what_they_are_without_the_plugin_under_any_converter_and_codec(
+async def test_payloads_are_the_same_as_without_the_plugin_under_any_converter_and_codec(
     temporal_server: Any, queue: str, governance: Governance, case: str
 ) -> None:
     converter = DataConverter(payload_converter_class=NamingConverter, payload_codec=Reversing())

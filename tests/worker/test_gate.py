@@ -287,7 +287,7 @@ async def test_authority_lost_between_decision_and_effect_stops_the_effect(
     ],
     ids=["role removed", "entry removed", "principal disabled", "key revoked"],
 )
-async def test_r36_an_explicit_approval_is_judged_again_before_it_returns(
+async def test_r36_an_explicit_approval_is_checked_again_before_it_returns(
     change: dict[str, Any], worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     before = governance.snapshot
@@ -311,7 +311,7 @@ async def test_r36_an_explicit_approval_is_judged_again_before_it_returns(
 
 @pytest.mark.parametrize("hours", [-2, 2], ids=["too old", "in the future"])
 @pytest.mark.parametrize("case", ["", "explicit"], ids=["tool", "explicit"])
-async def test_r37_a_decision_of_a_wrong_date_is_asked_for_again(
+async def test_r37_a_decision_with_a_wrong_date_needs_a_new_approval(
     case: str, hours: int, worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     handle = await start(client, queue, case)
@@ -324,7 +324,7 @@ async def test_r37_a_decision_of_a_wrong_date_is_asked_for_again(
     await replays(handle, governance)
 
 
-async def test_r27_a_paused_run_confirms_an_explicit_approval_when_it_is_resumed(
+async def test_r27_a_paused_run_confirms_an_explicit_approval_on_resume(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     before = governance.snapshot
@@ -372,9 +372,9 @@ async def test_resets_reopen_the_gate_and_never_act_on_the_old_decision(
     decided = next(event.event_id for event in events if event.HasField("workflow_execution_signaled_event_attributes"))
     points = {
         "before the opening": completed[0],
-        "onto the task that began to wait": next(event for event in completed if event > opened),
+        "at the task that started the wait": next(event for event in completed if event > opened),
         "between opening and decision": [event for event in completed if opened < event < decided][-1],
-        "onto the deciding task": next(event for event in completed if event > decided),
+        "at the deciding task": next(event for event in completed if event > decided),
     }
     for label, point in points.items():
         ran = len(EXECUTED)
@@ -390,7 +390,7 @@ async def test_resets_reopen_the_gate_and_never_act_on_the_old_decision(
 
 
 async def _woken(handle: WorkflowHandle[Any, Any]) -> None:
-    """Let the workflow complete one task that does nothing."""
+    """Make the workflow complete one task that does nothing."""
     before = kinds((await handle.fetch_history()).events).count("WORKFLOW_TASK_COMPLETED")
     await handle.signal("wake")
     async with asyncio.timeout(10):
@@ -398,10 +398,10 @@ async def _woken(handle: WorkflowHandle[Any, Any]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_r24_resets_reopen_an_explicit_approval_and_never_pass_on_the_old_decision(
+async def test_r24_resets_reopen_an_explicit_approval_and_drop_the_old_decision(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
-    """The workflow must not take the old decision, nor an old rejection, which nobody judges after it."""
+    """The workflow must not accept the old decision, nor an old rejection, which no later check would catch."""
     handle = await start(client, queue, "explicit")
     first = (await governance.pending(handle))[0]
     await _woken(handle)
@@ -413,7 +413,7 @@ async def test_r24_resets_reopen_an_explicit_approval_and_never_pass_on_the_old_
     decided = [event.event_id for event in events if event.HasField("workflow_execution_signaled_event_attributes")][-1]
     points = {
         "between opening and decision": [event for event in completed if event < decided][-1],
-        "onto the deciding task": next(event for event in completed if event > decided),
+        "at the deciding task": next(event for event in completed if event > decided),
     }
     for label, point in points.items():
         fork = await reset(client, handle, base, point)
@@ -427,10 +427,10 @@ async def test_r24_resets_reopen_an_explicit_approval_and_never_pass_on_the_old_
 
 
 @pytest.mark.parametrize("case", ["explicit", "plain"])
-async def test_r24_a_reset_asks_again_though_nothing_else_happens(
+async def test_r24_a_reset_alone_requests_the_approval_again(
     worker: Any, client: Client, queue: str, governance: Governance, case: str
 ) -> None:
-    """The SDK checks wait conditions only after something ran: a new seed alone must wake what waits at a gate."""
+    """The SDK checks wait conditions only after something has run: a new seed alone must wake the gate's waiter."""
     governance.change(rules=(ASK.model_copy(update={"tool": "plain"}),))
     handle = await start(client, queue, case)
     first = (await governance.pending(handle))[0]

@@ -1,4 +1,4 @@
-"""A guest in somebody's process: run logs are taken, and what Python's logging does for everybody else is as without the plugin."""
+"""In a user's process run logs are captured, and Python's logging otherwise behaves as without the plugin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWN = re.compile(r"\[(info|warning) +\] (telemetry|policy)_")
 
 
 async def lines(temporal: Temporal, queue: str, plugged: str, configured: str) -> tuple[dict[str, Any], list[str]]:
-    """What the process says on standard output, and the lines on standard error without their frames, ids and numbers, sorted."""
+    """The process's standard output, and its sorted standard error lines without frames, ids and numbers."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -44,13 +44,13 @@ async def lines(temporal: Temporal, queue: str, plugged: str, configured: str) -
     ]
     *core, said = out.decode().splitlines()
     assert not any(OWN.search(line) for line in core), (
-        "standard output is for the process itself, and for Temporal's core"
+        "only the process itself and Temporal's core write to standard output"
     )
     return json.loads(said), sorted(found)
 
 
 @pytest.mark.parametrize("configured", ["none", "WARNING", "INFO"])
-async def test_an_existing_workers_standard_error_is_line_for_line_as_without_the_plugin(
+async def test_an_existing_workers_standard_error_is_unchanged_by_the_plugin(
     temporal_server: Temporal, queue: str, configured: str
 ) -> None:
     (_, native), (said, plugged) = await asyncio.gather(
@@ -92,7 +92,7 @@ def quiet_root() -> Iterator[logging.Logger]:
     root.setLevel(level)
 
 
-def test_each_line_goes_to_its_own_worker_and_one_that_stops_leaves_the_others_theirs(
+def test_each_line_goes_to_its_own_worker_and_stopping_one_leaves_the_others(
     quiet_root: logging.Logger,
 ) -> None:
     logger = logging.getLogger("temporalio.workflow")
@@ -114,7 +114,7 @@ def test_each_line_goes_to_its_own_worker_and_one_that_stops_leaves_the_others_t
     assert logs._handler not in quiet_root.handlers
 
 
-def test_what_is_heard_only_for_the_plugin_is_passed_on_to_nobody(quiet_root: logging.Logger) -> None:
+def test_lines_captured_only_for_the_plugin_reach_no_other_handler(quiet_root: logging.Logger) -> None:
     passed: list[str] = []
 
     class Kept(logging.Handler):
@@ -133,7 +133,7 @@ def test_what_is_heard_only_for_the_plugin_is_passed_on_to_nobody(quiet_root: lo
     assert sink.messages == ["info", "warning", "info again"]
 
 
-def test_a_level_that_the_user_sets_stays_theirs(quiet_root: logging.Logger) -> None:
+def test_a_level_set_by_the_user_is_kept(quiet_root: logging.Logger) -> None:
     logger = logging.getLogger("temporalio.workflow")
     sink = Sink(None)
     try:
@@ -151,7 +151,7 @@ def test_a_level_that_the_user_sets_stays_theirs(quiet_root: logging.Logger) -> 
         logger.setLevel(logging.NOTSET)
 
 
-def test_own_lines_go_to_standard_error_or_where_the_user_configured_structlog(
+def test_own_lines_go_to_standard_error_or_follow_the_users_structlog(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     structlog.reset_defaults()

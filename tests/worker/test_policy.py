@@ -115,7 +115,7 @@ def test_a_deployment_may_let_reads_pass_before_the_first_policy_but_never_write
         (Risk.DESTRUCTIVE, (ALLOW_EXACT,), Deny),
     ],
 )
-def test_a_call_that_belongs_to_no_run_may_read_under_policy_and_never_write(
+def test_a_call_without_a_run_may_read_under_policy_but_never_write(
     risk: Risk | None, rules: tuple[Rule, ...], expected: type
 ) -> None:
     made = call(risk=risk, standalone=True, key=None, workflow="", workflow_id="", execution_id="")
@@ -143,7 +143,7 @@ def test_the_terms_carry_the_reason_of_the_rule_which_binds_nothing() -> None:
     assert "over the limit" not in decision.signed_bytes().decode()
 
 
-def test_r34_a_decision_lets_exactly_its_own_call_through() -> None:
+def test_r34_a_decision_admits_exactly_its_own_call() -> None:
     governance = Governance(rules=[ASK])
     terms = ask(governance)
     decision = governance.decide(terms, decided_at=NOW)
@@ -197,22 +197,22 @@ LATER = NOW + timedelta(hours=2)
     ],
     ids=[
         "another activity",
-        "the same id again",
+        "the same id scheduled again",
         "a later attempt of another activity",
         "the next attempt",
         "another local activity",
         "after a local backoff",
-        "the workflow task made again",
+        "after a repeated workflow task",
         "a local activity after a remote one",
     ],
 )
-def test_r37_a_decision_lets_one_scheduled_activity_through(first: Scheduled, then: Scheduled, expected: type) -> None:
+def test_r37_a_decision_admits_one_scheduled_activity(first: Scheduled, then: Scheduled, expected: type) -> None:
     _, governor, presented = governed()
     assert isinstance(governor.judge(call(presented=presented, scheduled=first)), Allow)
     assert isinstance(governor.judge(call(presented=presented, scheduled=then)), expected)
 
 
-def test_r37_what_the_memory_forgot_counts_as_admitted() -> None:
+def test_r37_an_evicted_decision_counts_as_used() -> None:
     governance = Governance(rules=[ASK])
     governor = Governor(policy=governance.policy, admissions=Admissions(kept=2))
     terms = [ask(governance, key=str(number)) for number in range(4)]
@@ -228,7 +228,7 @@ def test_r37_what_the_memory_forgot_counts_as_admitted() -> None:
 
     for number in range(3):
         assert isinstance(judged(number, "1"), Allow)
-    assert isinstance(judged(0, "2"), Ask), "the first was forgotten"
+    assert isinstance(judged(0, "2"), Ask), "the first was evicted"
     assert isinstance(judged(3, "1"), Allow)
 
 
@@ -236,7 +236,7 @@ def test_r37_what_the_memory_forgot_counts_as_admitted() -> None:
     ("attempt", "later_seconds", "expected"),
     [(1, 3599, Allow), (1, 3601, Ask), (7, 3599, Allow), (7, 3601, Ask), (1, -59, Allow), (1, -61, Ask), (7, -61, Ask)],
 )
-def test_r37_the_date_of_a_decision_is_judged_at_its_first_admission_whatever_the_attempt(
+def test_r37_a_decisions_date_is_checked_at_its_first_admission_regardless_of_the_attempt(
     attempt: int, later_seconds: float, expected: type
 ) -> None:
     _, governor, presented = governed()
@@ -245,15 +245,15 @@ def test_r37_the_date_of_a_decision_is_judged_at_its_first_admission_whatever_th
     assert isinstance(governor.judge(made), expected)
 
 
-def test_attempts_of_an_admitted_activity_go_on_after_the_decision_is_too_old() -> None:
+def test_attempts_of_an_admitted_activity_pass_after_the_decision_is_too_old() -> None:
     _, governor, presented = governed()
     assert isinstance(governor.judge(call(presented=presented)), Allow)
     late = call(presented=presented, now=LATER, scheduled=scheduled(attempt=9))
     assert isinstance(governor.judge(late), Allow)
 
 
-def test_r37_a_rule_that_was_lifted_for_an_attempt_admits_nothing() -> None:
-    """Policy allowed attempt 1 without looking at the decision: it is judged for its date when it is first needed."""
+def test_r37_an_attempt_allowed_by_policy_does_not_use_the_decision() -> None:
+    """Policy allowed attempt 1 without using the decision: its date is checked when it is first needed."""
     governance, governor, presented = governed()
     governance.change(rules=())
     assert isinstance(governor.judge(call(presented=presented)), Allow)
@@ -368,7 +368,7 @@ async def test_an_unreadable_snapshot_on_disk_is_no_snapshot(tmp_path: Path) -> 
 AWAY = "postgresql://nobody@127.0.0.1:1/nowhere"
 
 
-async def test_r36_the_snapshot_on_disk_is_the_workers_alone_to_read(postgres_dsn: str, tmp_path: Path) -> None:
+async def test_r36_only_the_worker_can_read_the_snapshot_on_disk(postgres_dsn: str, tmp_path: Path) -> None:
     cache = tmp_path / "policy.json"
     await publish(postgres_dsn)
     source = PolicySource(postgres_dsn, cache)
@@ -380,8 +380,8 @@ async def test_r36_the_snapshot_on_disk_is_the_workers_alone_to_read(postgres_ds
 
 
 @pytest.mark.parametrize("ahead", [3600.0, 1e18, float("inf"), float("nan")])
-async def test_r36_a_snapshot_confirmed_in_the_future_was_never_confirmed(tmp_path: Path, ahead: float) -> None:
-    """Else writes would go on under it until that time has come, whatever was forbidden meanwhile."""
+async def test_r36_a_snapshot_confirmed_in_the_future_counts_as_never_confirmed(tmp_path: Path, ahead: float) -> None:
+    """Otherwise writes would be allowed under it until that time, whatever was forbidden since."""
     cache = tmp_path / "policy.json"
     kept = Snapshot(version=1, made_at=NOW, public_keys={"k": "a"})
     cache.write_text(json.dumps({"confirmed_at": time.time() + ahead, "document": kept.model_dump_json()}))
@@ -396,7 +396,7 @@ async def test_r36_a_snapshot_confirmed_in_the_future_was_never_confirmed(tmp_pa
         await source.stop()
 
 
-async def test_r36_a_clock_that_is_set_back_makes_no_policy_younger(
+async def test_r36_setting_the_clock_back_does_not_make_a_policy_younger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "policy.json"
@@ -413,10 +413,8 @@ async def test_r36_a_clock_that_is_set_back_makes_no_policy_younger(
         await source.stop()
 
 
-async def test_r36_a_policy_that_was_not_looked_at_in_time_is_looked_at_before_a_call_is_judged(
-    postgres_dsn: str, tmp_path: Path
-) -> None:
-    """A process that was frozen knows an old policy for a moment. Here no notification and no refresh comes in time either."""
+async def test_r36_an_overdue_policy_is_checked_before_a_call_is_judged(postgres_dsn: str, tmp_path: Path) -> None:
+    """A process that was frozen briefly has an old policy. Here no notification and no refresh arrives in time either."""
     await publish(postgres_dsn)
     source = PolicySource(postgres_dsn, tmp_path / "policy.json", refresh_seconds=1000)
     await source.start()
@@ -431,7 +429,7 @@ async def test_r36_a_policy_that_was_not_looked_at_in_time_is_looked_at_before_a
         await connection.close()
         before = source.snapshot
         await source.caught_up()
-        assert source.snapshot is before, "it is confirmed in time, so nobody waits"
+        assert source.snapshot is before, "it was confirmed recently, so the call does not wait"
         source._confirmed = _Moment.at_time(time.time() - 5000)
         await source.caught_up()
         assert source.snapshot is not before
@@ -439,7 +437,7 @@ async def test_r36_a_policy_that_was_not_looked_at_in_time_is_looked_at_before_a
         await source.stop()
 
 
-async def test_nobody_waits_for_a_database_that_is_known_to_be_away(tmp_path: Path) -> None:
+async def test_calls_do_not_wait_for_a_database_known_to_be_unreachable(tmp_path: Path) -> None:
     source = PolicySource("postgresql://nobody@127.0.0.1:1/none", tmp_path / "policy.json", refresh_seconds=0.1)
     await source.start()
     try:

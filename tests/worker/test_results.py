@@ -1,4 +1,4 @@
-"""What tools and workflows return is judged against their annotations, once and for good; and a job ends as its attempt does."""
+"""Results of tools and workflows are checked against their annotations, without retries; and a job ends like its attempt."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def outcome(client: Client, queue: str, workflow: str, *args: str) -> Any:
         ("receipt", "object"),
     ],
 )
-async def test_a_result_that_is_no_value_of_the_tools_annotation_is_final_and_names_the_tool(
+async def test_a_result_that_does_not_fit_the_tools_annotation_is_final_and_names_the_tool(
     worker: Any, client: Client, queue: str, tool: str, value: str
 ) -> None:
     error = await outcome(client, queue, "calls", tool, value)
@@ -81,16 +81,16 @@ async def test_a_result_that_is_no_value_of_the_tools_annotation_is_final_and_na
         ("receipt", "model", {"number": 5, "note": ""}),
     ],
 )
-async def test_what_json_carries_back_as_the_annotation_passes(
+async def test_a_result_that_decodes_as_the_annotation_passes(
     worker: Any, client: Client, queue: str, tool: str, value: str, expected: Any
 ) -> None:
     assert await outcome(client, queue, "calls", tool, value) == expected
 
 
-async def test_a_result_that_another_worker_made_to_another_annotation_ends_the_call_too(
+async def test_a_result_made_by_another_worker_for_another_annotation_fails_the_call_too(
     client: Client, queue: str
 ) -> None:
-    """In the middle of a deploy, or from another SDK: a bare error in workflow code would have its task tried for ever."""
+    """During a deploy, or from another SDK: a plain error in workflow code would retry its task forever."""
 
     @activity.defn(name="tool.text")
     async def older(call: ToolCall) -> ToolOutcome:
@@ -117,7 +117,7 @@ async def test_a_result_that_another_worker_made_to_another_annotation_ends_the_
         ("gives_nothing", "number"),
     ],
 )
-async def test_a_workflow_that_returns_something_else_than_it_says_fails(
+async def test_a_workflow_result_that_does_not_fit_its_annotation_fails(
     worker: Any, client: Client, queue: str, workflow: str, value: str
 ) -> None:
     error = await outcome(client, queue, workflow, value)
@@ -136,7 +136,7 @@ async def test_a_workflow_that_returns_something_else_than_it_says_fails(
         ("gives_nothing", "nothing", None),
     ],
 )
-async def test_a_workflow_that_returns_what_it_says_completes(
+async def test_a_workflow_result_that_fits_its_annotation_completes(
     worker: Any, client: Client, queue: str, workflow: str, value: str, expected: Any
 ) -> None:
     assert await outcome(client, queue, workflow, value) == expected
@@ -144,13 +144,13 @@ async def test_a_workflow_that_returns_what_it_says_completes(
 
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> list[JobReport]:
-    """What was reported of attempts, in order."""
+    """The reports of attempts, in order."""
     told: list[JobReport] = []
     monkeypatch.setattr(Telemetry, "job", lambda _, report: told.append(report))
     return told
 
 
-async def test_the_job_of_an_attempt_whose_result_cannot_be_stored_has_failed(
+async def test_the_job_of_an_attempt_with_an_unstorable_result_has_failed(
     worker: Any, client: Client, queue: str, jobs: list[JobReport]
 ) -> None:
     for name, kind in (("plain_object", None), ("plain_long", "PayloadTooLarge")):
@@ -165,7 +165,7 @@ async def test_the_job_of_an_attempt_whose_result_cannot_be_stored_has_failed(
     assert (jobs[-1].status, jobs[-1].error) == (JobStatus.COMPLETED, None)
 
 
-async def test_an_attempt_that_somebody_else_completes_is_no_failed_job(
+async def test_an_attempt_completed_by_somebody_else_is_no_failed_job(
     worker: Any, client: Client, queue: str, jobs: list[JobReport]
 ) -> None:
     handle = await client.start_workflow("CallsPlain", "handed_over", id=f"handed-{queue}", task_queue=queue)

@@ -1,4 +1,4 @@
-"""The routes, a module for each noun."""
+"""The routes, one module per noun."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Approvals: the inbox, one approval with what it shows, and deciding it."""
+"""Approvals: list them, read one with its payload, decide it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ Text = Annotated[str | None, Query(min_length=1, max_length=300)]
 
 
 def started_by(principal: Principal) -> str | None:
-    """Whose runs' approvals this principal sees; None for everybody's."""
+    """The initiator whose approvals this principal is limited to; None for no limit."""
     return principal.name if principal.only_own_approvals else None
 
 
 def assigned(caller: Caller, *, status: tuple[str, ...]) -> approvals.ApprovalFilter:
-    """The approvals that this caller may decide: nobody who stands behind the start of a run is among its approvers."""
+    """The approvals that this caller may decide. Nobody who took part in starting a run may decide its approvals."""
     return approvals.ApprovalFilter(
         status=status, approver_entries=caller.principal.approver_entries, not_behind=caller.persons
     )
@@ -49,12 +49,14 @@ async def list_approvals(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     status: Annotated[list[ApprovalStatus], Query(description="Any of these.")] = [],  # noqa: B006
-    assigned_to: Annotated[Literal["me"] | None, Query(description="`me`: those that this caller may decide.")] = None,
+    assigned_to: Annotated[
+        Literal["me"] | None, Query(description="`me`: only approvals that this caller may decide.")
+    ] = None,
     run: Text = None,
     tool: Text = None,
     workflow: Text = None,
 ) -> Page[ApprovalSummary]:
-    """Without what they show: read one approval for that."""
+    """Without payloads: read a single approval to see its payload."""
     mine = assigned_to == "me"
     wanted = approvals.ApprovalFilter(
         status=tuple(status),
@@ -73,21 +75,21 @@ async def list_approvals(
     return Page[ApprovalSummary](items=views.summaries(page), next_cursor=onward)
 
 
-@router.get("/{approval_id}", summary="One approval with what it shows and what was said of it")
+@router.get("/{approval_id}", summary="One approval, with its payload and decisions")
 async def get_approval(session: Session, plane: Plane, caller: Asking, shown: Shows, approval_id: Id) -> ApprovalDetail:
-    """`payload` holds the very arguments that `digest` covers; send that digest with a decision.
+    """`payload` holds exactly the arguments that `digest` covers. Send that digest with the decision.
 
-    It is there for those who may decide the approval, and for callers who may read payloads.
+    `payload` is null unless the caller may decide the approval or read payloads.
     """
     return await _detail(session, plane, caller, shown, approval_id)
 
 
 @router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")
 async def decide(plane: Plane, caller: Asking, approval_id: Id, body: DecisionIn) -> ApprovalAccepted:
-    """Only people, never who started the run, only while it is pending, and only with the digest of what was shown.
+    """Only a person who did not start the run may decide, only while the approval is pending, and only with its current digest.
 
-    `202`: the decision is signed and sent. It counts once the run has taken it: then its command is `applied`, or `superseded` where another
-    one came first.
+    `202`: the decision is signed and sent. It takes effect when the run receives it: its command then becomes `applied`, or `superseded` if
+    another decision arrived first.
     """
     command = await control.decide(
         plane,

@@ -27,14 +27,14 @@ Text = Annotated[str | None, Query(min_length=1, max_length=300)]
 
 
 def _only_of(principal: Principal, status: Collection[str]) -> str | None:
-    """Whose commands of these statuses the principal may see, where it isn't everybody's."""
+    """The principal whose commands of these statuses the caller is limited to; None for no limit."""
     if principal.may(Permission.AUDIT):
         return None
     waiting = set(status) == {CommandStatus.PROPOSED}
     return None if waiting and principal.may(Permission.ADMINISTER) else principal.name
 
 
-@router.get("", summary="List commands, newest first: who asked for what, and what came of it")
+@router.get("", summary="List commands, newest first: who requested what, and the outcome")
 async def list_commands(
     request: Request,
     session: Session,
@@ -50,9 +50,9 @@ async def list_commands(
     since: Moment | None = None,
     until: Moment | None = None,
 ) -> Page[CommandSummary]:
-    """Refused ones too. Without the role auditor, only the caller's own; `status=proposed` shows administrators what waits for one of them."""
+    """Includes refused commands. Without the role `auditor`, only the caller's own; `status=proposed` shows administrators all proposals."""
     if not views.within(since, until):
-        raise InvalidInput("the times are reversed", [Fault(pointer="until", message="must not be before since")])
+        raise InvalidInput("the time range is reversed", [Fault(pointer="until", message="must not be before since")])
     rows = await commands.newest(
         session,
         scope=who.workflows,
@@ -71,7 +71,9 @@ async def list_commands(
     return Page[CommandSummary](items=[views.command_summary(row, shown) for row in page], next_cursor=onward)
 
 
-@router.get("/unattributed", summary="What moved a run and is no command: nobody's act, newest first")
+@router.get(
+    "/unattributed", summary="List signals that affected a run but can't be attributed to anybody, newest first"
+)
 async def list_unattributed(
     request: Request,
     session: Session,
@@ -80,7 +82,7 @@ async def list_unattributed(
     cursor: Cursor = None,
     run: Text = None,
 ) -> Page[UnattributedAct]:
-    """Decisions that counted, pauses and resumes that no registered signing key and command bear out."""
+    """Decisions that took effect, pauses and resumes without a registered signing key and a matching command."""
     after = None
     if cursor is not None:
         at, execution_id, event_id = decode(request, cursor, str, str, int)
@@ -92,28 +94,28 @@ async def list_unattributed(
     return Page[UnattributedAct](items=[UnattributedAct.model_validate(row) for row in page], next_cursor=onward)
 
 
-@router.get("/{command_id}", summary="One command, with the body of its request")
+@router.get("/{command_id}", summary="One command, with its request body")
 async def get_command(session: Session, who: Who, shown: Shows, command_id: Id) -> CommandDetail:
-    """The body is there for callers who may read payloads."""
+    """`body` is null unless the caller may read payloads."""
     row = await commands.seen(session, command_id, scope=who.workflows)
     if row is None or _only_of(who, [row.status]) not in (None, row.principal):
         raise NotFound("command", command_id)
     return views.command_detail(row, shown)
 
 
-@router.post("/{command_id}/confirm", summary="Confirm what another administrator has proposed")
+@router.post("/{command_id}/confirm", summary="Confirm another administrator's proposal")
 async def confirm_command(plane: Plane, caller: Asking, command_id: Id, body: Reason | None = None) -> Confirmed:
-    """It is judged again, and carried out. A key that was proposed is shown to whoever confirms it, this one time.
+    """The command is checked again and carried out. If it creates an API key, the key is shown in this response only.
 
-    `403` for whoever has proposed it, or has had a hand in the other's key; `409` where it was withdrawn, has expired, or what it is about
-    has changed since.
+    `403` if the caller made the proposal, or if either administrator took part in issuing the other's key. `409` if the proposal was
+    withdrawn, has expired, or its target has changed since.
     """
     reason = body.reason if body else None
     return views.confirmed(await proposals.confirm(plane.engine, caller, command_id, reason=reason))
 
 
-@router.post("/{command_id}/withdraw", summary="Withdraw what was proposed, by oneself or by another administrator")
+@router.post("/{command_id}/withdraw", summary="Withdraw a proposal, your own or another administrator's")
 async def withdraw_command(plane: Plane, caller: Asking, command_id: Id, body: Reason | None = None) -> Confirmed:
-    """Nothing comes of it. `409` where it was confirmed or has expired."""
+    """The command is not carried out. `409` if it was already confirmed or has expired."""
     reason = body.reason if body else None
     return views.confirmed(await proposals.withdraw(plane.engine, caller, command_id, reason=reason))

@@ -1,4 +1,4 @@
-"""Everything that changes, live."""
+"""The live event stream."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ router = make_router(tags=["live"], prefix=V1)
 async def stream_everything(
     request: Request, plane: Plane, login: Login, last_event_id: Annotated[str | None, Header(max_length=100)] = None
 ) -> Response:
-    """From now on, or after `Last-Event-ID`. `reset` says that events after the given id are no longer kept: read everything anew.
+    """Starts now, or after `Last-Event-ID`. `reset` means that events after the given id are no longer stored: reload all resources.
 
-    Events of the runs that the caller may see. They name what changed, and hold no payloads.
+    Covers the runs that the caller may see. Events name what changed and carry no payloads.
     """
     source: sse.Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=False)

@@ -1,4 +1,4 @@
-"""API keys: made for a principal, shown once, revoked."""
+"""API keys: create, list, revoke."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def list_keys(
     cursor: Cursor = None,
     principal: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
 ) -> Page[KeyOut]:
-    """Without their secrets, which nobody has."""
+    """Without their secrets, which are not stored."""
     after = decode_key(request, cursor)
     rows = await principals.keys(session, principal=principal, limit=limit + 1, after=after)
     page, onward = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.key_id))
@@ -55,7 +55,7 @@ async def list_keys(
 @router.post(
     "",
     status_code=201,
-    summary="Make a key for a principal",
+    summary="Create a key for a principal",
     response_model=KeyMade,
     responses={200: {"model": KeyMade}, 202: {"model": Proposed}, 404: {}},
 )
@@ -65,12 +65,14 @@ async def create_key(
     response: Response,
     body: KeyIn,
     idempotency_key: Annotated[
-        str | None, Header(max_length=255, description="The same key and body mean the same API key, for 30 days.")
+        str | None,
+        Header(max_length=255, description="For 30 days, the same idempotency key and body refer to the same API key."),
     ] = None,
 ) -> KeyMade | Response:
-    """`201` with the key, this one time: only a hash of it is kept.
+    """`201` with the key, in this response only: the server stores just its hash.
 
-    `202` for somebody who may decide: another administrator must confirm it, and is shown the key then. `403` where there is none.
+    `202` if the principal may decide approvals: another administrator must confirm, and is shown the key then. `403` if there is no other
+    administrator.
 
     The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true`, and `key` is null.
     """
@@ -84,8 +86,8 @@ async def create_key(
     return KeyMade(**(await _one(plane, made.key_id)).model_dump(), key=made.secret or None)
 
 
-@router.post("/{key_id}/revoke", summary="Let a key open nothing from now on")
+@router.post("/{key_id}/revoke", summary="Revoke a key")
 async def revoke_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> KeyOut:
-    """By its id, not the key itself. Streams that it opened end."""
+    """Takes the key's id, not the key itself. Its open event streams end."""
     await control.revoke(plane.engine, caller, key_id, reason=body.reason if body else None)
     return await _one(plane, key_id)

@@ -1,4 +1,4 @@
-"""Policies: operators' rules about tools and plain activities, by name or by glob."""
+"""Policies: operators' rules for tools and plain activities, by name or by glob."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GLOB = frozenset("*?[")
 
 
 def rule_put(body: RuleIn) -> control.RulePut:
-    """What the body asks for."""
+    """The rule in the request body."""
     return control.RulePut(
         effect=body.effect,
         approvers=tuple(dict.fromkeys(body.approvers)),
@@ -41,7 +41,7 @@ def rule_put(body: RuleIn) -> control.RulePut:
     )
 
 
-@router.get("", summary="List the rules in force by their ids")
+@router.get("", summary="List the rules in force, by id")
 async def list_policies(
     request: Request,
     session: Session,
@@ -49,12 +49,12 @@ async def list_policies(
     cursor: Cursor = None,
     tool: Annotated[
         str | None,
-        Query(min_length=1, max_length=255, description="Only rules that speak about this tool or activity."),
+        Query(min_length=1, max_length=255, description="Only rules that match this tool or activity."),
     ] = None,
 ) -> Page[PolicySummary]:
-    """What operators have said. Where no rule speaks, destructive tools need an approval and everything else is allowed."""
+    """Where no rule matches, destructive tools require approval and everything else is allowed."""
     after = decode(request, cursor, str)[0] if cursor else ""
-    # All of them are read: the snapshot that workers hold has them all too.
+    # Reads all rules at once; the workers' snapshot holds them all too.
     rows = [
         row
         for row in await policies.in_force(session)
@@ -64,26 +64,26 @@ async def list_policies(
     return Page[PolicySummary](items=[PolicySummary.model_validate(row) for row in page], next_cursor=onward)
 
 
-@router.get("/{rule_id}", summary="One rule: what it says, what it holds for, what it said before")
+@router.get("/{rule_id}", summary="One rule, with the tools it governs and its versions")
 async def get_policy(session: Session, rule_id: Id) -> PolicyDetail:
-    """Also a withdrawn one."""
+    """Includes withdrawn rules."""
     return await _detail(session, rule_id)
 
 
 @router.put(
     "/{rule_id}",
-    summary="Put a rule about a tool, a plain activity, or all that fit a glob",
+    summary="Create or replace a rule for a tool, a plain activity, or a glob of them",
     response_model=PolicyDetail,
     responses={202: {"model": Proposed}},
 )
 async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) -> PolicyDetail | Response:
-    """It reaches workers within seconds and holds for the next call, also in runs that are under way.
+    """Workers receive it within seconds; it applies to the next call, also in running workflows.
 
-    Of the rules that fit a call one speaks: the one put about the tool itself, else one with exactly its name, else a glob that denies, else the
-    longest glob, else the built-in rule of its risk. A rule that says what it says already keeps its version: a new one would have approvals
-    that wait under it asked again.
+    One rule applies to each call: the tool's own rule, else a rule with its exact name, else a glob that denies, else the longest glob,
+    else the built-in rule for its risk. An unchanged rule keeps its version; a new version would reopen the approvals that are pending
+    under it.
 
-    `202` where calls would need less than now and there is a second administrator, who must confirm it.
+    `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
     """
     command = await control.put(plane, caller, rule_id, body.tool, rule_put(body))
     if views.is_proposed(command):
@@ -94,16 +94,16 @@ async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) 
 
 @router.delete(
     "/{rule_id}",
-    summary="Withdraw a rule; what it said is kept",
+    summary="Withdraw a rule; its versions are kept",
     response_model=PolicyDetail,
     responses={202: {"model": Proposed}},
 )
 async def withdraw_policy(
     plane: Plane, caller: Asking, rule_id: Id, body: Reason | None = None
 ) -> PolicyDetail | Response:
-    """From the next call on the next rule that fits holds, or the built-in one. Kill switches stay as they are.
+    """From the next call on, the next matching rule applies, or the built-in one. Kill switches are unaffected.
 
-    `202` where calls would need less than now and there is a second administrator, who must confirm it.
+    `202` if this relaxes the policy and there is a second administrator, who must confirm it.
     """
     command = await control.withdraw(plane, caller, rule_id, reason=(body.reason if body else None) or "")
     if views.is_proposed(command):
@@ -135,10 +135,10 @@ async def _detail(session: ReadSession, rule_id: str) -> PolicyDetail:
 
 def _note(row: Policy, fits: list[str], holds_for: list[str]) -> str | None:
     if row.withdrawn:
-        return "it is withdrawn: it holds for nothing"
+        return "the rule is withdrawn and applies to nothing"
     if not fits:
         what = "fits" if GLOB & set(row.tool) else "is the name of"
         return f"{row.tool!r} {what} no registered tool; the types of plain activities are not registered"
     if not holds_for:
-        return "it holds for no registered tool: about each that it fits another rule speaks, which is more exact or denies"
+        return "the rule applies to no registered tool: for each tool it matches, a more exact rule, or one that denies, takes precedence"
     return None

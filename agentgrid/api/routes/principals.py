@@ -1,4 +1,4 @@
-"""Principals: who may ask, and with which roles."""
+"""Principals and their roles."""
 
 from __future__ import annotations
 
@@ -41,32 +41,32 @@ async def _detail(session: ReadSession, name: str) -> PrincipalDetail:
 async def list_principals(
     request: Request, session: Session, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[PrincipalSummary]:
-    """Disabled ones too."""
+    """Includes disabled principals."""
     after = decode(request, cursor, str)[0] if cursor else None
     rows = await principals.by_name(session, limit=limit + 1, after=after)
     page, onward = cut(rows, limit, lambda row: encode(request, row.name))
     return Page[PrincipalSummary](items=[_summary(row) for row in page], next_cursor=onward)
 
 
-@router.get("/{name}", summary="One principal, and what it may do")
+@router.get("/{name}", summary="One principal, with its permissions")
 async def get_principal(session: Session, name: Id) -> PrincipalDetail:
-    """Its keys are at `/api/v1/keys?principal=`."""
+    """Its keys are listed at `/api/v1/keys?principal=`."""
     return await _detail(session, name)
 
 
 @router.put(
     "/{name}",
-    summary="Make a principal, or replace its roles, groups and scope",
+    summary="Create a principal, or replace its roles, groups and scope",
     response_model=PrincipalDetail,
     responses={202: {"model": Proposed}},
 )
 async def put_principal(plane: Plane, caller: Asking, name: Id, body: PrincipalIn) -> PrincipalDetail | Response:
-    """Its kind never changes, and whether it is disabled stays as it is; so does its scope where `workflows` is left out.
+    """The kind can't change. Whether it is disabled stays unchanged, and so does its scope if `workflows` is omitted.
 
-    Nobody makes themselves an approver, and no administrator is one.
+    Nobody can make themselves an approver, and an administrator can't be one.
 
-    `202` where it may decide more than before: another administrator must confirm it. `403` where there is none. `409` for an approver-to-be
-    of whom others have made keys, and for taking the role from the last administrator.
+    `202` if the principal could decide more approvals than before: another administrator must confirm. `403` if there is no other
+    administrator. `409` if a new approver holds keys that other people issued, or if the change removes the last administrator.
     """
     kind = PrincipalKind(body.kind) if body.kind is not None else await _kind_of(plane, name)
     scope = EVERY_WORKFLOW if body.workflows is None else frozenset(body.workflows)
@@ -83,14 +83,14 @@ async def put_principal(plane: Plane, caller: Asking, name: Id, body: PrincipalI
 async def _kind_of(plane: ControlPlane, name: str) -> PrincipalKind:
     known = await control.get(plane.engine, name)
     if known is None:
-        fault = Fault(pointer="/kind", message="a new principal needs one: human, service or agent")
-        raise InvalidInput("the principal is not acceptable", [fault])
+        fault = Fault(pointer="/kind", message="required for a new principal: human, service or agent")
+        raise InvalidInput("invalid principal", [fault])
     return known.kind
 
 
-@router.post("/{name}/disable", summary="Let a principal do nothing from now on")
+@router.post("/{name}/disable", summary="Disable a principal")
 async def disable_principal(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> PrincipalDetail:
-    """Its keys open nothing, its streams end, and no effect happens on its decisions any more. `409` for the last administrator."""
+    """Its keys stop working, its streams end, and its decisions no longer count. `409` for the last administrator."""
     await control.set_disabled(plane.engine, caller, name, True, reason=body.reason if body else None)
     async with reading(plane.engine) as session:
         return await _detail(session, name)
@@ -98,16 +98,16 @@ async def disable_principal(plane: Plane, caller: Asking, name: Id, body: Reason
 
 @router.post(
     "/{name}/enable",
-    summary="Let a principal do again what its roles grant",
+    summary="Enable a disabled principal",
     response_model=PrincipalDetail,
     responses={202: {"model": Proposed}},
 )
 async def enable_principal(
     plane: Plane, caller: Asking, name: Id, body: Reason | None = None
 ) -> PrincipalDetail | Response:
-    """Its keys open again, those that were not revoked and have not expired.
+    """Its keys work again, except those that were revoked or have expired.
 
-    `202` for somebody who may decide: another administrator must confirm it. `403` where there is none.
+    `202` if the principal may decide approvals: another administrator must confirm. `403` if there is no other administrator.
     """
     command = await control.set_disabled(plane.engine, caller, name, False, reason=body.reason if body else None)
     if views.is_proposed(command):

@@ -1,4 +1,4 @@
-"""Reads: who saw payloads, who was refused, who came without a key."""
+"""Reads: the record of payload reads, refusals, and requests without a valid key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ router = make_router(tags=["audit"], prefix=f"{V1}/reads")
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]
 
 
-@router.get("", summary="List what was read with its payloads, refused, or asked for without a key, newest first")
+@router.get("", summary="List payload reads, refusals, and requests without a valid key, newest first")
 async def list_reads(
     request: Request,
     session: Session,
@@ -29,12 +29,12 @@ async def list_reads(
     cursor: Cursor = None,
     principal: Text = None,
     subject: Annotated[
-        str | None, Query(min_length=1, max_length=300, description="A run, approval or command by its id.")
+        str | None, Query(min_length=1, max_length=300, description="The id of a run, approval or command.")
     ] = None,
     outcome: Annotated[list[ReadOutcome], Query(description="Any of these.")] = [],  # noqa: B006
     since: Moment | None = None,
 ) -> Page[ReadOut]:
-    """Equal ones within a minute are one item, written some seconds after the first. Kept for 90 days."""
+    """Identical reads within a minute are one item, written a few seconds after the first. Kept for 90 days."""
     rows = await reads.newest(
         session,
         limit=limit + 1,

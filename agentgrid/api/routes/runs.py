@@ -47,7 +47,7 @@ Words = Annotated[
     Query(
         min_length=1,
         max_length=200,
-        description="Words to look for, anywhere in workflow, reference, note and workflow id; or a run id, its beginning or its end.",
+        description="Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end.",
     ),
 ]
 
@@ -70,16 +70,18 @@ async def list_runs(
     initiator: Text = None,
     trigger: Text = None,
     parent: Text = None,
-    stuck: Annotated[bool | None, Query(description="Waits for a worker, or its workflow task keeps failing.")] = None,
+    stuck: Annotated[
+        bool | None, Query(description="The run waits for a worker, or its workflow task keeps failing.")
+    ] = None,
     started_after: Moment | None = None,
     started_before: Moment | None = None,
     closed_after: Moment | None = None,
     q: Words = None,
 ) -> Page[RunSummary]:
-    """No payloads. `started_after` and `started_before` look at when the run was asked for (`created_at`)."""
+    """No payloads. `started_after` and `started_before` compare with `created_at`, when the run was requested."""
     if not views.within(started_after, started_before):
         raise InvalidInput(
-            "the times are reversed", [Fault(pointer="started_before", message="must not be before started_after")]
+            "the time range is reversed", [Fault(pointer="started_before", message="must not be before started_after")]
         )
     wanted = runs.RunFilter(
         status=tuple(status),
@@ -105,16 +107,16 @@ async def list_runs(
 
 
 async def _found(session: ReadSession, principal: Principal, run_id: str) -> Run:
-    """The run. Raises NotFound where there is none, or none that the principal may see."""
+    """The run. Raises NotFound if it doesn't exist or the principal may not see it."""
     run = await runs.seen(session, run_id, scope=principal.workflows)
     if run is None:
         raise NotFound("run", run_id)
     return run
 
 
-@router.get("/{run_id}", summary="One run: status, what it waits for, steps, chain, approvals, actions")
+@router.get("/{run_id}", summary="One run: status, what it waits for, steps, executions, approvals, actions")
 async def get_run(session: Session, plane: Plane, principal: Who, shown: Shows, run_id: Id) -> RunDetail:
-    """Everything about a run in one answer. Input, result and the text of errors are there for callers who may read payloads."""
+    """Everything about a run in one response. Input, result and error messages are null unless the caller may read payloads."""
     run = await _found(session, principal, run_id)
     return await views.run_detail(session, plane.settings, principal, shown, run)
 
@@ -131,9 +133,9 @@ async def list_steps(
     execution: Text = None,
     status: Annotated[list[StepStatus], Query()] = [],  # noqa: B006
     kind: Annotated[list[StepKind], Query()] = [],  # noqa: B006
-    payloads: Annotated[bool, Query(description="With inputs and outputs, where the caller may read them.")] = True,
+    payloads: Annotated[bool, Query(description="Include inputs and outputs, if the caller may read them.")] = True,
 ) -> Page[StepOut]:
-    """Those of the newest execution of each segment; with `execution`, that one's, also when a reset has left it behind."""
+    """The steps of the newest execution of each segment. With `execution`, the steps of that one, even if a reset replaced it."""
     await _found(session, principal, run_id)
     after = None
     if cursor is not None:
@@ -148,7 +150,7 @@ async def list_steps(
     return Page[StepOut](items=[views.step(row, shown, payloads=payloads) for row in page], next_cursor=onward)
 
 
-@router.get("/{run_id}/jobs", summary="Attempts of the run's steps on workers, oldest first")
+@router.get("/{run_id}/jobs", summary="List the run's jobs (attempts of its steps on workers), oldest first")
 async def list_jobs(
     request: Request,
     session: Session,
@@ -160,7 +162,7 @@ async def list_jobs(
     execution: Text = None,
     activity: Text = None,
 ) -> Page[JobOut]:
-    """As the workers told them."""
+    """As reported by the workers, corrected by history."""
     await _found(session, principal, run_id)
     rows = await steps.jobs(
         session,
@@ -174,7 +176,7 @@ async def list_jobs(
     return Page[JobOut](items=[views.job(row, shown) for row in page], next_cursor=onward)
 
 
-@router.get("/{run_id}/logs", summary="What the run's workflow and tools wrote, oldest first")
+@router.get("/{run_id}/logs", summary="List log lines of the run's workflow and tools, oldest first")
 async def list_logs(
     request: Request,
     session: Session,
@@ -188,7 +190,7 @@ async def list_logs(
     level: Annotated[list[str], Query(max_length=10)] = [],  # noqa: B006
     q: Search = None,
 ) -> Page[LogOut]:
-    """Logs may quote payloads, so they need the permission to read them. `level` takes the exact words, several as alternatives."""
+    """Requires the permission to read payloads, which logs may quote. `level` matches exact level names; repeat it to allow several."""
     await _found(session, principal, run_id)
     after = None
     if cursor is not None:
@@ -211,7 +213,7 @@ async def list_logs(
 async def list_run_approvals(
     request: Request, session: Session, principal: Who, run_id: Id, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[ApprovalSummary]:
-    """Decided ones too."""
+    """Includes closed approvals."""
     await _found(session, principal, run_id)
     rows = await approvals.newest(
         session,
@@ -224,9 +226,9 @@ async def list_run_approvals(
     return Page[ApprovalSummary](items=views.summaries(page), next_cursor=onward)
 
 
-@router.get("/{run_id}/result", summary="How the run ended, or that it has not")
+@router.get("/{run_id}/result", summary="The run's result or error")
 async def get_result(session: Session, principal: Who, shown: Shows, run_id: Id) -> RunResult:
-    """The result or the error; both null while the run is open."""
+    """Both are null while the run is open."""
     run = await _found(session, principal, run_id)
     return RunResult(
         run_id=run.run_id,
@@ -237,7 +239,7 @@ async def get_result(session: Session, principal: Who, shown: Shows, run_id: Id)
     )
 
 
-@router.get("/{run_id}/history", summary="An execution's raw history, event by event")
+@router.get("/{run_id}/history", summary="The raw history of an execution")
 async def get_history(
     request: Request,
     plane: Plane,
@@ -248,7 +250,7 @@ async def get_history(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> RunHistory:
-    """From Temporal, or from the archive where Temporal has forgotten it. Without `execution`, the run's newest one."""
+    """From Temporal, or from the archive if Temporal no longer has it. Defaults to the run's newest execution."""
     async with reading(plane.engine) as session:
         run = await _found(session, principal, run_id)
         chain = await runs.executions(session, run_id)
@@ -272,9 +274,9 @@ async def stream_run(
     run_id: Id,
     last_event_id: Annotated[str | None, Header(max_length=100)] = None,
 ) -> Response:
-    """From the first event that is kept, or after `Last-Event-ID`; `end` is the last one, then the stream closes.
+    """Starts at the first stored event, or after `Last-Event-ID`. The last event is `end`; then the stream closes.
 
-    `reset` says that events after the given id are no longer kept.
+    `reset` means that events after the given id are no longer stored.
     """
     async with reading(plane.engine) as session:
         run = await _found(session, login.principal, run_id)
@@ -293,37 +295,37 @@ async def _accepted(plane: ControlPlane, caller: Caller, command: Command) -> Ru
     return RunAccepted(**dict(detail), command=views.command_summary(command, shown))
 
 
-@router.post("/{run_id}/cancel", status_code=202, summary="Ask the run to stop, and let it clean up")
+@router.post("/{run_id}/cancel", status_code=202, summary="Cancel the run and let it clean up")
 async def cancel(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
-    """It is `cancelling` until its workflow has wound up."""
+    """The run is `cancelling` until its workflow has finished."""
     command = await control.act(plane, caller, run_id, Verb.CANCEL, reason=body.reason if body else None)
     return await _accepted(plane, caller, command)
 
 
-@router.post("/{run_id}/terminate", status_code=202, summary="End the run at once, without cleaning up")
+@router.post("/{run_id}/terminate", status_code=202, summary="Terminate the run at once, without cleanup")
 async def terminate(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
-    """What its steps do at this moment is not undone."""
+    """The effects of steps in progress are not undone."""
     command = await control.act(plane, caller, run_id, Verb.TERMINATE, reason=body.reason if body else None)
     return await _accepted(plane, caller, command)
 
 
-@router.post("/{run_id}/pause", status_code=202, summary="Start no further step until the run is resumed")
+@router.post("/{run_id}/pause", status_code=202, summary="Pause the run: no new step starts until it is resumed")
 async def pause(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
-    """Activities and children wait. What has begun goes on; so do timers, the run's timeouts and the expiry of approvals."""
+    """New activities and children wait. Steps in progress, timers, run timeouts and approval expiry go on."""
     command = await control.act(plane, caller, run_id, Verb.PAUSE, reason=body.reason if body else None)
     return await _accepted(plane, caller, command)
 
 
-@router.post("/{run_id}/resume", status_code=202, summary="Go on with a paused run")
+@router.post("/{run_id}/resume", status_code=202, summary="Resume a paused run")
 async def resume(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
-    """The steps that waited are started."""
+    """Starts the steps that were held back."""
     command = await control.act(plane, caller, run_id, Verb.RESUME, reason=body.reason if body else None)
     return await _accepted(plane, caller, command)
 
 
 @router.post("/{run_id}/signal", status_code=202, summary="Send a signal to the run's workflow")
 async def signal(plane: Plane, caller: Asking, run_id: Id, body: RunSignal) -> RunAccepted:
-    """For the workflow's own handlers. Approvals are not decided this way: an unsigned signal moves nothing."""
+    """For the workflow's own handlers. It can't decide an approval: an unsigned signal has no effect on one."""
     request = control.SignalRequest(name=body.name, arguments=tuple(body.arguments))
     command = await control.act(plane, caller, run_id, Verb.SIGNAL, reason=body.reason, signal=request)
     return await _accepted(plane, caller, command)

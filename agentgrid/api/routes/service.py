@@ -1,4 +1,4 @@
-"""The service itself: health, metrics, who asks, and the first screen's numbers."""
+"""The service: health, metrics, the current principal, and the overview."""
 
 from __future__ import annotations
 
@@ -33,22 +33,20 @@ VERSION = version("agentgrid")
 PROBE_SECONDS = 3.0
 
 
-@router.get("/healthz", summary="Whether the process lives")
+@router.get("/healthz", summary="Liveness")
 async def healthz() -> Health:
-    """Says nothing of what it depends on."""
+    """Does not check dependencies."""
     return Health(version=VERSION)
 
 
-@router.get(
-    "/readyz", summary="Whether requests can be served, and what is missing", responses={503: {"model": Readiness}}
-)
+@router.get("/readyz", summary="Readiness, and the state of each dependency", responses={503: {"model": Readiness}})
 async def readyz(request: Request, response: Response) -> Readiness:
-    """`200` also when degraded: reads are served, and starts are accepted. `503` where the database is away."""
+    """`200` also when degraded: reads work and starts are accepted. `503` if the database is unreachable."""
     plane: ControlPlane = request.app.state.plane
     (database, projection), temporal = await asyncio.gather(_database(plane), _temporal(plane))
     dependencies = [database, temporal]
     if projection is not None:
-        detail = "is behind, or says nothing" if projection.stale else None
+        detail = "is behind or not reporting" if projection.stale else None
         dependencies.append(Dependency(name="projector", ok=not projection.stale, detail=detail))
     if not database.ok:
         response.status_code = 503
@@ -87,7 +85,7 @@ async def _temporal(plane: ControlPlane) -> Dependency:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Text format."}},
 )
 async def get_metrics(request: Request, session: Session) -> Response:
-    """Of this process, and of the installation as the database tells it."""
+    """Metrics of this process, and of the installation as a whole from the database."""
     found: metrics.Metrics = request.app.state.metrics
     projection = await freshness.read(session, await commands.clock(session))
     found.observe(
@@ -104,9 +102,9 @@ async def get_metrics(request: Request, session: Session) -> Response:
     return Response(found.text(), media_type=metrics.MEDIA_TYPE)
 
 
-@router.get(f"{V1}/me", summary="Who asks, and what they may do", tags=["me"])
+@router.get(f"{V1}/me", summary="The caller, with its permissions", tags=["me"])
 async def me(login: Login) -> Me:
-    """The principal that the key stands for."""
+    """The principal that the API key belongs to."""
     principal = login.principal
     return Me(
         name=principal.name,
@@ -120,9 +118,9 @@ async def me(login: Login) -> Me:
     )
 
 
-@router.get(f"{V1}/overview", summary="What is going on, in numbers that link to their lists", tags=["me"])
+@router.get(f"{V1}/overview", summary="Counts of runs and approvals, with links to their lists", tags=["me"])
 async def overview(session: Session, caller: Asking) -> Overview:
-    """Counts of this moment, by index."""
+    """Current counts."""
     now = await commands.clock(session)
     scope = caller.principal.workflows
     found = await runs.counts(session, scope=scope, since=DAY)

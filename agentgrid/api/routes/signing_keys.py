@@ -1,4 +1,4 @@
-"""Signing keys: which of them count, and ending one."""
+"""Signing keys: list, retire, revoke."""
 
 from __future__ import annotations
 
@@ -48,23 +48,24 @@ async def _one(session: ReadSession, key_id: str) -> SigningKeyOut:
 async def list_signing_keys(
     request: Request, session: Session, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[SigningKeyOut]:
-    """Public halves only. An API registers its key when it starts."""
+    """Public keys only. The API registers its signing key when it starts."""
     rows = await signing_keys.newest(session, limit=limit + 1, after=decode_key(request, cursor))
     page, onward = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.key_id))
     return Page[SigningKeyOut](items=await _out(session, page), next_cursor=onward)
 
 
-@router.post("/{key_id}/retire", summary="Let no new approval name a signing key")
+@router.post("/{key_id}/retire", summary="Retire a signing key: new approvals no longer accept it")
 async def retire_signing_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> SigningKeyOut:
-    """Approvals that opened before can still be decided with it, until it is revoked. Final. `409` while a running API signs with it."""
+    """Approvals that are already open can still be decided with it until it is revoked. Can't be undone. `409` while an API process signs with it."""
     await control.retire(plane, caller, key_id, reason=body.reason if body else None)
     async with reading(plane.engine) as session:
         return await _one(session, key_id)
 
 
-@router.post("/{key_id}/revoke", summary="Let nothing that a signing key signed count any more")
+@router.post("/{key_id}/revoke", summary="Revoke a signing key: its signatures no longer count")
 async def revoke_signing_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> SigningKeyOut:
-    """For a key that somebody else may have. Final, and also while an API signs with it: then nobody can be asked until another key signs."""
+    """For a key that may have leaked. Can't be undone. It works even while an API process signs with the key: no approval can open then
+    until another key is in use."""
     await control.revoke(plane, caller, key_id, reason=body.reason if body else None)
     async with reading(plane.engine) as session:
         return await _one(session, key_id)

@@ -1,4 +1,4 @@
-"""Tools: the catalog, and the policy that holds for each."""
+"""Tools: the catalog, and the policy of each tool."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ router = make_router(tags=["tools"], prefix=f"{V1}/tools")
 
 
 class _Policies:
-    """What holds for each tool now, as a worker with the newest snapshot would say it."""
+    """The policy of each tool, as a worker with the newest snapshot would apply it."""
 
     def __init__(self, snapshot: Snapshot, rows: list[Policy]) -> None:
         self._snapshot = snapshot
@@ -74,7 +74,7 @@ async def list_tools(
     risk: Risk | None = None,
     q: Search = None,
 ) -> Page[ToolSummary]:
-    """What runs may do to the world, and under which policy."""
+    """All registered tools, each with its policy."""
     after = decode(request, cursor, str)[0] if cursor else None
     rows = await tools.by_name(session, limit=limit + 1, after=after, tag=tag, risk=risk, q=q)
     page, onward = cut(rows, limit, lambda row: encode(request, row.name))
@@ -100,24 +100,24 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     return ToolDetail.model_validate(values | {"actions": actions.of_tool(principal)})
 
 
-@router.get("/{name}", summary="One tool: schemas, limits, the policy that holds")
+@router.get("/{name}", summary="One tool: schemas, limits, and the policy in force")
 async def get_tool(session: Session, plane: Plane, principal: Who, name: Id) -> ToolDetail:
-    """Also where a built-in rule holds because nobody has said anything."""
+    """The policy is the built-in rule if no operator's rule matches."""
     return await _detail(session, plane, principal, name)
 
 
 @router.put(
     "/{name}/policy",
-    summary="Put the rule about one tool",
+    summary="Create or replace the rule for one tool",
     response_model=ToolDetail,
     responses={202: {"model": Proposed}},
 )
 async def put_tool_policy(plane: Plane, caller: Asking, name: Id, body: ToolPolicyIn) -> ToolDetail | Response:
-    """It reaches workers within seconds and holds for the next call, also in runs that are under way.
+    """Workers receive it within seconds; it applies to the next call, also in running workflows.
 
-    It is the rule `tool:` and the tool's name, and goes before every other; the kill switch stays as it is.
-    Withdraw it as that: `DELETE /api/v1/policies/tool:...`.
-    `202` where its calls would need less than now and there is a second administrator, who must confirm it.
+    The rule's id is `tool:` and the tool's name. It takes precedence over every other rule; the kill switch is unaffected.
+    To withdraw it: `DELETE /api/v1/policies/tool:...`.
+    `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
     """
     command = await control.put_tool_policy(plane, caller, name, rule_put(body))
     if views.is_proposed(command):
@@ -126,15 +126,15 @@ async def put_tool_policy(plane: Plane, caller: Asking, name: Id, body: ToolPoli
         return await _detail(session, plane, caller.principal, name)
 
 
-@router.post("/{name}/disable", summary="Turn a tool's kill switch on: no call of it passes")
+@router.post("/{name}/disable", summary="Turn on a tool's kill switch: every call is denied")
 async def disable_tool(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> ToolDetail:
-    """Every call of it fails for good, in runs under way too, within seconds. The rules about it stay as they are."""
+    """Within seconds every call fails without a retry, also in running workflows. The tool's rules are unaffected."""
     return await _switch(plane, caller, name, True, body)
 
 
-@router.post("/{name}/enable", summary="Turn a tool's kill switch off again")
+@router.post("/{name}/enable", summary="Turn off a tool's kill switch")
 async def enable_tool(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> ToolDetail:
-    """The rules about it hold again, as they are now."""
+    """The tool's current rules apply again."""
     return await _switch(plane, caller, name, False, body)
 
 

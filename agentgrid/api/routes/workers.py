@@ -1,4 +1,4 @@
-"""Workers and task queues, as Temporal tells of them at this moment."""
+"""Workers and task queues, as Temporal reports them now."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from agentgrid.db.session import reading
 router = make_router(tags=["workers"], prefix=V1)
 
 STALE_SECONDS = 150.0
-"""A worker tells every 60 s that it lives, or every 10 s where AgentGrid made its client."""
+"""A worker sends a heartbeat every 60 s, or every 10 s if AgentGrid created its client."""
 MAX_QUEUES = 200
 
 
@@ -56,23 +56,23 @@ def _worker(beat: WorkerHeartbeat) -> WorkerOut:
         started_at=_time(beat.start_time),
         last_heartbeat_at=_time(beat.heartbeat_time),
         sdk=f"{beat.sdk_name} {beat.sdk_version}".strip(),
-        # Without a deployment the SDK makes an id up, of modules that are not the worker's own.
+        # Without a deployment the SDK derives a build id from modules that are not the worker's own.
         build=f"{version.deployment_name}.{version.build_id}" if version.deployment_name and version.build_id else None,
         workflow_slots=_slots(beat.workflow_task_slots_info) if beat.HasField("workflow_task_slots_info") else None,
         activity_slots=_slots(beat.activity_task_slots_info) if beat.HasField("activity_task_slots_info") else None,
     )
 
 
-@router.get("/workers", summary="List workers, the newest heartbeat first")
+@router.get("/workers", summary="List workers, newest heartbeat first")
 async def list_workers(plane: Plane) -> WorkerList:
-    """`stale` after 150 s without a heartbeat. `503` while Temporal is away: nobody else knows."""
+    """`stale` after 150 s without a heartbeat. `503` while Temporal, the only source, is unreachable."""
     beats = sorted(await workers.heartbeats(plane), key=lambda beat: -beat.heartbeat_time.ToNanoseconds())
     return WorkerList(items=[_worker(beat) for beat in beats])
 
 
-@router.get("/task-queues", summary="List task queues, those that nobody serves first")
+@router.get("/task-queues", summary="List task queues, those without a worker first")
 async def list_task_queues(plane: Plane, principal: Who) -> TaskQueueList:
-    """The queues that the catalog or an open run names, with who polls them. `served: false`: their runs wait for a worker."""
+    """Queues named in the catalog or by open runs, with their pollers. `served: false`: runs on this queue wait for a worker."""
     async with reading(plane.engine) as session:
         of_workflows = await workflows.queues(session)
         of_tools = await tools.queues(session)

@@ -62,7 +62,7 @@ async def list_workflows(
     tag: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
     q: Search = None,
 ) -> Page[WorkflowSummary]:
-    """Everything that may be started."""
+    """All registered workflows."""
     after = decode(request, cursor, str)[0] if cursor else None
     rows = await workflows.by_name(session, limit=limit + 1, after=after, tag=tag, q=q)
     page, onward = cut(rows, limit, lambda row: encode(request, row.name))
@@ -103,21 +103,21 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     return WorkflowDetail.model_validate(values)
 
 
-@router.get("/{name}", summary="One workflow: schemas, versions, numbers, whether a live worker serves it")
+@router.get("/{name}", summary="One workflow: schemas, versions, statistics, and whether a live worker serves it")
 async def get_workflow(session: Session, plane: Plane, principal: Who, name: Id) -> WorkflowDetail:
-    """`input_schema` is the JSON Schema of the one `input` of a start."""
+    """`input_schema` is the JSON Schema for `input` when a run is started."""
     return await _detail(session, plane, principal, name)
 
 
-@router.post("/{name}/disable", summary="Turn a workflow's kill switch on: nobody starts it")
+@router.post("/{name}/disable", summary="Turn on a workflow's kill switch: it can't be started")
 async def disable_workflow(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> WorkflowDetail:
-    """Starts are refused with `409`, and every tool call of its runs fails for good, in those under way too, within seconds."""
+    """Starts are refused with `409`. Within seconds every tool call of its runs, also running ones, fails without a retry."""
     return await _switch(plane, caller, name, True, body)
 
 
-@router.post("/{name}/enable", summary="Turn a workflow's kill switch off again")
+@router.post("/{name}/enable", summary="Turn off a workflow's kill switch")
 async def enable_workflow(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> WorkflowDetail:
-    """It can be started again. Runs that failed meanwhile stay failed."""
+    """The workflow can be started again. Runs that failed in the meantime stay failed."""
     return await _switch(plane, caller, name, False, body)
 
 
@@ -138,10 +138,11 @@ async def start_run(
     name: Id,
     body: RunStart,
     idempotency_key: Annotated[
-        str | None, Header(max_length=255, description="The same key and body mean the same run, for 30 days.")
+        str | None,
+        Header(max_length=255, description="For 30 days, the same idempotency key and body refer to the same run."),
     ] = None,
 ) -> RunAccepted:
-    """`201` with the run. While Temporal is away it is `queued`, and started as soon as Temporal is back.
+    """`201` with the run. While Temporal is unreachable the run is `queued`; it starts as soon as Temporal is back.
 
     The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true` and the run as it is now. Another body: `409`.
     """

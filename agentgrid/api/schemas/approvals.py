@@ -1,4 +1,4 @@
-"""Approvals: gates that wait for people, and what was said of them."""
+"""Approvals and their decisions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class DecisionIn(In):
     """Decide an approval."""
 
     verdict: Verdict
-    digest: Name = Field(description="The digest of what was shown: it must be the approval's.")
+    digest: Name = Field(description="The digest that was shown; it must match the approval's.")
     comment: Prose | None = None
 
 
 class ApprovalSummary(Out):
-    """An approval in a list: not what it shows."""
+    """An approval in a list, without its payload."""
 
     approval_id: str
     run_id: str
@@ -31,40 +31,40 @@ class ApprovalSummary(Out):
     title: str
     tool: str | None
     status: ApprovalStatus
-    decidable: bool = Field(description="Whether a decision would be taken now: its expiry timer runs.")
+    decidable: bool = Field(description="Whether a decision would be accepted now: its expiry timer is running.")
     approvers: list[str]
-    initiator: str = Field(description="Who started the run, and so never decides; `unknown` for a run from outside.")
-    claimed_initiator: str | None = Field(
-        description="Whom the worker that asks names instead, where that is somebody else: nothing bears it out."
+    initiator: str = Field(
+        description="Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid."
     )
-    policy: str | None = Field(description="The rule that asked, `id@version`.")
+    claimed_initiator: str | None = Field(
+        description="The initiator that the worker names, if it differs from `initiator`. Unverified."
+    )
+    policy: str | None = Field(description="The rule that required the approval, as `id@version`.")
     digest: str
     opened_at: datetime
     expires_at: datetime | None
     closed_at: datetime | None
-    decided_by: str | None = Field(description="Null also where nothing bears out who has decided.")
+    decided_by: str | None = Field(description="Null if undecided or if the decision is unattributed.")
     attributed: bool | None = Field(
-        description="Whether a registered signing key and a command bear out who decided; null where nobody has."
+        description="Whether a registered signing key and a matching command confirm who decided; null if undecided."
     )
     unattributed_because: str | None
-    reference: str | None = Field(description="The run's.")
+    reference: str | None = Field(description="The run's reference.")
 
 
 class DecisionOut(Out):
-    """One decision signal and what was made of it; refused ones too, also those that named no approval while this one was open."""
+    """One decision signal and its outcome. Includes refused signals, and signals that named no approval while this one was open."""
 
     execution_id: str
     event_id: int
     judged: str = Field(description="`counted`, `superseded` or `refused`.")
     reason: str | None
     verdict: Verdict | None
-    principal: str | None = Field(description="Whose act it is; null where nothing bears that out.")
-    attributed: bool = Field(description="Whether a registered signing key and a command bear out whose act it is.")
+    principal: str | None = Field(description="Who made the decision; null if it is unattributed.")
+    attributed: bool = Field(description="Whether a registered signing key and a matching command confirm who made it.")
     unattributed_because: str | None
-    claimed_principal: str | None = Field(description="Whom an unattributed signal names: anybody can say anything.")
-    identity: str | None = Field(
-        description="What its sender called itself to Temporal, where anybody can say anything."
-    )
+    claimed_principal: str | None = Field(description="The principal that an unattributed signal names. Unverified.")
+    identity: str | None = Field(description="The client identity that the sender gave to Temporal. Unverified.")
     approver: str | None
     key_id: str | None
     decided_at: datetime | None
@@ -74,22 +74,20 @@ class DecisionOut(Out):
 
 
 class ApprovalDetail(ApprovalSummary):
-    """An approval with what it shows: the very arguments that the digest covers."""
+    """An approval with its payload: exactly the arguments that the digest covers."""
 
     run_status: RunStatus
-    reason: str | None = Field(
-        description="Why the rule asks, in its author's words, as it was when the approval opened."
-    )
+    reason: str | None = Field(description="The rule's reason, as it was when the approval opened.")
     tool_version: str | None
     call_key: str | None
     expires_seconds: float
     payloads_visible: bool
     payload: StoredPayload | None
-    decisions: list[DecisionOut] = Field(description="Oldest first; at most 200, with the one that counted.")
+    decisions: list[DecisionOut] = Field(description="Oldest first; at most 200, including the one that took effect.")
     actions: list[Action]
 
 
 class ApprovalAccepted(ApprovalDetail):
-    """An approval, and the command that carries the decision: `applied` or `superseded` in a moment."""
+    """An approval, and the command that carries the decision. The command soon becomes `applied` or `superseded`."""
 
     command: CommandSummary

@@ -12,7 +12,7 @@ from agentgrid.domain.commands import CommandKind, CommandStatus
 
 
 class CommandSummary(Out):
-    """One change that somebody asked for."""
+    """One requested change."""
 
     command_id: str
     kind: CommandKind
@@ -25,9 +25,9 @@ class CommandSummary(Out):
     target: str | None
     route: str
     idempotency_key: str | None
-    reason: str | None = Field(description="What the principal said.")
+    reason: str | None = Field(description="The reason that the principal gave.")
     outcome: dict[str, Any] | None = Field(
-        description="What came of it; for a refused one `code` and, for callers who may read payloads, `message`."
+        description="The outcome. For a refused command: `code` and, for callers who may read payloads, `message`."
     )
     address: str | None
     created_at: datetime
@@ -37,7 +37,7 @@ class CommandSummary(Out):
 
 
 class UnattributedAct(Out):
-    """What moved a run though no registered signing key and command bear out whose act it is."""
+    """A signal that affected a run without a registered signing key and a matching command that confirm who sent it."""
 
     signalled_at: datetime
     run_id: str
@@ -45,28 +45,30 @@ class UnattributedAct(Out):
     event_id: int
     approval_id: str | None
     action: Literal["approved", "rejected", "pause", "resume"]
-    claimed_principal: str | None = Field(description="Whom it names: anybody can say anything.")
-    identity: str | None = Field(description="What its sender called itself to Temporal.")
+    claimed_principal: str | None = Field(description="The principal that the signal names. Unverified.")
+    identity: str | None = Field(description="The client identity that the sender gave to Temporal. Unverified.")
     unattributed_because: str | None = Field(
-        description="None where an earlier version wrote it, until its run is folded again."
+        description="Null if an earlier version wrote the row, until its run is folded again."
     )
 
 
 class Proposed(CommandSummary):
-    """A change that takes two administrators, asked for by one: nothing has changed yet."""
+    """A change that needs two administrators, requested by the first. Nothing has changed yet."""
 
-    confirm: str = Field(description="Where another administrator confirms it, by `POST`.")
-    withdraw: str = Field(description="Where it is withdrawn, by `POST`.")
-    expires_at: datetime = Field(description="Until when it can be confirmed.")
+    confirm: str = Field(description="The path to `POST` to confirm it, as another administrator.")
+    withdraw: str = Field(description="The path to `POST` to withdraw it.")
+    expires_at: datetime = Field(description="When it can no longer be confirmed.")
 
 
 class Confirmed(CommandSummary):
-    """A proposed command as it is now."""
+    """A proposed command in its current state."""
 
-    key: str | None = Field(None, description="The API key that was proposed, whole, this one time.")
+    key: str | None = Field(
+        None, description="The full API key, if the command created one. It is shown in this response only."
+    )
 
 
 class CommandDetail(CommandSummary):
-    """One command with the body of its request, for callers who may read payloads."""
+    """One command with its request body, for callers who may read payloads."""
 
     body: Any = None

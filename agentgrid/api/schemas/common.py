@@ -1,4 +1,4 @@
-"""What every resource shares: the base models, pages, problems and actions."""
+"""Shared schemas: base models, pages, problems and actions."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)]
 """A short name, tag, reference or identifier."""
 
 Prose = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
-"""What a person writes: a note, a reason, a comment."""
+"""Text written by a person: a note, a reason, a comment."""
 
 Flag = Annotated[bool, Strict()]
-"""True or false, and no word or number that could mean it."""
+"""A strict boolean: strings and numbers are not accepted."""
 
 Whole = Annotated[int, Strict()]
 Seconds = Annotated[float, Strict()]
@@ -29,16 +29,16 @@ Seconds = Annotated[float, Strict()]
 
 def _written_out(value: Any) -> Any:
     if isinstance(value, int | float) or (isinstance(value, str) and _BARE_NUMBER.fullmatch(value)):
-        raise ValueError("a time is written out, as in 2030-01-31T09:00:00Z")
+        raise ValueError("must be an RFC 3339 time, such as 2030-01-31T09:00:00Z")
     return value
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
-"""A time with its offset; not a number of seconds, which would pass for a time in 1970 where somebody mistyped the year."""
+"""A time with an offset. Numbers are refused: a mistyped year would be accepted as seconds, a time in 1970."""
 
 StoredPayload = dict[str, Any]
-"""A payload as AgentGrid keeps it: `{"size", "value"}`, `{"size", "arity", "values"}` for another number than one,
-`{"size", "preview", "truncated"}` over 32 KiB, `{"size", "encoding", "opaque"}` where it can't be decoded."""
+"""A payload as AgentGrid stores it: `{"size", "value"}`; `{"size", "arity", "values"}` for any number of values but one;
+`{"size", "preview", "truncated"}` over 32 KiB; `{"size", "encoding", "opaque"}` if it can't be decoded."""
 
 
 class Out(BaseModel):
@@ -48,23 +48,23 @@ class Out(BaseModel):
 
 
 class In(BaseModel):
-    """A request's body: a field that isn't named here is refused."""
+    """A request body: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Reason(In):
-    """Why: kept in the audit log."""
+    """The reason, stored in the audit log."""
 
     reason: Prose | None = None
 
 
 class SwitchOut(Out):
-    """A kill switch. Rules don't touch it, and it doesn't touch them."""
+    """A kill switch. It is independent of rules."""
 
-    disabled: bool = Field(description="No call passes; a workflow is not started either.")
+    disabled: bool = Field(description="Every call is denied, and a workflow can't be started.")
     reason: str = ""
-    created_by: str | None = Field(None, description="Who set it last.")
+    created_by: str | None = Field(None, description="Who last set it.")
     created_at: datetime | None = None
 
 
@@ -84,32 +84,28 @@ class Action(Out):
 
 
 class FaultOut(Out):
-    """One place of a request that is wrong."""
+    """One invalid place in a request."""
 
     pointer: str = Field(description="A JSON pointer into the body, or the name of a parameter.")
     message: str
 
 
 class Problem(Out):
-    """An error, as RFC 9457 lays it out."""
+    """An error (RFC 9457)."""
 
     type: str
     title: str
     status: int
-    code: str = Field(description="Stable: programs compare this, never the words.")
+    code: str = Field(description="Stable; programs should compare this, not the text.")
     detail: str
     faults: list[FaultOut] = []
-    current_status: str | None = Field(None, description="For a conflict: the state that forbids it.")
-    outcome_unknown: bool | None = Field(
-        None, description="True where the request may have been carried out all the same."
-    )
-    command_id: str | None = Field(
-        None, description="The command that records what was asked, also when it was refused."
-    )
+    current_status: str | None = Field(None, description="For a conflict: the state that does not allow the request.")
+    outcome_unknown: bool | None = Field(None, description="True if the request may have been carried out anyway.")
+    command_id: str | None = Field(None, description="The command that records the request, even if it was refused.")
 
 
 class ErrorOut(Out):
-    """A failure as history tells it. For callers who may not read payloads its class, `type`, and nothing of its text."""
+    """A failure as recorded in history. Callers who may not read payloads see its class (`type`) and none of its text."""
 
     type: str | None = None
     message: str | None = None

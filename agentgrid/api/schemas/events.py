@@ -1,4 +1,4 @@
-"""What the event streams carry."""
+"""Events of the live streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API keys: what stands for a principal."""
+"""API keys, the credentials of principals."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from agentgrid.control.keys import DEFAULT_LIFETIME, MAX_LIFETIME
 
 
 class KeyIn(In):
-    """Make a key."""
+    """Create a key."""
 
     principal: Name
     lifetime_seconds: Annotated[Seconds, Field(gt=0, le=MAX_LIFETIME.total_seconds())] = (
         DEFAULT_LIFETIME.total_seconds()
     )
-    note: Prose = Field("", description="What it is for; kept with the key and in the audit log.")
+    note: Prose = Field("", description="What the key is for; stored with the key and in the audit log.")
 
 
 class KeyOut(Out):
-    """A key, without its secret, which nobody has."""
+    """A key, without its secret, which is not stored."""
 
     key_id: str = Field(description="Not secret.")
     principal: str
     status: Literal["live", "expired", "revoked"]
     note: str
-    created_by: str = Field(description="Who asked for it; `system` where it was made on the database's side.")
+    created_by: str = Field(description="Who requested it; `system` if it was created on the database's side.")
     issuers: list[str] = Field(
-        description="Who has seen it or had a hand in it; they count as initiators of what it starts. `system` is the database's side."
+        description="Everybody who saw the key or took part in creating it. They count as initiators of the runs it starts. `system` is the database's side."
     )
     created_at: datetime
     expires_at: datetime
-    last_used_at: datetime | None = Field(description="To the minute.")
+    last_used_at: datetime | None = Field(description="Accurate to the minute.")
     revoked_at: datetime | None
 
 
 class KeyMade(KeyOut):
-    """A key as it is shown this one time."""
+    """A new key, with its secret. It is shown in this response only."""
 
     key: str | None = Field(
-        description="The whole key. Null where the same `Idempotency-Key` had made it before: revoke it, and make another."
+        description="The full key. Null if an earlier request with the same `Idempotency-Key` created it: revoke it and create another."
     )

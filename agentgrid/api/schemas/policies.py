@@ -1,4 +1,4 @@
-"""Policies: operators' rules about tools and plain activities."""
+"""Policies: operators' rules for tools and plain activities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentgrid.domain.principals import ANY_APPROVER
 
 
 class RuleIn(In):
-    """What a rule says."""
+    """The content of a rule."""
 
     effect: Effect
     approvers: Annotated[list[Name], Field(min_length=1, max_length=50)] = [ANY_APPROVER]
@@ -23,7 +23,7 @@ class RuleIn(In):
 
 
 class PolicyIn(RuleIn):
-    """Put a rule; it replaces the one of this id and reaches workers within seconds."""
+    """Create or replace the rule with this id. Workers receive it within seconds."""
 
     tool: Name = Field(
         description="A tool's name, the type of a plain activity, or a glob (`*`, `?`, `[...]`) such as `crm_*`."
@@ -39,7 +39,7 @@ class PolicyVersionOut(Out):
     approvers: list[str]
     expires_seconds: float
     reason: str
-    withdrawn: bool = Field(description="From this version on the rule was not in force.")
+    withdrawn: bool = Field(description="The rule was withdrawn with this version.")
     created_by: str
     created_at: datetime
 
@@ -47,13 +47,17 @@ class PolicyVersionOut(Out):
 class PolicySummary(PolicyVersionOut):
     """A rule at its newest version."""
 
-    rule_id: str = Field(description="The operator's own id, or `tool:` and the name of the one tool that it is about.")
+    rule_id: str = Field(
+        description="The id that the operator chose, or `tool:` and the name of the tool that it governs."
+    )
 
 
 class PolicyDetail(PolicySummary):
-    """A rule, what it is about, and what it said before."""
+    """A rule, the tools it governs, and its versions."""
 
-    fits: list[str] = Field(description="Registered tools whose names it fits; the first 200.")
-    holds_for: list[str] = Field(description="Those of them for which it is the rule that speaks.")
-    note: str | None = Field(description="What is odd about it, such as that it fits nothing registered.")
-    versions: list[PolicyVersionOut] = Field(description="The newest fifty.")
+    fits: list[str] = Field(description="Registered tools whose names it matches; the first 200.")
+    holds_for: list[str] = Field(
+        description="The matching tools to which this rule applies, because no other rule takes precedence."
+    )
+    note: str | None = Field(description="A warning about the rule, for example that it matches no registered tool.")
+    versions: list[PolicyVersionOut] = Field(description="The newest 50.")

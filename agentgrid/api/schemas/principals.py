@@ -1,4 +1,4 @@
-"""Principals: who may ask."""
+"""Principals."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from agentgrid.domain.principals import Permission, PrincipalKind, Role
 
 
 class PrincipalIn(In):
-    """Make a principal, or replace its roles and groups: those left out are taken away. Without `workflows` its scope stays."""
+    """Create a principal, or replace its roles and groups: those omitted are removed. Without `workflows` its scope is unchanged."""
 
     kind: Literal["human", "service", "agent"] | None = Field(
-        None, description="Needed for a new principal; it never changes."
+        None, description="Required for a new principal; it can't be changed."
     )
     roles: Annotated[list[Role], Field(max_length=20)]
     groups: Annotated[list[Name], Field(max_length=100)] = []
     workflows: Annotated[list[Name], Field(max_length=100)] | None = Field(
         None,
-        description="Globs (`*`, `?`) of the workflows whose runs it may see; `*` for a new principal, unless given.",
+        description="Globs (`*`, `?`) of the workflows whose runs it may see. Default for a new principal: `*`.",
     )
     reason: Prose = ""
 
@@ -40,6 +40,6 @@ class PrincipalSummary(Out):
 
 
 class PrincipalDetail(PrincipalSummary):
-    """A principal with all that it may do."""
+    """A principal with its permissions."""
 
     permissions: list[Permission] = Field(description="What its roles grant; none while it is disabled.")

@@ -1,4 +1,4 @@
-"""The record of reading."""
+"""The record of reads."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from agentgrid.domain.reads import ReadOutcome
 
 
 class ReadOut(Out):
-    """What one principal read, or was refused, by one way within a minute; or what came without a key that holds."""
+    """Identical reads, refusals, or requests without a valid key within one minute: same principal, route and subject."""
 
     read_id: str
-    at: datetime = Field(description="The first of them.")
+    at: datetime = Field(description="The time of the first.")
     last_at: datetime
-    principal: str | None = Field(description="Null where there was no key, or none that holds.")
+    principal: str | None = Field(description="Null if there was no valid key.")
     key_id: str | None
     address: str | None
-    route: str = Field(description="The route's pattern.")
+    route: str = Field(description="The route's path pattern.")
     subject: str | None = Field(
-        description="The run, approval or command; null where there were too many within the minute to tell them apart."
+        description="The run, approval or command; null if there were too many within the minute to list separately."
     )
     outcome: ReadOutcome
     count: int

@@ -1,4 +1,4 @@
-"""Runs: what starts one, what a list shows, what one answers."""
+"""Runs: requests, summaries, details."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class RunStart(In):
     reference: Name | None = Field(None, description="A business key, filterable; not unique.")
     tags: Annotated[list[Name], Field(max_length=20)] = []
     priority: Annotated[Whole, Field(ge=1, le=5)] | None = Field(
-        None, description="1 is served first, 5 last; 3 by default."
+        None, description="1 is the highest, 5 the lowest; default 3."
     )
-    start_at: Moment | None = Field(None, description="Not before this moment; at most a year ahead.")
+    start_at: Moment | None = Field(None, description="Do not start before this time; at most a year ahead.")
     note: Prose | None = None
 
 
 class RunReason(In):
-    """Why: kept in the audit log, and given to Temporal."""
+    """The reason, stored in the audit log and passed to Temporal."""
 
     reason: Prose | None = None
 
@@ -59,12 +59,14 @@ class RunSummary(Out):
     version: str | None
     status: RunStatus
     waiting_on: WaitingOn | None
-    status_reason: str | None = Field(description="For callers who may read payloads: it may quote them.")
-    error_type: str | None = Field(description="The class of what ended it: the innermost cause of its error.")
+    status_reason: str | None = Field(description="Null unless the caller may read payloads, which it may quote.")
+    error_type: str | None = Field(description="The class of the innermost cause of its error.")
     temporal_status: str | None
     governed: bool
     initiator: str
-    issuers: list[str] = Field(description="Who issued the key that started it: they decide no approval of it either.")
+    issuers: list[str] = Field(
+        description="Who issued the key that started it. They may not decide its approvals either."
+    )
     trigger: str = Field(description="`api`, `child` or `external`.")
     parent_run_id: str | None
     reference: str | None
@@ -110,9 +112,9 @@ class ExecutionOut(Out):
     reset_event_id: int | None
     reset_reason: str | None
     last_event_id: int
-    live_task_attempt: int | None = Field(description="Over 1: the workflow task keeps failing.")
-    live_problem: str | None = Field(description="For callers who may read payloads: it may quote them.")
-    temporal_ui: str | None = Field(None, description="This execution in Temporal's own UI.")
+    live_task_attempt: int | None = Field(description="Above 1, the workflow task keeps failing.")
+    live_problem: str | None = Field(description="Null unless the caller may read payloads, which it may quote.")
+    temporal_ui: str | None = Field(None, description="The execution's URL in Temporal's UI.")
 
 
 class StepOut(Out):
@@ -124,7 +126,7 @@ class StepOut(Out):
     name: str
     title: str | None
     status: StepStatus
-    inherited: bool = Field(description="Copied from the execution that this one was reset from.")
+    inherited: bool = Field(description="Copied by a reset from the previous execution.")
     governed: bool
     local: bool
     attempts: int
@@ -156,17 +158,17 @@ class ControlOut(Out):
     execution_id: str
     event_id: int
     action: Literal["pause", "resume"]
-    principal: str | None = Field(description="Whose act it is; null where no command bears that out.")
+    principal: str | None = Field(description="Who sent it; null if no command confirms it.")
     attributed: bool
     unattributed_because: str | None
-    claimed_principal: str | None = Field(description="Whom an unattributed signal names: anybody can say anything.")
+    claimed_principal: str | None = Field(description="The principal that an unattributed signal names. Unverified.")
     identity: str | None
     signalled_at: datetime
     command_id: str | None
 
 
 class JobOut(Out):
-    """One attempt of a step on one worker, as the worker told it and history corrects that."""
+    """One attempt of a step on one worker, as reported by the worker and corrected by history."""
 
     job_id: str
     execution_id: str
@@ -177,8 +179,8 @@ class JobOut(Out):
     worker: str
     task_queue: str
     status: JobStatus = Field(
-        description="`lost`: it is over, and its worker has not told how it ended. `failed` also where the worker had finished, but history "
-        "never got its result."
+        description="`lost`: it ended, but its worker did not report how. `failed` includes jobs that the worker finished but whose result "
+        "never reached history."
     )
     started_at: datetime
     finished_at: datetime | None
@@ -206,7 +208,7 @@ class StepsSummary(Out):
     total: int
     done: int
     failed: int
-    open: list[StepOut] = Field(description="Those that run or wait now, without payloads; at most 50.")
+    open: list[StepOut] = Field(description="Steps that are running or waiting, without payloads; at most 50.")
 
 
 class Next(Out):
@@ -221,7 +223,7 @@ class Next(Out):
 
 
 class RunLinks(Out):
-    """Where to look on."""
+    """Related URLs."""
 
     self: str
     events: str
@@ -232,7 +234,7 @@ class RunLinks(Out):
 
 
 class RunDetail(RunSummary):
-    """Everything about a run in one answer."""
+    """Everything about a run in one response."""
 
     namespace: str
     workflow_id: str
@@ -245,33 +247,33 @@ class RunDetail(RunSummary):
     template: str | None
     template_version: int | None
     refused_signals: int = Field(
-        description="Decision signals from somewhere else that moved nothing: unsigned, forged, or for something else."
+        description="Decision signals without effect: unsigned, forged, or for another approval."
     )
     unattributed_signals: int = Field(
-        description="Decisions that counted, pauses and resumes that no registered key and command bear out: nobody's act."
+        description="Decisions that took effect, pauses and resumes without a registered signing key and a matching command."
     )
-    last_control: ControlOut | None = Field(description="What last paused or resumed the newest execution.")
-    payloads_visible: bool = Field(description="Whether this caller may read inputs, results and the text of errors.")
+    last_control: ControlOut | None = Field(description="The signal that last paused or resumed the newest execution.")
+    payloads_visible: bool = Field(description="Whether this caller may read inputs, results and error messages.")
     input: StoredPayload | None
     result: StoredPayload | None
     error: ErrorOut | None
     steps: StepsSummary
     executions: list[ExecutionOut]
-    children: list[ChildRun] = Field(description="The newest hundred.")
-    approvals: list[ApprovalSummary] = Field(description="Those that are pending.")
+    children: list[ChildRun] = Field(description="The newest 100.")
+    approvals: list[ApprovalSummary] = Field(description="The pending approvals.")
     links: RunLinks
     actions: list[Action]
     next: Next
 
 
 class RunAccepted(RunDetail):
-    """A run, and the command that was accepted for it."""
+    """A run, and the accepted command."""
 
     command: CommandSummary
 
 
 class RunResult(Out):
-    """How a run ended, or that it has not."""
+    """A run's status, with its result or error."""
 
     run_id: str
     status: RunStatus

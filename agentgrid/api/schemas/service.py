@@ -1,4 +1,4 @@
-"""The service itself: health, who asks, and the numbers of the first screen."""
+"""The service: health, the caller, and the overview."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from agentgrid.domain.principals import Permission, PrincipalKind, Role
 
 
 class Health(Out):
-    """The process lives."""
+    """The process is alive."""
 
     status: Literal["ok"] = "ok"
     version: str
 
 
 class Dependency(Out):
-    """Something that the service needs."""
+    """A dependency of the service."""
 
     name: Literal["database", "temporal", "projector"]
     ok: bool
@@ -35,7 +35,7 @@ class Freshness(Out):
 
 
 class Readiness(Out):
-    """Whether requests can be served: `degraded` reads from the projection, but writes wait for Temporal."""
+    """Whether requests can be served. When `degraded`, reads use the projection and writes wait for Temporal."""
 
     status: Literal["ready", "degraded", "unavailable"]
     dependencies: list[Dependency]
@@ -56,14 +56,14 @@ class Me(Out):
 
 
 class Count(Out):
-    """A number and the list behind it."""
+    """A count, and the URL of its list."""
 
     count: int
     href: str
 
 
 class Overview(Out):
-    """What is going on, each number with its filtered list: every status of a run has one."""
+    """Counts, each with a link to its filtered list. Every run status has one."""
 
     running: Count
     queued: Count

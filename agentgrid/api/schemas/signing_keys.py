@@ -1,4 +1,4 @@
-"""Signing keys: the public halves of what decisions and memos are signed with."""
+"""Signing keys: the public keys that verify decisions and memos."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from agentgrid.domain.policies import KeyStatus
 
 
 class SigningKeyOut(Out):
-    """A signing key and what hangs on it."""
+    """A signing key and its use."""
 
     key_id: str
     public_key: str = Field(description="The raw Ed25519 key, base64.")
     status: KeyStatus
     in_use: bool = Field(description="Whether a running API signs with it.")
-    approvals_pending: int = Field(description="Approvals that wait, and that can be decided with no other key.")
+    approvals_pending: int = Field(description="Pending approvals that can be decided only with this key.")
     created_at: datetime
     retired_at: datetime | None
     revoked_at: datetime | None

@@ -1,4 +1,4 @@
-"""Tools: the catalog of what runs may do to the world, and the policy that holds for each."""
+"""Tools: the catalog, and the policy of each tool."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from agentgrid.domain.policies import Effect, Risk
 
 
 class ToolPolicyIn(RuleIn):
-    """Put a rule about one tool; it replaces the one before and reaches workers within seconds."""
+    """Create or replace the rule for one tool. Workers receive it within seconds."""
 
 
 class ToolPolicyOut(Out):
-    """The rule that holds for a tool now."""
+    """The rule that applies to a tool now."""
 
-    rule: str = Field(description="`id@version`; ids that begin with `default:` are built in.")
-    tool: str = Field(description="The name or glob that the rule speaks about.")
+    rule: str = Field(description="`id@version`; ids that begin with `default:` are built-in rules.")
+    tool: str = Field(description="The name or glob that the rule matches.")
     effect: Effect
     approvers: list[str]
     expires_seconds: float

@@ -1,4 +1,4 @@
-"""Workers and task queues, as Temporal tells of them."""
+"""Workers and task queues, as Temporal reports them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agentgrid.api.schemas.common import Out
 
 
 class WorkerSlots(Out):
-    """How many tasks of one kind a worker takes."""
+    """A worker's task slots of one kind."""
 
     used: int
     available: int
@@ -35,7 +35,7 @@ class WorkerOut(Out):
 
 
 class WorkerList(Out):
-    """All workers that Temporal has heard of lately."""
+    """All workers with a recent heartbeat in Temporal."""
 
     items: list[WorkerOut]
     next_cursor: str | None = None
@@ -50,10 +50,10 @@ class Poller(Out):
 
 
 class TaskQueueOut(Out):
-    """A task queue that the catalog or an open run names."""
+    """A task queue named in the catalog or by an open run."""
 
     name: str
-    served: bool = Field(description="False: nothing polls it, so its runs wait.")
+    served: bool = Field(description="False if nothing polls the queue, so that its runs wait.")
     pollers: list[Poller]
     workflows: list[str]
     tools: list[str]

@@ -1,4 +1,4 @@
-"""Workflows: the catalog of what may be started."""
+"""Workflows: the catalog."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ class WorkflowVersionOut(Out):
 
 
 class WorkflowStats(Out):
-    """Runs that the caller may see, by status: open ones now, closed ones in the last 24 hours."""
+    """Runs that the caller may see, by status: open now, and closed in the last 24 hours."""
 
     open: dict[str, int]
     closed_24h: dict[str, int]
 
 
 class WorkflowDetail(WorkflowSummary):
-    """A workflow with its schemas, versions and numbers."""
+    """A workflow with its schemas, versions and statistics."""
 
     input_schema: dict[str, Any]
     output_schema: dict[str, Any] | None
-    versions: list[WorkflowVersionOut] = Field(description="The newest fifty.")
+    versions: list[WorkflowVersionOut] = Field(description="The newest 50.")
     stats: WorkflowStats
     actions: list[Action]

@@ -1,1 +1,1 @@
-"""`agentgrid dev`: everything that AgentGrid needs, on this machine, by one command."""
+"""`agentgrid dev`: runs everything that AgentGrid needs on this machine."""

@@ -1,4 +1,4 @@
-"""AgentGrid's own processes as children of `agentgrid dev`: started, started again when they crash, stopped."""
+"""AgentGrid's own processes as children of `agentgrid dev`: started, restarted after crashes, stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agentgrid.cli.servers.lease import Lease
 POLL_SECONDS = 0.1
 MAX_BACKOFF_SECONDS = 30.0
 STEADY_SECONDS = 60.0
-"""A child that lived so long did not crash because of how it was started."""
+"""A child that ran this long did not crash because of its start."""
 
 
 class ManagedChild:
@@ -42,17 +42,17 @@ class ManagedChild:
         self._terminal = terminal
         self._stop_steps = ((signal.SIGTERM, stop_seconds),)
         self._hopeless = hopeless
-        """Asked after a crash: whether it is of no use to start it again before `start_again`."""
+        """Called after a crash: whether restarting is pointless before `start_again`."""
         self._again = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._child: Child | None = None
         self._lease: Lease | None = None
         self.crashes = 0
-        """How often in a row it ended by itself."""
+        """How often in a row it ended unexpectedly."""
 
     @property
     def log_file(self) -> Path:
-        """Where all that it says is kept."""
+        """The file that stores all its output."""
         return self._home / "logs" / f"{self.name}.log"
 
     @property
@@ -61,11 +61,11 @@ class ManagedChild:
         return self._child.pid if self._child is not None and self._child.returncode is None else None
 
     def listens(self, port: int) -> bool:
-        """Whether it, and nobody else's process, listens on the port."""
+        """Whether this process, and no other, listens on the port."""
         return self._child is not None and self._child.listens(port)
 
     async def start(self) -> None:
-        """Start it and keep it running. Ends first what an earlier, killed `agentgrid dev` left."""
+        """Start it and keep it running. First ends a process left by an earlier, killed `agentgrid dev`."""
         lease = Lease.take(self._home / f"{self.name}.lock")
         try:
             if (orphan := lease.orphan()) is not None:
@@ -83,11 +83,11 @@ class ManagedChild:
         ]
 
     def start_again(self) -> None:
-        """Replace the process by a new one, at once."""
+        """Replace the process with a new one at once."""
         self._again.set()
 
     async def stop(self) -> None:
-        """End it, within its stop time."""
+        """Stop it within its stop time."""
         if self._lease is None:
             return
         lease, self._lease = self._lease, None
@@ -102,7 +102,7 @@ class ManagedChild:
             self._tasks[1].cancel()
 
     def kill(self) -> None:
-        """Make an end of it now."""
+        """Kill it now."""
         if self._child is not None:
             self._child.kill()
 
@@ -127,7 +127,7 @@ class ManagedChild:
             if self._hopeless is not None and await self._hopeless():
                 await self._again.wait()
                 continue
-            again = f"starting it again in {pause:g} s; all that it said is in {self.log_file}"
+            again = f"restarting it in {pause:g} s; its output is in {self.log_file}"
             self._terminal.say(f"{self.name} {_how(self._child)}; {again}", style="bold red")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):

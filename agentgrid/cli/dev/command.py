@@ -1,4 +1,4 @@
-"""`agentgrid dev` itself: options, signals, the panel that says where everything is."""
+"""The command `agentgrid dev`: options, signals, the panel with all addresses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def _run(project: Project, folder: Path, options: Options, terminal: Termi
         nonlocal asked
         asked += 1
         if asked == 1:
-            terminal.say("stopping; once more to hurry")
+            terminal.say("stopping; press Ctrl-C again to stop at once")
             work.cancel()
         else:
             stack.kill()
@@ -66,7 +66,7 @@ async def _until_cancelled(stack: Stack, options: Options, terminal: Terminal) -
                 terminal.say("the worker has not registered its workflows yet; see its log", style="yellow")
             terminal.console.print(_panel(stack))
             for what, line in _commands(stack):
-                # Not in the panel: what is broken to fit in there can't be copied.
+                # Not in the panel: commands wrapped to fit in there can't be copied.
                 terminal.console.print(
                     Text(f"{what}\n  ", style="dim").append(line, style="bold green"), soft_wrap=True
                 )
@@ -81,10 +81,10 @@ def _panel(stack: Stack) -> Panel:
     facts = _facts()
     facts.add_row("API", Text(f"{places.api_url}/api/v1", style="cyan"))
     facts.add_row("API document", Text(f"{places.api_url}/api/openapi.json", style="cyan"))
-    facts.add_row("Temporal", f"{places.temporal_address}, without its UI (the operator's guide says why)")
+    facts.add_row("Temporal", f"{places.temporal_address}, without its UI (see the operator's guide)")
     facts.add_row("State, logs", shown_path(stack.home))
-    facts.add_row("You are", "operator on the command line; who approves is --profile reviewer")
-    facts.add_row("", "a lone administrator: a rule that you lift is lifted by you alone, and the audit says so")
+    facts.add_row("You are", "operator on the command line; to approve, use --profile reviewer")
+    facts.add_row("", "the only administrator: relaxing a rule needs no confirmation, and the audit log records that")
     facts.add_row("", Text("Ctrl-C stops everything; the state is kept", style="dim"))
     return Panel(facts, title="AgentGrid is ready", title_align="left", border_style="green", expand=False)
 
@@ -92,24 +92,24 @@ def _panel(stack: Stack) -> Panel:
 def _servers_panel(stack: Stack) -> Panel:
     facts = _facts()
     facts.add_row("Temporal", stack.places.temporal_address)
-    facts.add_row("PostgreSQL", Text(f"its address and password are in {shown_path(stack.home)}/env"))
+    facts.add_row("PostgreSQL", Text(f"address and password are in {shown_path(stack.home)}/env"))
     facts.add_row("Settings", Text(f". {shown_path(stack.home)}/env", style="bold green"))
     facts.add_row("Then", Text(f"{program()} api, {program()} projector", style="bold green"))
     return Panel(facts, title="The servers are ready", title_align="left", border_style="green", expand=False)
 
 
 def _commands(stack: Stack) -> Iterator[tuple[str, str]]:
-    """What can be tried now, in another terminal in this folder: each as it is to be copied."""
+    """Commands to try now, ready to copy into another terminal in this folder."""
     example = stack.project.example
     if example is not None:
         words = ["run", "start", example.workflow]
         if example.input is not None:
             words += ["--input", json.dumps(example.input, ensure_ascii=False)]
         yield "Start a run and watch it:", safe(command(*words, "--watch"))
-    yield "See what waits for an approval:", safe(command("approval", "list", "--profile", "reviewer"))
+    yield "List pending approvals:", safe(command("approval", "list", "--profile", "reviewer"))
     key = shlex.quote(f"{shown_path(stack.home)}/keys/operator.key")
     yield (
-        "The same by HTTP:",
+        "The same over HTTP:",
         safe(f'curl -H "Authorization: Bearer $(cat {key})" {stack.places.api_url}/api/v1/approvals'),
     )
 
@@ -122,7 +122,7 @@ def _facts() -> Table:
 
 
 def _quiet() -> None:
-    """The servers' own structlog lines are told in other words here."""
+    """Hide the servers' own structlog lines, which are reported differently here."""
     import logging
 
     import structlog

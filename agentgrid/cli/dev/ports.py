@@ -1,4 +1,4 @@
-"""Which ports to use: the given ones, else those of the last time, else the usual ones, else free ones."""
+"""Port selection: the given ports, else those of the last start, else the defaults, else free ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ USUAL = {"api": 8700, "temporal": 7233, "postgres": 5499}
 
 
 def choose_ports(home: Path, given: Mapping[str, int | None], say: Callable[[str], None]) -> dict[str, int]:
-    """A port for each purpose, remembered in `ports.json`, so that bookmarks and profiles stay true.
+    """A port for each purpose, stored in `ports.json`, so that bookmarks and profiles stay valid.
 
-    Raises ServerError where a port that was asked for is taken; any other is replaced by a free one, with a word about it.
+    Raises ServerError if an explicitly given port is taken; any other is replaced by a free one, with a message.
     """
     file = home / "ports.json"
     remembered = _remembered(file)
@@ -29,7 +29,7 @@ def choose_ports(home: Path, given: Mapping[str, int | None], say: Callable[[str
         wanted = remembered.get(purpose, usual)
         if wanted in chosen.values() or not _is_free(wanted):
             replacement = free_port()
-            say(f"port {wanted} is taken: {purpose} uses {replacement}")
+            say(f"port {wanted} is in use: {purpose} uses {replacement} instead")
             wanted = replacement
         chosen[purpose] = wanted
     file.write_text(json.dumps(chosen, indent=2) + "\n")

@@ -1,6 +1,6 @@
-"""What must be there before AgentGrid's processes start: the schema, roles and databases, keys, principals, profiles.
+"""Creates everything that AgentGrid's processes need: the schema, roles and databases, keys, principals, profiles.
 
-Everything here may be done again at every start; what exists is kept.
+All of it is idempotent and runs at every start; existing things are kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PRINCIPALS = (
         kind=PrincipalKind.HUMAN,
         roles=frozenset({Role.OPERATOR, Role.DEVELOPER, Role.AUDITOR, Role.ADMIN}),
     ),
-    # Who starts a run never decides its approvals: so there are two.
+    # Two principals, because nobody may decide the approvals of their own runs.
     Principal(
         name="reviewer",
         kind=PrincipalKind.HUMAN,
@@ -53,14 +53,14 @@ PRINCIPALS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What the processes are given."""
+    """The configuration of the processes."""
 
     database_url: str = field(repr=False)
-    """For API and projector: a login that reads and writes rows, and owns nothing."""
+    """Login of the API and the projector: reads and writes rows, owns nothing."""
     worker_url: str = field(repr=False)
-    """For workers: a login that may report, and read the policy. The project is alone here, so it serves any grid and queue."""
+    """Login of the workers: reports, and reads the policy. Only one project runs here, so it is bound to every grid and queue."""
     app_url: str = field(repr=False)
-    """The database of the project's own tools."""
+    """The database for the project's own tools."""
     signing_key_file: Path
 
 
@@ -72,7 +72,7 @@ class _Passwords:
 
 
 async def prepare(home: Path, admin_url: str, api_url: str, say: Callable[[str], None]) -> Prepared:
-    """Make everything that is missing. `admin_url` is the superuser's way to the control-plane database."""
+    """Create everything that is missing. `admin_url` is the superuser's URL of the control-plane database."""
     before, after = await migrate.upgrade(admin_url)
     if before != after:
         say(f"the database schema is now at {after}")
@@ -103,13 +103,13 @@ def _as(admin_url: str, role: str, password: str, *, database: str | None = None
 
 
 def _passwords(file: Path) -> _Passwords:
-    """Those of the last time, and new ones for logins that an earlier version did not have."""
+    """The passwords of the previous start, with new ones for logins that an earlier version did not have."""
     kept: dict[str, str] = {}
     if file.exists():
         try:
             kept = {name: str(value) for name, value in json.loads(read_private(file)).items()}
         except (ValueError, AttributeError) as error:
-            raise SettingsError(f"{file} can't be understood ({error}); remove it and new passwords are made") from None
+            raise SettingsError(f"{file} is invalid ({error}); delete it to create new passwords") from None
     names = ("control", "worker", "app")
     passwords = {name: kept.get(name) or secrets.token_urlsafe(32) for name in names}
     if passwords.keys() - kept.keys():
@@ -118,7 +118,7 @@ def _passwords(file: Path) -> _Passwords:
 
 
 async def _make_logins(admin_url: str, passwords: _Passwords) -> None:
-    """Let API, workers and the project's tools in, each with a login of its own and into its own database."""
+    """Create the logins of the API, the workers and the project's tools, each limited to its own database."""
     connection = await asyncpg.connect(admin_url)
     try:
         await logins.put_control(connection, CONTROL_LOGIN, password=passwords.control)
@@ -144,7 +144,7 @@ async def _make_principals(
     profiles = dict(before)
     known = {principal.name for principal in await principals.listed(engine)}
     for principal in PRINCIPALS:
-        # One that exists is left as it is: somebody may have changed it on purpose.
+        # An existing one is left unchanged: somebody may have changed it on purpose.
         if principal.name not in known:
             await principals.put(engine, caller, principal)
         key_file = home / "keys" / f"{principal.name}.key"
@@ -153,7 +153,7 @@ async def _make_principals(
                 engine, caller, principal=principal.name, lifetime=KEY_LIFETIME, note="made by agentgrid dev"
             )
             write_private(key_file, made.secret + "\n")
-            say(f"a new key of {principal.name} is in {key_file}")
+            say(f"a new key for {principal.name} is in {key_file}")
         profiles[principal.name] = Profile(name=principal.name, url=api_url, key_file=key_file)
     if profiles != before:
         save_profiles(file, profiles)

@@ -1,4 +1,4 @@
-"""Notice changes of the project's code. Folders without code, above all `.venv` and `node_modules`, are never watched."""
+"""Watches the project's code for changes. Folders without code, such as `.venv` and `node_modules`, are never watched."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from watchfiles import Change, DefaultFilter, awatch
 UNWATCHED = frozenset({"node_modules", "tests", "console", "docs", "deploy", "dist", "build", "site-packages"})
 DEBOUNCE_MS = 400
 SUFFIXES = (".py", ".sql", ".csv", ".json", ".toml", ".md", ".txt", ".yaml", ".yml", ".j2")
-"""Code, and what code reads at import: what counts inside a folder that holds code."""
+"""File endings watched inside code folders: code, and files that code reads at import."""
 ROOT_SUFFIXES = (".py", "/pyproject.toml")
-"""What counts right in the root. A tool that runs in the project's folder writes its data there: the worker that runs it must not end."""
+"""File endings watched directly in the root. A tool may write its data there, which must not restart the worker that runs it."""
 
 
 class CodeFilter(DefaultFilter):
-    """Changes of files with these endings; no caches, no version control."""
+    """Changes to files with these endings, without caches and version control."""
 
     def __init__(self, endings: tuple[str, ...]) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class CodeFilter(DefaultFilter):
 
 
 def code_folders(root: Path) -> list[Path]:
-    """The folders right under the root that hold Python code at their top."""
+    """The folders directly under the root that contain Python files."""
     return sorted(
         folder
         for folder in root.iterdir()
@@ -41,23 +41,23 @@ def code_folders(root: Path) -> list[Path]:
 
 
 async def code_changes(root: Path) -> AsyncIterator[list[str]]:
-    """The files that changed, relative to the root, each time some did; a burst of changes counts once."""
+    """Yields the changed files, relative to the root. A burst of changes counts once."""
     while True:
         folders = code_folders(root)
         async for changed in _watch(root, folders):
             if changed:
                 yield sorted(str(Path(file).relative_to(root)) for file in changed)
             if code_folders(root) != folders:
-                break  # a new folder of code: watch that one too
+                break  # a new code folder: watch it too
 
 
 async def _watch(root: Path, folders: list[Path]) -> AsyncIterator[set[str]]:
-    """Changes right in the root, and anywhere in the folders, from two watchers as one stream."""
+    """Changes directly in the root and anywhere in the folders, from two watchers merged into one stream."""
     queue: asyncio.Queue[set[str] | BaseException] = asyncio.Queue()
 
     async def watch(paths: Iterable[Path], keep: CodeFilter, *, recursive: bool) -> None:
         try:
-            # Whatever happens right in the root is looked at: a folder that appears may hold code.
+            # Every change directly in the root is checked: a new folder may contain code.
             async for changes in awatch(
                 *paths,
                 watch_filter=keep if recursive else None,

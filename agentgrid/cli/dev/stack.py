@@ -1,4 +1,4 @@
-"""The whole stack of `agentgrid dev`: servers, preparation, AgentGrid's processes; up in order, down in reverse, every wait bounded."""
+"""The stack of `agentgrid dev`: servers, preparation, AgentGrid's processes. Started in order, stopped in reverse, with a limit on every wait."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WORKER_READY_SECONDS = 45.0
 SETUP_SECONDS = 300.0
 CHECK_SECONDS = 60.0
 STOP_SECONDS = {"worker": 14.0, "projector": 8.0, "api": 8.0}
-"""A worker lets activities in flight finish for ten seconds."""
+"""A worker gives running activities ten seconds to finish."""
 
 OURS = ("AGENTGRID_DATABASE_URL", "AGENTGRID_API_", "AGENTGRID_HOME", "AGENTGRID_PROFILE", "AGENTGRID_SIGNING_KEY_FILE")
 NOT_INHERITED = (*OURS, "AGENTGRID_TEMPORAL_", "AGENTGRID_LOG_FORMAT", "APP_DATABASE_URL", "TEMPORAL_", "PG")
@@ -41,7 +41,7 @@ NOT_INHERITED = (*OURS, "AGENTGRID_TEMPORAL_", "AGENTGRID_LOG_FORMAT", "APP_DATA
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """The command-line options."""
 
     ports: Mapping[str, int | None]
     reload: bool = True
@@ -50,7 +50,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Where everything listens."""
+    """The addresses of all processes."""
 
     home: Path
     api_url: str
@@ -58,14 +58,14 @@ class Places:
 
 
 class Stack:
-    """Everything that `agentgrid dev` runs. `async with` brings it up and takes it down."""
+    """Everything that `agentgrid dev` runs. `async with` starts and stops it."""
 
     def __init__(self, project: Project, home: Path, options: Options, terminal: Terminal) -> None:
         self.project = project
         self.home = home
         self.children: dict[str, ManagedChild] = {}
         self.faults: tuple[str, ...] = ()
-        """What `agentgrid check` last found in the project's code."""
+        """The faults that `agentgrid check` last found in the project's code."""
         self._options = options
         self._terminal = terminal
         self._places: Places | None = None
@@ -80,7 +80,7 @@ class Stack:
 
     @contextlib.asynccontextmanager
     async def up(self) -> AsyncIterator[None]:
-        """Start everything, and stop it when the block ends, however it ends."""
+        """Start everything, and stop it when the block ends."""
         make_home(self.home)
         async with AsyncExitStack() as stack:
             lease = Lease.take(self.home / "dev.lock")
@@ -105,16 +105,16 @@ class Stack:
             yield
 
     async def _stop_children(self) -> None:
-        """Side by side; nobody waits for another."""
+        """Stop all processes concurrently."""
         await asyncio.gather(*(child.stop() for child in self.children.values()))
 
     def kill(self) -> None:
-        """Make an end of AgentGrid's processes now; the servers are still stopped in order."""
+        """Kill AgentGrid's processes now; the servers are still stopped in order."""
         for child in self.children.values():
             child.kill()
 
     async def check(self) -> tuple[str, ...]:
-        """The faults in the project's code, as a fresh process finds them; none if all is well."""
+        """The faults in the project's code, checked in a fresh process."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "agentgrid.cli.main", "check", "-o", "json"),
             cwd=self.project.root,
@@ -128,7 +128,7 @@ class Stack:
             async with asyncio.timeout(CHECK_SECONDS):
                 out, err = await process.communicate()
         except TimeoutError:
-            return (f"importing the project's code did not end within {CHECK_SECONDS:g} s",)
+            return (f"importing the project's code took longer than {CHECK_SECONDS:g} s",)
         finally:
             if process.returncode is None:
                 process.kill()
@@ -141,21 +141,21 @@ class Stack:
             return (err.decode(errors="replace").strip() or f"`agentgrid check` ended with code {process.returncode}",)
 
     async def code_changed(self, files: list[str]) -> None:
-        """Let the worker run the new code, unless it has faults: then the old one goes on."""
+        """Restart the worker with the new code, unless it has faults: then the worker keeps the old code."""
         names = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
         worker = self.children["worker"]
         self.faults = await self.check()
         if not self.faults:
-            self._terminal.say(f"{names} changed: the worker starts again", style="green")
+            self._terminal.say(f"{names} changed: restarting the worker", style="green")
             worker.start_again()
             return
-        consequence = "the worker goes on with the old code" if worker.pid else "no worker runs until they are mended"
+        consequence = "the worker keeps running the old code" if worker.pid else "no worker runs until they are fixed"
         self._terminal.say(f"{names} changed: {len(self.faults)} fault(s), {consequence}", style="bold red")
         for fault in self.faults:
             self._terminal.say(f"  {fault}", style="red")
 
     async def ready(self) -> bool:
-        """Wait until the proposed example can be started; False where that did not come about in time."""
+        """Wait until the proposed example can be started; False if it takes too long."""
         example = self.project.example
         key = (self.home / "keys" / "operator.key").read_text().strip()
         place = f"{self.places.api_url}/api/v1/workflows" + (f"/{example.workflow}" if example else "?limit=1")
@@ -177,7 +177,7 @@ class Stack:
                 return False
 
     async def _start_servers(self, stack: AsyncExitStack, *servers: EmbeddedServer) -> None:
-        """Start them side by side; whichever came up is stopped at the end, also when another did not."""
+        """Start them concurrently. Those that started are stopped at the end, even if another failed."""
         for server in servers:
             stack.push_async_callback(server.stop)
         results = await asyncio.gather(*(server.start() for server in servers), return_exceptions=True)
@@ -196,11 +196,11 @@ class Stack:
         await self._api_answers(port)
 
     async def _worker_is_hopeless(self) -> bool:
-        """Whether its code has faults, which it has told, and which only a change of the code can mend."""
+        """Whether the code has faults, which have been reported and which only a code change can fix."""
         self.faults = await self.check()
         if not self.faults or not self._options.reload:
             return False
-        self._terminal.say("no worker runs until the project's code is mended", style="bold red")
+        self._terminal.say("no worker runs until the project's code is fixed", style="bold red")
         return True
 
     def _child(
@@ -230,7 +230,7 @@ class Stack:
             async def healthy() -> bool:
                 if api.crashes >= API_MAX_CRASHES:
                     raise ServerError(f"the API does not start; see {api.log_file}")
-                # Somebody else's API may have been quicker to take the port, and answers just as well.
+                # Another API may have taken the port first, and would answer too.
                 return api.listens(port) and (await http.get(f"{self.places.api_url}/healthz")).status_code == 200
 
             if not await _comes_true(healthy, API_READY_SECONDS):
@@ -239,7 +239,7 @@ class Stack:
                 )
 
     async def _run_setup(self) -> None:
-        """The project's own command, which makes what its tools need."""
+        """Run the project's setup command, which creates what its tools need."""
         if not self.project.setup:
             return
         command = list(self.project.setup)
@@ -270,13 +270,11 @@ class Stack:
             )
 
     async def _guard(self, server: EmbeddedServer) -> None:
-        """Start a server again that ended by itself."""
+        """Restart a server that ended unexpectedly."""
         pause = 1.0
         while True:
             code = await server.wait()
-            self._terminal.say(
-                f"{server.name} ended with code {code}; starting it again in {pause:g} s", style="bold red"
-            )
+            self._terminal.say(f"{server.name} ended with code {code}; restarting it in {pause:g} s", style="bold red")
             await asyncio.sleep(pause)
             pause = min(30.0, pause * 2)
             await server.stop()
@@ -288,7 +286,7 @@ class Stack:
     def _control_plane_environment(self) -> dict[str, str]:
         prepared, places = self._prepared, self.places
         assert prepared is not None
-        # Temporal runs without its UI here; whoever starts one beside it says where.
+        # Temporal runs without its UI here; a UI started separately is configured through this variable.
         ui = {name: os.environ[name] for name in ("AGENTGRID_TEMPORAL_UI_URL",) if name in os.environ}
         return (
             self._shared_environment()
@@ -302,7 +300,7 @@ class Stack:
         )
 
     def _worker_environment(self) -> dict[str, str]:
-        """What runs the project's code gets no key and no password but those that it needs itself."""
+        """The environment for processes that run the project's code: only the keys and passwords that they need."""
         prepared = self._prepared
         assert prepared is not None
         return (
@@ -324,7 +322,7 @@ class Stack:
         }
 
     def _write_environment_file(self) -> None:
-        """The settings of API and projector, to be sourced by whoever runs one by hand."""
+        """Write the settings of the API and the projector, to be sourced when running one by hand."""
         wanted = {
             name: value
             for name, value in self._control_plane_environment().items()
@@ -335,16 +333,16 @@ class Stack:
 
 
 def without_signing_key(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process that signs nothing."""
+    """The environment for a process that does not sign."""
     return {name: value for name, value in environment.items() if name != "AGENTGRID_SIGNING_KEY_FILE"}
 
 
 class _Hopeless(Exception):
-    """There is nothing to wait for."""
+    """The example can never be started."""
 
 
 def inherited_environment() -> dict[str, str]:
-    """This process's environment without what would configure the children behind our back."""
+    """This process's environment without variables that would configure the children unintentionally."""
     return {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
 
 

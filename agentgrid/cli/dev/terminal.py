@@ -1,4 +1,4 @@
-"""What `agentgrid dev` says on the terminal: its own words, and the lines of its children, each with its name."""
+"""The terminal output of `agentgrid dev`: its own messages, and its children's lines, prefixed with their names."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Terminal:
         self._verbose = verbose
 
     def say(self, message: str, *, style: str = "", who: str = "dev") -> None:
-        """A word of its own."""
+        """Print one of its own messages."""
         text = self._begin(who)
         text.append(safe_lines(message), style=style)
         self.console.print(text, soft_wrap=True)
 
     def relay(self, who: str, line: str) -> None:
-        """A line of a child: structured ones from `warning` up, or all with --verbose; anything else always."""
+        """Print a child's line: structured lines from `warning` up, or all with --verbose; other lines always."""
         record = _record(line)
         if record is None:
             if line.strip():
@@ -63,7 +63,7 @@ class Terminal:
 
 
 async def relay_file(terminal: Terminal, who: str, file: Path, start: int) -> None:
-    """Relay what is written to the file from that place on, until cancelled; also after it was replaced."""
+    """Relay new lines of the file from that position on, until cancelled, even if the file is replaced."""
     position, rest = start, b""
     while True:
         await asyncio.sleep(POLL_SECONDS)
@@ -76,7 +76,7 @@ async def relay_file(terminal: Terminal, who: str, file: Path, start: int) -> No
 
 
 def _read_on(file: Path, position: int) -> tuple[int, bytes]:
-    """What was written after the position, and the new position. A file that got shorter is a new one."""
+    """The text after the position, and the new position. A file that got shorter counts as new."""
     try:
         with file.open("rb") as lines:
             if lines.seek(0, os.SEEK_END) < position:

@@ -1,4 +1,4 @@
-"""What starting and stopping have in common for every embedded server."""
+"""Starting and stopping, shared by all embedded servers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ log = structlog.get_logger(__name__)
 
 
 class EmbeddedServer(ABC):
-    """A server run as a child process on the loopback address, its state kept in a home directory.
+    """A server run as a child process on the loopback address, with its state in a home directory.
 
-    `async with` starts and stops it. `start` returns when it answers, or raises ServerError with the end of its log.
+    `async with` starts and stops it. `start` returns once it answers, or raises ServerError with the end of its log.
     """
 
     name: ClassVar[str]
     stop_steps: ClassVar[Sequence[tuple[signal.Signals, float]]]
-    """The signals that ask it to stop and how many seconds each is given; then it is killed."""
+    """The signals to stop it, each with its timeout in seconds; after the last it is killed."""
 
     def __init__(self, home: Path, *, ready_seconds: float = READY_SECONDS) -> None:
         self.home = home.absolute()
@@ -49,12 +49,12 @@ class EmbeddedServer(ABC):
 
     @property
     def returncode(self) -> int | None:
-        """What it ended with by itself; None while it runs."""
+        """Its exit code if it ended unexpectedly; None while it runs."""
         return self._running().returncode
 
     async def start(self) -> Self:
         if self._lease is not None:
-            raise ServerError(f"{self.name} was started already")
+            raise ServerError(f"{self.name} is already started")
         make_home(self.home)
         lease = Lease.take(self.home / f"{self.name}.lock")
         began = time.monotonic()
@@ -73,7 +73,7 @@ class EmbeddedServer(ABC):
         return self
 
     async def stop(self) -> None:
-        """End it; nothing happens if it isn't running. Takes at most the sum of `stop_steps`."""
+        """Stop it; no effect if it isn't running. Takes at most the sum of `stop_steps`."""
         lease, child = self._lease, self._child
         if lease is None or child is None:
             return
@@ -84,7 +84,7 @@ class EmbeddedServer(ABC):
             lease.release()
 
     async def wait(self) -> int:
-        """What it ended with, once it has ended by itself."""
+        """Wait until it ends unexpectedly; returns its exit code."""
         while (code := self.returncode) is None:  # noqa: ASYNC110 - a process gives no event
             await asyncio.sleep(0.25)
         return code
@@ -98,22 +98,22 @@ class EmbeddedServer(ABC):
         await self.stop()
 
     async def _prepare(self) -> None:  # noqa: B027
-        """Make what must be there before the process starts. Called once a start."""
+        """Create what the process needs before it starts. Called once per start."""
 
     @abstractmethod
     def _spawn(self) -> Child:
-        """Start the process, choosing free ports where none are given."""
+        """Start the process, with free ports for those not given."""
 
     @abstractmethod
     async def _answers(self) -> bool:
-        """Whether the server serves. False where it can be asked again; raises ServerError where it never will."""
+        """Whether the server is ready. False if it may become ready; raises ServerError if it never will."""
 
     async def _ready(self) -> None:  # noqa: B027
-        """Finish what needs the running server."""
+        """Finish setup that needs the running server."""
 
     @abstractmethod
     def _may_start_again(self, tail: str) -> bool:
-        """Whether the end of a process's log names a reason that passes by itself."""
+        """Whether the end of a process's log shows a transient error."""
 
     async def _end_orphan(self, orphan: psutil.Process | None) -> None:
         if orphan is not None:
@@ -121,7 +121,7 @@ class EmbeddedServer(ABC):
             await end_process(orphan, self.stop_steps)
 
     async def _launch(self, lease: Lease, deadline: float) -> Child:
-        """A child that answers."""
+        """Start a child and wait until it answers."""
         while True:
             child = self._spawn()
             lease.record(child)
@@ -139,7 +139,7 @@ class EmbeddedServer(ABC):
     @property
     @abstractmethod
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
 
     async def _asked(self, deadline: float) -> bool:
         try:

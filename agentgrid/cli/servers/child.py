@@ -1,8 +1,8 @@
-"""One child process: started, watched, ended.
+"""Starts, watches and ends one child process.
 
-A child must never outlive whoever started it, however that one ends. Three things see to it: `stop` ends it in good
-order; on Linux the kernel signals it when the starting thread dies (so start from a thread that lives as long as the
-server should); and what is left elsewhere, or was too slow to go, is found and ended by the next start (`lease.py`).
+A child must never outlive its parent, however the parent ends. Three mechanisms ensure this: `stop` ends it in an orderly
+way; on Linux the kernel signals it when the starting thread dies (so start it from a thread that lives as long as the
+server should); and the next start finds and ends any process that is left (`lease.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PR_SET_PDEATHSIG = 1
 
 
 class ServerError(AgentGridError):
-    """An embedded server could not be started or ended; the message says why and holds the end of its log."""
+    """An embedded server could not be started or stopped; the message has the reason and the end of its log."""
 
     code = "server_failed"
 
@@ -48,7 +48,7 @@ class Account:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on at this moment."""
+    """A loopback port that is currently free."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -56,9 +56,9 @@ def free_port() -> int:
 
 
 def require_free_port(port: int, purpose: str) -> None:
-    """Raises ServerError, naming the process where that can be seen, if the port is taken."""
+    """Raise ServerError if the port is in use, naming the process if possible."""
     with socket.socket() as probe:
-        # As the servers do: a port in TIME_WAIT is free, one that is listened on is not.
+        # Like the servers: a port in TIME_WAIT is free, a port with a listener is not.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -82,24 +82,24 @@ def _is_listener(status: str, local: Sequence[object], port: int) -> bool:
 
 
 def make_private_folder(folder: Path) -> None:
-    """A folder for what others on this machine must not read; one that is there already is closed to them.
+    """A private folder. An existing one is made private.
 
-    A child that runs as another account writes there all the same: what is open is handed to it.
+    A child that runs as another account can still write there: it receives open file descriptors.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
 
 
 def make_home(home: Path) -> None:
-    """The folder of a stack's state, closed to others. Root's may be passed, not listed: PostgreSQL, as an account of its own, keeps its data there.
+    """The folder of a stack's state, private to its owner. Root's has mode 0711: PostgreSQL, under a separate account, keeps its data there.
 
-    One that is there already is left as it is: it may be anybody's. What holds secrets or payloads in it is private by itself.
+    An existing folder is left unchanged: it may belong to somebody else. Everything in it that holds secrets or payloads is private itself.
     """
     home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
 
 
 def open_private_log(log: Path) -> BinaryIO:
-    """The log file, to be written on at its end and read by its owner alone: what is logged may quote payloads."""
+    """The log file, opened for appending, readable by its owner only: log lines may quote payloads."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, "ab")
@@ -125,7 +125,7 @@ class Child:
         death_signal: signal.Signals,
         account: Account | None = None,
     ) -> Child:
-        """Start the command in a session of its own, so that Ctrl-C in a terminal reaches it only through `end`."""
+        """Start the command in a new session, so that Ctrl-C in a terminal doesn't reach it directly."""
         make_private_folder(log.parent)
         if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
             log.replace(log.with_suffix(".old.log"))
@@ -151,11 +151,11 @@ class Child:
 
     @property
     def returncode(self) -> int | None:
-        """What it ended with; None while it runs."""
+        """Its exit code; None while it runs."""
         return self._process.poll()
 
     def listens(self, port: int) -> bool:
-        """Whether it, and not another process that was quicker, listens on the port."""
+        """Whether this process, and not a faster other one, listens on the port."""
         try:
             connections = psutil.Process(self.pid).net_connections("tcp")
         except psutil.Error:
@@ -163,14 +163,14 @@ class Child:
         return any(_is_listener(connection.status, connection.laddr, port) for connection in connections)
 
     def log_tail(self) -> str:
-        """The end of what it has written since it was started."""
+        """The end of its output since it was started."""
         with self._log.open("rb") as lines:
             size = lines.seek(0, os.SEEK_END)
             lines.seek(max(self._log_start, size - LOG_TAIL_BYTES))
             return lines.read().decode(errors="replace").strip()
 
     async def end(self, steps: Sequence[tuple[signal.Signals, float]]) -> None:
-        """Send each signal in turn, waiting its seconds for the end; what still runs then is killed."""
+        """Send each signal in turn and wait for its timeout; then kill what still runs."""
         try:
             for number, seconds in steps:
                 if self.returncode is None:
@@ -181,29 +181,29 @@ class Child:
             self.kill()
 
     def kill(self) -> None:
-        """Make an end of it now. Also for when there is no time, or no event loop, to wait with."""
+        """Kill it now. Works without an event loop."""
         if self.returncode is None:
             self._process.kill()
             self._process.wait(10)
 
 
 async def end_process(process: psutil.Process, steps: Sequence[tuple[signal.Signals, float]]) -> None:
-    """Like `Child.end`, for a process that somebody else started."""
+    """Like `Child.end`, for a process that another start left."""
     with contextlib.suppress(psutil.NoSuchProcess):
         for number, seconds in (*steps, (signal.SIGKILL, 10.0)):
             process.send_signal(number)
             if await ended_within(seconds, lambda: not _runs(process)):
                 return
-        raise ServerError(f"process {process.pid} was left by an earlier start and does not end; end it by hand")
+        raise ServerError(f"process {process.pid} was left by an earlier start and does not end; kill it manually")
 
 
 def _runs(process: psutil.Process) -> bool:
-    # A zombie holds nothing but its number.
+    # A zombie holds nothing but its process id.
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 async def ended_within(seconds: float, ended: Callable[[], bool]) -> bool:
-    """Whether the end came within that time."""
+    """Whether the process ended within that time."""
     deadline = time.monotonic() + seconds
     while not ended():
         if time.monotonic() > deadline:
@@ -213,26 +213,26 @@ async def ended_within(seconds: float, ended: Callable[[], bool]) -> bool:
 
 
 def clean_environment(*prefixes: str) -> dict[str, str]:
-    """This process's environment without the variables that would configure the child behind our back."""
+    """This process's environment without variables that would configure the child unintentionally."""
     return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
 
 
 def _as_account(account: Account | None) -> dict[str, Any]:
-    """The arguments of subprocess that make a child run as the account, with no group but its own."""
+    """The subprocess arguments that run a child as the account, with only its own group."""
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
 def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """What the child does before it becomes the command: ask the kernel for a signal when its parent dies."""
+    """Runs in the child before exec: asks the kernel for a signal when the parent dies."""
     if sys.platform != "linux":
         return None
-    # Loaded here: between fork and exec there must be no import and no lock to wait for.
+    # Loaded here, because there must be no import and no lock between fork and exec.
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
     def arm() -> None:
         prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != parent:  # it died before the kernel was asked
+        if os.getppid() != parent:  # the parent died before the call
             os._exit(1)
 
     return arm
@@ -240,7 +240,7 @@ def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
 
 @contextlib.contextmanager
 def killed_on_error(child: Child) -> Iterator[None]:
-    """Kill the child if the block raises, also when it is cancelled."""
+    """Kill the child if the block raises or is cancelled."""
     try:
         yield
     except BaseException:

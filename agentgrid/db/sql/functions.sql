@@ -1,7 +1,7 @@
--- What workers call, and what the projector needs of the schema's owner. Every function that runs with rights of its own names its search
--- path, temporary tables last: a caller's temporary table must never stand in for one of ours. Names are qualified all the same.
+-- Functions that workers call, and functions that the projector needs from the schema's owner. Every SECURITY DEFINER function sets its search
+-- path with pg_temp last, so that a caller's temporary table can't shadow one of ours. Names are qualified as well.
 
--- Who calls, and for which grid and queues. A login of the control plane speaks for all of them: it could write the tables itself.
+-- The calling login, with its grid and queues. A login of the control plane may report for all of them: it can write the tables anyway.
 CREATE OR REPLACE FUNCTION agentgrid_login() RETURNS worker_logins
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -22,8 +22,8 @@ BEGIN
 END
 $$;
 
--- Takes from what the login may still send: reports about executions that are known, and touches of strangers, which nobody knows yet.
--- Returns how many of each it gets. Ten seconds' worth of reports may come at once, and twenty of strangers. What is refused is counted.
+-- Charges the login's budget: reports about known executions, and touches of strangers, executions that the projection doesn't know yet.
+-- Returns how many of each are granted. Bursts: ten seconds' worth of reports, twenty of strangers. The refused ones are counted.
 CREATE OR REPLACE FUNCTION agentgrid_spend(
     p_login worker_logins, p_reports integer, p_strangers integer, p_bad integer, p_foreign integer,
     OUT reports integer, OUT strangers integer
@@ -58,13 +58,13 @@ BEGIN
 END
 $$;
 
--- A touch is a hint that history has grown. It is appended, and a projector takes it from there: rows that several write are never held by
--- a worker's transaction. A login touches what its own queues run.
+-- A touch is a hint that history has grown. Workers only append touches and a projector collects them, so a worker's transaction never
+-- locks shared rows. A login can touch only executions on its own queues.
 CREATE OR REPLACE FUNCTION agentgrid_touch(
     p_namespace text, p_executions text[], p_workflows text[], p_expect bigint[], p_urgent boolean[] DEFAULT NULL
 )
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
--- A plan made while the tables were small would scan them for ever.
+-- A cached plan from when the tables were small would keep scanning them.
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     v_login public.worker_logins := public.agentgrid_login();
@@ -92,7 +92,7 @@ BEGIN
                 FROM unnest(p_executions, p_workflows, p_expect) AS u(execution_id, workflow_id, expect)
                 GROUP BY u.execution_id
             ) AS t
-            -- A run that the API has queued has no execution here yet; its workflow id is its own.
+            -- A run that the API has queued has no execution here yet; its workflow id is its run id.
             LEFT JOIN public.executions AS e ON e.execution_id = t.execution_id
             LEFT JOIN public.runs AS r ON r.run_id = t.workflow_id AND e.execution_id IS NULL
             CROSS JOIN LATERAL (SELECT coalesce(e.task_queue, r.task_queue) AS queue) AS q
@@ -100,7 +100,7 @@ BEGIN
         v_granted := public.agentgrid_spend(v_login, cardinality(v_taken), cardinality(v_strangers), v_bad, v_foreign);
         v_taken := v_taken[1:v_granted.reports] || v_strangers[1:v_granted.strangers];
     END IF;
-    -- With no projector running they pile up; the sweep finds all that is left out here.
+    -- Without a running projector touches pile up; the sweep finds the executions that are skipped here.
     IF pg_relation_size('public.touches') < 268435456 THEN
         INSERT INTO public.touches (execution_id, workflow_id, namespace, expect, urgent)
         SELECT t.execution_id, t.workflow_id, left(p_namespace, 300), t.expect, coalesce(t.urgent, false)
@@ -111,8 +111,8 @@ BEGIN
 END
 $$;
 
--- Jobs and logs in batches, of the login's own queues; whether the run is of such a queue is judged when they are read, for the projection
--- may not know it yet. A job's end may come before or after its beginning, and twice. One login can't change another's rows.
+-- Jobs and logs in batches, from the login's own queues. Whether the run belongs to such a queue is checked on reading, because the projection
+-- may not know the run yet. A job's end may arrive before or after its start, and twice. One login can't change another's rows.
 CREATE OR REPLACE FUNCTION agentgrid_telemetry(p_jobs json, p_logs json)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
@@ -240,7 +240,7 @@ BEGIN
 END
 $$;
 
--- Daily partitions are made ahead by the projector. Its login owns no table, so it asks the schema's owner through these two.
+-- The projector creates daily partitions ahead of time. Its login owns no table, so it calls these two functions of the schema's owner.
 CREATE OR REPLACE FUNCTION agentgrid_ensure_partitions(days_ahead integer)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -256,7 +256,7 @@ BEGIN
                     day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC'
                 );
             EXCEPTION WHEN check_violation THEN
-                -- The default partition already holds rows of that day: they stay there.
+                -- The default partition already holds rows of that day; they stay there.
                 NULL;
             END;
         END LOOP;
@@ -264,7 +264,7 @@ BEGIN
 END
 $$;
 
--- Drops the partitions whose day is over by more than so many days, and returns their names. A week is kept whatever is asked.
+-- Drops partitions older than this many days, and returns their names. At least a week is always kept.
 CREATE OR REPLACE FUNCTION agentgrid_drop_partitions(days_kept integer)
 RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE

@@ -1,6 +1,6 @@
--- Who may do what in this database: all of it, said after each migration. `docs/security.md` says what it is good for.
+-- All grants in this database, applied after each migration. `docs/security.md` explains them.
 
--- What everybody may do unless it is taken away: make tables, temporary ones too, which could stand in for ours, and large objects.
+-- Revoke PostgreSQL's default rights: creating tables, temporary ones (which could shadow ours) and large objects.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 DO $$
 BEGIN
@@ -20,17 +20,17 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, agentgrid_worker, agen
 
 GRANT USAGE ON SCHEMA public TO agentgrid_worker, agentgrid_control, agentgrid_reports;
 
--- The API and the projector: rows, no tables. Whom the workers' logins serve is for the owner to say.
+-- The API and the projector: rows, not tables. Only the owner may bind workers' logins.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO agentgrid_control;
 REVOKE INSERT, UPDATE, DELETE ON worker_logins, locks, alembic_version FROM agentgrid_control;
-REVOKE DELETE ON commands, principals, policies, switches, signing_keys, policy_snapshots FROM agentgrid_control; -- what was said is kept
-GRANT UPDATE ON locks TO agentgrid_control; -- to lock a row needs it
+REVOKE DELETE ON commands, principals, policies, switches, signing_keys, policy_snapshots FROM agentgrid_control; -- records are kept
+GRANT UPDATE ON locks TO agentgrid_control; -- required to lock a row
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO agentgrid_control;
 
--- A worker.
+-- Workers.
 GRANT SELECT ON policy_snapshots TO agentgrid_worker;
 
--- What the worker's functions may touch, whoever finds a hole in one.
+-- The limit of what the workers' functions can access, even if one has a security hole.
 GRANT SELECT ON worker_logins, executions, runs, steps TO agentgrid_reports;
 GRANT INSERT ON touches, logs TO agentgrid_reports;
 GRANT SELECT, INSERT, UPDATE ON worker_budgets, jobs, workflows, workflow_versions, workflow_builds, tools TO agentgrid_reports;
@@ -43,7 +43,7 @@ GRANT EXECUTE ON FUNCTION agentgrid_touch(text, text[], text[], bigint[], boolea
     agentgrid_catalog(json) TO agentgrid_worker, agentgrid_control;
 GRANT EXECUTE ON FUNCTION agentgrid_ensure_partitions(integer), agentgrid_drop_partitions(integer) TO agentgrid_control;
 
--- A new owner of a function needs the right to make things in its schema, for this moment.
+-- The new owner of a function needs CREATE on its schema while ownership changes.
 GRANT CREATE ON SCHEMA public TO agentgrid_reports;
 ALTER FUNCTION agentgrid_login() OWNER TO agentgrid_reports;
 ALTER FUNCTION agentgrid_spend(worker_logins, integer, integer, integer, integer) OWNER TO agentgrid_reports;

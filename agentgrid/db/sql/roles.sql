@@ -1,7 +1,7 @@
--- The roles that every installation on this server shares. Roles belong to the whole server, so another database may have made them.
---   agentgrid_worker:  what a worker's login is a member of. It may read the policy and call three functions.
---   agentgrid_control: what the login of the API and the projector is a member of. It reads and writes rows, and changes no table.
---   agentgrid_reports: owns the workers' three functions, and may touch no table but those that they write. Nobody logs in as it.
+-- The roles shared by all installations on this server. Roles are server-wide, so another database may have created them already.
+--   agentgrid_worker:  group of the workers' logins. Reads the policy and calls three functions.
+--   agentgrid_control: group of the logins of the API and the projector. Reads and writes rows, can't change tables.
+--   agentgrid_reports: owns the workers' three functions, with access only to the tables that they use. It has no login.
 DO $$
 DECLARE
     v_role text;
@@ -13,7 +13,7 @@ BEGIN
             NULL;
         END;
     END LOOP;
-    -- Who migrates hands the functions over, and may run an API itself. A superuser may do both anyway.
+    -- The migrating login transfers ownership of the functions, and may also run an API. A superuser needs no grant for either.
     FOREACH v_role IN ARRAY ARRAY['agentgrid_control', 'agentgrid_reports'] LOOP
         IF NOT pg_has_role(current_user, v_role, 'USAGE') THEN
             EXECUTE format('GRANT %I TO %I', v_role, current_user);

@@ -1,8 +1,8 @@
 """Every table of the control-plane database, as SQLModel classes.
 
-Who writes what: `projector/store/` alone writes the columns derived from history; `control` alone writes intent (`commands`, the insert of
-a queued run, policies, principals, keys); workers write through three functions that only report (`db/sql`). Identifiers are text in the canonical
-lower-case UUID form. Payload columns are `json`, not `jsonb`: they keep the exact text, and `\\u0000` with it.
+Only `projector/store/` writes columns derived from history; only `control` writes intent (`commands`, the insert of
+a queued run, policies, principals, keys); workers report through three functions (`db/sql`). Identifiers are text in the canonical
+lower-case UUID form. Payload columns are `json`, not `jsonb`: they keep the exact text, including `\\u0000`.
 """
 
 from __future__ import annotations

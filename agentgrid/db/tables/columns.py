@@ -37,7 +37,7 @@ def text(
 
 
 def texts(default: str = "'{}'") -> Any:
-    """A list of texts, empty at first unless said otherwise."""
+    """A list of texts, empty by default."""
     return Field(sa_column=Column(ARRAY(Text), nullable=False, server_default=sql(default)))
 
 

@@ -1,4 +1,4 @@
-"""What people and programs asked for: commands, principals and keys, policies and kill switches; and the events that live readers are told."""
+"""Intent: commands, principals and keys, policies and kill switches; and the events of live streams."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Command(SQLModel, table=True):
 
 
 class Read(SQLModel, table=True):
-    """One principal's readings of one thing by one way within a minute; or what was refused, or came without a key that holds."""
+    """Identical reads, refusals or requests without a valid key within a minute: same principal, route and subject."""
 
     __tablename__ = "reads"
     __table_args__ = (
@@ -115,15 +115,15 @@ class Read(SQLModel, table=True):
 
     read_id: str = columns.text(primary=True)
     at: datetime = columns.time(null=False)
-    """The first of them."""
+    """The time of the first."""
     last_at: datetime = columns.time(null=False)
     principal: str | None = columns.text(null=True)
     key_id: str | None = columns.text(null=True)
     address: str | None = columns.text(null=True)
     route: str = columns.text()
-    """The route's pattern, without what fills it."""
+    """The route's path pattern."""
     subject: str | None = columns.text(null=True)
-    """The run, approval or command; None where there were too many within the minute to tell them apart."""
+    """The run, approval or command; None if there were too many within the minute to list separately."""
     outcome: str = columns.text()
     count: int = Field(nullable=False)
 
@@ -158,9 +158,9 @@ class ApiKey(SQLModel, table=True):
     secret_hash: str = columns.text()
     note: str = columns.text(default="''")
     created_by: str = columns.text(default="'system'")
-    """Who asked for it first."""
+    """Who first requested it."""
     issuers: list[str] = columns.texts()
-    """Who has seen it or had a hand in it, through the keys that they used for that too; `system` is the database's side."""
+    """Everybody who saw the key, took part in creating it, or issued a key used to create it; `system` is the database's side."""
     created_at: datetime = columns.time(null=False, now=True)
     expires_at: datetime = columns.time(null=False)
     last_used_at: datetime | None = columns.time()
@@ -168,7 +168,7 @@ class ApiKey(SQLModel, table=True):
 
 
 class WorkerLogin(SQLModel, table=True):
-    """A worker's database login: the grid and the task queues that it may report about. Only the schema's owner writes it."""
+    """A worker's database login, with the grid and the task queues that it may report about. Only the schema's owner writes this table."""
 
     __tablename__ = "worker_logins"
     __table_args__ = (CheckConstraint("rate > 0", name="rate"),)
@@ -179,13 +179,13 @@ class WorkerLogin(SQLModel, table=True):
     queues: list[str] = columns.texts()
     """Task queues, or `*` for any."""
     rate: float | None = Field(default=None)
-    """How many reports it may send a second. Never null here; the functions know the control plane's own logins by null."""
+    """Maximum reports per second. Never null here: in the functions null marks a login of the control plane."""
     created_at: datetime = columns.time(null=False, now=True)
     closed_at: datetime | None = columns.time()
 
 
 class WorkerBudget(SQLModel, table=True):
-    """What a worker's login may still send, and what was refused of what it sent since the server's last crash."""
+    """The remaining budget of a worker's login, and its reports refused since the database server last crashed."""
 
     __tablename__ = "worker_budgets"
     __table_args__ = ({"prefixes": ["UNLOGGED"]},)
@@ -198,13 +198,13 @@ class WorkerBudget(SQLModel, table=True):
     dropped: int = columns.big(default="0")
     """Over its rate."""
     bad: int = columns.big(default="0")
-    """Malformed, or of an impossible time."""
+    """Malformed, or with an impossible time."""
     unattributed: int = columns.big(default="0")
     """About queues that the login does not serve."""
 
 
 class Lock(SQLModel, table=True):
-    """A row to lock while something is changed that only one may change at a time. Workers' logins can't reach it."""
+    """A row to lock for changes that must not run concurrently. Workers' logins can't access this table."""
 
     __tablename__ = "locks"
 
@@ -245,7 +245,7 @@ class Policy(SQLModel, table=True):
 
 
 class Switch(SQLModel, table=True):
-    """One setting of the kill switch of a tool or a workflow; the newest version holds."""
+    """One setting of the kill switch of a tool or a workflow; the newest version is in force."""
 
     __tablename__ = "switches"
     __table_args__ = (columns.one_of("kind", SwitchKind),)
@@ -254,7 +254,7 @@ class Switch(SQLModel, table=True):
     name: str = columns.text(primary=True)
     version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     disabled: bool = columns.flag()
-    """No call passes; a workflow is not started either."""
+    """Every call is denied, and a workflow can't be started."""
     reason: str = columns.text(default="''")
     created_by: str = columns.text()
     created_at: datetime = columns.time(null=False, now=True)

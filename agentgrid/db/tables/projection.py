@@ -80,12 +80,12 @@ class Run(SQLModel, table=True):
     status_reason: str | None = columns.text(null=True)
     """Free text, which may quote payloads."""
     error_type: str | None = columns.text(null=True)
-    """The class of what ended it: the innermost cause of its error."""
+    """The class of the innermost cause of its error."""
     temporal_status: str | None = columns.text(null=True)
     governed: bool = columns.flag()
     initiator: str = columns.text(default="'unknown'")
     issuers: list[str] = columns.texts()
-    """Who issued the API key that started it, beside the initiator."""
+    """Who issued the API key that started it, apart from the initiator."""
     trigger: str = columns.text(default="'external'")
     """`api`, `child` or `external`."""
     command_id: str | None = columns.text(null=True)
@@ -288,7 +288,7 @@ class Approval(SQLModel, table=True):
     policy: str | None = columns.text(null=True)
     approvers: list[str] = columns.texts()
     initiator: str | None = columns.text(null=True)
-    """Who its worker says has started the run; the run itself says who has."""
+    """The initiator that the worker claims; the run's own `initiator` is authoritative."""
     terms: Any = columns.json(null=False)
     payload: Any = columns.json()
     """What the approver is shown, as a stored payload: the very arguments that the digest covers."""
@@ -299,9 +299,9 @@ class Approval(SQLModel, table=True):
     expires_at: datetime | None = columns.time()
     closed_at: datetime | None = columns.time()
     decided_by: str | None = columns.text(null=True)
-    """None where nobody has, and where nothing bears out who did."""
+    """None if undecided or if the decision is unattributed."""
     attributed: bool | None = Field(default=None, nullable=True)
-    """Whether a registered key and a command bear out who decided; None where nobody has."""
+    """Whether a registered key and a matching command confirm who decided; None if undecided."""
     unattributed_because: str | None = columns.text(null=True)
     decision_event_id: int | None = columns.big(null=True)
     command_id: str | None = columns.text(null=True)
@@ -333,7 +333,7 @@ class DecisionRow(SQLModel, table=True):
     reason: str | None = columns.text(null=True)
     verdict: str | None = columns.text(null=True)
     principal: str | None = columns.text(null=True)
-    """Who the signal says has decided: a fact only where it is `attributed`."""
+    """The principal that the signal names; trustworthy only if `attributed`."""
     attributed: bool = columns.flag()
     unattributed_because: str | None = columns.text(null=True)
     approver: str | None = columns.text(null=True)
@@ -366,7 +366,7 @@ class Control(SQLModel, table=True):
     run_id: str = columns.text()
     action: str = columns.text()
     principal: str | None = columns.text(null=True)
-    """Who the signal says has asked for it: a fact only where it is `attributed`."""
+    """The principal that the signal names; trustworthy only if `attributed`."""
     attributed: bool = columns.flag()
     unattributed_because: str | None = columns.text(null=True)
     signalled_at: datetime = columns.time(null=False)
@@ -376,7 +376,7 @@ class Control(SQLModel, table=True):
 
 
 class Touch(SQLModel, table=True):
-    """A worker's hint that an execution's history has grown, until a projector takes it into `run_changes`. Lost with a crash of the server."""
+    """A worker's hint that an execution's history has grown, kept until a projector moves it into `run_changes`. Lost if the server crashes."""
 
     __tablename__ = "touches"
     __table_args__ = ({"prefixes": ["UNLOGGED"]},)

@@ -31,7 +31,7 @@ class Job(SQLModel, table=True):
     """`execution/activity id/attempt`, with the start in milliseconds for a local activity."""
     started_at: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True, nullable=False))
     login: str = columns.text(primary=True, default="''")
-    """The database login that reported it: no other one can change the row."""
+    """The database login that reported it. No other login can change the row."""
     execution_id: str = columns.text()
     workflow_id: str = columns.text()
     activity_id: str = columns.text()
@@ -69,4 +69,4 @@ class Log(SQLModel, table=True):
     fields: Any = columns.json()
     worker: str = columns.text()
     task_queue: str | None = columns.text(null=True)
-    """The queue that its worker served; None for lines of workers before this column."""
+    """The worker's queue; None for lines written before this column existed."""

@@ -27,7 +27,7 @@ from agentgrid.temporal.payloads import ARGUMENTS_BYTES
 
 MARKER_LOCAL = "core_local_activity"
 MARKER_LOCAL_FOREIGN = "LocalActivity"
-"""The Go and Java SDKs don't build on the core that the others share."""
+"""The Go and Java SDKs don't use the core that the other SDKs share."""
 MARKER_PATCH = "core_patch"
 _CONFIRMATION = TypeAdapter(Confirmation)
 

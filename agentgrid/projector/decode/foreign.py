@@ -1,9 +1,11 @@
-"""Local activities as the Go and Java SDKs record them: one marker name, and details that have hardly a key in common.
+"""Local activities as the Go and Java SDKs record them: the same marker name, but almost entirely different details.
 
 Go (`internal/internal_event_handlers.go`): `data` is its `localActivityMarkerData` as JSON, with `Backoff` in nanoseconds; `result` is the result.
 Java (`LocalActivityMarkerUtils`, `LocalActivityMarkerMetadata`): `activityId`, `type`, `time`, `input`, `result` (before 2020 `data`) and, since 1.18,
-`meta` with `firstSkd` (milliseconds since 1970), `atpt` and `backoff` (milliseconds). Both keep a failure in the marker; Java wraps it in an activity's.
-Terms in such a failure open nothing: there is no plugin for these SDKs that would wait.
+`meta` with `firstSkd` (milliseconds since 1970), `atpt` and `backoff` (milliseconds). Both keep a failure in the marker; Java wraps it in an
+activity failure.
+
+Terms in such a failure don't open an approval: there is no plugin for these SDKs that would wait for it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    """The marker of a local activity of either. Raises where it is of neither."""
+    """Decode a local activity's marker from either SDK. Raises if it is from neither."""
     values = _java(reader, a) if "activityId" in a.details else _go(reader, a)
     values["title"] = reader.summary(event)
     if a.HasField("failure"):

@@ -123,9 +123,9 @@ def local(fold: Pass, event: events.LocalActivity) -> None:
 
 
 def _thread(fold: Pass, event: events.LocalActivity) -> str:
-    """What joins the markers of one call that backs off between them: the type, and when it was first scheduled.
+    """The key that joins the markers of one call with backoff: the type, and the time it was first scheduled.
 
-    Where its SDK doesn't say when, the oldest call of the type that backs off and has had fewer attempts is the same one.
+    If the SDK doesn't record that time, the marker belongs to the oldest call of the type that is backing off with fewer attempts.
     """
     if event.first_scheduled_at is not None:
         return f"{event.activity_type}@{iso(event.first_scheduled_at)}"
@@ -137,7 +137,7 @@ def _thread(fold: Pass, event: events.LocalActivity) -> str:
 
 
 def _confirmed(fold: Pass, event: events.LocalActivity, key: int, confirmation: Confirmation) -> None:
-    """The decision on an explicit approval holds, or people are asked again: the same step goes on."""
+    """Complete the step if the decision on an explicit approval holds; otherwise the same step waits for a new decision."""
     step = fold.state.steps[key]
     step.confirms = None
     if confirmation.holds:
@@ -185,10 +185,10 @@ def _open_local_gate(fold: Pass, event: events.LocalActivity, key: int) -> None:
 
 
 def _local_again(fold: Pass, event: events.LocalActivity) -> int | None:
-    """The step that the marker belongs to, if an earlier one opened it.
+    """The step that the marker belongs to, if an earlier marker opened it.
 
-    The call was let through, waited for policy, its gate was voided by a reset, or its approval waits to be confirmed or asked for again. Only
-    some markers say of which call they are.
+    The call was allowed, waited for policy, lost its gate in a reset, or has an approval that must be confirmed or requested again. Only
+    some markers identify their call.
     """
     if event.activity_type == ACTIVITY_CONFIRM_APPROVAL:
         about = event.confirmation.approval_id if event.confirmation is not None else None

@@ -33,7 +33,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Settlement:
-    """A command of this kind whose effect history shows."""
+    """A command whose effect is in history."""
 
     command_id: str
     kind: CommandKind
@@ -43,18 +43,18 @@ class Settlement:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """Who a signal says has sent it. History can't bear that out: the store looks for the key and the command that do."""
+    """The sender that a signal claims. History can't confirm it: the store looks up the key and the command that do."""
 
     kind: CommandKind
     principal: str | None
     command_id: str | None
-    """The command that it says it carries out."""
+    """The command that the signal claims to carry out."""
     request_id: str | None
-    """The command under whose id Temporal took it."""
+    """The command whose id is Temporal's request id."""
     decision: Row | None = None
-    """What is signed, of a decision."""
+    """The signed content of a decision."""
     public_key: str | None = None
-    """The key that the approval's terms name for the signature."""
+    """The public key that the approval's terms give for the signature."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Changes:
     decisions: dict[int, Row] = field(default_factory=dict)
     controls: dict[int, Row] = field(default_factory=dict)
     claims: dict[int, Claim] = field(default_factory=dict)
-    """Of every decision and control written here, by its event; also of the decision that an approval closed here names."""
+    """The claims of all decisions and controls written here, by event id, and of the decision that closed an approval here."""
     settlements: list[Settlement] = field(default_factory=list)
     children: dict[str, str] = field(default_factory=dict)
     """Workflow ids of the children that were started, by execution."""

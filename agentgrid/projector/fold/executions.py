@@ -79,7 +79,7 @@ def _problem(fold: Pass, event: events.TaskFailed) -> str:
     """What is wrong, on which worker, with which code."""
     error = event.error or {}
     text = error.get("message") or event.cause.replace("_", " ")
-    # Without a deployment, of which only completed tasks tell, the SDK still sends a build id, which names no version of anybody's.
+    # Only completed tasks carry a deployment. Without one the SDK still sends a build id, which identifies no user version.
     build = fold.state.task_started[2] if fold.state.task_started is not None and fold.state.build is not None else None
     worker = f"worker {event.worker or 'unknown'}" + (f" (build {build})" if build else "")
     if event.misfit:

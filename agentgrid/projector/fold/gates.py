@@ -1,7 +1,7 @@
-"""Approvals as history tells them.
+"""Approvals as recorded in history.
 
 Opened: the terms, in the failure of the first call or the result of the local activity that opens an explicit approval. Terms that name another
-execution are a reset's copy or a forgery: their row is marked inherited, and so is never listed, found or decided. Decidable: the timer
+execution are a reset's copy or a forgery: their row is marked inherited, and is never listed, found or decided. Decidable: the timer
 named after it has started. Counted: the first valid decision signal in the first completed workflow task that saw it, if that task started
 before the deadline. Closed: the timer's end, or the execution's.
 """
@@ -50,7 +50,7 @@ def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown
 
 
 def _own(fold: Pass, terms: Terms) -> bool:
-    """Whether the terms are about this execution. Without a call's key no decision could count under them."""
+    """Whether the terms belong to this execution. Without a call key no decision could count under them."""
     state = fold.state
     return (
         terms.execution_id == state.execution_id
@@ -60,7 +60,7 @@ def _own(fold: Pass, terms: Terms) -> bool:
 
 
 def called_again(fold: Pass, event: events.Event, step: int) -> None:
-    """The call of this step is made again: a gate that it asked for and never waited at is cancelled."""
+    """Cancel the step's gates that never started waiting: the call is made again."""
     for approval_id in [key for key, gate in fold.state.gates.items() if gate.step == step and gate.timer is None]:
         _leave(fold, event, approval_id, ApprovalStatus.CANCELLED)
 
@@ -108,7 +108,7 @@ def decided(fold: Pass, event: events.Decided) -> None:
         return
     signal = _signal(event, judgement.decision, terms)
     if gate is None:
-        reason = f"the approval had been {known.closed}"
+        reason = f"the approval was already {known.closed}"
         _write(fold, signal, judged="superseded", reason=reason, approval_id=named)
     elif gate.timer is None:
         _write(fold, signal, judged="refused", reason="before the approval was open", approval_id=named)
@@ -117,7 +117,7 @@ def decided(fold: Pass, event: events.Decided) -> None:
 
 
 def _signal(event: events.Decided, decision: Decision | None = None, terms: Terms | None = None) -> Signalled:
-    """The signal with what it says; terms: those under which its signature holds."""
+    """The signal with its content. terms: those under which its signature is valid."""
     return Signalled(
         event_id=event.event_id,
         at=event.at.isoformat(),
@@ -163,12 +163,12 @@ def _close(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
     if gate.step not in fold.state.steps:
         return
     if status is ApprovalStatus.APPROVED:
-        # The call is made again under the decision, or the worker confirms it: at once or after resume.
+        # The call is made again with the decision, or the worker confirms the decision: at once or after resume.
         if explicit:
             fold.state.steps[gate.step].confirms = approval_id
         fold.move_step(gate.step, StepStatus.SCHEDULED, due_at=None)
     elif status is ApprovalStatus.REJECTED:
-        # By whom, its approval says: no name that history alone bears out stands in a step.
+        # The approval shows by whom: a step never shows a name that only history supports.
         error = _error(ErrorType.APPROVAL_REJECTED, "its approval was rejected")
         fold.close_step(gate.step, event, StepStatus.FAILED, error=error)
     elif status is ApprovalStatus.EXPIRED:
@@ -183,7 +183,7 @@ def _leave(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
     """Take the gate out of the open ones and write its end."""
     gate = fold.state.gates.pop(approval_id)
     for signal in gate.signalled:
-        reason = f"the approval had been {status.value}"
+        reason = f"the approval was already {status.value}"
         _write(fold, signal, judged="superseded", reason=reason, approval_id=approval_id)
     gate.signalled = []
     gate.closed = status.value

@@ -61,7 +61,7 @@ class OpenStep(_Json):
     local_type: str | None = None
     """The activity type, for a local call that waits for an approval or for policy: its next marker names nothing else."""
     confirms: str | None = None
-    """The explicit approval that was approved, while the worker has not yet confirmed it."""
+    """The explicit approval that was approved but not yet confirmed by the worker."""
     policy_tries: int = 0
     """How often the call has waited for a policy that is not too old."""
     since: str | None = None
@@ -70,13 +70,13 @@ class OpenStep(_Json):
 
 @dataclass(kw_only=True)
 class Signalled(_Json):
-    """A decision signal: in a gate, a valid one that no workflow task has seen yet, or the one that counted."""
+    """A decision signal. In a gate: a valid one that no workflow task has seen yet, or the one that counted."""
 
     event_id: int
     at: str
     decision: dict[str, Any]
     public_key: str | None = None
-    """The key under which its signature holds."""
+    """The public key that verifies its signature."""
     identity: str | None = None
     request_id: str | None = None
 
@@ -182,7 +182,7 @@ class State(_Json):
 
     @property
     def approvals_pending(self) -> int:
-        """How many approvals people may be asked about: copies and forgeries don't count."""
+        """The number of approvals that people can decide; copies and forgeries don't count."""
         return sum(not gate.foreign for gate in self.gates.values())
 
     @property

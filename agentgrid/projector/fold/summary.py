@@ -36,7 +36,7 @@ def _standing(state: State) -> tuple[RunStatus, WaitingOn | None, str | None]:
     if state.paused and state.governed:
         return RunStatus.PAUSED, None, state.problem
     if state.temporal_paused:
-        return RunStatus.PAUSED, None, "paused by Temporal's own means"
+        return RunStatus.PAUSED, None, "paused in Temporal itself"
     if state.cancel_requested:
         return RunStatus.CANCELLING, None, state.problem
     if state.problem is not None:

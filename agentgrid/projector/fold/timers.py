@@ -11,7 +11,7 @@ from agentgrid.projector.fold.passing import Pass
 from agentgrid.protocol import TIMER_JUDGING, TIMER_POLICY
 
 BACKOFF_ROUNDED = 0.001
-"""Seconds by which a marker's backoff and its timer may differ: Java's markers count whole milliseconds."""
+"""Maximum difference in seconds between a marker's backoff and its timer: Java's markers use whole milliseconds."""
 
 
 def started(fold: Pass, event: events.TimerStarted) -> None:

@@ -1,9 +1,9 @@
-"""Whose act a signal is. History has only what the signal says of itself, and anybody who reaches Temporal can say anything.
+"""Attribute signals to principals. History holds only the signal's own claims, and anybody with access to Temporal can claim anything.
 
-A person's act is what two things outside history bear out: the command that AgentGrid recorded before it sent the signal, under whose id
-Temporal took it; and, of a decision, the registered public key, which must be the very one that the approval's terms name. All else is shown as
-what it did, and as nobody's. Commands and keys are never deleted, and neither a key's retirement nor its revocation counts here: the same
-history gives the same answer at any time, so a rebuild writes the same rows.
+A signal is a person's act only if two facts outside history confirm it: the command that AgentGrid recorded before it sent the signal, with the
+command's id as Temporal's request id; and, for a decision, the registered public key, which must be the one in the approval's terms. Any
+other signal is shown with its effect but as unattributed. Commands and keys are never deleted, and retiring or revoking a key makes no
+difference here: the same history always gives the same answer, so a rebuild writes the same rows.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from agentgrid.projector.store.batch import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """What a command says of itself."""
+    """The columns of a recorded command."""
 
     kind: str
     status: str
     principal: str
     run_id: str | None
     decision: Mapping[str, Any] | None = None
-    """What was signed for it."""
+    """The signed decision."""
 
 
 async def find(batch: Batch) -> None:
-    """Look up what bears out the claims of the batch."""
+    """Check the claims of the batch against recorded commands and registered keys."""
     claims = {
         (item.execution.execution_id, event_id): claim
         for item in batch.items
@@ -74,19 +74,19 @@ def _signed(body: str | None) -> Mapping[str, Any] | None:
 
 
 def unattributed(claim: Claim, run_id: str, command: Recorded | None, keys: Mapping[str, str]) -> str | None:
-    """Why the signal is nobody's act, or None where it is its principal's."""
+    """Why the signal is unattributed, or None if it is the claimed principal's act."""
     if claim.kind is CommandKind.APPROVAL_DECIDE:
         if not claim.decision:
             return "it carries no signed decision"
         if claim.public_key is None:
-            return "its signature was not found to hold"
+            return "its signature could not be verified"
         if keys.get(claim.decision["key_id"]) != claim.public_key:
             return "it is signed with a key that is not registered here"
     if command is None or claim.request_id != claim.command_id:
-        return "AgentGrid has sent no such signal"
+        return "AgentGrid did not send this signal"
     if (command.kind, command.principal, command.run_id) != (claim.kind.value, claim.principal, run_id):
-        return "the command that it names is another one"
+        return "it does not match the command that it names"
     if claim.kind is CommandKind.APPROVAL_DECIDE:
-        # Every word of what was signed, so also the approval, its execution and the verdict. A refused command has signed nothing.
-        return None if command.decision == claim.decision else "the command that it names is another one"
+        # Compares everything that was signed, including approval, execution and verdict. A refused command has no signed decision.
+        return None if command.decision == claim.decision else "it does not match the command that it names"
     return "the command that it names was refused" if command.status == CommandStatus.REFUSED else None

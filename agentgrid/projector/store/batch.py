@@ -32,10 +32,10 @@ class Batch:
     keys: list[tuple[str, str, bool]] | None = None
     memos: dict[str, RunMemo | None] = field(default_factory=dict)
     unattributed: dict[tuple[str, int], str | None] = field(default_factory=dict)
-    """Why a signal, by execution and event, is nobody's act; None where it is its principal's."""
+    """Why a signal is unattributed, by execution and event; None if it is the claimed principal's act."""
 
     async def registered_keys(self) -> dict[str, str]:
-        """Every public key that ever signed here, read once."""
+        """All public keys that were ever registered, read once."""
         if self.keys is None:
             records = await self.db.fetch(
                 "SELECT key_id, public_key, revoked_at IS NOT NULL AS revoked FROM signing_keys"
@@ -44,7 +44,7 @@ class Batch:
         return {key_id: public_key for key_id, public_key, _ in self.keys}
 
     async def believed_keys(self) -> dict[str, str]:
-        """The public keys whose memos are believed."""
+        """The public keys whose memos are trusted."""
         registered = await self.registered_keys()
         revoked = {key_id for key_id, _, gone in self.keys or () if gone}
         return {key_id: public_key for key_id, public_key in registered.items() if key_id not in revoked}

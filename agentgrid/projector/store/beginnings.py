@@ -120,7 +120,7 @@ async def _memo(batch: Batch, item: Folded) -> RunMemo | None:
 
 
 async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], dict[str, Settlement]]:
-    """What the first executions' first events say of their runs, and by run the starts that are now known to have been carried out."""
+    """Runs as described by the first events of their first executions, and, by run, the start commands now known to be applied."""
     values: dict[str, dict[str, Any]] = {}
     memos: dict[str, RunMemo] = {}
     for item in batch.items:
@@ -137,7 +137,7 @@ async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], dict[str, Sett
         if memo is not None:
             memos[run_id] = memo
         elif started.parent_execution_id is not None:
-            # They follow from the parent's run as soon as that is known.
+            # Set from the parent's run as soon as that is known.
             del row["initiator"], row["issuers"], row["root_run_id"]
         values[run_id] = row
     if memos:

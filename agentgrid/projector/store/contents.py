@@ -184,7 +184,7 @@ async def _approvals(batch: Batch) -> None:
 
 
 def _signals(batch: Batch, table: str) -> list[dict[str, Any]]:
-    """The decisions or the controls of the batch, each with whose act it is."""
+    """The decisions or the controls of the batch, each with its attribution."""
     return [
         {
             "inherited": False,
@@ -201,7 +201,7 @@ def _signals(batch: Batch, table: str) -> list[dict[str, Any]]:
 
 
 def _decided_by(batch: Batch, execution_id: str, event_id: int) -> dict[str, Any]:
-    """Who decided an approval, if that is borne out."""
+    """Who decided an approval, if the decision is attributed."""
     item = next(each for each in batch.items if each.execution.execution_id == execution_id)
     why, claim = batch.unattributed[execution_id, event_id], item.changes.claims[event_id]
     return {

@@ -43,7 +43,7 @@ async def settle(batch: Batch, started: Mapping[str, Settlement], before: Before
 
 
 def _shown(batch: Batch) -> Iterator[tuple[str, Settlement]]:
-    """What the passes say of commands, by run; of decisions only those that the command itself is known to have sent."""
+    """The settlements of commands found in the passes, by run. For decisions, only those whose signal the command itself sent."""
     for item in batch.items:
         key = item.execution.execution_id
         for each in item.changes.settlements:
@@ -59,7 +59,7 @@ def _ends(run_id: str, before: Before, after: After) -> bool:
 
 
 async def look_at_followers(batch: Batch) -> None:
-    """What follows, was started or was reset may belong to a worker that touches nothing: look at it soon."""
+    """Queue successors, children and forks for an early look: their workers may not send touches."""
     followers: dict[str, str] = {}
     for item in batch.items:
         closed = item.changes.closed
@@ -69,7 +69,7 @@ async def look_at_followers(batch: Batch) -> None:
         followers |= item.changes.children
         fork = item.changes.fork
         if fork is not None and fork.base_execution_id is not None:
-            # A reset ends its base, whose worker isn't told of it.
+            # A reset ends its base execution, whose worker isn't notified.
             followers[fork.base_execution_id] = item.execution.workflow_id
     if not followers:
         return

@@ -116,8 +116,8 @@ FROM json_array_elements($1::json) AS s(j)
 WHERE c.command_id = s.j->>'command_id' AND c.kind = s.j->>'kind' AND c.run_id = s.j->>'run_id'
     AND c.status IN ('pending', 'delivered')
 """
-"""A command's effect may be seen before the one who sent it has noted that it was delivered. Anybody may send a signal under a command's id: it is
-settled only by what it asked for, in its run."""
+"""A command's effect may be seen before its sender has recorded the delivery. Anybody can send a signal with a command's id as request id, so a
+command is settled only by a signal of its own kind in its own run."""
 
 SUPERSEDE = """
 UPDATE commands AS c SET status = 'superseded', settled_at = now(),

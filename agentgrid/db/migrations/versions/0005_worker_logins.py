@@ -1,6 +1,6 @@
-"""Logins of workers: bound to a grid and its queues, checked by the functions that they may call.
+"""Workers' logins: bound to a grid and its queues, checked by the functions that they may call.
 
-The functions themselves, and who may call them, are in `agentgrid/db/sql`: they are put in place after every upgrade.
+The functions and their grants are in `agentgrid/db/sql`, which is applied after every upgrade.
 
 Revision ID: 0005
 """
@@ -25,7 +25,7 @@ STATEMENTS = (
         CONSTRAINT ck_worker_logins_rate CHECK (rate > 0)
     )
     """,
-    # Written with every report of a worker, and worth nothing after a crash of the server.
+    # Written with every report of a worker; not needed after a crash of the server.
     """
     CREATE UNLOGGED TABLE worker_budgets (
         login TEXT NOT NULL,
@@ -38,8 +38,8 @@ STATEMENTS = (
         CONSTRAINT pk_worker_budgets PRIMARY KEY (login)
     )
     """,
-    # What workers append and the projectors take away: a worker's open transaction then holds no row that anybody else needs. A touch that
-    # a crash of the server takes with it costs a few seconds: the sweep finds what no touch told.
+    # Workers append rows and projectors delete them, so a worker's open transaction never locks a row that others need. A touch that
+    # is lost in a crash of the server costs a few seconds: the sweep finds executions without a touch.
     """
     CREATE UNLOGGED TABLE touches (
         touch_id BIGSERIAL NOT NULL,
@@ -65,6 +65,6 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    """Add to what 0004 made."""
+    """Upgrade from 0004."""
     for statement in STATEMENTS:
         op.execute(statement)

@@ -1,4 +1,4 @@
-"""Two administrators for the power to decide; who issued a key.
+"""Proposed commands; the issuers of a key.
 
 Revision ID: 0006
 """
@@ -16,7 +16,7 @@ STATEMENTS = (
     "ALTER TABLE commands DROP CONSTRAINT ck_commands_status",
     f"ALTER TABLE commands ADD CONSTRAINT ck_commands_status CHECK (status IN ({STATUSES}))",
     "ALTER TABLE api_keys ADD COLUMN issuers TEXT[] DEFAULT '{}' NOT NULL",
-    # Which key was used to make another is not known: whoever made any key of those who made it may have used that one.
+    # It is not known which key was used to create another. Everybody who created any key of a creator may have used that key.
     """
     WITH RECURSIVE hand(key_id, who) AS (
         SELECT key_id, created_by FROM api_keys
@@ -31,6 +31,6 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    """Add to what 0005 made."""
+    """Upgrade from 0005."""
     for statement in STATEMENTS:
         op.execute(statement)

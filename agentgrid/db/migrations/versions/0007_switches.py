@@ -1,4 +1,4 @@
-"""Kill switches of tools and workflows, apart from rules.
+"""Kill switches of tools and workflows, separate from rules.
 
 Revision ID: 0007
 """
@@ -28,7 +28,7 @@ STATEMENTS: tuple[str, ...] = (
     INSERT INTO switches (kind, name, version, disabled, reason, created_by, created_at)
     SELECT 'workflow', workflow, version, disabled, reason, created_by, created_at FROM workflow_policies
     """,
-    # What a tool's rule said of its switch before counts no more; that it was on now does.
+    # Only switches that are on now are carried over from rules; earlier settings are dropped.
     """
     INSERT INTO switches (kind, name, version, disabled, reason, created_by, created_at)
     SELECT DISTINCT ON (tool) 'tool', tool, 1, true, reason, created_by, created_at FROM (
@@ -46,6 +46,6 @@ STATEMENTS: tuple[str, ...] = (
 
 
 def upgrade() -> None:
-    """Add to what 0006 made."""
+    """Upgrade from 0006."""
     for statement in STATEMENTS:
         op.execute(statement)

@@ -1,4 +1,4 @@
-"""What history shows as a person's act, and what it can't attribute.
+"""Attributed and unattributed decisions, pauses and resumes.
 
 Revision ID: 0008
 """
@@ -29,8 +29,8 @@ CREATE TABLE controls (
 )
 """
 
-# What an older projector wrote of who decided is not believed: its fold is of another version, so every execution is written again when it moves, when
-# the checks come to it, or by a rebuild.
+# Deciders written by an older projector are not trusted. Its fold has another version, so each execution is folded again when it changes, when
+# the rolling check reaches it, or in a rebuild.
 STATEMENTS = (
     "ALTER TABLE approvals ADD COLUMN attributed BOOLEAN, ADD COLUMN unattributed_because TEXT",
     "UPDATE approvals SET decided_by = NULL, command_id = NULL WHERE decided_by IS NOT NULL",
@@ -46,6 +46,6 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    """Add to what 0007 made."""
+    """Upgrade from 0007."""
     for statement in STATEMENTS:
         op.execute(statement)

@@ -1,4 +1,4 @@
-"""Who reads which workflows' payloads, and a record of the reading.
+"""Scopes of principals, and the record of reads.
 
 Revision ID: 0009
 """
@@ -12,7 +12,7 @@ depends_on = None
 
 STATEMENTS: tuple[str, ...] = (
     "ALTER TABLE principals ADD COLUMN workflows TEXT[] DEFAULT '{*}' NOT NULL",
-    # Of runs that had ended before, the projector's rolling check fills it in.
+    # The projector's rolling check fills it in for runs that have already ended.
     "ALTER TABLE runs ADD COLUMN error_type TEXT",
     """
     CREATE TABLE reads (
@@ -33,12 +33,12 @@ STATEMENTS: tuple[str, ...] = (
     "CREATE INDEX ix_reads_newest ON reads (at DESC, read_id DESC)",
     "CREATE INDEX ix_reads_principal ON reads (principal, at DESC, read_id DESC) WHERE principal IS NOT NULL",
     "CREATE INDEX ix_reads_subject ON reads (subject, at DESC, read_id DESC) WHERE subject IS NOT NULL",
-    # What was read is most of them, and found by walking the list.
+    # Most rows have the outcome `read`; scanning the list finds those.
     "CREATE INDEX ix_reads_outcome ON reads (outcome, at DESC, read_id DESC) WHERE outcome <> 'read'",
 )
 
 
 def upgrade() -> None:
-    """Add to what 0008 made."""
+    """Upgrade from 0008."""
     for statement in STATEMENTS:
         op.execute(statement)
