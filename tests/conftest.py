@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import hypothesis
@@ -21,9 +21,17 @@ import pytest
 
 from agentgrid.cli.servers import PostgresServer, TemporalServer
 
+if TYPE_CHECKING:
+    from tests.faults.stage import Stage
+
 # How long one example takes says more about the other processes of the machine than about the code.
 hypothesis.settings.register_profile("agentgrid", deadline=None)
 hypothesis.settings.load_profile("agentgrid")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What kills and freezes a whole installation comes first, so that one test process has it all, and starts one installation."""
+    items.sort(key=lambda item: "stage" not in getattr(item, "fixturenames", ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,3 +156,19 @@ async def module_postgres_dsn(postgres_server: Postgres, migrated_template: str)
     name = await postgres_server.create(template=migrated_template)
     yield postgres_server.dsn_of(name)
     await postgres_server.drop(name)
+
+
+@pytest.fixture(scope="session")
+async def shared_stage() -> AsyncIterator[Stage]:
+    """An installation with two projectors and one of everything else, each a process of its own."""
+    from tests.faults.stage import new_stage  # not at the top: few tests need it
+
+    async with new_stage(durable=False, projectors=2) as stage:
+        yield stage
+
+
+@pytest.fixture
+async def stage(shared_stage: Stage) -> Stage:
+    """The installation with everything running."""
+    await shared_stage.healed()
+    return shared_stage

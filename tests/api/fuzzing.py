@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-EXAMPLES = int(os.environ.get("AGENTGRID_FUZZ_EXAMPLES", "2"))
+EXAMPLES = int(os.environ.get("AGENTGRID_FUZZ_EXAMPLES", "1"))
 """Random requests to each operation, of the valid and of the invalid ones: more of them by the environment, for a longer search."""
 
 

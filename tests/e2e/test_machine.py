@@ -14,7 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.e2e.conftest import Loop
 from tests.e2e.machine import RunMachine
 
-EXAMPLES = int(os.environ.get("AGENTGRID_MACHINE_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("AGENTGRID_MACHINE_EXAMPLES", "4"))
 """Sequences of requests: more of them, and the search for the shortest one that fails, by the environment."""
 STEPS = 12
 

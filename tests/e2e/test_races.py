@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.e2e.conftest import Loop
 
-PAIRS = 40
+PAIRS = 24
 AT_ONCE = 10
 SEED = 25
 

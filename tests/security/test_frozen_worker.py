@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.faults import checks
 from tests.faults.processes import freeze, is_frozen, thaw
-from tests.faults.stage import Stage, new_stage
+from tests.faults.stage import Stage
 
 pytestmark = pytest.mark.timeout(240)
 
 UNSEEN_SECONDS = 5.0
 """A worker checks the policy every two seconds: a revocation takes effect within five."""
-
-
-@pytest.fixture(scope="module")
-async def stage() -> AsyncIterator[Stage]:
-    async with new_stage(durable=False) as stage:
-        yield stage
 
 
 async def decide(stage: Stage, approval: dict[str, Any], who: str) -> None:
