@@ -14,6 +14,7 @@ import agentgrid as ag
 SECONDS = timedelta(seconds=20)
 EFFECTS: list[str] = []
 """Effects that really happened."""
+CALLS = 5
 
 
 @ag.tool(title="Pay an invoice", risk="destructive", timeout=SECONDS, retries=1)
@@ -69,6 +70,8 @@ class Sidesteps:
             return await pay_locally(invoice)
         if way == "look":
             return await look(invoice)
+        if way == "again and again":
+            return [await look(invoice) for _ in range(CALLS)]
         if way == "gate":
             return await pay(invoice)
         return await workflow.execute_activity(

@@ -233,9 +233,22 @@ async def test_r36_a_longer_glob_that_allows_does_not_override_a_shorter_one_tha
     assert EFFECTS == []
 
 
-async def test_activities_pass_through_their_queue_and_its_limits(
-    client: Client, queue: str, threads: ThreadPoolExecutor
+@pytest.mark.parametrize("eager", [False, True])
+async def test_activities_pass_through_their_queue_and_its_limits_unless_told_otherwise(
+    client: Client, queue: str, threads: ThreadPoolExecutor, eager: bool
 ) -> None:
-    """An activity dispatched eagerly with the response to a workflow task would bypass its queue."""
-    plugged = worker(client, queue, Governance().plugin(GRID), threads)
-    assert plugged.config(active_config=True)["disable_eager_activity_execution"] is True
+    """An activity dispatched eagerly with the response to a workflow task bypasses its queue."""
+    plugin = Governance().plugin(GRID, settings=Settings(eager_activities=eager))
+    limited = {"max_task_queue_activities_per_second": 2.0}
+    async with Worker(
+        client, task_queue=queue, plugins=[plugin], activities=PLAIN, activity_executor=threads, **limited
+    ):
+        handle = await start(client, queue, "again and again")
+        await handle.result()
+    times = [
+        event.event_time.ToDatetime()
+        for event in (await handle.fetch_history()).events
+        if event.HasField("activity_task_started_event_attributes")
+    ]
+    assert len(times) == sidestep.CALLS
+    assert (times[-1] - times[0] < timedelta(seconds=1)) is eager
