@@ -13,6 +13,9 @@ import asyncpg
 import pytest
 import structlog
 from pydantic import SecretStr
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import RateLimit
+from temporalio.api.workflowservice.v1 import UpdateTaskQueueConfigRequest
 from temporalio.client import ActivityFailureError, Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import Worker
@@ -238,11 +241,18 @@ async def test_activities_pass_through_their_queue_and_its_limits_unless_told_ot
     client: Client, queue: str, threads: ThreadPoolExecutor, eager: bool
 ) -> None:
     """An activity dispatched eagerly with the response to a workflow task bypasses its queue."""
+    await client.workflow_service.update_task_queue_config(
+        UpdateTaskQueueConfigRequest(
+            namespace=client.namespace,
+            task_queue=queue,
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+            update_queue_rate_limit=UpdateTaskQueueConfigRequest.RateLimitUpdate(
+                rate_limit=RateLimit(requests_per_second=2)
+            ),
+        )
+    )
     plugin = Governance().plugin(GRID, settings=Settings(eager_activities=eager))
-    limited = {"max_task_queue_activities_per_second": 2.0}
-    async with Worker(
-        client, task_queue=queue, plugins=[plugin], activities=PLAIN, activity_executor=threads, **limited
-    ):
+    async with worker(client, queue, plugin, threads):
         handle = await start(client, queue, "again and again")
         await handle.result()
     times = [
