@@ -27,7 +27,7 @@ class _Logger:
     def __getattr__(self, name: str) -> Any:
         if structlog.is_configured():
             return getattr(structlog.get_logger(), name)
-        logger = structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=terminal_processors())
+        logger = structlog.wrap_logger(structlog.WriteLogger(sys.stderr), processors=terminal_processors())
         return getattr(logger, name)
 
 

@@ -179,6 +179,7 @@ PLANS = {
 
 async def test_lists_and_counts_are_answered_by_index_and_quickly_over_many_runs(api: Api, as_):
     async with api.plane.engine.begin() as connection:
+        await connection.execute(text("SET LOCAL statement_timeout = 0"))
         await connection.execute(
             text(
                 "INSERT INTO runs (run_id, namespace, workflow_id, workflow, task_queue, status, created_at, closed_at, tags)"

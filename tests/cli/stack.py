@@ -83,6 +83,15 @@ class DevStack:
                     return process
         raise AssertionError(f"no {name} runs")
 
+    def wait_for_child(self, name: str, seconds: float) -> psutil.Process:
+        """The process, once it runs."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with contextlib.suppress(AssertionError):
+                return self.child(name)
+            time.sleep(0.1)
+        return self.child(name)
+
     def end(self, number: signal.Signals) -> int:
         """Signal it; what it ended with."""
         assert self.process is not None

@@ -355,6 +355,7 @@ def test_crashes_changed_code_ctrl_c_and_kill_lose_nothing(terminal: Terminal, s
 
     stack.child("worker").kill()
     stack.wait_for("worker was ended by SIGKILL; restarting it", 10)
+    stack.wait_for_child("worker", 10)
 
     tool = stack.root / "activities" / "notes.py"
     good = tool.read_text()

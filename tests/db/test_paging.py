@@ -17,7 +17,7 @@ from tests.bench import cases, dataset
 from tests.conftest import Temporal
 from tests.db.ways import walk_alone
 
-RUNS = 6_000
+RUNS = 10_000
 LARGE = ("runs", "executions", "steps", "approvals", "decisions", "commands", "run_search", "jobs_", "logs_", "events")
 """The tables, and partitions, that grow with the runs."""
 ADMINISTERED = ("/keys", "/principals", "/policies", "/signing-keys")
