@@ -18,6 +18,7 @@ from agentgrid.control.signing import Signer
 from agentgrid.domain.approvals import Verdict
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Effect, Rule
+from agentgrid.projector.rebuild import rebuild
 from agentgrid.projector.store import Store
 from agentgrid.protocol import (
     HEADER_RUN,
@@ -33,7 +34,7 @@ from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.temporal import rpc
 from agentgrid.testing import Governance
-from tests.projector.conftest import Tables, projecting, unique, until
+from tests.projector.conftest import Tables, projecting, snapshot, truncate, unique, until
 from tests.projector.record import completed_tasks, reset
 from tests.worker import gated
 
@@ -190,6 +191,35 @@ async def test_a_forged_memo_is_as_good_as_none(
     await handle.result()
     run = await tables.run_in(handle.id, "completed")
     assert run["initiator"] == "unknown"
+
+
+async def test_r6_a_key_that_is_revoked_takes_no_run_from_whoever_started_it(
+    settings: Settings, store: Store, signer: Signer, client: Client, queue: str, tables: Tables
+) -> None:
+    """What it signed, or still signs because an API runs with it, the command bears out. What a thief signs no command does."""
+    async with projecting(settings):
+        run_id, _, handle = await begin(store, signer, client, queue, "local")
+        await handle.result()
+        await tables.run_in(handle.id, "completed")
+    before = await snapshot(tables)
+    await store.pool.execute("UPDATE signing_keys SET revoked_at = now()")
+
+    await rebuild(settings)
+    assert await snapshot(tables) == before
+    await truncate(tables)
+    await rebuild(settings)
+    (run,) = (await snapshot(tables))["runs"]
+    assert (run["run_id"], run["initiator"], run["trigger"], run["reference"]) == (run_id, "operator", "api", "T-1")
+
+    stolen = signer.memo(RunMemo(run_id=new_id(), initiator="operator", command_id=new_id()))
+    async with projecting(settings):
+        run_id, command_id, handle = await begin(store, signer, client, queue, "local")
+        run = await tables.run_in(handle.id, "completed")
+        assert (run["run_id"], run["initiator"]) == (run_id, "operator")
+        assert (await command(tables, command_id))["status"] == "applied"
+        forged = await start(client, queue, "local", stolen)
+        run = await tables.run_in(forged.id, "completed")
+        assert (run["run_id"], run["initiator"], run["trigger"]) == (forged.run_id, "unknown", "external")
 
 
 async def test_pause_resume_and_cancel_settle_their_commands(
