@@ -193,6 +193,44 @@ async def test_a_forged_memo_is_as_good_as_none(
     assert run["initiator"] == "unknown"
 
 
+async def test_r31_a_decision_that_counted_is_applied_though_it_was_refused_while_nobody_knew_that_it_had_arrived(
+    projector: asyncio.Task[None],
+    store: Store,
+    signer: Signer,
+    client: Client,
+    queue: str,
+    tables: Tables,
+    governance: Governance,
+) -> None:
+    """Temporal took it, and gave no answer; its maker was disabled; so it was not sent again."""
+    run_id, _, handle = await begin(store, signer, client, queue, "refund")
+    (terms,) = await governance.pending(handle)
+    await store.pool.executemany(
+        "INSERT INTO signing_keys (key_id, public_key) VALUES ($1, $2)", list(terms.keys.items())
+    )
+    decide = await ask(store, "approval.decide", run_id)
+    signed = governance.decide(terms, Verdict.APPROVED, nonce=decide)
+    await store.pool.execute(
+        "UPDATE commands SET principal = 'reviewer', body = $2::json, status = 'refused', settled_at = now() WHERE command_id = $1",
+        decide,
+        json.dumps({"signed": signed.model_dump(mode="json")}),
+    )
+    await rpc.signal(
+        client,
+        workflow_id=handle.id,
+        execution_id=terms.execution_id,
+        name=SIGNAL_DECIDE,
+        payloads=[to_payload(signed)],
+        request_id=decide,
+    )
+    await tables.run_in(handle.id, "completed")
+    (approval,) = await tables.rows("SELECT * FROM approvals WHERE run_id = $1", run_id)
+    assert (approval["status"], approval["decided_by"], approval["command_id"]) == ("approved", "reviewer", decide)
+    found = await command(tables, decide)
+    assert found["status"] == "applied"
+    assert found["outcome"]["judged"] == "counted"
+
+
 async def test_r6_a_key_that_is_revoked_takes_no_run_from_whoever_started_it(
     settings: Settings, store: Store, signer: Signer, client: Client, queue: str, tables: Tables
 ) -> None:

@@ -114,10 +114,11 @@ UPDATE commands AS c SET status = s.j->>'status', outcome = s.j->'outcome', sett
     next_attempt_at = NULL, delivered_at = coalesce(c.delivered_at, now())
 FROM json_array_elements($1::json) AS s(j)
 WHERE c.command_id = s.j->>'command_id' AND c.kind = s.j->>'kind' AND c.run_id = s.j->>'run_id'
-    AND c.status IN ('pending', 'delivered')
+    AND (c.status IN ('pending', 'delivered') OR c.status = 'refused' AND c.kind = 'approval.decide')
 """
 """A command's effect may be seen before the one who sent it has noted that it was delivered. Anybody may send a signal under a command's id: it is
-settled only by what it asked for, in its run."""
+settled only by what it asked for, in its run. A decision's signature proves that it was made, so also that one had been sent which was refused when it
+was to be sent again."""
 
 SUPERSEDE = """
 UPDATE commands AS c SET status = 'superseded', settled_at = now(),
