@@ -19,7 +19,7 @@ class Access:
     public: bool = False
     command: CommandKind | None = None
     reads: str | None = None
-    """The parameter of the path that names what may be read here with its payloads: each such reading is recorded."""
+    """The parameter of the path that names what may be read here. Each answer that holds payloads is recorded, also that of a list, which names nothing."""
     everywhere: bool = False
     """For principals only who see the runs of every workflow: what it tells isn't told apart by workflow."""
 
@@ -39,6 +39,10 @@ def _govern(command: CommandKind) -> Access:
 
 def _administer(command: CommandKind) -> Access:
     return Access(permission=Permission.ADMINISTER, command=command)
+
+
+def _control(command: CommandKind) -> Access:
+    return Access(permission=Permission.CONTROL, command=command, reads="run_id")
 
 
 V1 = "/api/v1"
@@ -63,15 +67,15 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/runs/{{run_id}}/result": READ_PAYLOADS,
     f"GET {V1}/runs/{{run_id}}/history": READ_PAYLOADS,
     f"GET {V1}/runs/{{run_id}}/events": READ,
-    f"POST {V1}/runs/{{run_id}}/cancel": Access(permission=Permission.CONTROL, command=CommandKind.RUN_CANCEL),
-    f"POST {V1}/runs/{{run_id}}/terminate": Access(permission=Permission.CONTROL, command=CommandKind.RUN_TERMINATE),
-    f"POST {V1}/runs/{{run_id}}/pause": Access(permission=Permission.CONTROL, command=CommandKind.RUN_PAUSE),
-    f"POST {V1}/runs/{{run_id}}/resume": Access(permission=Permission.CONTROL, command=CommandKind.RUN_RESUME),
-    f"POST {V1}/runs/{{run_id}}/signal": Access(permission=Permission.CONTROL, command=CommandKind.RUN_SIGNAL),
+    f"POST {V1}/runs/{{run_id}}/cancel": _control(CommandKind.RUN_CANCEL),
+    f"POST {V1}/runs/{{run_id}}/terminate": _control(CommandKind.RUN_TERMINATE),
+    f"POST {V1}/runs/{{run_id}}/pause": _control(CommandKind.RUN_PAUSE),
+    f"POST {V1}/runs/{{run_id}}/resume": _control(CommandKind.RUN_RESUME),
+    f"POST {V1}/runs/{{run_id}}/signal": _control(CommandKind.RUN_SIGNAL),
     f"GET {V1}/approvals": READ,
     f"GET {V1}/approvals/{{approval_id}}": Access(permission=Permission.READ, reads="approval_id"),
     f"POST {V1}/approvals/{{approval_id}}/decisions": Access(
-        permission=Permission.DECIDE, command=CommandKind.APPROVAL_DECIDE
+        permission=Permission.DECIDE, command=CommandKind.APPROVAL_DECIDE, reads="approval_id"
     ),
     f"GET {V1}/tools": READ,
     f"GET {V1}/tools/{{name}}": READ,

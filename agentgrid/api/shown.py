@@ -33,6 +33,8 @@ class Disclosure:
     """Whether an answer held anything that only those see who may read payloads."""
 
     happened: bool = False
+    subject: str | None = None
+    """What it was about, where the path doesn't say it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +86,10 @@ class Shown:
     def outcome(self, command: Command) -> dict[str, Any] | None:
         """What came of a command: the text of a refusal may quote the input that was refused."""
         told: dict[str, Any] | None = command.outcome
-        if told is None or self.payloads or not command.kind.startswith(ABOUT_RUNS):
+        if told is None or told.keys() <= OUTCOME or not command.kind.startswith(ABOUT_RUNS):
             return told
-        return {name: value for name, value in told.items() if name in OUTCOME}
+        found: dict[str, Any] | None = self.value(told)
+        return found or {name: value for name, value in told.items() if name in OUTCOME}
 
 
 def class_of(given: Any) -> str | None:

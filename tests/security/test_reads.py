@@ -11,7 +11,7 @@ import stat
 import sys
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -325,6 +325,34 @@ async def test_r41_every_reading_of_payloads_is_recorded_and_what_showed_none_is
     assert (one["key_id"], one["address"], one["count"]) == (api.tokens["operator"].split("_")[1], "127.0.0.1", 1)
     of_gate = await recorded(api, as_, subject=gate.approval_id)
     assert sorted(each["principal"] for each in of_gate) == ["operator", "reviewer"]
+
+
+async def test_r41_what_a_list_or_the_answer_to_a_change_shows_of_payloads_is_a_reading_too(api: Api, as_: As) -> None:
+    quoting = factories.run(status="failed", status_reason="ToolError: no account AT61", closed_at=datetime.now(UTC))
+    await factories.insert(api.plane.engine, quoting, *factories.workflow("replayed", {}))
+    for who in ("developer", "viewer"):
+        await as_(who).get(f"{V1}/runs", params={"status": "failed"})
+    body, again = {"input": "AT61"}, {"Idempotency-Key": "r41"}
+    started = await as_("developer").post(f"{V1}/workflows/replayed/runs", json=body, headers=again)
+    run_id = started.json()["run_id"]
+    of_first = await recorded(api, as_, subject=run_id)
+    replayed = await as_("developer").post(f"{V1}/workflows/replayed/runs", json=body, headers=again)
+    assert (replayed.status_code, replayed.json()["input"]["value"]) == (200, "AT61")
+    cancelled = await as_("developer").post(f"{V1}/runs/{run_id}/cancel")
+    assert (cancelled.status_code, cancelled.json()["input"]["value"]) == (202, "AT61")
+    refused = await as_("developer").post(f"{V1}/workflows/replayed/runs", json={"input": "AT61", "tags": "AT61"})
+    assert refused.status_code == 422
+    await as_("developer").get(f"{V1}/commands")
+
+    assert of_first == [], "what somebody has just sent they know"
+    found = await recorded(api, as_, outcome="read", principal="developer")
+    assert {(each["route"], each["subject"]) for each in found} == {
+        (f"GET {V1}/runs", None),
+        (f"POST {V1}/workflows/{{name}}/runs", run_id),
+        (f"POST {V1}/runs/{{run_id}}/cancel", run_id),
+        (f"GET {V1}/commands", None),
+    }
+    assert await recorded(api, as_, outcome="read", principal="viewer") == []
 
 
 async def test_r41_equal_readings_are_one_row_whose_count_grows(api: Api, as_: As) -> None:

@@ -83,7 +83,7 @@ async def get_approval(session: Session, plane: Plane, caller: Asking, shown: Sh
 
 
 @router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")
-async def decide(plane: Plane, caller: Asking, approval_id: Id, body: DecisionIn) -> ApprovalAccepted:
+async def decide(plane: Plane, caller: Asking, shown: Shows, approval_id: Id, body: DecisionIn) -> ApprovalAccepted:
     """Only people, never who started the run, only while it is pending, and only with the digest of what was shown.
 
     `202`: the decision is signed and sent. It counts once the run has taken it: then its command is `applied`, or `superseded` where another
@@ -95,7 +95,6 @@ async def decide(plane: Plane, caller: Asking, approval_id: Id, body: DecisionIn
         approval_id,
         control.DecisionRequest(verdict=body.verdict, digest=body.digest, comment=body.comment),
     )
-    shown = Shown.to(caller.principal)
     async with reading(plane.engine) as session:
         detail = await _detail(session, plane, caller, shown, approval_id)
     return ApprovalAccepted(**dict(detail), command=views.command_summary(command, shown))

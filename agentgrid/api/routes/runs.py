@@ -285,8 +285,7 @@ async def stream_run(
     return sse.respond(source, login.principal.name, events)
 
 
-async def _accepted(plane: ControlPlane, caller: Caller, command: Command) -> RunAccepted:
-    shown = Shown.to(caller.principal)
+async def _accepted(plane: ControlPlane, caller: Caller, shown: Shown, command: Command) -> RunAccepted:
     async with reading(plane.engine) as session:
         run = await _found(session, caller.principal, command.run_id or "")
         detail = await views.run_detail(session, plane.settings, caller.principal, shown, run)
@@ -294,36 +293,38 @@ async def _accepted(plane: ControlPlane, caller: Caller, command: Command) -> Ru
 
 
 @router.post("/{run_id}/cancel", status_code=202, summary="Ask the run to stop, and let it clean up")
-async def cancel(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
+async def cancel(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None) -> RunAccepted:
     """It is `cancelling` until its workflow has wound up."""
     command = await control.act(plane, caller, run_id, Verb.CANCEL, reason=body.reason if body else None)
-    return await _accepted(plane, caller, command)
+    return await _accepted(plane, caller, shown, command)
 
 
 @router.post("/{run_id}/terminate", status_code=202, summary="End the run at once, without cleaning up")
-async def terminate(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
+async def terminate(
+    plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None
+) -> RunAccepted:
     """What its steps do at this moment is not undone."""
     command = await control.act(plane, caller, run_id, Verb.TERMINATE, reason=body.reason if body else None)
-    return await _accepted(plane, caller, command)
+    return await _accepted(plane, caller, shown, command)
 
 
 @router.post("/{run_id}/pause", status_code=202, summary="Start no further step until the run is resumed")
-async def pause(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
+async def pause(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None) -> RunAccepted:
     """Activities and children wait. What has begun goes on; so do timers, the run's timeouts and the expiry of approvals."""
     command = await control.act(plane, caller, run_id, Verb.PAUSE, reason=body.reason if body else None)
-    return await _accepted(plane, caller, command)
+    return await _accepted(plane, caller, shown, command)
 
 
 @router.post("/{run_id}/resume", status_code=202, summary="Go on with a paused run")
-async def resume(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
+async def resume(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None) -> RunAccepted:
     """The steps that waited are started."""
     command = await control.act(plane, caller, run_id, Verb.RESUME, reason=body.reason if body else None)
-    return await _accepted(plane, caller, command)
+    return await _accepted(plane, caller, shown, command)
 
 
 @router.post("/{run_id}/signal", status_code=202, summary="Send a signal to the run's workflow")
-async def signal(plane: Plane, caller: Asking, run_id: Id, body: RunSignal) -> RunAccepted:
+async def signal(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunSignal) -> RunAccepted:
     """For the workflow's own handlers. Approvals are not decided this way: an unsigned signal moves nothing."""
     request = control.SignalRequest(name=body.name, arguments=tuple(body.arguments))
     command = await control.act(plane, caller, run_id, Verb.SIGNAL, reason=body.reason, signal=request)
-    return await _accepted(plane, caller, command)
+    return await _accepted(plane, caller, shown, command)
