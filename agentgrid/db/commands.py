@@ -110,7 +110,9 @@ def _within(command: Any, scope: frozenset[str]) -> list[Any]:
         return []
     starts = command.kind == CommandKind.RUN_START.value
     of_run = exists(select(R.run_id).where(R.run_id == command.run_id, *scopes.within(R.workflow, scope)))
-    return [or_(and_(starts, *started), and_(~starts, or_(command.run_id.is_(None), of_run)))]
+    # A decision on what isn't there has no run; nor, for whoever may not see it, has one on what is.
+    of_no_run = and_(command.run_id.is_(None), command.approval_id.is_(None))
+    return [or_(and_(starts, *started), and_(~starts, or_(of_no_run, of_run)))]
 
 
 async def seen(session: ReadSession, command_id: str, *, scope: frozenset[str]) -> Command | None:

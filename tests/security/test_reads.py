@@ -114,8 +114,11 @@ async def test_what_is_out_of_scope_answers_like_an_unknown_id(narrow: Api, as_:
     start = await as_("scoped").post(f"{V1}/workflows/out_flow/runs", json={"input": 1})
     assert start.status_code == 404
     decision = {"verdict": "approved", "digest": sides["out_gate"].digest}
-    refused = await as_("scoped-approver").post(f"{V1}/approvals/{gate}/decisions", json=decision)
-    assert refused.status_code == 404
+    for approval_id in (gate, "nothing"):
+        refused = await as_("scoped-approver").post(f"{V1}/approvals/{approval_id}/decisions", json=decision)
+        assert refused.status_code == 404
+        told = await as_("scoped-approver").get(f"{V1}/commands/{refused.json()['command_id']}")
+        assert told.status_code == 404, approval_id
     assert (await as_("operator").get(f"{V1}/runs/{out}")).status_code == 200
 
 
