@@ -13,7 +13,7 @@ from sqlalchemy.orm import defer
 from agentgrid.db import paging, scopes
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.session import FRESH, ReadSession, WriteSession
-from agentgrid.db.tables import Command, Run
+from agentgrid.db.tables import ApiKey, Command, Run
 from agentgrid.domain.commands import PROPOSAL_LIFETIME, CommandKind, CommandStatus
 from agentgrid.domain.principals import SYSTEM
 from agentgrid.domain.runs import CLOSED
@@ -21,6 +21,7 @@ from agentgrid.domain.scopes import is_everything
 
 # The same classes, their attributes read as the SQL expressions that they are.
 C: Any = Command
+K: Any = ApiKey
 R: Any = Run
 
 _LISTING = Listing(
@@ -233,6 +234,22 @@ async def administrator_removed_since(session: WriteSession, since: timedelta) -
         .exists()
     )
     return bool((await session.execute(statement)).scalar_one())
+
+
+async def decided_with_revoked_keys(session: WriteSession, since: timedelta) -> Sequence[str]:
+    """The decisions of this last while that were made with an API key which was revoked since."""
+    statement = (
+        select(C.command_id)
+        .join(ApiKey, K.key_id == C.key_id)
+        .where(
+            C.kind == CommandKind.APPROVAL_DECIDE.value,
+            C.created_at > func.now() - since,
+            K.revoked_at.is_not(None),
+        )
+        .order_by(C.command_id)
+    )
+    found: Sequence[str] = (await session.execute(statement)).scalars().all()
+    return found
 
 
 async def claim_due(session: WriteSession, *, limit: int, lease: timedelta) -> Sequence[Command]:

@@ -118,6 +118,9 @@ class Snapshot(BaseModel):
     disabled_workflows: frozenset[str] = frozenset()
     revoked_principals: frozenset[str] = frozenset()
     revoked_keys: frozenset[str] = frozenset()
+    """Signing keys of which nothing counts any more."""
+    revoked_decisions: frozenset[str] = frozenset()
+    """The decisions of late, by their commands, that were made with an API key which was revoked since."""
     approver_entries: dict[str, frozenset[str]] = Field(default_factory=dict)
     """Who may decide at this moment: each human approver's name, with the entries under which they may (their name, groups, `role:approver`).
 

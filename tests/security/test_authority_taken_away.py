@@ -46,6 +46,29 @@ async def test_r36_a_role_or_group_taken_away_between_decision_and_effect_stops_
         assert (await loop.until(run_id))["status"] == "completed"
 
 
+async def test_r36_an_approvers_key_that_is_revoked_between_decision_and_effect_stops_the_effect(loop: Loop) -> None:
+    """Whose key was stolen is still an approver; what the thief has approved does not happen."""
+    await loop.call("admin", "PUT", "/tools/refund/policy", json=ASK)
+    for case in ("once", "explicit"):
+        await person(loop, "robbed", Role.APPROVER)
+        stolen = await keys.create(loop.api.plane.engine, SETUP, principal="robbed")
+        loop.api.tokens["thief"] = stolen.secret
+        run_id = await loop.start("gated", case)
+        approval = await loop.approval(run_id)
+        await loop.call("operator", "POST", f"/runs/{run_id}/pause", 202)
+        await loop.until(run_id, "paused")
+        await loop.decide(approval, who="thief")
+        await loop.call("admin", "POST", f"/keys/{stolen.key_id}/revoke")
+
+        await loop.call("operator", "POST", f"/runs/{run_id}/resume", 202)
+
+        again = await loop.approval(run_id, after=approval["approval_id"])
+        execution_id = (await loop.run(run_id))["executions"][0]["execution_id"]
+        assert execution_id not in [each[2] for each in gated.EXECUTED], case
+        await loop.decide(again, who="robbed")
+        assert (await loop.until(run_id))["status"] == "completed"
+
+
 async def test_r36_the_decision_of_somebody_promoted_a_moment_ago_counts_at_once(loop: Loop) -> None:
     await loop.call("admin", "PUT", "/tools/refund/policy", json=ASK)
     await person(loop, "anna", Role.ADMIN)

@@ -86,6 +86,6 @@ async def create_key(
 
 @router.post("/{key_id}/revoke", summary="Let a key open nothing from now on")
 async def revoke_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> KeyOut:
-    """By its id, not the key itself. Streams that it opened end."""
+    """By its id, not the key itself. Streams that it opened end, and no effect happens on what was decided with it any more."""
     await control.revoke(plane.engine, caller, key_id, reason=body.reason if body else None)
     return await _one(plane, key_id)
