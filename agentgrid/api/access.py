@@ -19,7 +19,7 @@ class Access:
     public: bool = False
     command: CommandKind | None = None
     reads: str | None = None
-    """The path parameter that names the resource. A read of its payloads is recorded under this name."""
+    """The path parameter that names the resource. Every answer with payloads is recorded under its value; a list's, under none."""
     everywhere: bool = False
     """Only for principals that see every workflow: the response can't be filtered by workflow."""
 
@@ -39,6 +39,10 @@ def _govern(command: CommandKind) -> Access:
 
 def _administer(command: CommandKind) -> Access:
     return Access(permission=Permission.ADMINISTER, command=command)
+
+
+def _control(command: CommandKind) -> Access:
+    return Access(permission=Permission.CONTROL, command=command, reads="run_id")
 
 
 V1 = "/api/v1"
@@ -63,15 +67,15 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/runs/{{run_id}}/result": READ_PAYLOADS,
     f"GET {V1}/runs/{{run_id}}/history": READ_PAYLOADS,
     f"GET {V1}/runs/{{run_id}}/events": READ,
-    f"POST {V1}/runs/{{run_id}}/cancel": Access(permission=Permission.CONTROL, command=CommandKind.RUN_CANCEL),
-    f"POST {V1}/runs/{{run_id}}/terminate": Access(permission=Permission.CONTROL, command=CommandKind.RUN_TERMINATE),
-    f"POST {V1}/runs/{{run_id}}/pause": Access(permission=Permission.CONTROL, command=CommandKind.RUN_PAUSE),
-    f"POST {V1}/runs/{{run_id}}/resume": Access(permission=Permission.CONTROL, command=CommandKind.RUN_RESUME),
-    f"POST {V1}/runs/{{run_id}}/signal": Access(permission=Permission.CONTROL, command=CommandKind.RUN_SIGNAL),
+    f"POST {V1}/runs/{{run_id}}/cancel": _control(CommandKind.RUN_CANCEL),
+    f"POST {V1}/runs/{{run_id}}/terminate": _control(CommandKind.RUN_TERMINATE),
+    f"POST {V1}/runs/{{run_id}}/pause": _control(CommandKind.RUN_PAUSE),
+    f"POST {V1}/runs/{{run_id}}/resume": _control(CommandKind.RUN_RESUME),
+    f"POST {V1}/runs/{{run_id}}/signal": _control(CommandKind.RUN_SIGNAL),
     f"GET {V1}/approvals": READ,
     f"GET {V1}/approvals/{{approval_id}}": Access(permission=Permission.READ, reads="approval_id"),
     f"POST {V1}/approvals/{{approval_id}}/decisions": Access(
-        permission=Permission.DECIDE, command=CommandKind.APPROVAL_DECIDE
+        permission=Permission.DECIDE, command=CommandKind.APPROVAL_DECIDE, reads="approval_id"
     ),
     f"GET {V1}/tools": READ,
     f"GET {V1}/tools/{{name}}": READ,

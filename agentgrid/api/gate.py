@@ -20,6 +20,7 @@ from agentgrid.api import body
 from agentgrid.api.access import ACCESS, Access
 from agentgrid.api.errors import WireError, faults_of
 from agentgrid.api.limits import Limits
+from agentgrid.api.shown import Shown
 from agentgrid.control import commands, keys
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.reads import Reading, Recorder
@@ -67,8 +68,7 @@ class GovernedRoute(APIRoute):
                 if method in WRITES:
                     await _take_body(request)
                 answer = await handle(request)
-                if declared.reads is not None and request.state.shown.disclosure.happened:
-                    _note(request, ReadOutcome.READ, route, subject=request.path_params[declared.reads])
+                _note_disclosure(request, declared, route)
                 return answer
             except RequestValidationError as error:
                 said = faults_of(error)
@@ -141,6 +141,13 @@ async def _authenticated(request: Request, header: str | None) -> keys.Authentic
         raise
     limits.passed(known.principal.name, keys.secret_hash(presented))
     return known
+
+
+def _note_disclosure(request: Request, access: Access, route: str) -> None:
+    shown: Shown | None = getattr(request.state, "shown", None)
+    if shown is not None and shown.disclosure.happened:
+        subject = shown.disclosure.subject or request.path_params.get(access.reads or "")
+        _note(request, ReadOutcome.READ, route, subject=subject)
 
 
 def _note(request: Request, outcome: ReadOutcome, route: str, *, subject: str | None = None) -> None:

@@ -33,6 +33,8 @@ class Disclosure:
     """Whether a response held anything that requires the permission to read payloads."""
 
     happened: bool = False
+    subject: str | None = None
+    """The id of the resource, if the path doesn't contain it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +86,10 @@ class Shown:
     def outcome(self, command: Command) -> dict[str, Any] | None:
         """The outcome of a command. A refusal's message may quote the refused input."""
         told: dict[str, Any] | None = command.outcome
-        if told is None or self.payloads or not command.kind.startswith(ABOUT_RUNS):
+        if told is None or told.keys() <= OUTCOME or not command.kind.startswith(ABOUT_RUNS):
             return told
-        return {name: value for name, value in told.items() if name in OUTCOME}
+        found: dict[str, Any] | None = self.value(told)
+        return found or {name: value for name, value in told.items() if name in OUTCOME}
 
 
 def class_of(given: Any) -> str | None:

@@ -69,6 +69,12 @@ class Told:
     workflow: str
     kind: str
     wire: bytes
+    initiator: str = ""
+
+    def seen_by(self, principal: Principal) -> bool:
+        """Whether the principal may see it."""
+        own = not principal.only_own_approvals or self.initiator == principal.name
+        return principal.sees(self.workflow) and (own or self.kind != feed.APPROVAL)
 
 
 class Feed:
@@ -119,7 +125,7 @@ class Feed:
             if self._head is None:
                 _, self._head = await feed.bounds(session)
             while rows := await feed.after(session, self._head, scope=EVERY_WORKFLOW, limit=BATCH):
-                self._window.extend(message(event, workflow) for event, workflow in rows)
+                self._window.extend(message(event, about) for event, about in rows)
                 self._head = rows[-1][0].event_id
                 self._ring()
 
@@ -157,15 +163,22 @@ class Feed:
             # From the newest: a stream that keeps up has seen all but the last few.
             fresh = takewhile(lambda event: event.event_id > cursor, reversed(self._window))
             wanted = [event for event in fresh if run_id is None or event.run_id == run_id]
-            if not principal.sees_everything:
-                wanted = [event for event in wanted if principal.sees(event.workflow)]
+            if not principal.sees_everything or principal.only_own_approvals:
+                wanted = [event for event in wanted if event.seen_by(principal)]
             return wanted[::-1], max(cursor, self.head)
         head = self.head
         if cursor >= head:
             return (), cursor
         async with reading(self._engine) as session:
-            rows = await feed.after(session, cursor, scope=principal.workflows, limit=BATCH, run_id=run_id)
-        events = [message(event, workflow) for event, workflow in rows]
+            rows = await feed.after(
+                session,
+                cursor,
+                scope=principal.workflows,
+                limit=BATCH,
+                run_id=run_id,
+                approvals_of=principal.name if principal.only_own_approvals else None,
+            )
+        events = [message(event, about) for event, about in rows]
         if len(rows) == BATCH:
             return events, events[-1].event_id
         return events, max(head, events[-1].event_id) if events else head
@@ -211,8 +224,8 @@ class Feed:
         return Cursor(event_id=newest if gone else seen, reset=gone)
 
 
-def message(event: Event, workflow: str) -> Told:
-    """An event of one of this workflow's runs, in wire format."""
+def message(event: Event, about: feed.About) -> Told:
+    """An event in wire format."""
     out = EventOut.model_validate(
         {
             "run_id": event.run_id,
@@ -223,7 +236,14 @@ def message(event: Event, workflow: str) -> Told:
         }
     )
     sent = ServerSentEvent(out.model_dump_json(), event=event.kind, id=str(event.event_id), sep="\n")
-    return Told(event_id=event.event_id, run_id=event.run_id, workflow=workflow, kind=event.kind, wire=sent.encode())
+    return Told(
+        event_id=event.event_id,
+        run_id=event.run_id,
+        workflow=about.workflow,
+        kind=event.kind,
+        wire=sent.encode(),
+        initiator=about.initiator,
+    )
 
 
 def _reset(cursor: int) -> ServerSentEvent:

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentgrid.control import commands
-from agentgrid.control.plane import Caller, ControlPlane, principal_of
+from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import asked
 from agentgrid.control.signing import Signer
 from agentgrid.db import approvals as table
-from agentgrid.db import principals
 from agentgrid.db.pool import direct
-from agentgrid.db.session import reading, stating
+from agentgrid.db.session import stating
 from agentgrid.db.tables import Approval, Command
 from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, SignedDecision, Terms, Verdict
 from agentgrid.domain.canonical import digest
@@ -185,18 +184,11 @@ async def deliver_late_decision(plane: ControlPlane, command: Command) -> dict[s
     """Send a decision that waited, if its principal may still make it. The fold decides whether the approval is still open."""
     async with direct(plane.pool) as connection:
         found = await table.get(connection, command.approval_id or "", scope=EVERY_WORKFLOW)
-    async with reading(plane.engine) as session:
-        row = await principals.get(session, command.principal)
-        key = await principals.key(session, command.key_id or "")
-    if found is None or row is None:
+    if found is None:
         raise Unavailable("the approval is not in the projection at the moment", outcome_unknown=True)
-    if row.disabled_at is not None:
-        raise Forbidden(f"{row.name} was disabled before the decision could be delivered")
-    if key is None or key.revoked_at is not None:
-        raise Forbidden(f"the key that {row.name} used was revoked before the decision could be delivered")
-    caller = Caller(principal=principal_of(row), key_id=key.key_id, issuers=tuple(key.issuers))
+    caller = await commands.asker(plane, command)
     if not caller.principal.sees(found.run.workflow):
-        raise Forbidden(f"{row.name} may no longer see the runs of {found.run.workflow}")
+        raise Forbidden(f"{command.principal} may no longer see the runs of {found.run.workflow}")
     if isinstance(error := obstacle(caller, found, signer_for(plane, found)), Forbidden):
         raise error
     return await deliver_decision(plane, command)

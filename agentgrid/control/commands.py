@@ -23,8 +23,8 @@ from typing import Any
 import structlog
 from sqlalchemy import text
 
-from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import approvals
+from agentgrid.control.plane import Caller, ControlPlane, principal_of
+from agentgrid.db import approvals, principals
 from agentgrid.db import commands as table
 from agentgrid.db.session import WriteSession, reading, stating, writing
 from agentgrid.db.tables import Command
@@ -194,6 +194,18 @@ async def settle(
         return await get(plane, command.command_id)
     log.info("command_settled", command_id=command.command_id, kind=command.kind, status=settled.status)
     return settled
+
+
+async def asker(plane: ControlPlane, command: Command) -> Caller:
+    """The caller of a command that waited, as they are now. Raises Forbidden if they have been disabled or their key revoked since."""
+    async with reading(plane.engine) as session:
+        row = await principals.get(session, command.principal)
+        key = await principals.key(session, command.key_id or "")
+    if row is None or row.disabled_at is not None:
+        raise Forbidden(f"{command.principal} was disabled before the command could be delivered")
+    if key is None or key.revoked_at is not None:
+        raise Forbidden(f"the key that {row.name} used was revoked before the command could be delivered")
+    return Caller(principal=principal_of(row), key_id=key.key_id, issuers=tuple(key.issuers))
 
 
 Deliverer = Callable[[ControlPlane, Command], Awaitable[dict[str, Any]]]

@@ -21,7 +21,7 @@ from agentgrid.domain.commands import CommandKind
 log = structlog.get_logger()
 
 DELIVERERS: dict[CommandKind, commands.Deliverer] = {
-    CommandKind.RUN_START: runs.deliver_start,
+    CommandKind.RUN_START: runs.deliver_late_start,
     CommandKind.RUN_CANCEL: verbs.deliver_verb,
     CommandKind.RUN_TERMINATE: verbs.deliver_verb,
     CommandKind.RUN_PAUSE: verbs.deliver_verb,

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentgrid.control import commands, confirmation
+from agentgrid.control import commands, confirmation, policies
 from agentgrid.control.confirmation import Proposal
 from agentgrid.control.plane import Caller, principal_of
 from agentgrid.db import commands as commands_table
@@ -185,13 +185,15 @@ def _made_before(command: Command) -> NewKey:
 
 
 async def revoke(engine: AsyncEngine, caller: Caller, key_id: str, *, reason: str | None = None) -> Command:
-    """Revoke the key; its open streams end. Raises NotFound."""
+    """Revoke the key; its open streams end, and decisions made with it no longer have an effect. Raises NotFound."""
     async with writing(engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
+        await policies_table.lock(session)
         key = await table.revoke_key(session, key_id)
         if key is None:
             raise NotFound("key", key_id)
+        await policies.publish(session)
         await table.tell_access_changed(session)
         recorded = await commands.apply(
             session, caller, CommandKind.KEY_REVOKE, {"principal": key.principal}, target=key_id, reason=reason

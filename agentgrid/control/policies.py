@@ -25,6 +25,9 @@ from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
 RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
 """Ids that operators choose. A colon is reserved for ids with a meaning: `tool:` and a tool's name, `default:` and a risk."""
 
+DECISIONS_TOLD = timedelta(days=1)
+"""How long the snapshot lists a decision made with an API key that was later revoked: many times as long as a decision is valid."""
+
 TOOL = re.compile(r"[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]{0,253}[^\s\x00-\x1f\x7f])?")
 """A tool's name, an activity type, or a glob. Temporal allows any text as an activity type."""
 
@@ -260,6 +263,7 @@ async def publish(session: WriteSession) -> Snapshot:
             "approver_entries": {person.name: person.approver_entries for person in people if person.approver_entries},
             "revoked_principals": frozenset(await principals.disabled_names(session)),
             "revoked_keys": frozenset(key.key_id for key in keys if key.revoked_at is not None),
+            "revoked_decisions": frozenset(await commands_table.decided_with_revoked_keys(session, DECISIONS_TOLD)),
             "public_keys": {key.key_id: key.public_key for key in keys if key.retired_at is None},
             "retired_keys": {key.key_id: key.public_key for key in keys if key.retired_at is not None},
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,8 +22,9 @@ from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command, Run, Workflow
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.ids import new_id
+from agentgrid.domain.principals import Permission
 from agentgrid.domain.runs import RunStatus
-from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
+from agentgrid.errors import Conflict, Fault, Forbidden, InvalidInput, NotFound
 from agentgrid.protocol import (
     HEADER_RUN,
     MEMO,
@@ -168,8 +171,35 @@ async def deliver_start(plane: ControlPlane, command: Command) -> dict[str, Any]
 
     If Temporal refuses it permanently, the run ends as failed: it has no history from which this could be projected.
     """
-    try:
+    async with _ending_what_never_begins(plane, command):
         return await _start(plane, command)
+
+
+async def deliver_late_start(plane: ControlPlane, command: Command) -> dict[str, Any]:
+    """Send a start that waited, if its principal may still make it and no kill switch is on. A start that Temporal already has stands."""
+    async with _ending_what_never_begins(plane, command):
+        try:
+            await _check_still_allowed(plane, command)
+        except commands.IMPOSSIBLE:
+            with suppress(NotFound):
+                return {"execution_id": await _started_before(plane, command)}
+            raise
+        return await _start(plane, command)
+
+
+async def _check_still_allowed(plane: ControlPlane, command: Command) -> None:
+    workflow = command.target or ""
+    caller = await commands.asker(plane, command)
+    if not caller.principal.may(Permission.START) or not caller.principal.sees(workflow):
+        raise Forbidden(f"{command.principal} may no longer start {workflow}")
+    async with reading(plane.engine) as session:
+        await switches.check_start(session, workflow)
+
+
+@asynccontextmanager
+async def _ending_what_never_begins(plane: ControlPlane, command: Command) -> AsyncIterator[None]:
+    try:
+        yield
     except commands.IMPOSSIBLE as error:
         async with writing(plane.engine) as session:
             run_id = command.run_id or ""

@@ -7,7 +7,7 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import policies as policies_table
 from agentgrid.db import switches as table
 from agentgrid.db import tools, workflows
-from agentgrid.db.session import WriteSession, writing
+from agentgrid.db.session import ReadSession, WriteSession, writing
 from agentgrid.db.tables import Command, Switch
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.policies import SwitchKind
@@ -62,7 +62,7 @@ async def _registered(session: WriteSession, kind: SwitchKind, name: str) -> boo
     return row is not None
 
 
-async def check_start(session: WriteSession, workflow: str) -> None:
+async def check_start(session: ReadSession | WriteSession, workflow: str) -> None:
     """Raise Conflict if the workflow's kill switch is on."""
     if (why := refusal((await table.newest(session, SwitchKind.WORKFLOW, [workflow])).get(workflow))) is not None:
         raise why

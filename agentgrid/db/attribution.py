@@ -43,12 +43,14 @@ async def newest(
     scope: frozenset[str],
     limit: int,
     run_id: str | None = None,
+    approvals_of: str | None = None,
     after: tuple[datetime, str, int] | None = None,
 ) -> Sequence[Act]:
-    """Unattributed acts on runs in the scope, newest first."""
+    """Unattributed acts on runs in the scope, newest first. `approvals_of` limits decisions to runs started by this principal."""
     within = scopes.within(R.workflow, scope)
+    own = [] if approvals_of is None else [R.initiator == approvals_of]
 
-    def part(table: Any, conditions: Sequence[Any], approval_id: Any, action: Any) -> Any:
+    def part(table: Any, conditions: Sequence[Any], approval_id: Any, action: Any, of_run: Sequence[Any]) -> Any:
         statement = select(
             table.signalled_at,
             table.execution_id,
@@ -60,8 +62,8 @@ async def newest(
             table.identity,
             table.unattributed_because,
         ).where(*conditions)
-        if within:
-            statement = statement.join(R, R.run_id == table.run_id).where(*within)
+        if of_run:
+            statement = statement.join(R, R.run_id == table.run_id).where(*of_run)
         key = tuple_(table.signalled_at, table.execution_id, table.event_id)
         if run_id is not None:
             statement = statement.where(table.run_id == run_id)
@@ -71,7 +73,8 @@ async def newest(
         return select(ordered.limit(limit).subquery())
 
     both = union_all(
-        part(D, _DECISIONS, D.approval_id, D.verdict), part(K, _CONTROLS, literal(None), K.action)
+        part(D, _DECISIONS, D.approval_id, D.verdict, [*within, *own]),
+        part(K, _CONTROLS, literal(None), K.action, within),
     ).subquery()
     found = both.c
     statement = select(both).order_by(found.signalled_at.desc(), found.execution_id.desc(), found.event_id.desc())

@@ -13,7 +13,7 @@ from sqlalchemy.orm import defer
 from agentgrid.db import paging, scopes
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.session import FRESH, ReadSession, WriteSession
-from agentgrid.db.tables import Command, Run
+from agentgrid.db.tables import ApiKey, Command, Run
 from agentgrid.domain.commands import PROPOSAL_LIFETIME, CommandKind, CommandStatus
 from agentgrid.domain.principals import SYSTEM
 from agentgrid.domain.runs import CLOSED
@@ -21,6 +21,7 @@ from agentgrid.domain.scopes import is_everything
 
 # The same classes, their attributes read as the SQL expressions that they are.
 C: Any = Command
+K: Any = ApiKey
 R: Any = Run
 
 _LISTING = Listing(
@@ -110,7 +111,9 @@ def _within(command: Any, scope: frozenset[str]) -> list[Any]:
         return []
     starts = command.kind == CommandKind.RUN_START.value
     of_run = exists(select(R.run_id).where(R.run_id == command.run_id, *scopes.within(R.workflow, scope)))
-    return [or_(and_(starts, *started), and_(~starts, or_(command.run_id.is_(None), of_run)))]
+    # A decision on an unknown approval has no run. Neither has one by a principal out of the approval's scope, who must not learn the difference.
+    of_no_run = and_(command.run_id.is_(None), command.approval_id.is_(None))
+    return [or_(and_(starts, *started), and_(~starts, or_(of_no_run, of_run)))]
 
 
 async def seen(session: ReadSession, command_id: str, *, scope: frozenset[str]) -> Command | None:
@@ -231,6 +234,22 @@ async def administrator_removed_since(session: WriteSession, since: timedelta) -
         .exists()
     )
     return bool((await session.execute(statement)).scalar_one())
+
+
+async def decided_with_revoked_keys(session: WriteSession, since: timedelta) -> Sequence[str]:
+    """The ids of decisions of the last `since` made with an API key that has been revoked."""
+    statement = (
+        select(C.command_id)
+        .join(ApiKey, K.key_id == C.key_id)
+        .where(
+            C.kind == CommandKind.APPROVAL_DECIDE.value,
+            C.created_at > func.now() - since,
+            K.revoked_at.is_not(None),
+        )
+        .order_by(C.command_id)
+    )
+    found: Sequence[str] = (await session.execute(statement)).scalars().all()
+    return found
 
 
 async def claim_due(session: WriteSession, *, limit: int, lease: timedelta) -> Sequence[Command]:

@@ -72,10 +72,12 @@ class WorkerLoginStatus:
 
 
 async def put_role(connection: Connection, name: str, *, password: str, keep: bool = False) -> bool:
-    """Create a login with this password. With `keep`, an existing login keeps its own. Returns whether the password was set."""
+    """Create a login with this password. With `keep`, an existing login keeps its own unless it was closed. Returns whether the password was set."""
     _check(name)
-    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
+    open_now = await connection.fetchval("SELECT rolcanlogin FROM pg_roles WHERE rolname = $1", name)
+    if open_now is None:
         await _run(connection, "CREATE ROLE %I", name)
+    if not open_now:
         keep = False
     if not keep:
         await _run(connection, "ALTER ROLE %I LOGIN PASSWORD %L", name, password)

@@ -118,6 +118,9 @@ class Snapshot(BaseModel):
     disabled_workflows: frozenset[str] = frozenset()
     revoked_principals: frozenset[str] = frozenset()
     revoked_keys: frozenset[str] = frozenset()
+    """Ids of the signing keys whose decisions no longer count."""
+    revoked_decisions: frozenset[str] = frozenset()
+    """Recent decisions, by command id, made with an API key that has since been revoked."""
     approver_entries: dict[str, frozenset[str]] = Field(default_factory=dict)
     """Who may decide at this moment: each human approver's name, with the entries under which they may (their name, groups, `role:approver`).
 

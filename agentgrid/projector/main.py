@@ -146,9 +146,17 @@ async def _foreign_interval(store: Store) -> timedelta:
 
 
 async def keep_house(store: Store) -> None:
-    """Create the partitions of the coming days; drop telemetry, events and read records that are past their retention."""
-    await store.pool.execute("SELECT agentgrid_ensure_partitions($1)", PARTITION_DAYS_AHEAD)
+    """Drop telemetry, events and read records that are past their retention; create the partitions of the coming days.
+
+    Rows are deleted first, because a worker's open transaction can block creating and dropping partitions. Telemetry then goes to the default partitions.
+    """
+    for table, at, days in (
+        ("reads", "at", READ_DAYS),
+        ("events", "created_at", EVENT_DAYS),
+        ("jobs", "started_at", TELEMETRY_DAYS + 2),
+        ("logs", "logged_at", TELEMETRY_DAYS + 2),
+    ):
+        await store.pool.execute(f"DELETE FROM {table} WHERE {at} < now() - make_interval(days => $1)", days)  # noqa: S608
     for record in await store.pool.fetch("SELECT agentgrid_drop_partitions($1) AS name", TELEMETRY_DAYS):
         log.info("partition_dropped", name=record["name"])
-    await store.pool.execute("DELETE FROM reads WHERE at < now() - make_interval(days => $1)", READ_DAYS)
-    await store.pool.execute("DELETE FROM events WHERE created_at < now() - make_interval(days => $1)", EVENT_DAYS)
+    await store.pool.execute("SELECT agentgrid_ensure_partitions($1)", PARTITION_DAYS_AHEAD)

@@ -229,6 +229,8 @@ def distrust(decision: Decision, snapshot: Snapshot) -> str | None:
     """Why the principal no longer has the authority for this decision, or None."""
     if decision.principal in snapshot.revoked_principals:
         return f"{decision.principal} is disabled"
+    if decision.nonce in snapshot.revoked_decisions:
+        return f"the key that {decision.principal} used was revoked"
     if decision.approver not in snapshot.approver_entries.get(decision.principal, frozenset()):
         return f"{decision.principal} may no longer decide as {decision.approver}"
     return None

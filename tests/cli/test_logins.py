@@ -67,12 +67,19 @@ def test_a_workers_login_is_created_listed_rebound_and_closed(cli: Cli, name: st
     (listed,) = [json.loads(line) for line in cli("db", "worker-logins", "-o", "json").out.splitlines()]
     assert (listed["login"], listed["grid"], listed["queues"], listed["rate"]) == (name, "g", ["c"], 5)
     assert name in cli("db", "worker-logins").out
-    assert cli("db", "worker-login", name, "--grid", "g", "--queue", "c", "--rotate").out.count("postgresql://") == 1
+    rotated = cli("db", "worker-login", name, "--grid", "g", "--queue", "c", "--rotate").out
+    assert rotated.count("postgresql://") == 1
+    now = rotated.split()[-1]
+    assert works(now, touch)
     assert not works(dsn, touch), "the old password still works"
 
     assert cli("db", "close-worker-login", name).code == ExitCode.USAGE, "without a terminal it needs --yes"
     assert cli("db", "close-worker-login", name, "--yes").code == ExitCode.OK
     assert json.loads(cli("db", "worker-logins", "-o", "json").out)["closed_at"]
+    assert not works(now, touch)
+    opened = cli("db", "worker-login", name, "--grid", "g", "--queue", "c").out.split()[-1]
+    assert works(opened, touch), "a closed login that is bound again can connect"
+    assert not works(now, touch), "its old password still works"
     assert cli("db", "close-worker-login", "nobody_here", "--yes").code == ExitCode.NOT_FOUND
 
 

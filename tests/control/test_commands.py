@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 from temporalio.api.enums.v1 import EventType
+from temporalio.service import RPCError
 
-from agentgrid.control import commands, delivery, runs
-from agentgrid.control.plane import ControlPlane
+from agentgrid.control import commands, delivery, keys, principals, runs
+from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import commands as table
 from agentgrid.db import feed
 from agentgrid.db import runs as runs_table
@@ -20,11 +21,18 @@ from agentgrid.domain.scopes import EVERY_WORKFLOW
 from agentgrid.errors import IdempotencyConflict, InvalidInput, Unavailable
 from tests.api import factories
 from tests.api.conftest import eventually
-from tests.control.conftest import caller
+from tests.control.conftest import OPERATOR, SETUP, caller
 
 
 async def catalog(plane: ControlPlane, name: str = "Waits", **over):
     await factories.insert(plane.engine, *factories.workflow(name, {}, **over))
+
+
+async def operator(plane: ControlPlane) -> Caller:
+    """The operator as a registered principal with an API key: late delivery checks both again."""
+    await principals.put(plane.engine, caller(SETUP), OPERATOR)
+    key = await keys.create(plane.engine, caller(SETUP), principal=OPERATOR.name)
+    return caller(key_id=key.key_id)
 
 
 async def command_of(plane: ControlPlane, command_id: str):
@@ -48,6 +56,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("when", ["before it is sent", "after Temporal took it"])
 async def test_a_start_survives_the_death_of_the_api(plane: ControlPlane, monkeypatch, when: str):
     await catalog(plane)
+    asking = await operator(plane)
     send = runs.deliver_start
 
     async def dies(plane, command):
@@ -58,9 +67,9 @@ async def test_a_start_survives_the_death_of_the_api(plane: ControlPlane, monkey
     with monkeypatch.context() as patch:
         patch.setattr(runs, "deliver_start", dies)
         with pytest.raises(Killed):
-            await runs.start(plane, caller(), "Waits", runs.StartRequest(input=1))
+            await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
     async with reading(plane.engine) as session:
-        (pending,) = await table.newest(session, scope=EVERY_WORKFLOW, limit=10)
+        (pending,) = await table.newest(session, scope=EVERY_WORKFLOW, limit=10, kind=["run.start"])
         run = await runs_table.get(session, pending.run_id)
     assert (pending.status, run.status) == ("pending", "queued")
 
@@ -69,6 +78,51 @@ async def test_a_start_survives_the_death_of_the_api(plane: ControlPlane, monkey
 
     assert (await command_of(plane, pending.command_id)).status == CommandStatus.DELIVERED
     assert await starts_in_history(plane, pending.run_id) == 1
+
+
+WITHDRAWN = {
+    "the kill switch of its workflow": "INSERT INTO switches (kind, name, version, disabled, created_by) VALUES ('workflow', 'Waits', 1, true, 'admin')",
+    "its principal": "UPDATE principals SET disabled_at = now()",
+    "its key": "UPDATE api_keys SET revoked_at = now()",
+    "its role": "UPDATE principals SET roles = '{viewer}'",
+    "its scope": "UPDATE principals SET workflows = '{other}'",
+}
+
+
+@pytest.mark.parametrize("sent", [False, True])
+@pytest.mark.parametrize("withdrawn", sorted(WITHDRAWN))
+async def test_r36_a_start_that_waited_is_authorised_again_before_it_is_sent(
+    plane: ControlPlane, monkeypatch, withdrawn: str, sent: bool
+):
+    """Unless Temporal already has it: then the run has begun and the command is delivered."""
+    await catalog(plane)
+    asking = await operator(plane)
+    send = runs.deliver_start
+
+    async def dies(plane, command):
+        if sent:
+            await send(plane, command)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "deliver_start", dies)
+        with pytest.raises(Killed):
+            await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
+    async with writing(plane.engine) as session:
+        await session.execute(text(WITHDRAWN[withdrawn]))
+    await make_due(plane)
+    await delivery.deliver_due(plane)
+
+    async with reading(plane.engine) as session:
+        (command,) = await table.newest(session, scope=EVERY_WORKFLOW, limit=10, kind=["run.start"])
+        run = await runs_table.get(session, command.run_id)
+    if sent:
+        assert (command.status, await starts_in_history(plane, run.run_id)) == ("delivered", 1)
+        return
+    assert (command.status, run.status) == ("refused", "failed")
+    assert run.error["type"] == "StartRefused"
+    with pytest.raises(RPCError, match="not found"):
+        await plane.temporal.get_workflow_handle(run.run_id).describe()
 
 
 async def test_the_same_request_after_the_death_of_the_api_is_the_same_run(plane: ControlPlane, monkeypatch):

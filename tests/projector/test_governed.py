@@ -18,6 +18,7 @@ from agentgrid.control.signing import Signer
 from agentgrid.domain.approvals import Verdict
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Effect, Rule
+from agentgrid.projector.rebuild import rebuild
 from agentgrid.projector.store import Store
 from agentgrid.protocol import (
     HEADER_RUN,
@@ -33,7 +34,7 @@ from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.temporal import rpc
 from agentgrid.testing import Governance
-from tests.projector.conftest import Tables, projecting, unique, until
+from tests.projector.conftest import Tables, projecting, snapshot, truncate, unique, until
 from tests.projector.record import completed_tasks, reset
 from tests.worker import gated
 
@@ -190,6 +191,73 @@ async def test_a_forged_memo_is_as_good_as_none(
     await handle.result()
     run = await tables.run_in(handle.id, "completed")
     assert run["initiator"] == "unknown"
+
+
+async def test_r31_a_decision_that_counted_is_applied_even_if_its_retry_was_refused(
+    projector: asyncio.Task[None],
+    store: Store,
+    signer: Signer,
+    client: Client,
+    queue: str,
+    tables: Tables,
+    governance: Governance,
+) -> None:
+    """Temporal accepted it, but the answer was lost. Its principal was disabled before the retry, so the command was refused."""
+    run_id, _, handle = await begin(store, signer, client, queue, "refund")
+    (terms,) = await governance.pending(handle)
+    await store.pool.executemany(
+        "INSERT INTO signing_keys (key_id, public_key) VALUES ($1, $2)", list(terms.keys.items())
+    )
+    decide = await ask(store, "approval.decide", run_id)
+    signed = governance.decide(terms, Verdict.APPROVED, nonce=decide)
+    await store.pool.execute(
+        "UPDATE commands SET principal = 'reviewer', body = $2::json, status = 'refused', settled_at = now() WHERE command_id = $1",
+        decide,
+        json.dumps({"signed": signed.model_dump(mode="json")}),
+    )
+    await rpc.signal(
+        client,
+        workflow_id=handle.id,
+        execution_id=terms.execution_id,
+        name=SIGNAL_DECIDE,
+        payloads=[to_payload(signed)],
+        request_id=decide,
+    )
+    await tables.run_in(handle.id, "completed")
+    (approval,) = await tables.rows("SELECT * FROM approvals WHERE run_id = $1", run_id)
+    assert (approval["status"], approval["decided_by"], approval["command_id"]) == ("approved", "reviewer", decide)
+    found = await command(tables, decide)
+    assert found["status"] == "applied"
+    assert found["outcome"]["judged"] == "counted"
+
+
+async def test_r6_a_run_keeps_its_initiator_when_the_key_that_signed_its_memo_is_revoked(
+    settings: Settings, store: Store, signer: Signer, client: Client, queue: str, tables: Tables
+) -> None:
+    """A command confirms each memo that the API signed, before the revocation or after it. No command confirms a thief's."""
+    async with projecting(settings):
+        run_id, _, handle = await begin(store, signer, client, queue, "local")
+        await handle.result()
+        await tables.run_in(handle.id, "completed")
+    before = await snapshot(tables)
+    await store.pool.execute("UPDATE signing_keys SET revoked_at = now()")
+
+    await rebuild(settings)
+    assert await snapshot(tables) == before
+    await truncate(tables)
+    await rebuild(settings)
+    (run,) = (await snapshot(tables))["runs"]
+    assert (run["run_id"], run["initiator"], run["trigger"], run["reference"]) == (run_id, "operator", "api", "T-1")
+
+    stolen = signer.memo(RunMemo(run_id=new_id(), initiator="operator", command_id=new_id()))
+    async with projecting(settings):
+        run_id, command_id, handle = await begin(store, signer, client, queue, "local")
+        run = await tables.run_in(handle.id, "completed")
+        assert (run["run_id"], run["initiator"]) == (run_id, "operator")
+        assert (await command(tables, command_id))["status"] == "applied"
+        forged = await start(client, queue, "local", stolen)
+        run = await tables.run_in(forged.id, "completed")
+        assert (run["run_id"], run["initiator"], run["trigger"]) == (forged.run_id, "unknown", "external")
 
 
 async def test_pause_resume_and_cancel_settle_their_commands(

@@ -46,6 +46,29 @@ async def test_r36_a_role_or_group_removed_between_decision_and_effect_stops_the
         assert (await loop.until(run_id))["status"] == "completed"
 
 
+async def test_r36_revoking_an_approvers_key_between_decision_and_effect_stops_the_effect(loop: Loop) -> None:
+    """The owner of a stolen key is still an approver; a call that the thief approved is not made."""
+    await loop.call("admin", "PUT", "/tools/refund/policy", json=ASK)
+    for case in ("once", "explicit"):
+        await person(loop, "robbed", Role.APPROVER)
+        stolen = await keys.create(loop.api.plane.engine, SETUP, principal="robbed")
+        loop.api.tokens["thief"] = stolen.secret
+        run_id = await loop.start("gated", case)
+        approval = await loop.approval(run_id)
+        await loop.call("operator", "POST", f"/runs/{run_id}/pause", 202)
+        await loop.until(run_id, "paused")
+        await loop.decide(approval, who="thief")
+        await loop.call("admin", "POST", f"/keys/{stolen.key_id}/revoke")
+
+        await loop.call("operator", "POST", f"/runs/{run_id}/resume", 202)
+
+        again = await loop.approval(run_id, after=approval["approval_id"])
+        execution_id = (await loop.run(run_id))["executions"][0]["execution_id"]
+        assert execution_id not in [each[2] for each in gated.EXECUTED], case
+        await loop.decide(again, who="robbed")
+        assert (await loop.until(run_id))["status"] == "completed"
+
+
 async def test_r36_a_newly_promoted_approvers_decision_counts_at_once(loop: Loop) -> None:
     await loop.call("admin", "PUT", "/tools/refund/policy", json=ASK)
     await person(loop, "anna", Role.ADMIN)

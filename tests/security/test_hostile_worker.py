@@ -19,6 +19,7 @@ from temporalio.client import Client
 
 from agentgrid.db import locks, logins, migrate
 from agentgrid.db.away import DATABASE_FAULTS
+from agentgrid.projector import main as projector
 from agentgrid.projector.store import Store
 from agentgrid.settings import Settings
 from agentgrid.worker import catalog
@@ -406,6 +407,45 @@ async def test_r35_a_workers_open_transaction_blocks_no_projector_start_or_switc
             await projector.close()
     await transaction.rollback()
     await hostile.close()
+
+
+async def test_r35_a_workers_open_transaction_delays_neither_retention_nor_the_reports_of_others(
+    admin: asyncpg.Connection, hostile: asyncpg.Connection, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Creating or dropping a partition locks the whole table, and a transaction with a report holds a conflicting lock."""
+    execution = str(uuid.uuid4())
+    other = await asyncpg.connect(await worker_login(postgres_dsn, grid=THEIRS, queues=(THEIRS,), rate=1_000))
+    transaction = hostile.transaction()
+    await transaction.start()
+    await hostile.execute(TELEMETRY, json.dumps([job(execution, MINE)]), json.dumps([line(execution, MINE)]))
+    old = datetime.now(UTC) - timedelta(days=100)
+    for day in (old, datetime.now(UTC)):
+        await admin.execute("INSERT INTO events (run_id, kind, data, created_at) VALUES ('r', 'run', '{}', $1)", day)
+        await admin.execute(
+            "INSERT INTO reads (read_id, at, last_at, route, outcome, count) VALUES ($1, $2, $2, 'GET /', 'read', 1)",
+            str(day),
+            day,
+        )
+        await admin.execute(
+            "INSERT INTO logs (logged_at, execution_id, workflow_id, level, logger, message, worker) "
+            "VALUES ($1, 'e', 'w', 'info', 'l', 'm', 'w')",
+            day,
+        )
+    monkeypatch.setattr(projector, "PARTITION_DAYS_AHEAD", 30)
+    async with projector.open_store(await control_login(postgres_dsn), "default") as opened:
+        keeping = asyncio.create_task(projector.keep_house(opened))
+        while not keeping.done():
+            async with asyncio.timeout(2):
+                await other.execute(TELEMETRY, json.dumps([job(execution, THEIRS)]), "[]")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await keeping
+        for table in ("events", "reads", "logs"):
+            assert await admin.fetchval(f"SELECT count(*) FROM {table}") == 1, table
+        await transaction.rollback()
+        await projector.keep_house(opened)
+    name = f"logs_{datetime.now(UTC) + timedelta(days=29):%Y%m%d}"
+    assert await admin.fetchval("SELECT to_regclass($1)::text", name) == name
+    await other.close()
 
 
 async def test_r35_the_control_planes_login_owns_nothing_and_can_not_bind_logins(postgres_dsn: str) -> None:

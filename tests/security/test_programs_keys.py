@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import httpx
 import pytest
 
 from tests.api import factories
-from tests.api.conftest import Api, api, as_  # noqa: F401 (fixtures)
+from tests.api.conftest import Api, api, as_, listening  # noqa: F401 (fixtures)
+from tests.api.test_streams import take
 
 
 @pytest.mark.parametrize("who", ["agent", "robot"])
@@ -53,3 +55,26 @@ async def test_r23_an_agents_key_sees_only_the_approvals_of_its_own_runs(
         assert await ids(f"/api/v1/runs/{run.run_id}") == seen
         assert (await as_("agent").get(f"/api/v1/approvals/{gate}")).status_code == (200 if seen else 404)
         assert await ids(f"/api/v1/runs/{run.run_id}/approvals", who="operator") == {gate}
+
+
+async def test_r23_neither_streams_nor_unattributed_acts_show_an_agent_the_approvals_of_others(
+    api: Api,  # noqa: F811
+) -> None:
+    own, other = factories.run(initiator="agent"), factories.run(initiator="operator")
+    gates = {run.run_id: factories.approval(run) for run in (own, other)}
+    decisions = [factories.decision(gate, 9, attributed=False) for gate in gates.values()]
+    executions = [factories.execution(run) for run in (own, other)]
+    await factories.insert(api.plane.engine, own, other, *executions, *gates.values(), *decisions)
+    told = [(run.run_id, kind, {"n": kind}) for run in (other, own) for kind in ("approval", "run")]
+    seen = [(other.run_id, "run"), (own.run_id, "approval"), (own.run_id, "run")]
+    before, *_ = await factories.publish(api.plane.engine, (own.run_id, "run", {}), *told)
+    everybodys = [(run_id, kind) for run_id, kind, _ in told]
+    async with listening(api.app) as url:
+        for who, expected in (("agent", seen), ("viewer", everybodys)):
+            headers = {"Authorization": f"Bearer {api.tokens[who]}"}
+            async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
+                events = await take(client, "/api/v1/events", last=str(before), at_most=len(expected))
+                assert [(json.loads(event.data)["run_id"], event.event) for event in events] == expected, who
+                listed = (await client.get("/api/v1/commands/unattributed")).json()["items"]
+            theirs = {gates[run_id].approval_id for run_id, kind in expected if kind == "approval"}
+            assert {act["approval_id"] for act in listed} == theirs, who

@@ -11,7 +11,7 @@ import stat
 import sys
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,11 @@ async def test_an_id_out_of_scope_answers_like_an_unknown_id(narrow: Api, as_: A
     start = await as_("scoped").post(f"{V1}/workflows/out_flow/runs", json={"input": 1})
     assert start.status_code == 404
     decision = {"verdict": "approved", "digest": sides["out_gate"].digest}
-    refused = await as_("scoped-approver").post(f"{V1}/approvals/{gate}/decisions", json=decision)
-    assert refused.status_code == 404
+    for approval_id in (gate, "nothing"):
+        refused = await as_("scoped-approver").post(f"{V1}/approvals/{approval_id}/decisions", json=decision)
+        assert refused.status_code == 404
+        told = await as_("scoped-approver").get(f"{V1}/commands/{refused.json()['command_id']}")
+        assert told.status_code == 404, approval_id
     assert (await as_("operator").get(f"{V1}/runs/{out}")).status_code == 200
 
 
@@ -321,6 +324,34 @@ async def test_r41_every_read_of_payloads_is_recorded_and_no_other(api: Api, as_
     assert (one["key_id"], one["address"], one["count"]) == (api.tokens["operator"].split("_")[1], "127.0.0.1", 1)
     of_gate = await recorded(api, as_, subject=gate.approval_id)
     assert sorted(each["principal"] for each in of_gate) == ["operator", "reviewer"]
+
+
+async def test_r41_payloads_in_lists_and_in_responses_to_writes_are_recorded_as_reads(api: Api, as_: As) -> None:
+    quoting = factories.run(status="failed", status_reason="ToolError: no account AT61", closed_at=datetime.now(UTC))
+    await factories.insert(api.plane.engine, quoting, *factories.workflow("replayed", {}))
+    for who in ("developer", "viewer"):
+        await as_(who).get(f"{V1}/runs", params={"status": "failed"})
+    body, again = {"input": "AT61"}, {"Idempotency-Key": "r41"}
+    started = await as_("developer").post(f"{V1}/workflows/replayed/runs", json=body, headers=again)
+    run_id = started.json()["run_id"]
+    of_first = await recorded(api, as_, subject=run_id)
+    replayed = await as_("developer").post(f"{V1}/workflows/replayed/runs", json=body, headers=again)
+    assert (replayed.status_code, replayed.json()["input"]["value"]) == (200, "AT61")
+    cancelled = await as_("developer").post(f"{V1}/runs/{run_id}/cancel")
+    assert (cancelled.status_code, cancelled.json()["input"]["value"]) == (202, "AT61")
+    refused = await as_("developer").post(f"{V1}/workflows/replayed/runs", json={"input": "AT61", "tags": "AT61"})
+    assert refused.status_code == 422
+    await as_("developer").get(f"{V1}/commands")
+
+    assert of_first == [], "the caller has just sent this input"
+    found = await recorded(api, as_, outcome="read", principal="developer")
+    assert {(each["route"], each["subject"]) for each in found} == {
+        (f"GET {V1}/runs", None),
+        (f"POST {V1}/workflows/{{name}}/runs", run_id),
+        (f"POST {V1}/runs/{{run_id}}/cancel", run_id),
+        (f"GET {V1}/commands", None),
+    }
+    assert await recorded(api, as_, outcome="read", principal="viewer") == []
 
 
 async def test_r41_identical_reads_are_one_row_with_a_growing_count(api: Api, as_: As) -> None:

@@ -85,7 +85,7 @@ async def get_approval(session: Session, plane: Plane, caller: Asking, shown: Sh
 
 
 @router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")
-async def decide(plane: Plane, caller: Asking, approval_id: Id, body: DecisionIn) -> ApprovalAccepted:
+async def decide(plane: Plane, caller: Asking, shown: Shows, approval_id: Id, body: DecisionIn) -> ApprovalAccepted:
     """Only a person who did not start the run may decide, only while the approval is pending, and only with its current digest.
 
     `202`: the decision is signed and sent. It takes effect when the run receives it: its command then becomes `applied`, or `superseded` if
@@ -97,7 +97,6 @@ async def decide(plane: Plane, caller: Asking, approval_id: Id, body: DecisionIn
         approval_id,
         control.DecisionRequest(verdict=body.verdict, digest=body.digest, comment=body.comment),
     )
-    shown = Shown.to(caller.principal)
     async with reading(plane.engine) as session:
         detail = await _detail(session, plane, caller, shown, approval_id)
     return ApprovalAccepted(**dict(detail), command=views.command_summary(command, shown))

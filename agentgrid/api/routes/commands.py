@@ -13,6 +13,7 @@ from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Shows, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
+from agentgrid.api.routes.approvals import started_by
 from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, UnattributedAct
 from agentgrid.api.schemas.common import Moment, Page, Reason
 from agentgrid.control import proposals
@@ -87,7 +88,9 @@ async def list_unattributed(
     if cursor is not None:
         at, execution_id, event_id = decode(request, cursor, str, str, int)
         after = (moment(at), execution_id, event_id)
-    rows = await attribution.newest(session, scope=who.workflows, limit=limit + 1, run_id=run, after=after)
+    rows = await attribution.newest(
+        session, scope=who.workflows, limit=limit + 1, run_id=run, approvals_of=started_by(who), after=after
+    )
     page, onward = cut(
         rows, limit, lambda row: encode(request, row.signalled_at.isoformat(), row.execution_id, row.event_id)
     )

@@ -88,6 +88,6 @@ async def create_key(
 
 @router.post("/{key_id}/revoke", summary="Revoke a key")
 async def revoke_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> KeyOut:
-    """Takes the key's id, not the key itself. Its open event streams end."""
+    """Takes the key's id, not the key itself. Its open event streams end, and decisions made with it no longer have an effect."""
     await control.revoke(plane.engine, caller, key_id, reason=body.reason if body else None)
     return await _one(plane, key_id)

@@ -287,8 +287,7 @@ async def stream_run(
     return sse.respond(source, login.principal.name, events)
 
 
-async def _accepted(plane: ControlPlane, caller: Caller, command: Command) -> RunAccepted:
-    shown = Shown.to(caller.principal)
+async def _accepted(plane: ControlPlane, caller: Caller, shown: Shown, command: Command) -> RunAccepted:
     async with reading(plane.engine) as session:
         run = await _found(session, caller.principal, command.run_id or "")
         detail = await views.run_detail(session, plane.settings, caller.principal, shown, run)
@@ -296,36 +295,38 @@ async def _accepted(plane: ControlPlane, caller: Caller, command: Command) -> Ru
 
 
 @router.post("/{run_id}/cancel", status_code=202, summary="Cancel the run and let it clean up")
-async def cancel(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
+async def cancel(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None) -> RunAccepted:
     """The run is `cancelling` until its workflow has finished."""
     command = await control.act(plane, caller, run_id, Verb.CANCEL, reason=body.reason if body else None)
-    return await _accepted(plane, caller, command)
+    return await _accepted(plane, caller, shown, command)
 
 
 @router.post("/{run_id}/terminate", status_code=202, summary="Terminate the run at once, without cleanup")
-async def terminate(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
+async def terminate(
+    plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None
+) -> RunAccepted:
     """The effects of steps in progress are not undone."""
     command = await control.act(plane, caller, run_id, Verb.TERMINATE, reason=body.reason if body else None)
-    return await _accepted(plane, caller, command)
+    return await _accepted(plane, caller, shown, command)
 
 
 @router.post("/{run_id}/pause", status_code=202, summary="Pause the run: no new step starts until it is resumed")
-async def pause(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
+async def pause(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None) -> RunAccepted:
     """New activities and children wait. Steps in progress, timers, run timeouts and approval expiry go on."""
     command = await control.act(plane, caller, run_id, Verb.PAUSE, reason=body.reason if body else None)
-    return await _accepted(plane, caller, command)
+    return await _accepted(plane, caller, shown, command)
 
 
 @router.post("/{run_id}/resume", status_code=202, summary="Resume a paused run")
-async def resume(plane: Plane, caller: Asking, run_id: Id, body: RunReason | None = None) -> RunAccepted:
+async def resume(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None) -> RunAccepted:
     """Starts the steps that were held back."""
     command = await control.act(plane, caller, run_id, Verb.RESUME, reason=body.reason if body else None)
-    return await _accepted(plane, caller, command)
+    return await _accepted(plane, caller, shown, command)
 
 
 @router.post("/{run_id}/signal", status_code=202, summary="Send a signal to the run's workflow")
-async def signal(plane: Plane, caller: Asking, run_id: Id, body: RunSignal) -> RunAccepted:
+async def signal(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunSignal) -> RunAccepted:
     """For the workflow's own handlers. It can't decide an approval: an unsigned signal has no effect on one."""
     request = control.SignalRequest(name=body.name, arguments=tuple(body.arguments))
     command = await control.act(plane, caller, run_id, Verb.SIGNAL, reason=body.reason, signal=request)
-    return await _accepted(plane, caller, command)
+    return await _accepted(plane, caller, shown, command)

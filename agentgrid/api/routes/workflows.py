@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from agentgrid.api import actions, views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Shows, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
@@ -134,6 +134,7 @@ async def _switch(
 async def start_run(
     plane: Plane,
     caller: Asking,
+    shown: Shows,
     response: Response,
     name: Id,
     body: RunStart,
@@ -160,13 +161,15 @@ async def start_run(
         ),
     )
     command = await commands.get(plane, started.command_id)
-    shown = Shown.to(caller.principal)
+    if not started.replayed:
+        shown = Shown.to(caller.principal)  # the caller has just sent this input: not a read
     async with reading(plane.engine) as session:
         run = await runs.seen(session, started.run_id, scope=caller.principal.workflows)
         if run is None:
             raise NotFound("run", started.run_id)
         detail = await views.run_detail(session, plane.settings, caller.principal, shown, run)
     if started.replayed:
+        shown.disclosure.subject = run.run_id
         response.status_code = 200
         response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = detail.links.self

@@ -240,9 +240,10 @@ BEGIN
 END
 $$;
 
--- The projector creates daily partitions ahead of time. Its login owns no table, so it calls these two functions of the schema's owner.
+-- The projector creates daily partitions ahead of time. Its login owns no table, so it calls these two functions of the schema's owner. Both need a lock
+-- that waits for every open transaction with a report, and that all new reports queue behind. So they give up quickly, and the projector retries.
 CREATE OR REPLACE FUNCTION agentgrid_ensure_partitions(days_ahead integer)
-RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     parent text;
     day date;
@@ -266,7 +267,7 @@ $$;
 
 -- Drops partitions older than this many days, and returns their names. At least a week is always kept.
 CREATE OR REPLACE FUNCTION agentgrid_drop_partitions(days_kept integer)
-RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     v_name text;
 BEGIN

@@ -43,11 +43,10 @@ class Batch:
             self.keys = [(record["key_id"], record["public_key"], record["revoked"]) for record in records]
         return {key_id: public_key for key_id, public_key, _ in self.keys}
 
-    async def believed_keys(self) -> dict[str, str]:
-        """The public keys whose memos are trusted."""
-        registered = await self.registered_keys()
-        revoked = {key_id for key_id, _, gone in self.keys or () if gone}
-        return {key_id: public_key for key_id, public_key in registered.items() if key_id not in revoked}
+    async def revoked_keys(self) -> frozenset[str]:
+        """The ids of the signing keys that have been revoked."""
+        await self.registered_keys()
+        return frozenset(key_id for key_id, _, revoked in self.keys or () if revoked)
 
     async def write(self, statement: str, table: str, values: list[dict[str, Any]]) -> list[asyncpg.Record]:
         """Run an insert or a patch and count what it changed for each execution."""

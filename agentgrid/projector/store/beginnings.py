@@ -110,13 +110,35 @@ async def _insert_rows(batch: Batch, values: Sequence[dict[str, Any]]) -> dict[s
 
 
 async def _memo(batch: Batch, item: Folded) -> RunMemo | None:
-    """What the start's memo says, if one of our keys signed it for this workflow id; verified once a batch."""
+    """What the start's memo says, if one of our keys signed it for this workflow id; verified once a batch.
+
+    A key may be revoked while an API still signs with it, and the runs whose memos it signed keep their initiator. So under a revoked key the memo
+    counts only if its command confirms it.
+    """
     started, key = item.changes.started, item.execution.execution_id
     if started is None or started.memo is None:
         return None
     if key not in batch.memos:
-        batch.memos[key] = identity.verified(started, item.execution.workflow_id, await batch.believed_keys())
+        memo = identity.verified(started, item.execution.workflow_id, await batch.registered_keys())
+        if memo is not None and memo.key_id in await batch.revoked_keys() and not await _asked_for(batch, memo):
+            memo = None
+        batch.memos[key] = memo
     return batch.memos[key]
+
+
+async def _asked_for(batch: Batch, memo: RunMemo) -> bool:
+    """Whether the memo's command started this run for this initiator."""
+    return bool(
+        await batch.db.fetchval(
+            "SELECT EXISTS (SELECT FROM commands WHERE command_id = $1 AND kind = $2 AND principal = $3 AND run_id = $4 "
+            "AND status <> $5)",
+            memo.command_id,
+            CommandKind.RUN_START.value,
+            memo.initiator,
+            memo.run_id,
+            CommandStatus.REFUSED.value,
+        )
+    )
 
 
 async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], dict[str, Settlement]]:
