@@ -15,7 +15,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from agentgrid.errors import Conflict, NotFound, RateLimited, SettingsError, Unavailable
+from agentgrid.errors import Conflict, NotFound, SettingsError, Unavailable
 from agentgrid.settings import Settings
 from agentgrid.temporal import rpc
 from agentgrid.temporal.client import connect, data_converter
