@@ -1,7 +1,8 @@
 """What crosses the boundary between workflow code, workers, the API and the projector: names and versioned payloads.
 
 A payload model only ever gains optional fields. The commands that the workflow half emits are protocol too: a change of them takes a new
-patch id. `Terms`, `Decision` and `SignedDecision` of `domain/approvals.py` cross it as well; they live there beside their judge.
+patch id, and with it a new prefix of builds. `Terms`, `Decision` and `SignedDecision` of `domain/approvals.py` cross it as well; they live
+there beside their judge.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from pydantic.dataclasses import dataclass
 from temporalio.api.common.v1 import Payload
 
 PATCH_GATE = "agentgrid-gate-1"
-"""The marker at the top of every execution that began under the plugin."""
+"""The marker at the top of an execution that began under the plugin, where the build of its first task doesn't say so."""
+BUILD_GATE = f"{PATCH_GATE}-"
+"""The build id of a governed worker begins with this, unless its user chose one: a first workflow task under it marks the execution for nothing."""
 
 SIGNAL_DECIDE = "agentgrid.decide"
 SIGNAL_CONTROL = "agentgrid.control"
@@ -168,6 +171,16 @@ class RunMemo(BaseModel):
     key_id: str | None = None
     signature: str | None = None
     """Ed25519 over the canonical rest, base64."""
+
+
+def is_gate_build(build_id: str) -> bool:
+    """Whether a governed worker names itself so. Any worker can: what it claims is not proof."""
+    return build_id.startswith(BUILD_GATE)
+
+
+def shown_build(build_id: str) -> str:
+    """The build as people know it: the grid's digest, or what the user of a worker chose."""
+    return build_id.removeprefix(BUILD_GATE)
 
 
 def to_payload(value: BaseModel | str) -> Payload:

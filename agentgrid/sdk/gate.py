@@ -1,8 +1,8 @@
 """The workflow half of the gate: every call that leaves a workflow passes here, on the SDK's public interceptors.
 
-Order of commands is protocol. An execution that begins under the plugin writes the deprecated marker of `PATCH_GATE` first; `patched` is
-therefore true in it for ever and false in every execution that was open before, which replays untouched. A call is scheduled at once, as
-without the plugin; only its *result* is wrapped. The activity half answers `ApprovalRequired` with the terms where policy asks for people;
+Order of commands is protocol. Whether an execution began under the plugin is told by the build of its first workflow task, or by a marker
+(`RunState.governed`); one that was open before replays untouched. A call is scheduled at once, as without the plugin; only its *result* is
+wrapped. The activity half answers `ApprovalRequired` with the terms where policy asks for people;
 then the workflow waits, under those terms, and makes the call again with the signed decision. The arguments are serialised once, at the call.
 """
 
@@ -37,7 +37,6 @@ from agentgrid.protocol import (
     HEADER_APPROVAL,
     HEADER_KEY,
     HEADER_RUN,
-    PATCH_GATE,
     SIGNAL_CONTROL,
     SIGNAL_DECIDE,
     ErrorType,
@@ -46,7 +45,7 @@ from agentgrid.protocol import (
 from agentgrid.sdk.approvals import refusal
 from agentgrid.sdk.calls import Call, sealed, sealed_child
 from agentgrid.sdk.results import check_result
-from agentgrid.sdk.state import Patience, RunState, approved
+from agentgrid.sdk.state import BUILDS_ARE_KEPT, Patience, RunState, approved
 from agentgrid.sdk.workflows import SPEC
 
 _OWN_HEADERS = frozenset({HEADER_KEY, HEADER_APPROVAL})
@@ -56,8 +55,14 @@ _OWN_HEADERS = frozenset({HEADER_KEY, HEADER_APPROVAL})
 class GateInterceptor(Interceptor):
     """Puts the workflow half into every workflow of a worker or a replayer."""
 
+    def __init__(self) -> None:
+        self.builds_are_kept = True
+        """Whether the server's history keeps the builds of workers, which tell what began under the plugin. Set before the first task."""
+
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
         """The SDK makes one per execution."""
+        # The class is asked for when the worker is made, which knows no server yet.
+        input.unsafe_extern_functions[BUILDS_ARE_KEPT] = lambda: self.builds_are_kept
         return GateInbound
 
 
@@ -71,8 +76,8 @@ class GateInbound(WorkflowInboundInterceptor):
         self._state.install()
 
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
-        """Mark the execution as begun under the plugin, unless it replays one that was not."""
-        workflow.deprecate_patch(PATCH_GATE)
+        """Tell whether the execution begins under the plugin before any of its own code runs."""
+        self._state.governed()
         self._state.begin(input.headers)
         result = await super().execute_workflow(input)
         if hasattr(input.type, SPEC):
@@ -98,19 +103,19 @@ class GateOutbound(WorkflowOutboundInterceptor):
 
     def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:
         """Schedule at once, wrap the result."""
-        if not workflow.patched(PATCH_GATE):
+        if not self._state.governed():
             return super().start_activity(input)
         return self._govern(input, super().start_activity)
 
     def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:
         """The same for local activities; those of an explicit approval are not gated."""
-        if input.activity in APPROVAL_ACTIVITIES or not workflow.patched(PATCH_GATE):
+        if input.activity in APPROVAL_ACTIVITIES or not self._state.governed():
             return super().start_local_activity(input)
         return self._govern(input, super().start_local_activity)
 
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:
         """Hold while paused, and tell the child whose tree it is of."""
-        if workflow.patched(PATCH_GATE):
+        if self._state.governed():
             input = sealed_child(input)
             await self._state.resumed()
             input = dataclasses.replace(input, headers=self._with_run(input.headers))
@@ -118,7 +123,7 @@ class GateOutbound(WorkflowOutboundInterceptor):
 
     def continue_as_new(self, input: ContinueAsNewInput) -> NoReturn:
         """The next execution inherits the initiator, the tree and the pause."""
-        if workflow.patched(PATCH_GATE):
+        if self._state.governed():
             input = dataclasses.replace(input, headers=self._with_run(input.headers))
         super().continue_as_new(input)
 

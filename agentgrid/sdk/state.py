@@ -22,6 +22,7 @@ from temporalio.exceptions import ApplicationError
 from agentgrid.domain.approvals import Decision, Terms, Verdict, judge
 from agentgrid.protocol import (
     HEADER_RUN,
+    PATCH_GATE,
     SIGNAL_CONTROL,
     SIGNAL_DECIDE,
     TIMER_APPROVAL,
@@ -30,6 +31,7 @@ from agentgrid.protocol import (
     ErrorType,
     PolicyWait,
     RunHeader,
+    is_gate_build,
     to_payload,
 )
 
@@ -37,6 +39,12 @@ KEY_DIGITS = 24
 """An idempotency key has 96 bits: unique among the calls of all runs."""
 
 MAX_SIGNAL_BYTES = 8192
+
+BUILDS_ARE_KEPT = "agentgrid_builds_are_kept"
+"""The function outside the sandbox that says whether the server's history keeps the builds of workers."""
+
+BEGINNING = 3
+"""The events before the first task's commands, where nothing came between: the start, the task scheduled, the task started."""
 
 
 @dataclass(kw_only=True)
@@ -95,6 +103,8 @@ def policy_wait_in(error: BaseException | None) -> PolicyWait | None:
 class RunState:
     """The state of one execution. Made in the interceptor's `init`, so that no signal slips to a user's dynamic handler."""
 
+    began: bool | None = None
+    """What `governed` has answered."""
     header: RunHeader = field(default_factory=lambda: RunHeader(tree=""))
     asked: Literal["pause", "resume"] | None = None
     """The last control signal; it may come before the headers are read."""
@@ -110,6 +120,22 @@ class RunState:
         workflow.register_random_seed_callback(self._reseeded)
         workflow.set_signal_handler(SIGNAL_DECIDE, self.on_decide)
         workflow.set_signal_handler(SIGNAL_CONTROL, self.on_control)
+
+    def governed(self) -> bool:
+        """Whether the execution began under the plugin: the same in every replay, on whichever worker.
+
+        First asked in its first activation, where the SDK answers with the build of the worker that completed the first task. A worker that
+        can't be told by its build marks the execution, for a third write to visibility. So does one that can, unless these are the very
+        first events: an empty task of a plain worker may lie before, which a replay sees as one with this task, or doesn't (decision 25).
+        """
+        if self.began is None:
+            info = workflow.info()
+            named = is_gate_build(info.get_current_build_id()) and workflow.extern_functions()[BUILDS_ARE_KEPT]()
+            if not named or workflow.unsafe.is_replaying() or info.get_current_history_length() > BEGINNING:
+                # In a replay this writes nothing that history has not.
+                workflow.deprecate_patch(PATCH_GATE)
+            self.began = named or workflow.patched(PATCH_GATE)
+        return self.began
 
     def begin(self, headers: Mapping[str, Payload]) -> None:
         """Take what the start event says of the run: its tree, initiator and whether it continues a paused one."""
