@@ -76,8 +76,8 @@ class GateInbound(WorkflowInboundInterceptor):
         self._state.install()
 
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
-        """Tell whether the execution begins under the plugin before any of its own code runs."""
-        self._state.governed()
+        """See whether the execution begins under the plugin before its own code runs."""
+        self._state.open()
         self._state.begin(input.headers)
         result = await super().execute_workflow(input)
         if hasattr(input.type, SPEC):

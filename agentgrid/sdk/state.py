@@ -103,8 +103,9 @@ def policy_wait_in(error: BaseException | None) -> PolicyWait | None:
 class RunState:
     """The state of one execution. Made in the interceptor's `init`, so that no signal slips to a user's dynamic handler."""
 
+    opened: bool = False
     began: bool | None = None
-    """What `governed` has answered."""
+    """Whether it began under the plugin; None while a replay can't tell yet."""
     header: RunHeader = field(default_factory=lambda: RunHeader(tree=""))
     asked: Literal["pause", "resume"] | None = None
     """The last control signal; it may come before the headers are read."""
@@ -121,20 +122,32 @@ class RunState:
         workflow.set_signal_handler(SIGNAL_DECIDE, self.on_decide)
         workflow.set_signal_handler(SIGNAL_CONTROL, self.on_control)
 
-    def governed(self) -> bool:
-        """Whether the execution began under the plugin: the same in every replay, on whichever worker.
+    def open(self) -> None:
+        """Look, in the first activation, at what tells of the beginning: the build of the worker that completed the first task.
 
-        First asked in its first activation, where the SDK answers with the build of the worker that completed the first task. A worker that
-        can't be told by its build marks the execution, for a third write to visibility. So does one that can, unless these are the very
-        first events: an empty task of a plain worker may lie before, which a replay sees as one with this task, or doesn't (decision 25).
+        A worker that its build doesn't tell marks what it begins, for a third write to visibility. So does one that it tells, unless these
+        are the very first events: an empty task of a plain worker may lie before, and a replay would go by that one where an update follows.
         """
+        if self.opened:
+            return
+        self.opened = True
+        info = workflow.info()
+        version = info.get_current_deployment_version()
+        kept = workflow.extern_functions()[BUILDS_ARE_KEPT]()
+        named = kept and version is not None and is_gate_build(version.build_id)
+        if workflow.unsafe.is_replaying():
+            self.began = True if named else None
+        else:
+            self.began = True if named and info.get_current_history_length() == BEGINNING else _marked()
+
+    def governed(self) -> bool:
+        """Whether calls are governed: the same in every replay, on whichever worker.
+
+        An execution that was open before is plain for ever, once it has made a call; until then nothing tells it from one that begins.
+        """
+        self.open()
         if self.began is None:
-            info = workflow.info()
-            named = is_gate_build(info.get_current_build_id()) and workflow.extern_functions()[BUILDS_ARE_KEPT]()
-            if not named or workflow.unsafe.is_replaying() or info.get_current_history_length() > BEGINNING:
-                # In a replay this writes nothing that history has not.
-                workflow.deprecate_patch(PATCH_GATE)
-            self.began = named or workflow.patched(PATCH_GATE)
+            self.began = _marked()
         return self.began
 
     def begin(self, headers: Mapping[str, Payload]) -> None:
@@ -231,6 +244,12 @@ class RunState:
         if self.generation != generation:
             return Outcome()
         return Outcome(decision=gate.decision, raw=gate.raw)
+
+
+def _marked() -> bool:
+    """Whether the marker stands in history, or, where nothing has been written yet, now does."""
+    workflow.deprecate_patch(PATCH_GATE)
+    return workflow.patched(PATCH_GATE)
 
 
 def current_state() -> RunState | None:

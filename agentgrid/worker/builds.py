@@ -23,12 +23,13 @@ def name_build(config: WorkerConfig, grid: Grid | None) -> None:
     """Name the worker's build in its configuration, unless its user did. Nothing about routing changes."""
     if config.get("deployment_config") or config.get("build_id") or config.get("use_worker_versioning"):
         return
-    if grid is None:
+    workflows = config.get("workflows") or ()
+    if grid is not None:
+        version = WorkerDeploymentVersion(deployment_name=grid.name, build_id=BUILD_GATE + grid.digest)
+        config["deployment_config"] = WorkerDeploymentConfig(version=version, use_worker_versioning=False)
+    elif workflows:
         # Without a deployment: there is no version that anybody would know.
-        config["build_id"] = BUILD_GATE + _digest(config.get("workflows") or ())
-        return
-    version = WorkerDeploymentVersion(deployment_name=grid.name, build_id=BUILD_GATE + grid.digest)
-    config["deployment_config"] = WorkerDeploymentConfig(version=version, use_worker_versioning=False)
+        config["build_id"] = BUILD_GATE + _digest(workflows)
 
 
 def _digest(workflows: Iterable[type]) -> str:
@@ -43,6 +44,6 @@ def _digest(workflows: Iterable[type]) -> str:
 
 
 async def are_kept(client: Client) -> bool:
-    """Whether the server writes into history which build completed a task. Temporal's time-skipping test server doesn't. Raises RPCError."""
+    """Whether the server writes into history which build completed a task, as simple test servers don't. Raises RPCError."""
     answer = await client.workflow_service.get_system_info(GetSystemInfoRequest(), retry=True)
     return answer.capabilities.build_id_based_versioning

@@ -12,7 +12,7 @@ from temporalio.worker import Replayer, Worker
 
 from agentgrid.domain.policies import Effect, Rule
 from agentgrid.testing import Governance
-from tests.worker.begins import marked, told
+from tests.worker.beginnings import marked, told
 from tests.worker.conftest import kinds
 from tests.worker.plain import CANCELLATIONS, SHAPES, Cancellations, Child, Counting, Shapes, beat, describe, echo
 
