@@ -107,6 +107,8 @@ class TaskStarted(Event):
 class TaskCompleted(Event):
     started_event_id: int
     build: str | None = None
+    claims: bool = False
+    """Whether the build is one of the plugin's own: so a governed worker names itself, and whoever likes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,6 +139,8 @@ class ActivityScheduled(Event):
     tool_version: str | None = None
     title: str | None = None
     call_key: str | None = None
+    headed: bool = False
+    """It carries the plugin's header, readable or not."""
     input: Stored | None = None
 
 

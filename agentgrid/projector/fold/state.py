@@ -131,6 +131,13 @@ class State(_Json):
     """When a delayed, retried or cron execution begins its first task."""
     build: str | None = None
     governed: bool = False
+    """It began under the plugin, as far as is known."""
+    claims: list[bool] = field(default_factory=list)
+    """Whether each completed task was a governed worker's by its build, while none but tasks have come since the first."""
+    begun: bool = False
+    """Something has, so `claims` are settled."""
+    claimed: bool = False
+    """The same of the last completed task, which made the commands that come now."""
     paused: bool = False
     temporal_paused: bool = False
     cancel_requested: bool = False
@@ -178,6 +185,7 @@ class State(_Json):
         loaded.local = dict(value.get("local", {}))
         loaded.updates = dict(value.get("updates", {}))
         loaded.tools = list(value.get("tools", ()))
+        loaded.claims = list(value.get("claims", ()))
         return loaded
 
     @property
