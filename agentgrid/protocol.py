@@ -177,12 +177,12 @@ class RunMemo(BaseModel):
 
 
 def is_gate_build(build_id: str) -> bool:
-    """Whether a governed worker names itself so. Any worker can: what it claims is not proof."""
+    """Whether the build id has the prefix of governed workers. Any worker can use it: it is a claim, not a proof."""
     return build_id.startswith(BUILD_GATE)
 
 
 def shown_build(build_id: str) -> str:
-    """The build as people know it: the grid's digest, or what the user of a worker chose."""
+    """The build as shown to people: the grid's digest, or the build id that the user set."""
     return build_id.removeprefix(BUILD_GATE)
 
 

@@ -108,7 +108,7 @@ class TaskCompleted(Event):
     started_event_id: int
     build: str | None = None
     claims: bool = False
-    """Whether the build is one of the plugin's own: so a governed worker names itself, and whoever likes."""
+    """Whether the build id has the prefix of governed workers; any worker can use it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +140,7 @@ class ActivityScheduled(Event):
     title: str | None = None
     call_key: str | None = None
     headed: bool = False
-    """It carries the plugin's header, readable or not."""
+    """Whether it carries the plugin's header, even an unreadable one."""
     input: Stored | None = None
 
 

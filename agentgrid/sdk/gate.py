@@ -57,11 +57,11 @@ class GateInterceptor(Interceptor):
 
     def __init__(self) -> None:
         self.builds_are_kept = True
-        """Whether the server's history keeps the builds of workers, which tell what began under the plugin. Set before the first task."""
+        """Whether the server's history keeps the builds of workers. Set before the first workflow task."""
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
         """Called by the SDK once per execution."""
-        # This runs first when the worker is created, before any server is known; hence a function.
+        # A function, because the SDK calls this when it creates the worker, before the server is known.
         input.unsafe_extern_functions[BUILDS_ARE_KEPT] = lambda: self.builds_are_kept
         return GateInbound
 
@@ -76,7 +76,7 @@ class GateInbound(WorkflowInboundInterceptor):
         self._state.install()
 
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
-        """See whether the execution begins under the plugin before its own code runs."""
+        """Determine whether the execution began under the plugin, before user code runs."""
         self._state.open()
         self._state.begin(input.headers)
         result = await super().execute_workflow(input)

@@ -111,7 +111,7 @@ class RunState:
 
     opened: bool = False
     began: bool | None = None
-    """Whether it began under the plugin; None while a replay can't tell yet."""
+    """Whether it began under the plugin; None while a replay doesn't know yet."""
     header: RunHeader = field(default_factory=lambda: RunHeader(tree=""))
     asked: Literal["pause", "resume"] | None = None
     """The last control signal; it may arrive before the headers are read."""
@@ -133,10 +133,10 @@ class RunState:
         workflow.set_signal_handler(SIGNAL_CONTROL, self.on_control)
 
     def open(self) -> None:
-        """Look, in the first activation, at what tells of the beginning: the build of the worker that completed the first task.
+        """Determine in the first activation whether the execution began under the plugin: by the build that completed the first task.
 
-        A worker that its build doesn't tell marks what it begins, for a third write to visibility. So does one that it tells, unless these
-        are the very first events: an empty task of a plain worker may lie before, and a replay would go by that one where an update follows.
+        A worker without such a build writes the marker, at the cost of a third visibility write. So does a worker with one unless history has
+        nothing before its task: an empty task of a plain worker may come first, and a replay uses that task's build if an update follows.
         """
         if self.opened:
             return
@@ -151,9 +151,9 @@ class RunState:
             self.began = True if named and info.get_current_history_length() == BEGINNING else _marked()
 
     def governed(self) -> bool:
-        """Whether calls are governed: the same in every replay, on whichever worker.
+        """Whether calls are governed: the same in every replay, on any worker.
 
-        An execution that was open before is plain for ever, once it has made a call; until then nothing tells it from one that begins.
+        An execution that was open before the plugin stays ungoverned once it has made a call; until then it can still become governed.
         """
         self.open()
         if self.began is None:
@@ -282,7 +282,7 @@ class RunState:
 
 
 def _marked() -> bool:
-    """Whether the marker stands in history, or, where nothing has been written yet, now does."""
+    """Whether history has the marker; outside a replay this writes it."""
     workflow.deprecate_patch(PATCH_GATE)
     return workflow.patched(PATCH_GATE)
 

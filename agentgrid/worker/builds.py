@@ -1,6 +1,6 @@
-"""The build id under which a governed worker's tasks stand in history: it tells what began under the plugin, and spares a marker.
+"""The build id of a governed worker: in history it shows which executions began under the plugin, without a marker.
 
-A worker whose user chose a build id, a deployment or worker versioning keeps what he chose, and marks what begins there.
+If the user set a build id, a deployment or worker versioning, the worker keeps it and writes the marker instead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agentgrid.sdk.grid import Grid
 
 
 def name_build(config: WorkerConfig, grid: Grid | None) -> None:
-    """Name the worker's build in its configuration, unless its user did. Nothing about routing changes."""
+    """Set the build id in the worker's configuration, unless the user did. Routing is unaffected."""
     if config.get("deployment_config") or config.get("build_id") or config.get("use_worker_versioning"):
         return
     workflows = config.get("workflows") or ()
@@ -28,12 +28,12 @@ def name_build(config: WorkerConfig, grid: Grid | None) -> None:
         version = WorkerDeploymentVersion(deployment_name=grid.name, build_id=BUILD_GATE + grid.digest)
         config["deployment_config"] = WorkerDeploymentConfig(version=version, use_worker_versioning=False)
     elif workflows:
-        # Without a deployment: there is no version that anybody would know.
+        # No deployment, because there is no version to show.
         config["build_id"] = BUILD_GATE + _digest(workflows)
 
 
 def _digest(workflows: Iterable[type]) -> str:
-    """Of the modules that these workflows are defined in: another deploy has another, for Temporal's reset by build."""
+    """A digest of the modules that define these workflows. It changes with a deploy, so that Temporal's reset by build id works."""
     text = hashlib.sha256()
     for name in sorted({cls.__module__ for cls in workflows}):
         text.update(name.encode() + b"\n")
@@ -44,6 +44,6 @@ def _digest(workflows: Iterable[type]) -> str:
 
 
 async def are_kept(client: Client) -> bool:
-    """Whether the server writes into history which build completed a task, as simple test servers don't. Raises RPCError."""
+    """Whether the server records in history which build completed a task; simple test servers don't. Raises RPCError."""
     answer = await client.workflow_service.get_system_info(GetSystemInfoRequest(), retry=True)
     return answer.capabilities.build_id_based_versioning

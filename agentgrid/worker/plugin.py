@@ -178,7 +178,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
 
 
 def governed_of(worker: Worker) -> GovernedActivities:
-    """The interceptor of activities that this plugin put into the worker."""
+    """The activity interceptor that this plugin added to the worker."""
     return _of(worker, GovernedActivities)
 
 

@@ -36,7 +36,7 @@ class Server:
         self._keys = 0
         self._old: list[bytes] = []
         self._claims = self._random.random() < 0.5
-        """Whether governed workers are told by their builds, or mark what begins."""
+        """Whether governed workers have a build of the plugin's; otherwise they write the marker."""
 
     def add(self, what: type[Event], /, **values: Any) -> int:
         # Buffered events keep the time at which they arrived, so times are not in the order of ids.

@@ -1,4 +1,4 @@
-"""Whether an execution began under the plugin, from histories as short as the question. On a real server: `tests/worker/test_begins.py`."""
+"""Whether an execution began under the plugin, in minimal histories. On a real server: `tests/worker/test_begins.py`."""
 
 from __future__ import annotations
 
@@ -51,31 +51,31 @@ TASK = "scheduled, taken"
         (True, f"{TASK}, governed, call"),
         (True, f"signal, {TASK}, plain, marker, call"),
         (False, f"{TASK}, plain, other marker, call"),
-        # Who comes later has no say.
+        # Later workers change nothing.
         (True, f"{TASK}, governed, call, {TASK}, plain, bare call"),
         (False, f"{TASK}, plain, bare call, {TASK}, governed, bare call"),
         (True, f"{TASK}, governed, signal, {TASK}, plain, bare call"),
         (False, f"{TASK}, plain, signal, {TASK}, governed, bare call"),
-        # A task that failed is nobody's.
+        # A failed task doesn't count.
         (True, f"{TASK}, failed, {TASK}, governed, timer"),
-        # Empty tasks that follow at once are one with the next.
+        # Empty tasks and the task that directly follows are one.
         (False, f"{TASK}, governed, {TASK}, plain, bare call"),
         (True, f"{TASK}, plain, {TASK}, governed, call"),
         (False, f"{TASK}, governed, {TASK}, failed, {TASK}, plain, timer"),
         (True, f"{TASK}, plain, {TASK}, plain, {TASK}, governed, call"),
-        # But for an update, which is taken by the task before.
+        # Except for an update, which belongs to the task before.
         (True, f"{TASK}, governed, {TASK}, plain, update, bare call"),
         (False, f"{TASK}, plain, {TASK}, governed, update, bare call"),
         (True, f"{TASK}, plain, {TASK}, governed, marker, update, call"),
         (True, f"{TASK}, governed, update, call"),
-        # A worker that only says so.
+        # A worker without the plugin that claims it.
         (False, f"{TASK}, governed, bare call"),
         (False, f"{TASK}, governed, timer, bare child"),
         (False, f"{TASK}, governed, timer, {TASK}, governed, bare call, {TASK}, governed, call"),
         (True, f"{TASK}, governed, bare signal, child"),
     ],
 )
-def test_what_history_tells_of_the_beginning(told: bool, history: str) -> None:
+def test_history_shows_whether_a_run_began_under_the_plugin(told: bool, history: str) -> None:
     state, _ = fold(State(execution_id="e"), [events.Started(event_id=1, at=AT, **BEGINNING)])
     for event_id, name in enumerate(history.split(", ") if history else (), 2):
         kind, values = MADE[name]
@@ -95,7 +95,7 @@ def test_what_history_tells_of_the_beginning(told: bool, history: str) -> None:
     ],
 )
 @pytest.mark.parametrize("old", [False, True], ids=["deployment", "stamp"])
-def test_the_prefix_of_a_build_is_nothing_that_people_see(
+def test_a_build_is_shown_without_its_prefix(
     build: str, deployment: str, shown: str | None, claims: bool, old: bool
 ) -> None:
     event = HistoryEvent(event_id=4)

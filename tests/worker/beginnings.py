@@ -1,4 +1,4 @@
-"""What history tells of the beginning of a run, and a worker without an SDK that begins one."""
+"""Helpers about the beginning of a run: what history shows about it, and a worker without an SDK."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GOVERNED_BUILD = f"{BUILD_GATE}by-hand"
 
 
 def told(history: WorkflowHistory) -> bool:
-    """Whether the projector takes the execution for a governed one; the same however its history is cut."""
+    """Whether the projector shows the execution as governed; the same for every cut of its history."""
     decoded = decode(history.events, pydantic_data_converter.payload_converter)
     whole, _ = fold(State(execution_id="e"), decoded)
     piecewise = State(execution_id="e")
@@ -31,20 +31,20 @@ def told(history: WorkflowHistory) -> bool:
 
 
 def marked(history: WorkflowHistory) -> bool:
-    """Whether the plugin's marker stands in it."""
+    """Whether it has the plugin's marker."""
     decoded = decode(history.events, pydantic_data_converter.payload_converter)
     return any(isinstance(event, events.Patched) and event.patch == PATCH_GATE for event in decoded)
 
 
 def headed(history: WorkflowHistory, activity_type: str) -> list[bool]:
-    """Of each call of this activity whether the plugin made it."""
+    """For each call of this activity, whether it has the plugin's header."""
     decoded = decode(history.events, pydantic_data_converter.payload_converter)
     calls = [event for event in decoded if isinstance(event, events.ActivityScheduled)]
     return [call.headed for call in calls if call.activity_type == activity_type]
 
 
 def without_builds(history: WorkflowHistory) -> WorkflowHistory:
-    """As a server that keeps no builds would have written it."""
+    """The history as a server that keeps no builds would write it."""
     for event in history.events:
         if event.HasField("workflow_task_completed_event_attributes"):
             for name in ("worker_version", "deployment_version", "worker_deployment_name", "worker_deployment_version"):
@@ -53,7 +53,7 @@ def without_builds(history: WorkflowHistory) -> WorkflowHistory:
 
 
 class ByHand:
-    """A worker without an SDK: it takes one workflow task and says which build it is."""
+    """A worker without an SDK: it takes one workflow task, under the given build id."""
 
     def __init__(self, client: Client, queue: str, build: str) -> None:
         self.client = client
@@ -61,7 +61,7 @@ class ByHand:
         self.stamp = WorkerVersionStamp(build_id=build)
 
     async def takes(self) -> service.PollWorkflowTaskQueueResponse:
-        """The next task; whoever doesn't complete it lets it time out."""
+        """Take the next task; it times out unless it is completed."""
         return await self.client.workflow_service.poll_workflow_task_queue(
             service.PollWorkflowTaskQueueRequest(
                 namespace=self.client.namespace, task_queue=TaskQueue(name=self.queue), identity="by hand"
@@ -70,7 +70,7 @@ class ByHand:
         )
 
     async def completes_empty(self) -> None:
-        """Take a task and complete it without a command, asking for the next one at once."""
+        """Take a task and complete it without commands, requesting the next one at once."""
         task = await self.takes()
         await self.client.workflow_service.respond_workflow_task_completed(
             service.RespondWorkflowTaskCompletedRequest(

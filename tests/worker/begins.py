@@ -1,4 +1,4 @@
-"""A plain workflow that begins on one worker and goes on on another."""
+"""A plain workflow that begins on one worker and continues on another."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ async def free() -> str:
 
 @activity.defn
 async def asked() -> str:
-    """The one that a rule of the tests asks people about."""
+    """The activity that needs an approval under the tests' rule."""
     return "asked"
 
 
 @workflow.defn(name="Begins")
 class Begins:
-    """Its first task does what the shape says; what comes after it waits for a signal or an update."""
+    """Its first task depends on the shape; then it waits for a signal or an update."""
 
     def __init__(self) -> None:
         self.gone = False
@@ -58,15 +58,15 @@ class Begins:
 
 @workflow.defn(name="Begins", sandboxed=False)
 class Broken:
-    """Code whose every task fails."""
+    """A workflow whose tasks all fail."""
 
     @workflow.run
     async def run(self, shape: str) -> str:
-        raise RuntimeError("this code can't begin anything")
+        raise RuntimeError("every task fails")
 
     @workflow.signal
     def go(self) -> None: ...
 
 
 CONFIG: dict[str, Any] = {"activities": [free, asked], "max_cached_workflows": 0}
-"""For a worker that keeps nothing in memory between two tasks."""
+"""Of a worker that caches no workflow between tasks."""

@@ -1,7 +1,7 @@
-"""What began under the plugin is told from what did not: by the worker of the first task, on whichever worker the run goes on.
+"""Whether a run began under the plugin: determined by the worker of its first workflow task, on whichever worker it continues.
 
-Each run makes its last call on another worker than its first, and a rule asks people about that call. A governed run opens an approval for
-it, another one can't; so a worker or a replay that took the one for the other would not fit the history.
+Each run makes its first and last calls on different workers, and the last call needs an approval. A governed run opens the approval, others
+can't; so a worker or a replay that confuses them doesn't fit the history.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.worker.conftest import kinds, reset
 
 KINDS = ("plain", "plugin", "grid", "own build", "versioned")
 MARKS = ("own build", "versioned")
-"""Whose user has chosen the build."""
+"""The workers whose user set the build id."""
 GRID = Grid("begins", gated)
 SHORT = timedelta(seconds=1)
 
@@ -44,7 +44,7 @@ def governance() -> Governance:
 
 
 def made(client: Client, queue: str, kind: str, governance: Governance, cls: type = Begins) -> Worker:
-    """A worker of this kind, which keeps nothing in memory between two tasks."""
+    """A worker of this kind that caches no workflow between tasks."""
     config: dict[str, Any] = {"task_queue": queue, "workflows": [cls], **CONFIG}
     if kind != "plain":
         config["plugins"] = [governance.plugin(GRID if kind == "grid" else None)]
@@ -62,7 +62,7 @@ def made(client: Client, queue: str, kind: str, governance: Governance, cls: typ
 async def serving(
     client: Client, queue: str, kind: str, governance: Governance, cls: type = Begins
 ) -> AsyncIterator[None]:
-    """Served by a worker of this kind alone."""
+    """Run only a worker of this kind."""
     async with made(client, queue, kind, governance, cls):
         if kind == "versioned":
             await route(client, queue, "v1")
@@ -72,7 +72,7 @@ async def serving(
 
 
 async def route(client: Client, deployment: str, build: str) -> None:
-    """Hand tasks to the workers of this version, or to those without one, once the server knows it."""
+    """Route tasks to the workers of this version (without a build id: to unversioned workers), once the server knows it."""
     async with asyncio.timeout(30):
         while True:
             try:
@@ -90,7 +90,7 @@ async def route(client: Client, deployment: str, build: str) -> None:
 
 
 async def happened(handle: Handle, kind: str, times: int = 1) -> list[Any]:
-    """The events of this kind, once there are so many."""
+    """Wait for this many events of this kind, and return them."""
     async with asyncio.timeout(40):
         while True:
             found = [event for event in (await handle.fetch_history()).events if kinds([event]) == [kind]]
@@ -100,7 +100,7 @@ async def happened(handle: Handle, kind: str, times: int = 1) -> list[Any]:
 
 
 async def ends(handle: Handle, governance: Governance, kind: str, *, governed: bool) -> WorkflowHistory:
-    """Let the run go to its end on the worker that serves now, and look at how it ended and whether it replays."""
+    """Complete the run on the current worker, and check how it ended and that it replays."""
     await handle.signal("go")
     if kind != "plain" and governed:
         await governance.approve(handle)
@@ -119,7 +119,7 @@ async def ends(handle: Handle, governance: Governance, kind: str, *, governed: b
 
 
 async def replays(history: WorkflowHistory, governance: Governance, *, plain: bool = False) -> None:
-    """Replay with the plugin, and without it where no approval was opened."""
+    """Replay with the plugin, and (`plain`) without it too."""
     for plugins in [[governance.plugin()], []] if plain else [[governance.plugin()]]:
         replayer = Replayer(workflows=[Begins], plugins=plugins, data_converter=pydantic_data_converter)
         await replayer.replay_workflow(history)
@@ -130,7 +130,7 @@ async def begin(client: Client, queue: str, shape: str = "calls", **more: Any) -
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(KINDS, repeat=2)))
-async def test_the_worker_of_the_first_task_tells_on_whichever_worker_the_run_goes_on(
+async def test_the_worker_of_the_first_task_determines_whether_a_run_is_governed(
     client: Client, queue: str, governance: Governance, first: str, second: str
 ) -> None:
     governed = first != "plain"
@@ -149,7 +149,7 @@ async def test_the_worker_of_the_first_task_tells_on_whichever_worker_the_run_go
     ("first", "second"),
     [("plain", "plugin"), ("plugin", "plain"), ("plugin", "grid"), ("own build", "plugin"), ("plugin", "own build")],
 )
-async def test_a_reset_to_the_first_task_begins_anew_and_a_later_one_does_not(
+async def test_only_a_reset_to_the_first_task_determines_it_again(
     client: Client, queue: str, governance: Governance, first: str, second: str
 ) -> None:
     async with serving(client, queue, first, governance):
@@ -160,14 +160,14 @@ async def test_a_reset_to_the_first_task_begins_anew_and_a_later_one_does_not(
         anew = await reset(client, handle, base, tasks[0])
         await happened(anew, "ACTIVITY_TASK_COMPLETED")
         history = await ends(anew, governance, second, governed=second != "plain")
-        assert marked(history) == (second != "plain"), "a first task that is not the third event is marked"
+        assert marked(history) == (second != "plain"), "history had more than three events"
         later = await reset(client, handle, base, tasks[1])
         history = await ends(later, governance, second, governed=first != "plain")
         assert marked(history) == (first in MARKS)
 
 
 @pytest.mark.parametrize(("first", "second"), [("plain", "plugin"), ("plugin", "plain"), ("plugin", "own build")])
-async def test_what_continues_and_what_is_a_child_begins_with_its_own_first_task(
+async def test_continued_runs_and_children_have_their_own_first_task(
     client: Client, queue: str, governance: Governance, first: str, second: str
 ) -> None:
     async with serving(client, queue, first, governance):
@@ -193,12 +193,12 @@ async def test_what_continues_and_what_is_a_child_begins_with_its_own_first_task
         for before in (begun, parent):
             history = await before.fetch_history()
             assert told(history)
-            assert marked(history) == (first == "plain"), "it had made no call before"
+            assert marked(history) == (first == "plain"), "it had made no call under the plain worker"
             await replays(history, governance, plain=True)
 
 
 @pytest.mark.parametrize(("first", "second"), [("plain", "plugin"), ("plugin", "plain"), ("plugin", "grid")])
-async def test_a_worker_whose_first_task_failed_began_nothing(
+async def test_a_first_task_that_failed_does_not_count(
     client: Client, queue: str, governance: Governance, first: str, second: str
 ) -> None:
     async with serving(client, queue, first, governance, Broken):
@@ -211,7 +211,7 @@ async def test_a_worker_whose_first_task_failed_began_nothing(
 
 
 @pytest.mark.parametrize(("first", "second"), [("by hand", "plugin"), (GOVERNED_BUILD, "plain")])
-async def test_a_worker_whose_first_task_timed_out_began_nothing(
+async def test_a_first_task_that_timed_out_does_not_count(
     client: Client, queue: str, governance: Governance, first: str, second: str
 ) -> None:
     handle = await begin(client, queue, task_timeout=SHORT)
@@ -225,10 +225,10 @@ async def test_a_worker_whose_first_task_timed_out_began_nothing(
 @pytest.mark.parametrize(
     ("first", "second"), [("by hand", "plugin"), (GOVERNED_BUILD, "plain"), (GOVERNED_BUILD, "plugin")]
 )
-async def test_an_empty_first_task_is_part_of_the_one_that_follows_at_once(
+async def test_an_empty_first_task_and_the_one_that_directly_follows_are_one(
     client: Client, queue: str, governance: Governance, first: str, second: str
 ) -> None:
-    """As a worker completes it while a local activity takes its time; here that worker is gone before its activity has ended."""
+    """A worker completes such tasks during a long local activity; here it is gone before that activity has ended."""
     handle = await begin(client, queue)
     await ByHand(client, queue, first).completes_empty()
     async with serving(client, queue, second, governance):
@@ -250,10 +250,10 @@ async def test_an_empty_first_task_is_part_of_the_one_that_follows_at_once(
         ("plugin", "own build", True, True),
     ],
 )
-async def test_an_update_that_is_the_first_thing_to_come_after_an_empty_task(
+async def test_an_update_directly_after_an_empty_first_task(
     client: Client, queue: str, governance: Governance, first: str, second: str, governed: bool, marks: bool
 ) -> None:
-    """A worker that takes the update sees one task, a replay two: only a marker keeps both of one mind."""
+    """The worker that accepts the update sees one task, a replay sees two: only a marker makes them agree."""
     async with serving(client, queue, first, governance):
         handle = await begin(client, queue, "waits")
         await happened(handle, "WORKFLOW_TASK_COMPLETED")
@@ -279,10 +279,10 @@ async def test_a_run_open_before_the_plugin_is_governed_if_it_has_made_no_call_y
 
 
 @pytest.mark.parametrize("signal", ["go", "early"])
-async def test_a_run_that_begins_with_a_signal_is_marked(
+async def test_a_run_started_with_a_signal_gets_the_marker(
     client: Client, queue: str, governance: Governance, signal: str
 ) -> None:
-    """Its handler calls before the workflow's own code runs."""
+    """Its handler makes a call before the workflow's main code runs."""
     async with serving(client, queue, "plugin", governance):
         handle = await begin(client, queue, start_signal=signal)
         await happened(handle, "ACTIVITY_TASK_COMPLETED", 2 if signal == "early" else 1)
@@ -292,15 +292,15 @@ async def test_a_run_that_begins_with_a_signal_is_marked(
 
 
 @pytest.mark.parametrize("cache", [0, 100], ids=["uncached", "cached"])
-async def test_runs_stay_told_while_workers_are_changed_one_by_one(
+async def test_runs_keep_their_beginning_while_workers_are_replaced_one_by_one(
     temporal_server: Any, client: Client, queue: str, governance: Governance, cache: int
 ) -> None:
-    """From plain to governed workers and back, two at a time, with runs that begin, wait and end all the while."""
+    """From plain to governed workers and back, two at a time, while runs begin, wait and end."""
     config = CONFIG | {"task_queue": queue, "workflows": [Begins], "max_cached_workflows": cache}
     handles: list[Handle] = []
 
     async def worker(kind: str) -> Worker:
-        # The SDK lets one connection hold one worker of a kind on a queue.
+        # The SDK allows one worker of a kind per connection and queue.
         own = await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
         plugins = [] if kind == "plain" else [governance.plugin(GRID if kind == "grid" else None)]
         return Worker(own, **config, plugins=plugins)
@@ -337,10 +337,10 @@ async def test_runs_stay_told_while_workers_are_changed_one_by_one(
             assert headed(history, "free") == [began]
 
 
-async def test_a_plain_worker_under_a_build_that_looks_like_the_plugins_is_found_out_by_its_first_call(
+async def test_the_first_call_of_a_plain_worker_refutes_its_forged_build(
     client: Client, queue: str, governance: Governance
 ) -> None:
-    """Nor does a governed worker that takes its runs over let a call pass that people are to be asked about."""
+    """A governed worker that takes over its runs still requires approval."""
     async with Worker(client, task_queue=queue, workflows=[Begins], **CONFIG, build_id=GOVERNED_BUILD):
         handle = await begin(client, queue)
         await happened(handle, "WORKFLOW_TASK_COMPLETED", 2)
@@ -352,10 +352,10 @@ async def test_a_plain_worker_under_a_build_that_looks_like_the_plugins_is_found
     assert not told(await handle.fetch_history())
 
 
-async def test_where_the_server_keeps_no_builds_every_run_is_marked(
+async def test_every_run_gets_the_marker_if_the_server_keeps_no_builds(
     client: Client, queue: str, governance: Governance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As simple test servers don't."""
+    """Simple test servers keep none."""
 
     async def not_kept(_: Client) -> bool:
         return False

@@ -85,7 +85,9 @@ async def test_unmodified_workflows_run_and_replay_under_the_plugin(client: Clie
             history = await client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id).fetch_history()
             assert told(history)
             seen = kinds(history.events)
-            assert marked(history) == (seen[3] != "WORKFLOW_TASK_COMPLETED"), f"a first task at once needs none: {seen}"
+            assert marked(history) == (seen[3] != "WORKFLOW_TASK_COMPLETED"), (
+                f"an undisturbed first task needs no marker: {seen}"
+            )
             await Replayer(workflows=WORKFLOWS, plugins=[plugin]).replay_workflow(history)
 
         await asyncio.gather(*[one(case) for case in SHAPES])

@@ -108,9 +108,9 @@ def task_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def task_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    # The order in which the SDK looks for it, which reads the same history.
+    # In the same order as the SDK, which reads the same history.
     build = a.deployment_version.build_id or a.worker_version.build_id
-    # Without a deployment there is a build id too, but no version of anybody's: the SDK makes one up, and so does the plugin.
+    # Without a deployment the build id is generated, by the SDK or by the plugin, and identifies no user version.
     named = bool(a.deployment_version.build_id or a.worker_deployment_name)
     return events.TaskCompleted, {
         "started_event_id": a.started_event_id,

@@ -1,7 +1,7 @@
-"""Whether an execution began under the plugin: from its history alone, as a governed worker tells it when it replays.
+"""Whether an execution began under the plugin: determined from history alone, by the same rule as in a governed worker's replay.
 
-That is the word of the worker that completed the first workflow task: a build of the plugin's own, or the plugin's marker. Any worker can say
-so. What shows that one lied is believed before it: its calls lack the plugin's headers.
+The worker that completed the first workflow task claims it, by a build with the plugin's prefix or by the plugin's marker. Any worker can make
+this claim. A call without the plugin's header refutes it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _OF_TASKS = (events.TaskScheduled, events.TaskStarted, events.TaskCompleted, eve
 
 
 def task_completed(fold: Pass, event: events.TaskCompleted) -> None:
-    """The first task's word counts; of tasks that follow at once upon empty ones, the last one's, for the SDK replays them as one."""
+    """The first task's claim counts. If tasks follow empty ones directly, the last one's counts, because the SDK replays them as one."""
     state = fold.state
     state.claimed = event.claims
     if not state.begun:
@@ -24,7 +24,7 @@ def task_completed(fold: Pass, event: events.TaskCompleted) -> None:
 
 
 def follows(fold: Pass, event: Event) -> None:
-    """Whatever else comes after a completed task ends the first one. The SDK replays an update with the task before the one that took it."""
+    """Any other event after a completed task settles the claim. The SDK replays an update with the task before the one that accepted it."""
     state = fold.state
     if state.begun or not state.claims or isinstance(event, _OF_TASKS):
         return
@@ -34,12 +34,12 @@ def follows(fold: Pass, event: Event) -> None:
 
 
 def patched(fold: Pass, event: events.Patched) -> None:
-    """A worker that its build doesn't tell marks what begins there."""
+    """A governed worker without a build of the plugin's writes the marker."""
     if event.patch == PATCH_GATE:
         fold.state.governed = True
 
 
 def called(fold: Pass, *, headed: bool) -> None:
-    """A worker under a build of the plugin's own asks for an activity or a child: without the plugin's header it has no plugin."""
+    """A worker with a build of the plugin's schedules an activity or a child: if the plugin's header is missing, the claim was false."""
     if fold.state.claimed and not headed:
         fold.state.governed = False

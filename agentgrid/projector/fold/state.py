@@ -131,13 +131,13 @@ class State(_Json):
     """When a delayed, retried or cron execution begins its first task."""
     build: str | None = None
     governed: bool = False
-    """It began under the plugin, as far as is known."""
+    """Whether it began under the plugin, as far as is known."""
     claims: list[bool] = field(default_factory=list)
-    """Whether each completed task was a governed worker's by its build, while none but tasks have come since the first."""
+    """For each completed task, whether its build claims a governed worker. Recorded until an event other than a task follows the first one."""
     begun: bool = False
-    """Something has, so `claims` are settled."""
+    """Whether such an event has come, so that `claims` are no longer needed."""
     claimed: bool = False
-    """The same of the last completed task, which made the commands that come now."""
+    """The claim of the last completed task, whose commands come now."""
     paused: bool = False
     temporal_paused: bool = False
     cancel_requested: bool = False
