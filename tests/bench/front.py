@@ -20,7 +20,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
-from tests.bench.lean import Lean, lean
+from tests.bench.lean import Lean, Unavailable, lean
 from tests.bench.meters import BENCH, cpu, pss
 from tests.bench.page import at, middle
 from tests.bench.stand import Api, api, child, configuration
@@ -66,11 +66,19 @@ class Front:
         self.pool = pool
         self.environment = environment
         self.processes: dict[str, psutil.Process] = {}
+        self.refused = 0
+        """Starts that were answered with 503, and made again."""
 
     async def through_api(self, name: str, number: int) -> str:
         """Start a run as a user does. Its id."""
-        run_id: str = (await self.http.post(f"/workflows/{name}/runs", "operator", {"input": number}))["run_id"]
-        return run_id
+        while True:
+            try:
+                answer = await self.http.post(f"/workflows/{name}/runs", "operator", {"input": number})
+            except Unavailable:
+                self.refused += 1
+                await asyncio.sleep(1)
+            else:
+                return str(answer["run_id"])
 
     async def by_client(self, name: str, number: int) -> str:
         """Start a run by Temporal's own means. Its id."""
@@ -196,6 +204,7 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
             figures = await _bursts(front, arguments.runs, arguments.rounds)
             with front.started("projector", "all"):
                 figures += await _calls(front, arguments.calls, arguments.rounds)
+                figures.append(("starts answered with 503", str(front.refused)))
                 figures += [
                     (f"memory, {NAMES.get(name, name)} (PSS, MB)", f"{pss(each):.0f}")
                     for name, each in front.processes.items()
