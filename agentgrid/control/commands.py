@@ -17,7 +17,7 @@ import json
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -26,7 +26,8 @@ from sqlalchemy import text
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals
 from agentgrid.db import commands as table
-from agentgrid.db.session import WriteSession, reading, stating, writing
+from agentgrid.db.rows import loaded
+from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.ids import new_id
@@ -67,14 +68,18 @@ def body_digest(body: Any) -> str:
 
 
 async def new(session: WriteSession, caller: Caller, kind: CommandKind, **about: Any) -> Command:
+    """A command of this caller, as `made`, at this moment."""
+    return made(caller, kind, await table.clock(session), **about)
+
+
+def made(caller: Caller, kind: CommandKind, now: datetime, **about: Any) -> Command:
     """A command of this caller; `about` names what it is about: `run_id`, `approval_id`, `target`, `reason`, `body`, ...
 
-    Its time is the database's: decisions are signed with it, and the clocks of API processes differ. `created_at` is that, where the
-    session has asked already.
+    Its time is the database's: decisions are signed with it, and the clocks of API processes differ.
     """
-    now = about.pop("created_at", None) or await table.clock(session)
-    return Command(
-        **{
+    return loaded(
+        Command,
+        {
             "command_id": new_id(),
             "kind": kind.value,
             "status": CommandStatus.PENDING.value,
@@ -87,8 +92,9 @@ async def new(session: WriteSession, caller: Caller, kind: CommandKind, **about:
             "address": caller.address,
             "created_at": now,
             "next_attempt_at": now + FIRST_LEASE,
+            "attempts": 0,
             **about,
-        }
+        },
     )
 
 
@@ -112,10 +118,15 @@ async def record(session: WriteSession, caller: Caller, command: Command) -> Rec
     """Write the command down, once: of equal requests with one idempotency key that come together, the first one's counts."""
     if await table.insert_once(session, command):
         return Recorded(command=command, replayed=False)
+    return Recorded(command=await first_of_equals(session, caller), replayed=True)
+
+
+async def first_of_equals(session: WriteSession, caller: Caller) -> Command:
+    """The command that took the caller's idempotency key before its own could. Raises IdempotencyConflict, Unavailable."""
     earlier = await replayed(session, caller)
     if earlier is None:
         raise Unavailable("another request with the same Idempotency-Key is under way", retry_after_seconds=1)
-    return Recorded(command=earlier, replayed=True)
+    return earlier
 
 
 async def refuse(plane: ControlPlane, caller: Caller, kind: CommandKind, error: AgentGridError, **about: Any) -> str:
@@ -188,8 +199,8 @@ async def settle(
     Temporal takes a cancel also for a run that has ended, and leaves no trace of it. So what was delivered to a run whose end is mirrored
     already came too late, and nothing would ever say so later.
     """
-    async with stating(plane.engine) as session:
-        settled = await table.settle(session, command, status=status, outcome=outcome)
+    async with plane.changing() as connection:
+        settled = await table.settle(connection, command, status=status, outcome=outcome)
     if settled is None:
         return await get(plane, command.command_id)
     log.info("command_settled", command_id=command.command_id, kind=command.kind, status=settled.status)

@@ -62,12 +62,6 @@ async def _registered(session: WriteSession, kind: SwitchKind, name: str) -> boo
     return row is not None
 
 
-async def check_start(session: WriteSession, workflow: str) -> None:
-    """Raise Conflict where the workflow can't be started now."""
-    if (why := refusal((await table.newest(session, SwitchKind.WORKFLOW, [workflow])).get(workflow))) is not None:
-        raise why
-
-
 def refusal(switch: Switch | None) -> Conflict | None:
     """Why what has this switch can't be started or called now, or None where the switch is off. The one place that says so."""
     if switch is None or not switch.disabled:
