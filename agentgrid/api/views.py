@@ -48,16 +48,13 @@ def temporal_ui(settings: Settings, workflow_id: str, execution_id: str | None) 
     return f"{settings.temporal_ui_url.rstrip('/')}{place}{suffix}"
 
 
-def run_summary(run: Run, shown: Shown) -> RunSummary:
-    """A run in a list."""
-    return RunSummary.model_validate(_summary_values(run, shown))
+def run_summary(row: dict[str, Any], shown: Shown) -> RunSummary:
+    """A run in a list, from its columns by their names."""
+    return RunSummary.model_validate({**row, **_guarded(row, shown)})
 
 
-def _summary_values(run: Run, shown: Shown) -> dict[str, Any]:
-    return _values(run, RunSummary) | {
-        "status_reason": shown.text(run.status_reason),
-        "error_type": class_of(run.error_type),
-    }
+def _guarded(row: dict[str, Any], shown: Shown) -> dict[str, Any]:
+    return {"status_reason": shown.text(row["status_reason"]), "error_type": class_of(row["error_type"])}
 
 
 def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
@@ -185,7 +182,7 @@ def _detail_values(settings: Settings, principal: Principal, shown: Shown, found
     verbs = actions.of_run(principal, run, taken=found.taken)
     place = f"{V1}/runs/{quote(run.run_id, safe='')}"
     return _values(run, RunDetail) | {
-        **_summary_values(run, shown),
+        **_guarded(vars(run), shown),
         "payloads_visible": shown.payloads,
         "refused_signals": found.refused_signals,
         "unattributed_signals": found.unattributed_signals,

@@ -15,7 +15,7 @@ from agentgrid.db import paging, run_search, scopes
 from agentgrid.db.arrays import holds_all
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.pool import Connection
-from agentgrid.db.rows import Question, loaded
+from agentgrid.db.rows import Question
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Execution, Run, Step
 from agentgrid.domain.runs import OPEN, ExecutionStatus, RunStatus, WaitingOn
@@ -143,10 +143,10 @@ def is_ordered(wanted: RunFilter, scope: Scope) -> bool:
 
 async def newest_in_order(
     connection: Connection, *, wanted: RunFilter, scope: Scope, limit: int, after: Key | None = None
-) -> Sequence[Run]:
-    """As `newest`, of what `is_ordered`: what most lists ask for."""
+) -> Sequence[dict[str, Any]]:
+    """As `newest`, of what `is_ordered`, which most lists ask for; the rows by the names of their columns."""
     words, arguments = _in_order(wanted, scope, limit, after)
-    return [loaded(Run, dict(row)) for row in await connection.fetch(words, *arguments)]
+    return [dict(row) for row in await connection.fetch(words, *arguments)]
 
 
 @lru_cache(maxsize=256)

@@ -65,4 +65,4 @@ async def test_a_run_and_what_belongs_to_it_are_read_as_a_session_reads_them(pos
     assert (found.taken, found.refused_signals, found.unattributed_signals) == (True, 0, 1)
     assert (len(found.children), len(narrow.children), len(found.gates)) == (2, 1, 1)
     payloads = ("input", "result", "error")
-    assert [held(each, *payloads) for each in listed] == [held(each, *payloads) for each in in_session]
+    assert listed == [held(each, *payloads) for each in in_session]

@@ -54,14 +54,15 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
         trying = await loop.start("leaks_while_it_tries", CANARY)
         stuck = await loop.start("leaks_and_is_stuck", CANARY)
         # It can be signalled once it is seen to be under way.
-        gate = await loop.approval(failed)
-        assert gate["payload"] is not None
+        await loop.until(failed, "running", "waiting")
         body = {"name": "tell", "arguments": [f"{CANARY}-signal"]}
         await loop.call("operator", "POST", f"/runs/{failed}/signal", 202, json=body)
         # A refusal that quotes the input, and one whose body holds it.
         wrong = {"input": {"of": f"{CANARY}-refused"}}
         await loop.call("operator", "POST", "/workflows/leaks_and_returns/runs", 422, json=wrong)
         await loop.call("viewer", "POST", "/workflows/leaks_and_returns/runs", 403, json={"input": f"{CANARY}-viewer"})
+        gate = await loop.approval(failed)
+        assert gate["payload"] is not None
         await loop.decide(gate)
         assert (await loop.until(failed))["status"] == "failed"
         assert (await loop.until(returned))["status"] == "completed"

@@ -106,8 +106,9 @@ async def list_runs(
             rows = await runs.newest_in_order(connection, wanted=wanted, scope=scope, limit=limit + 1, after=after)
     else:
         async with reading(plane.engine) as session:
-            rows = await runs.newest(session, wanted=wanted, scope=scope, limit=limit + 1, after=after)
-    page, onward = cut(rows, limit, lambda run: encode_key(request, run.created_at, run.run_id))
+            found = await runs.newest(session, wanted=wanted, scope=scope, limit=limit + 1, after=after)
+        rows = [vars(run) for run in found]
+    page, onward = cut(rows, limit, lambda run: encode_key(request, run["created_at"], run["run_id"]))
     return Page[RunSummary](items=[views.run_summary(run, shown) for run in page], next_cursor=onward)
 
 
