@@ -56,7 +56,7 @@ async def test_json_is_read_and_written_as_sessions_do_it(postgres_dsn: str) -> 
 
 async def test_however_many_changes_wait_for_a_lock_there_is_a_connection_to_ask_with(postgres_dsn: str) -> None:
     take = "SELECT 1 FROM locks WHERE name = 'events' FOR UPDATE"
-    holder = await asyncpg.connect(postgres_dsn)
+    holder, observer = [await asyncpg.connect(postgres_dsn) for _ in range(2)]
     turns = Turns()
 
     async def change() -> None:
@@ -70,10 +70,11 @@ async def test_however_many_changes_wait_for_a_lock_there_is_a_connection_to_ask
             waits = (
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
             )
-            while await holder.fetchval(waits) < TURNS:
+            while await observer.fetchval(waits) < TURNS:
                 await asyncio.sleep(0.05)
             for _ in range(CONNECTIONS):
                 async with direct(pool) as connection:
                     assert await connection.fetchval("SELECT 1") == 1
         await asyncio.gather(*changes)
     await holder.close()
+    await observer.close()
