@@ -37,7 +37,7 @@ def from_environment() -> FastAPI:
     settings = Settings.load()
     logging.configure(settings)
     app = create_app(settings)
-    # All that is there now stays: without this the collector goes through a hundred thousand objects again and again, in the middle of requests.
+    # Everything loaded so far lives as long as the process. Otherwise the collector would scan 100,000 such objects again and again, during requests.
     gc.collect()
     gc.freeze()
     return app

@@ -34,10 +34,10 @@ class ControlPlane:
     checker: Checker = field(default_factory=Checker)
     turns: Turns = field(default_factory=Turns)
     offers: dict[str, Offer] = field(default_factory=dict)
-    """What starts of workflows were last judged by."""
+    """The last known start conditions, by workflow."""
 
     def changing(self) -> AbstractAsyncContextManager[Connection]:
-        """A connection of the driver for one statement that changes something, and may wait for a lock."""
+        """A connection of the driver for one writing statement, which may wait for a lock."""
         return self.turns.changing(self.pool)
 
 

@@ -41,7 +41,7 @@ from agentgrid.temporal import payloads
 MAX_DELAY = timedelta(days=366)
 TRIES = 3
 KEPT_OFFERS = 256
-"""Of how many workflows a process remembers what a start of them is judged by."""
+"""The number of workflows whose start conditions a process caches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +61,9 @@ class Started:
     """The result of a start: its command and, if it is new, its run."""
 
     command: Command
-    """As it is after an attempt to deliver it."""
+    """Its state after the first attempt to deliver it; for a replay, its current state."""
     run: Run | None = None
-    """The run as it was written, `queued`; None where it was asked for before, and may be anything by now."""
+    """The run as recorded, `queued`; None for a replay, since the run may have any status by now."""
 
     @property
     def run_id(self) -> str:
@@ -72,13 +72,13 @@ class Started:
 
     @property
     def replayed(self) -> bool:
-        """Whether it was made before."""
+        """Whether an earlier request with the same idempotency key created it."""
         return self.run is None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fresh:
-    """What is known of a run by whoever has just written it, and needn't be read again."""
+    """A run that was just recorded, with what its delivery would otherwise read again."""
 
     command: Command
     run: Run
@@ -96,7 +96,7 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
     Raises NotFound, Conflict if the workflow is disabled or its schema is unusable, InvalidInput with a pointer for each
     fault, PayloadTooLarge, RateLimited, IdempotencyConflict.
     """
-    # What is known of the workflow is asked for again by the statement that writes.
+    # A cached offer may be out of date: the writing statement checks it again.
     offer, certain = plane.offers.get(workflow) if request.start_at is None else None, False
     for _ in range(TRIES):
         if offer is None:
@@ -121,7 +121,7 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
             command = await commands.deliver(plane, fresh.command, partial(deliver_start, fresh=fresh))
             return Started(command=command, run=fresh.run)
         offer, certain = None, False
-    raise Unavailable("another request with the same Idempotency-Key, or a change of the workflow, is under way")
+    raise Unavailable("another request with the same Idempotency-Key, or a change to the workflow, is in progress")
 
 
 def _keep(plane: ControlPlane, workflow: str, offer: starts.Offer) -> None:
@@ -131,7 +131,7 @@ def _keep(plane: ControlPlane, workflow: str, offer: starts.Offer) -> None:
 
 
 async def _asked(plane: ControlPlane, caller: Caller, workflow: str) -> starts.Offer | Started:
-    """What a start is judged by; or what the same request made before. Raises NotFound, Conflict, IdempotencyConflict."""
+    """The current conditions for a start, or the result of the same request made earlier. Raises NotFound, Conflict, IdempotencyConflict."""
     async with direct(plane.pool) as connection:
         offer = await starts.offer(
             connection,
@@ -154,7 +154,7 @@ async def _asked(plane: ControlPlane, caller: Caller, workflow: str) -> starts.O
 async def _record(
     plane: ControlPlane, caller: Caller, workflow: str, offer: starts.Offer, request: StartRequest
 ) -> Fresh | None:
-    """Check the request and write it down; None, and nothing is written, where somebody else was first or the offer no longer holds."""
+    """Check and record the request. Returns None, with nothing written, if an identical request was first or the offer is out of date."""
     if not caller.principal.sees(workflow):
         raise NotFound("workflow", workflow)
     await _check(plane, workflow, offer, request)

@@ -86,13 +86,13 @@ async def insert_once(session: WriteSession, command: Command) -> bool:
 
 
 async def record(connection: Connection, command: Command) -> bool:
-    """As `insert_once`, where this is all that is written."""
+    """Like `insert_once`, if the transaction writes nothing else."""
     values = (getattr(command, name) for name in _NAMES)
     return await connection.fetchval(_RECORD, *values) is not None
 
 
 async def is_asked_before(connection: Connection, *, principal: str, route: str, key: str | None) -> bool:
-    """Whether there is a command under this key."""
+    """Whether a command has this idempotency key."""
     return key is not None and await connection.fetchval(_ASKED_BEFORE, principal, route, key) is not None
 
 

@@ -89,7 +89,7 @@ async def newest(
 
 
 def in_order(listing: Listing, conditions: Conditions, *, limit: int, after: Key | None) -> Question:
-    """A page of what one index holds in the list's order, as a question for a connection of the driver."""
+    """The query for a page that a single index returns in the list's order, for a connection of the driver."""
     statement, entity = _ordered(listing, conditions, after)
     return question(statement.options(*listing.options(entity)).order_by(*_order(listing, entity)).limit(limit))
 

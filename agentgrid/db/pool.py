@@ -1,8 +1,8 @@
-"""Connections of the driver itself, beside the sessions: for what a request asks before anything else, and for what is asked or written most
+"""Connections of the driver itself, used beside the sessions for a request's first queries and for the most frequent reads and writes
 (decisions 16 and 24).
 
-A statement that may wait for a lock takes a turn first. There are fewer turns than connections: whatever waits, there is always a connection left
-to tell who asks.
+A statement that may wait for a lock takes a turn first. There are fewer turns than connections, so that however many statements wait, a connection
+is left to authenticate callers.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ LOCK_TIMEOUT_MS = 5_000
 POOL_TIMEOUT_SECONDS = 5.0
 CONNECT_SECONDS = 5
 CONNECTIONS = 5
-"""For questions. Each is held for about a millisecond, so a few serve thousands of requests a second."""
+"""For reads. Each is held for about a millisecond, so a few serve thousands of requests a second."""
 TURNS = 10
-"""How many changes go on at once; each has a connection beside those."""
+"""Maximum concurrent writes. Each has a connection in addition to those for reads."""
 
 
 @asynccontextmanager
@@ -55,21 +55,21 @@ async def open_pool(dsn: str) -> AsyncIterator[Pool]:
 
 @asynccontextmanager
 async def direct(pool: Pool) -> AsyncIterator[Connection]:
-    """One connection of the pool, for a question that waits for no lock."""
-    # A bound costs a timer, and nothing waits where a connection is idle.
+    """One connection of the pool, for a statement that waits for no lock."""
+    # A timeout costs a timer, and nothing waits while a connection is idle.
     async with pool.acquire(timeout=None if pool.get_idle_size() else POOL_TIMEOUT_SECONDS) as connection:
         yield connection
 
 
 class Turns:
-    """Whose turn it is to change something."""
+    """Limits the number of concurrent writes."""
 
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(TURNS)
 
     @asynccontextmanager
     async def changing(self, pool: Pool) -> AsyncIterator[Connection]:
-        """One connection of the pool, for a statement that changes something. Raises TimeoutError where others change too much."""
+        """One connection of the pool, for a statement that writes. Raises TimeoutError if other writes take too long."""
         if self._free.locked():
             async with asyncio.timeout(POOL_TIMEOUT_SECONDS):
                 await self._free.acquire()

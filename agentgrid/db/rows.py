@@ -1,6 +1,6 @@
-"""What sessions do, for connections of the driver: a statement as they take it, and rows as the tables' classes.
+"""Replaces sessions for connections of the driver: compiles statements for them, and turns their rows into objects of the table classes.
 
-A row costs a fiftieth of what the class's own constructor does.
+Creating an object here takes a fiftieth of the time of the class's constructor.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from sqlmodel import SQLModel
 
 Row = TypeVar("Row", bound=SQLModel)
 Question = tuple[str, tuple[Any, ...]]
-"""A statement with its arguments, as a connection of the driver takes them."""
+"""An SQL text and its arguments, as the driver expects them."""
 
 _DIALECT: Any = asyncpg.dialect()  # type: ignore[no-untyped-call]
 
 
 def question(statement: Select[Any]) -> Question:
-    """The statement. To put it together costs as much as to ask it, so what is asked often is kept."""
+    """The compiled statement. Compiling costs as much as executing, so callers cache frequent ones."""
     compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     arguments = compiled.params
     return str(compiled), tuple(arguments[name] for name in compiled.positiontup or ())
 
 
 def loaded(table: type[Row], values: Mapping[str, Any]) -> Row:
-    """The row with these columns, in no session; any other column of it is None."""
+    """A row with these column values, detached from any session. All other columns are None."""
     nothing = _nothing(table)
     row: Row = inspect(table).class_manager.new_instance()
     row.__dict__.update(nothing)
@@ -39,13 +39,13 @@ def loaded(table: type[Row], values: Mapping[str, Any]) -> Row:
 
 
 def loaded_json(table: type[Row], values: Mapping[str, Any]) -> Row:
-    """As `loaded`, from a row that the database has put into JSON, where times are texts."""
+    """Like `loaded`, from a row that the database returned as JSON, with times as texts."""
     times = {name: datetime.fromisoformat(at) for name in _times(table) if (at := values.get(name)) is not None}
     return loaded(table, {**values, **times})
 
 
 def columns(table: type[SQLModel], alias: str, *, without: Collection[str] = ()) -> str:
-    """The table's columns, for a SELECT from it under this alias."""
+    """The table's columns as a SELECT list, qualified with this alias."""
     return ", ".join(f"{alias}.{name}" for name in _names(table) if name not in without)
 
 
@@ -55,7 +55,7 @@ def _names(table: type[SQLModel]) -> Iterable[str]:
 
 @cache
 def _nothing(table: type[SQLModel]) -> Mapping[str, None]:
-    # A constructor, or a query, would do it: without it a class can't read its own attributes.
+    # Otherwise done by the first constructor call or query. Without it the attributes of an instance can't be read.
     configure_mappers()
     return dict.fromkeys(_names(table))
 

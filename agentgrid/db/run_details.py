@@ -1,4 +1,4 @@
-"""All that is shown of one run, in one question."""
+"""Everything that the detail of a run shows, in a single query."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ MAX_GATES = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Details:
-    """A run and what belongs to it; of one that was only just asked for, nothing does."""
+    """A run with everything that belongs to it. The defaults are those of a run that was just recorded."""
 
     run: Run
     taken: bool = False
-    """Whether a worker has completed a workflow task of its present execution, as the fold remembers it."""
+    """Whether a worker has completed a workflow task of its current execution, according to the fold."""
     open_steps: Sequence[Step] = ()
-    """Those that run or wait now, of the newest execution of each segment, oldest first; without inputs and outputs."""
+    """The steps of the newest execution of each segment that run or wait, oldest first, without inputs and outputs."""
     executions: Sequence[Execution] = ()
-    """Its chain, oldest first; without results, errors and what the fold keeps."""
+    """Its executions, oldest first, without results, errors and the fold's state."""
     children: Sequence[Run] = ()
-    """The runs of the scope that it started, newest first: what names them and how they stand."""
+    """The runs in the scope that it started, newest first, with only their id, workflow, status and times."""
     gates: Sequence[Approval] = ()
-    """The approvals that are pending, oldest first; without terms and payloads."""
+    """The pending approvals, oldest first, without terms and payloads."""
     refused_signals: int = 0
-    """Decision signals that were unsigned, forged or for something else, and moved nothing."""
+    """The number of decision signals without effect: unsigned, forged or for something else."""
     unattributed_signals: int = 0
-    """Decisions that counted, pauses and resumes that are nobody's act."""
+    """The number of unattributed acts: decisions that counted, pauses and resumes."""
     last_control: Control | None = field(default=None)
-    """The signal that last paused or resumed its present execution."""
+    """The signal that last paused or resumed its current execution."""
 
 
 _GET = """
@@ -79,7 +79,7 @@ _GET = (
 
 
 async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> Details | None:
-    """The run with all that belongs to it; None also where it is not in the scope."""
+    """One run with everything that belongs to it; None also if it is not in the scope."""
     row = await connection.fetchrow(
         _GET,
         run_id,

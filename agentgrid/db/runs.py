@@ -137,14 +137,14 @@ async def newest(
 
 
 def is_ordered(wanted: RunFilter, scope: Scope) -> bool:
-    """Whether one index holds what is wanted of the scope in the list's order."""
+    """Whether a single index returns the matching runs in the scope in the list's order."""
     return _ordered(wanted) and is_everything(scope)
 
 
 async def newest_in_order(
     connection: Connection, *, wanted: RunFilter, scope: Scope, limit: int, after: Key | None = None
 ) -> Sequence[dict[str, Any]]:
-    """As `newest`, of what `is_ordered`, which most lists ask for; the rows by the names of their columns."""
+    """Like `newest`, for filters that are `is_ordered`, which most are. Each row is a dict by column name."""
     words, arguments = _in_order(wanted, scope, limit, after)
     return [dict(row) for row in await connection.fetch(words, *arguments)]
 

@@ -1,7 +1,7 @@
-"""Starting a run: what it is judged by, in one question, and all that it writes, in one statement.
+"""Starting a run: one query reads the conditions, and one statement writes everything.
 
-The statement asks again for what is changed by others (the workflow's version and queue, its kill switch) and writes nothing where that is no
-longer so. So a process need not ask first for what it knows already, and a kill switch counts up to the moment of the writing.
+The statement checks again what others can change (the workflow's version, its queue and its kill switch) and writes nothing if any of it has changed.
+So a process can cache the conditions, and a kill switch takes effect up to the moment of the write.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OFFER = """
     LEFT JOIN commands e ON e.principal = $3 AND e.route = $4 AND e.idempotency_key = $5
 """
 
-# The lock of the events is taken last, and before their numbers are drawn: `events.py` says why.
+# The lock for events is taken last, and before the sequence assigns a number: `events.py` says why.
 _RECORD = """
     WITH offer AS MATERIALIZED (
         SELECT clock_timestamp() AS now FROM workflows w WHERE w.name = $7 AND w.version = $19 AND w.task_queue = $20
@@ -56,14 +56,14 @@ _RECORD = """
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """What a start of a workflow is judged by."""
+    """The conditions for starting a workflow."""
 
     now: datetime
-    """By the database's clock, the one that all processes share."""
+    """The time by the database's clock, which all processes share."""
     asked_before: bool
-    """Whether there is a command under the same idempotency key."""
+    """Whether a command has the same idempotency key."""
     version: str | None
-    """The workflow's newest one; None where there is no such workflow."""
+    """The workflow's newest version; None if the workflow doesn't exist."""
     task_queue: str
     schema: dict[str, Any]
     """That version's input schema."""
@@ -71,9 +71,9 @@ class Offer:
 
 
 async def offer(connection: Connection, workflow: str, *, principal: str, route: str, key: str | None) -> Offer:
-    """What a start of this workflow by this principal is judged by."""
+    """The conditions for a start of this workflow by this principal."""
     row = await connection.fetchrow(_OFFER, workflow, SwitchKind.WORKFLOW.value, principal, route, key)
-    assert row is not None  # whatever there is, it is one row
+    assert row is not None  # the query always returns one row
     switch = {"name": workflow, "disabled": row["disabled"], "reason": row["reason"]}
     return Offer(
         now=row["now"],
@@ -88,10 +88,10 @@ async def offer(connection: Connection, workflow: str, *, principal: str, route:
 async def record(
     connection: Connection, command: Command, run: Run, event: dict[str, Any], *, lease: timedelta
 ) -> datetime | None:
-    """Write command, run and what live readers are told, and say when, by the database's clock.
+    """Write the command, the run and its live event. Returns the time of the write, by the database's clock.
 
-    None, and nothing is written, where the command's idempotency key is taken, or the workflow is no longer what the run says or is disabled.
-    Waits for a transaction that holds the same key, and for whoever appends events.
+    Returns None, with nothing written, if the command's idempotency key is taken, the workflow's version or queue has changed, or it is disabled.
+    Waits for a transaction that holds the same key, and for other writers of events.
     """
     recorded_at: datetime | None = await connection.fetchval(
         _RECORD,

@@ -59,7 +59,7 @@ async def test_a_started_run_is_there_at_once_and_in_temporal_under_its_own_id(a
     assert [item["run_id"] for item in listed.json()["items"]] == [run["run_id"]]
 
 
-async def test_what_a_start_answers_is_what_the_run_says_of_itself(api: Api, as_):
+async def test_the_response_to_a_start_equals_the_run_as_read(api: Api, as_):
     place = await catalog(api, "answers")
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     full = {"input": {"id": "T-1"}, "reference": "r", "tags": ["a", "b"], "priority": 2, "note": "n"}
@@ -73,7 +73,7 @@ async def test_what_a_start_answers_is_what_the_run_says_of_itself(api: Api, as_
         assert command == {name: value for name, value in read.items() if name != "body"}
 
 
-async def test_a_start_is_judged_by_what_the_workflow_is_now_not_by_what_it_was_at_the_last_one(api: Api, as_):
+async def test_a_start_is_checked_against_the_current_workflow_not_that_of_the_last_start(api: Api, as_):
     place = await catalog(api, "changes")
     ticket = {"input": {"id": "1"}}
     assert (await as_("operator").post(place, json=ticket)).status_code == 201
@@ -87,7 +87,7 @@ async def test_a_start_is_judged_by_what_the_workflow_is_now_not_by_what_it_was_
     await factories.insert(api.plane.engine, newer)
     async with writing(api.plane.engine) as session:
         await session.execute(text("UPDATE workflows SET version = 'v2', task_queue = 'other' WHERE name = 'changes'"))
-    # What did not fit before does now, and what fitted does not any more.
+    # The new schema accepts what the old one refused, and the other way round.
     started = await as_("operator").post(place, json={"input": 7})
     assert (started.status_code, started.json()["version"], started.json()["task_queue"]) == (201, "v2", "other")
     assert (await as_("operator").post(place, json=ticket)).status_code == 422

@@ -1,4 +1,4 @@
-"""What the way through the API costs: runs started through it beside runs started by Temporal's client, and its CPU a call."""
+"""The cost of the API: runs started through it compared with runs started by Temporal's client, and its CPU time per call."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from tests.bench.waiting import together
 
 TITLE = "The API"
 SAYS = (
-    "Runs of three steps with 40 in flight: raw ones started by Temporal's client, governed ones by `POST /workflows/{name}/runs`, the results of "
-    "all awaited by Temporal's client; the rounds alternate on the same servers. Then calls of the API alone, eight at once. CPU is that of the "
-    "API's process, its background work included. Medians of the rounds, lowest and highest in brackets."
+    "Runs of three steps, 40 in flight: raw ones started by Temporal's client, governed ones by `POST /workflows/{name}/runs`; all results are "
+    "awaited through Temporal's client, and the rounds alternate on the same servers. Then calls to the API alone, eight at once. CPU is that of the "
+    "API's process, including its background work. Medians of the rounds, lowest and highest in brackets."
 )
 IN_FLIGHT = 40
 AT_ONCE = 8
@@ -39,7 +39,7 @@ CALLS = 400
 DECISIONS = 60
 BURST_SECONDS = 300
 NAMES = {"all": "the worker", "projector": "the projector", "API": "the API"}
-"""Of processes, where they differ from their roles."""
+"""The names of processes that differ from their roles."""
 MODES = {"raw": "RawThree", "governed": "three", "local": "three_local"}
 
 
@@ -49,13 +49,13 @@ class Burst:
 
     rate: float
     cpu: dict[str, float] = field(default_factory=dict)
-    """Milliseconds a run, by process."""
+    """Milliseconds per run, by process."""
     answers: list[float] = field(default_factory=list)
-    """Milliseconds until each start was answered."""
+    """The latency of each start in milliseconds."""
 
 
 class Front:
-    """The servers, the API, and who asks."""
+    """The servers, the API and its clients."""
 
     def __init__(
         self, server: Api, http: Lean, client: Client, pool: asyncpg.Pool, environment: dict[str, str]
@@ -67,10 +67,10 @@ class Front:
         self.environment = environment
         self.processes: dict[str, psutil.Process] = {}
         self.refused = 0
-        """Starts that were answered with 503, and made again."""
+        """The number of starts that got 503 and were retried."""
 
     async def through_api(self, name: str, number: int) -> str:
-        """Start a run as a user does. Its id."""
+        """Start a run as a user would. Returns its id."""
         while True:
             try:
                 answer = await self.http.post(f"/workflows/{name}/runs", "operator", {"input": number})
@@ -81,11 +81,11 @@ class Front:
                 return str(answer["run_id"])
 
     async def by_client(self, name: str, number: int) -> str:
-        """Start a run by Temporal's own means. Its id."""
+        """Start a run through Temporal's client. Returns its id."""
         return (await self.client.start_workflow(name, number, id=str(uuid.uuid4()), task_queue="raw")).id
 
     async def burst(self, mode: str, count: int) -> Burst:
-        """So many runs, at most `IN_FLIGHT` of them open at once."""
+        """Start `count` runs, at most `IN_FLIGHT` of them open at once."""
         start = self.by_client if mode == "raw" else self.through_api
         answers: list[float] = []
 
@@ -103,11 +103,11 @@ class Front:
         return Burst(rate=count / seconds, cpu=self.spent(before, count), answers=answers)
 
     def used(self) -> dict[str, float]:
-        """Seconds of CPU of every process so far."""
+        """The CPU seconds used by each process so far."""
         return {name: cpu(process) for name, process in self.processes.items()}
 
     def spent(self, before: dict[str, float], count: int) -> dict[str, float]:
-        """Milliseconds since then, for each of so many."""
+        """The CPU milliseconds used since `before`, divided by `count`."""
         return {name: (used - before[name]) * 1000 / count for name, used in self.used().items()}
 
     async def settled(self) -> None:
@@ -121,7 +121,7 @@ class Front:
 
     @contextlib.contextmanager
     def started(self, *roles: str) -> Iterator[None]:
-        """Processes of `tests.bench.processes` beside the servers."""
+        """Run processes of `tests.bench.processes` beside the servers."""
         with contextlib.ExitStack() as stack:
             for role in roles:
                 self.processes[role] = stack.enter_context(child(role, self.environment))
@@ -133,14 +133,14 @@ class Front:
                 self.http.rest()
 
     async def round(self, mode: str, count: int) -> Burst:
-        """One round of one mode, in fresh processes that have warmed up."""
+        """One round of one mode, in fresh processes, after a warm-up."""
         with self.started(*(["raw"] if mode == "raw" else ["projector", "all"])):
             await self.registered()
             await self.burst(mode, WARM)
             return await self.burst(mode, count)
 
     async def registered(self) -> None:
-        """Wait until a worker has said which workflows there are."""
+        """Wait until a worker has registered the workflows."""
         async with asyncio.timeout(BURST_SECONDS):
             while "all" in self.processes and not await self.pool.fetchval(
                 "SELECT count(*) FROM workflows WHERE name = 'gated'"
@@ -148,7 +148,7 @@ class Front:
                 await asyncio.sleep(0.05)
 
     async def calls(self, ask: Callable[[Any], Awaitable[Any]], items: Sequence[Any]) -> tuple[float, list[float]]:
-        """The API's milliseconds of CPU a call, and those until each was answered."""
+        """The API's CPU milliseconds per call, and the latency of each call in milliseconds."""
         answers: list[float] = []
 
         async def one(item: Any) -> None:
@@ -161,7 +161,7 @@ class Front:
         return self.spent(before, len(items))["API"], answers
 
     async def gates(self, count: int) -> list[dict[str, Any]]:
-        """So many runs that wait for a decision."""
+        """Start `count` runs and wait until each waits for a decision. Returns their approvals."""
         run_ids = await together(lambda number: self.through_api("gated", number), range(count), AT_ONCE)
         async with asyncio.timeout(BURST_SECONDS):
             while True:
@@ -179,8 +179,8 @@ class Front:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How often; `--runs` and `--rounds` count here too."""
-    parser.add_argument("--calls", type=int, default=CALLS, help=f"api: reads of each sort a round (default {CALLS})")
+    """Options, in addition to `--runs` and `--rounds`."""
+    parser.add_argument("--calls", type=int, default=CALLS, help=f"api: reads of each kind per round (default {CALLS})")
 
 
 async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, str]]:
@@ -229,15 +229,15 @@ async def _bursts(front: Front, runs: int, rounds: int) -> list[tuple[str, str]]
                 middle([one.rate for one in taken[mode]], "{:.1f}"),
             ),
             (f"{label}, started through the API ÷ raw", middle(ratio)),
-            (f"{label}, CPU of the API a run (ms)", middle([one.cpu["API"] for one in taken[mode]], "{:.1f}")),
-            (f"{label}, a start's answer, p50 / p99 (ms)", f"{at(answers, 0.5):.0f} / {at(answers, 0.99):.0f}"),
+            (f"{label}, CPU of the API per run (ms)", middle([one.cpu["API"] for one in taken[mode]], "{:.1f}")),
+            (f"{label}, latency of a start, p50 / p99 (ms)", f"{at(answers, 0.5):.0f} / {at(answers, 0.99):.0f}"),
         ]
     for name in ("all", "projector", "PostgreSQL"):
         spent = [one.cpu[name] for one in taken["governed"]]
-        figures.append((f"three tools, CPU of {NAMES.get(name, name)} a run (ms)", middle(spent, "{:.1f}")))
+        figures.append((f"three tools, CPU of {NAMES.get(name, name)} per run (ms)", middle(spent, "{:.1f}")))
     for mode in ("raw", "governed"):
         figures.append(
-            (f"CPU of Temporal a run, {mode} (ms)", middle([one.cpu["Temporal"] for one in taken[mode]], "{:.1f}"))
+            (f"CPU of Temporal per run, {mode} (ms)", middle([one.cpu["Temporal"] for one in taken[mode]], "{:.1f}"))
         )
     return figures
 
@@ -249,7 +249,7 @@ async def _calls(front: Front, calls: int, rounds: int) -> list[tuple[str, str]]
     taken: dict[str, list[tuple[float, list[float]]]] = {"start": [], "run": [], "list": [], "decision": []}
     for number in range(rounds + 1):
         gates = await front.gates(DECISIONS)
-        # Nothing else goes on then: these runs wait.
+        # The runs wait for decisions, so nothing else happens during the calls.
         await asyncio.sleep(1)
         found = {
             "run": await front.calls(
@@ -275,6 +275,6 @@ async def _calls(front: Front, calls: int, rounds: int) -> list[tuple[str, str]]
         answers = [answer for _, each in taken[name] for answer in each]
         figures += [
             (f"{label}, CPU of the API (ms)", middle([spent for spent, _ in taken[name]], "{:.1f}")),
-            (f"{label}, answered, p50 / p99 (ms)", f"{at(answers, 0.5):.0f} / {at(answers, 0.99):.0f}"),
+            (f"{label}, latency, p50 / p99 (ms)", f"{at(answers, 0.5):.0f} / {at(answers, 0.99):.0f}"),
         ]
     return figures

@@ -1,4 +1,4 @@
-"""The leanest HTTP client that several requests at once can be made with: it shares two cores with what is measured, and httpx takes a millisecond."""
+"""A minimal HTTP client for concurrent requests. It shares the cores with what is measured, and httpx needs a millisecond per request."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ IDLE_SECONDS = 2.0
 
 
 class Unavailable(Exception):
-    """The API asks to try again later."""
+    """The API answered 503."""
 
 
 class Lean:
-    """Connections to one API, as many as are used at once; each is kept and used again."""
+    """Connections to one API, as many as are used concurrently. Idle ones are reused."""
 
     def __init__(self, server: Api) -> None:
         self._server = server
         self._idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def get(self, path: str, who: str) -> Any:
-        """What a GET answers. Raises Unavailable, RuntimeError unless with success."""
+        """The response body of a GET. Raises Unavailable for 503, RuntimeError for any other failure."""
         return await self._ask("GET", path, who, b"")
 
     async def post(self, path: str, who: str, body: Any) -> Any:
-        """What a POST answers. Raises Unavailable, RuntimeError unless with success."""
+        """The response body of a POST. Raises Unavailable for 503, RuntimeError for any other failure."""
         return await self._ask("POST", path, who, json.dumps(body).encode())
 
     async def _ask(self, method: str, path: str, who: str, body: bytes) -> Any:
@@ -58,21 +58,21 @@ class Lean:
         return json.loads(answer)
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """The one that was used last; all others are older than one that is too old, as the server ends what is idle."""
+        """The connection used last. If it has been idle for too long, so have all others: close them and open a new one."""
         if self._idle and time.monotonic() - self._idle[-1][0] < IDLE_SECONDS:
             return self._idle.pop()[1:]
         self.rest()
         return await asyncio.open_connection("127.0.0.1", self._server.port)
 
     def rest(self) -> None:
-        """Let go of the idle connections."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop()[2].close()
 
 
 @asynccontextmanager
 async def lean(server: Api) -> AsyncIterator[Lean]:
-    """A client of this API."""
+    """A client of this API, closed at the end."""
     client = Lean(server)
     try:
         yield client

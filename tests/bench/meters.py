@@ -37,7 +37,7 @@ def cpu(process: psutil.Process) -> float:
 
 
 def pss(process: psutil.Process) -> float:
-    """Megabytes of memory of the process and its children, what they share with others counted by its share."""
+    """The proportional set size of the process and its children in megabytes: memory shared with other processes counts by its share."""
     total = 0
     for each in (process, *process.children(recursive=True)):
         with contextlib.suppress(OSError):  # ended meanwhile

@@ -54,7 +54,7 @@ async def test_json_is_read_and_written_as_sessions_do_it(postgres_dsn: str) -> 
     assert (stored["value"], json.loads(stored["words"]), stored["none"]) == (value, value, None)
 
 
-async def test_however_many_changes_wait_for_a_lock_there_is_a_connection_to_ask_with(postgres_dsn: str) -> None:
+async def test_writes_waiting_for_a_lock_leave_connections_for_reads(postgres_dsn: str) -> None:
     take = "SELECT 1 FROM locks WHERE name = 'events' FOR UPDATE"
     holder, observer = [await asyncpg.connect(postgres_dsn) for _ in range(2)]
     turns = Turns()

@@ -1,4 +1,4 @@
-"""Rows of the driver's connections are those that a session makes."""
+"""Rows read through connections of the driver equal those read through sessions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def held(row: object, *without: str) -> dict[str, object]:
     }
 
 
-async def test_a_run_and_what_belongs_to_it_are_read_as_a_session_reads_them(postgres_dsn: str) -> None:
+async def test_a_run_and_its_details_equal_those_read_through_a_session(postgres_dsn: str) -> None:
     engine = make_engine(postgres_dsn)
     at = datetime(2026, 1, 2, 3, 4, 5, 120_000, UTC)
     run = factories.run(input={"size": 9, "value": {"n": 2**62, "u": "\u0000"}}, tags=["a"], note="ä", next_at=at)
@@ -44,11 +44,11 @@ async def test_a_run_and_what_belongs_to_it_are_read_as_a_session_reads_them(pos
                 connection, wanted=runs.RunFilter(workflow="made"), scope=EVERY_WORKFLOW, limit=10
             )
         async with reading(engine) as session:
-            as_ever = await session.get(Run, run.run_id)
+            by_session = await session.get(Run, run.run_id)
             chain = await session.get(Execution, run.execution_id)
             step = await session.get(Step, (run.execution_id, 5))
             last = await session.get(Control, (run.execution_id, 7))
-            in_session = await runs.newest(
+            listed_by_session = await runs.newest(
                 session, wanted=runs.RunFilter(workflow="made"), scope=EVERY_WORKFLOW, limit=10
             )
     finally:
@@ -56,7 +56,7 @@ async def test_a_run_and_what_belongs_to_it_are_read_as_a_session_reads_them(pos
     assert found is not None
     assert narrow is not None
     assert unseen is None
-    assert held(found.run) == held(as_ever)
+    assert held(found.run) == held(by_session)
     assert [held(each, "result", "error", "fold_state") for each in found.executions] == [
         held(chain, "result", "error", "fold_state")
     ]
@@ -65,4 +65,4 @@ async def test_a_run_and_what_belongs_to_it_are_read_as_a_session_reads_them(pos
     assert (found.taken, found.refused_signals, found.unattributed_signals) == (True, 0, 1)
     assert (len(found.children), len(narrow.children), len(found.gates)) == (2, 1, 1)
     payloads = ("input", "result", "error")
-    assert listed == [held(each, *payloads) for each in in_session]
+    assert listed == [held(each, *payloads) for each in listed_by_session]
