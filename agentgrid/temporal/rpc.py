@@ -17,7 +17,7 @@ from temporalio.api.worker.v1 import WorkerHeartbeat
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from agentgrid.errors import AgentGridError, Conflict, InvalidInput, NotFound, RateLimited, Unavailable
+from agentgrid.errors import AgentGridError, Conflict, InvalidInput, NotFound, Unavailable
 
 DEADLINE = timedelta(seconds=2)
 WORKERS_PAGE = 200
@@ -36,7 +36,8 @@ def failure(error: RPCError, *, noun: str = "execution", identifier: str = "") -
             return Conflict(f"{noun} {identifier!r} has ended")
         return NotFound(noun, identifier)
     if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
-        return RateLimited(f"Temporal limits the rate of calls: {error.message}")
+        # Temporal's own limits, or an execution that is locked for too long: nothing that this caller did too often.
+        return Unavailable(f"Temporal is overloaded: {error.message}")
     if error.status in (RPCStatusCode.ALREADY_EXISTS, RPCStatusCode.FAILED_PRECONDITION):
         return Conflict(error.message)
     if error.status in (RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.OUT_OF_RANGE):

@@ -15,7 +15,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from agentgrid.errors import Conflict, NotFound, RateLimited, SettingsError, Unavailable
+from agentgrid.errors import Conflict, NotFound, SettingsError, Unavailable
 from agentgrid.settings import Settings
 from agentgrid.temporal import rpc
 from agentgrid.temporal.client import connect, data_converter
@@ -184,7 +184,9 @@ async def test_faults_of_temporal_are_said_in_our_words(client: Client, queue: s
     unknown = rpc.failure(RPCError("slow", RPCStatusCode.DEADLINE_EXCEEDED, b""))
     assert isinstance(unknown, Unavailable)
     assert unknown.outcome_unknown
-    assert isinstance(rpc.failure(RPCError("busy", RPCStatusCode.RESOURCE_EXHAUSTED, b"")), RateLimited)
+    # A caller that is told it asked too often would blame itself: Temporal is busy, and did nothing.
+    busy = rpc.failure(RPCError("Workflow is busy.", RPCStatusCode.RESOURCE_EXHAUSTED, b""))
+    assert (type(busy), busy.outcome_unknown) == (Unavailable, False)
 
 
 async def test_workers_and_task_queues_are_listed(client: Client, queue: str) -> None:
