@@ -256,7 +256,7 @@ def within(moment: datetime | None, other: datetime | None) -> bool:
 def _values(row: Any, schema: Any) -> dict[str, Any]:
     """The row's columns that the schema has fields for."""
     held, table = row.__dict__, row.__class__
-    # Straight from where SQLAlchemy keeps them; what is not there is asked for, and loaded or refused as it may be.
+    # Read from the instance's dict, which is faster. SQLAlchemy handles attributes missing there: it loads or refuses them.
     return {name: held[name] if name in held else getattr(row, name) for name in _shared(table, schema)}
 
 
