@@ -120,18 +120,30 @@ class Feed:
                 await listener
 
     async def catch_up(self) -> None:
-        """Read new events into the window, and notify the streams."""
+        """Read new events into the window, and notify the streams. With no stream open, only read how far the events have come."""
         async with reading(self._engine) as session:
-            if self._head is None:
+            if self._head is None or not self._streams:
+                self._window.clear()
                 _, self._head = await feed.bounds(session)
-            while rows := await feed.after(session, self._head, scope=EVERY_WORKFLOW, limit=BATCH):
-                self._window.extend(message(event, about) for event, about in rows)
-                self._head = rows[-1][0].event_id
+                # A stream that opened meanwhile may already be waiting.
                 self._ring()
+                return
+            full = True
+            while full:
+                rows = await feed.after(session, self._head, scope=EVERY_WORKFLOW, limit=BATCH)
+                full = len(rows) == BATCH
+                if rows:
+                    self._window.extend(message(event, about) for event, about in rows)
+                    self._head = rows[-1][0].event_id
+                    self._ring()
 
     def _ring(self) -> None:
         self._bell.set()
         self._bell = asyncio.Event()
+
+    def _events_came(self) -> None:
+        if self._streams:
+            self._poke.set()
 
     def _access_changed(self) -> None:
         self.access_changes += 1
@@ -148,7 +160,7 @@ class Feed:
             connection.add_termination_listener(lambda _, lost=lost: lost.set())
             try:
                 await connection.add_listener(ACCESS_CHANNEL, lambda *_: self._access_changed())
-                await connection.add_listener("agentgrid_events", lambda *_: self._poke.set())
+                await connection.add_listener("agentgrid_events", lambda *_: self._events_came())
                 self._poke.set()
                 self._access_changed()  # for notifications missed while not listening
                 await lost.wait()
@@ -199,6 +211,9 @@ class Feed:
                 f"at most {MAX_STREAMS_PER_PRINCIPAL} event streams at once", retry_after_seconds=HEARTBEAT_SECONDS
             )
         self._streams[principal] = self._streams.get(principal, 0) + 1
+        if self.streams == 1:
+            # No events are read while no stream is open.
+            self._poke.set()
 
     def leave(self, principal: str) -> None:
         """Count one stream less."""

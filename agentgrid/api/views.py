@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -11,13 +12,14 @@ from starlette.responses import JSONResponse, Response
 
 from agentgrid.api import actions
 from agentgrid.api.access import V1
-from agentgrid.api.schemas.approvals import ApprovalDetail, ApprovalSummary, DecisionOut
+from agentgrid.api.schemas.approvals import ApprovalAccepted, ApprovalDetail, ApprovalSummary, DecisionOut
 from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, Proposed
 from agentgrid.api.schemas.runs import (
     ChildRun,
     ControlOut,
     ExecutionOut,
     JobOut,
+    RunAccepted,
     RunDetail,
     RunLinks,
     RunSummary,
@@ -28,16 +30,13 @@ from agentgrid.api.shown import Shown, class_of
 from agentgrid.control.approvals import signer_for
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.proposals import Confirmation
-from agentgrid.db import approvals, attribution, runs, steps
-from agentgrid.db.session import ReadSession
+from agentgrid.db import approvals, steps
+from agentgrid.db.run_details import Details
 from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Execution, Run, Step
 from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.principals import UNKNOWN_INITIATOR, Principal
 from agentgrid.domain.steps import JobStatus, StepStatus, job_status
 from agentgrid.settings import Settings
-
-MAX_CHILDREN = 100
-MAX_OPEN_STEPS = 50
 
 
 def temporal_ui(settings: Settings, workflow_id: str, execution_id: str | None) -> str | None:
@@ -49,16 +48,13 @@ def temporal_ui(settings: Settings, workflow_id: str, execution_id: str | None) 
     return f"{settings.temporal_ui_url.rstrip('/')}{place}{suffix}"
 
 
-def run_summary(run: Run, shown: Shown) -> RunSummary:
-    """A run in a list."""
-    return RunSummary.model_validate(_summary_values(run, shown))
+def run_summary(row: dict[str, Any], shown: Shown) -> RunSummary:
+    """A run in a list, from its columns by their names."""
+    return RunSummary.model_validate({**row, **_guarded(row, shown)})
 
 
-def _summary_values(run: Run, shown: Shown) -> dict[str, Any]:
-    return _values(run, RunSummary) | {
-        "status_reason": shown.text(run.status_reason),
-        "error_type": class_of(run.error_type),
-    }
+def _guarded(row: dict[str, Any], shown: Shown) -> dict[str, Any]:
+    return {"status_reason": shown.text(row["status_reason"]), "error_type": class_of(row["error_type"])}
 
 
 def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
@@ -129,13 +125,31 @@ def _claims(row: DecisionRow | Control) -> dict[str, Any]:
     }
 
 
-async def approval_detail(
-    session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found
+Said = Sequence[tuple[DecisionRow, str | None]]
+"""Decision signals with their comments."""
+
+
+def approval_detail(
+    plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found, said: Said
 ) -> ApprovalDetail:
     """An approval with its payload, its decisions, and this caller's actions."""
+    return ApprovalDetail.model_validate(_approval_detail_values(plane, caller, shown, found, said))
+
+
+def approval_accepted(
+    plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found, said: Said, command: Command
+) -> ApprovalAccepted:
+    """An approval as in `approval_detail`, with the command that delivers the decision."""
+    values = _approval_detail_values(plane, caller, shown, found, said)
+    return ApprovalAccepted.model_validate(values | {"command": command_summary(command, shown)})
+
+
+def _approval_detail_values(
+    plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found, said: Said
+) -> dict[str, Any]:
     shown = shown.of_approval(caller, found)
     row, run = found.approval, found.run
-    values = _approval_values(row, run) | {
+    return _approval_values(row, run) | {
         "run_status": run.status,
         "reason": row.terms.get("reason"),
         "tool_version": row.terms.get("tool_version"),
@@ -143,28 +157,36 @@ async def approval_detail(
         "expires_seconds": row.terms.get("expires_seconds", 0.0),
         "payloads_visible": shown.payloads,
         "payload": shown.payload(row.payload),
-        "decisions": [decision(said, shown.text(comment)) for said, comment in await approvals.decisions(session, row)],
+        "decisions": [decision(each, shown.text(comment)) for each, comment in said],
         "actions": actions.of_approval(caller, found, signer_for(plane, found)),
     }
-    return ApprovalDetail.model_validate(values)
 
 
-async def run_detail(
-    session: ReadSession, settings: Settings, principal: Principal, shown: Shown, run: Run
-) -> RunDetail:
+def run_detail(settings: Settings, principal: Principal, shown: Shown, found: Details) -> RunDetail:
     """Everything about a run."""
-    open_steps = await steps.pending(session, run.run_id, limit=MAX_OPEN_STEPS)
+    return RunDetail.model_validate(_detail_values(settings, principal, shown, found))
+
+
+def run_accepted(
+    settings: Settings, principal: Principal, shown: Shown, found: Details, command: Command
+) -> RunAccepted:
+    """Everything about a run, and the command that was accepted for it."""
+    values = _detail_values(settings, principal, shown, found)
+    return RunAccepted.model_validate(values | {"command": command_summary(command, shown)})
+
+
+def _detail_values(settings: Settings, principal: Principal, shown: Shown, found: Details) -> dict[str, Any]:
+    run, last = found.run, found.last_control
     own = not principal.only_own_approvals or run.initiator == principal.name
-    gates = await approvals.pending_of(session, run.run_id) if own else []
-    children = await runs.children(session, run.run_id, scope=principal.workflows, limit=MAX_CHILDREN)
-    verbs = actions.of_run(principal, run, taken=await runs.taken(session, run))
+    gates = found.gates if own else ()
+    verbs = actions.of_run(principal, run, taken=found.taken)
     place = f"{V1}/runs/{quote(run.run_id, safe='')}"
-    values = _values(run, RunDetail) | {
-        **_summary_values(run, shown),
+    return _values(run, RunDetail) | {
+        **_guarded(vars(run), shown),
         "payloads_visible": shown.payloads,
-        "refused_signals": await approvals.refused_of(session, run.run_id),
-        "unattributed_signals": await attribution.count_of(session, run.run_id),
-        "last_control": control(last) if (last := await attribution.last_control(session, run)) is not None else None,
+        "refused_signals": found.refused_signals,
+        "unattributed_signals": found.unattributed_signals,
+        "last_control": None if last is None else control(last),
         "input": shown.payload(run.input),
         "result": shown.payload(run.result),
         "error": shown.error(run.error),
@@ -172,10 +194,10 @@ async def run_detail(
             total=run.step_count,
             done=run.steps_done,
             failed=run.steps_failed,
-            open=[step(row, shown, payloads=False) for row in open_steps],
+            open=[step(row, shown, payloads=False) for row in found.open_steps],
         ),
-        "executions": [execution(row, settings, shown) for row in await runs.executions(session, run.run_id)],
-        "children": [ChildRun.model_validate(child) for child in children],
+        "executions": [execution(row, settings, shown) for row in found.executions],
+        "children": [ChildRun.model_validate(child) for child in found.children],
         "approvals": [approval_summary(gate, run) for gate in gates],
         "links": RunLinks(
             self=place,
@@ -186,9 +208,8 @@ async def run_detail(
             temporal_ui=temporal_ui(settings, run.workflow_id, run.execution_id),
         ),
         "actions": verbs,
-        "next": actions.next_of(run, gates, open_steps, verbs),
+        "next": actions.next_of(run, gates, found.open_steps, verbs),
     }
-    return RunDetail.model_validate(values)
 
 
 def command_summary(row: Command, shown: Shown) -> CommandSummary:
@@ -234,4 +255,11 @@ def within(moment: datetime | None, other: datetime | None) -> bool:
 
 def _values(row: Any, schema: Any) -> dict[str, Any]:
     """The row's columns that the schema has fields for."""
-    return {name: getattr(row, name) for name in schema.model_fields if hasattr(row, name)}
+    held, table = row.__dict__, row.__class__
+    # Read from the instance's dict, which is faster. SQLAlchemy handles attributes missing there: it loads or refuses them.
+    return {name: held[name] if name in held else getattr(row, name) for name in _shared(table, schema)}
+
+
+@cache
+def _shared(table: Any, schema: Any) -> tuple[str, ...]:
+    return tuple(name for name in schema.model_fields if hasattr(table, name))

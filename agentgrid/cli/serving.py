@@ -13,12 +13,15 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0
-"""From the start of the connection, or the previous response, to the end of the request head."""
+"""From the start of the connection, or the first byte of a later request, to the end of the request head."""
 BODY_SECONDS = 35.0
 """From the end of the head to the end of the body. `body.READ_SECONDS` is shorter and answers 408 if a route is reading the body."""
 UNREAD_SECONDS = 60.0
 """Maximum wait for a client that doesn't read the response."""
-IDLE_SECONDS = 5
+IDLE_SECONDS = 75
+"""Between two requests. Longer than clients and proxies keep an idle connection (httpx and Node 5 s, aiohttp 15 s, nginx 60 s): if the server
+closed first, it could do so just as the client sends a POST, which the client can't safely retry.
+"""
 RETRY_SECONDS = 5
 
 FULL = {
@@ -73,7 +76,10 @@ class Protocol(H11Protocol):
     def _watch(self) -> None:
         """Set the timeout for the current wait. It counts from the start of the wait, so that sending single bytes doesn't extend it."""
         state = self.conn.their_state
-        self._wait_for(None if self.transport.is_closing() else state if state in (h11.IDLE, h11.SEND_BODY) else None)
+        # Between two requests uvicorn's keep-alive timer runs instead.
+        between = state is h11.IDLE and self.timeout_keep_alive_task is not None and not self.conn.trailing_data[0]
+        waits = state in (h11.IDLE, h11.SEND_BODY) and not between and not self.transport.is_closing()
+        self._wait_for(state if waits else None)
 
     def _wait_for(self, state: object) -> None:
         if state is self._waits_for:

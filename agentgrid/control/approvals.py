@@ -14,8 +14,9 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import asked
 from agentgrid.control.signing import Signer
 from agentgrid.db import approvals as table
+from agentgrid.db import commands as commands_table
 from agentgrid.db.pool import direct
-from agentgrid.db.session import stating
+from agentgrid.db.session import writing
 from agentgrid.db.tables import Approval, Command
 from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, SignedDecision, Terms, Verdict
 from agentgrid.domain.canonical import digest
@@ -34,6 +35,15 @@ class DecisionRequest:
     verdict: Verdict
     digest: str
     comment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """A decision's command, created now or earlier under the same idempotency key."""
+
+    command: Command
+    found: table.Found | None = None
+    """The approval at the time of the decision; None for a replay, since the approval may have changed since."""
 
 
 def signer_for(plane: ControlPlane, found: table.Found) -> Signer | None:
@@ -109,50 +119,55 @@ def shown_exactly(approval: Approval) -> bool:
         return False
 
 
-async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request: DecisionRequest) -> Command:
-    """Record, sign and send a decision; returns its command. Raises NotFound, Forbidden, Conflict, Unavailable."""
-    async with stating(plane.engine) as session:
-        if (earlier := await commands.replayed(session, caller)) is not None:
-            return earlier
-        async with direct(plane.pool) as connection:
-            found = await table.get(connection, approval_id, scope=caller.principal.workflows)
-        if found is None:
-            raise NotFound("approval", approval_id)
-        approval, signer = found.approval, signer_for(plane, found)
-        if (error := obstacle(caller, found, signer)) is not None:
-            raise error
-        assert signer is not None  # otherwise there was an obstacle
-        if request.digest != approval.digest:
-            raise Conflict(
-                "the digest does not match the pending approval; read the approval again", status=approval.status
-            )
-        if request.verdict is Verdict.APPROVED and not shown_exactly(approval):
-            raise Conflict(
-                "the shown payload is not exactly what the worker's digest covers, so the approval can only be rejected; "
-                "if a plain activity's arguments change in conversion, make it a tool",
-                status=approval.status,
-            )
-        command = await commands.new(
-            session,
-            caller,
-            CommandKind.APPROVAL_DECIDE,
-            run_id=approval.run_id,
-            execution_id=approval.execution_id,
-            approval_id=approval_id,
-            reason=request.comment,
-            created_at=found.now,
+async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request: DecisionRequest) -> Decided:
+    """Record, sign and send a decision. Raises NotFound, Forbidden, Conflict, Unavailable."""
+    async with direct(plane.pool) as connection:
+        asked_before = await commands_table.is_asked_before(
+            connection, principal=caller.principal.name, route=caller.route, key=caller.idempotency_key
         )
-        signed = _signed(signer, caller.principal, approval, request.verdict, command)
-        command.body = {
-            "verdict": request.verdict.value,
-            "digest": request.digest,
-            "workflow_id": found.run.workflow_id,
-            "signed": signed.model_dump(mode="json"),
-        }
-        recorded = await commands.record(session, caller, command)
-    if recorded.replayed:
-        return recorded.command
-    return await commands.deliver(plane, command, deliver_decision)
+        found = await table.get(connection, approval_id, scope=caller.principal.workflows)
+    if asked_before:
+        async with writing(plane.engine) as session:
+            if (earlier := await commands.replayed(session, caller)) is not None:
+                return Decided(command=earlier)
+    if found is None:
+        raise NotFound("approval", approval_id)
+    approval, signer = found.approval, signer_for(plane, found)
+    if (error := obstacle(caller, found, signer)) is not None:
+        raise error
+    assert signer is not None  # otherwise there was an obstacle
+    if request.digest != approval.digest:
+        raise Conflict(
+            "the digest does not match the pending approval; read the approval again", status=approval.status
+        )
+    if request.verdict is Verdict.APPROVED and not shown_exactly(approval):
+        raise Conflict(
+            "the shown payload is not exactly what the worker's digest covers, so the approval can only be rejected; "
+            "if a plain activity's arguments change in conversion, make it a tool",
+            status=approval.status,
+        )
+    command = commands.made(
+        caller,
+        CommandKind.APPROVAL_DECIDE,
+        found.now,
+        run_id=approval.run_id,
+        execution_id=approval.execution_id,
+        approval_id=approval_id,
+        reason=request.comment,
+    )
+    signed = _signed(signer, caller.principal, approval, request.verdict, command)
+    command.body = {
+        "verdict": request.verdict.value,
+        "digest": request.digest,
+        "workflow_id": found.run.workflow_id,
+        "signed": signed.model_dump(mode="json"),
+    }
+    async with plane.changing() as connection:
+        recorded = await commands_table.record(connection, command)
+    if not recorded:
+        async with writing(plane.engine) as session:
+            return Decided(command=await commands.first_of_equals(session, caller))
+    return Decided(command=await commands.deliver(plane, command, deliver_decision), found=found)
 
 
 def _signed(

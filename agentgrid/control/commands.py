@@ -17,7 +17,7 @@ import json
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -26,7 +26,8 @@ from sqlalchemy import text
 from agentgrid.control.plane import Caller, ControlPlane, principal_of
 from agentgrid.db import approvals, principals
 from agentgrid.db import commands as table
-from agentgrid.db.session import WriteSession, reading, stating, writing
+from agentgrid.db.rows import loaded
+from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.ids import new_id
@@ -67,14 +68,18 @@ def body_digest(body: Any) -> str:
 
 
 async def new(session: WriteSession, caller: Caller, kind: CommandKind, **about: Any) -> Command:
+    """As `made`, with the database's current time."""
+    return made(caller, kind, await table.clock(session), **about)
+
+
+def made(caller: Caller, kind: CommandKind, now: datetime, **about: Any) -> Command:
     """A command of this caller. `about` holds its columns: `run_id`, `approval_id`, `target`, `reason`, `body`, ...
 
-    Its time is the database's: decisions are signed with it, and the clocks of API processes differ. Pass it as `created_at` if the
-    session has already read it.
+    `now` must come from the database's clock: decisions are signed with it, and the clocks of API processes differ.
     """
-    now = about.pop("created_at", None) or await table.clock(session)
-    return Command(
-        **{
+    return loaded(
+        Command,
+        {
             "command_id": new_id(),
             "kind": kind.value,
             "status": CommandStatus.PENDING.value,
@@ -87,8 +92,9 @@ async def new(session: WriteSession, caller: Caller, kind: CommandKind, **about:
             "address": caller.address,
             "created_at": now,
             "next_attempt_at": now + FIRST_LEASE,
+            "attempts": 0,
             **about,
-        }
+        },
     )
 
 
@@ -112,10 +118,15 @@ async def record(session: WriteSession, caller: Caller, command: Command) -> Rec
     """Record the command once: of concurrent identical requests with one idempotency key, the first one's counts."""
     if await table.insert_once(session, command):
         return Recorded(command=command, replayed=False)
+    return Recorded(command=await first_of_equals(session, caller), replayed=True)
+
+
+async def first_of_equals(session: WriteSession, caller: Caller) -> Command:
+    """The command of an identical request that took the idempotency key first. Raises IdempotencyConflict, Unavailable."""
     earlier = await replayed(session, caller)
     if earlier is None:
         raise Unavailable("another request with the same Idempotency-Key is in progress", retry_after_seconds=1)
-    return Recorded(command=earlier, replayed=True)
+    return earlier
 
 
 async def refuse(plane: ControlPlane, caller: Caller, kind: CommandKind, error: AgentGridError, **about: Any) -> str:
@@ -188,8 +199,8 @@ async def settle(
     Temporal accepts a cancel for an ended run and leaves no trace of it. So a command delivered to a run that the projection already shows
     as ended came too late, and nothing would settle it later.
     """
-    async with stating(plane.engine) as session:
-        settled = await table.settle(session, command, status=status, outcome=outcome)
+    async with plane.changing() as connection:
+        settled = await table.settle(connection, command, status=status, outcome=outcome)
     if settled is None:
         return await get(plane, command.command_id)
     log.info("command_settled", command_id=command.command_id, kind=command.kind, status=settled.status)

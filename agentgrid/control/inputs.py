@@ -77,7 +77,7 @@ class Checker:
     def _compiled(self, workflow: str, version: str, schema: dict[str, Any]) -> Compiled | str:
         key = (workflow, version)
         kept = self._ready.get(key)
-        if kept is None or kept[0] != schema:
+        if kept is None or (kept[0] is not schema and kept[0] != schema):
             kept = (schema, _compiled(schema))
         self._ready[key] = kept
         self._ready.move_to_end(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,8 @@ from temporalio.client import Client
 
 from agentgrid.control.inputs import Checker
 from agentgrid.control.signing import Signer
-from agentgrid.db.pool import Pool
+from agentgrid.db.pool import Connection, Pool, Turns
+from agentgrid.db.starts import Offer
 from agentgrid.db.tables import PrincipalRow
 from agentgrid.domain.principals import SYSTEM, Principal, PrincipalKind, Role
 from agentgrid.settings import Settings
@@ -26,10 +28,17 @@ class ControlPlane:
     settings: Settings
     engine: AsyncEngine
     pool: Pool
-    """The driver's pool, used directly for a request's first queries."""
+    """The driver's pool, used directly for the most frequent queries and, in turns, the most frequent writes."""
     temporal: Client
     signer: Signer
     checker: Checker = field(default_factory=Checker)
+    turns: Turns = field(default_factory=Turns)
+    offers: dict[str, Offer] = field(default_factory=dict)
+    """The last known start conditions, by workflow."""
+
+    def changing(self) -> AbstractAsyncContextManager[Connection]:
+        """A connection of the driver for one writing statement, which may wait for a lock."""
+        return self.turns.changing(self.pool)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import temporalio.api.workflowservice.v1 as service
@@ -16,15 +17,17 @@ from agentgrid.control import commands, inputs, switches
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked
 from agentgrid.db import commands as commands_table
-from agentgrid.db import events, workflows
+from agentgrid.db import events, starts, workflows
 from agentgrid.db import runs as table
-from agentgrid.db.session import WriteSession, reading, writing
-from agentgrid.db.tables import Command, Run, Workflow
+from agentgrid.db.pool import direct
+from agentgrid.db.rows import loaded
+from agentgrid.db.session import reading, writing
+from agentgrid.db.tables import Command, Run
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.principals import Permission
 from agentgrid.domain.runs import RunStatus
-from agentgrid.errors import Conflict, Fault, Forbidden, InvalidInput, NotFound
+from agentgrid.errors import AgentGridError, Conflict, Fault, Forbidden, InvalidInput, NotFound, Unavailable
 from agentgrid.protocol import (
     HEADER_RUN,
     MEMO,
@@ -36,6 +39,9 @@ from agentgrid.protocol import (
 from agentgrid.temporal import payloads
 
 MAX_DELAY = timedelta(days=366)
+TRIES = 3
+KEPT_OFFERS = 256
+"""The number of workflows whose start conditions a process caches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +58,31 @@ class StartRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """The run that a start created, now or earlier under the same idempotency key."""
+    """The result of a start: its command and, if it is new, its run."""
 
-    run_id: str
-    command_id: str
-    replayed: bool
+    command: Command
+    """Its state after the first attempt to deliver it; for a replay, its current state."""
+    run: Run | None = None
+    """The run as recorded, `queued`; None for a replay, since the run may have any status by now."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.command.run_id or ""
+
+    @property
+    def replayed(self) -> bool:
+        """Whether an earlier request with the same idempotency key created it."""
+        return self.run is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fresh:
+    """A run that was just recorded, with what its delivery would otherwise read again."""
+
+    command: Command
+    run: Run
+    schema: dict[str, Any]
 
 
 def sender(command_id: str) -> str:
@@ -70,41 +96,94 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
     Raises NotFound, Conflict if the workflow is disabled or its schema is unusable, InvalidInput with a pointer for each
     fault, PayloadTooLarge, RateLimited, IdempotencyConflict.
     """
-    async with writing(plane.engine) as session:
-        if (earlier := await commands.replayed(session, caller)) is not None:
-            return Started(run_id=earlier.run_id or "", command_id=earlier.command_id, replayed=True)
-        definition = await workflows.get(session, workflow)
-        if definition is None or not caller.principal.sees(workflow):
-            raise NotFound("workflow", workflow)
-        await switches.check_start(session, workflow)
-        await _check(plane, session, definition, request)
-        run_id = new_id()
-        command = await commands.new(
-            session,
-            caller,
-            CommandKind.RUN_START,
-            run_id=run_id,
-            target=workflow,
-            reason=request.note,
-            body=_wire(request),
+    # A cached offer may be out of date: the writing statement checks it again.
+    offer, certain = plane.offers.get(workflow) if request.start_at is None else None, False
+    for _ in range(TRIES):
+        if offer is None:
+            asked = await _asked(plane, caller, workflow)
+            if isinstance(asked, Started):
+                return asked
+            offer, certain = asked, True
+        try:
+            fresh = await _record(plane, caller, workflow, offer, request)
+        except AgentGridError:
+            if certain:
+                raise
+            asked = await _asked(plane, caller, workflow)
+            if isinstance(asked, Started):
+                return asked
+            if asked.version == offer.version:
+                raise
+            offer, certain = asked, True
+            continue
+        if fresh is not None:
+            _keep(plane, workflow, offer)
+            command = await commands.deliver(plane, fresh.command, partial(deliver_start, fresh=fresh))
+            return Started(command=command, run=fresh.run)
+        offer, certain = None, False
+    raise Unavailable("another request with the same Idempotency-Key, or a change to the workflow, is in progress")
+
+
+def _keep(plane: ControlPlane, workflow: str, offer: starts.Offer) -> None:
+    plane.offers[workflow] = offer
+    if len(plane.offers) > KEPT_OFFERS:
+        del plane.offers[next(iter(plane.offers))]
+
+
+async def _asked(plane: ControlPlane, caller: Caller, workflow: str) -> starts.Offer | Started:
+    """The current conditions for a start, or the result of the same request made earlier. Raises NotFound, Conflict, IdempotencyConflict."""
+    async with direct(plane.pool) as connection:
+        offer = await starts.offer(
+            connection,
+            workflow,
+            principal=caller.principal.name,
+            route=caller.route,
+            key=caller.idempotency_key,
         )
-        recorded = await commands.record(session, caller, command)
-        if recorded.replayed:
-            return Started(run_id=recorded.command.run_id or "", command_id=recorded.command.command_id, replayed=True)
-        run = _queued(plane, definition, request, command, issuers=caller.persons - {caller.principal.name})
-        await table.insert_queued(session, run)
-        await events.append(session, [_changed(run.run_id, RunStatus.QUEUED)])
-    await commands.deliver(plane, command, deliver_start)
-    return Started(run_id=run_id, command_id=command.command_id, replayed=False)
+    if offer.asked_before:
+        async with writing(plane.engine) as session:
+            if (earlier := await commands.replayed(session, caller)) is not None:
+                return Started(command=earlier)
+    if offer.version is None or not caller.principal.sees(workflow):
+        raise NotFound("workflow", workflow)
+    if (disabled := switches.refusal(offer.switch)) is not None:
+        raise disabled
+    return offer
 
 
-async def _check(plane: ControlPlane, session: WriteSession, definition: Workflow, request: StartRequest) -> None:
-    version = await workflows.version(session, definition.name, definition.version)
-    schema = {} if version is None else version.input_schema
-    await plane.checker.check(definition.name, definition.version, schema, request.input)
-    arguments = inputs.arguments_of(schema, request.input)
+async def _record(
+    plane: ControlPlane, caller: Caller, workflow: str, offer: starts.Offer, request: StartRequest
+) -> Fresh | None:
+    """Check and record the request. Returns None, with nothing written, if an identical request was first or the offer is out of date."""
+    if not caller.principal.sees(workflow):
+        raise NotFound("workflow", workflow)
+    await _check(plane, workflow, offer, request)
+    run_id = new_id()
+    command = commands.made(
+        caller,
+        CommandKind.RUN_START,
+        offer.now,
+        run_id=run_id,
+        target=workflow,
+        reason=request.note,
+        body=_wire(request),
+    )
+    run = _queued(plane, workflow, offer, request, command, issuers=caller.persons - {caller.principal.name})
+    event = _changed(run_id, RunStatus.QUEUED).data
+    async with plane.changing() as connection:
+        recorded_at = await starts.record(connection, command, run, event, lease=commands.FIRST_LEASE)
+    if recorded_at is None:
+        return None
+    command.created_at = run.created_at = run.updated_at = recorded_at
+    command.next_attempt_at = recorded_at + commands.FIRST_LEASE
+    return Fresh(command=command, run=run, schema=offer.schema)
+
+
+async def _check(plane: ControlPlane, workflow: str, offer: starts.Offer, request: StartRequest) -> None:
+    await plane.checker.check(workflow, offer.version or "", offer.schema, request.input)
+    arguments = inputs.arguments_of(offer.schema, request.input)
     inputs.check_size("the input", arguments, plane.temporal.data_converter.payload_converter)
-    if request.start_at is not None and request.start_at > await commands_table.clock(session) + MAX_DELAY:
+    if request.start_at is not None and request.start_at > offer.now + MAX_DELAY:
         raise InvalidInput(
             "start_at is too far ahead", [Fault(pointer="/start_at", message=f"at most {MAX_DELAY.days} days ahead")]
         )
@@ -122,30 +201,45 @@ def _wire(request: StartRequest) -> dict[str, Any]:
 
 
 def _queued(
-    plane: ControlPlane, definition: Workflow, request: StartRequest, command: Command, *, issuers: frozenset[str]
+    plane: ControlPlane,
+    workflow: str,
+    offer: starts.Offer,
+    request: StartRequest,
+    command: Command,
+    *,
+    issuers: frozenset[str],
 ) -> Run:
     run_id = command.run_id or ""
-    return Run(
-        run_id=run_id,
-        namespace=plane.settings.temporal_namespace,
-        workflow_id=run_id,
-        workflow=definition.name,
-        version=definition.version,
-        task_queue=definition.task_queue,
-        status=RunStatus.QUEUED.value,
-        initiator=command.principal,
-        issuers=sorted(issuers),
-        trigger="api",
-        command_id=command.command_id,
-        root_run_id=run_id,
-        reference=request.reference,
-        tags=list(request.tags),
-        priority=request.priority,
-        note=request.note,
-        input=payloads.store_value(request.input),
-        created_at=command.created_at,
-        start_at=request.start_at,
-        updated_at=command.created_at,
+    return loaded(
+        Run,
+        {
+            "run_id": run_id,
+            "namespace": plane.settings.temporal_namespace,
+            "workflow_id": run_id,
+            "workflow": workflow,
+            "version": offer.version,
+            "task_queue": offer.task_queue,
+            "status": RunStatus.QUEUED.value,
+            "governed": False,
+            "initiator": command.principal,
+            "issuers": sorted(issuers),
+            "trigger": "api",
+            "command_id": command.command_id,
+            "root_run_id": run_id,
+            "reference": request.reference,
+            "tags": list(request.tags),
+            "tools": [],
+            "priority": request.priority,
+            "note": request.note,
+            "input": payloads.store_value(request.input),
+            "created_at": command.created_at,
+            "start_at": request.start_at,
+            "step_count": 0,
+            "steps_done": 0,
+            "steps_failed": 0,
+            "approvals_pending": 0,
+            "updated_at": command.created_at,
+        },
     )
 
 
@@ -166,13 +260,13 @@ def _changed(run_id: str, status: RunStatus, kind: str = "run") -> events.NewEve
     return events.NewEvent(run_id=run_id, kind=kind, data=data)
 
 
-async def deliver_start(plane: ControlPlane, command: Command) -> dict[str, Any]:
+async def deliver_start(plane: ControlPlane, command: Command, fresh: Fresh | None = None) -> dict[str, Any]:
     """Start the workflow under the run's id. Idempotent. Returns Temporal's response.
 
     If Temporal refuses it permanently, the run ends as failed: it has no history from which this could be projected.
     """
     async with _ending_what_never_begins(plane, command):
-        return await _start(plane, command)
+        return await _start(plane, command, fresh)
 
 
 async def deliver_late_start(plane: ControlPlane, command: Command) -> dict[str, Any]:
@@ -184,7 +278,7 @@ async def deliver_late_start(plane: ControlPlane, command: Command) -> dict[str,
             with suppress(NotFound):
                 return {"execution_id": await _started_before(plane, command)}
             raise
-        return await _start(plane, command)
+        return await _start(plane, command, None)
 
 
 async def _check_still_allowed(plane: ControlPlane, command: Command) -> None:
@@ -215,16 +309,14 @@ async def _ending_what_never_begins(plane: ControlPlane, command: Command) -> As
         raise
 
 
-async def _start(plane: ControlPlane, command: Command) -> dict[str, Any]:
-    async with reading(plane.engine) as session:
-        run = await table.get(session, command.run_id or "")
-        if run is None:
-            raise NotFound("run", command.run_id or "")
-        version = await workflows.version(session, run.workflow, run.version or "")
-        # Uses the database's clock: this process's clock may be wrong, and a run could start days too early or too late.
-        delay = run.start_at - await commands_table.clock(session) if run.start_at is not None else timedelta(0)
-    schema = {} if version is None else version.input_schema
-    request = await _start_request(plane, command, run, schema, delay=delay)
+async def _start(plane: ControlPlane, command: Command, fresh: Fresh | None) -> dict[str, Any]:
+    # Uses the database's clock: this process's clock may be wrong, and a run could start days too early or too late.
+    now = command.created_at
+    if fresh is None:
+        fresh, now = await _read(plane, command)
+    run = fresh.run
+    delay = timedelta(0) if run.start_at is None else run.start_at - now
+    request = await _start_request(plane, command, run, fresh.schema, delay=delay)
     try:
         answer = await asked(
             plane.temporal.workflow_service.start_workflow_execution(request, timeout=DEADLINE),
@@ -235,6 +327,16 @@ async def _start(plane: ControlPlane, command: Command) -> dict[str, Any]:
         # Already started, most likely by an earlier attempt of this command: check whose it is.
         return {"execution_id": await _started_before(plane, command)}
     return {"execution_id": answer.first_execution_run_id or answer.run_id}
+
+
+async def _read(plane: ControlPlane, command: Command) -> tuple[Fresh, datetime]:
+    async with reading(plane.engine) as session:
+        run = await table.get(session, command.run_id or "")
+        if run is None:
+            raise NotFound("run", command.run_id or "")
+        version = await workflows.version(session, run.workflow, run.version or "")
+        now = await commands_table.clock(session)
+    return Fresh(command=command, run=run, schema={} if version is None else version.input_schema), now
 
 
 async def _start_request(

@@ -7,13 +7,14 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, literal, or_, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.orm import defer
 
 from agentgrid.db import paging, scopes
 from agentgrid.db.arrays import holds_any
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.pool import Connection
+from agentgrid.db.rows import loaded
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, Command, DecisionRow, Run
 from agentgrid.domain.approvals import ApprovalStatus
@@ -63,6 +64,13 @@ _GET = """
     WHERE a.approval_id = $1 AND NOT a.inherited AND ($2::text[] IS NULL OR r.workflow LIKE ANY ($2)) ORDER BY a.opened_at LIMIT 1
 """
 # Approval ids are random: a second approval with the same id was opened by somebody who saw the first, so the first is the genuine one.
+
+_DECISIONS = """
+    SELECT d.*, c.reason AS comment FROM decisions d LEFT JOIN commands c ON c.command_id = d.command_id AND c.approval_id = $2
+    WHERE d.execution_id = $1 AND NOT d.inherited AND (d.approval_id = $2
+        OR (d.approval_id IS NULL AND d.signalled_at >= $3 AND ($4::timestamptz IS NULL OR d.signalled_at <= $4)))
+    ORDER BY d.judged <> 'counted', d.signalled_at, d.event_id LIMIT $5
+"""
 
 _ORDERED = ("status", "tool")
 """Each alone has an index in the list's order."""
@@ -140,8 +148,8 @@ async def get(connection: Connection, approval_id: str, *, scope: frozenset[str]
         return None
     values = dict(row)
     now, revoked_keys = values.pop("now"), frozenset(values.pop("revoked_keys"))
-    run = Run(**{name: values.pop(f"run_{name}") for name in _RUN})
-    return Found(approval=Approval(**values), run=run, now=now, revoked_keys=revoked_keys)
+    run = loaded(Run, {name: values.pop(f"run_{name}") for name in _RUN})
+    return Found(approval=loaded(Approval, values), run=run, now=now, revoked_keys=revoked_keys)
 
 
 async def run_of(session: ReadSession | WriteSession, approval_id: str) -> str | None:
@@ -151,50 +159,22 @@ async def run_of(session: ReadSession | WriteSession, approval_id: str) -> str |
     return run_id
 
 
-async def pending_of(session: ReadSession, run_id: str) -> Sequence[Approval]:
-    """The run's open gates, oldest first."""
-    statement = (
-        select(Approval)
-        .where(A.run_id == run_id, A.status == ApprovalStatus.PENDING.value, ~A.inherited)
-        .order_by(A.opened_at, A.approval_id)
-        .limit(100)
-    )
-    return (await session.execute(statement)).scalars().all()
-
-
 async def decisions(
-    session: ReadSession, approval: Approval, *, limit: int = 200
+    connection: Connection, approval: Approval, *, limit: int = 200
 ) -> Sequence[tuple[DecisionRow, str | None]]:
     """What `judge` said of each signal about the approval, and of each that named none while it was open; oldest first, with their comments.
 
     Whatever else was sent, and however often, the one that counted is among them.
     """
-    nameless = [D.approval_id.is_(None), D.signalled_at >= approval.opened_at]
-    if approval.closed_at is not None:
-        nameless.append(D.signalled_at <= approval.closed_at)
-    statement = (
-        select(DecisionRow, C.reason)
-        .outerjoin(Command, and_(C.command_id == D.command_id, C.approval_id == approval.approval_id))
-        .where(
-            D.execution_id == approval.execution_id,
-            or_(D.approval_id == approval.approval_id, and_(*nameless)),
-            ~D.inherited,
-        )
-        .order_by(D.judged != "counted", D.signalled_at, D.event_id)
-        .limit(limit)
+    found = await connection.fetch(
+        _DECISIONS, approval.execution_id, approval.approval_id, approval.opened_at, approval.closed_at, limit
     )
-    rows = [(decision, comment) for decision, comment in await session.execute(statement)]
+    rows = [(loaded(DecisionRow, dict(row)), row["comment"]) for row in found]
     return sorted(rows, key=lambda row: (row[0].signalled_at, row[0].event_id))
 
 
-async def refused_of(session: ReadSession, run_id: str) -> int:
-    """How many decision signals to the run were unsigned, forged or for something else, and moved nothing."""
-    statement = select(func.count()).where(D.run_id == run_id, D.judged == "refused", ~D.inherited)
-    return int((await session.execute(statement)).scalar_one())
-
-
 async def refused_since(session: ReadSession, since: timedelta) -> int:
-    """As `refused_of`, to all runs in this last while."""
+    """How many decision signals of this last while were unsigned, forged or for something else, and moved nothing."""
     statement = select(func.count()).where(D.judged == "refused", D.signalled_at > func.now() - since, ~D.inherited)
     return int((await session.execute(statement)).scalar_one())
 

@@ -81,25 +81,13 @@ async def newest(
     return [Act(**row) for row in (await session.execute(statement.limit(limit))).mappings()]
 
 
-async def count_of(session: ReadSession, run_id: str) -> int:
-    """The number of unattributed acts on one run."""
-    return await _count(session, D.run_id == run_id, K.run_id == run_id)
-
-
 async def count_since(session: ReadSession, since: timedelta) -> int:
     """The number of unattributed acts on all runs within this period until now."""
-    return await _count(session, D.signalled_at > func.now() - since, K.signalled_at > func.now() - since)
-
-
-async def _count(session: ReadSession, of_decisions: Any, of_controls: Any) -> int:
-    counts = (
-        select(func.count()).select_from(DecisionRow).where(of_decisions, *_DECISIONS).scalar_subquery(),
-        select(func.count()).select_from(Control).where(of_controls, *_CONTROLS).scalar_subquery(),
+    decisions, controls = (
+        select(func.count())
+        .select_from(table)
+        .where(table.signalled_at > func.now() - since, *conditions)
+        .scalar_subquery()
+        for table, conditions in ((D, _DECISIONS), (K, _CONTROLS))
     )
-    return int((await session.execute(select(counts[0] + counts[1]))).scalar_one())
-
-
-async def last_control(session: ReadSession, run: Run) -> Control | None:
-    """The signal that last paused or resumed the run's current execution."""
-    statement = select(Control).where(K.execution_id == run.execution_id).order_by(K.event_id.desc()).limit(1)
-    return (await session.execute(statement)).scalar()
+    return int((await session.execute(select(decisions + controls))).scalar_one())

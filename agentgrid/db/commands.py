@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ARRAY, JSON, Text, and_, bindparam, exists, func, or_, select, text, update
+from sqlalchemy import and_, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import defer
 
 from agentgrid.db import paging, scopes
 from agentgrid.db.paging import Key, Listing
+from agentgrid.db.pool import Connection
+from agentgrid.db.rows import loaded
 from agentgrid.db.session import FRESH, ReadSession, WriteSession
 from agentgrid.db.tables import ApiKey, Command, Run
 from agentgrid.domain.commands import PROPOSAL_LIFETIME, CommandKind, CommandStatus
@@ -42,27 +44,30 @@ _INSERT = (
     .returning(C.__table__.c.command_id)
 )
 
+_NAMES = [column.name for column in C.__table__.columns]
+_RECORD = """
+    INSERT INTO commands ({columns}) VALUES ({values})
+    ON CONFLICT (principal, route, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING command_id
+""".replace("{columns}", ", ".join(_NAMES))
+_RECORD = _RECORD.replace("{values}", ", ".join(f"${number}" for number in range(1, len(_NAMES) + 1)))
+
+_ASKED_BEFORE = "SELECT 1 FROM commands WHERE principal = $1 AND route = $2 AND idempotency_key = $3"
+
 # The run is locked before the command is, as the projector does it, so that it can't end in between.
-_SETTLE = select(Command).from_statement(
-    text("""
-    WITH run AS MATERIALIZED (SELECT status FROM runs WHERE run_id = :run_id FOR SHARE),
-    ended AS MATERIALIZED (SELECT status FROM run WHERE status = ANY(:closed)),
+_SETTLE = """
+    WITH run AS MATERIALIZED (SELECT status FROM runs WHERE run_id = $1 FOR SHARE),
+    ended AS MATERIALIZED (SELECT status FROM run WHERE status = ANY($2)),
     became AS MATERIALIZED (
-        SELECT coalesce((SELECT 'superseded' FROM ended), :status) AS status,
-            coalesce((SELECT json_build_object('run_status', ended.status) FROM ended), :outcome) AS outcome
+        SELECT coalesce((SELECT 'superseded' FROM ended), $3) AS status,
+            coalesce((SELECT json_build_object('run_status', ended.status) FROM ended), $4::json) AS outcome
     )
     UPDATE commands AS c SET status = became.status, outcome = became.outcome, next_attempt_at = NULL,
         delivered_at = CASE WHEN became.status = 'delivered' THEN now() ELSE c.delivered_at END,
         settled_at = CASE WHEN became.status = 'delivered' THEN c.settled_at ELSE now() END,
         idempotency_key = CASE WHEN became.status IN ('failed', 'refused') THEN NULL ELSE c.idempotency_key END
-    FROM became WHERE c.command_id = :command_id AND c.status = 'pending'
+    FROM became WHERE c.command_id = $5 AND c.status = 'pending'
     RETURNING c.*
-    """).bindparams(
-        bindparam("run_id", type_=Text),
-        bindparam("closed", sorted(CLOSED), type_=ARRAY(Text)),
-        bindparam("outcome", type_=JSON(none_as_null=True)),
-    )
-)
+"""
 
 IDEMPOTENCY_WINDOW = timedelta(days=30)
 """For how long a key means the same request."""
@@ -78,6 +83,17 @@ async def insert_once(session: WriteSession, command: Command) -> bool:
     """Insert the command; false where its idempotency key is taken. Waits for a transaction that holds the same key."""
     values = {name: value for name, value in command.model_dump().items() if value is not None}
     return (await session.execute(_INSERT, values)).scalar() is not None
+
+
+async def record(connection: Connection, command: Command) -> bool:
+    """Like `insert_once`, if the transaction writes nothing else."""
+    values = (getattr(command, name) for name in _NAMES)
+    return await connection.fetchval(_RECORD, *values) is not None
+
+
+async def is_asked_before(connection: Connection, *, principal: str, route: str, key: str | None) -> bool:
+    """Whether a command has this idempotency key."""
+    return key is not None and await connection.fetchval(_ASKED_BEFORE, principal, route, key) is not None
 
 
 async def by_idempotency_key(
@@ -159,7 +175,7 @@ async def newest(
 
 
 async def settle(
-    session: WriteSession, command: Command, *, status: CommandStatus, outcome: dict[str, Any] | None
+    connection: Connection, command: Command, *, status: CommandStatus, outcome: dict[str, Any] | None
 ) -> Command | None:
     """Say what became of a pending command, and return it; None where somebody, such as the projector, has already said it.
 
@@ -167,14 +183,10 @@ async def settle(
     happened is let go, so that the same request can be made again.
     """
     ends = command.run_id is not None and command.kind != CommandKind.RUN_START and status is CommandStatus.DELIVERED
-    values = {
-        "command_id": command.command_id,
-        "status": status.value,
-        "outcome": outcome,
-        "run_id": command.run_id if ends else None,
-    }
-    settled: Command | None = (await session.execute(_SETTLE, values)).scalar_one_or_none()
-    return settled
+    row = await connection.fetchrow(
+        _SETTLE, command.run_id if ends else None, sorted(CLOSED), status.value, outcome, command.command_id
+    )
+    return None if row is None else loaded(Command, dict(row))
 
 
 async def postpone(session: WriteSession, command_id: str, *, delay: timedelta, outcome: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, and_, literal, select, tuple_
 from sqlalchemy.orm import aliased
 
+from agentgrid.db.rows import Question, question
 from agentgrid.db.session import ReadSession
 
 STRETCH = 2_000
@@ -77,10 +78,7 @@ async def newest(
 ) -> Sequence[Row[Any]]:
     """A page. `ordered`: one index holds what is wanted in the list's order."""
     if ordered:
-        statement = listing.shown(listing.table).where(
-            *listing.belongs(listing.table), *conditions(listing.table, True), *_after(listing, listing.table, after)
-        )
-        return await _page(session, listing, statement, listing.table, limit)
+        return await _page(session, listing, *_ordered(listing, conditions, after), limit)
     walked = await _page(session, listing, *_walked(listing, conditions, after, STRETCH), limit)
     farther = 2 * STRETCH * limit // len(walked) if walked else LONGEST + 1
     if len(walked) < limit and farther <= LONGEST:
@@ -88,6 +86,18 @@ async def newest(
     if len(walked) == limit:
         return walked
     return await _page(session, listing, *_collected(listing, conditions, after, limit), limit)
+
+
+def in_order(listing: Listing, conditions: Conditions, *, limit: int, after: Key | None) -> Question:
+    """The query for a page that a single index returns in the list's order, for a connection of the driver."""
+    statement, entity = _ordered(listing, conditions, after)
+    return question(statement.options(*listing.options(entity)).order_by(*_order(listing, entity)).limit(limit))
+
+
+def _ordered(listing: Listing, conditions: Conditions, after: Key | None) -> tuple[Select[Any], Any]:
+    table = listing.table
+    wanted = (*listing.belongs(table), *conditions(table, True), *_after(listing, table, after))
+    return listing.shown(table).where(*wanted), table
 
 
 def _walked(listing: Listing, conditions: Conditions, after: Key | None, stretch: int) -> tuple[Select[Any], Any]:

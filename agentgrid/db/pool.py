@@ -1,10 +1,13 @@
-"""Connections of the driver itself, beside the sessions: for questions that a request asks before anything else (decision 16).
+"""Connections of the driver itself, used beside the sessions for a request's first queries and for the most frequent reads and writes
+(decisions 16 and 24).
 
-Nothing that may wait for a lock belongs here: while it waits, nobody could be told from anybody.
+A statement that may wait for a lock takes a turn first. There are fewer turns than connections, so that however many statements wait, a connection
+is left to authenticate callers.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +27,9 @@ LOCK_TIMEOUT_MS = 5_000
 POOL_TIMEOUT_SECONDS = 5.0
 CONNECT_SECONDS = 5
 CONNECTIONS = 5
-"""Each is held for about a millisecond, so a few serve thousands of requests a second."""
+"""For reads. Each is held for about a millisecond, so a few serve thousands of requests a second."""
+TURNS = 10
+"""Maximum concurrent writes. Each has a connection in addition to those for reads."""
 
 
 @asynccontextmanager
@@ -33,7 +38,7 @@ async def open_pool(dsn: str) -> AsyncIterator[Pool]:
     pool = asyncpg.create_pool(
         dsn,
         min_size=0,
-        max_size=CONNECTIONS,
+        max_size=CONNECTIONS + TURNS,
         timeout=CONNECT_SECONDS,
         command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 5,
         init=_read_json,
@@ -50,9 +55,31 @@ async def open_pool(dsn: str) -> AsyncIterator[Pool]:
 
 @asynccontextmanager
 async def direct(pool: Pool) -> AsyncIterator[Connection]:
-    """One connection of the pool."""
-    async with pool.acquire(timeout=POOL_TIMEOUT_SECONDS) as connection:
+    """One connection of the pool, for a statement that waits for no lock."""
+    # A timeout costs a timer, and nothing waits while a connection is idle.
+    async with pool.acquire(timeout=None if pool.get_idle_size() else POOL_TIMEOUT_SECONDS) as connection:
         yield connection
+
+
+class Turns:
+    """Limits the number of concurrent writes."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(TURNS)
+
+    @asynccontextmanager
+    async def changing(self, pool: Pool) -> AsyncIterator[Connection]:
+        """One connection of the pool, for a statement that writes. Raises TimeoutError if other writes take too long."""
+        if self._free.locked():
+            async with asyncio.timeout(POOL_TIMEOUT_SECONDS):
+                await self._free.acquire()
+        else:
+            await self._free.acquire()
+        try:
+            async with direct(pool) as connection:
+                yield connection
+        finally:
+            self._free.release()
 
 
 async def _read_json(connection: asyncpg.Connection[Any]) -> None:

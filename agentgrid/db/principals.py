@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from agentgrid.db.arrays import holds_all
 from agentgrid.db.paging import Key, older_than
 from agentgrid.db.pool import Connection
+from agentgrid.db.rows import loaded
 from agentgrid.db.session import FRESH, ReadSession, WriteSession
 from agentgrid.db.tables import ApiKey, PrincipalRow
 from agentgrid.domain.principals import SYSTEM, PrincipalKind
@@ -121,7 +122,7 @@ async def holder(connection: Connection, key_id: str) -> Holder | None:
         return None
     columns = {name: row[name] for name in ("name", "kind", "roles", "groups", "workflows")}
     return Holder(
-        owner=PrincipalRow(**columns),
+        owner=loaded(PrincipalRow, columns),
         secret_hash=row["secret_hash"],
         expires_at=row["expires_at"],
         issuers=tuple(row["issuers"]),

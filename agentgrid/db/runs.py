@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import exists, func, select, text, union_all, update
@@ -13,6 +14,8 @@ from sqlalchemy.orm import defer
 from agentgrid.db import paging, run_search, scopes
 from agentgrid.db.arrays import holds_all
 from agentgrid.db.paging import Key, Listing
+from agentgrid.db.pool import Connection
+from agentgrid.db.rows import Question
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Execution, Run, Step
 from agentgrid.domain.runs import OPEN, ExecutionStatus, RunStatus, WaitingOn
@@ -127,13 +130,28 @@ async def newest(
     session: ReadSession, *, wanted: RunFilter, scope: Scope, limit: int, after: Key | None = None
 ) -> Sequence[Run]:
     """Runs in the scope, newest first, without their payloads."""
-
-    def conditions(run: Any, collected: bool) -> Sequence[Any]:
-        return _conditions(wanted, scope, run, collected)
-
-    ordered = _ordered(wanted) and is_everything(scope)
+    conditions = partial(_conditions, wanted, scope)
+    ordered = is_ordered(wanted, scope)
     rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=ordered)
     return [row[0] for row in rows]
+
+
+def is_ordered(wanted: RunFilter, scope: Scope) -> bool:
+    """Whether a single index returns the matching runs in the scope in the list's order."""
+    return _ordered(wanted) and is_everything(scope)
+
+
+async def newest_in_order(
+    connection: Connection, *, wanted: RunFilter, scope: Scope, limit: int, after: Key | None = None
+) -> Sequence[dict[str, Any]]:
+    """Like `newest`, for filters that are `is_ordered`, which most are. Each row is a dict by column name."""
+    words, arguments = _in_order(wanted, scope, limit, after)
+    return [dict(row) for row in await connection.fetch(words, *arguments)]
+
+
+@lru_cache(maxsize=256)
+def _in_order(wanted: RunFilter, scope: Scope, limit: int, after: Key | None) -> Question:
+    return paging.in_order(_LISTING, partial(_conditions, wanted, scope), limit=limit, after=after)
 
 
 async def get(session: ReadSession | WriteSession, run_id: str) -> Run | None:
@@ -145,12 +163,6 @@ async def seen(session: ReadSession | WriteSession, run_id: str, *, scope: Scope
     """One run; None also if it is not in the scope."""
     run = await session.get(Run, run_id)
     return run if run is not None and admits(scope, run.workflow) else None
-
-
-async def insert_queued(session: WriteSession, run: Run) -> None:
-    """Insert a run that was asked for and has not reached Temporal. From here on only the projector changes it."""
-    session.add(run)
-    await session.flush()
 
 
 async def executions(session: ReadSession, run_id: str) -> Sequence[Execution]:
@@ -165,13 +177,6 @@ async def taken(session: ReadSession | WriteSession, run: Run) -> bool:
         E.execution_id == run.execution_id
     )
     return (await session.execute(statement)).scalar() is True
-
-
-async def children(session: ReadSession, run_id: str, *, scope: Scope, limit: int) -> Sequence[Run]:
-    """The runs in the scope that this run started, newest first."""
-    statement = select(Run).where(R.parent_run_id == run_id, *scopes.within(R.workflow, scope))
-    newest_first = statement.order_by(R.created_at.desc(), R.run_id.desc()).limit(limit)
-    return (await session.execute(newest_first)).scalars().all()
 
 
 @dataclass(frozen=True, kw_only=True)

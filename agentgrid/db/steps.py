@@ -54,11 +54,6 @@ async def of_run(
     return (await session.execute(statement)).scalars().all()
 
 
-async def pending(session: ReadSession, run_id: str, *, limit: int) -> Sequence[Step]:
-    """The steps that run or wait now, oldest first."""
-    return await of_run(session, run_id, limit=limit, status=PENDING)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """A job as its worker reported it, with the facts that history adds."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import text
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from agentgrid import protocol
 from agentgrid.control.signing import memo_bytes
+from agentgrid.db.session import writing
+from agentgrid.db.tables import WorkflowVersion
 from tests.api import factories
 from tests.api.conftest import Api, running
 
@@ -53,6 +57,42 @@ async def test_a_started_run_is_there_at_once_and_in_temporal_under_its_own_id(a
     assert shown.status_code == 200
     listed = await as_("viewer").get("/api/v1/runs", params={"workflow": "thread", "reference": "T-1"})
     assert [item["run_id"] for item in listed.json()["items"]] == [run["run_id"]]
+
+
+async def test_the_response_to_a_start_equals_the_run_as_read(api: Api, as_):
+    place = await catalog(api, "answers")
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    full = {"input": {"id": "T-1"}, "reference": "r", "tags": ["a", "b"], "priority": 2, "note": "n"}
+
+    for given in (full, {"input": {"id": "T-2"}}, {"input": {"id": "T-3"}, "start_at": later}):
+        answer = (await as_("operator").post(place, json=given)).json()
+        command = answer.pop("command")
+
+        assert answer == (await as_("operator").get(f"/api/v1/runs/{answer['run_id']}")).json()
+        read = (await as_("operator").get(f"/api/v1/commands/{command['command_id']}")).json()
+        assert command == {name: value for name, value in read.items() if name != "body"}
+
+
+async def test_a_start_is_checked_against_the_current_workflow_not_that_of_the_last_start(api: Api, as_):
+    place = await catalog(api, "changes")
+    ticket = {"input": {"id": "1"}}
+    assert (await as_("operator").post(place, json=ticket)).status_code == 201
+
+    await as_("admin").post("/api/v1/workflows/changes/disable")
+    assert (await as_("operator").post(place, json=ticket)).json()["current_status"] == "disabled"
+    await as_("admin").post("/api/v1/workflows/changes/enable")
+    assert (await as_("operator").post(place, json=ticket)).status_code == 201
+
+    newer = WorkflowVersion(name="changes", version="v2", input_schema={"type": "integer"}, build="b2")
+    await factories.insert(api.plane.engine, newer)
+    async with writing(api.plane.engine) as session:
+        await session.execute(text("UPDATE workflows SET version = 'v2', task_queue = 'other' WHERE name = 'changes'"))
+    # The new schema accepts what the old one refused, and the other way round.
+    started = await as_("operator").post(place, json={"input": 7})
+    assert (started.status_code, started.json()["version"], started.json()["task_queue"]) == (201, "v2", "other")
+    assert (await as_("operator").post(place, json=ticket)).status_code == 422
+    described = await (await temporal(api)).get_workflow_handle(started.json()["run_id"]).describe()
+    assert described.task_queue == "other"
 
 
 async def test_input_that_does_not_fit_is_refused_with_a_pointer_and_audited(api: Api, as_):

@@ -11,13 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import decide, lists, projecting, start, streams, throughput, waiting
+from tests.bench import decide, front, lists, projecting, start, streams, throughput, waiting
 from tests.bench.page import merged, section
 from tests.bench.stand import ROOT
 
 OUT = ROOT / "docs" / "benchmarks.md"
 PARTS = {
     "throughput": throughput,
+    "api": front,
     "lists": lists,
     "streams": streams,
     "decide": decide,

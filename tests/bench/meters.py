@@ -7,6 +7,7 @@ to no connection (writing back, vacuum) is in the sum alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -33,6 +34,16 @@ def cpu(process: psutil.Process) -> float:
             continue
         total += times.user + times.system
     return total
+
+
+def pss(process: psutil.Process) -> float:
+    """The proportional set size of the process and its children in megabytes: memory shared with other processes counts by its share."""
+    total = 0
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            lines = Path(f"/proc/{each.pid}/smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1000
 
 
 async def backends(pool: asyncpg.Pool) -> Counter[str]:

@@ -26,6 +26,7 @@ SUBJECT = Path(__file__).parent / "subject"
 GRIDS = {
     "worker": ("bench_tools", "bench_three", "bench_three_local"),
     "gated": ("bench_gate_tools", "bench_gate"),
+    "all": ("bench_tools", "bench_three", "bench_three_local", "bench_gate_tools", "bench_gate"),
 }
 
 
@@ -45,7 +46,7 @@ async def project(settings: Settings) -> None:
 
 
 def main() -> None:
-    """`raw`, `worker`, `gated` or `projector`; configured by the environment."""
+    """`raw`, `projector` or one of the grids; configured by the environment."""
     settings = Settings.load()
     role = sys.argv[1]
     if role == "raw":

@@ -189,8 +189,8 @@ def per_run(before: Counter[str], after: Counter[str], count: int) -> Counter[st
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How much is measured."""
-    parser.add_argument("--runs", type=int, default=200, help="throughput: runs per round (default 200)")
-    parser.add_argument("--rounds", type=int, default=3, help="throughput: rounds per mode (default 3)")
+    parser.add_argument("--runs", type=int, default=200, help="throughput, api: runs per round (default 200)")
+    parser.add_argument("--rounds", type=int, default=3, help="throughput, api: rounds per mode (default 3)")
 
 
 async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, str]]:

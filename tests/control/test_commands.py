@@ -59,9 +59,9 @@ async def test_a_start_survives_the_death_of_the_api(plane: ControlPlane, monkey
     asking = await operator(plane)
     send = runs.deliver_start
 
-    async def dies(plane, command):
+    async def dies(plane, command, **about):
         if when != "before it is sent":
-            await send(plane, command)
+            await send(plane, command, **about)
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -129,7 +129,7 @@ async def test_the_same_request_after_the_death_of_the_api_is_the_same_run(plane
     await catalog(plane)
     asking = caller(idempotency_key="k", body={"input": 1})
 
-    async def dies(plane, command):
+    async def dies(plane, command, **about):
         raise Killed
 
     with monkeypatch.context() as patch:

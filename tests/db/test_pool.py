@@ -10,7 +10,7 @@ import pytest
 
 from agentgrid.cli.servers.child import free_port
 from agentgrid.db.away import DATABASE_FAULTS
-from agentgrid.db.pool import CONNECTIONS, direct, open_pool
+from agentgrid.db.pool import CONNECTIONS, TURNS, Turns, direct, open_pool
 
 
 async def test_a_connection_that_has_ended_meanwhile_is_replaced_before_it_is_used(postgres_dsn: str) -> None:
@@ -52,3 +52,29 @@ async def test_json_is_read_and_written_as_sessions_do_it(postgres_dsn: str) -> 
             "SELECT $1::json AS value, $1::json::text AS words, NULL::json AS none", value
         )
     assert (stored["value"], json.loads(stored["words"]), stored["none"]) == (value, value, None)
+
+
+async def test_writes_waiting_for_a_lock_leave_connections_for_reads(postgres_dsn: str) -> None:
+    take = "SELECT 1 FROM locks WHERE name = 'events' FOR UPDATE"
+    holder, observer = [await asyncpg.connect(postgres_dsn) for _ in range(2)]
+    turns = Turns()
+
+    async def change() -> None:
+        async with turns.changing(pool) as connection:
+            await connection.execute(take)
+
+    async with open_pool(postgres_dsn) as pool, asyncio.timeout(20):
+        async with holder.transaction():
+            await holder.execute(take)
+            changes = [asyncio.create_task(change()) for _ in range(2 * TURNS)]
+            waits = (
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            while await observer.fetchval(waits) < TURNS:
+                await asyncio.sleep(0.05)
+            for _ in range(CONNECTIONS):
+                async with direct(pool) as connection:
+                    assert await connection.fetchval("SELECT 1") == 1
+        await asyncio.gather(*changes)
+    await holder.close()
+    await observer.close()

@@ -53,6 +53,8 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
         returned = await loop.start("leaks_and_returns", CANARY)
         trying = await loop.start("leaks_while_it_tries", CANARY)
         stuck = await loop.start("leaks_and_is_stuck", CANARY)
+        # Only a run that the projection shows as running can be signalled.
+        await loop.until(failed, "running", "waiting")
         body = {"name": "tell", "arguments": [f"{CANARY}-signal"]}
         await loop.call("operator", "POST", f"/runs/{failed}/signal", 202, json=body)
         # A refusal that quotes the input, and one whose request body holds it.

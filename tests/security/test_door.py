@@ -253,6 +253,17 @@ async def test_an_incomplete_second_head_times_out_too(api: Api, url: str) -> No
 
 
 @pytest.mark.usefixtures("hasty")
+async def test_an_idle_connection_outlives_those_of_clients_and_proxies(api: Api, url: str) -> None:
+    """If the server closed first, it could do so just as the client sends a POST. nginx keeps connections longest, for 60 s."""
+    assert serving.options(max_connections=1)["timeout_keep_alive"] > 60
+    async with wire(url) as line:
+        for _ in range(2):
+            await line.send(line.request("GET", ME, token=api.tokens["viewer"]))
+            assert (await line.reply()).status == 200
+            await asyncio.sleep(1)  # longer than the hasty time for a head
+
+
+@pytest.mark.usefixtures("hasty")
 async def test_an_endless_unread_body_times_out(url: str) -> None:
     async with wire(url) as line:
         await line.send(line.request("POST", "/api/v1/workflows/known/runs", JSON, "Content-Length: 100000"))

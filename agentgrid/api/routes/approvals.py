@@ -14,12 +14,10 @@ from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode_key, encode_key
 from agentgrid.api.schemas.approvals import ApprovalAccepted, ApprovalDetail, ApprovalSummary, DecisionIn
 from agentgrid.api.schemas.common import Page
-from agentgrid.api.shown import Shown
 from agentgrid.control import approvals as control
-from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.control.plane import Caller
 from agentgrid.db import approvals
 from agentgrid.db.pool import direct
-from agentgrid.db.session import ReadSession, reading
 from agentgrid.domain.approvals import ApprovalStatus
 from agentgrid.domain.principals import Principal
 from agentgrid.errors import NotFound
@@ -76,12 +74,17 @@ async def list_approvals(
 
 
 @router.get("/{approval_id}", summary="One approval, with its payload and decisions")
-async def get_approval(session: Session, plane: Plane, caller: Asking, shown: Shows, approval_id: Id) -> ApprovalDetail:
+async def get_approval(plane: Plane, caller: Asking, shown: Shows, approval_id: Id) -> ApprovalDetail:
     """`payload` holds exactly the arguments that `digest` covers. Send that digest with the decision.
 
     `payload` is null unless the caller may decide the approval or read payloads.
     """
-    return await _detail(session, plane, caller, shown, approval_id)
+    async with direct(plane.pool) as connection:
+        found = await approvals.get(connection, approval_id, scope=caller.principal.workflows)
+        if found is None or started_by(caller.principal) not in (None, found.run.initiator):
+            raise NotFound("approval", approval_id)
+        said = await approvals.decisions(connection, found.approval)
+    return views.approval_detail(plane, caller, shown, found, said)
 
 
 @router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")
@@ -91,22 +94,15 @@ async def decide(plane: Plane, caller: Asking, shown: Shows, approval_id: Id, bo
     `202`: the decision is signed and sent. It takes effect when the run receives it: its command then becomes `applied`, or `superseded` if
     another decision arrived first.
     """
-    command = await control.decide(
+    decided = await control.decide(
         plane,
         caller,
         approval_id,
         control.DecisionRequest(verdict=body.verdict, digest=body.digest, comment=body.comment),
     )
-    async with reading(plane.engine) as session:
-        detail = await _detail(session, plane, caller, shown, approval_id)
-    return ApprovalAccepted(**dict(detail), command=views.command_summary(command, shown))
-
-
-async def _detail(
-    session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, approval_id: str
-) -> ApprovalDetail:
     async with direct(plane.pool) as connection:
-        found = await approvals.get(connection, approval_id, scope=caller.principal.workflows)
-    if found is None or started_by(caller.principal) not in (None, found.run.initiator):
-        raise NotFound("approval", approval_id)
-    return await views.approval_detail(session, plane, caller, shown, found)
+        found = decided.found or await approvals.get(connection, approval_id, scope=caller.principal.workflows)
+        if found is None or started_by(caller.principal) not in (None, found.run.initiator):
+            raise NotFound("approval", approval_id)
+        said = await approvals.decisions(connection, found.approval)
+    return views.approval_accepted(plane, caller, shown, found, said, decided.command)

@@ -31,7 +31,8 @@ from agentgrid.api.schemas.runs import (
 from agentgrid.api.shown import Shown
 from agentgrid.control import verbs as control
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import approvals, runs, steps
+from agentgrid.db import approvals, run_details, runs, steps
+from agentgrid.db.pool import direct
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Command, Run
 from agentgrid.domain.principals import Principal
@@ -55,7 +56,7 @@ Words = Annotated[
 @router.get("", summary="List runs, newest first")
 async def list_runs(
     request: Request,
-    session: Session,
+    plane: Plane,
     principal: Who,
     shown: Shows,
     limit: Limit = DEFAULT_LIMIT,
@@ -101,8 +102,15 @@ async def list_runs(
         q=q,
     )
     after = decode_key(request, cursor)
-    rows = await runs.newest(session, wanted=wanted, scope=principal.workflows, limit=limit + 1, after=after)
-    page, onward = cut(rows, limit, lambda run: encode_key(request, run.created_at, run.run_id))
+    scope = principal.workflows
+    if runs.is_ordered(wanted, scope):
+        async with direct(plane.pool) as connection:
+            rows = await runs.newest_in_order(connection, wanted=wanted, scope=scope, limit=limit + 1, after=after)
+    else:
+        async with reading(plane.engine) as session:
+            found = await runs.newest(session, wanted=wanted, scope=scope, limit=limit + 1, after=after)
+        rows = [vars(run) for run in found]
+    page, onward = cut(rows, limit, lambda run: encode_key(request, run["created_at"], run["run_id"]))
     return Page[RunSummary](items=[views.run_summary(run, shown) for run in page], next_cursor=onward)
 
 
@@ -115,10 +123,18 @@ async def _found(session: ReadSession, principal: Principal, run_id: str) -> Run
 
 
 @router.get("/{run_id}", summary="One run: status, what it waits for, steps, executions, approvals, actions")
-async def get_run(session: Session, plane: Plane, principal: Who, shown: Shows, run_id: Id) -> RunDetail:
+async def get_run(plane: Plane, principal: Who, shown: Shows, run_id: Id) -> RunDetail:
     """Everything about a run in one response. Input, result and error messages are null unless the caller may read payloads."""
-    run = await _found(session, principal, run_id)
-    return await views.run_detail(session, plane.settings, principal, shown, run)
+    return views.run_detail(plane.settings, principal, shown, await details(plane, principal, run_id))
+
+
+async def details(plane: ControlPlane, principal: Principal, run_id: str) -> run_details.Details:
+    """The run with everything that its detail shows. Raises NotFound if it doesn't exist or the principal may not see it."""
+    async with direct(plane.pool) as connection:
+        found = await run_details.get(connection, run_id, scope=principal.workflows)
+    if found is None:
+        raise NotFound("run", run_id)
+    return found
 
 
 @router.get("/{run_id}/steps", summary="The run's steps, oldest first")
@@ -288,10 +304,8 @@ async def stream_run(
 
 
 async def _accepted(plane: ControlPlane, caller: Caller, shown: Shown, command: Command) -> RunAccepted:
-    async with reading(plane.engine) as session:
-        run = await _found(session, caller.principal, command.run_id or "")
-        detail = await views.run_detail(session, plane.settings, caller.principal, shown, run)
-    return RunAccepted(**dict(detail), command=views.command_summary(command, shown))
+    found = await details(plane, caller.principal, command.run_id or "")
+    return views.run_accepted(plane.settings, caller.principal, shown, found, command)
 
 
 @router.post("/{run_id}/cancel", status_code=202, summary="Cancel the run and let it clean up")

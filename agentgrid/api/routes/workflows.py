@@ -14,6 +14,7 @@ from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Shows, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
+from agentgrid.api.routes.runs import details
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
 from agentgrid.api.schemas.runs import RunAccepted, RunStart
 from agentgrid.api.schemas.workflows import (
@@ -24,11 +25,12 @@ from agentgrid.api.schemas.workflows import (
     WorkflowVersionOut,
 )
 from agentgrid.api.shown import Shown
-from agentgrid.control import commands, workers
 from agentgrid.control import runs as control
 from agentgrid.control import switches as kill_switch
+from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import runs, switches, workflows
+from agentgrid.db.run_details import Details
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Run, Switch, Workflow
 from agentgrid.domain.policies import SwitchKind
@@ -160,17 +162,14 @@ async def start_run(
             note=body.note,
         ),
     )
-    command = await commands.get(plane, started.command_id)
-    if not started.replayed:
+    if started.run is not None:
+        found = Details(run=started.run)
         shown = Shown.to(caller.principal)  # the caller has just sent this input: not a read
-    async with reading(plane.engine) as session:
-        run = await runs.seen(session, started.run_id, scope=caller.principal.workflows)
-        if run is None:
-            raise NotFound("run", started.run_id)
-        detail = await views.run_detail(session, plane.settings, caller.principal, shown, run)
-    if started.replayed:
-        shown.disclosure.subject = run.run_id
+    else:
+        found = await details(plane, caller.principal, started.run_id)
+        shown.disclosure.subject = started.run_id
         response.status_code = 200
         response.headers["Idempotent-Replayed"] = "true"
-    response.headers["Location"] = detail.links.self
-    return RunAccepted(**dict(detail), command=views.command_summary(command, shown))
+    accepted = views.run_accepted(plane.settings, caller.principal, shown, found, started.command)
+    response.headers["Location"] = accepted.links.self
+    return accepted

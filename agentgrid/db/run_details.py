@@ -1,0 +1,107 @@
+"""Everything that the detail of a run shows, in a single query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentgrid.db import scopes
+from agentgrid.db.pool import Connection
+from agentgrid.db.rows import columns, loaded, loaded_json
+from agentgrid.db.steps import PENDING
+from agentgrid.db.tables import Approval, Control, Execution, Run, Step
+from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.scopes import admits
+
+MAX_CHILDREN = 100
+MAX_OPEN_STEPS = 50
+MAX_GATES = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """A run with everything that belongs to it. The defaults are those of a run that was just recorded."""
+
+    run: Run
+    taken: bool = False
+    """Whether a worker has completed a workflow task of its current execution, according to the fold."""
+    open_steps: Sequence[Step] = ()
+    """The steps of the newest execution of each segment that run or wait, oldest first, without inputs and outputs."""
+    executions: Sequence[Execution] = ()
+    """Its executions, oldest first, without results, errors and the fold's state."""
+    children: Sequence[Run] = ()
+    """The runs in the scope that it started, newest first, with only their id, workflow, status and times."""
+    gates: Sequence[Approval] = ()
+    """The pending approvals, oldest first, without terms and payloads."""
+    refused_signals: int = 0
+    """The number of decision signals without effect: unsigned, forged or for something else."""
+    unattributed_signals: int = 0
+    """The number of unattributed acts: decisions that counted, pauses and resumes."""
+    last_control: Control | None = field(default=None)
+    """The signal that last paused or resumed its current execution."""
+
+
+_GET = """
+SELECT {run},
+    (SELECT e.fold_state->>'task_completed' IS NOT NULL FROM executions e WHERE e.execution_id = r.execution_id) AS taken,
+    (SELECT json_agg(found) FROM (
+        SELECT {step} FROM steps s WHERE s.run_id = r.run_id AND s.status = ANY($3)
+            AND s.execution_id IN (SELECT e.execution_id FROM executions e WHERE e.run_id = r.run_id AND e.reset_to IS NULL)
+        ORDER BY s.scheduled_at, s.event_id, s.execution_id LIMIT $4
+    ) AS found) AS open_steps,
+    (SELECT json_agg(found) FROM (
+        SELECT {execution} FROM executions e WHERE e.run_id = r.run_id ORDER BY e.started_at, e.execution_id
+    ) AS found) AS executions,
+    (SELECT json_agg(found) FROM (
+        SELECT c.run_id, c.workflow, c.status, c.created_at, c.closed_at FROM runs c
+        WHERE c.parent_run_id = r.run_id AND ($2::text[] IS NULL OR c.workflow LIKE ANY ($2))
+        ORDER BY c.created_at DESC, c.run_id DESC LIMIT $5
+    ) AS found) AS children,
+    (SELECT json_agg(found) FROM (
+        SELECT {approval} FROM approvals a WHERE a.run_id = r.run_id AND a.status = $6 AND NOT a.inherited
+        ORDER BY a.opened_at, a.approval_id LIMIT $7
+    ) AS found) AS gates,
+    (SELECT count(*) FROM decisions d WHERE d.run_id = r.run_id AND d.judged = 'refused' AND NOT d.inherited) AS refused_signals,
+    (SELECT count(*) FROM decisions d WHERE d.run_id = r.run_id AND d.judged = 'counted' AND NOT d.attributed AND NOT d.inherited)
+        + (SELECT count(*) FROM controls k WHERE k.run_id = r.run_id AND NOT k.attributed AND NOT k.inherited) AS unattributed_signals,
+    (SELECT row_to_json(found) FROM (
+        SELECT {control} FROM controls k WHERE k.execution_id = r.execution_id ORDER BY k.event_id DESC LIMIT 1
+    ) AS found) AS last_control
+FROM runs r WHERE r.run_id = $1
+""".replace("{run}", columns(Run, "r"))
+_GET = (
+    _GET.replace("{step}", columns(Step, "s", without=("input", "output")))
+    .replace("{execution}", columns(Execution, "e", without=("result", "error", "fold_state")))
+    .replace("{approval}", columns(Approval, "a", without=("terms", "payload")))
+    .replace("{control}", columns(Control, "k"))
+)
+
+
+async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> Details | None:
+    """One run with everything that belongs to it; None also if it is not in the scope."""
+    row = await connection.fetchrow(
+        _GET,
+        run_id,
+        scopes.patterns(scope),
+        PENDING,
+        MAX_OPEN_STEPS,
+        MAX_CHILDREN,
+        ApprovalStatus.PENDING.value,
+        MAX_GATES,
+    )
+    if row is None or not admits(scope, row["workflow"]):
+        return None
+    values: dict[str, Any] = dict(row)
+    control = values.pop("last_control")
+    return Details(
+        taken=values.pop("taken") is True,
+        open_steps=[loaded_json(Step, each) for each in values.pop("open_steps") or ()],
+        executions=[loaded_json(Execution, each) for each in values.pop("executions") or ()],
+        children=[loaded_json(Run, each) for each in values.pop("children") or ()],
+        gates=[loaded_json(Approval, each) for each in values.pop("gates") or ()],
+        refused_signals=values.pop("refused_signals"),
+        unattributed_signals=values.pop("unattributed_signals"),
+        last_control=None if control is None else loaded_json(Control, control),
+        run=loaded(Run, values),
+    )
