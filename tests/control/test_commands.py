@@ -99,9 +99,9 @@ async def test_r36_a_start_that_waited_is_authorised_again_before_it_is_sent(
     asking = await operator(plane)
     send = runs.deliver_start
 
-    async def dies(plane, command):
+    async def dies(plane, command, **about):
         if sent:
-            await send(plane, command)
+            await send(plane, command, **about)
         raise Killed
 
     with monkeypatch.context() as patch:
