@@ -1,6 +1,6 @@
 """Helpers for developers' own tests: an in-memory policy, and an approver who decides a workflow's approvals.
 
-    governance = Governance(rules=[Rule(rule_id="r", tool="post_reply", effect=Effect.REQUIRE_APPROVAL)])
+    governance = Governance(rules=[ag.Rule(rule_id="r", tool="post_reply", effect=ag.Effect.REQUIRE_APPROVAL)])
     async with Worker(client, task_queue="test", plugins=[governance.plugin(grid)]):
         handle = await client.start_workflow("support_triage", ticket, id="t-1", task_queue="test")
         await governance.approve(handle)

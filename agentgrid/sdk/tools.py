@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Generic, ParamSpec, TypeVar, cast
+from typing import Generic, Literal, ParamSpec, TypeVar, cast
 
 from pydantic import ValidationError
 from temporalio import activity, workflow
@@ -22,6 +22,9 @@ INSIDE_ACTIVITY = (
     "{0} is a tool, and a tool can't be called inside an activity: the call would bypass the gate and appear in no step. "
     "Call it from the workflow, or let both use a plain function ({0}.fn is one)"
 )
+
+RiskName = Literal["read", "write", "destructive"]
+"""The values of `Risk`, so that a type checker finds a misspelt one."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,7 +43,7 @@ class Tool(Generic[P, R]):
         fn: Callable[P, Awaitable[R]],
         *,
         title: str,
-        risk: str,
+        risk: Risk | RiskName,
         timeout: timedelta | None,
         retries: int,
         local: bool,
@@ -155,7 +158,7 @@ class Tool(Generic[P, R]):
 def tool(
     *,
     title: str,
-    risk: str = Risk.WRITE,
+    risk: Risk | RiskName = Risk.WRITE,
     timeout: timedelta | None = None,
     retries: int = 3,
     local: bool = False,
