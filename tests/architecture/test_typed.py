@@ -92,5 +92,5 @@ def test_both_find_a_misspelt_risk_and_nothing_else(tmp_path: Path, python: Path
     (tmp_path / "tools.py").write_text(MISTAKE)
     for code, output in (mypy(tmp_path, python), pyright(tmp_path, python)):
         assert code == 1, output
-        assert '"wirte"' in output
+        assert "wirte" in output
         assert "1 error" in output
