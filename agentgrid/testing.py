@@ -30,11 +30,14 @@ from agentgrid.domain.policies import Rule, Snapshot
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.errors import Conflict, Forbidden
 from agentgrid.protocol import SIGNAL_DECIDE, TIMER_APPROVAL, ErrorType, to_payload
+from agentgrid.sdk.context import keyed
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.worker.governor import distrust
 from agentgrid.worker.plugin import AgentGridPlugin
 from agentgrid.worker.policy import FixedPolicy
+
+__all__ = ["Governance", "keyed", "open_approvals"]
 
 KEY_ID = "test"
 POLL_SECONDS = 0.05

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Generic, Literal, ParamSpec, TypeVar, cast
@@ -14,8 +15,9 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
 from agentgrid.domain.policies import Risk
+from agentgrid.errors import NoIdempotencyKey
 from agentgrid.protocol import TOOL_PREFIX, ErrorType, ToolCall, ToolOutcome, too_long
-from agentgrid.sdk.context import current_key
+from agentgrid.sdk.context import current_key, keyed
 from agentgrid.sdk.schema import Signature, canonical_source, message_of, version_of
 
 INSIDE_ACTIVITY = (
@@ -90,7 +92,9 @@ class Tool(Generic[P, R]):
                 raise ApplicationError(
                     INSIDE_ACTIVITY.format(self.name), type=ErrorType.TOOL_INSIDE_ACTIVITY, non_retryable=True
                 )
-            return await self.fn(*args, **kwargs)
+            # Each call in a test or a script is an effect of its own, unless its author says otherwise.
+            with keyed(current_key.get() or f"direct-{uuid.uuid4().hex}"):
+                return await self.fn(*args, **kwargs)
         call = ToolCall(tool=self.name, version=self.version, args=self.signature.dump_arguments(*args, **kwargs))
         retry = RetryPolicy(
             initial_interval=timedelta(seconds=1),
@@ -195,8 +199,12 @@ def tool(
 
 
 def idempotency_key() -> str:
-    """The idempotency key of the current call: the same across all its attempts and reschedules; empty outside a governed activity.
+    """The idempotency key of the current call: the same across all its attempts and reschedules. Never empty.
 
-    Pass it to the outside system, so that an attempt repeated after a crash has only one effect.
+    Pass it to the outside system, so that an attempt repeated after a crash has only one effect. A tool that a test or a script calls
+    directly gets a new key for each call; `agentgrid.testing.keyed` sets one. Raises NoIdempotencyKey where there is no call.
     """
-    return current_key.get()
+    key = current_key.get()
+    if not key:
+        raise NoIdempotencyKey
+    return key
