@@ -26,6 +26,7 @@ from agentgrid.errors import RegistrationError, RegistrationErrors
 from agentgrid.sdk import lint
 from agentgrid.sdk.schema import (
     canonical_source,
+    input_schema_of,
     is_mutable,
     is_secret,
     json_fault,
@@ -288,10 +289,10 @@ def _boundary(cls: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     if not types:
         taken: dict[str, Any] = {"type": "null"}
     elif len(types) == 1:
-        taken = schema_of(types[0])
+        taken = input_schema_of(types[0])
     else:
         required = sum(parameter.default is parameter.empty for parameter in parameters)
-        taken = {**schema_of(tuple[tuple(types)]), "items": False, "minItems": required}  # type: ignore[misc]
+        taken = {**input_schema_of(tuple[tuple(types)]), "items": False, "minItems": required}  # type: ignore[misc]
     return taken, schema_of(hints["return"]) if "return" in hints else {}
 
 
