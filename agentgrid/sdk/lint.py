@@ -21,7 +21,8 @@ from temporalio.worker.workflow_sandbox import SandboxMatcher, SandboxRestrictio
 
 from agentgrid.errors import RegistrationError
 from agentgrid.sdk.awaits import forgotten
-from agentgrid.sdk.names import AWAITED, BLOCKING, ELSEWHERE, INSTEAD
+from agentgrid.sdk.names import AWAITED, BLOCKING, ELSEWHERE
+from agentgrid.sdk.places import Place, refusal
 from agentgrid.sdk.source import Function, Source
 from agentgrid.sdk.tools import INSIDE_ACTIVITY, Tool
 
@@ -31,8 +32,6 @@ MOST_HANDS = 10
 STARTS_A_CHILD = ("execute_child_workflow", "start_child_workflow")
 
 Path = tuple[str, ...]
-Place = tuple[str, int]
-"""A file and a line of it."""
 
 
 def faults(workflows: Sequence[type[Any]], sources: Mapping[str, Source]) -> Iterator[RegistrationError]:
@@ -205,13 +204,7 @@ class _Reader(ast.NodeVisitor):
     def faults(self) -> Iterator[RegistrationError]:
         """The forbidden names that it uses."""
         for line, path in sorted(set(self.found)):
-            instead = INSTEAD.get(path[0], "use a tool instead")
-            name = path[-1] if path[0] == "__builtins__" else ".".join(path)
-            yield RegistrationError(
-                f"workflow code can't use {name}: it must be deterministic; {instead}",
-                file=self.file,
-                line=line,
-            )
+            yield RegistrationError(refusal(path), file=self.file, line=line)
         for line, name in sorted(set(forgotten(self._function, self._coroutine_called))):
             message = f"the call of {name} is never awaited, so it does nothing: write `await {name.split()[-1]}(...)`"
             yield RegistrationError(message, file=self.file, line=line)
@@ -258,7 +251,7 @@ class _Reader(ast.NodeVisitor):
         if called and _is_tool(called):
             self.tools.append((node.lineno, called[-1]))
         called = called or self._path_of_instance(node.func)
-        if called and self._is_async and _refused_length(BLOCKING, called):
+        if called and self._is_async and _refused_length(BLOCKING, called) == len(called):
             self.blocking.append((node.lineno, ".".join(called).removeprefix("__builtins__.")))
         if called and called[-1] in STARTS_A_CHILD and node.args and (named := self._path(node.args[0])):
             child = self._class_at(named) or self._class_at(named[:-1])

@@ -68,13 +68,6 @@ BLOCKING = SandboxMatcher(
 )
 """Blocking functions. Called by an async function, they block the whole worker."""
 
-INSTEAD = {
-    "datetime": "use workflow.now()",
-    "random": "use workflow.random()",
-    "time": "use workflow.now(), or workflow.sleep() to wait",
-    "uuid": "use workflow.uuid4()",
-}
-
 AWAITED = frozenset(
     {("agentgrid", "approval"), ("agentgrid", "sdk", "approvals", "approval"), ("asyncio", "sleep")}
     | {

@@ -241,6 +241,10 @@ ACTING = {
         "socket.socket.connect blocks",
     ),
     "a process": (acting("subprocess.run(['x'])  # here", before="import subprocess"), "subprocess.run blocks"),
+    "an answer that is read at once": (
+        acting("requests.get('x').json()  # here", before="import requests"),
+        "requests.get blocks",
+    ),
     "a session": (
         acting("requests.Session().get('x')  # here", before="import requests"),
         "requests.Session.get blocks",

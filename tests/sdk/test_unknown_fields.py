@@ -18,8 +18,8 @@ Project = Callable[..., Grid]
 
 TYPES = """
 from dataclasses import dataclass
-from typing import Annotated, TypedDict
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 class Inner(BaseModel):
     amount_cents: int = 0
