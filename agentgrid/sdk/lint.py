@@ -250,14 +250,21 @@ class _Reader(ast.NodeVisitor):
         called = self._path(node.func)
         if called and _is_tool(called):
             self.tools.append((node.lineno, called[-1]))
-        called = called or self._path_of_instance(node.func)
-        if called and self._is_async and _refused_length(BLOCKING, called) == len(called):
-            self.blocking.append((node.lineno, ".".join(called).removeprefix("__builtins__.")))
+        if self._is_async and (blocks := self._blocking_part(node, called)):
+            self.blocking.append((node.lineno, ".".join(blocks).removeprefix("__builtins__.")))
         if called and called[-1] in STARTS_A_CHILD and node.args and (named := self._path(node.args[0])):
             child = self._class_at(named) or self._class_at(named[:-1])
             if child is not None:
                 self.starts.append((child, (self._source.file, node.lineno)))
         self.generic_visit(node)
+
+    def _blocking_part(self, node: ast.Call, called: Path | None) -> Path:
+        """The blocking function that a call calls, also as the first of a chain; empty if there is none."""
+        if called:
+            return called[: _refused_length(BLOCKING, called)]
+        method = self._path_of_instance(node.func)
+        # What made the variable is a call of its own.
+        return method if method and _refused_length(BLOCKING, method) == len(method) else ()
 
     def _class_at(self, path: Path) -> type[Any] | None:
         source = self._sources.get(".".join(path[:-1]))

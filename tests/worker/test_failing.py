@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,42 +66,48 @@ async def test_an_approval_that_is_never_open_is_refused_with_what_was_given(cli
     )
 
 
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+@contextlib.contextmanager
+def writing() -> Iterator[io.StringIO]:
     """What a worker process writes to its log, as JSON."""
     root = logging.getLogger()
-    handlers, level, config = root.handlers[:], root.level, structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    config = structlog.get_config() if structlog.is_configured() else None
     text = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", text)
     configure(Settings(log_format="json"))
-    yield text
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.configure(**config)
+    try:
+        with contextlib.redirect_stderr(text):
+            yield text
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
+        if config is not None:
+            structlog.configure(**config)
 
 
 def records(written: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(entry) for entry in written.getvalue().splitlines()]
 
 
-async def test_a_tool_that_blocks_the_event_loop_is_named_with_its_line(
-    client: Client, queue: str, written: io.StringIO
-) -> None:
-    async with Worker(client, task_queue=queue, plugins=[Governance().plugin(GRID)]):
-        handle = await client.start_workflow("failing", "block", id=f"block-{queue}", task_queue=queue)
-        assert await handle.result() == "done"
+async def test_a_tool_that_blocks_the_event_loop_is_named_with_its_line(client: Client, queue: str) -> None:
+    worker = Worker(client, task_queue=queue, plugins=[Governance().plugin(GRID)])
+    with writing() as written:
+        async with worker:
+            handle = await client.start_workflow("failing", "block", id=f"block-{queue}", task_queue=queue)
+            assert await handle.result() == "done"
     (found,) = [record for record in records(written) if record["event"] == "tool_blocks_worker"]
     assert (found["tool"], found["at"]) == ("block", f"tests/worker/failing.py:{line('blocks')}")
     assert "asyncio.to_thread" in found["hint"]
 
 
-async def test_a_traceback_is_written_once_and_later_attempts_refer_to_it(written: io.StringIO) -> None:
+def test_a_traceback_is_written_once_and_later_attempts_refer_to_it() -> None:
     logger = logging.getLogger("temporalio.worker._workflow_instance")
-    for attempt in range(3):
-        try:
-            raise KeyError("missing")
-        except KeyError as error:
-            logger.warning("Failed activation, attempt %s", attempt, exc_info=error)
+    with writing() as written:
+        for attempt in range(3):
+            try:
+                raise KeyError("missing")
+            except KeyError as error:
+                logger.warning("Failed activation, attempt %s", attempt, exc_info=error)
     first, *others = records(written)
     assert "Traceback" in first["exception"]
     assert ["exception" in record for record in others] == [False, False]
