@@ -31,6 +31,7 @@ from agentgrid.worker.governor import Governor
 from agentgrid.worker.policy import FixedPolicy, PolicySource
 from agentgrid.worker.runner import passing_through, replaying, touching
 from agentgrid.worker.telemetry import Telemetry
+from agentgrid.worker.watchdog import Watchdog
 
 Ours = TypeVar("Ours", GateInterceptor, GovernedActivities)
 
@@ -133,6 +134,8 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         _of(worker, GateInterceptor).builds_are_kept = await builds.are_kept(worker.client)
         await policy.start()
         await telemetry.start(worker.task_queue)
+        watchdog = Watchdog(governed.tools.values(), worker.config(active_config=True).get("activities") or ())
+        watchdog.start()
         syncing: asyncio.Task[None] | None = None
         if self._grid is not None and telemetry.dsn is not None:
             syncing = asyncio.create_task(
@@ -143,6 +146,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
                 await policy.confirmed(FIRST_POLICY_SECONDS)
             await next(worker)
         finally:
+            watchdog.stop()
             if syncing is not None:
                 syncing.cancel()
                 with contextlib.suppress(asyncio.CancelledError):

@@ -57,4 +57,4 @@ def test_its_own_tests_pass(project: Path) -> None:
         timeout=90,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 passed" in done.stdout
+    assert "4 passed" in done.stdout
