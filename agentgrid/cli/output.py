@@ -17,8 +17,10 @@ from agentgrid.cli.client import Answer
 from agentgrid.cli.text import safe, safe_json, safe_lines
 from agentgrid.cli.words import NOTHING
 
-PIPED_WIDTH = 400
+PIPED_WIDTH = 10_000
 """Output to a file or a pipe is not cut to a terminal's width."""
+HEIGHT = 25
+"""Taken where the terminal's is not known; without one rich would not believe the width of a dumb terminal."""
 
 
 def stdout() -> Console:
@@ -33,8 +35,11 @@ def stderr() -> Console:
 
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    width = shutil.get_terminal_size().columns if stream.isatty() else PIPED_WIDTH
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    terminal = shutil.get_terminal_size((80, HEIGHT))
+    width = terminal.columns if stream.isatty() else PIPED_WIDTH
+    return Console(
+        stderr=stderr, width=width, height=terminal.lines, markup=False, highlight=False, emoji=False, soft_wrap=False
+    )
 
 
 def put(console: Console, renderable: RenderableType) -> None:

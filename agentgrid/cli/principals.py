@@ -160,10 +160,17 @@ def _status(principal: Mapping[str, Any]) -> Text:
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli.output import rows, table
+    from agentgrid.cli.tables import Listing, fixed, text
 
-    return rows(
-        table("PRINCIPAL", "KIND", "STATUS", "ROLES", "GROUPS", "WORKFLOWS"),
+    return Listing(
+        (
+            text("PRINCIPAL", least=12),
+            fixed("KIND", 3),
+            fixed("STATUS", 1),
+            text("ROLES", 2, least=10),
+            text("GROUPS", 4, least=10),
+            text("WORKFLOWS", 5, least=10),
+        ),
         (
             (each["name"], each["kind"], _status(each), each["roles"], each["groups"], each["workflows"])
             for each in items
