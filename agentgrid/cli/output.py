@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -71,14 +71,6 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def table(*headings: str) -> Table:
-    """A plain table. The first column, the name, is never cut."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for number, heading in enumerate(headings):
-        made.add_column(heading, no_wrap=number == 0, overflow="fold")
-    return made
-
-
 def cell(value: Any) -> Text:
     """A value as one line of a table."""
     if isinstance(value, Text):
@@ -88,13 +80,6 @@ def cell(value: Any) -> Text:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return Text(", ".join(safe(item) for item in value))
     return Text(safe(value))
-
-
-def rows(made: Table, items: Iterable[Sequence[Any]]) -> Table:
-    """The table with these rows."""
-    for item in items:
-        made.add_row(*(cell(value) for value in item))
-    return made
 
 
 def facts(pairs: Mapping[str, Any]) -> Table:
