@@ -168,7 +168,7 @@ class ApiClient:
         elif isinstance(error, httpx.ConnectError):
             what = unreachable(self.target.url, error)
         else:
-            what = f"the connection to {self.target.url} broke: {safe(error) or type(error).__name__}"
+            what = f"the connection to {self.target.url} broke: {safe(error).rstrip('.') or type(error).__name__}"
         return CommandFailed(f"{what}. {attempt.account()}".rstrip(), ExitCode.UNAVAILABLE)
 
 

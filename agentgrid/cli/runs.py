@@ -216,7 +216,7 @@ def terminate(
 ) -> None:
     """Terminate a run at once, without cleanup."""
     with session(profile, output) as client:
-        run_id = run_id_of(client, run_id, doing=f"terminate of run {run_id}")
+        run_id = run_id_of(client, run_id, doing=f"the terminate of run {run_id}")
         confirm(f"Terminate run {run_id!r} at once, without cleanup?", yes=yes)
     _verb("terminate", run_id, {"reason": reason}, profile, output)
 
@@ -264,7 +264,7 @@ def signal(
 
 def _verb(verb: str, run_id: str, body: dict[str, Any], profile: str | None, output: OutputFormat) -> None:
     with session(profile, output) as client:
-        doing = f"{verb} of run {run_id}"
+        doing = f"the {verb} of run {run_id}"
         answer = client.write(
             "POST",
             f"/runs/{part(run_id_of(client, run_id, doing=doing))}/{verb}",
