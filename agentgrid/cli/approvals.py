@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 app = group("List, show and decide approvals.")
 
 ApprovalId = Annotated[
-    str, typer.Argument(metavar="APPROVAL", help="The approval's id, or a unique beginning or end of it.")
+    str,
+    typer.Argument(
+        metavar="APPROVAL", help="The approval's id, or a unique beginning or end of it, of at least 4 characters."
+    ),
 ]
 CommentOption = Annotated[
     str | None, typer.Option("--comment", "-c", help="A comment on the decision; stored in the audit log.")
@@ -157,6 +160,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
             text("STARTED BY", 3, least=8),
             ago("OPENED", 5),
             ago("EXPIRES", 2),
+            text("DECIDED BY", 2, least=8),
         ),
         (
             (
@@ -167,7 +171,8 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
                 approval["workflow"],
                 approval["initiator"],
                 approval["opened_at"],
-                approval["expires_at"],
+                approval["expires_at"] if approval["status"] == ApprovalStatus.PENDING else None,
+                _decided_by(approval),
             )
             for approval in items
         ),

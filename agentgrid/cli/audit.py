@@ -54,7 +54,10 @@ def list_(
 @app.command()
 def show(
     command_id: Annotated[
-        str, typer.Argument(metavar="COMMAND", help="The command's id, or a unique beginning or end of it.")
+        str,
+        typer.Argument(
+            metavar="COMMAND", help="The command's id, or a unique beginning or end of it, of at least 4 characters."
+        ),
     ],
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,

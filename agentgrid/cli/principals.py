@@ -165,10 +165,10 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     return Listing(
         (
             text("PRINCIPAL", least=12),
-            fixed("KIND", 3),
+            fixed("KIND", 4),
             fixed("STATUS", 1),
-            text("ROLES", 2, least=10),
-            text("GROUPS", 4, least=10),
+            text("ROLES", 2, least=24),
+            text("GROUPS", 3, least=16),
             text("WORKFLOWS", 5, least=10),
         ),
         (

@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 app = group("Start, watch and control runs.")
 
 RunId = Annotated[
-    str, typer.Argument(metavar="RUN", help="The run's id, its workflow id, or a unique beginning or end of either.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="The run's id, its workflow id, or a unique beginning or end of either, of at least 4 characters.",
+    ),
 ]
 WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Watch until the run ends; the exit code shows how.")]
 

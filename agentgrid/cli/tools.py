@@ -118,10 +118,10 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     return Listing(
         (
             text("TOOL", least=14),
-            text("TITLE", 4, least=12),
+            text("TITLE", 4, least=20),
             fixed("RISK", 2),
             fixed("POLICY", 1),
-            text("RULE", 5, least=12),
+            text("RULE", 5, least=16),
             text("QUEUE", 6, least=8),
             fixed("SERVED", 3),
         ),

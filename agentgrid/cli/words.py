@@ -113,15 +113,15 @@ def ago(value: str | None, now: datetime | None = None) -> Text:
 
 
 def lately(value: str | None, now: datetime | None = None) -> Text:
-    """As `ago`, in one unit, for lists: `7m ago`, `in 3h`."""
+    """As `ago`, for lists: what was, in one unit, `7m ago`; what will be, in two, because it may be pressing: `in 3h 59m`."""
     at = moment(value)
     if at is None:
         return NOTHING
     seconds = ((now or datetime.now(UTC)) - at).total_seconds()
-    size = abs(seconds)
-    unit, length = next((unit for unit in UNITS if size >= unit[1]), UNITS[-1])
-    text = f"{int(size // length)}{unit}"
-    return Text(f"{text} ago" if seconds >= 0 else f"in {text}")
+    if seconds < 0:
+        return Text(f"in {duration(-seconds)}")
+    unit, length = next((unit for unit in UNITS if seconds >= unit[1]), UNITS[-1])
+    return Text(f"{int(seconds // length)}{unit} ago")
 
 
 def absolute(value: str | None) -> str:

@@ -102,7 +102,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     return Listing(
         (
             text("WORKFLOW", least=14),
-            text("TITLE", 3, least=12),
+            text("TITLE", 3, least=20),
             fixed("SWITCH", 1),
             text("VERSION", 6, least=12),
             text("QUEUE", 5, least=8),

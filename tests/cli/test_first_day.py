@@ -23,7 +23,7 @@ from tests.api import factories
 from tests.api.conftest import Api, api
 from tests.cli.conftest import Cli, FakeServer, Reply, problem
 from tests.cli.test_govern import Run, admin
-from tests.cli.test_ids import RUN, page
+from tests.cli.test_ids import RUN, TWIN, page
 from tests.cli.test_watch import APPROVAL, a_run, a_step
 
 __all__ = ["admin", "api"]
@@ -90,6 +90,18 @@ def test_the_approvals_of_a_run_are_listed_whatever_became_of_them(cli: Cli, ser
     assert asked(server, "/approvals") == {"run": [RUN], "limit": ["50"]}
     cli("approval", "list")
     assert asked(server, "/approvals")["status"] == ["pending"]
+
+
+def test_a_decided_approval_is_listed_with_who_decided_and_no_expiry(cli: Cli, server: FakeServer) -> None:
+    at = "2026-01-31T09:00:00Z"
+    values = {"title": "Pay", "tool": "pay", "workflow": "w", "initiator": "operator", "opened_at": at}
+    values |= {"expires_at": "2030-05-05T09:00:00Z", "unattributed_because": "no command confirms it"}
+    decided = {"approval_id": RUN, "status": "approved", "attributed": True, "decided_by": "reviewer"}
+    open_ = {"approval_id": TWIN, "status": "pending", "attributed": None, "decided_by": None}
+    server.on("GET /approvals", page(values | decided, values | open_))
+    _, first, second = cli("approval", "list", "--run", RUN).out.splitlines()
+    assert ("reviewer" in first, "2030-05-05" in first) == (True, False)
+    assert ("reviewer" in second, "2030-05-05" in second) == (False, True)
 
 
 # --- hints that can work

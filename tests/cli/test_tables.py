@@ -10,12 +10,14 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from agentgrid.cli import words
 from agentgrid.cli.output import PIPED_WIDTH
 from agentgrid.cli.tables import ELLIPSIS, Listing, fixed, ids, short_ids, text, time
 from agentgrid.domain.ids import new_id
 from tests.cli.conftest import Cli, FakeServer, Reply
 from tests.cli.terminal import on_terminal
 
+AGO = {0: "0s ago", 59: "59s ago", 3599: "59m ago", 7300: "2h ago", 200_000: "2d ago", -14_395: "in 3h 59m"}
 WIDTHS = (40, 60, 80, 120, 160)
 RUNS = [new_id() for _ in range(6)]
 
@@ -98,6 +100,12 @@ def test_short_ids_tell_the_ids_of_a_list_apart() -> None:
     assert short_ids(alike) == ["a111111111", "b111111111"]
     assert short_ids([RUNS[0]]) == [RUNS[0][-8:]]
     assert short_ids(["order-4711", "order-" + "7" * 30]) == ["order-4711", "order-7777…777777777"]
+
+
+def test_what_was_is_told_in_one_unit_and_what_will_be_in_two() -> None:
+    now = datetime(2026, 1, 31, 9, tzinfo=UTC)
+    told = {seconds: words.lately((now - timedelta(seconds=seconds)).isoformat(), now).plain for seconds in AGO}
+    assert told == AGO
 
 
 def test_no_rows_are_no_table(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
