@@ -33,6 +33,16 @@ def suggesting(client: ApiClient, plural: str, given: str) -> Iterator[None]:
         ) from None
 
 
+def note_if_mistyped(client: ApiClient, plural: str, given: str | None) -> None:
+    """After an empty list: say on standard error which names are like the one that it was limited to."""
+    from rich.text import Text
+
+    from agentgrid.cli.output import stderr
+
+    if given is not None and (alike := _alike(client, plural, given)):
+        stderr().print(Text(f"no {plural.removesuffix('s')} is called {given!r}{alike}", style="dim"))
+
+
 def _alike(client: ApiClient, plural: str, given: str) -> str:
     from agentgrid.cli.text import safe
 
@@ -40,7 +50,7 @@ def _alike(client: ApiClient, plural: str, given: str) -> str:
         known = _names(client, plural)
     except CommandFailed:
         return ""
-    found = get_close_matches(given, known, n=SUGGESTED, cutoff=0.6)
+    found = [] if given in known else get_close_matches(given, known, n=SUGGESTED, cutoff=0.6)
     return f"; did you mean {' or '.join(safe(name) for name in found)}?" if found else ""
 
 

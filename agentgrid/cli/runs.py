@@ -12,7 +12,7 @@ from agentgrid.cli.groups import group
 from agentgrid.cli.identifiers import run_id_of
 from agentgrid.cli.inputs import moment_of, part, read_json
 from agentgrid.cli.modes import OutputFormat, RunStatus, WaitingOn
-from agentgrid.cli.names import suggesting
+from agentgrid.cli.names import note_if_mistyped, suggesting
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -150,6 +150,9 @@ def list_(
         from agentgrid.cli.show import show_page
 
         show_page(answer, output, run_table)
+        if output is OutputFormat.TABLE and not answer.json()["items"]:
+            note_if_mistyped(client, "workflows", workflow)
+            note_if_mistyped(client, "tools", tool)
 
 
 @app.command()

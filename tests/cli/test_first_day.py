@@ -219,6 +219,15 @@ def test_a_mistyped_name_is_answered_with_the_ones_alike(
     assert "did you mean support_triage?" in refused.err
 
 
+def test_an_empty_list_says_that_the_name_may_be_mistyped(cli: Cli, server: FakeServer) -> None:
+    server.on("GET /runs", page())
+    server.on("GET /workflows", page({"name": "support_triage"}))
+    listed = cli("run", "list", "--workflow", "suport_triage")
+    assert listed.code == ExitCode.OK
+    assert "no workflow is called 'suport_triage'; did you mean support_triage?" in listed.err
+    assert "did you mean" not in cli("run", "list", "--workflow", "support_triage").err
+
+
 def test_a_mistyped_command_or_status_is_answered_with_the_ones_alike(cli: Cli) -> None:
     assert "list" in cli("run", "lst").err
     assert "'completed'" in cli("run", "list", "--status", "complete").err
