@@ -1,9 +1,11 @@
 # One command for each habit. Needs Python 3.11 or newer and nothing else: the first use makes .venv.
 
 PYTHON ?= python3
-# One more than the two cores of the smallest machine: each runs its own Temporal and PostgreSQL, and mostly waits for them.
-TEST_PROCESSES ?= 3
+# Two for each core of the smallest machine: each runs its own Temporal and PostgreSQL, and mostly waits for them.
+TEST_PROCESSES ?= 4
 ARGS ?=
+# What mypy and pyright say to a user's project: slow, and of one kind with the other checks.
+TYPED := tests/architecture/test_typed.py
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -28,7 +30,7 @@ dev: $(INSTALLED)
 
 # Stealing keeps the tests of a module mostly together, so that what they share is made once, and no core idles.
 test: $(INSTALLED)
-	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal --ignore $(TYPED) $(ARGS)
 
 soak: $(INSTALLED)
 	@$(BIN)/python -m tests.faults $(ARGS)
@@ -36,7 +38,7 @@ soak: $(INSTALLED)
 # All of them, also after one has failed.
 check: $(INSTALLED)
 	@failed=; \
-	for command in 'ruff format --check .' 'ruff check .' 'mypy' 'lint-imports'; do \
+	for command in 'ruff format --check .' 'ruff check .' 'mypy' 'lint-imports' 'pytest $(TYPED)'; do \
 	    echo "== $$command"; $(BIN)/$$command || failed="$$failed $${command%% *}"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
