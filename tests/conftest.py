@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 # How long one example takes says more about the other processes of the machine than about the code.
 hypothesis.settings.register_profile("agentgrid", deadline=None)
 hypothesis.settings.load_profile("agentgrid")
+
+
+def pytest_configure() -> None:
+    """A background process of a script ignores Ctrl-C, as do its children. Tests send it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
