@@ -54,7 +54,7 @@ def test_a_remembered_port_that_is_taken_is_replaced_with_a_word_about_it(home: 
         (home / "ports.json").write_text(json.dumps({name: free_port() for name in USUAL} | {"api": port}))
         chosen = choose_ports(home, NOTHING_GIVEN, words.append)
     assert chosen["api"] != port
-    assert f"port {port} is taken" in words[0]
+    assert f"port {port} is in use" in words[0]
     assert json.loads((home / "ports.json").read_text()) == chosen
 
 
