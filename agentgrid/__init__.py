@@ -1,6 +1,7 @@
 """AgentGrid: a control plane for governed agent work, on Temporal.
 
-What developers use: `Grid`, `workflow`, `tool`, `approval`, `log`, and `AgentGridPlugin` or `run_worker` to run it.
+What developers use: `Grid`, `workflow`, `tool`, `approval`, `log`, and `AgentGridPlugin` or `run_worker` to run it; `Rule` and `Effect` in
+tests.
 A name is loaded when it is first asked for: Temporal's SDK alone takes most of a second to import, which a command line that only asks an
 API need not pay, and workflow code never meets a database driver or a web framework.
 """
@@ -11,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agentgrid.domain.policies import Effect, Rule
     from agentgrid.errors import AgentGridError, RegistrationError, RegistrationErrors, ToolError
     from agentgrid.sdk.approvals import ApprovalExpired, ApprovalRejected, Approved, approval
     from agentgrid.sdk.grid import Grid
@@ -26,9 +28,11 @@ __all__ = [
     "ApprovalExpired",
     "ApprovalRejected",
     "Approved",
+    "Effect",
     "Grid",
     "RegistrationError",
     "RegistrationErrors",
+    "Rule",
     "Tool",
     "ToolError",
     "approval",
@@ -45,9 +49,11 @@ _HOMES = {
     "ApprovalExpired": "agentgrid.sdk.approvals",
     "ApprovalRejected": "agentgrid.sdk.approvals",
     "Approved": "agentgrid.sdk.approvals",
+    "Effect": "agentgrid.domain.policies",
     "Grid": "agentgrid.sdk.grid",
     "RegistrationError": "agentgrid.errors",
     "RegistrationErrors": "agentgrid.errors",
+    "Rule": "agentgrid.domain.policies",
     "Tool": "agentgrid.sdk.tools",
     "ToolError": "agentgrid.errors",
     "approval": "agentgrid.sdk.approvals",

@@ -4,6 +4,7 @@
     ├── the developer must act
     │   ├── RegistrationError            one fault in registered code, with file and line
     │   ├── RegistrationErrors           all of them at once
+    │   ├── NoIdempotencyKey             the key was asked for outside a call
     │   └── SettingsError                a setting is missing or wrong
     ├── the caller must act
     │   ├── InvalidInput                 the request does not fit its schema
@@ -65,6 +66,18 @@ class RegistrationErrors(AgentGridError):
         self.faults = tuple(sorted(faults, key=lambda fault: (fault.file, fault.line)))
         lines = "\n".join(f"  {fault.message}" for fault in self.faults)
         super().__init__(f"{len(self.faults)} registration fault(s):\n{lines}")
+
+
+class NoIdempotencyKey(AgentGridError):
+    """The idempotency key was asked for outside a call that has one. An empty one would make two payments one."""
+
+    code = "no_idempotency_key"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "there is no idempotency key here: only a tool's call, or an activity of a worker with AgentGridPlugin, has one. "
+            'In a test, call the tool itself (not its .fn), or set a key: with agentgrid.testing.keyed("key-1"): ...'
+        )
 
 
 class SettingsError(AgentGridError):

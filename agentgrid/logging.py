@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from collections import OrderedDict
 from typing import Any, Protocol
 
 import structlog
+
+from agentgrid.sdk.places import reworded
+
+KEPT_TRACEBACKS = 200
 
 
 class LogSettings(Protocol):
@@ -40,6 +46,31 @@ class _StandardError(logging.Handler):
             sys.stderr.flush()
         except Exception:
             self.handleError(record)
+
+
+class _EachTracebackOnce(logging.Filter):
+    """Leaves out a traceback that was written before: Temporal logs one for each attempt, and a failing task is tried for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: OrderedDict[str, None] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("temporalio.") or not record.exc_info or record.exc_info[1] is None:
+            return True
+        error = record.exc_info[1]
+        if error.args and isinstance(error.args[0], str) and (said := reworded(error.args[0])) != error.args[0]:
+            error.args = (said, *error.args[1:])
+        text = "".join(traceback.format_exception(error))
+        if text not in self._written:
+            self._written[text] = None
+            if len(self._written) > KEPT_TRACEBACKS:
+                self._written.popitem(last=False)
+            return True
+        self._written.move_to_end(text)
+        record.msg = f"{record.getMessage()}: {type(error).__name__}: {error} (its traceback was written before)"
+        record.args, record.exc_info, record.exc_text = None, None, None
+        return True
 
 
 def terminal_processors() -> list[structlog.types.Processor]:
@@ -91,6 +122,7 @@ def configure(settings: LogSettings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(_EachTracebackOnce())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -1,7 +1,8 @@
 """The protocol between workflow code, workers, the API and the projector: names and versioned payloads.
 
 A payload model only ever gains optional fields. The commands that the workflow half emits are protocol too: changing them requires a new
-patch id. `Terms`, `Decision` and `SignedDecision` are part of it as well; they are in `domain/approvals.py`, next to `judge`.
+patch id, and with it a new build prefix. `Terms`, `Decision` and `SignedDecision` are part of it as well; they are in `domain/approvals.py`,
+next to `judge`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from pydantic.dataclasses import dataclass
 from temporalio.api.common.v1 import Payload
 
 PATCH_GATE = "agentgrid-gate-1"
-"""The marker at the start of every execution that began under the plugin."""
+"""The marker of an execution that began under the plugin, written only if the build of its first workflow task doesn't show that."""
+BUILD_GATE = f"{PATCH_GATE}-"
+"""Prefix of a governed worker's build id, unless the user set one. A first workflow task with such a build marks the execution at no cost."""
 
 SIGNAL_DECIDE = "agentgrid.decide"
 SIGNAL_CONTROL = "agentgrid.control"
@@ -171,6 +174,16 @@ class RunMemo(BaseModel):
     key_id: str | None = None
     signature: str | None = None
     """Ed25519 signature over the other fields in canonical form, base64."""
+
+
+def is_gate_build(build_id: str) -> bool:
+    """Whether the build id has the prefix of governed workers. Any worker can use it: it is a claim, not a proof."""
+    return build_id.startswith(BUILD_GATE)
+
+
+def shown_build(build_id: str) -> str:
+    """The build as shown to people: the grid's digest, or the build id that the user set."""
+    return build_id.removeprefix(BUILD_GATE)
 
 
 def to_payload(value: BaseModel | str) -> Payload:

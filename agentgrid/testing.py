@@ -1,6 +1,6 @@
 """Helpers for developers' own tests: an in-memory policy, and an approver who decides a workflow's approvals.
 
-    governance = Governance(rules=[Rule(rule_id="r", tool="post_reply", effect=Effect.REQUIRE_APPROVAL)])
+    governance = Governance(rules=[ag.Rule(rule_id="r", tool="post_reply", effect=ag.Effect.REQUIRE_APPROVAL)])
     async with Worker(client, task_queue="test", plugins=[governance.plugin(grid)]):
         handle = await client.start_workflow("support_triage", ticket, id="t-1", task_queue="test")
         await governance.approve(handle)
@@ -14,38 +14,52 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Iterable, Sequence, Set
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import RawValue
 
-from agentgrid.domain.approvals import Decision, SignedDecision, Terms, Verdict, sign
+from agentgrid.domain.approvals import Decision, SignedDecision, Terms, Verdict, judge, sign
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Rule, Snapshot
 from agentgrid.domain.principals import ANY_APPROVER
+from agentgrid.errors import Conflict, Forbidden
 from agentgrid.protocol import SIGNAL_DECIDE, TIMER_APPROVAL, ErrorType, to_payload
+from agentgrid.sdk.context import keyed
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
+from agentgrid.worker.governor import distrust
 from agentgrid.worker.plugin import AgentGridPlugin
 from agentgrid.worker.policy import FixedPolicy
 
+__all__ = ["Governance", "keyed", "open_approvals"]
+
 KEY_ID = "test"
 POLL_SECONDS = 0.05
+OPEN = frozenset({WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW})
 
 
 class Governance:
     """An in-memory policy with one signing key and one approver.
 
     rules: the rules in force; without any, destructive tools require approval. approver: the name of the person who decides. groups: the
-    approver's groups.
+    approver's groups. expires: lets every approval expire after this time at the latest, whatever its rule or `ag.approval` says, to test
+    what a workflow does then.
     """
 
-    def __init__(self, *, rules: Sequence[Rule] = (), approver: str = "reviewer", groups: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        rules: Sequence[Rule] = (),
+        approver: str = "reviewer",
+        groups: Iterable[str] = (),
+        expires: timedelta | None = None,
+    ) -> None:
         self.key = Ed25519PrivateKey.generate()
         self.approver = approver
         self._answered: set[str] = set()
@@ -58,7 +72,8 @@ class Governance:
                 rules=tuple(rules),
                 public_keys={KEY_ID: public},
                 approver_entries={approver: frozenset({approver, ANY_APPROVER, *groups})},
-            )
+            ),
+            most_expiry_seconds=None if expires is None else expires.total_seconds(),
         )
 
     @property
@@ -102,7 +117,8 @@ class Governance:
     ) -> list[Terms]:
         """The terms of the workflow's pending approvals, oldest first, once there are this many.
 
-        Raises TimeoutError otherwise.
+        Raises the workflow's failure (`WorkflowFailureError`) if it fails before, Conflict if it ends otherwise, and TimeoutError if it goes on
+        without asking.
         """
         return await self._pending(handle, at_least, timeout_seconds, answered=frozenset())
 
@@ -113,32 +129,69 @@ class Governance:
     async def approve(self, handle: WorkflowHandle[Any, Any], *, timeout_seconds: float = 20.0) -> Terms:
         """Approve the workflow's oldest undecided approval, waiting for one if necessary.
 
-        Raises TimeoutError if there is none.
+        Raises Forbidden, with the reason, if the approver may not decide it, and what `pending` raises if there is none.
         """
         return await self._answer(handle, Verdict.APPROVED, timeout_seconds)
 
     async def reject(self, handle: WorkflowHandle[Any, Any], *, timeout_seconds: float = 20.0) -> Terms:
         """Reject the workflow's oldest undecided approval, waiting for one if necessary.
 
-        Raises TimeoutError if there is none.
+        Raises Forbidden, with the reason, if the approver may not decide it, and what `pending` raises if there is none.
         """
         return await self._answer(handle, Verdict.REJECTED, timeout_seconds)
 
     async def _answer(self, handle: WorkflowHandle[Any, Any], verdict: Verdict, timeout_seconds: float) -> Terms:
         terms = (await self._pending(handle, 1, timeout_seconds, answered=self._answered))[0]
-        await self.send(handle, self.decide(terms, verdict))
+        signed = self.decide(terms, verdict)
+        if (why := self._refusal(terms, signed)) is not None:
+            raise Forbidden(f"{self.approver} can't decide {terms.title!r}: {why}")
+        await self.send(handle, signed)
         self._answered.add(terms.approval_id)
         return terms
+
+    def _refusal(self, terms: Terms, signed: SignedDecision) -> str | None:
+        """Why the decision would have no effect. The workflow ignores such a decision, and goes on waiting."""
+        entries = self.snapshot.approver_entries.get(self.approver, frozenset())
+        if entries.isdisjoint(terms.approvers):
+            return (
+                f"this approval is for {', '.join(terms.approvers)}, and {self.approver} is {', '.join(sorted(entries - {self.approver}))}; "
+                f"give the approver its group with Governance(groups=[{terms.approvers[0]!r}])"
+            )
+        judgement = judge(terms, signed.model_dump_json().encode())
+        if judgement.verdict is None:
+            return f"the decision would be {judgement.reason}"
+        return distrust(signed.decision, self.snapshot)
 
     async def _pending(
         self, handle: WorkflowHandle[Any, Any], at_least: int, timeout_seconds: float, *, answered: Set[str]
     ) -> list[Terms]:
-        async with asyncio.timeout(timeout_seconds):
-            while True:
-                found = [terms for terms in await open_approvals(handle) if terms.approval_id not in answered]
-                if len(found) >= at_least:
-                    return found
-                await asyncio.sleep(POLL_SECONDS)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while True:
+                    described = await handle.describe()
+                    found = [terms for terms in await open_approvals(handle) if terms.approval_id not in answered]
+                    if len(found) >= at_least:
+                        return found
+                    if described.status not in OPEN:
+                        await handle.result()  # raises the failure, if it failed
+                        raise Conflict(f"the workflow {handle.id} completed: no approval is pending in it")
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            described = await handle.describe()
+            raise TimeoutError(
+                f"after {timeout_seconds:g} s the workflow {handle.id} has no undecided approval{_obstacle(described)}"
+            ) from None
+
+
+def _obstacle(described: WorkflowExecutionDescription) -> str:
+    """What keeps the workflow from going on, if Temporal knows."""
+    raw = described.raw_description
+    for pending in raw.pending_activities:
+        if pending.HasField("last_failure"):
+            return f"; its activity {pending.activity_type.name} fails: {pending.last_failure.message}"
+    if raw.HasField("pending_workflow_task"):
+        return "; its workflow task is not done: no worker runs, or the workflow's code fails (see the worker's log)"
+    return ""
 
 
 async def open_approvals(handle: WorkflowHandle[Any, Any]) -> list[Terms]:

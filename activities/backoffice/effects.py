@@ -1,16 +1,11 @@
 """What the write tools share: the key that makes an effect land once, and the refusal of an unknown id."""
 
-from uuid import uuid4
-
 import agentgrid as ag
 
 
 def effect_key() -> str:
-    """This call's idempotency key, the same in all of its attempts.
-
-    Outside a workflow there is none, and each call is an effect of its own: it gets a fresh one.
-    """
-    return ag.idempotency_key() or f"direct:{uuid4()}"
+    """This call's idempotency key, the same in all of its attempts. Outside a workflow each call has its own."""
+    return ag.idempotency_key()
 
 
 def unknown(noun: str, identifier: str) -> ag.ToolError:

@@ -165,7 +165,7 @@ async def _seed_pages(db: Connection, anchor: date) -> None:
                     }
                 )
         fields = {name: page[name] for name in ("slug", "kind", "status", "published_revision")}
-        pages.append({**fields, "latest_revision": len(page["revisions"]), "updated_at": saved})
+        pages.append({**fields, "latest_revision": len(page["revisions"]), "updated_at": revisions[-1]["saved_at"]})
     # Only a page that this seeding adds goes live: one that a tool took offline stays offline.
     added = await _insert(db, "pages", pages, returning="slug")
     await _insert(db, "page_revisions", revisions)

@@ -9,8 +9,9 @@ import typer
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import group
+from agentgrid.cli.identifiers import approval_id_of, run_id_of
 from agentgrid.cli.inputs import part
-from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.modes import ApprovalStatus, OutputFormat
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 
 app = group("List, show and decide approvals.")
 
-ApprovalId = Annotated[str, typer.Argument(metavar="APPROVAL", help="The approval's id.")]
+ApprovalId = Annotated[
+    str,
+    typer.Argument(
+        metavar="APPROVAL", help="The approval's id, or a unique beginning or end of it, of at least 4 characters."
+    ),
+]
 CommentOption = Annotated[
     str | None, typer.Option("--comment", "-c", help="A comment on the decision; stored in the audit log.")
 ]
@@ -37,18 +43,23 @@ DigestOption = Annotated[
 
 @app.command("list")
 def list_(
-    status: Annotated[list[str] | None, typer.Option(help="Only this status; may be repeated.")] = None,
+    status: Annotated[
+        list[ApprovalStatus] | None,
+        typer.Option(metavar="STATUS", help="Only this status, such as approved; may be repeated."),
+    ] = None,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only approvals of this run, of any status.")] = None,
     mine: Annotated[bool, typer.Option("--mine", help="Only approvals that I may decide.")] = False,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List approvals, newest first. Without --status: pending approvals."""
+    """List approvals, newest first. Without --status or --run: pending approvals."""
     with session(profile, output) as client:
         answer = client.get(
             "/approvals",
-            status=status or ["pending"],
+            status=status or ([] if run else [ApprovalStatus.PENDING]),
+            run=run and run_id_of(client, run),
             assigned_to="me" if mine else None,
             limit=limit,
             cursor=cursor,
@@ -62,7 +73,7 @@ def list_(
 def show(approval_id: ApprovalId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """Show an approval: its exact arguments, who may decide it, and until when."""
     with session(profile, output) as client:
-        answer = client.get(f"/approvals/{part(approval_id)}")
+        answer = client.get(f"/approvals/{part(approval_id_of(client, approval_id))}")
         from agentgrid.cli.show import show as show_answer
 
         show_answer(answer, output, _detail)
@@ -104,8 +115,8 @@ def _decide(
     output: OutputFormat,
 ) -> None:
     with session(profile, output) as client:
-        place = f"/approvals/{part(approval_id)}"
         doing = f"the decision on approval {approval_id}"
+        place = f"/approvals/{part(approval_id_of(client, approval_id, doing=doing))}"
         approval = client.get_before(doing, place).json()
         from agentgrid.cli.output import put, stderr
         from agentgrid.cli.show import rendered
@@ -137,10 +148,20 @@ def _why_not(approval: Mapping[str, Any]) -> str | None:
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli import words
-    from agentgrid.cli.output import rows, table
+    from agentgrid.cli.tables import Listing, ago, fixed, ids, text
 
-    return rows(
-        table("APPROVAL", "TITLE", "TOOL", "STATUS", "WORKFLOW", "STARTED BY", "OPENED", "EXPIRES"),
+    return Listing(
+        (
+            ids("APPROVAL"),
+            text("TITLE", 1, least=24),
+            text("TOOL", 4, least=10),
+            fixed("STATUS", 0),
+            text("WORKFLOW", 6, least=12),
+            text("STARTED BY", 3, least=8),
+            ago("OPENED", 5),
+            ago("EXPIRES", 2),
+            text("DECIDED BY", 2, least=8),
+        ),
         (
             (
                 approval["approval_id"],
@@ -149,8 +170,9 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
                 words.status(approval["status"]),
                 approval["workflow"],
                 approval["initiator"],
-                words.ago(approval["opened_at"]),
-                words.ago(approval["expires_at"]),
+                approval["opened_at"],
+                approval["expires_at"] if approval["status"] == ApprovalStatus.PENDING else None,
+                _decided_by(approval),
             )
             for approval in items
         ),
@@ -162,7 +184,8 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
     from rich.text import Text
 
     from agentgrid.cli import words
-    from agentgrid.cli.output import facts, indented, payload, rows, table
+    from agentgrid.cli.output import facts, indented, payload
+    from agentgrid.cli.tables import Listing, ago, fixed, text
     from agentgrid.cli.text import safe
 
     heading = Text(safe(approval["title"]), style="bold")
@@ -190,14 +213,21 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
         indented(payload(approval["payload"])),
     ]
     if approval["decisions"]:
-        made = rows(
-            table("JUDGED", "VERDICT", "BY", "WHEN", "WHY", "COMMENT"),
+        made = Listing(
+            (
+                fixed("JUDGED"),
+                fixed("VERDICT", 1),
+                text("BY", 2, least=10),
+                ago("WHEN", 4),
+                text("WHY", 5, least=12),
+                text("COMMENT", 3, least=12),
+            ),
             (
                 (
                     said["judged"],
                     said["verdict"],
                     said["principal"] if said["attributed"] else words.unattributed(said),
-                    words.ago(said["signalled_at"]),
+                    said["signalled_at"],
                     said["reason"],
                     said.get("comment"),
                 )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentgrid.cli.groups import group
-from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.identifiers import approval_id_of, command_id_of, run_id_of
+from agentgrid.cli.inputs import moment_of, part
+from agentgrid.cli.modes import CommandStatus, OutputFormat
 from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ def list_(
     principal: Annotated[str | None, typer.Option(help="Only commands of this principal.")] = None,
     kind: Annotated[list[str] | None, typer.Option(help="Only this kind, such as run.start; may be repeated.")] = None,
     status: Annotated[
-        list[str] | None, typer.Option(help="Only this status, such as refused; may be repeated.")
+        list[CommandStatus] | None,
+        typer.Option(metavar="STATUS", help="Only this status, such as refused; may be repeated."),
     ] = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
@@ -35,8 +38,8 @@ def list_(
     with session(profile, output) as client:
         answer = client.get(
             "/commands",
-            run=run,
-            approval=approval,
+            run=run and run_id_of(client, run),
+            approval=approval and approval_id_of(client, approval),
             principal=principal,
             kind=kind,
             status=status,
@@ -49,6 +52,25 @@ def list_(
 
 
 @app.command()
+def show(
+    command_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="COMMAND", help="The command's id, or a unique beginning or end of it, of at least 4 characters."
+        ),
+    ],
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Show one command: who requested what, from where, and the outcome."""
+    with session(profile, output) as client:
+        answer = client.get(f"/commands/{part(command_id_of(client, command_id))}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, _detail)
+
+
+@app.command()
 def unattributed(
     run: Annotated[str | None, typer.Option(help="Only acts on this run.")] = None,
     limit: LimitOption = 50,
@@ -58,7 +80,7 @@ def unattributed(
 ) -> None:
     """List decisions, pauses and resumes that took effect but can't be attributed to anybody."""
     with session(profile, output) as client:
-        answer = client.get("/commands/unattributed", run=run, limit=limit, cursor=cursor)
+        answer = client.get("/commands/unattributed", run=run and run_id_of(client, run), limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
 
         show_page(answer, output, _acts)
@@ -66,13 +88,20 @@ def unattributed(
 
 def _acts(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli import words
-    from agentgrid.cli.output import rows, table
+    from agentgrid.cli.tables import Listing, fixed, ids, text, time
 
-    return rows(
-        table("WHEN", "WHO", "WHAT", "ON", "WHY", "SENDER"),
+    return Listing(
+        (
+            time("WHEN", 2),
+            text("WHO", 1, least=16),
+            fixed("WHAT"),
+            ids("ON", 1),
+            text("WHY", 3, least=16),
+            text("SENDER", 4, least=12),
+        ),
         (
             (
-                words.absolute(act["signalled_at"]),
+                act["signalled_at"],
                 words.unattributed(act),
                 act["action"],
                 act["approval_id"] or act["run_id"],
@@ -91,7 +120,9 @@ def reads(
     outcome: Annotated[
         list[str] | None, typer.Option(help="Only this outcome: read, refused or unauthenticated. May be repeated.")
     ] = None,
-    since: Annotated[str | None, typer.Option(help="Only since this time, such as 2030-01-31T09:00:00Z.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only since this: 2030-01-31 (UTC), or 2030-01-31T09:00:00Z.")
+    ] = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
     profile: ProfileOption = None,
@@ -100,7 +131,13 @@ def reads(
     """List payload reads, refusals and requests without a valid key, newest first."""
     with session(profile, output) as client:
         answer = client.get(
-            "/reads", principal=principal, subject=subject, outcome=outcome, since=since, limit=limit, cursor=cursor
+            "/reads",
+            principal=principal,
+            subject=subject,
+            outcome=outcome,
+            since=moment_of(since, "--since"),
+            limit=limit,
+            cursor=cursor,
         )
         from agentgrid.cli.show import show_page
 
@@ -109,13 +146,22 @@ def reads(
 
 def _reads(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli import words
-    from agentgrid.cli.output import rows, table
+    from agentgrid.cli.tables import Listing, fixed, ids, text, time
 
-    return rows(
-        table("WHEN", "WHO", "KEY", "FROM", "OUTCOME", "TIMES", "ROUTE", "ON"),
+    return Listing(
+        (
+            time("WHEN", 1),
+            text("WHO", 0, least=8),
+            text("KEY", 6, least=10),
+            text("FROM", 5, least=9),
+            fixed("OUTCOME", 1),
+            fixed("TIMES", 4),
+            text("ROUTE", 3, least=16),
+            ids("ON", 2),
+        ),
         (
             (
-                words.absolute(read["at"]),
+                read["at"],
                 read["principal"],
                 read["key_id"],
                 read["address"],
@@ -137,15 +183,24 @@ def _outcome(outcome: Mapping[str, Any]) -> str | None:
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli import words
-    from agentgrid.cli.output import rows, table
+    from agentgrid.cli.tables import Listing, fixed, ids, text, time
 
-    return rows(
-        table("WHEN", "WHO", "WHAT", "ON", "STATUS", "SAID", "OUTCOME", "COMMAND"),
+    return Listing(
+        (
+            time("WHEN", 1),
+            text("WHO", 1, least=8),
+            text("WHAT", least=24),
+            ids("ON", 4),
+            fixed("STATUS", 2),
+            text("SAID", 5, least=12),
+            text("OUTCOME", 3, least=16),
+            ids("COMMAND", 6),
+        ),
         (
             (
-                words.absolute(command["created_at"]),
+                command["created_at"],
                 command["principal"],
-                command["kind"],
+                _what(command),
                 command["approval_id"] or command["run_id"] or command["target"],
                 words.status(command["status"]),
                 command["reason"],
@@ -155,3 +210,44 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
             for command in items
         ),
     )
+
+
+def _what(command: Mapping[str, Any]) -> str:
+    """The kind, and what exactly: `approval.decide approved`, `run.signal hold`, `tool.policy deny`, `run.start pay_invoice`."""
+    about = command.get("what") or (command["target"] if command["kind"] == "run.start" else None)
+    return f"{command['kind']} {about}" if about else str(command["kind"])
+
+
+def _detail(command: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from agentgrid.cli import words
+    from agentgrid.cli.output import facts, indented, pretty
+    from agentgrid.cli.show import said
+    from agentgrid.cli.text import safe, safe_json
+
+    heading = Text(safe(_what(command)), style="bold")
+    heading.append("  ").append_text(words.status(command["status"]))
+    outcome = dict(command["outcome"] or {})
+    about = {
+        "command": command["command_id"],
+        "by": command["principal"],
+        "key": command["key_id"],
+        "from": command["address"],
+        "route": command["route"],
+        "run": command["run_id"],
+        "approval": command["approval_id"],
+        "target": command["target"],
+        "reason": command["reason"],
+        "idempotency key": command["idempotency_key"],
+        "requested": words.absolute(command["created_at"]),
+        "delivered": words.absolute(command["delivered_at"]) if command["delivered_at"] else None,
+        "settled": words.absolute(command["settled_at"]) if command["settled_at"] else None,
+    }
+    parts: list[RenderableType] = [heading, indented(facts(about))]
+    if outcome:
+        parts += [Text("\nOutcome", style="bold"), indented(facts(said(outcome)))]
+    if command["body"] is not None:
+        parts += [Text("\nRequest", style="bold"), indented(Text(safe_json(pretty(command["body"]))))]
+    return Group(*parts)

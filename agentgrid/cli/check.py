@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 def check(output: OutputOption = OutputFormat.TABLE) -> None:
-    """Load this project's grid and report every fault, with file and line. Needs no server."""
+    """Load this project's grid and report every fault, with file and line; then check the example in pyproject.toml. Needs no server."""
     with reporting(output):
         import asyncio
 
+        from agentgrid.cli.example import example_fault
         from agentgrid.cli.project import load_project
 
         project = load_project()
@@ -31,6 +32,7 @@ def check(output: OutputOption = OutputFormat.TABLE) -> None:
         try:
             grid = load_grid(project.grid)
             asyncio.run(_checked(grid))
+            example = asyncio.run(example_fault(project, grid))
         except RegistrationErrors as error:
             _print_faults(error.faults, output)
             raise typer.Exit(ExitCode.FAILED) from None
@@ -39,6 +41,9 @@ def check(output: OutputOption = OutputFormat.TABLE) -> None:
                 f"importing {project.grid} ended the process with {error.code!r}; put code that runs under "
                 f"if __name__ == '__main__'"
             ) from None
+        if example is not None:
+            _print_faults((example,), output, of_example=True)
+            raise typer.Exit(ExitCode.FAILED)
         _print_grid(grid, output)
 
 
@@ -47,9 +52,11 @@ async def _checked(grid: Grid) -> None:
     grid.check()
 
 
-def _print_faults(faults: tuple[RegistrationError, ...], output: OutputFormat) -> None:
+def _print_faults(faults: tuple[RegistrationError, ...], output: OutputFormat, *, of_example: bool = False) -> None:
     if output is OutputFormat.JSON:
-        found = [{"file": fault.file, "line": fault.line, "message": fault.message} for fault in faults]
+        # The code itself may run: `agentgrid dev` only proposes something else then.
+        kind = "example" if of_example else "code"
+        found = [{"kind": kind, "file": fault.file, "line": fault.line, "message": fault.message} for fault in faults]
         typer.echo(json.dumps({"ok": False, "faults": found}))
         return
     from rich.text import Text

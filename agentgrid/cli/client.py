@@ -7,6 +7,7 @@ write carries an idempotency key, so it is still carried out once. Responses are
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -107,9 +109,11 @@ class ApiClient:
     ) -> None:
         self._http.close()
 
-    def get_before(self, doing: str, path: str) -> Answer:
+    def get_before(self, doing: str, path: str, **params: Any) -> Answer:
         """Read the target of the change that is requested next; `doing` names that change."""
-        return self._send(_Request(method="GET", path=path, params={}, content=None, headers={}, doing=doing))
+        return self._send(
+            _Request(method="GET", path=path, params=_given(params), content=None, headers={}, doing=doing)
+        )
 
     def get(self, path: str, **params: Any) -> Answer:
         """Send a GET. Parameters that are None are omitted; a list is repeated."""
@@ -162,10 +166,19 @@ class ApiClient:
         if isinstance(error, httpx.TimeoutException):
             what = f"{self.target.url} did not answer within {TOTAL_SECONDS:g} s"
         elif isinstance(error, httpx.ConnectError):
-            what = f"{self.target.url} can't be reached: {safe(error) or type(error).__name__}"
+            what = unreachable(self.target.url, error)
         else:
-            what = f"the connection to {self.target.url} broke: {safe(error) or type(error).__name__}"
+            what = f"the connection to {self.target.url} broke: {safe(error).rstrip('.') or type(error).__name__}"
         return CommandFailed(f"{what}. {attempt.account()}".rstrip(), ExitCode.UNAVAILABLE)
+
+
+def unreachable(url: str, error: Exception) -> str:
+    """That nothing answers there, and what to look at."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.startswith("127.") or host == "::1":
+        return f"{url} can't be reached: is `agentgrid dev` running?"
+    reason = re.sub(r"^\[Errno -?\d+\] ", "", safe(error)) or type(error).__name__
+    return f"{url} can't be reached ({reason}): is the server running, and is this its URL?"
 
 
 class _Attempt:

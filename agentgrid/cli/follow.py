@@ -17,7 +17,8 @@ from typing import Any, Self
 import httpx
 from httpx_sse import SSEError, aconnect_sse
 
-from agentgrid.cli.client import CONNECT_SECONDS, PREFIX, TOTAL_SECONDS, Answer, checked, request_headers
+from agentgrid.cli.client import CONNECT_SECONDS, PREFIX, TOTAL_SECONDS, Answer, checked, request_headers, unreachable
+from agentgrid.cli.deciders import deciders_of
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.inputs import part
 from agentgrid.cli.profiles import Target
@@ -47,10 +48,16 @@ class RunFollower:
         self.run: Mapping[str, Any] = {}
         self.raw_run = b""
         self.steps: list[Mapping[str, Any]] = []
+        self.decided: list[Mapping[str, Any]] = []
+        """The approvals of its steps, of any status."""
+        self.deciders: Mapping[str, Target] = {}
+        """Who of this folder's profiles may answer which of its open approvals."""
         self.logs: deque[Mapping[str, Any]] = deque(maxlen=LOG_LINES)
         self.trouble: str | None = None
         """Why the state may be outdated; None if it is current."""
+        self._target, self._run_id = target, run_id
         self._place = f"/runs/{part(run_id)}"
+        self._asked_about: frozenset[str] = frozenset()
         self._on_event = on_event
         self._changed = asyncio.Event()
         self._last_event_id = ""
@@ -136,6 +143,7 @@ class RunFollower:
         answer = await self._get(self._place)
         self.run, self.raw_run = answer.json(), answer.body
         self.steps = await self._read_steps()
+        await self._read_approvals()
         await self._read_logs()
 
     async def _read_steps(self) -> list[Mapping[str, Any]]:
@@ -147,6 +155,17 @@ class RunFollower:
             if (cursor := page["next_cursor"]) is None:
                 break
         return found
+
+    async def _read_approvals(self) -> None:
+        """Who decided, and, when other approvals are open than before, who may."""
+        told = {each["approval_id"] for each in self.decided if each["status"] != "pending"}
+        asked = {step.get("approval_id") for step in self.steps if step["closed_at"] is not None} - {None}
+        if asked - told:
+            self.decided = (await self._get(f"{self._place}/approvals", limit=200)).json()["items"]
+        waiting = frozenset(approval["approval_id"] for approval in self.run["approvals"])
+        if waiting - self._asked_about:
+            self.deciders = await asyncio.to_thread(deciders_of, self._target, self._run_id, self.run["approvals"])
+        self._asked_about = waiting
 
     async def _read_logs(self) -> None:
         """The new lines, read from the last known page on."""
@@ -171,6 +190,8 @@ class RunFollower:
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
                 response = await self._http.get(path, params=given)
+        except httpx.ConnectError as error:
+            raise CommandFailed(unreachable(self._target.url, error), ExitCode.UNAVAILABLE) from None
         except (httpx.HTTPError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
             raise CommandFailed(f"{self._http.base_url.host} does not answer: {reason}", ExitCode.UNAVAILABLE) from None

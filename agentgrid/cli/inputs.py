@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
 
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 MAX_INPUT_BYTES = 2 * 1024 * 1024
 """Temporal refuses larger payloads, so they are not sent."""
 
@@ -38,6 +41,26 @@ def part(identifier: str) -> str:
         return quote(identifier, safe="")
     except UnicodeEncodeError:
         raise CommandFailed(f"{identifier!r} is not a valid identifier", ExitCode.USAGE) from None
+
+
+def moment_of(given: str | None, option: str) -> str | None:
+    """The time of an option such as `--started-after`: with an offset, or a date, which begins at midnight UTC, as times are shown."""
+    if given is None:
+        return None
+    try:
+        at = (
+            datetime.combine(date.fromisoformat(given), time(), UTC)
+            if DATE.fullmatch(given)
+            else datetime.fromisoformat(given)
+        )
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise CommandFailed(
+            f"{option} must be a date such as 2030-01-31, or a time with an offset such as 2030-01-31T09:00:00Z, not {given!r}",
+            ExitCode.USAGE,
+        )
+    return at.isoformat()
 
 
 def _text_of(given: str, option: str) -> tuple[str, str]:

@@ -109,18 +109,26 @@ def list_(
             typer.echo(json.dumps({"items": [_wire(key) for key in found], "next_cursor": None}))
             return
         from agentgrid.cli import words
-        from agentgrid.cli.output import more, put, rows, stdout, table
+        from agentgrid.cli.output import more, put, stdout
+        from agentgrid.cli.tables import Listing, ago, fixed, text
 
         if found:
-            made = rows(
-                table("KEY", "PRINCIPAL", "STATUS", "EXPIRES", "LAST USED", "NOTE"),
+            made = Listing(
+                (
+                    fixed("KEY"),
+                    text("PRINCIPAL", 1, least=10),
+                    fixed("STATUS", 2),
+                    fixed("EXPIRES", 3),
+                    ago("LAST USED", 4),
+                    text("NOTE", 5, least=12),
+                ),
                 (
                     (
                         key.key_id,
                         key.principal,
                         words.status(_status(key)),
                         f"{key.expires_at:%Y-%m-%d}",
-                        words.ago(key.last_used_at.isoformat() if key.last_used_at else None),
+                        key.last_used_at.isoformat() if key.last_used_at else None,
                         key.note,
                     )
                     for key in found

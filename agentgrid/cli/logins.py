@@ -102,11 +102,21 @@ def worker_logins(output: OutputOption = OutputFormat.TABLE) -> None:
             for each in found:
                 typer.echo(json.dumps(asdict(each), default=str))
             return
-        from agentgrid.cli.output import more, put, rows, stdout, table
+        from agentgrid.cli.output import more, put, stdout
+        from agentgrid.cli.tables import Listing, fixed, text, time
 
         if found:
-            made = table("login", "grid", "queues", "rate/s", "too fast", "malformed", "not its queue", "closed")
-            put(stdout(), rows(made, (_row(each) for each in found)))
+            columns = (
+                text("LOGIN", least=12),
+                text("GRID", 1, least=8),
+                text("QUEUES", 2, least=12),
+                fixed("RATE/S", 7),
+                fixed("TOO FAST", 4),
+                fixed("MALFORMED", 5),
+                fixed("NOT ITS QUEUE", 6),
+                time("CLOSED", 3),
+            )
+            put(stdout(), Listing(columns, (_row(each) for each in found)))
         more({}, len(found))
 
 

@@ -6,6 +6,9 @@ import errno
 import json
 import os
 import sys
+from typing import Annotated
+
+import typer
 
 from agentgrid.cli import (
     approvals,
@@ -33,6 +36,25 @@ from agentgrid.cli.processes import api, projector
 from agentgrid.errors import AgentGridError
 
 app = group("A control plane for governed agent work.")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"agentgrid {version('agentgrid')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 app.command()(dev)
 app.add_typer(runs.app, name="run")
 app.add_typer(approvals.app, name="approval")

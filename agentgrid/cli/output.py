@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -17,8 +17,10 @@ from agentgrid.cli.client import Answer
 from agentgrid.cli.text import safe, safe_json, safe_lines
 from agentgrid.cli.words import NOTHING
 
-PIPED_WIDTH = 400
+PIPED_WIDTH = 10_000
 """Output to a file or a pipe is not cut to a terminal's width."""
+HEIGHT = 25
+"""Taken where the terminal's is not known; without one rich would not believe the width of a dumb terminal."""
 
 
 def stdout() -> Console:
@@ -33,8 +35,11 @@ def stderr() -> Console:
 
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    width = shutil.get_terminal_size().columns if stream.isatty() else PIPED_WIDTH
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    terminal = shutil.get_terminal_size((80, HEIGHT))
+    width = terminal.columns if stream.isatty() else PIPED_WIDTH
+    return Console(
+        stderr=stderr, width=width, height=terminal.lines, markup=False, highlight=False, emoji=False, soft_wrap=False
+    )
 
 
 def put(console: Console, renderable: RenderableType) -> None:
@@ -66,14 +71,6 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def table(*headings: str) -> Table:
-    """A plain table. The first column, the name, is never cut."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for number, heading in enumerate(headings):
-        made.add_column(heading, no_wrap=number == 0, overflow="fold")
-    return made
-
-
 def cell(value: Any) -> Text:
     """A value as one line of a table."""
     if isinstance(value, Text):
@@ -83,13 +80,6 @@ def cell(value: Any) -> Text:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return Text(", ".join(safe(item) for item in value))
     return Text(safe(value))
-
-
-def rows(made: Table, items: Iterable[Sequence[Any]]) -> Table:
-    """The table with these rows."""
-    for item in items:
-        made.add_row(*(cell(value) for value in item))
-    return made
 
 
 def facts(pairs: Mapping[str, Any]) -> Table:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentgrid.cli import names
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.names import suggesting
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 app = group("Govern tools and plain activities, by name or by glob.")
 
-RuleId = Annotated[str, typer.Argument(metavar="RULE", help="The rule's id.")]
+RuleId = Annotated[str, typer.Argument(metavar="RULE", help="The rule's id.", autocompletion=names.rules)]
 ApproverOption = Annotated[
     list[str] | None, typer.Option(help="Who may approve: a principal, a group or role:approver; may be repeated.")
 ]
@@ -63,7 +65,8 @@ def list_(
 def show(rule_id: RuleId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """Show a rule, with the tools it governs and its versions. Includes withdrawn rules."""
     with session(profile, output) as client:
-        answer = client.get(f"/policies/{part(rule_id)}")
+        with suggesting(client, "policies", rule_id):
+            answer = client.get(f"/policies/{part(rule_id)}")
         from agentgrid.cli.show import show as show_answer
 
         show_answer(answer, output, _detail)
@@ -132,11 +135,18 @@ def _asks(rule: Mapping[str, Any]) -> bool:
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
-    from agentgrid.cli.output import rows, table
+    from agentgrid.cli.tables import Listing, ago, fixed, text
 
-    return rows(
-        table("RULE", "ABOUT", "POLICY", "APPROVERS", "REASON", "PUT BY", "WHEN"),
+    return Listing(
+        (
+            text("RULE", least=14),
+            text("ABOUT", 2, least=10),
+            fixed("POLICY", 1),
+            text("APPROVERS", 3, least=12),
+            text("REASON", 4, least=12),
+            text("PUT BY", 6, least=8),
+            ago("WHEN", 5),
+        ),
         (
             (
                 f"{rule['rule_id']}@{rule['version']}",
@@ -145,7 +155,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
                 rule["approvers"] if _asks(rule) else None,
                 rule["reason"],
                 rule["created_by"],
-                words.ago(rule["created_at"]),
+                rule["created_at"],
             )
             for rule in items
         ),
@@ -157,7 +167,8 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
     from rich.text import Text
 
     from agentgrid.cli import words
-    from agentgrid.cli.output import facts, indented, rows, table
+    from agentgrid.cli.output import facts, indented
+    from agentgrid.cli.tables import Listing, fixed, text, time
     from agentgrid.cli.text import safe
 
     said = {
@@ -176,8 +187,15 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
     ]
     if rule["note"]:
         parts.append(indented(Text(safe(rule["note"]), style="yellow")))
-    versions = rows(
-        table("VERSION", "ABOUT", "POLICY", "REASON", "PUT BY", "WHEN"),
+    versions = Listing(
+        (
+            fixed("VERSION"),
+            text("ABOUT", 2, least=10),
+            fixed("POLICY", 1),
+            text("REASON", 4, least=12),
+            text("PUT BY", 3, least=8),
+            time("WHEN", 5),
+        ),
         (
             (
                 str(each["version"]),
@@ -185,7 +203,7 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
                 effect_text(each),
                 each["reason"],
                 each["created_by"],
-                words.absolute(each["created_at"]),
+                each["created_at"],
             )
             for each in rule["versions"]
         ),

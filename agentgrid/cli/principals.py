@@ -160,10 +160,17 @@ def _status(principal: Mapping[str, Any]) -> Text:
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli.output import rows, table
+    from agentgrid.cli.tables import Listing, fixed, text
 
-    return rows(
-        table("PRINCIPAL", "KIND", "STATUS", "ROLES", "GROUPS", "WORKFLOWS"),
+    return Listing(
+        (
+            text("PRINCIPAL", least=12),
+            fixed("KIND", 4),
+            fixed("STATUS", 1),
+            text("ROLES", 2, least=24),
+            text("GROUPS", 3, least=16),
+            text("WORKFLOWS", 5, least=10),
+        ),
         (
             (each["name"], each["kind"], _status(each), each["roles"], each["groups"], each["workflows"])
             for each in items

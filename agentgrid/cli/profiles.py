@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tomllib
@@ -113,14 +114,17 @@ def _from_profile(name: str | None, url: str | None) -> Target:
     return Target(url=found.url, key=key, profile=found.name)
 
 
-def other_profile(target: Target) -> str | None:
-    """The profile, if there is exactly one, under which somebody else answers on the same server."""
-    try:
-        profiles = load_profiles(profiles_file())
-    except SettingsError:
-        return None
-    others = [name for name, profile in profiles.items() if name != target.profile and profile.url == target.url]
-    return others[0] if len(others) == 1 and target.profile is not None else None
+def other_targets(target: Target) -> list[Target]:
+    """The other profiles for the same server whose keys can be read; none if the key came from the environment."""
+    if target.profile is None:
+        return []
+    found = []
+    with contextlib.suppress(SettingsError):
+        for name, profile in sorted(load_profiles(profiles_file()).items()):
+            if name != target.profile and profile.url == target.url:
+                with contextlib.suppress(SettingsError):
+                    found.append(_from_profile(name, None))
+    return found
 
 
 def checked_url(url: str) -> str:

@@ -117,14 +117,21 @@ def _words(proposal: Mapping[str, Any]) -> str:
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
-    from agentgrid.cli.output import rows, table
+    from agentgrid.cli.tables import Listing, fixed, ids, text, time
 
-    return rows(
-        table("WHEN", "WHO", "WHAT", "ON", "REASON", "PROPOSES", "COMMAND"),
+    return Listing(
+        (
+            time("WHEN", 4),
+            text("WHO", 3, least=8),
+            fixed("WHAT", 1),
+            text("ON", 2, least=8),
+            text("REASON", 6, least=12),
+            text("PROPOSES", 5, least=16),
+            ids("COMMAND"),
+        ),
         (
             (
-                words.absolute(command["created_at"]),
+                command["created_at"],
                 command["principal"],
                 command["kind"],
                 command["target"],

@@ -27,10 +27,17 @@ def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TAB
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli import words
-    from agentgrid.cli.output import rows, table
+    from agentgrid.cli.tables import Listing, fixed, text
 
-    return rows(
-        table("QUEUE", "SERVED", "POLLERS", "OPEN RUNS", "WORKFLOWS", "TOOLS"),
+    return Listing(
+        (
+            text("QUEUE", least=12),
+            fixed("SERVED", 1),
+            fixed("POLLERS", 3),
+            fixed("OPEN RUNS", 2),
+            text("WORKFLOWS", 4, least=12),
+            fixed("TOOLS", 5),
+        ),
         (
             (
                 queue["name"],

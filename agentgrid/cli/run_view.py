@@ -7,43 +7,72 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from agentgrid.cli import words
-from agentgrid.cli.output import error_text, facts, indented, payload, rows, table
+from agentgrid.cli.output import error_text, facts, indented, payload
+from agentgrid.cli.profiles import Target
 from agentgrid.cli.program import command
+from agentgrid.cli.tables import Listing, ago, fixed, ids, text
 from agentgrid.cli.text import safe
 
 Document = Mapping[str, Any]
 
+Deciders = Mapping[str, Target]
+"""Who may answer an approval, by its id."""
+NOBODY: Deciders = {}
+
 OPEN_STATES = ("scheduled", "running", "waiting")
 
 
-def run_table(items: Sequence[Document]) -> Table:
+def run_table(items: Sequence[Document]) -> Listing:
     """Runs, one a line."""
-    return rows(
-        table("RUN", "WORKFLOW", "STATUS", "STEPS", "STARTED", "TOOK", "BY", "REFERENCE"),
+    return Listing(
+        (
+            ids("RUN"),
+            text("WORKFLOW", least=18),
+            fixed("STATUS"),
+            text("REASON", 2, least=16),
+            fixed("STEPS", 3),
+            ago("STARTED", 1),
+            fixed("TOOK", 5),
+            text("BY", 4, least=8),
+            text("REFERENCE", 6, least=10),
+            ids("WORKFLOW ID", 7),
+        ),
         (
             (
                 run["run_id"],
                 run["workflow"],
                 words.run_status(run),
+                run["status_reason"] or run["error_type"],
                 f"{run['steps_done']}/{run['step_count']}",
-                words.ago(run["started_at"] or run["created_at"]),
+                run["started_at"] or run["created_at"],
                 words.between(run["started_at"], run["closed_at"]),
                 run["initiator"],
                 run["reference"],
+                _own_workflow_id(run),
             )
             for run in items
         ),
     )
 
 
+def _own_workflow_id(run: Document) -> str | None:
+    """The workflow id, where it isn't the run's id: that of a run started outside AgentGrid, or by another run."""
+    workflow_id = run.get("workflow_id")
+    return None if workflow_id == run["run_id"] else workflow_id
+
+
 def run_detail(
-    run: Document, steps: Sequence[Document] = (), *, reviewer: str | None = None, width: int | None = None
+    run: Document,
+    steps: Sequence[Document] = (),
+    *,
+    decided: Sequence[Document] = (),
+    deciders: Deciders = NOBODY,
+    width: int | None = None,
 ) -> RenderableType:
-    """Everything about one run. reviewer: the profile under which its approvals can be answered, if that is known."""
+    """Everything about one run. decided: its approvals, of any status. deciders: who of this folder's profiles may answer which."""
     closed = run["closed_at"] is not None
     parts: list[RenderableType] = [
         title(run),
@@ -51,6 +80,7 @@ def run_detail(
             facts(
                 {
                     "run": run["run_id"],
+                    "workflow id": _own_workflow_id(run),
                     "next": None if closed else _next(run),
                     "reason": run["status_reason"] or run["error_type"],
                     "unattributed": _unattributed(run),
@@ -69,10 +99,10 @@ def run_detail(
         ),
     ]
     if steps:
-        parts += [Text("\nSteps", style="bold"), indented(step_table(steps))]
+        parts += [Text("\nSteps", style="bold"), indented(step_table(steps, whole=True, decided=decided))]
     if run["children"]:
-        children = rows(
-            table("CHILD", "WORKFLOW", "STATUS"),
+        children = Listing(
+            (ids("CHILD"), text("WORKFLOW", 1, least=12), fixed("STATUS")),
             ((child["run_id"], child["workflow"], words.status(child["status"])) for child in run["children"]),
         )
         parts += [Text(""), indented(children)]
@@ -82,7 +112,7 @@ def run_detail(
     if (error := error_text(run["error"])) is not None:
         parts += [Text("\nError", style="bold"), indented(error)]
     for approval in run["approvals"]:
-        parts += [Text(""), awaiting(approval, reviewer, width=width)]
+        parts += [Text(""), awaiting(approval, deciders, width=width)]
     return Group(*parts)
 
 
@@ -109,22 +139,26 @@ def title(run: Document, now: datetime | None = None) -> Text:
     return text
 
 
-def step_table(steps: Sequence[Document], now: datetime | None = None) -> Table:
-    """Steps, one a line: status, name, attempts, time, error."""
-    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for _ in range(4):
-        made.add_column(no_wrap=True)
-    made.add_column(overflow="fold")
-    for step in steps:
-        icon, style = words.ICONS.get(state_of(step), ("·", ""))
-        made.add_row(
-            Text(icon, style=style),
-            Text(safe(step["title"] or step["name"]), style="" if state_of(step) in OPEN_STATES else style),
-            Text(safe(step["kind"]), style="dim"),
-            Text(took(step, now), style="dim"),
-            step_note(step, now),
-        )
-    return made
+def step_table(
+    steps: Sequence[Document], now: datetime | None = None, *, whole: bool = False, decided: Sequence[Document] = ()
+) -> Listing:
+    """Steps, one a line: status, name, kind, time, what else there is to say. whole: errors in full, beneath their steps."""
+    return Listing(
+        (fixed(""), text("", least=16), fixed("", 2), fixed("", 1), text("", 1, least=12)),
+        (
+            (
+                Text(icon, style=style),
+                Text(safe(step["title"] or step["name"]), style="" if state_of(step) in OPEN_STATES else style),
+                Text(safe(step["kind"]), style="dim"),
+                Text(took(step, now), style="dim"),
+                step_note(step, now, error=not whole, verdict=verdict_of(step, decided)),
+            )
+            for step in steps
+            for icon, style in (words.ICONS.get(state_of(step), ("·", "")),)
+        ),
+        headings=False,
+        below=[step_error(step) for step in steps] if whole else (),
+    )
 
 
 def state_of(step: Document) -> str:
@@ -139,9 +173,29 @@ def took(step: Document, now: datetime | None = None) -> str:
     return words.between(step["started_at"] or step["scheduled_at"], step["closed_at"], now)
 
 
-def step_note(step: Document, now: datetime | None = None) -> Text:
-    """What else there is to say of a step: attempts, the next one, an error, a deadline."""
-    parts: list[Text] = []
+def step_error(step: Document) -> Text | None:
+    """The error of a step that failed, or of the last attempt of an open one."""
+    return error_text(step["error"] or (None if step["closed_at"] is not None else step["live_error"]))
+
+
+def verdict_of(step: Document, decided: Sequence[Document]) -> Text | None:
+    """What became of a step's approval, and by whom; None if it needed none, and while it is open."""
+    identifier = step.get("approval_id")
+    approval = next((each for each in decided if identifier and each["approval_id"] == identifier), None)
+    if approval is None or approval["status"] == "pending":
+        return None
+    status = str(approval["status"])
+    said = Text(safe(status), style=words.ICONS.get(status, ("", ""))[1])
+    if approval["attributed"] is False:
+        said.append(" by somebody unattributed", style="yellow")
+    elif approval["decided_by"]:
+        said.append(f" by {safe(approval['decided_by'])}")
+    return said
+
+
+def step_note(step: Document, now: datetime | None = None, *, error: bool = True, verdict: Text | None = None) -> Text:
+    """What else there is to say of a step: who approved it, attempts, the next one, a deadline, and its error where that is wanted."""
+    parts: list[Text] = [] if verdict is None else [verdict]
     closed = step["closed_at"] is not None
     attempts = max(step["attempts"] or 0, step["live_attempt"] or 0)
     if attempts > 1:
@@ -152,20 +206,22 @@ def step_note(step: Document, now: datetime | None = None) -> Text:
         parts.append(Text("until " + words.absolute(step["due_at"]), style="dim"))
     if step["inherited"]:
         parts.append(Text("from before the reset", style="dim"))
-    if (error := error_text(step["error"] or (None if closed else step["live_error"]))) is not None:
-        parts.append(error)
+    if error and (failure := step_error(step)) is not None:
+        parts.append(failure)
     return Text("  ").join(parts)
 
 
-def awaiting(approval: Document, profile: str | None = None, *, width: int | None = None) -> Text:
-    """An approval that a run waits for, and the exact command that answers it."""
+def awaiting(approval: Document, deciders: Deciders = NOBODY, *, width: int | None = None) -> Text:
+    """An approval that a run waits for, and the exact command that answers it, if one of this folder's profiles may."""
     who = ", ".join(safe(entry) for entry in approval["approvers"])
     text = Text("◆ ", style="yellow")
     text.append(safe(approval["title"]), style="bold")
     text.append(f"  waits for {who}")
     if approval["expires_at"]:
         text.append(f" until {words.absolute(approval['expires_at'])}")
-    answer = ["approval", "approve", approval["approval_id"], *_as_whom(profile)]
+    if (found := deciders.get(approval["approval_id"])) is None:
+        return text
+    answer = ["approval", "approve", approval["approval_id"], *_as_whom(found.named)]
     return _with_command(text, "\n  answer with", answer, width)
 
 

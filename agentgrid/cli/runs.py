@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli import names
 from agentgrid.cli.groups import group
-from agentgrid.cli.inputs import part, read_json
-from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.identifiers import run_id_of
+from agentgrid.cli.inputs import moment_of, part, read_json
+from agentgrid.cli.modes import OutputFormat, RunStatus, WaitingOn
+from agentgrid.cli.names import note_if_mistyped, suggesting
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
+    NeedlessYesOption,
     OutputOption,
     ProfileOption,
     ReasonOption,
@@ -29,13 +31,19 @@ if TYPE_CHECKING:
 
 app = group("Start, watch and control runs.")
 
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="The run's id, its workflow id, or a unique beginning or end of either, of at least 4 characters.",
+    ),
+]
 WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Watch until the run ends; the exit code shows how.")]
 
 
 @app.command()
 def start(
-    workflow: Annotated[str, typer.Argument(help="The workflow's name.")],
+    workflow: Annotated[str, typer.Argument(help="The workflow's name.", autocompletion=names.workflows)],
     input_: Annotated[
         str | None, typer.Option("--input", "-i", help="The workflow's input: JSON, @FILE, or - for stdin.")
     ] = None,
@@ -60,19 +68,20 @@ def start(
             "reference": reference,
             "tags": tag or None,
             "priority": priority,
-            "start_at": _aware(start_at, "--start-at"),
+            "start_at": moment_of(start_at, "--start-at"),
             "note": note,
         }
         body |= {name: value for name, value in given.items() if value is not None}
         key = idempotency_key or str(uuid.uuid4())
-        answer = client.write(
-            "POST",
-            f"/workflows/{part(workflow)}/runs",
-            body,
-            doing=f"the start of {workflow}",
-            key=key,
-            again=f"It is safe to repeat it with --idempotency-key {key}: the run starts only once.",
-        )
+        with suggesting(client, "workflows", workflow):
+            answer = client.write(
+                "POST",
+                f"/workflows/{part(workflow)}/runs",
+                body,
+                doing=f"the start of {workflow}",
+                key=key,
+                again=f"It is safe to repeat it with --idempotency-key {key}: the run starts only once.",
+            )
         if not watch:
             _show_started(answer, output, client.target.named)
             return
@@ -82,16 +91,29 @@ def start(
 
 @app.command("list")
 def list_(
-    status: Annotated[list[str] | None, typer.Option(help="Only this status; may be repeated.")] = None,
-    workflow: Annotated[str | None, typer.Option(help="Only this workflow.")] = None,
-    tool: Annotated[str | None, typer.Option(help="Only runs that called this tool.")] = None,
+    status: Annotated[
+        list[RunStatus] | None,
+        typer.Option(metavar="STATUS", help="Only this status, such as failed; may be repeated."),
+    ] = None,
+    workflow: Annotated[str | None, typer.Option(help="Only this workflow.", autocompletion=names.workflows)] = None,
+    tool: Annotated[
+        str | None, typer.Option(help="Only runs that called this tool.", autocompletion=names.tools)
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Only runs with this tag.")] = None,
     reference: Annotated[str | None, typer.Option(help="Only runs with this business key.")] = None,
     initiator: Annotated[str | None, typer.Option(help="Only runs started by this principal.")] = None,
-    started_after: Annotated[
-        str | None, typer.Option(help="Only runs started after this time, such as 2030-01-31T09:00:00Z.")
+    parent: Annotated[str | None, typer.Option(metavar="RUN", help="Only the child runs of this run.")] = None,
+    stuck: Annotated[
+        bool, typer.Option("--stuck", help="Only runs that wait for a worker, or whose code keeps failing.")
+    ] = False,
+    waiting_on: Annotated[
+        list[WaitingOn] | None,
+        typer.Option(metavar="WHAT", help="Only runs that wait on this, such as approval or worker; may be repeated."),
     ] = None,
-    started_before: Annotated[str | None, typer.Option(help="Only runs started before this time.")] = None,
+    started_after: Annotated[
+        str | None, typer.Option(help="Only runs started after this: 2030-01-31 (UTC), or 2030-01-31T09:00:00Z.")
+    ] = None,
+    started_before: Annotated[str | None, typer.Option(help="Only runs started before this date or time.")] = None,
     q: Annotated[
         str | None,
         typer.Option(
@@ -115,8 +137,11 @@ def list_(
             tag=tag,
             reference=reference,
             initiator=initiator,
-            started_after=_aware(started_after, "--started-after"),
-            started_before=_aware(started_before, "--started-before"),
+            started_after=moment_of(started_after, "--started-after"),
+            started_before=moment_of(started_before, "--started-before"),
+            parent=parent and run_id_of(client, parent),
+            stuck=stuck or None,
+            waiting_on=waiting_on,
             q=q,
             limit=limit,
             cursor=cursor,
@@ -125,15 +150,19 @@ def list_(
         from agentgrid.cli.show import show_page
 
         show_page(answer, output, run_table)
+        if output is OutputFormat.TABLE and not answer.json()["items"]:
+            note_if_mistyped(client, "workflows", workflow)
+            note_if_mistyped(client, "tools", tool)
 
 
 @app.command()
 def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """Show a run: status, steps, what it waits for, result."""
     with session(profile, output) as client:
+        run_id = run_id_of(client, run_id)
         answer = client.get(f"/runs/{part(run_id)}")
+        from agentgrid.cli.deciders import deciders_of
         from agentgrid.cli.output import stdout
-        from agentgrid.cli.profiles import other_profile
         from agentgrid.cli.run_view import run_detail
         from agentgrid.cli.show import show
 
@@ -141,8 +170,15 @@ def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = Out
             show(answer, output, run_detail)
             return
         steps = client.get(f"/runs/{part(run_id)}/steps", limit=200, payloads=False).json()["items"]
-        reviewer = other_profile(client.target)
-        show(answer, output, lambda run: run_detail(run, steps, reviewer=reviewer, width=stdout().width))
+        asked = any(step.get("approval_id") for step in steps)
+        decided = client.get(f"/runs/{part(run_id)}/approvals", limit=200).json()["items"] if asked else []
+        waiting = answer.json()["approvals"]
+        deciders = deciders_of(client.target, run_id, waiting) if waiting else {}
+        show(
+            answer,
+            output,
+            lambda run: run_detail(run, steps, decided=decided, deciders=deciders, width=stdout().width),
+        )
 
 
 @app.command()
@@ -162,12 +198,16 @@ def logs(
     with session(profile, output) as client:
         from agentgrid.cli.run_logs import print_logs
 
-        print_logs(client, run_id, follow=follow, output=output)
+        print_logs(client, run_id_of(client, run_id), follow=follow, output=output)
 
 
 @app.command()
 def cancel(
-    run_id: RunId, reason: ReasonOption = None, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE
+    run_id: RunId,
+    reason: ReasonOption = None,
+    _yes: NeedlessYesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Cancel a run; its code may clean up first."""
     _verb("cancel", run_id, {"reason": reason}, profile, output)
@@ -182,15 +222,19 @@ def terminate(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Terminate a run at once, without cleanup."""
-    with reporting(output):
-        part(run_id)
+    with session(profile, output) as client:
+        run_id = run_id_of(client, run_id, doing=f"the terminate of run {run_id}")
         confirm(f"Terminate run {run_id!r} at once, without cleanup?", yes=yes)
     _verb("terminate", run_id, {"reason": reason}, profile, output)
 
 
 @app.command()
 def pause(
-    run_id: RunId, reason: ReasonOption = None, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE
+    run_id: RunId,
+    reason: ReasonOption = None,
+    _yes: NeedlessYesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Pause a run before its next step. Timers, timeouts and approval expiry go on."""
     _verb("pause", run_id, {"reason": reason}, profile, output)
@@ -198,7 +242,11 @@ def pause(
 
 @app.command()
 def resume(
-    run_id: RunId, reason: ReasonOption = None, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE
+    run_id: RunId,
+    reason: ReasonOption = None,
+    _yes: NeedlessYesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Resume a paused run."""
     _verb("resume", run_id, {"reason": reason}, profile, output)
@@ -223,11 +271,12 @@ def signal(
 
 def _verb(verb: str, run_id: str, body: dict[str, Any], profile: str | None, output: OutputFormat) -> None:
     with session(profile, output) as client:
+        doing = f"the {verb} of run {run_id}"
         answer = client.write(
             "POST",
-            f"/runs/{part(run_id)}/{verb}",
+            f"/runs/{part(run_id_of(client, run_id, doing=doing))}/{verb}",
             {name: value for name, value in body.items() if value is not None},
-            doing=f"{verb} of run {run_id}",
+            doing=doing,
         )
         from agentgrid.cli.run_view import accepted
         from agentgrid.cli.show import show
@@ -245,23 +294,8 @@ def _show_started(answer: Answer, output: OutputFormat, profile: str | None) -> 
 
 
 def _watch(run_id: str, profile: str | None, output: OutputFormat) -> None:
-    with reporting(output):
-        from agentgrid.cli.profiles import resolve
+    with session(profile, output) as client:
         from agentgrid.cli.watch import watch as watch_run
 
-        code = watch_run(resolve(profile), run_id, output)
+        code = watch_run(client.target, run_id_of(client, run_id), output)
     raise typer.Exit(code)
-
-
-def _aware(given: str | None, option: str) -> str | None:
-    if given is None:
-        return None
-    try:
-        at = datetime.fromisoformat(given)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise CommandFailed(
-            f"{option} must be a time with an offset, such as 2030-01-31T09:00:00Z, not {given!r}", ExitCode.USAGE
-        )
-    return at.isoformat()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentgrid.cli import names
 from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.errors import AgentGridError, InvalidInput
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 ProfileOption = Annotated[
     str | None,
     typer.Option(
-        "--profile", "-p", help="The profile to use, from profiles.toml. Default: AGENTGRID_PROFILE, or operator."
+        "--profile",
+        "-p",
+        help="The profile to use, from profiles.toml. Default: AGENTGRID_PROFILE, or operator.",
+        autocompletion=names.profiles,
     ),
 ]
 OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="The output format.")]
@@ -27,6 +31,9 @@ LimitOption = Annotated[int, typer.Option("--limit", min=1, max=200, help="Maxim
 CursorOption = Annotated[str | None, typer.Option("--cursor", help="The cursor that the previous page printed.")]
 YesOption = Annotated[
     bool, typer.Option("--yes", "-y", help="Don't ask for confirmation. Required without a terminal.")
+]
+NeedlessYesOption = Annotated[
+    bool, typer.Option("--yes", "-y", help="Accepted as with other commands; this one asks nothing.")
 ]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="The reason; stored in the audit log.")]
 

@@ -85,19 +85,27 @@ def _end(
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli import words
-    from agentgrid.cli.output import rows, table
+    from agentgrid.cli.tables import Listing, fixed, time
 
-    return rows(
-        table("KEY", "STATUS", "AN API SIGNS WITH IT", "APPROVALS WAITING", "REGISTERED", "RETIRED", "REVOKED"),
+    return Listing(
+        (
+            fixed("KEY"),
+            fixed("STATUS", 1),
+            fixed("AN API SIGNS WITH IT", 2),
+            fixed("APPROVALS WAITING", 3),
+            time("REGISTERED", 6),
+            time("RETIRED", 4),
+            time("REVOKED", 5),
+        ),
         (
             (
                 key["key_id"],
                 words.status(key["status"]),
                 words.yes_no(key["in_use"], no_style="dim"),
                 str(key["approvals_pending"]),
-                words.absolute(key["created_at"]),
-                words.absolute(key["retired_at"]),
-                words.absolute(key["revoked_at"]),
+                key["created_at"],
+                key["retired_at"],
+                key["revoked_at"],
             )
             for key in items
         ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.names import suggesting
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,7 +27,8 @@ def put_switch(
 ) -> None:
     """Disable or enable a tool or a workflow, then show it."""
     body = {} if reason is None else {"reason": reason}
-    answer = client.write("POST", f"/{noun}s/{part(name)}/{verb}", body, doing=f"the kill switch of {name}")
+    with suggesting(client, f"{noun}s", name):
+        answer = client.write("POST", f"/{noun}s/{part(name)}/{verb}", body, doing=f"the kill switch of {name}")
     from agentgrid.cli.show import show as show_answer
 
     show_answer(answer, output, show)

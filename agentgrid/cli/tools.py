@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentgrid.cli import names
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.names import suggesting
 from agentgrid.cli.policies import ApproverOption, Effect, ExpiresOption, effect_text, rule_body
 from agentgrid.cli.session import (
     CursorOption,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 app = group("List, show and govern tools.")
 
-ToolName = Annotated[str, typer.Argument(metavar="TOOL", help="The tool's name.")]
+ToolName = Annotated[str, typer.Argument(metavar="TOOL", help="The tool's name.", autocompletion=names.tools)]
 
 
 @app.command("list")
@@ -50,7 +52,8 @@ def list_(
 def show(name: ToolName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """Show a tool: its input and output, its risk, the rule that applies to it."""
     with session(profile, output) as client:
-        answer = client.get(f"/tools/{part(name)}")
+        with suggesting(client, "tools", name):
+            answer = client.get(f"/tools/{part(name)}")
         from agentgrid.cli.show import show as show_answer
 
         show_answer(answer, output, _detail)
@@ -71,11 +74,12 @@ def policy(
     body = rule_body(effect, approver, expires, reason)
     with session(profile, output) as client:
         place = f"/tools/{part(name)}"
-        if effect is Effect.ALLOW and not yes:
-            held = client.get(place).json()
-            if held.get("risk") == "destructive":
-                confirm(f"{name!r} is destructive. Allow it to be called without approval?", yes=yes)
-        answer = client.write("PUT", f"{place}/policy", body, doing=f"the policy on {name}")
+        with suggesting(client, "tools", name):
+            if effect is Effect.ALLOW and not yes:
+                held = client.get(place).json()
+                if held.get("risk") == "destructive":
+                    confirm(f"{name!r} is destructive. Allow it to be called without approval?", yes=yes)
+            answer = client.write("PUT", f"{place}/policy", body, doing=f"the policy on {name}")
         from agentgrid.cli.show import show as show_answer
 
         show_answer(answer, output, _summary)
@@ -109,10 +113,18 @@ def enable(
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli import words
-    from agentgrid.cli.output import rows, table
+    from agentgrid.cli.tables import Listing, fixed, text
 
-    return rows(
-        table("TOOL", "TITLE", "RISK", "POLICY", "RULE", "QUEUE", "SERVED"),
+    return Listing(
+        (
+            text("TOOL", least=14),
+            text("TITLE", 4, least=20),
+            fixed("RISK", 2),
+            fixed("POLICY", 1),
+            text("RULE", 5, least=16),
+            text("QUEUE", 6, least=8),
+            fixed("SERVED", 3),
+        ),
         (
             (
                 tool["name"],
@@ -138,6 +150,7 @@ def _summary(tool: Mapping[str, Any]) -> RenderableType:
 
     rule = tool["policy"]
     asks = rule["effect"] == Effect.REQUIRE_APPROVAL
+    note = [Text(safe(tool["note"]), style="yellow")] if tool.get("note") else []
     return Group(
         Text(safe(tool["title"]), style="bold"),
         indented(
@@ -162,6 +175,7 @@ def _summary(tool: Mapping[str, Any]) -> RenderableType:
                 }
             )
         ),
+        *(indented(each) for each in note),
     )
 
 

@@ -17,9 +17,9 @@ from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.follow import RunFollower
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import error_text, indented, payload, put, stderr, stdout
-from agentgrid.cli.profiles import Target, other_profile
+from agentgrid.cli.profiles import Target
 from agentgrid.cli.run_logs import log_line
-from agentgrid.cli.run_view import awaiting, state_of, step_note, step_table, title, took
+from agentgrid.cli.run_view import awaiting, state_of, step_note, step_table, title, took, verdict_of
 from agentgrid.cli.text import safe
 
 TICK_SECONDS = 0.5
@@ -42,13 +42,12 @@ def watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
 async def _watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
     if output is OutputFormat.JSON:
         return await _watch_json(target, run_id)
-    reviewer = other_profile(target)
     async with RunFollower(target, run_id) as follower:
         if sys.stdout.isatty():
-            await _watch_live(follower, reviewer)  # leaves its last screen, heading and steps, on the terminal
+            await _watch_live(follower)  # leaves its last screen, heading and steps, on the terminal
             put(stdout(), outcome(follower.run))
         else:
-            await _watch_plain(follower, reviewer)
+            await _watch_plain(follower)
             put(stdout(), Group(title(follower.run), outcome(follower.run)))
         return exit_code(follower.run)
 
@@ -74,26 +73,26 @@ def _print_line(document: str) -> None:
     print(safe_json(line) if sys.stdout.isatty() else line, flush=True)
 
 
-async def _watch_live(follower: RunFollower, reviewer: str | None) -> None:
+async def _watch_live(follower: RunFollower) -> None:
     console = stdout()
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         async for _ in follower.changes(TICK_SECONDS):
-            live.update(screen(follower, reviewer, console), refresh=True)
+            live.update(screen(follower, console), refresh=True)
 
 
-def screen(follower: RunFollower, reviewer: str | None, console: Console) -> RenderableType:
+def screen(follower: RunFollower, console: Console) -> RenderableType:
     """As much of the run as fits on the terminal."""
     run, now = follower.run, datetime.now(UTC)
     parts: list[RenderableType] = [title(run, now)]
     if run["closed_at"] is None:
         parts.append(Text(f"  {_waits(run, now)}", style="dim"))
-    approvals = [awaiting(approval, reviewer, width=console.width) for approval in run["approvals"]]
+    approvals = [awaiting(approval, follower.deciders, width=console.width) for approval in run["approvals"]]
     tail = list(follower.logs)[-LOG_TAIL:]
     taken = 5 + sum(1 + len(console.render_lines(approval)) for approval in approvals) + len(tail)
     room = max(3, console.height - taken)
     if len(follower.steps) > room:
         parts.append(Text(f"  … {len(follower.steps) - room} earlier steps", style="dim"))
-    parts.append(indented(step_table(follower.steps[-room:], now)))
+    parts.append(indented(step_table(follower.steps[-room:], now, decided=follower.decided)))
     for approval in approvals:
         parts += [Text(""), approval]
     if tail:
@@ -112,8 +111,8 @@ def _waits(run: Mapping[str, Any], now: datetime) -> str:
     return text
 
 
-async def _watch_plain(follower: RunFollower, reviewer: str | None) -> None:
-    teller = PlainTeller(stdout(), reviewer)
+async def _watch_plain(follower: RunFollower) -> None:
+    teller = PlainTeller(stdout())
     async for fresh in follower.changes(TICK_SECONDS):
         if fresh:
             teller.tell(follower)
@@ -122,9 +121,8 @@ async def _watch_plain(follower: RunFollower, reviewer: str | None) -> None:
 class PlainTeller:
     """Prints one line for each change, and nothing twice."""
 
-    def __init__(self, console: Console, reviewer: str | None) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._reviewer = reviewer
         self._run: tuple[Any, ...] = ()
         self._steps: dict[tuple[str, int], tuple[Any, ...]] = {}
         self._approvals: set[str] = set()
@@ -135,7 +133,7 @@ class PlainTeller:
         """Print the changes since the last call."""
         run = follower.run
         for step in follower.steps:
-            self._tell_step(step)
+            self._tell_step(step, verdict_of(step, follower.decided))
         for line in follower.logs:
             if line["log_id"] > self._last_log:
                 self._last_log = line["log_id"]
@@ -148,13 +146,13 @@ class PlainTeller:
         for approval in run["approvals"]:
             if approval["approval_id"] not in self._approvals:
                 self._approvals.add(approval["approval_id"])
-                self._line(awaiting(approval, self._reviewer))
+                self._line(awaiting(approval, follower.deciders))
         if bool(follower.trouble) != self._trouble:
             self._trouble = bool(follower.trouble)
             told = f"connection lost, trying again: {safe(follower.trouble)}" if self._trouble else "connected again"
             stderr().print(Text(told, style="yellow"))
 
-    def _tell_step(self, step: Mapping[str, Any]) -> None:
+    def _tell_step(self, step: Mapping[str, Any], verdict: Text | None) -> None:
         state = state_of(step)
         if step["kind"] == "approval" and step["closed_at"] is None:
             return  # shown with the command that answers it
@@ -168,7 +166,7 @@ class PlainTeller:
         line.append(f"  {safe(step['kind'])}", style="dim")
         if step["closed_at"] is not None:
             line.append(f"  {took(step)}", style="dim")
-        self._line(line.append("  ").append_text(step_note(step)))
+        self._line(line.append("  ").append_text(step_note(step, verdict=verdict)))
 
     def _line(self, text: Text) -> None:
         stamp = Text(f"{datetime.now(UTC):%H:%M:%S}  ", style="dim")

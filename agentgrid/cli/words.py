@@ -49,6 +49,8 @@ LEVEL_STYLES = {"debug": "dim", "info": "", "warning": "yellow", "error": "red",
 
 NOTHING = Text("–", style="dim")
 
+UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+
 
 def status(word: object, suffix: str = "") -> Text:
     """A status with its icon and colour; an unknown one is printed as it is."""
@@ -108,6 +110,18 @@ def ago(value: str | None, now: datetime | None = None) -> Text:
         return NOTHING
     seconds = ((now or datetime.now(UTC)) - at).total_seconds()
     return Text(f"{duration(seconds)} ago" if seconds >= 0 else f"in {duration(-seconds)}")
+
+
+def lately(value: str | None, now: datetime | None = None) -> Text:
+    """As `ago`, for lists: what was, in one unit, `7m ago`; what will be, in two, because it may be pressing: `in 3h 59m`."""
+    at = moment(value)
+    if at is None:
+        return NOTHING
+    seconds = ((now or datetime.now(UTC)) - at).total_seconds()
+    if seconds < 0:
+        return Text(f"in {duration(-seconds)}")
+    unit, length = next((unit for unit in UNITS if seconds >= unit[1]), UNITS[-1])
+    return Text(f"{int(seconds // length)}{unit} ago")
 
 
 def absolute(value: str | None) -> str:

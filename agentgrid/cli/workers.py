@@ -41,24 +41,42 @@ def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TAB
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli import words
-    from agentgrid.cli.output import rows, table
+    from agentgrid.cli.tables import Listing, ago, fixed, text
 
-    return rows(
-        table("WORKER", "QUEUE", "STATUS", "HEARD", "UP SINCE", "WORKFLOWS", "ACTIVITIES", "BUILD"),
+    return Listing(
+        (
+            text("WORKER", least=16),
+            text("QUEUE", 1, least=8),
+            fixed("STATUS", 0),
+            ago("HEARD", 3),
+            ago("UP SINCE", 6),
+            fixed("WORKFLOWS", 4),
+            fixed("ACTIVITIES", 5),
+            text("BUILD", 2, least=12),
+            text("DEPLOYMENT", 7, least=8),
+        ),
         (
             (
                 worker["identity"],
                 worker["task_queue"],
                 words.status(worker["status"]),
-                words.ago(worker["last_heartbeat_at"]),
-                words.ago(worker["started_at"]),
+                worker["last_heartbeat_at"],
+                worker["started_at"],
                 _slots(worker["workflow_slots"]),
                 _slots(worker["activity_slots"]),
-                (worker["build"] or "")[:12],
+                *_build(worker["build"]),
             )
             for worker in items
         ),
     )
+
+
+def _build(build: str | None) -> tuple[str | None, str | None]:
+    """The build's id, and the deployment that it belongs to: a deployment's name contains no dot."""
+    if build is None:
+        return None, None
+    deployment, _, identifier = build.partition(".")
+    return identifier, deployment
 
 
 def _slots(slots: Mapping[str, int] | None) -> str | None:

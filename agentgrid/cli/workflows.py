@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentgrid.cli import names
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.names import suggesting
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 
 app = group("List, show, disable and enable workflows.")
 
-WorkflowName = Annotated[str, typer.Argument(metavar="WORKFLOW", help="The workflow's name.")]
+WorkflowName = Annotated[
+    str, typer.Argument(metavar="WORKFLOW", help="The workflow's name.", autocompletion=names.workflows)
+]
 
 
 @app.command("list")
@@ -53,7 +57,8 @@ def show(
 ) -> None:
     """Show a workflow: its input and output, versions and statistics."""
     with session(profile, output) as client:
-        answer = client.get(f"/workflows/{part(name)}")
+        with suggesting(client, "workflows", name):
+            answer = client.get(f"/workflows/{part(name)}")
         from agentgrid.cli.show import show as show_answer
 
         show_answer(answer, output, _detail)
@@ -92,16 +97,25 @@ def enable(
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     from agentgrid.cli import words
-    from agentgrid.cli.output import rows, table
+    from agentgrid.cli.tables import Listing, fixed, text
 
-    return rows(
-        table("WORKFLOW", "TITLE", "SWITCH", "VERSION", "QUEUE", "SERVED", "LAST RUN", "TAGS"),
+    return Listing(
+        (
+            text("WORKFLOW", least=14),
+            text("TITLE", 3, least=20),
+            fixed("SWITCH", 1),
+            text("VERSION", 6, least=12),
+            text("QUEUE", 5, least=8),
+            fixed("SERVED", 2),
+            fixed("LAST RUN", 4),
+            text("TAGS", 7),
+        ),
         (
             (
                 workflow["name"],
                 workflow["title"],
                 unless_disabled(workflow["switch"], words.status("enabled")),
-                workflow["version"][:12],
+                workflow["version"],
                 workflow["task_queue"],
                 words.yes_no(workflow["served"]),
                 words.status(workflow["last_run"]["status"]) if workflow["last_run"] else None,
@@ -145,8 +159,8 @@ def _detail(workflow: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from agentgrid.cli import words
-    from agentgrid.cli.output import indented, pretty, rows, table
+    from agentgrid.cli.output import indented, pretty
+    from agentgrid.cli.tables import Listing, fixed, text, time
     from agentgrid.cli.text import safe_json, safe_lines
 
     parts: list[RenderableType] = [_summary(workflow)]
@@ -155,12 +169,9 @@ def _detail(workflow: Mapping[str, Any]) -> RenderableType:
     for name, schema in (("Input", workflow["input_schema"]), ("Output", workflow["output_schema"])):
         if schema is not None:
             parts += [Text(f"\n{name}", style="bold"), indented(Text(safe_json(pretty(schema))))]
-    versions = rows(
-        table("VERSION", "BUILD", "FIRST SEEN"),
-        (
-            (version["version"], version["build"], words.absolute(version["first_seen_at"]))
-            for version in workflow["versions"]
-        ),
+    versions = Listing(
+        (fixed("VERSION"), text("BUILD", 2, least=12), time("FIRST SEEN", 1)),
+        ((version["version"], version["build"], version["first_seen_at"]) for version in workflow["versions"]),
     )
     return Group(*parts, Text("\nVersions", style="bold"), indented(versions))
 

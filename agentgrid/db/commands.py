@@ -138,6 +138,20 @@ async def seen(session: ReadSession, command_id: str, *, scope: frozenset[str]) 
     return (await session.execute(statement)).scalar_one_or_none()
 
 
+async def asked(session: ReadSession, command_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What the bodies of these decisions, signals and rules say of `verdict`, `name` and `effect`, by command id.
+
+    As JSON: as text the database would refuse a NUL. Not the bodies, which may be large.
+    """
+    if not command_ids:
+        return {}
+    effect = func.coalesce(C.body["effect"], C.body[("wish", "rule", "effect")])
+    said = func.json_build_object("verdict", C.body["verdict"], "name", C.body["name"], "effect", effect)
+    kinds = (CommandKind.APPROVAL_DECIDE, CommandKind.RUN_SIGNAL, CommandKind.TOOL_POLICY, CommandKind.POLICY_PUT)
+    statement = select(C.command_id, said).where(C.command_id.in_(command_ids), C.kind.in_([*kinds]))
+    return {command_id: found for command_id, found in (await session.execute(statement)).all()}
+
+
 async def newest(
     session: ReadSession,
     *,

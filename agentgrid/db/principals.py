@@ -16,7 +16,7 @@ from agentgrid.db.pool import Connection
 from agentgrid.db.rows import loaded
 from agentgrid.db.session import FRESH, ReadSession, WriteSession
 from agentgrid.db.tables import ApiKey, PrincipalRow
-from agentgrid.domain.principals import SYSTEM, PrincipalKind
+from agentgrid.domain.principals import ANY_APPROVER, SYSTEM, PrincipalKind, Role
 
 P: Any = PrincipalRow
 K: Any = ApiKey
@@ -72,6 +72,19 @@ async def enabled(session: WriteSession) -> Sequence[PrincipalRow]:
     """The enabled principals, by name, read afresh from the database."""
     statement = select(PrincipalRow).where(P.disabled_at.is_(None)).order_by(P.name)
     return (await session.execute(statement, execution_options=FRESH)).scalars().all()
+
+
+async def approver_entries(session: ReadSession) -> frozenset[str]:
+    """The entries of a rule's approvers under which somebody may decide: names and groups of enabled approvers, and `role:approver`."""
+    holds = (
+        holds_all(P.roles, [Role.APPROVER.value]),
+        ~holds_all(P.roles, [Role.ADMIN.value]),
+        P.kind == PrincipalKind.HUMAN.value,
+        P.disabled_at.is_(None),
+    )
+    people = (await session.execute(select(P.name, P.groups).where(*holds))).all()
+    entries = {entry for name, groups in people for entry in (name, *groups)}
+    return frozenset(entries | {ANY_APPROVER} if people else entries)
 
 
 async def also_names(session: WriteSession, *, name: str, groups: Sequence[str]) -> list[str]:

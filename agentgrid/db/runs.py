@@ -47,6 +47,7 @@ class RunFilter:
     initiator: str | None = None
     trigger: str | None = None
     parent: str | None = None
+    workflow_id: str | None = None
     stuck: bool | None = None
     started_after: datetime | None = None
     started_before: datetime | None = None
@@ -91,6 +92,7 @@ def _conditions(wanted: RunFilter, scope: Scope, run: Any, collected: bool) -> l
         (run.initiator, wanted.initiator),
         (run.trigger, wanted.trigger),
         (run.parent_run_id, wanted.parent),
+        (run.workflow_id, wanted.workflow_id),
     )
     found.extend(column == value for column, value in equal if value is not None)
     if wanted.tool is not None:

@@ -7,6 +7,7 @@ them too; it does not hold for listing their faults.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
-from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
+from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError, ValidationErrorKind
 
 MAX_VALUES = 20_000
 """Maximum number of JSON values in a schema."""
@@ -26,6 +27,11 @@ MAX_PATTERN_BYTES = 1 << 18
 
 MAX_FAULTS = 20
 MESSAGE_CHARACTERS = 300
+MAX_UNKNOWN = 5
+"""This many unknown fields of one object are named."""
+MAX_NAME = 100
+"""Longer names of fields are neither repeated nor compared."""
+MAX_COMPARED = 100
 
 PATTERN_SIZES = (1 << 10, 1 << 12, 1 << 14, 1 << 16, MAX_PATTERN_BYTES)
 STRING_STEP = 64
@@ -66,6 +72,7 @@ FORMATS = {
 class Compiled:
     """A compiled schema."""
 
+    schema: dict[str, Any]
     validator: Draft202012Validator
     price: float
     """Maximum number of rules applied to one value; infinite if unknown."""
@@ -94,13 +101,37 @@ def compiled(schema: dict[str, Any]) -> Compiled:
         )
     except ValidationError as error:
         raise ValueError(_message(error)) from None
-    return Compiled(validator=validator, price=price, recursive=walk.recursive)
+    return Compiled(schema=schema, validator=validator, price=price, recursive=walk.recursive)
 
 
 def faults(ready: Compiled, value: Any) -> list[tuple[list[str | int], str]]:
     """The first faults of a value, each with its path and a message of bounded length."""
-    found = islice(ready.validator.iter_errors(value), MAX_FAULTS)
-    return [(list(error.instance_path), _shortened(error)) for error in found]
+    found = (fault for error in ready.validator.iter_errors(value) for fault in _explained(ready.schema, error))
+    return list(islice(found, MAX_FAULTS))
+
+
+def _explained(schema: dict[str, Any], error: ValidationError) -> Iterator[tuple[list[str | int], str]]:
+    """An error's faults: an unknown field is one of its own, with the known field that it may be meant for."""
+    path = list(error.instance_path)
+    unknown = error.kind.unexpected if isinstance(error.kind, ValidationErrorKind.AdditionalProperties) else []
+    if not unknown or any(len(name) > MAX_NAME for name in unknown):
+        yield path, _shortened(error)
+        return
+    known = _known_fields(schema, error)
+    for name in unknown[:MAX_UNKNOWN]:
+        near = difflib.get_close_matches(name, known, n=1)
+        yield [*path, name], f"unknown field; did you mean {near[0]!r}?" if near else "unknown field"
+
+
+def _known_fields(schema: dict[str, Any], error: ValidationError) -> list[str]:
+    """The fields of the object whose schema made this error."""
+    found: Any = schema
+    try:
+        for part in list(error.schema_path)[:-1]:
+            found = found[part]
+        return [name for name in found["properties"] if len(name) <= MAX_NAME][:MAX_COMPARED]
+    except (KeyError, IndexError, TypeError):
+        return []
 
 
 def _shortened(error: ValidationError) -> str:

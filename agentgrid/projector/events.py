@@ -107,6 +107,8 @@ class TaskStarted(Event):
 class TaskCompleted(Event):
     started_event_id: int
     build: str | None = None
+    claims: bool = False
+    """Whether the build id has the prefix of governed workers; any worker can use it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,6 +139,8 @@ class ActivityScheduled(Event):
     tool_version: str | None = None
     title: str | None = None
     call_key: str | None = None
+    headed: bool = False
+    """Whether it carries the plugin's header, even an unreadable one."""
     input: Stored | None = None
 
 

@@ -117,7 +117,7 @@ async def approval(
         )
     if not 0 < seconds <= MAX_EXPIRY_SECONDS:
         raise ApplicationError(
-            f"expires must be positive and at most {MAX_EXPIRY_SECONDS:.0f} seconds",
+            f"expires is {expires}: an approval must be open for some time, at most {timedelta(seconds=MAX_EXPIRY_SECONDS).days} days",
             type=ErrorType.APPROVAL_UNSUPPORTED,
             non_retryable=True,
         )

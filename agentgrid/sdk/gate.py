@@ -1,9 +1,9 @@
 """The workflow half of the gate: every outgoing call of a workflow passes through it, on the SDK's public interceptors.
 
-The order of commands is protocol. An execution that begins under the plugin first writes the deprecated marker of `PATCH_GATE`; `patched` is
-therefore always true in it, and false in every execution that was already open, which replays unchanged. A call is scheduled at once, as
-without the plugin; only its *result* is wrapped. If policy requires approval, the activity half answers `ApprovalRequired` with the terms;
-the workflow then waits under those terms and makes the call again with the signed decision. The arguments are serialised once, at the call.
+The order of commands is protocol. The build of the first workflow task, or a marker, shows that an execution began under the plugin
+(`RunState.governed`); an execution that was already open replays unchanged. A call is scheduled at once, as without the plugin; only its
+*result* is wrapped. If policy requires approval, the activity half answers `ApprovalRequired` with the terms; the workflow then waits under
+those terms and makes the call again with the signed decision. The arguments are serialised once, at the call.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from agentgrid.protocol import (
     HEADER_APPROVAL,
     HEADER_KEY,
     HEADER_RUN,
-    PATCH_GATE,
     SIGNAL_CONTROL,
     SIGNAL_DECIDE,
     ErrorType,
@@ -46,7 +45,7 @@ from agentgrid.protocol import (
 from agentgrid.sdk.approvals import refusal
 from agentgrid.sdk.calls import Call, sealed, sealed_child
 from agentgrid.sdk.results import check_result
-from agentgrid.sdk.state import Patience, RunState, approved
+from agentgrid.sdk.state import BUILDS_ARE_KEPT, Patience, RunState, approved
 from agentgrid.sdk.workflows import SPEC
 
 _OWN_HEADERS = frozenset({HEADER_KEY, HEADER_APPROVAL})
@@ -56,8 +55,14 @@ _OWN_HEADERS = frozenset({HEADER_KEY, HEADER_APPROVAL})
 class GateInterceptor(Interceptor):
     """Puts the workflow half into every workflow of a worker or a replayer."""
 
+    def __init__(self) -> None:
+        self.builds_are_kept = True
+        """Whether the server's history keeps the builds of workers. Set before the first workflow task."""
+
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
         """Called by the SDK once per execution."""
+        # A function, because the SDK calls this when it creates the worker, before the server is known.
+        input.unsafe_extern_functions[BUILDS_ARE_KEPT] = lambda: self.builds_are_kept
         return GateInbound
 
 
@@ -71,8 +76,8 @@ class GateInbound(WorkflowInboundInterceptor):
         self._state.install()
 
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
-        """Mark the execution as begun under the plugin, unless it replays one that was not."""
-        workflow.deprecate_patch(PATCH_GATE)
+        """Determine whether the execution began under the plugin, before user code runs."""
+        self._state.open()
         self._state.begin(input.headers)
         result = await super().execute_workflow(input)
         if hasattr(input.type, SPEC):
@@ -100,19 +105,19 @@ class GateOutbound(WorkflowOutboundInterceptor):
 
     def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:
         """Schedule at once, wrap the result."""
-        if not workflow.patched(PATCH_GATE):
+        if not self._state.governed():
             return super().start_activity(input)
         return self._govern(input, super().start_activity)
 
     def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:
-        """Like `schedule`, for local activities. Those of an explicit approval are not gated."""
-        if input.activity in APPROVAL_ACTIVITIES or not workflow.patched(PATCH_GATE):
+        """Like `start_activity`, for local activities. Those of an explicit approval are not gated."""
+        if input.activity in APPROVAL_ACTIVITIES or not self._state.governed():
             return super().start_local_activity(input)
         return self._govern(input, super().start_local_activity)
 
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:
         """Hold while paused, and pass the run header to the child."""
-        if workflow.patched(PATCH_GATE):
+        if self._state.governed():
             input = sealed_child(input)
             await self._state.resumed()
             input = dataclasses.replace(input, headers=self._with_run(input.headers))
@@ -120,7 +125,7 @@ class GateOutbound(WorkflowOutboundInterceptor):
 
     def continue_as_new(self, input: ContinueAsNewInput) -> NoReturn:
         """The next execution inherits the initiator, the tree and the pause."""
-        if workflow.patched(PATCH_GATE):
+        if self._state.governed():
             input = dataclasses.replace(input, headers=self._with_run(input.headers))
         super().continue_as_new(input)
 

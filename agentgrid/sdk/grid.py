@@ -24,8 +24,10 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from agentgrid.domain.policies import Risk
 from agentgrid.errors import RegistrationError, RegistrationErrors
 from agentgrid.sdk import lint
+from agentgrid.sdk.places import place_of, reworded
 from agentgrid.sdk.schema import (
     canonical_source,
+    input_schema_of,
     is_mutable,
     is_secret,
     json_fault,
@@ -209,10 +211,11 @@ class Grid:
                 )
                 _build(SandboxedWorkflowRunner(restrictions=restrictions), registered.cls)
             except Exception as error:
+                at = place_of(error) or (file, line)
+                why = reworded(str(error))
+                why = why if why != str(error) else f"{type(error).__name__}: {why}"
                 yield RegistrationError(
-                    f"workflow {name!r} can't be built in the sandbox: {type(error).__name__}: {error}",
-                    file=file,
-                    line=line,
+                    f"workflow {name!r} can't be built in the sandbox: {why}", file=at[0], line=at[1]
                 )
         yield from lint.faults([registered.cls for registered in self.workflows], self._sources)
         for source in self._sources.values():
@@ -234,13 +237,18 @@ def _build(runner: SandboxedWorkflowRunner, cls: type[Any]) -> None:
 
 
 def _import_fault(name: str, error: BaseException) -> RegistrationError:
-    place = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+    if isinstance(error, RegistrationError):
+        return error
+    place = place_of(error)
+    if place is None and error.__traceback__ is not None:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = (last.filename, last.lineno or 0)
     if isinstance(error, SyntaxError):
         return RegistrationError(f"{name}: {error.msg}", file=error.filename or "", line=error.lineno or 0)
     return RegistrationError(
         f"{name} can't be imported: {type(error).__name__}: {error}",
-        file=place.filename if place else "",
-        line=(place.lineno or 0) if place else 0,
+        file=place[0] if place else "",
+        line=place[1] if place else 0,
     )
 
 
@@ -288,10 +296,10 @@ def _boundary(cls: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     if not types:
         taken: dict[str, Any] = {"type": "null"}
     elif len(types) == 1:
-        taken = schema_of(types[0])
+        taken = input_schema_of(types[0])
     else:
         required = sum(parameter.default is parameter.empty for parameter in parameters)
-        taken = {**schema_of(tuple[tuple(types)]), "items": False, "minItems": required}  # type: ignore[misc]
+        taken = {**input_schema_of(tuple[tuple(types)]), "items": False, "minItems": required}  # type: ignore[misc]
     return taken, schema_of(hints["return"]) if "return" in hints else {}
 
 

@@ -20,56 +20,11 @@ from typing import Any
 from temporalio.worker.workflow_sandbox import SandboxMatcher, SandboxRestrictions
 
 from agentgrid.errors import RegistrationError
+from agentgrid.sdk.awaits import forgotten
+from agentgrid.sdk.names import AWAITED, BLOCKING, ELSEWHERE
+from agentgrid.sdk.places import Place, refusal
 from agentgrid.sdk.source import Function, Source
 from agentgrid.sdk.tools import INSIDE_ACTIVITY, Tool
-
-REQUESTS = {"delete", "get", "head", "options", "patch", "post", "put", "request"}
-ELSEWHERE = SandboxMatcher(
-    children={
-        # Network libraries, which the sandbox would detect late, if at all.
-        "aiohttp": SandboxMatcher(use={"ClientSession", "request"}),
-        "asyncpg": SandboxMatcher(use={"connect", "create_pool"}),
-        "httpx": SandboxMatcher(use=REQUESTS | {"AsyncClient", "Client", "stream"}),
-        "psycopg": SandboxMatcher(use={"connect"}),
-        "redis": SandboxMatcher(use={"Redis", "from_url"}),
-        "requests": SandboxMatcher(use=REQUESTS | {"Session", "session"}),
-        "sqlalchemy": SandboxMatcher(use={"create_engine"}),
-        "urllib3": SandboxMatcher(use={"PoolManager", "request"}),
-        # A workflow's event loop does not support these.
-        "asyncio": SandboxMatcher(
-            use={
-                "create_subprocess_exec",
-                "create_subprocess_shell",
-                "open_connection",
-                "open_unix_connection",
-                "run",
-                "start_server",
-                "start_unix_server",
-                "to_thread",
-            }
-        ),
-    }
-)
-"""Names refused in addition to the sandbox's."""
-
-BLOCKING = SandboxMatcher(
-    children={
-        "httpx": SandboxMatcher(use=REQUESTS),
-        "os": SandboxMatcher(use={"system"}),
-        "requests": SandboxMatcher(use=REQUESTS),
-        "subprocess": SandboxMatcher(use={"call", "check_call", "check_output", "run"}),
-        "time": SandboxMatcher(use={"sleep"}),
-        "urllib": SandboxMatcher(children={"request": SandboxMatcher(use={"urlopen"})}),
-    }
-)
-"""Blocking functions. Called by an async function, they block the whole worker."""
-
-INSTEAD = {
-    "datetime": "use workflow.now()",
-    "random": "use workflow.random()",
-    "time": "use workflow.now(), or workflow.sleep() to wait",
-    "uuid": "use workflow.uuid4()",
-}
 
 MOST_HANDS = 10
 """Maximum number of modules through which a name is followed: two that import it from each other would loop forever."""
@@ -77,8 +32,6 @@ MOST_HANDS = 10
 STARTS_A_CHILD = ("execute_child_workflow", "start_child_workflow")
 
 Path = tuple[str, ...]
-Place = tuple[str, int]
-"""A file and a line of it."""
 
 
 def faults(workflows: Sequence[type[Any]], sources: Mapping[str, Source]) -> Iterator[RegistrationError]:
@@ -172,6 +125,18 @@ def _bound_by(node: ast.AST) -> str | None:
     return None
 
 
+def _made_by(node: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    """The local names that a node binds to a call, which may make an instance of a class."""
+    pairs: list[tuple[ast.expr | None, ast.expr]] = []
+    if isinstance(node, ast.Assign) and len(node.targets) == 1:
+        pairs = [(node.targets[0], node.value)]
+    elif isinstance(node, (ast.With, ast.AsyncWith)):
+        pairs = [(item.optional_vars, item.context_expr) for item in node.items]
+    for target, value in pairs:
+        if isinstance(target, ast.Name) and isinstance(value, ast.Call):
+            yield target.id, value
+
+
 def _methods(source: Source, name: str) -> Iterator[Function]:
     cls = source.classes.get(name)
     for node in cls.body if cls is not None else ():
@@ -223,7 +188,7 @@ class _Reader(ast.NodeVisitor):
         self.starts: list[Start] = []
         self.tools: list[tuple[int, str]] = []
         self.blocking: list[tuple[int, str]] = []
-        self._forgotten: list[tuple[int, str]] = []
+        self._function = function
         self._is_async = False
         self.file = source.file
         self._source = source
@@ -231,21 +196,27 @@ class _Reader(ast.NodeVisitor):
         inner = list(ast.walk(function))
         self._names = ChainMap(dict(pair for node in inner for pair in source.bound(node)), source.names)
         self._own = {name for node in inner if node is not function and (name := _bound_by(node)) is not None}
+        made = [pair for node in inner for pair in _made_by(node)]
+        self._made = {name: call for name, call in made if [other for other, _ in made].count(name) == 1}
+        """The local variables that are bound once, to a call."""
         self._read_function(function)
 
     def faults(self) -> Iterator[RegistrationError]:
         """The forbidden names that it uses."""
         for line, path in sorted(set(self.found)):
-            instead = INSTEAD.get(path[0], "use a tool instead")
-            name = path[-1] if path[0] == "__builtins__" else ".".join(path)
-            yield RegistrationError(
-                f"workflow code can't use {name}: it must be deterministic; {instead}",
-                file=self.file,
-                line=line,
-            )
-        for line, name in sorted(set(self._forgotten)):
-            message = f"the call of the tool {name} is never awaited: its result is lost, and the run may end before it"
+            yield RegistrationError(refusal(path), file=self.file, line=line)
+        for line, name in sorted(set(forgotten(self._function, self._coroutine_called))):
+            message = f"the call of {name} is never awaited, so it does nothing: write `await {name.split()[-1]}(...)`"
             yield RegistrationError(message, file=self.file, line=line)
+
+    def _coroutine_called(self, call: ast.Call) -> str | None:
+        """The tool, or the call of the SDK, whose coroutine this call makes."""
+        path = self._path(call.func)
+        if path is None or isinstance(call.func, ast.Call):
+            return None
+        if _is_tool(path):
+            return f"the tool {path[-1]}"
+        return ast.unparse(call.func) if path in AWAITED else None
 
     def _read_function(self, node: Function | ast.Lambda) -> None:
         """The executed parts: without decorators and annotations."""
@@ -275,23 +246,25 @@ class _Reader(ast.NodeVisitor):
 
     visit_AsyncWith = visit_With
 
-    def visit_Expr(self, node: ast.Expr) -> None:
-        called = self._path(node.value.func) if isinstance(node.value, ast.Call) else None
-        if called and _is_tool(called):
-            self._forgotten.append((node.lineno, called[-1]))
-        self.generic_visit(node)
-
     def visit_Call(self, node: ast.Call) -> None:
         called = self._path(node.func)
         if called and _is_tool(called):
             self.tools.append((node.lineno, called[-1]))
-        if called and self._is_async and _refused_length(BLOCKING, called):
-            self.blocking.append((node.lineno, ".".join(called)))
+        if self._is_async and (blocks := self._blocking_part(node, called)):
+            self.blocking.append((node.lineno, ".".join(blocks).removeprefix("__builtins__.")))
         if called and called[-1] in STARTS_A_CHILD and node.args and (named := self._path(node.args[0])):
             child = self._class_at(named) or self._class_at(named[:-1])
             if child is not None:
                 self.starts.append((child, (self._source.file, node.lineno)))
         self.generic_visit(node)
+
+    def _blocking_part(self, node: ast.Call, called: Path | None) -> Path:
+        """The blocking function that a call calls, also as the first of a chain; empty if there is none."""
+        if called:
+            return called[: _refused_length(BLOCKING, called)]
+        method = self._path_of_instance(node.func)
+        # What made the variable is a call of its own.
+        return method if method and _refused_length(BLOCKING, method) == len(method) else ()
 
     def _class_at(self, path: Path) -> type[Any] | None:
         source = self._sources.get(".".join(path[:-1]))
@@ -335,6 +308,14 @@ class _Reader(ast.NodeVisitor):
             path = self._path(node.value)
             return None if path is None else self._at_home((*path, node.attr))
         return None
+
+    def _path_of_instance(self, node: ast.expr) -> Path | None:
+        """The dotted name of a method of a local variable, by the class of which the variable is made."""
+        if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)):
+            return None
+        made = self._made.get(node.value.id)
+        path = None if made is None else self._path(made)
+        return None if path is None else (*path, node.attr)
 
     def _at_home(self, path: Path) -> Path:
         """The dotted name of the definition: a module of the grid may re-export its imports."""

@@ -13,10 +13,20 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, RootModel, TypeAdapter, ValidationError, create_model
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    PydanticUserError,
+    RootModel,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import from_json
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema, from_json
 
 from agentgrid.domain.canonical import digest, sorted_json
 
@@ -46,6 +56,34 @@ _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 class _JsonSchema(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
         return arranged(dft, super().encode_default(dft))
+
+
+class _InputSchema(_JsonSchema):
+    """The schema of a workflow's input: it refuses fields that a type doesn't have, as a tool's arguments do.
+
+    A type whose author set `extra` keeps that; so does one that pydantic also fills by other names than those in the schema.
+    """
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        return _closed(super().model_schema(schema), schema["cls"])
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        return _closed(super().dataclass_schema(schema), schema["cls"])
+
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
+        return _closed(super().typed_dict_schema(schema), schema.get("cls"))
+
+
+def _closed(made: JsonSchemaValue, cls: Any) -> JsonSchemaValue:
+    config = getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None) or {}
+    fields = getattr(cls, "model_fields", None) or getattr(cls, "__pydantic_fields__", None) or {}
+    by_other_names = config.get("populate_by_name") or config.get("validate_by_name")
+    by_other_names = by_other_names or any(
+        isinstance(field.validation_alias, (AliasChoices, AliasPath)) for field in fields.values()
+    )
+    if made.get("type") == "object" and "extra" not in config and not by_other_names:
+        made.setdefault("additionalProperties", False)
+    return made
 
 
 class Signature:
@@ -133,8 +171,17 @@ def message_of(error: Exception) -> str:
 
 def schema_of(annotation: Any) -> dict[str, Any]:
     """The JSON Schema of a type; `{}` for one that has none. None means null."""
+    return _schema_of(annotation, _JsonSchema)
+
+
+def input_schema_of(annotation: Any) -> dict[str, Any]:
+    """The JSON Schema of a workflow's input, which refuses unknown fields; `{}` for a type that has none."""
+    return _schema_of(annotation, _InputSchema)
+
+
+def _schema_of(annotation: Any, generator: type[GenerateJsonSchema]) -> dict[str, Any]:
     try:
-        return TypeAdapter(annotation).json_schema(schema_generator=_JsonSchema)
+        return TypeAdapter(annotation).json_schema(schema_generator=generator)
     except SCHEMA_ERRORS:
         return {}
 

@@ -23,6 +23,7 @@ from temporalio.exceptions import ApplicationError
 from agentgrid.domain.approvals import MAX_DECISION_BYTES, Decision, Terms, Verdict, judge, read_signal
 from agentgrid.protocol import (
     HEADER_RUN,
+    PATCH_GATE,
     SIGNAL_CONTROL,
     SIGNAL_DECIDE,
     TIMER_APPROVAL,
@@ -32,6 +33,7 @@ from agentgrid.protocol import (
     ErrorType,
     PolicyWait,
     RunHeader,
+    is_gate_build,
     to_payload,
 )
 
@@ -43,6 +45,12 @@ MAX_SIGNAL_BYTES = 8192
 JUDGED_AT_ONCE = 500
 """How many signatures one workflow task verifies, at 0.3 ms each. Temporal takes 10,000 signals for an execution, and the SDK fails a task
 after two seconds, at each attempt anew: without a bound forged decisions could stop a run for ever."""
+
+BUILDS_ARE_KEPT = "agentgrid_builds_are_kept"
+"""A function outside the sandbox: whether the server's history keeps the builds of workers."""
+
+BEGINNING = 3
+"""The length of history in an undisturbed first workflow task: execution started, task scheduled, task started."""
 
 
 @dataclass(kw_only=True)
@@ -101,6 +109,9 @@ def policy_wait_in(error: BaseException | None) -> PolicyWait | None:
 class RunState:
     """The state of one execution. Created in the interceptor's `init`, so that no signal reaches a user's dynamic handler."""
 
+    opened: bool = False
+    began: bool | None = None
+    """Whether it began under the plugin; None while a replay doesn't know yet."""
     header: RunHeader = field(default_factory=lambda: RunHeader(tree=""))
     asked: Literal["pause", "resume"] | None = None
     """The last control signal; it may arrive before the headers are read."""
@@ -120,6 +131,34 @@ class RunState:
         workflow.register_random_seed_callback(self._reseeded)
         workflow.set_signal_handler(SIGNAL_DECIDE, self.on_decide)
         workflow.set_signal_handler(SIGNAL_CONTROL, self.on_control)
+
+    def open(self) -> None:
+        """Determine in the first activation whether the execution began under the plugin: by the build that completed the first task.
+
+        A worker without such a build writes the marker, at the cost of a third visibility write. So does a worker with one unless history has
+        nothing before its task: an empty task of a plain worker may come first, and a replay uses that task's build if an update follows.
+        """
+        if self.opened:
+            return
+        self.opened = True
+        info = workflow.info()
+        version = info.get_current_deployment_version()
+        kept = workflow.extern_functions()[BUILDS_ARE_KEPT]()
+        named = kept and version is not None and is_gate_build(version.build_id)
+        if workflow.unsafe.is_replaying():
+            self.began = True if named else None
+        else:
+            self.began = True if named and info.get_current_history_length() == BEGINNING else _marked()
+
+    def governed(self) -> bool:
+        """Whether calls are governed: the same in every replay, on any worker.
+
+        An execution that was open before the plugin stays ungoverned once it has made a call; until then it can still become governed.
+        """
+        self.open()
+        if self.began is None:
+            self.began = _marked()
+        return self.began
 
     def begin(self, headers: Mapping[str, Payload]) -> None:
         """Read the run's tree, initiator and pause state from the start event."""
@@ -240,6 +279,12 @@ class RunState:
         if self.generation != generation:
             return Outcome()
         return Outcome(decision=gate.decision, raw=gate.raw)
+
+
+def _marked() -> bool:
+    """Whether history has the marker; outside a replay this writes it."""
+    workflow.deprecate_patch(PATCH_GATE)
+    return workflow.patched(PATCH_GATE)
 
 
 def current_state() -> RunState | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Generic, ParamSpec, TypeVar, cast
+from typing import Generic, Literal, ParamSpec, TypeVar, cast
 
 from pydantic import ValidationError
 from temporalio import activity, workflow
@@ -14,14 +15,18 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
 from agentgrid.domain.policies import Risk
+from agentgrid.errors import NoIdempotencyKey
 from agentgrid.protocol import TOOL_PREFIX, ErrorType, ToolCall, ToolOutcome, too_long
-from agentgrid.sdk.context import current_key
+from agentgrid.sdk.context import current_key, keyed
 from agentgrid.sdk.schema import Signature, canonical_source, message_of, version_of
 
 INSIDE_ACTIVITY = (
     "{0} is a tool, and a tool can't be called inside an activity: the call would bypass the gate and appear in no step. "
     "Call it from the workflow, or let both use a plain function ({0}.fn is one)"
 )
+
+RiskName = Literal["read", "write", "destructive"]
+"""The values of `Risk`, so that a type checker finds a misspelt one."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,7 +45,7 @@ class Tool(Generic[P, R]):
         fn: Callable[P, Awaitable[R]],
         *,
         title: str,
-        risk: str,
+        risk: Risk | RiskName,
         timeout: timedelta | None,
         retries: int,
         local: bool,
@@ -87,7 +92,9 @@ class Tool(Generic[P, R]):
                 raise ApplicationError(
                     INSIDE_ACTIVITY.format(self.name), type=ErrorType.TOOL_INSIDE_ACTIVITY, non_retryable=True
                 )
-            return await self.fn(*args, **kwargs)
+            # Each call in a test or a script is an effect of its own, unless its author says otherwise.
+            with keyed(current_key.get() or f"direct-{uuid.uuid4().hex}"):
+                return await self.fn(*args, **kwargs)
         call = ToolCall(tool=self.name, version=self.version, args=self.signature.dump_arguments(*args, **kwargs))
         retry = RetryPolicy(
             initial_interval=timedelta(seconds=1),
@@ -155,7 +162,7 @@ class Tool(Generic[P, R]):
 def tool(
     *,
     title: str,
-    risk: str = Risk.WRITE,
+    risk: Risk | RiskName = Risk.WRITE,
     timeout: timedelta | None = None,
     retries: int = 3,
     local: bool = False,
@@ -192,8 +199,12 @@ def tool(
 
 
 def idempotency_key() -> str:
-    """The idempotency key of the current call: the same across all its attempts and reschedules; empty outside a governed activity.
+    """The idempotency key of the current call: the same across all its attempts and reschedules. Never empty.
 
-    Pass it to the outside system, so that an attempt repeated after a crash has only one effect.
+    Pass it to the outside system, so that an attempt repeated after a crash has only one effect. A tool that a test or a script calls
+    directly gets a new key for each call; `agentgrid.testing.keyed` sets one. Raises NoIdempotencyKey where there is no call.
     """
-    return current_key.get()
+    key = current_key.get()
+    if not key:
+        raise NoIdempotencyKey
+    return key

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from temporalio import workflow as temporal
+
+from agentgrid.errors import RegistrationError
 
 T = TypeVar("T")
 
@@ -29,6 +32,13 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
+def _place(cls: type[Any]) -> dict[str, Any]:
+    try:
+        return {"file": inspect.getsourcefile(cls) or "", "line": inspect.getsourcelines(cls)[1]}
+    except (OSError, TypeError):
+        return {}
+
+
 def workflow(*, title: str, name: str | None = None, tags: tuple[str, ...] = ()) -> Callable[[type[T]], type[T]]:
     """Register a class with `@workflow.run` as a workflow; wraps `temporalio.workflow.defn`.
 
@@ -37,7 +47,11 @@ def workflow(*, title: str, name: str | None = None, tags: tuple[str, ...] = ())
 
     def register(cls: type[T]) -> type[T]:
         spec = WorkflowSpec(name=name or snake_case(cls.__name__), title=title, tags=tuple(tags))
-        defined = temporal.defn(name=spec.name)(cls)
+        try:
+            defined = temporal.defn(name=spec.name)(cls)
+        except (TypeError, ValueError) as error:
+            # The error's own place is in Temporal's code.
+            raise RegistrationError(f"workflow class {cls.__qualname__}: {error}", **_place(cls)) from error
         setattr(defined, SPEC, spec)
         return defined
 

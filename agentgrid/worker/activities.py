@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from agentgrid.protocol import (
     text_of,
 )
 from agentgrid.sdk.context import current_key
+from agentgrid.sdk.state import KEY_DIGITS
 from agentgrid.sdk.tools import Tool
 from agentgrid.worker.admissions import Scheduled
 from agentgrid.worker.approvals import stale_policy
@@ -97,7 +99,7 @@ class _Governed(ActivityInboundInterceptor):
         key = text_of(input.headers.get(HEADER_KEY)) if info.in_workflow else None
         job = self._job(info, key)
         self._tell(job)
-        token = current_key.set(key or "")
+        token = current_key.set(key or _derived_key(info))
         status: JobStatus | None = JobStatus.FAILED
         error = None
         try:
@@ -178,6 +180,17 @@ class _Governed(ActivityInboundInterceptor):
             now=datetime.now(UTC),
             standalone=not info.in_workflow,
         )
+
+
+def _derived_key(info: activity.Info) -> str:
+    """The key of a call that carries none, because its run began before the plugin or has none: the same in all attempts."""
+    where = (
+        info.namespace,
+        info.workflow_id or "",
+        info.workflow_run_id or info.activity_run_id or "",
+        info.activity_id,
+    )
+    return hashlib.sha256("/".join(where).encode()).hexdigest()[:KEY_DIGITS]
 
 
 def _arguments(input: ExecuteActivityInput) -> Any:

@@ -53,7 +53,7 @@ def approval_activities(governor: Governor, *, policy_wait_seconds: float) -> li
             approvers=tuple(request.approvers),
             initiator=request.initiator,
             issuers=tuple(request.issuers),
-            expires_seconds=request.expires_seconds,
+            expires_seconds=governor.policy.expiry_seconds(request.expires_seconds),
             keys=snapshot.keys_in_force,
         )
         return terms.wire()

@@ -34,6 +34,9 @@ class Policy(Protocol):
     def age_seconds(self) -> float:
         """Seconds since it was confirmed."""
 
+    def expiry_seconds(self, asked: float) -> float:
+        """How long an approval waits for which this expiry is asked. A test's policy may shorten it."""
+
     async def caught_up(self) -> None:
         """Return at once if the snapshot was confirmed recently; if this process was suspended, wait for a new check."""
 
@@ -181,7 +184,7 @@ class Governor:
             approvers=rule.approvers,
             initiator=None if run is None else run.initiator,
             issuers=() if run is None else run.issuers,
-            expires_seconds=rule.expires_seconds,
+            expires_seconds=self.policy.expiry_seconds(rule.expires_seconds),
             policy=rule.reference,
             reason=rule.reason or None,
             keys=snapshot.keys_in_force,

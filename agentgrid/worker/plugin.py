@@ -7,32 +7,33 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, TypeVar
 
 import temporalio.client
 import temporalio.worker
 from temporalio.client import ClientConfig, WorkflowHistory
-from temporalio.common import WorkerDeploymentVersion
 from temporalio.service import ConnectConfig, ServiceClient
 from temporalio.worker import (
     Replayer,
     ReplayerConfig,
     Worker,
     WorkerConfig,
-    WorkerDeploymentConfig,
     WorkflowReplayResult,
 )
 
 from agentgrid.sdk.gate import GateInterceptor
 from agentgrid.sdk.grid import PASSED_THROUGH, Grid
 from agentgrid.settings import Settings
-from agentgrid.worker import catalog
+from agentgrid.worker import builds, catalog
 from agentgrid.worker.activities import GovernedActivities
 from agentgrid.worker.approvals import approval_activities
 from agentgrid.worker.governor import Governor
 from agentgrid.worker.policy import FixedPolicy, PolicySource
 from agentgrid.worker.runner import passing_through, replaying, touching
 from agentgrid.worker.telemetry import Telemetry
+from agentgrid.worker.watchdog import Watchdog
+
+Ours = TypeVar("Ours", GateInterceptor, GovernedActivities)
 
 FIRST_POLICY_SECONDS = 3.0
 """How long a worker that has never seen a policy waits for the first one before it polls anyway."""
@@ -90,10 +91,6 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             self._grid.check()
             workflows += [registered.cls for registered in self._grid.workflows if registered.cls not in workflows]
             modules = (*modules, *self._grid.shared_modules)
-            if not (config.get("deployment_config") or config.get("build_id") or config.get("use_worker_versioning")):
-                # Every completed workflow task then records grid and digest in history; routing is unaffected.
-                version = WorkerDeploymentVersion(deployment_name=self._grid.name, build_id=self._grid.digest)
-                config["deployment_config"] = WorkerDeploymentConfig(version=version, use_worker_versioning=False)
         if workflows and not activities:
             # A workflow-only worker that polled for activities would take, and fail, other workers' tasks.
             config["no_remote_activities"] = True
@@ -101,6 +98,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             activities += approval_activities(governor, policy_wait_seconds=wait_seconds)
         config["activities"] = activities
         config["workflows"] = workflows
+        builds.name_build(config, self._grid)
         governed = GovernedActivities(
             governor=governor,
             telemetry=telemetry,
@@ -133,8 +131,11 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         policy, telemetry = governed.governor.policy, governed.telemetry
         if not isinstance(policy, (PolicySource, FixedPolicy)):
             raise TypeError("the governor's policy was replaced")
+        _of(worker, GateInterceptor).builds_are_kept = await builds.are_kept(worker.client)
         await policy.start()
         await telemetry.start(worker.task_queue)
+        watchdog = Watchdog(governed.tools.values(), worker.config(active_config=True).get("activities") or ())
+        watchdog.start()
         syncing: asyncio.Task[None] | None = None
         if self._grid is not None and telemetry.dsn is not None:
             syncing = asyncio.create_task(
@@ -145,6 +146,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
                 await policy.confirmed(FIRST_POLICY_SECONDS)
             await next(worker)
         finally:
+            watchdog.stop()
             if syncing is not None:
                 syncing.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -180,6 +182,10 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
 
 
 def governed_of(worker: Worker) -> GovernedActivities:
-    """The interceptor that this plugin put into the worker."""
+    """The activity interceptor that this plugin added to the worker."""
+    return _of(worker, GovernedActivities)
+
+
+def _of(worker: Worker, kind: type[Ours]) -> Ours:
     interceptors: Any = worker.config(active_config=True).get("interceptors") or ()
-    return next(interceptor for interceptor in interceptors if isinstance(interceptor, GovernedActivities))
+    return next(interceptor for interceptor in interceptors if isinstance(interceptor, kind))

@@ -80,6 +80,10 @@ class PolicySource:
         """Seconds since the database last confirmed the snapshot; infinite if it never did."""
         return float("inf") if self._confirmed is None else self._confirmed.age_seconds
 
+    def expiry_seconds(self, asked: float) -> float:
+        """The expiry asked for: no policy shortens it."""
+        return asked
+
     async def start(self) -> None:
         """Read the snapshot on disk, then follow the database in the background without waiting for it."""
         self._load()
@@ -193,9 +197,15 @@ class PolicySource:
 class FixedPolicy:
     """A fixed snapshot that is always fresh, for tests and experiments."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, *, most_expiry_seconds: float | None = None) -> None:
         self.snapshot: Snapshot | None = snapshot
         self.age_seconds = 0.0
+        self.most_expiry_seconds = most_expiry_seconds
+        """When every approval expires at the latest, whatever asks for it."""
+
+    def expiry_seconds(self, asked: float) -> float:
+        """The expiry asked for, up to the test's limit."""
+        return asked if self.most_expiry_seconds is None else min(asked, self.most_expiry_seconds)
 
     async def start(self) -> None:
         """Nothing to follow."""

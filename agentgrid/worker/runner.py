@@ -13,12 +13,14 @@ from typing import Any
 
 import temporalio.converter
 import temporalio.workflow
+from temporalio.api.failure.v1 import Failure
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from agentgrid.protocol import SIGNAL_DECIDE
+from agentgrid.sdk.places import place_in, reworded, shown
 
 Touch = Callable[[str, str, int, bool], None]
 """Called with execution id, workflow id, the event id to expect and whether it is urgent; from any thread."""
@@ -36,6 +38,10 @@ RESTING = frozenset(
 gate does."""
 
 
+MAX_EXPLAINED = 2_000
+"""A longer message is left as it is: nobody would see its end."""
+
+
 def drop_old_decisions(act: WorkflowActivation) -> None:
     """Remove decision signals from an activation that carries a reset: they belong to the execution that was reset.
 
@@ -49,6 +55,14 @@ def drop_old_decisions(act: WorkflowActivation) -> None:
         job = act.jobs[index]
         if job.HasField("signal_workflow") and job.signal_workflow.signal_name == SIGNAL_DECIDE:
             del act.jobs[index]
+
+
+def _explain(failure: Failure) -> None:
+    """Add to a failed task's message where in the project's code it failed. Runs show only the message, and its stack is mostly the SDK's."""
+    failure.message = reworded(failure.message)
+    place = place_in(failure.stack_trace)
+    if place is not None and len(failure.message) < MAX_EXPLAINED:
+        failure.message += f" (at {shown(place)})"
 
 
 class TouchingInstance(WorkflowInstance):
@@ -66,6 +80,8 @@ class TouchingInstance(WorkflowInstance):
         self._contexts.clear()
         drop_old_decisions(act)
         completion = self._inner.activate(act)
+        if completion.HasField("failed"):
+            _explain(completion.failed.failure)
         adds = any(job.WhichOneof("variant") not in ("query_workflow", "remove_from_cache") for job in act.jobs)
         if adds and not act.is_replaying:
             # The completed task is the event after those that the activation has seen.

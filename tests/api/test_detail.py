@@ -14,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 from temporalio import workflow
 from temporalio.client import Client
+from temporalio.common import WorkerDeploymentVersion
 from temporalio.runtime import Runtime, TelemetryConfig
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from agentgrid.api.openapi import document
 from agentgrid.db import policies
@@ -23,6 +24,7 @@ from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import History
 from agentgrid.domain.policies import Effect, Risk
 from agentgrid.domain.runs import RunStatus
+from agentgrid.protocol import BUILD_GATE
 from tests.api import factories
 from tests.api.conftest import Api, eventually
 
@@ -206,7 +208,14 @@ async def test_workers_and_queues_show_who_serves_what_and_what_nobody_does(api:
     runtime = Runtime(telemetry=TelemetryConfig(), worker_heartbeat_interval=timedelta(seconds=1))
     client = await Client.connect(api.settings.temporal_address, runtime=runtime)
     # Unsandboxed: the sandbox would load this module, and with it the database driver, a second time.
-    async with Worker(client, task_queue=queue, workflows=[Served], workflow_runner=UnsandboxedWorkflowRunner()):
+    version = WorkerDeploymentVersion(deployment_name="served", build_id=f"{BUILD_GATE}b1")
+    async with Worker(
+        client,
+        task_queue=queue,
+        workflows=[Served],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        deployment_config=WorkerDeploymentConfig(version=version, use_worker_versioning=False),
+    ):
 
         async def seen():
             items = (await as_("viewer").get("/api/v1/workers")).json()["items"]
@@ -220,6 +229,7 @@ async def test_workers_and_queues_show_who_serves_what_and_what_nobody_does(api:
         await eventually(seen, seconds=40)
         (worker,) = await seen()
         assert (worker["status"], worker["sdk"].split()[0]) == ("live", "temporal-python")
+        assert worker["build"] == "served.b1"
         queues = (await as_("viewer").get("/api/v1/task-queues")).json()["items"]
         by_name = {item["name"]: item for item in queues}
         assert (by_name[queue]["workflows"], by_name[queue]["served"]) == (["Served"], True)

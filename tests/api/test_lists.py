@@ -62,6 +62,7 @@ FILTERS = {
     "trigger": ({"trigger": "external"}, {"trigger": "external"}),
     "words in the reference": ({"reference": "100%_sure"}, {"q": "0%_s"}),
     "words in the note": ({"note": "Call the Bank"}, {"q": "the bank"}),
+    "workflow id": ({"workflow_id": "order-7"}, {"workflow_id": "order-7"}),
     "stuck": ({"status": "waiting", "waiting_on": "worker"}, {"stuck": "true"}),
     "started before": (
         {"created_at": datetime(2020, 1, 1, tzinfo=UTC)},

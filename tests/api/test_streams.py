@@ -198,7 +198,7 @@ async def test_one_principal_cannot_take_every_stream(api: Api, http):
 
 
 async def test_a_client_that_does_not_read_is_dropped_and_holds_up_nobody(api: Api, url: str, http, monkeypatch):
-    monkeypatch.setattr(sse, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(sse, "SEND_SECONDS", 2.0)
     feed = api.app.state.feed
     address = httpx.URL(url)
     with socket.socket() as narrow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -9,8 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from agentgrid.cli.dev.command import _commands
+from agentgrid.cli.dev.stack import Options, Places, Stack
+from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import ExitCode
+from agentgrid.cli.project import load_project
 from tests.cli.conftest import Cli
 
 PROGRAM = [sys.executable, "-m", "agentgrid.cli.main"]
@@ -79,3 +85,49 @@ def test_a_wrong_table_is_a_usage_error_that_names_the_file(cli: Cli, tmp_path: 
     ended = cli("check")
     assert ended.code == ExitCode.USAGE
     assert "pyproject.toml" in ended.err
+
+
+EXAMPLE = 'example = { workflow = "publish_note", input = { author = "Ada", text = "Hello from demo" } }'
+STALE = {
+    "a workflow that was renamed": (
+        '{ workflow = "publish_notes" }',
+        "no workflow 'publish_notes'; did you mean 'publish_note'?",
+    ),
+    "a workflow of another project": ('{ workflow = "x" }', "there is no workflow 'x'; there are publish_note"),
+    "a field that was renamed": (
+        '{ workflow = "publish_note", input = { author = "Ada", txt = "Hello" } }',
+        "input/txt: unknown field; did you mean 'text'?",
+    ),
+    "no input": ('{ workflow = "publish_note" }', "input: null is not of type"),
+    "a date": ('{ workflow = "publish_note", input = 2026-01-01 }', "its input is not JSON"),
+}
+
+
+@pytest.mark.parametrize("name", STALE)
+def test_an_example_that_cannot_be_started_is_a_fault_at_its_line(project: Path, name: str) -> None:
+    example, expected = STALE[name]
+    file = project / "pyproject.toml"
+    assert EXAMPLE in file.read_text()
+    file.write_text(file.read_text().replace(EXAMPLE, f"example = {example}"))
+    done = check(project)
+    assert done.returncode == ExitCode.FAILED
+    line = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if text.startswith("example"))
+    assert f"{file}:{line}: the example can't be started: " in done.stderr
+    assert expected in done.stderr
+
+
+async def test_dev_says_that_its_example_is_stale_and_proposes_none(project: Path) -> None:
+    file = project / "pyproject.toml"
+    file.write_text(file.read_text().replace('"publish_note"', '"publish_notes"'))
+    text = io.StringIO()
+    terminal = Terminal(verbose=False, console=Console(file=text, width=200))
+    stack = Stack(
+        load_project(project), project / ".agentgrid", Options(ports={}, reload=True, only_servers=False), terminal
+    )
+    stack._places = Places(home=stack.home, api_url="http://127.0.0.1:1", temporal_address="127.0.0.1:2")
+    assert [line for _, line in _commands(stack) if "run start publish_notes" in line]
+    faults = await stack.check()
+    stack._say_example_fault()
+    assert faults == (), "the code itself is right, so a worker may run it"
+    assert "did you mean 'publish_note'?" in text.getvalue()
+    assert [line for _, line in _commands(stack) if "run start" in line] == []

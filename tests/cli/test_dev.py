@@ -278,7 +278,7 @@ def test_every_list_and_detail_is_shown_as_a_table_and_as_json(terminal: Termina
         (("run", "start", "no_such_workflow"), ExitCode.NOT_FOUND),
         (("run", "start", "publish_note", "--input", '{"author": 3}'), ExitCode.FAILED),
         (("run", "start", "publish_note", "--profile", "reviewer"), ExitCode.NOT_ALLOWED),
-        (("run", "list", "--status", "nonsense"), ExitCode.FAILED),
+        (("run", "list", "--status", "nonsense"), ExitCode.USAGE),
         (("run", "list", "--cursor", "nonsense"), ExitCode.FAILED),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

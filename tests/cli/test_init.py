@@ -57,4 +57,19 @@ def test_its_own_tests_pass(project: Path) -> None:
         timeout=90,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 passed" in done.stdout
+    assert "4 passed" in done.stdout
+
+
+def test_it_can_be_installed(project: Path) -> None:
+    """Setuptools refuses to guess which of several folders are packages."""
+    pytest.importorskip("setuptools")
+    done = subprocess.run(
+        [sys.executable, "-c", "from setuptools import setup; setup()", "--quiet", "egg_info"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    (names,) = project.glob("*.egg-info/top_level.txt")
+    assert set(names.read_text().split()) == {"activities", "api", "worker", "workflows"}

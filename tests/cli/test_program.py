@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from agentgrid.cli.profiles import load_profiles, save_profiles
+from agentgrid.cli.profiles import Target, load_profiles, save_profiles
 from agentgrid.cli.program import program
 from agentgrid.cli.run_view import awaiting, started
 from tests.cli.conftest import Cli, FakeServer, Reply
@@ -42,6 +42,10 @@ APPROVAL = {"approval_id": "a-1", "title": "Send", "approvers": ["editors"], "ex
 RUN = {"run_id": "r-1", "status": "queued"}
 
 
+def as_(profile: str) -> Target:
+    return Target(url="http://127.0.0.1:8700", key=None, profile=profile)
+
+
 def hint(shown: Text) -> str:
     """What stands behind "with"."""
     return shown.plain.rpartition(" with")[2]
@@ -49,14 +53,14 @@ def hint(shown: Text) -> str:
 
 def test_the_hints_of_a_run_name_the_program_by_its_path(project: Path) -> None:
     assert program() == ".venv/bin/agentgrid"
-    assert ran(hint(awaiting(APPROVAL, "reviewer"))) == "ran approval approve a-1 --profile reviewer"
+    assert ran(hint(awaiting(APPROVAL, {"a-1": as_("reviewer")}))) == "ran approval approve a-1 --profile reviewer"
     assert ran(hint(started(RUN, replayed=False))) == "ran run watch r-1"
 
 
 def test_the_hints_name_a_home_that_is_not_the_usual_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / ".venv" / "bin" / "agentgrid").write_text('#!/bin/sh\necho "$AGENTGRID_HOME" "$@"\n')
     monkeypatch.setenv("AGENTGRID_HOME", "other home")
-    hints = [hint(awaiting(APPROVAL)), hint(started(RUN, replayed=False))]
+    hints = [hint(awaiting(APPROVAL, {"a-1": as_("operator")})), hint(started(RUN, replayed=False))]
     monkeypatch.delenv("AGENTGRID_HOME")
     home = project / "other home"
     assert [ran(each) for each in hints] == [f"{home} approval approve a-1", f"{home} run watch r-1"]
@@ -65,7 +69,7 @@ def test_the_hints_name_a_home_that_is_not_the_usual_one(project: Path, monkeypa
 def test_a_hint_that_is_wider_than_the_terminal_is_still_one_command(project: Path) -> None:
     approval = APPROVAL | {"approval_id": "01a20fd4-0c13-71fa-ac7f-a2d72b1dc013"}
     console = Console(file=io.StringIO(), width=64, force_terminal=True, color_system=None)
-    console.print(awaiting(approval, "the reviewer", width=console.width))
+    console.print(awaiting(approval, {approval["approval_id"]: as_("the reviewer")}, width=console.width))
     shown = Text(console.file.getvalue())  # type: ignore[attr-defined]
     assert max(map(len, shown.plain.splitlines())) <= 64
     assert ran(hint(shown)) == f"ran approval approve {approval['approval_id']} --profile the reviewer"

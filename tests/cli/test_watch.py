@@ -159,6 +159,7 @@ def test_each_change_is_told_once_in_plain_lines(cli: Cli, quiet: FakeServer) ->
     )
     quiet.on("GET /runs/r/logs", page(a_log(1, "one\x07")), page(a_log(1, "one\x07"), a_log(2, "two")))
     quiet.on("GET /runs/r/events", stream(("1", {}), ("2", {})))
+    quiet.on("GET /approvals", page(), page(APPROVAL))  # the operator may decide nothing, the reviewer may
     ended = cli("run", "watch", "r")
     assert ended.code == ExitCode.OK
     assert ended.out.count("✓ tool_5") == 1
@@ -233,7 +234,8 @@ async def test_a_long_run_fits_on_the_terminal(server: FakeServer) -> None:
         follower.steps = [a_step(number) for number in range(300)]
         follower.logs.extend(a_log(number, "x" * 500) for number in range(100))
         console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
-        console.print(screen(follower, "reviewer", console))
+        follower.deciders = {"a-1": Target(url=server.url, key=None, profile="reviewer")}
+        console.print(screen(follower, console))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert len(shown.splitlines()) <= 24
     assert "earlier steps" in shown

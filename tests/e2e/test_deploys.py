@@ -173,7 +173,7 @@ async def test_a_change_that_does_not_fit_is_shown_with_reason_and_version_and_h
         assert asyncio.get_running_loop().time() - began < 60
         for run in shown.values():
             assert (run["status"], run["waiting_on"]) == ("waiting", "worker")
-            assert reordered.digest in run["status_reason"], "the failing build"
+            assert f"(build {reordered.digest})" in run["status_reason"], "the failing build"
             assert made.loop.client.identity in run["status_reason"], "the failing worker"
             assert "'send'" in run["status_reason"], "what it would have done instead"
             assert run["version"] == first.workflows[0].version, "the version that it ran until now"

@@ -61,7 +61,8 @@ async def test_changed_code_is_a_new_version_and_an_old_run_keeps_its_own(
         async with loop.worker("versions", made):
             await registered(loop, made)
             runs[made.workflows[0].version] = await loop.start("versioned", 1)
-            await loop.until(runs[made.workflows[0].version])
+            run = await loop.until(runs[made.workflows[0].version])
+            assert (run["governed"], run["build"]) == (True, made.digest), "shown without the prefix in history"
     catalog = await registered(loop, second)
     assert [each["version"] for each in catalog["versions"]] == [versions[1], versions[0]]
 

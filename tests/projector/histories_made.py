@@ -35,6 +35,8 @@ class Server:
         self._gates: dict[str, Terms] = {}
         self._keys = 0
         self._old: list[bytes] = []
+        self._claims = self._random.random() < 0.5
+        """Whether governed workers have a build of the plugin's; otherwise they write the marker."""
 
     def add(self, what: type[Event], /, **values: Any) -> int:
         # Buffered events keep the time at which they arrived, so times are not in the order of ids.
@@ -75,8 +77,9 @@ class Server:
         if self._random.random() < 0.1:
             self.add(events.TaskFailed, cause="non_deterministic_error", error={"type": "E", "message": "m"})
             return
-        completed = self.add(events.TaskCompleted, started_event_id=started, build="b1")
-        if completed <= 4:
+        claims = self._claims and self._random.random() < 0.8
+        completed = self.add(events.TaskCompleted, started_event_id=started, build="b1", claims=claims)
+        if completed <= 4 and not self._claims:
             self.add(events.Patched, patch=PATCH_GATE)
         for terms in self._wanted_gates():
             timer = self.add(
@@ -133,6 +136,7 @@ class Server:
             task_queue="q",
             tool="x" if tool else None,
             call_key=key,
+            headed=key is not None,
             input=STORED,
         )
         self._open[event_id] = ("activity", key)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentgrid.errors import RegistrationErrors
+from agentgrid.errors import RegistrationError, RegistrationErrors
 from agentgrid.sdk.grid import Grid
 from tests.sdk.test_grid import project
 
@@ -219,6 +219,36 @@ ACTING = {
     ),
     "a sleep": (acting("import time", "time.sleep(1)  # here"), "time.sleep blocks the whole worker"),
     "a request": (acting("requests.get('x')  # here", before="import requests"), "requests.get blocks"),
+    "a file": (acting("with open('x') as file:  # here", "    file.read()"), "open blocks the whole worker"),
+    "a path's file": (
+        acting("Path('x').read_text()  # here", before="from pathlib import Path"),
+        "pathlib.Path.read_text blocks",
+    ),
+    "the file of a path that is kept": (
+        acting("file = Path('x')", "file.write_text('y')  # here", before="from pathlib import Path"),
+        "pathlib.Path.write_text blocks",
+    ),
+    "a client that is kept": (
+        acting("with httpx.Client() as client:", "    client.get('x')  # here", before="import httpx"),
+        "httpx.Client.get blocks",
+    ),
+    "a socket": (
+        acting("socket.create_connection(('x', 1))  # here", before="import socket"),
+        "socket.create_connection blocks",
+    ),
+    "a socket's method": (
+        acting("socket.socket().connect(('x', 1))  # here", before="import socket"),
+        "socket.socket.connect blocks",
+    ),
+    "a process": (acting("subprocess.run(['x'])  # here", before="import subprocess"), "subprocess.run blocks"),
+    "an answer that is read at once": (
+        acting("requests.get('x').json()  # here", before="import requests"),
+        "requests.get blocks",
+    ),
+    "a session": (
+        acting("requests.Session().get('x')  # here", before="import requests"),
+        "requests.Session.get blocks",
+    ),
     "a download": (
         acting("urlopen('x')  # here", before="from urllib.request import urlopen"),
         "urllib.request.urlopen blocks",
@@ -238,6 +268,13 @@ def test_a_forbidden_call_in_an_activity_is_a_fault_at_its_line(project: Project
 
 
 INNOCENT = {
+    "an asynchronous client": acting(
+        "async with httpx.AsyncClient() as client:", "    await client.get('x')", before="import httpx"
+    ),
+    "a file in a thread": acting(
+        "await asyncio.to_thread(Path('x').read_text)", before="import asyncio\nfrom pathlib import Path"
+    ),
+    "another thing of that name": acting("open = print", "open('x')"),
     "the function that a tool was made of": acting("await looked.fn()", before="from .tools import looked"),
     "a shadowed name of a tool": acting("looked = print", "looked()", before="from .tools import looked"),
     "waiting": acting("import asyncio", "await asyncio.sleep(1)"),
@@ -261,8 +298,59 @@ def test_an_allowed_call_in_an_activity_is_no_fault(project: Project, name: str)
 
 def test_a_tool_call_that_is_not_awaited_in_workflow_code_is_a_fault_at_its_line(project: Project) -> None:
     source = run("looked()  # here", "later = looked()", "await later", before="from .tools import looked")
+    (fault,) = faults(project, source)
+    assert (
+        "the call of the tool looked is never awaited, so it does nothing: write `await looked(...)`" in fault.message
+    )
+    assert Path(fault.file).read_text().splitlines()[fault.line - 1].endswith("# here")
+
+
+def faults(project: Project, source: str) -> tuple[RegistrationError, ...]:
     with pytest.raises(RegistrationErrors) as caught:
         project(tools=TOOL, flow=source).check()
-    (fault,) = caught.value.faults
-    assert "never awaited" in fault.message
+    return caught.value.faults
+
+
+FORGOTTEN = {
+    "kept and never used": ("later = looked()  # here",),
+    "kept and used as if it were the result": ("found = looked()  # here", "found.upper()", "x = len(found)"),
+    "kept and returned": ("found = looked()  # here", "return found"),
+    "returned": ("return looked()  # here",),
+    "in a condition": ("if looked():  # here", "    return 2"),
+    "in a comparison": ("x = looked() == ''  # here",),
+    "in a text": ("x = f'{looked()}'  # here",),
+    "in a builtin function": ("x = len(looked())  # here",),
+    "gone through": ("x = [y for y in looked()]  # here",),
+    "an attribute of it": ("x = looked().upper()  # here",),
+    "an approval": ("ag.approval('Pay')  # here",),
+    "an approval that is kept": ("who = ag.approval('Pay')  # here", "x = who.principal"),
+    "an activity of Temporal's": ("workflow.execute_activity('pay')  # here",),
+    "a sleep": ("workflow.sleep(1)  # here",),
+}
+
+
+@pytest.mark.parametrize("name", FORGOTTEN)
+def test_a_coroutine_that_is_used_as_a_result_or_dropped_is_a_fault(project: Project, name: str) -> None:
+    (fault,) = faults(project, run(*FORGOTTEN[name], before="from .tools import looked"))
+    assert "is never awaited" in fault.message
     assert Path(fault.file).read_text().splitlines()[fault.line - 1].endswith("# here")
+
+
+AWAITED_LATER = {
+    "kept": ("later = looked()", "await later"),
+    "gathered": ("await asyncio.gather(looked(), looked())",),
+    "gathered from a list": ("calls = [looked() for _ in range(3)]", "await asyncio.gather(*calls)"),
+    "kept and gathered": ("one = looked()", "two = looked()", "await asyncio.gather(one, two)"),
+    "a task": ("task = asyncio.create_task(looked())", "await task"),
+    "given to a function that awaits it": ("await self.both(looked())",),
+    "by a lambda": ("later = lambda: looked()", "await later()"),
+    "by a function inside": ("def later() -> Any:", "    return looked()", "await later()"),
+    "started": ("handle = workflow.start_activity('pay')", "await handle"),
+}
+
+
+@pytest.mark.parametrize("name", AWAITED_LATER)
+def test_a_coroutine_that_is_awaited_elsewhere_is_no_fault(project: Project, name: str) -> None:
+    methods = "    async def both(self, call: Any) -> None:\n        await call\n"
+    source = run(*AWAITED_LATER[name], before="import asyncio\nfrom .tools import looked", methods=methods)
+    project(tools=TOOL, flow=source).check()

@@ -20,8 +20,9 @@ from rich.console import Console
 from temporalio import activity, workflow
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.client import WorkflowHandle
-from temporalio.common import RetryPolicy
+from temporalio.common import RetryPolicy, WorkerDeploymentVersion
 from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from agentgrid.cli import approvals as approvals_cli
 from agentgrid.cli import audit as audit_cli
@@ -31,6 +32,7 @@ from agentgrid.domain.approvals import ApprovalKind, SignedDecision, Terms, Verd
 from agentgrid.domain.ids import new_id
 from agentgrid.projector.rebuild import rebuild
 from agentgrid.protocol import (
+    BUILD_GATE,
     HEADER_RUN,
     MEMO,
     SIGNAL_CONTROL,
@@ -41,9 +43,11 @@ from agentgrid.protocol import (
     to_payload,
 )
 from agentgrid.sdk.context import current_key
+from agentgrid.sdk.grid import Grid
 from agentgrid.testing import Governance, open_approvals
 from tests.e2e.conftest import Loop, loop, namespace, seeded_template
 from tests.worker import gated
+from tests.worker.begins import CONFIG, Begins
 
 __all__ = ["loop", "namespace", "seeded_template"]
 
@@ -322,6 +326,26 @@ async def test_r30_a_pause_without_a_command_is_unattributed(loop: Loop) -> None
     control = run["last_control"]
     assert (control["action"], control["principal"], control["attributed"]) == ("resume", "operator", True)
     await loop.call("operator", "POST", f"/runs/{run_id}/terminate", 202)
+
+
+async def test_r31_a_run_is_not_shown_as_governed_just_because_its_worker_says_so(loop: Loop) -> None:
+    """The worker has no plugin but a governed worker's build id, digest included; its first call refutes the claim."""
+    queue = unique("pretenders")
+    version = WorkerDeploymentVersion(deployment_name="gated", build_id=f"{BUILD_GATE}{Grid('gated', gated).digest}")
+    config = WorkerDeploymentConfig(version=version, use_worker_versioning=False)
+    async with Worker(loop.client, task_queue=queue, workflows=[Begins], **CONFIG, deployment_config=config):
+        handle = await loop.client.start_workflow(
+            "Begins", "calls", id=queue, task_queue=queue, start_signal="go", result_type=str
+        )
+        assert await handle.result() == "free asked"
+    run_id = handle.first_execution_run_id or ""
+    async with asyncio.timeout(60), loop.api.client("operator") as http:
+        while (await http.get(f"/api/v1/runs/{run_id}")).json().get("status") != "completed":
+            await asyncio.sleep(0.1)
+    run = await loop.run(run_id)
+    assert run["governed"] is False
+    steps = (await loop.call("operator", "GET", f"/runs/{run_id}/steps"))["items"]
+    assert [step["governed"] for step in steps if step["kind"] == "activity"] == [False, False]
 
 
 async def test_r6_a_rebuild_gives_the_same_attributions(loop: Loop) -> None:

@@ -69,7 +69,9 @@ async def list_commands(
         until=until,
     )
     page, onward = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.command_id))
-    return Page[CommandSummary](items=[views.command_summary(row, shown) for row in page], next_cursor=onward)
+    asked = await commands.asked(session, [row.command_id for row in page])
+    items = [views.command_summary(row, shown, asked=asked.get(row.command_id)) for row in page]
+    return Page[CommandSummary](items=items, next_cursor=onward)
 
 
 @router.get(
@@ -103,7 +105,8 @@ async def get_command(session: Session, who: Who, shown: Shows, command_id: Id) 
     row = await commands.seen(session, command_id, scope=who.workflows)
     if row is None or _only_of(who, [row.status]) not in (None, row.principal):
         raise NotFound("command", command_id)
-    return views.command_detail(row, shown)
+    asked = await commands.asked(session, [command_id])
+    return views.command_detail(row, shown, asked=asked.get(command_id))
 
 
 @router.post("/{command_id}/confirm", summary="Confirm another administrator's proposal")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Annotated
 
 from fastapi import Query
@@ -18,10 +20,10 @@ from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason
 from agentgrid.api.schemas.policies import PolicyDetail, PolicyIn, PolicySummary, PolicyVersionOut, RuleIn
 from agentgrid.control import policies as control
-from agentgrid.db import policies, tools
+from agentgrid.db import policies, principals, tools
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Policy
-from agentgrid.domain.policies import Risk
+from agentgrid.domain.policies import Effect, Risk
 from agentgrid.errors import NotFound
 
 router = make_router(tags=["policies"], prefix=f"{V1}/policies")
@@ -125,12 +127,26 @@ async def _detail(session: ReadSession, rule_id: str) -> PolicyDetail:
         **PolicySummary.model_validate(row).model_dump(),
         fits=fits[:MAX_TOOLS],
         holds_for=holds_for[:MAX_TOOLS],
-        note=_note(row, fits, holds_for),
+        note=_note(row, fits, holds_for) or await nobody(session, row.effect, row.approvers),
         versions=[
             PolicyVersionOut.model_validate(version)
             for version in await policies.versions(session, rule_id, limit=MAX_VERSIONS)
         ],
     )
+
+
+async def nobody(session: ReadSession, effect: str, approvers: Collection[str]) -> str | None:
+    """The warning that nobody may decide under some of a rule's approvers. They may be meant to come, so it is no refusal."""
+    if effect != Effect.REQUIRE_APPROVAL:
+        return None
+    known = await principals.approver_entries(session)
+    missing = [entry for entry in approvers if entry not in known]
+    if not missing:
+        return None
+    alike = get_close_matches(missing[0], sorted(known), n=1, cutoff=0.6)
+    meant = f"; did you mean {alike[0]!r}?" if alike else ""
+    all_ = "" if len(missing) < len(approvers) else ", so nobody can approve"
+    return f"nobody is in {' or '.join(map(repr, missing))}: no approver has that name or group{all_}{meant}"
 
 
 def _note(row: Policy, fits: list[str], holds_for: list[str]) -> str | None:

@@ -71,6 +71,7 @@ async def list_runs(
     initiator: Text = None,
     trigger: Text = None,
     parent: Text = None,
+    workflow_id: Text = None,
     stuck: Annotated[
         bool | None, Query(description="The run waits for a worker, or its workflow task keeps failing.")
     ] = None,
@@ -95,6 +96,7 @@ async def list_runs(
         initiator=initiator,
         trigger=trigger,
         parent=parent,
+        workflow_id=workflow_id,
         stuck=stuck,
         started_after=started_after,
         started_before=started_before,

@@ -13,7 +13,7 @@ from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
-from agentgrid.api.routes.policies import rule_put
+from agentgrid.api.routes.policies import nobody, rule_put
 from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
 from agentgrid.api.schemas.tools import ToolDetail, ToolPolicyIn, ToolPolicyOut, ToolSummary
@@ -97,7 +97,9 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     served = await workers.served(plane, [row.task_queue], workers.ACTIVITY)
     switch = (await switches.newest(session, SwitchKind.TOOL, [name])).get(name)
     values = _values(row, served.get(row.task_queue), await _Policies.read(session), switch)
-    return ToolDetail.model_validate(values | {"actions": actions.of_tool(principal)})
+    rule = values["policy"]
+    note = await nobody(session, rule.effect, rule.approvers)
+    return ToolDetail.model_validate(values | {"note": note, "actions": actions.of_tool(principal)})
 
 
 @router.get("/{name}", summary="One tool: schemas, limits, and the policy in force")

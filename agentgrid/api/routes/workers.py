@@ -20,6 +20,7 @@ from agentgrid.control import workers
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import runs, tools, workflows
 from agentgrid.db.session import reading
+from agentgrid.protocol import shown_build
 
 router = make_router(tags=["workers"], prefix=V1)
 
@@ -46,6 +47,7 @@ def _status(beat: WorkerHeartbeat) -> Literal["live", "stale", "shutting_down"]:
 
 def _worker(beat: WorkerHeartbeat) -> WorkerOut:
     version = beat.deployment_version
+    build = shown_build(version.build_id)
     return WorkerOut(
         worker_id=beat.worker_instance_key,
         identity=beat.worker_identity,
@@ -57,7 +59,7 @@ def _worker(beat: WorkerHeartbeat) -> WorkerOut:
         last_heartbeat_at=_time(beat.heartbeat_time),
         sdk=f"{beat.sdk_name} {beat.sdk_version}".strip(),
         # Without a deployment the SDK derives a build id from modules that are not the worker's own.
-        build=f"{version.deployment_name}.{version.build_id}" if version.deployment_name and version.build_id else None,
+        build=f"{version.deployment_name}.{build}" if version.deployment_name and build else None,
         workflow_slots=_slots(beat.workflow_task_slots_info) if beat.HasField("workflow_task_slots_info") else None,
         activity_slots=_slots(beat.activity_task_slots_info) if beat.HasField("activity_task_slots_info") else None,
     )

@@ -25,6 +25,10 @@ class CommandSummary(Out):
     target: str | None
     route: str
     idempotency_key: str | None
+    what: str | None = Field(
+        None,
+        description="The verdict of a decision, the name of a signal or the effect of a rule. Only in the audit log, not in responses to changes.",
+    )
     reason: str | None = Field(description="The reason that the principal gave.")
     outcome: dict[str, Any] | None = Field(
         description="The outcome. For a refused command: `code` and, for callers who may read payloads, `message`."

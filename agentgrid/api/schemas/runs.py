@@ -55,6 +55,7 @@ class RunSummary(Out):
     """A run in a list: no payloads."""
 
     run_id: str
+    workflow_id: str
     workflow: str
     version: str | None
     status: RunStatus
@@ -237,7 +238,6 @@ class RunDetail(RunSummary):
     """Everything about a run in one response."""
 
     namespace: str
-    workflow_id: str
     execution_id: str | None
     task_queue: str
     build: str | None

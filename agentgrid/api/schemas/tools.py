@@ -57,4 +57,5 @@ class ToolDetail(ToolSummary):
 
     input_schema: dict[str, Any]
     output_schema: dict[str, Any] | None
+    note: str | None = Field(description="A warning about the policy in force, for example that nobody can approve.")
     actions: list[Action]

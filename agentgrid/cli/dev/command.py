@@ -100,7 +100,7 @@ def _servers_panel(stack: Stack) -> Panel:
 
 def _commands(stack: Stack) -> Iterator[tuple[str, str]]:
     """Commands to try now, ready to copy into another terminal in this folder."""
-    example = stack.project.example
+    example = stack.example
     if example is not None:
         words = ["run", "start", example.workflow]
         if example.input is not None:

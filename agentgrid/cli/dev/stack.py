@@ -21,7 +21,7 @@ from agentgrid.cli.dev.ports import choose_ports
 from agentgrid.cli.dev.prepare import Prepared, prepare
 from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import CommandFailed, ExitCode
-from agentgrid.cli.project import Project
+from agentgrid.cli.project import Example, Project
 from agentgrid.cli.servers import EmbeddedServer, PostgresServer, TemporalServer
 from agentgrid.cli.servers.child import HOST, Child, ServerError, ended_within, make_home
 from agentgrid.cli.servers.lease import Lease
@@ -66,10 +66,17 @@ class Stack:
         self.children: dict[str, ManagedChild] = {}
         self.faults: tuple[str, ...] = ()
         """The faults that `agentgrid check` last found in the project's code."""
+        self.example_fault: str | None = None
+        """Why the project's example can't be started, as far as the last check says."""
         self._options = options
         self._terminal = terminal
         self._places: Places | None = None
         self._prepared: Prepared | None = None
+
+    @property
+    def example(self) -> Example | None:
+        """The run to propose: none if it can't be started."""
+        return self.project.example if self.example_fault is None else None
 
     @property
     def places(self) -> Places:
@@ -133,10 +140,14 @@ class Stack:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+        self.example_fault = None
         if process.returncode == ExitCode.OK:
             return ()
         try:
-            return tuple(fault["message"] for fault in json.loads(out.splitlines()[-1])["faults"])
+            found = json.loads(out.splitlines()[-1])["faults"]
+            stale = [fault["message"] for fault in found if fault["kind"] == "example"]
+            self.example_fault = stale[0] if stale else None
+            return tuple(fault["message"] for fault in found if fault["kind"] != "example")
         except (ValueError, KeyError, IndexError):
             return (err.decode(errors="replace").strip() or f"`agentgrid check` ended with code {process.returncode}",)
 
@@ -145,6 +156,7 @@ class Stack:
         names = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
         worker = self.children["worker"]
         self.faults = await self.check()
+        self._say_example_fault()
         if not self.faults:
             self._terminal.say(f"{names} changed: restarting the worker", style="green")
             worker.start_again()
@@ -154,9 +166,16 @@ class Stack:
         for fault in self.faults:
             self._terminal.say(f"  {fault}", style="red")
 
+    def _say_example_fault(self) -> None:
+        if self.example_fault is not None:
+            self._terminal.say(self.example_fault, style="bold red")
+
     async def ready(self) -> bool:
-        """Wait until the proposed example can be started; False if it takes too long."""
-        example = self.project.example
+        """Wait until the proposed example can be started; False if it takes too long. One that never can be is not waited for."""
+        if self.project.example is not None and not self.faults:
+            self.faults = await self.check()
+            self._say_example_fault()
+        example = self.example
         key = (self.home / "keys" / "operator.key").read_text().strip()
         place = f"{self.places.api_url}/api/v1/workflows" + (f"/{example.workflow}" if example else "?limit=1")
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=5, trust_env=False) as http:

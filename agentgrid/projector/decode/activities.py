@@ -40,6 +40,7 @@ def activity_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         "task_queue": a.task_queue.name,
         "title": reader.summary(event),
         "call_key": text_of(a.header.fields.get(HEADER_KEY)),
+        "headed": HEADER_KEY in a.header.fields,
         **(call or {"input": reader.stored(a.input.payloads, limit=ARGUMENTS_BYTES)}),
     }
 

@@ -12,7 +12,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.projector import events
 from agentgrid.projector.decode.reader import Built, Reader, error_of, seconds_of, word
-from agentgrid.protocol import HEADER_RUN, MEMO, RunHeader
+from agentgrid.protocol import HEADER_RUN, MEMO, RunHeader, is_gate_build, shown_build
 from agentgrid.temporal import payloads
 
 _INITIATORS = {
@@ -104,13 +104,19 @@ def task_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def task_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.TaskStarted, {"build": a.worker_version.build_id or None}
+    return events.TaskStarted, {"build": shown_build(a.worker_version.build_id) or None}
 
 
 def task_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    # Without a deployment the SDK still sends a build id, but of the interpreter's modules: it names no version of anybody's.
-    build = a.deployment_version.build_id or (a.worker_version.build_id if a.worker_deployment_name else "")
-    return events.TaskCompleted, {"started_event_id": a.started_event_id, "build": build or None}
+    # In the same order as the SDK, which reads the same history.
+    build = a.deployment_version.build_id or a.worker_version.build_id
+    # Without a deployment the build id is generated, by the SDK or by the plugin, and identifies no user version.
+    named = bool(a.deployment_version.build_id or a.worker_deployment_name)
+    return events.TaskCompleted, {
+        "started_event_id": a.started_event_id,
+        "build": (shown_build(build) or None) if named else None,
+        "claims": is_gate_build(build),
+    }
 
 
 def task_failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:

@@ -11,12 +11,12 @@ from typing import Any
 
 from agentgrid.projector import events
 from agentgrid.projector.events import Event
-from agentgrid.projector.fold import activities, calls, executions, gates, messages, timers
+from agentgrid.projector.fold import activities, calls, executions, gates, governed, messages, timers
 from agentgrid.projector.fold.changes import Changes
 from agentgrid.projector.fold.passing import Pass, iso
 from agentgrid.projector.fold.state import State
 
-FOLD_VERSION = 5
+FOLD_VERSION = 6
 """A state of another version is thrown away and its execution folded again from its first event."""
 
 
@@ -35,7 +35,7 @@ _FOLDERS: dict[type[Event], Callable[[Pass, Any], None]] = {
     events.CancelRequested: executions.cancel_requested,
     events.TemporalPaused: executions.temporal_paused,
     events.Controlled: executions.controlled,
-    events.Patched: executions.patched,
+    events.Patched: governed.patched,
     events.TaskScheduled: executions.task_scheduled,
     events.TaskStarted: executions.task_started,
     events.TaskCompleted: executions.task_completed,
@@ -69,6 +69,7 @@ def fold(state: State, history: Iterable[Event]) -> tuple[State, Changes]:
         moved.last_event_id = event.event_id
         moved.last_event_at = iso(event.at)
         moved.opaque += event.opaque
+        governed.follows(fold_pass, event)
         folder = _FOLDERS.get(type(event))
         if folder is not None:
             folder(fold_pass, event)

@@ -6,7 +6,7 @@ from typing import Any
 
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
-from agentgrid.projector.fold import gates
+from agentgrid.projector.fold import gates, governed
 from agentgrid.projector.fold.passing import LIVE_CLEARED, Pass, iso
 from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
@@ -14,6 +14,7 @@ from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
 
 def scheduled(fold: Pass, event: events.ActivityScheduled) -> None:
     """A call, or the same call made again after an approval, a policy's change or a reset."""
+    governed.called(fold, headed=event.headed)
     again = _waiting_under(fold, event.call_key)
     fold.state.activity_ids[event.event_id] = event.activity_id
     if again is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
+from agentgrid.projector.fold import governed
 from agentgrid.projector.fold.passing import Pass
 
 _KINDS = {"child": StepKind.CHILD, "nexus": StepKind.NEXUS, "signal": StepKind.SIGNAL, "cancel": StepKind.SIGNAL}
@@ -13,6 +14,8 @@ _KINDS = {"child": StepKind.CHILD, "nexus": StepKind.NEXUS, "signal": StepKind.S
 
 def initiated(fold: Pass, event: events.CallInitiated) -> None:
     """Asked for, not yet known to be taken."""
+    if event.kind == "child":
+        governed.called(fold, headed=event.governed)
     columns: dict[str, Any] = {"governed": event.governed, "input": event.input}
     if event.workflow_id is not None:
         columns["child_workflow_id"] = event.workflow_id

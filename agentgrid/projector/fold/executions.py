@@ -8,10 +8,9 @@ from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.domain.steps import StepStatus
 from agentgrid.projector import events
-from agentgrid.projector.fold import gates
+from agentgrid.projector.fold import gates, governed
 from agentgrid.projector.fold.changes import Claim, Fork, Settlement
 from agentgrid.projector.fold.passing import Pass, iso
-from agentgrid.protocol import PATCH_GATE
 
 SENDER = "agentgrid:"
 """The API sends a cancel or a termination under this and the command's id."""
@@ -31,12 +30,6 @@ def started(fold: Pass, event: events.Started) -> None:
     state.paused = event.header is not None and event.header.paused
     if event.backoff_seconds:
         state.first_task_at = iso(event.at + timedelta(seconds=event.backoff_seconds))
-
-
-def patched(fold: Pass, event: events.Patched) -> None:
-    """Under the plugin every execution begins with the marker of its patch."""
-    if event.patch == PATCH_GATE:
-        fold.state.governed = True
 
 
 def task_scheduled(fold: Pass, event: events.TaskScheduled) -> None:
@@ -61,6 +54,7 @@ def task_completed(fold: Pass, event: events.TaskCompleted) -> None:
     state.task = None
     state.problem, state.misfit = None, False
     state.build = event.build or state.build
+    governed.task_completed(fold, event)
     gates.task_saw(fold, started_event_id=event.started_event_id, started_at=begun)
 
 

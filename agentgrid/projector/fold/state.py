@@ -131,6 +131,13 @@ class State(_Json):
     """When a delayed, retried or cron execution begins its first task."""
     build: str | None = None
     governed: bool = False
+    """Whether it began under the plugin, as far as is known."""
+    claims: list[bool] = field(default_factory=list)
+    """For each completed task, whether its build claims a governed worker. Recorded until an event other than a task follows the first one."""
+    begun: bool = False
+    """Whether such an event has come, so that `claims` are no longer needed."""
+    claimed: bool = False
+    """The claim of the last completed task, whose commands come now."""
     paused: bool = False
     temporal_paused: bool = False
     cancel_requested: bool = False
@@ -178,6 +185,7 @@ class State(_Json):
         loaded.local = dict(value.get("local", {}))
         loaded.updates = dict(value.get("updates", {}))
         loaded.tools = list(value.get("tools", ()))
+        loaded.claims = list(value.get("claims", ()))
         return loaded
 
     @property

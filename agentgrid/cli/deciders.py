@@ -1,0 +1,36 @@
+"""Which of this folder's profiles may answer an approval: a hint that can't work is worse than none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentgrid.cli.client import ApiClient
+from agentgrid.cli.exits import CommandFailed
+from agentgrid.cli.profiles import Target, other_targets
+
+MAX_PROFILES = 8
+
+
+def deciders_of(target: Target, run_id: str, approvals: Sequence[Mapping[str, Any]]) -> dict[str, Target]:
+    """The first profile that may decide each of the run's approvals, the present one before the others.
+
+    Each is asked what it may decide, which shows no payloads. One that the server refuses may decide nothing.
+    """
+    open_ = {approval["approval_id"] for approval in approvals}
+    found: dict[str, Target] = {}
+    for each in [target, *other_targets(target)][:MAX_PROFILES]:
+        if open_ <= found.keys():
+            break
+        for approval_id in _may_decide(each, run_id):
+            found.setdefault(approval_id, each)
+    return found
+
+
+def _may_decide(target: Target, run_id: str) -> list[str]:
+    try:
+        with ApiClient(target) as client:
+            page = client.get("/approvals", run=run_id, status=["pending"], assigned_to="me", limit=200).json()
+            return [approval["approval_id"] for approval in page["items"]]
+    except (CommandFailed, KeyError, TypeError):
+        return []

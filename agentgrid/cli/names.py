@@ -1,0 +1,96 @@
+"""Names that people type: suggestions for mistyped ones, and completion in the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import typer
+
+from agentgrid.cli.exits import CommandFailed, ExitCode
+
+if TYPE_CHECKING:
+    from agentgrid.cli.client import ApiClient
+
+LOOKED_AT = 200
+SUGGESTED = 3
+FIELDS = {"policies": "rule_id"}
+"""Under which field a list has its names, where it isn't `name`."""
+
+
+@contextmanager
+def suggesting(client: ApiClient, plural: str, given: str) -> Iterator[None]:
+    """If the block ends because there is nothing of this name, say which names are alike."""
+    try:
+        yield
+    except CommandFailed as error:
+        if error.exit_code is not ExitCode.NOT_FOUND:
+            raise
+        raise CommandFailed(
+            error.message + _alike(client, plural, given), error.exit_code, problem=error.problem
+        ) from None
+
+
+def note_if_mistyped(client: ApiClient, plural: str, given: str | None) -> None:
+    """After an empty list: say on standard error which names are like the one that it was limited to."""
+    from rich.text import Text
+
+    from agentgrid.cli.output import stderr
+
+    if given is not None and (alike := _alike(client, plural, given)):
+        stderr().print(Text(f"no {plural.removesuffix('s')} is called {given!r}{alike}", style="dim"))
+
+
+def _alike(client: ApiClient, plural: str, given: str) -> str:
+    from agentgrid.cli.text import safe
+
+    try:
+        known = _names(client, plural)
+    except CommandFailed:
+        return ""
+    found = [] if given in known else get_close_matches(given, known, n=SUGGESTED, cutoff=0.6)
+    return f"; did you mean {' or '.join(safe(name) for name in found)}?" if found else ""
+
+
+def _names(client: ApiClient, plural: str) -> list[str]:
+    page = client.get(f"/{plural}", limit=LOOKED_AT).json()
+    items = page.get("items", []) if isinstance(page, dict) else []
+    return [str(item[FIELDS.get(plural, "name")]) for item in items]
+
+
+def workflows(context: typer.Context, incomplete: str) -> list[str]:
+    """Complete the name of a workflow."""
+    return _completed(context, "workflows", incomplete)
+
+
+def tools(context: typer.Context, incomplete: str) -> list[str]:
+    """Complete the name of a tool."""
+    return _completed(context, "tools", incomplete)
+
+
+def rules(context: typer.Context, incomplete: str) -> list[str]:
+    """Complete the id of a rule."""
+    return _completed(context, "policies", incomplete)
+
+
+def profiles(incomplete: str) -> list[str]:
+    """Complete the name of a profile."""
+    try:
+        from agentgrid.cli.profiles import load_profiles, profiles_file
+
+        return [name for name in load_profiles(profiles_file()) if name.startswith(incomplete)]
+    except Exception:
+        return []
+
+
+def _completed(context: typer.Context, plural: str, incomplete: str) -> list[str]:
+    try:
+        from agentgrid.cli.client import ApiClient
+        from agentgrid.cli.profiles import resolve
+
+        with ApiClient(resolve(context.params.get("profile"))) as client:
+            return [name for name in _names(client, plural) if name.startswith(incomplete)]
+    except Exception:
+        return []

@@ -1,0 +1,85 @@
+"""Where in a project's own code something went wrong, and what to write instead of what the sandbox refused."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sysconfig
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+Place = tuple[str, int]
+"""A file and a line of it."""
+
+LIBRARIES = ("agentgrid", "temporalio", "pydantic", "pydantic_core")
+"""The packages through which a project's code runs, wherever it is installed itself."""
+
+INSTEAD = {
+    "datetime": "use workflow.now()",
+    "random": "use workflow.random()",
+    "time": "use workflow.now(), or workflow.sleep() to wait",
+    "uuid": "use workflow.uuid4()",
+}
+
+_FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+)', re.MULTILINE)
+_REFUSED = re.compile(
+    r"Cannot access (\S+) from inside a workflow\. If this is code from a module not used .*pass ?through\.?"
+)
+
+
+def refusal(path: tuple[str, ...]) -> str:
+    """What is wrong with a name that workflow code may not use, and what to use instead."""
+    name = path[-1] if path[0] == "__builtins__" else ".".join(path)
+    return f"workflow code can't use {name}: it must be deterministic; {INSTEAD.get(path[0], 'use a tool instead')}"
+
+
+def reworded(message: str) -> str:
+    """The message, with Temporal's advice to let the refused module through replaced: here that would hide the mistake."""
+    return _REFUSED.sub(lambda found: refusal(tuple(found[1].removesuffix(".__call__").split("."))), message)
+
+
+def place_of(error: BaseException) -> Place | None:
+    """The innermost place in the project's code that an error came through, or None."""
+    return _innermost((frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__))
+
+
+def place_in(stack: str) -> Place | None:
+    """The same, from the text of a traceback."""
+    return _innermost((file, int(line)) for file, line in _FRAME.findall(stack))
+
+
+def shown(place: Place) -> str:
+    """The place as people read it: below the working directory without that, elsewhere with its last folders."""
+    file = Path(place[0])
+    try:
+        text = str(file.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        text = "/".join(file.parts[-3:]).lstrip("/")
+    return f"{text}:{place[1]}"
+
+
+def _innermost(frames: Iterable[Place]) -> Place | None:
+    found: Place | None = None
+    installed: Place | None = None
+    standard, packages, own = _folders()
+    for file, line in frames:
+        if file.startswith(("<", own)):
+            continue
+        inside = next((folder for folder in packages if file.startswith(folder)), None)
+        if inside is not None:
+            if file.removeprefix(inside).split("/")[0] not in LIBRARIES:
+                installed = (file, line)
+        elif not file.startswith(standard):
+            found = (file, line)
+    # A project that is installed itself has no other frames than those of packages.
+    return found or installed
+
+
+@functools.cache
+def _folders() -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """The folders of the standard library, of installed packages, and of AgentGrid."""
+    paths = sysconfig.get_paths()
+    standard = tuple({f"{paths[name]}/" for name in ("stdlib", "platstdlib")})
+    packages = tuple({f"{paths[name]}/" for name in ("purelib", "platlib")})
+    return standard, packages, f"{Path(__file__).parents[1]}/"
