@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -18,7 +19,7 @@ from agentgrid.db import runs as runs_table
 from agentgrid.db.session import reading, writing
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.scopes import EVERY_WORKFLOW
-from agentgrid.errors import IdempotencyConflict, InvalidInput, Unavailable
+from agentgrid.errors import Conflict, IdempotencyConflict, InvalidInput, NotFound, Unavailable
 from tests.api import factories
 from tests.api.conftest import eventually
 from tests.control.conftest import OPERATOR, SETUP, caller
@@ -123,6 +124,24 @@ async def test_r36_a_start_that_waited_is_authorised_again_before_it_is_sent(
     assert run.error["type"] == "StartRefused"
     with pytest.raises(RPCError, match="not found"):
         await plane.temporal.get_workflow_handle(run.run_id).describe()
+
+
+async def test_a_cached_offer_outlives_neither_the_kill_switch_nor_the_callers_scope(plane: ControlPlane):
+    await catalog(plane)
+    asking = await operator(plane)
+    await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
+    assert "Waits" in plane.offers
+
+    scoped = replace(asking, principal=replace(asking.principal, workflows=frozenset({"other"})))
+    with pytest.raises(NotFound):
+        await runs.start(plane, scoped, "Waits", runs.StartRequest(input=1))
+    async with writing(plane.engine) as session:
+        await session.execute(text(WITHDRAWN["the kill switch of its workflow"]))
+    with pytest.raises(Conflict, match="disabled by its kill switch"):
+        await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
+
+    async with reading(plane.engine) as session:
+        assert len(await table.newest(session, scope=EVERY_WORKFLOW, limit=10, kind=["run.start"])) == 1
 
 
 async def test_the_same_request_after_the_death_of_the_api_is_the_same_run(plane: ControlPlane, monkeypatch):
