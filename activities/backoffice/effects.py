@@ -4,7 +4,7 @@ import agentgrid as ag
 
 
 def effect_key() -> str:
-    """This call's idempotency key, the same in all of its attempts. Outside a workflow each call has its own."""
+    """This call's idempotency key, the same in all of its attempts. A tool that is called directly has a new one for each call."""
     return ag.idempotency_key()
 
 

@@ -22,6 +22,7 @@ from activities.cms import fetch_page, save_draft, unpublish_page, verify_page
 from activities.crm import fetch_lead, update_lead
 from activities.support import fetch_ticket, post_reply
 from activities.tasks import create_task
+from agentgrid.errors import NoIdempotencyKey
 from tests.activities.conftest import ANCHOR, OneCall
 
 ROOT = Path(__file__).parents[2]
@@ -243,10 +244,11 @@ async def test_a_statement_that_fails_for_another_reason_is_no_tool_error() -> N
             await inside.fetchval("SELECT 1 FROM backoffice.nothing")
 
 
-def test_a_key_is_the_calls_own_inside_and_fresh_outside(one_call: OneCall) -> None:
+def test_a_key_belongs_to_a_call_and_there_is_none_outside(one_call: OneCall) -> None:
     with one_call("the-call"):
         assert (effect_key(), effect_key()) == ("the-call", "the-call")
-    assert effect_key() != effect_key()
+    with pytest.raises(NoIdempotencyKey):
+        effect_key()
 
 
 def test_naming_the_tools_loads_no_database_driver() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from activities.support import fetch_ticket, list_tickets, post_reply, refund_ti
 from activities.tasks import Priority, create_task
 from activities.triage import classify_ticket, draft_reply
 from agentgrid.protocol import ToolCall
+from agentgrid.testing import keyed
 
 GRID = ag.Grid("reference", activities)
 WIRE_NAMES = """
@@ -49,7 +51,8 @@ async def on_the_wire(tool: ag.Tool[..., Any], *args: Any) -> Any:
     """The tool as a worker runs it: arguments and outcome pass as JSON text."""
     arguments = json.loads(json.dumps(tool.signature.dump_arguments(*args), allow_nan=False))
     call = ToolCall(tool=tool.name, version=tool.version, args=arguments)
-    outcome = await ActivityEnvironment().run(tool.as_activity(), call)
+    with keyed(uuid.uuid4().hex):  # as the plugin does
+        outcome = await ActivityEnvironment().run(tool.as_activity(), call)
     return tool.signature.result.validate_python(json.loads(json.dumps(outcome.result, allow_nan=False)))
 
 

@@ -89,6 +89,7 @@ async def test_a_workflow_that_completes_without_asking_says_so_at_once(client: 
 
 async def test_a_timeout_names_what_keeps_the_workflow_from_asking(client: Client, queue: str) -> None:
     governance = Governance()
+    gated.HEALED.clear()
     async with running(client, queue, "flaky", governance) as handle:
         with pytest.raises(TimeoutError, match=r"activity tool\.flaky fails: not yet"):
             await governance.approve(handle, timeout_seconds=1)

@@ -25,6 +25,8 @@ class Errand(BaseModel):
     """Where the first attempt of its first call holds still."""
     hold_note: str | None = None
     expires_seconds: float = 3600.0
+    padding: str = ""
+    """Makes the input long."""
 
 
 @ag.workflow(title="Run an errand")
