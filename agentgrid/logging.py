@@ -49,7 +49,7 @@ class _StandardError(logging.Handler):
 
 
 class _EachTracebackOnce(logging.Filter):
-    """Leaves out a traceback that was written before: Temporal logs one for each attempt, and a failing task is tried for ever."""
+    """Omits a traceback that has been written before: Temporal logs one per attempt, and retries a failing workflow task indefinitely."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ELLIPSIS = "…"
 """Stands in lists for the middle of a long id."""
 LOOKED_AT = 200
-"""How many candidates are asked for; where there are more, none can be said to be the only one."""
+"""The maximum number of candidates to fetch."""
 SHORTEST = 4
 """A part of an id that is shorter than this is not looked up."""
 NAMED = 8

@@ -7,7 +7,7 @@
 A command that needs two administrators begins as `proposed`, and is carried out or refused without Temporal: `control/confirmation.py`.
 
 A start that can't be sent stays pending: the run is queued. Any other verb needs its answer now; if it certainly was not sent it fails, and
-the caller is told to try again. If it is not known whether it was sent, it stays pending and is sent again under the same request id.
+the caller gets an error and can retry. If it is not known whether it was sent, it stays pending and is sent again under the same request id.
 """
 
 from __future__ import annotations

@@ -324,7 +324,7 @@ async def _start(plane: ControlPlane, command: Command, fresh: Fresh | None) -> 
             identifier=run.workflow,
         )
     except Conflict:
-        # Already started, most likely by an earlier attempt of this command: check whose it is.
+        # Already started, probably by an earlier attempt of this command: check that it is.
         return {"execution_id": await _started_before(plane, command)}
     return {"execution_id": answer.first_execution_run_id or answer.run_id}
 

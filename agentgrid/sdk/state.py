@@ -43,8 +43,8 @@ KEY_DIGITS = 24
 MAX_SIGNAL_BYTES = 8192
 
 JUDGED_AT_ONCE = 500
-"""How many signatures one workflow task verifies, at 0.3 ms each. Temporal takes 10,000 signals for an execution, and the SDK fails a task
-after two seconds, at each attempt anew: without a bound forged decisions could stop a run for ever."""
+"""The number of signatures that one workflow task verifies, at 0.3 ms each. Temporal accepts 10,000 signals per execution, and the SDK fails a
+task after two seconds, on every attempt: without this limit, forged decisions could stop a run permanently."""
 
 BUILDS_ARE_KEPT = "agentgrid_builds_are_kept"
 """A function outside the sandbox: whether the server's history keeps the builds of workers."""

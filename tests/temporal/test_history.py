@@ -184,7 +184,7 @@ async def test_faults_of_temporal_are_said_in_our_words(client: Client, queue: s
     unknown = rpc.failure(RPCError("slow", RPCStatusCode.DEADLINE_EXCEEDED, b""))
     assert isinstance(unknown, Unavailable)
     assert unknown.outcome_unknown
-    # A caller that is told it asked too often would blame itself: Temporal is busy, and did nothing.
+    # Temporal was busy and did nothing. 429 would tell the caller to slow down, which is not the problem.
     busy = rpc.failure(RPCError("Workflow is busy.", RPCStatusCode.RESOURCE_EXHAUSTED, b""))
     assert (type(busy), busy.outcome_unknown) == (Unavailable, False)
 

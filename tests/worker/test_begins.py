@@ -157,9 +157,9 @@ async def test_only_a_reset_to_the_first_task_determines_it_again(
         tasks = [event.event_id for event in await happened(handle, "WORKFLOW_TASK_COMPLETED", 2)]
     base = handle.first_execution_run_id or ""
     async with serving(client, queue, second, governance):
-        anew = await reset(client, handle, base, tasks[0])
-        await happened(anew, "ACTIVITY_TASK_COMPLETED")
-        history = await ends(anew, governance, second, governed=second != "plain")
+        forked = await reset(client, handle, base, tasks[0])
+        await happened(forked, "ACTIVITY_TASK_COMPLETED")
+        history = await ends(forked, governance, second, governed=second != "plain")
         assert marked(history) == (second != "plain"), "history had more than three events"
         later = await reset(client, handle, base, tasks[1])
         history = await ends(later, governance, second, governed=first != "plain")

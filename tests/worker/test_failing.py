@@ -1,4 +1,4 @@
-"""What goes wrong in a project's code is told with its place in that code."""
+"""Errors in a project's code are reported with file and line."""
 
 from __future__ import annotations
 
