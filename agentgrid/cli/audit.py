@@ -10,8 +10,9 @@ import typer
 from agentgrid.cli.groups import group
 from agentgrid.cli.identifiers import approval_id_of, command_id_of, run_id_of
 from agentgrid.cli.inputs import moment_of, part
-from agentgrid.cli.modes import CommandStatus, OutputFormat
+from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session
+from agentgrid.domain.commands import CommandStatus
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

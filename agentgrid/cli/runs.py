@@ -11,7 +11,7 @@ from agentgrid.cli import names
 from agentgrid.cli.groups import group
 from agentgrid.cli.identifiers import run_id_of
 from agentgrid.cli.inputs import moment_of, part, read_json
-from agentgrid.cli.modes import OutputFormat, RunStatus, WaitingOn
+from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import note_if_mistyped, suggesting
 from agentgrid.cli.session import (
     CursorOption,
@@ -25,6 +25,7 @@ from agentgrid.cli.session import (
     reporting,
     session,
 )
+from agentgrid.domain.runs import RunStatus, WaitingOn
 
 if TYPE_CHECKING:
     from agentgrid.cli.client import Answer

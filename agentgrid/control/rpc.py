@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice import v1 as service
 from temporalio.service import RPCError, RPCStatusCode
 
+from agentgrid.control.plane import ControlPlane
 from agentgrid.errors import AgentGridError, Unavailable
 from agentgrid.temporal import rpc
 
@@ -42,6 +45,22 @@ async def asked(call: Awaitable[Answer], *, noun: str = "run", identifier: str =
         if not _never_sent(str(error)):
             raise
         raise Unavailable(f"Temporal can't be reached: {error}") from error
+
+
+async def describe(
+    plane: ControlPlane, workflow_id: str, execution_id: str | None
+) -> service.DescribeWorkflowExecutionResponse:
+    """Temporal's description of an execution; by default the newest of its workflow id."""
+    return await asked(
+        plane.temporal.workflow_service.describe_workflow_execution(
+            service.DescribeWorkflowExecutionRequest(
+                namespace=plane.settings.temporal_namespace,
+                execution=WorkflowExecution(workflow_id=workflow_id, run_id=execution_id or ""),
+            ),
+            timeout=DEADLINE,
+        ),
+        identifier=workflow_id,
+    )
 
 
 def _about_the_namespace(error: RPCError) -> bool:

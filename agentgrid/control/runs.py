@@ -10,12 +10,11 @@ from functools import partial
 from typing import Any
 
 import temporalio.api.workflowservice.v1 as service
-from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import WorkflowIdReusePolicy
 
 from agentgrid.control import commands, inputs, switches
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.control.rpc import DEADLINE, asked
+from agentgrid.control.rpc import DEADLINE, asked, describe
 from agentgrid.db import commands as commands_table
 from agentgrid.db import events, starts, workflows
 from agentgrid.db import runs as table
@@ -387,19 +386,3 @@ async def _started_before(plane: ControlPlane, command: Command) -> str:
     if not isinstance(said, dict) or said.get("command_id") != command.command_id:
         raise Conflict(f"a workflow with the id {run_id!r} already exists, and AgentGrid did not start it")
     return str(found.workflow_execution_info.first_run_id or found.workflow_execution_info.execution.run_id)
-
-
-async def describe(
-    plane: ControlPlane, workflow_id: str, execution_id: str | None
-) -> service.DescribeWorkflowExecutionResponse:
-    """Temporal's description of an execution; by default the newest of its workflow id."""
-    return await asked(
-        plane.temporal.workflow_service.describe_workflow_execution(
-            service.DescribeWorkflowExecutionRequest(
-                namespace=plane.settings.temporal_namespace,
-                execution=WorkflowExecution(workflow_id=workflow_id, run_id=execution_id or ""),
-            ),
-            timeout=DEADLINE,
-        ),
-        identifier=workflow_id,
-    )

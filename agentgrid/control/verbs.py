@@ -11,8 +11,8 @@ from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 
 from agentgrid.control import commands, inputs
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.control.rpc import DEADLINE, asked
-from agentgrid.control.runs import describe, sender
+from agentgrid.control.rpc import DEADLINE, asked, describe
+from agentgrid.control.runs import sender
 from agentgrid.db import runs as table
 from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import Command, Run
