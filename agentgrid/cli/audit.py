@@ -193,7 +193,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
             text("WHAT", least=24),
             ids("ON", 4),
             fixed("STATUS", 2),
-            text("SAID", 5, least=12),
+            text("REASON", 5, least=12),
             text("OUTCOME", 3, least=16),
             ids("COMMAND", 6),
         ),

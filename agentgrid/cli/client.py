@@ -169,7 +169,9 @@ class ApiClient:
             what = unreachable(self.target.url, error)
         else:
             what = f"the connection to {self.target.url} broke: {safe(error).rstrip('.') or type(error).__name__}"
-        return CommandFailed(f"{what}. {attempt.account()}".rstrip(), ExitCode.UNAVAILABLE)
+        return CommandFailed(
+            f"{what}{'' if what.endswith('?') else '.'} {attempt.account()}".rstrip(), ExitCode.UNAVAILABLE
+        )
 
 
 def unreachable(url: str, error: Exception) -> str:

@@ -297,6 +297,7 @@ def test_a_server_that_is_down_says_what_to_start(cli: Cli, server: FakeServer) 
         ended = cli(*arguments)
         assert ended.code == ExitCode.UNAVAILABLE
         assert "is `agentgrid dev` running?" in ended.err
+        assert "?." not in ended.err
         assert "Errno" not in ended.err
     remote = unreachable("https://grid.example", OSError("[Errno 111] Connection refused"))
     assert (
