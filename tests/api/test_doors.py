@@ -24,8 +24,13 @@ JSON = "Content-Type: application/json"
 
 
 @pytest.fixture(scope="module")
-async def url(api: Api) -> AsyncIterator[str]:
+async def known(api: Api) -> str:
     await factories.insert(api.plane.engine, *factories.workflow("known", {}))
+    return "known"
+
+
+@pytest.fixture(scope="module")
+async def url(api: Api, known: str) -> AsyncIterator[str]:
     async with listening(api.app) as url:
         yield url
 
@@ -94,8 +99,10 @@ async def test_no_spelling_of_a_change_goes_round_the_check(api: Api, url: str, 
     assert await state(api.plane.engine) == before
 
 
-async def test_somebody_elses_commands_are_not_there_for_anybody_but_the_auditor(api: Api, as_) -> None:
-    started = await as_("operator").post("/api/v1/workflows/known/runs", json={"input": "mine", "note": "mine alone"})
+async def test_somebody_elses_commands_are_not_there_for_anybody_but_the_auditor(api: Api, as_, known: str) -> None:
+    started = await as_("operator").post(
+        f"/api/v1/workflows/{known}/runs", json={"input": "mine", "note": "mine alone"}
+    )
     command_id = started.json()["command"]["command_id"]
     for who in PRINCIPALS:
         listed = (await as_(who).get("/api/v1/commands", params={"limit": 200})).json()["items"]
