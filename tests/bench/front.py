@@ -219,7 +219,11 @@ async def _bursts(front: Front, runs: int, rounds: int) -> list[tuple[str, str]]
             taken[mode].append(await front.round(mode, runs))
             print(f"round {number + 1} {mode}: {taken[mode][-1].rate:.1f} runs/s", file=sys.stderr)
     raw = taken["raw"]
-    figures = [("raw Temporal, started by its client, runs per second", middle([one.rate for one in raw], "{:.1f}"))]
+    alone = [answer for one in raw for answer in one.answers]
+    figures = [
+        ("raw Temporal, started by its client, runs per second", middle([one.rate for one in raw], "{:.1f}")),
+        ("raw Temporal, latency of a start, p50 / p99 (ms)", f"{at(alone, 0.5):.0f} / {at(alone, 0.99):.0f}"),
+    ]
     for mode, label in (("governed", "three tools"), ("local", "three local tools")):
         ratio = [mine.rate / theirs.rate for mine, theirs in zip(taken[mode], raw, strict=True)]
         answers = [answer for one in taken[mode] for answer in one.answers]

@@ -30,7 +30,7 @@ SAYS = (
 )
 SOURCES = 50
 REBUILT = 10_000
-PROJECTED = "TRUNCATE runs, run_search, executions, steps, approvals, decisions, events, run_changes, touches"
+PROJECTED = "TRUNCATE runs, run_search, executions, steps, approvals, decisions, controls, events, run_changes, touches"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

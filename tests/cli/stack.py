@@ -57,6 +57,10 @@ class DevStack:
             )
         self.wait_for(READY, READY_SECONDS)
 
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def wait_for(self, words: str, seconds: float) -> str:
         """All that it has said, once these words are among it."""
         assert self.process is not None
