@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agentgrid.api import body
-from agentgrid.api.access import ACCESS, Access
+from agentgrid.api.access import ACCESS, NEW, Access
 from agentgrid.api.errors import WireError, faults_of
 from agentgrid.api.identity import IDENTITIES, Identity
 from agentgrid.api.limits import Limits
@@ -25,6 +25,7 @@ from agentgrid.api.shown import Shown
 from agentgrid.control import commands, keys
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.reads import Reading, Recorder
+from agentgrid.domain.commands import HANDLING
 from agentgrid.domain.principals import GRANTS, Permission, Principal, PrincipalKind
 from agentgrid.domain.reads import ReadOutcome
 from agentgrid.errors import AgentGridError, Fault, Forbidden, InvalidInput, RateLimited, Unauthenticated, Unavailable
@@ -50,6 +51,12 @@ class GovernedRoute(APIRoute):
         declared = ACCESS.get(route)
         if declared is None:
             raise RuntimeError(f"{route} is not in ACCESS: add it, with the permission it requires")
+        if declared.command is not None and (
+            declared.target is None or declared.target not in (NEW, *self.param_convertors)
+        ):
+            raise RuntimeError(
+                f"{route} is a change: its entry in ACCESS must name the path parameter of its target, or NEW"
+            )
         self.access = declared
         handle = super().get_route_handler()
         parameters = frozenset(
@@ -231,14 +238,8 @@ async def _write_down(request: Request, access: Access, error: AgentGridError) -
     """Record the refusal of a request for a change, unless a command already records it."""
     if access.command is None or error.command_id is not None or isinstance(error, Unavailable | RateLimited):
         return
-    named = {name: _storable(value) for name, value in request.path_params.items()}
+    about = {}
+    if access.target:
+        about[HANDLING[access.command].target.column] = _storable(request.path_params[access.target])
     plane: ControlPlane = request.app.state.plane
-    error.command_id = await commands.refuse(
-        plane,
-        request.state.caller,
-        access.command,
-        error,
-        run_id=named.get("run_id"),
-        approval_id=named.get("approval_id"),
-        target=next((named[each] for each in ("name", "rule_id", "key_id", "command_id") if each in named), None),
-    )
+    error.command_id = await commands.refuse(plane, request.state.caller, access.command, error, **about)
