@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +14,6 @@ from agentgrid.api import actions
 from agentgrid.api.access import V1
 from agentgrid.api.schemas.approvals import ApprovalAccepted, ApprovalDetail, ApprovalSummary, DecisionOut
 from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, Proposed
-from agentgrid.api.schemas.common import MAX_NAME
 from agentgrid.api.schemas.runs import (
     ChildRun,
     ControlOut,
@@ -35,9 +33,7 @@ from agentgrid.control.proposals import Confirmation
 from agentgrid.db import approvals, steps
 from agentgrid.db.run_details import Details
 from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Execution, Run, Step
-from agentgrid.domain.approvals import Verdict
-from agentgrid.domain.commands import CommandKind, CommandStatus
-from agentgrid.domain.policies import Effect
+from agentgrid.domain.commands import HANDLING, CommandStatus
 from agentgrid.domain.principals import UNKNOWN_INITIATOR, Principal
 from agentgrid.domain.steps import JobStatus, StepStatus, job_status
 from agentgrid.settings import Settings
@@ -216,27 +212,16 @@ def _detail_values(settings: Settings, principal: Principal, shown: Shown, found
     }
 
 
-def command_summary(row: Command, shown: Shown, *, asked: Mapping[str, Any] | None = None) -> CommandSummary:
-    """A command in a list. `asked`: what its body says of the verdict, the signal's name or the effect."""
+def command_summary(row: Command, shown: Shown, *, asked: Any = None) -> CommandSummary:
+    """A command in a list. `asked`: the value of its body that `what` shows."""
     values = _values(row, CommandSummary) | {"what": what(row.kind, asked), "outcome": shown.outcome(row)}
     return CommandSummary.model_validate(values)
 
 
-def what(kind: str, asked: Mapping[str, Any] | None) -> str | None:
-    """The verdict, the signal's name or the effect. Of a refused request only what has the right form: its body may hold anything."""
-    said = asked or {}
-    if kind == CommandKind.APPROVAL_DECIDE:
-        return _one_of(Verdict, said.get("verdict"))
-    if kind == CommandKind.RUN_SIGNAL:
-        name = said.get("name")
-        return name if isinstance(name, str) and len(name) <= MAX_NAME else None
-    if kind in (CommandKind.TOOL_POLICY, CommandKind.POLICY_PUT):
-        return _one_of(Effect, said.get("effect"))
-    return None
-
-
-def _one_of(words: type[StrEnum], said: Any) -> str | None:
-    return str(said) if isinstance(said, str) and said in set(words) else None
+def what(kind: str, asked: Any) -> str | None:
+    """The verdict, the signal's name or the effect, if it has the right form."""
+    words = HANDLING[kind].words
+    return None if words is None else words.shown(asked)
 
 
 def proposed(row: Command) -> Response:
@@ -259,7 +244,7 @@ def is_proposed(row: Command) -> bool:
     return row.status == CommandStatus.PROPOSED
 
 
-def command_detail(row: Command, shown: Shown, *, asked: Mapping[str, Any] | None = None) -> CommandDetail:
+def command_detail(row: Command, shown: Shown, *, asked: Any = None) -> CommandDetail:
     """A command with its body, for those who may read it."""
     values = _values(row, CommandDetail) | {
         "what": what(row.kind, asked),
