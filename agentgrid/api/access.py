@@ -72,7 +72,7 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/runs/{{run_id}}/jobs": READ_RUN,
     f"GET {V1}/runs/{{run_id}}/logs": READ_PAYLOADS,
     f"GET {V1}/runs/{{run_id}}/approvals": READ,
-    f"GET {V1}/runs/{{run_id}}/result": READ_PAYLOADS,
+    f"GET {V1}/runs/{{run_id}}/result": READ_RUN,
     f"GET {V1}/runs/{{run_id}}/history": READ_PAYLOADS,
     f"GET {V1}/runs/{{run_id}}/events": READ,
     f"POST {V1}/runs/{{run_id}}/cancel": _control(CommandKind.RUN_CANCEL),

@@ -15,7 +15,7 @@ from agentgrid.db import paging, run_search, scopes
 from agentgrid.db.arrays import holds_all
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.pool import Connection
-from agentgrid.db.rows import Question
+from agentgrid.db.rows import Question, columns, loaded
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Execution, Run, Step
 from agentgrid.domain.runs import OPEN, ExecutionStatus, RunStatus, WaitingOn
@@ -165,6 +165,15 @@ async def seen(session: ReadSession | WriteSession, run_id: str, *, scope: Scope
     """One run; None also if it is not in the scope."""
     run = await session.get(Run, run_id)
     return run if run is not None and admits(scope, run.workflow) else None
+
+
+_RESULT = "SELECT {run} FROM runs r WHERE r.run_id = $1".replace("{run}", columns(Run, "r", without=("input",)))
+
+
+async def result_of(connection: Connection, run_id: str, *, scope: Scope) -> Run | None:
+    """One run without its input; None also if it is not in the scope."""
+    row = await connection.fetchrow(_RESULT, run_id)
+    return loaded(Run, dict(row)) if row is not None and admits(scope, row["workflow"]) else None
 
 
 async def executions(session: ReadSession, run_id: str) -> Sequence[Execution]:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from agentgrid.api import sse
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Login, Plane
+from agentgrid.api.feed import Feed
 from agentgrid.api.gate import router as make_router
 
 router = make_router(tags=["live"], prefix=V1)
@@ -29,7 +30,7 @@ async def stream_everything(
 
     Covers the runs that the caller may see. Events name what changed and carry no payloads.
     """
-    source: sse.Feed = request.app.state.feed
+    source: Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=False)
     admission = sse.Admission(plane.pool, login, source)
     return sse.respond(source, login.principal.name, sse.everything(source, admission, cursor))

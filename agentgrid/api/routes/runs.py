@@ -11,6 +11,7 @@ from starlette.responses import Response
 from agentgrid.api import history, sse, views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Search, Session, Shows, Who
+from agentgrid.api.feed import Feed
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
 from agentgrid.api.routes.approvals import started_by
@@ -23,7 +24,6 @@ from agentgrid.api.schemas.runs import (
     RunDetail,
     RunHistory,
     RunReason,
-    RunResult,
     RunSignal,
     RunSummary,
     StepOut,
@@ -244,19 +244,6 @@ async def list_run_approvals(
     return Page[ApprovalSummary](items=views.summaries(page), next_cursor=onward)
 
 
-@router.get("/{run_id}/result", summary="The run's result or error")
-async def get_result(session: Session, principal: Who, shown: Shows, run_id: Id) -> RunResult:
-    """Both are null while the run is open."""
-    run = await _found(session, principal, run_id)
-    return RunResult(
-        run_id=run.run_id,
-        status=RunStatus(run.status),
-        closed_at=run.closed_at,
-        result=shown.payload(run.result),
-        error=shown.error(run.error),
-    )
-
-
 @router.get("/{run_id}/history", summary="The raw history of an execution")
 async def get_history(
     request: Request,
@@ -298,7 +285,7 @@ async def stream_run(
     """
     async with reading(plane.engine) as session:
         run = await _found(session, login.principal, run_id)
-    source: sse.Feed = request.app.state.feed
+    source: Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=True)
     admission = sse.Admission(plane.pool, login, source)
     events = sse.of_run(source, admission, plane.engine, run, cursor)

@@ -95,6 +95,7 @@ async def get_metrics(request: Request, session: Session) -> Response:
         unattributed_signals=await attribution.count_since(session, DAY),
         lag_seconds=projection.lag_seconds,
         streams=request.app.state.feed.streams,
+        waiters=request.app.state.waiting.count,
         budgets=await logins.budgets(session),
         reads_dropped=request.app.state.reads.dropped,
         read_failures=request.app.state.reads.failures,

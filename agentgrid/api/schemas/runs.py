@@ -273,13 +273,28 @@ class RunAccepted(RunDetail):
 
 
 class RunResult(Out):
-    """A run's status, with its result or error."""
+    """The outcome of a run that has ended: its result or its error."""
 
     run_id: str
-    status: RunStatus
+    workflow: str
+    open: Literal[False] = False
+    status: RunStatus = Field(description="`completed`, `failed`, `cancelled`, `terminated` or `timed_out`.")
     closed_at: datetime | None
+    payloads_visible: bool = Field(description="Whether this caller may read results and error messages.")
     result: StoredPayload | None
+    error_type: str | None = Field(description="The class of the innermost cause of its error.")
     error: ErrorOut | None
+
+
+class RunOpen(Out):
+    """A run that has not ended yet, and so has no result: ask again."""
+
+    run_id: str
+    workflow: str
+    open: Literal[True] = True
+    status: RunStatus
+    waiting_on: WaitingOn | None
+    approvals_pending: int
 
 
 class RunHistory(Out):
