@@ -97,7 +97,13 @@ async def of_run(
             # Otherwise the run was reset after it had ended: it continues, and so does its stream.
         if closed is not None and position >= ends_at:
             # Its last event is past retention.
-            data: dict[str, Any] = {"run_id": run_id, "kind": "end", "subject": None, "data": {"status": closed.value}}
+            data: dict[str, Any] = {
+                "run_id": run_id,
+                "kind": "end",
+                "subject": None,
+                "data": {"status": closed.value},
+                "at": None,
+            }
             yield ServerSentEvent(json.dumps(data), event="end", sep="\n")
             return
         await source.wait(position)

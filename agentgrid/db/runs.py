@@ -80,7 +80,8 @@ def _task_keeps_failing() -> Any:
     return select(E.run_id).where(E.status == ExecutionStatus.RUNNING.value, E.live_problem.is_not(None))
 
 
-def _conditions(wanted: RunFilter, scope: Scope, run: Any, collected: bool) -> list[Any]:
+def conditions(wanted: RunFilter, scope: Scope, run: Any, collected: bool) -> list[Any]:
+    """What is wanted of `run`: the table or a stretch of it. collected: all that match are collected, so that every index helps."""
     found: list[Any] = scopes.among(run.workflow, scope) if collected else scopes.within(run.workflow, scope)
     if wanted.status:
         found.append(run.status.in_(wanted.status))
@@ -132,9 +133,9 @@ async def newest(
     session: ReadSession, *, wanted: RunFilter, scope: Scope, limit: int, after: Key | None = None
 ) -> Sequence[Run]:
     """Runs in the scope, newest first, without their payloads."""
-    conditions = partial(_conditions, wanted, scope)
     ordered = is_ordered(wanted, scope)
-    rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=ordered)
+    wanting = partial(conditions, wanted, scope)
+    rows = await paging.newest(session, _LISTING, wanting, limit=limit, after=after, ordered=ordered)
     return [row[0] for row in rows]
 
 
@@ -153,7 +154,7 @@ async def newest_in_order(
 
 @lru_cache(maxsize=256)
 def _in_order(wanted: RunFilter, scope: Scope, limit: int, after: Key | None) -> Question:
-    return paging.in_order(_LISTING, partial(_conditions, wanted, scope), limit=limit, after=after)
+    return paging.in_order(_LISTING, partial(conditions, wanted, scope), limit=limit, after=after)
 
 
 async def get(session: ReadSession | WriteSession, run_id: str) -> Run | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agentgrid.api.routes import (
     approvals,
+    bulk,
     commands,
     events,
     keys,
@@ -23,6 +24,7 @@ ROUTERS = (
     service.router,
     workflows.router,
     runs.router,
+    bulk.router,
     results.router,
     approvals.router,
     tools.router,

@@ -13,6 +13,7 @@ from agentgrid.api.access import V1
 from agentgrid.api.deps import Login, Plane
 from agentgrid.api.feed import Feed
 from agentgrid.api.gate import router as make_router
+from agentgrid.api.schemas.events import STREAM
 
 router = make_router(tags=["live"], prefix=V1)
 
@@ -21,7 +22,7 @@ router = make_router(tags=["live"], prefix=V1)
     "/events",
     summary="All events, live (SSE)",
     response_class=Response,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "A stream."}},
+    responses=STREAM,
 )
 async def stream_everything(
     request: Request, plane: Plane, login: Login, last_event_id: Annotated[str | None, Header(max_length=100)] = None
