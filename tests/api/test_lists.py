@@ -302,13 +302,15 @@ async def test_the_overview_counts_what_its_links_list(api: Api, as_):
         factories.run(status="failed", closed_at=datetime.now(UTC) - timedelta(days=2)),
     ]
     failing = factories.run(status="running")
+    gate = factories.approval(gate_run)
+    gate.terms = {**gate.terms, "keys": {api.plane.signer.key_id: api.plane.signer.public_key}}
     await factories.insert(
         api.plane.engine,
         *rows,
         failing,
         factories.execution(gate_run),
         factories.execution(failing, live_problem="NondeterminismError"),
-        factories.approval(gate_run),
+        gate,
     )
     overview = (await as_("reviewer").get("/api/v1/overview")).json()
     for name, count in overview.items():
