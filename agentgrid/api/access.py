@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import Permission
 
-MIB = 1024 * 1024
-
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
@@ -25,8 +23,6 @@ class Access:
     column is that of the command's kind (`Target`)."""
     reads: str | None = None
     """The path parameter that names the resource. Every answer with payloads is recorded under its value; a list's, under none."""
-    body_bytes: int = 2 * MIB
-    """The most that a body may have. Temporal refuses larger payloads, so a larger one would only fail later."""
     everywhere: bool = False
     """Only for principals that see every workflow: the response can't be filtered by workflow."""
 
@@ -72,7 +68,7 @@ ACCESS: dict[str, Access] = {
     ),
     f"GET {V1}/runs": READ,
     f"GET {V1}/runs/counts": READ,
-    f"POST {V1}/runs/bulk": Access(permission=Permission.START, command=CommandKind.RUN_START, body_bytes=4 * MIB),
+    f"POST {V1}/runs/bulk": Access(permission=Permission.START, command=CommandKind.RUN_START),
     f"GET {V1}/runs/{{run_id}}": READ_RUN,
     f"GET {V1}/runs/{{run_id}}/steps": READ_RUN,
     f"GET {V1}/runs/{{run_id}}/jobs": READ_RUN,

@@ -13,23 +13,25 @@ from starlette.requests import ClientDisconnect, Request
 from agentgrid.api.errors import WireError
 from agentgrid.errors import Fault, InvalidInput, PayloadTooLarge
 
+MAX_BYTES = 2 * 1024 * 1024
+"""Temporal refuses larger payloads, so a larger body would only fail later."""
 MAX_DEPTH = 64
 MAX_INTEGER = 2**63 - 1
 READ_SECONDS = 30.0
 
 
-async def read(request: Request, *, most: int) -> bytes:
-    """The body's bytes. Raises PayloadTooLarge as soon as there are more than `most`, WireError if it doesn't arrive."""
+async def read(request: Request) -> bytes:
+    """The body's bytes. Raises PayloadTooLarge as soon as it is too long, WireError if it doesn't arrive."""
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > most:
-        raise PayloadTooLarge("the body", int(announced), most)
+    if announced.isdigit() and int(announced) > MAX_BYTES:
+        raise PayloadTooLarge("the body", int(announced), MAX_BYTES)
     raw = bytearray()
     try:
         async with asyncio.timeout(READ_SECONDS):
             async for chunk in request.stream():
                 raw += chunk
-                if len(raw) > most:
-                    raise PayloadTooLarge("the body", len(raw), most)
+                if len(raw) > MAX_BYTES:
+                    raise PayloadTooLarge("the body", len(raw), MAX_BYTES)
     except TimeoutError:
         raise WireError(408, "request_timeout", f"the body did not arrive within {READ_SECONDS:.0f} s") from None
     except ClientDisconnect:

@@ -75,7 +75,7 @@ class GovernedRoute(APIRoute):
                 authorise(request.state.caller.principal, declared)
                 _check_parameters(request, parameters)
                 if method in WRITES:
-                    await _take_body(request, declared)
+                    await _take_body(request)
                 answer = await handle(request)
                 _note_disclosure(request, declared, route)
                 return answer
@@ -203,8 +203,8 @@ def _check_parameters(request: Request, known: frozenset[str]) -> None:
         raise InvalidInput("invalid parameters", faults)
 
 
-async def _take_body(request: Request, access: Access) -> None:
-    raw = await body.read(request, most=access.body_bytes)
+async def _take_body(request: Request) -> None:
+    raw = await body.read(request)
     value = None
     if raw:
         body.check_type(request)

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from agentgrid.api.access import ACCESS, MIB
+from agentgrid.api.access import ACCESS
 from agentgrid.api.errors import MEDIA_TYPE
 from agentgrid.api.schemas.common import Problem
 from agentgrid.api.schemas.events import stream_schemas
@@ -24,7 +24,7 @@ PROBLEMS = {
     "403": "This principal may not do this.",
     "404": "The resource does not exist.",
     "409": "The current state does not allow it, or the Idempotency-Key was used with a different body.",
-    "413": "The body is over {body_mib} MiB.",
+    "413": "The body is over 2 MiB.",
     "415": "The body is not JSON in UTF-8.",
     "422": "The request does not fit its schema; `faults` lists each place.",
     "429": "Too many requests; `Retry-After` says when to try again.",
@@ -73,7 +73,7 @@ def _complete(route: str, method: str, path: str, operation: dict[str, Any]) -> 
         wanted += ["409", "413", "415", "504"]
     for status in sorted(wanted):
         responses[status] = {
-            "description": PROBLEMS[status].format(body_mib=access.body_bytes // MIB),
+            "description": PROBLEMS[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
 

@@ -139,16 +139,32 @@ class ApiClient:
         )
 
     def write(
-        self, method: str, path: str, body: Any, *, doing: str, key: str | None = None, again: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        *,
+        doing: str,
+        key: str | None = None,
+        again: str = "",
+        waits: float = 0,
     ) -> Answer:
         """Request a change once, under this idempotency key or a new one.
 
-        `doing` names the change, and `again` says how to repeat it safely if its outcome is unknown.
+        `doing` names the change, `again` says how to repeat it safely if its outcome is unknown, and `waits` how many seconds longer than others
+        it may take.
         """
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
         return self._send(
             _Request(
-                method=method, path=path, params={}, content=encode(body), headers=headers, doing=doing, again=again
+                method=method,
+                path=path,
+                params={},
+                content=encode(body),
+                headers=headers,
+                doing=doing,
+                again=again,
+                waits=waits,
             )
         )
 

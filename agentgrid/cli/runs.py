@@ -107,6 +107,27 @@ def start(
     _watch(run_id, profile, output)
 
 
+@app.command("start-many")
+def start_many(
+    file: Annotated[
+        str,
+        typer.Argument(
+            help='JSON lines, at most 200: {"workflow": ..., "input": ..., "reference": ..., "idempotency_key": ...}; - for stdin.'
+        ),
+    ],
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="A second start with the same key and file returns the first runs.")
+    ] = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Start a run for each line of a file, each by itself. Exit code 0: all started; 1: at least one was refused."""
+    with session(profile, output) as client:
+        from agentgrid.cli.bulk import start_each
+
+        raise typer.Exit(start_each(client, file, idempotency_key or str(uuid.uuid4()), output))
+
+
 @app.command("list")
 def list_(
     status: Annotated[

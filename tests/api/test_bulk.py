@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import pytest
@@ -163,18 +162,3 @@ async def test_who_may_not_start_or_not_see_the_workflow_starts_nothing(api: Api
     async with Api(api.app, api.settings, {"narrow": key}).client("narrow") as client:
         (outcome,) = (await client.post(PLACE, json=body)).json()["items"]
     assert outcome["problem"]["detail"] == "there is no workflow 'bulk_hidden'"
-
-
-async def test_a_body_of_four_mebibytes_is_taken_and_a_larger_one_is_not(api: Api, as_):
-    await catalog(api, "bulk_large")
-    body = {"items": [{"workflow": "bulk_large", "input": {"id": "x" * 190_000}} for _ in range(20)]}
-    sent = json.dumps(body)
-    assert 3_500_000 < len(sent) < 4 * 1024 * 1024
-    answer = await as_("operator").post(PLACE, content=sent, headers={"Content-Type": "application/json"}, timeout=60)
-    assert answer.json()["started"] == 20
-    larger = sent + " " * (4 * 1024 * 1024)
-    answer = await as_("operator").post(PLACE, content=larger, headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
-    one = {"items": [{"workflow": "bulk_large", "input": {"id": "x" * 2_200_000}}, item("bulk_large", 2)]}
-    outcomes = (await as_("operator").post(PLACE, json=one)).json()["items"]
-    assert [each["problem"] and each["problem"]["code"] for each in outcomes] == ["payload_too_large", None]

@@ -133,3 +133,43 @@ def test_options_that_do_not_go_together_start_nothing(cli: Cli, server: FakeSer
         assert cli("run", "start", "w", *options).code == ExitCode.USAGE
     assert cli("run", "result", "r", "--timeout", "3").code == ExitCode.USAGE
     assert server.seen == []
+
+
+def outcome(number: int, refused: bool = False) -> dict[str, Any]:
+    why = {
+        "code": "invalid_input",
+        "detail": "does not fit",
+        "faults": [{"pointer": "/items/1/input", "message": "no"}],
+    }
+    return {
+        "outcome": "refused" if refused else "started",
+        "workflow": "w",
+        "run_id": None if refused else f"r-{number}",
+        "status": None if refused else "queued",
+        "command_id": "c",
+        "problem": why if refused else None,
+    }
+
+
+def test_each_line_of_a_file_is_started_and_its_outcome_told(cli: Cli, server: FakeServer) -> None:
+    lines = b'{"workflow": "w", "input": 1}\n\n{"workflow": "w", "input": 2}\n'
+    told = {"started": 1, "replayed": 0, "refused": 1, "items": [outcome(1), outcome(2, refused=True)]}
+    server.on("POST /runs/bulk", Reply(body=told))
+    ended = cli("run", "start-many", "-", "--idempotency-key", "k", stdin=lines)
+    assert ended.code == ExitCode.FAILED
+    assert "r-1" in ended.out
+    assert "/items/1/input no" in ended.out
+    assert "1 started, 0 started before, 1 refused" in ended.out
+    (seen,) = server.seen
+    assert json.loads(seen.body) == {"items": [{"workflow": "w", "input": 1}, {"workflow": "w", "input": 2}]}
+    assert seen.headers["Idempotency-Key"] == "k"
+    server.on("POST /runs/bulk", Reply(body={"started": 1, "replayed": 0, "refused": 0, "items": [outcome(1)]}))
+    assert cli("run", "start-many", "-", stdin=lines).code == ExitCode.OK
+
+
+def test_a_line_that_is_not_json_is_named_and_nothing_is_sent(cli: Cli, server: FakeServer) -> None:
+    ended = cli("run", "start-many", "-", stdin=b'{"workflow": "w"}\n{"workflow": \n')
+    assert (ended.code, "line 2 is not JSON" in ended.err) == (ExitCode.USAGE, True)
+    assert cli("run", "start-many", "-", stdin=b"\n").code == ExitCode.USAGE
+    assert cli("run", "start-many", "no-such-file").code == ExitCode.USAGE
+    assert server.seen == []

@@ -80,7 +80,7 @@ def _myself() -> dict[str, Any]:
 def _runs(told: Mapping[str, Any]) -> bool:
     """Whether the process that wrote it still runs. Process ids are reused, so the start is compared too."""
     try:
-        return abs(psutil.Process(told["pid"]).create_time() - told["process_started_at"]) < 1
+        return bool(abs(psutil.Process(told["pid"]).create_time() - told["process_started_at"]) < 1)
     except (psutil.Error, KeyError, TypeError, ValueError):
         return False
 
