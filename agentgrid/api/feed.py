@@ -38,6 +38,8 @@ POLL_SECONDS = 2.0
 MAX_STREAMS_PER_PRINCIPAL = 50
 STREAMS_RETRY_SECONDS = 10.0
 RECOVERY_SECONDS = 1.0
+RING_SECONDS = 1.0
+"""How often at most waiting requests are woken because principals or keys changed. A worker's login could say so all the time."""
 END = "end"
 """The kind of the event that a run has ended."""
 
@@ -83,6 +85,8 @@ class Feed:
         self._streams: dict[str, int] = {}
         self._bells: dict[str, set[asyncio.Event]] = {}
         """Of the requests that wait for a run to end, by run."""
+        self._rings_again: asyncio.TimerHandle | None = None
+        self._changed_meanwhile = False
 
     @property
     def head(self) -> int:
@@ -173,7 +177,17 @@ class Feed:
     def _access_changed(self) -> None:
         self.access_changes += 1
         self._ring()
+        if self._rings_again is not None:
+            self._changed_meanwhile = True
+            return
         self.ring_all()
+        self._rings_again = asyncio.get_running_loop().call_later(RING_SECONDS, self._ring_again)
+
+    def _ring_again(self) -> None:
+        self._rings_again = None
+        if self._changed_meanwhile:
+            self._changed_meanwhile = False
+            self._access_changed()
 
     async def _listen(self) -> None:
         while True:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from agentgrid.api import bulk
-from agentgrid.api.limits import Limits
+from agentgrid.api.limits import Buckets
 from agentgrid.control import runs as control
 from tests.api import factories
 from tests.api.conftest import Api
@@ -133,8 +133,8 @@ async def test_what_was_started_is_told_whatever_becomes_of_the_rest(api: Api, a
 
 async def test_items_count_against_the_rate_limit(api: Api, as_, monkeypatch):
     now = 0.0
-    narrow = api.settings.model_copy(update={"rate_requests_per_second": 10.0, "rate_requests_burst": 20})
-    monkeypatch.setattr(api.app.state, "limits", Limits(narrow, clock=lambda: now))
+    narrow = Buckets(per_second=10.0, burst=20, clock=lambda: now)
+    monkeypatch.setattr(api.app.state.limits, "_requests", narrow)
     await catalog(api, "bulk_rate")
     send = {"items": [item("bulk_rate", n) for n in range(15)]}
     assert (await as_("operator").post(PLACE, json=send)).json()["started"] == 15

@@ -120,7 +120,7 @@ async def test_the_inbox_is_what_a_decision_would_be_accepted_for(api: Api, gate
                 if cursor is None:
                     break
             overview = (await client.get("/api/v1/overview")).json()["approvals_for_me"]
-            everything = (await client.get(overview["href"], params={"limit": 200})).json()["items"]
+            everything = (await client.get(f"{overview['href']}&limit=200")).json()["items"]
         assert sorted(by_id[each["approval_id"]] for each in seen) == sorted(expected[who]), who
         opened = [each["opened_at"] for each in seen]
         assert opened == sorted(opened, reverse=True)

@@ -18,6 +18,7 @@ from agentgrid.api.waiting import Waiting
 from agentgrid.cli.serving import options
 from agentgrid.control import keys, principals
 from agentgrid.db import runs
+from agentgrid.db.principals import ACCESS_CHANNEL
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Run
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
@@ -149,6 +150,37 @@ async def test_a_revoked_key_ends_the_wait_at_once(api: Api, waiting: Waiting, k
         await keys.revoke(api.plane.engine, SETUP, key.key_id)
         answer = await asyncio.wait_for(task, 5)
     assert (answer.status_code, answer.json()["code"], waiting.count) == (401, "unauthenticated", 0)
+
+
+async def test_notifications_without_a_change_wake_those_who_wait_once_a_second_at_most(
+    api: Api, as_, waiting: Waiting, monkeypatch
+):
+    woken = 0
+    holder = keys.holder
+
+    async def counted(*given):
+        nonlocal woken
+        woken += 1
+        return await holder(*given)
+
+    monkeypatch.setattr(keys, "holder", counted)
+    run = await a_run(api)
+    task = asked(as_("viewer"), run)
+    await waits(waiting)
+    begun = time.monotonic()
+    for _ in range(50):
+        # Any login may notify, also a worker's.
+        async with api.plane.pool.acquire() as connection:
+            await connection.execute(f"NOTIFY {ACCESS_CHANNEL}")
+    seen = api.app.state.feed
+
+    async def heard() -> bool:
+        return seen.access_changes >= 50
+
+    await eventually(heard)
+    await end(api, run)
+    assert (await task).status_code == 200
+    assert woken <= 3 + (time.monotonic() - begun)
 
 
 @pytest.mark.parametrize(("after", "status"), LOSSES.values(), ids=LOSSES.keys())

@@ -56,7 +56,7 @@ def test_the_ready_file_of_a_killed_process_is_replaced_and_no_other_file_is(tmp
         "http://127.0.0.1:1",
         0o644,
     )
-    assert [each.name for each in tmp_path.iterdir()] == ["ready.json"]
+    assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["ready.json"]
     with pytest.raises(CommandFailed, match=f"process id {os.getpid()}, which runs"):
         ReadyFile(path).clear()
 
