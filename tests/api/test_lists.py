@@ -302,8 +302,7 @@ async def test_the_overview_counts_what_its_links_list(api: Api, as_):
         factories.run(status="failed", closed_at=datetime.now(UTC) - timedelta(days=2)),
     ]
     failing = factories.run(status="running")
-    gate = factories.approval(gate_run)
-    gate.terms = {**gate.terms, "keys": {api.plane.signer.key_id: api.plane.signer.public_key}}
+    gate = factories.under(api.plane.signer, factories.approval(gate_run))
     await factories.insert(
         api.plane.engine,
         *rows,

@@ -73,7 +73,7 @@ async def sides(narrow: Api) -> dict[str, Any]:
         )
         parent = factories.run(workflow="in_parent", status="completed", closed_at=run.created_at)
         child = factories.run(workflow=f"{side}_child", parent_run_id=parent.run_id)
-        gate = factories.approval(run)
+        gate = factories.under(narrow.plane.signer, factories.approval(run))
         await factories.insert(
             narrow.plane.engine,
             *factories.workflow(f"{side}_flow", {}, task_queue=f"{side}-queue"),
@@ -146,6 +146,8 @@ async def test_lists_searches_and_counts_leave_out_everything_out_of_scope(
             "/approvals?workflow=out_flow",
             f"/approvals?run={sides['out_run'].run_id}",
             "/approvals?assigned_to=me",
+            "/approvals?decidable_by=me",
+            "/runs/counts?workflow=out_flow",
             "/workflows/out_flow",
             "/commands?limit=200",
         ):
