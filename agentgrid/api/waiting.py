@@ -31,6 +31,8 @@ MAX_WAIT_SECONDS = 60
 MAX_PER_PRINCIPAL = 100
 LOOK_AGAIN_SECONDS = 15.0
 """How often a waiting request looks at its run without having been woken: a rebuild of the projection tells of no end."""
+LOOKS_AT_ONCE = 4
+"""How many of them ask the database together: all may be woken at once, and other requests need its connections too."""
 RETRY_SECONDS = 5.0
 
 
@@ -54,6 +56,7 @@ class Waiting:
         self._plane = plane
         self._source = source
         self._room = room
+        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._of: Counter[str] = Counter()
         self._stopping = False
 
@@ -101,14 +104,15 @@ class Waiting:
 
     async def _holder(self, login: Identity) -> Principal:
         """The caller as of now."""
-        holder = await login.current(self._plane.pool)
+        async with self._looks:
+            holder = await login.current(self._plane.pool)
         if holder is None:
             raise Unauthenticated("the key was revoked, or has expired, during the wait")
         authorise(holder, READ_RUN)
         return holder
 
     async def _read(self, principal: Principal, run_id: str) -> Run:
-        async with direct(self._plane.pool) as connection:
+        async with self._looks, direct(self._plane.pool) as connection:
             run = await runs.result_of(connection, run_id, scope=principal.workflows)
         if run is None:
             raise NotFound("run", run_id)

@@ -266,8 +266,11 @@ async def test_a_thousand_waiters_cost_the_database_nothing_until_their_runs_end
     async with httpx.AsyncClient(
         transport=transport, base_url="http://127.0.0.1", headers=headers, timeout=60, limits=limits
     ) as client:
-        tasks = [asked(client, run, 60) for run in waited]
-        await waits(waiting, 1_000)
+        tasks: list[asyncio.Task[httpx.Response]] = []
+        for first in range(0, 1_000, 50):
+            # Authenticating a thousand callers at once is another matter.
+            tasks += [asked(client, run, 60) for run in waited[first : first + 50]]
+            await waits(waiting, first + 50)
 
         async def all_looked() -> bool:
             return reads == 2_000
