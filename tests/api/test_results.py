@@ -249,6 +249,8 @@ async def test_a_thousand_waiters_cost_the_database_nothing_until_their_runs_end
 ):
     monkeypatch.setattr(module, "MAX_PER_PRINCIPAL", 1_000)
     monkeypatch.setattr(waiting, "_room", 1_000)
+    # However long it takes this machine to begin a thousand.
+    monkeypatch.setattr(module, "LOOK_AGAIN_SECONDS", 60.0)
     reads = 0
     read = runs.result_of
 
@@ -273,15 +275,18 @@ async def test_a_thousand_waiters_cost_the_database_nothing_until_their_runs_end
             await waits(waiting, first + 50)
 
         async def all_looked() -> bool:
-            return reads == 2_000
+            return reads >= 2_000
 
         await eventually(all_looked)
+        # The first few may look once more, when the listener begins to read events for them.
+        before = reads
+        assert before < 2_100
         await end(api, waited[0])
         assert (await tasks[0]).status_code == 200
-        assert reads == 2_001
+        assert reads == before + 1
         await end(api, *waited[1:])
         assert {answer.status_code for answer in await asyncio.gather(*tasks)} == {200}
-    assert (reads, waiting.count) == (3_000, 0)
+    assert (reads, waiting.count) == (before + 1_000, 0)
 
 
 async def test_a_stop_answers_every_waiter_at_once(api: Api):
