@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -14,10 +15,11 @@ from fastapi import FastAPI
 from agentgrid import logging
 from agentgrid.api import errors, openapi
 from agentgrid.api.door import Door
+from agentgrid.api.feed import Feed
 from agentgrid.api.limits import Limits
 from agentgrid.api.metrics import Measured, Metrics
 from agentgrid.api.routes import ROUTERS
-from agentgrid.api.sse import Feed
+from agentgrid.api.waiting import Waiting
 from agentgrid.control import delivery, policies, signing, signing_keys
 from agentgrid.control.plane import ControlPlane
 from agentgrid.control.reads import Recorder
@@ -30,6 +32,8 @@ from agentgrid.temporal.client import connect
 log = structlog.get_logger()
 
 RECOVERY_SECONDS = 1.0
+MOST_WAITING = 450
+"""How many requests may wait for results in one process; fewer where half of its connections are fewer."""
 
 
 def from_environment() -> FastAPI:
@@ -52,13 +56,15 @@ def create_app(settings: Settings) -> FastAPI:
     signer = signing.load(settings)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         engine = make_engine(dsn)
         temporal = await connect(settings, identity="agentgrid-api", lazy=True)
         async with open_pool(dsn) as pool:
             plane = ControlPlane(settings=settings, engine=engine, pool=pool, temporal=temporal, signer=signer)
             app.state.plane = plane
             app.state.feed = Feed(engine, dsn)
+            room = max(1, min(MOST_WAITING, settings.max_connections // 2))
+            app.state.waiting = Waiting(plane, app.state.feed, room=room)
             app.state.reads = Recorder(engine)
             tasks = [
                 asyncio.create_task(_kept_up("prepare", lambda: _prepare(plane))),
@@ -67,7 +73,8 @@ def create_app(settings: Settings) -> FastAPI:
                 asyncio.create_task(_kept_up("reads", app.state.reads.run)),
             ]
             try:
-                yield
+                # `cli/serving.py` calls it when a stop is requested, long before this block ends.
+                yield {"stop_waiting": app.state.waiting.stop}
             finally:
                 for task in tasks:
                     task.cancel()

@@ -65,10 +65,10 @@ class StorageFull(Unavailable):
     code = "storage_full"
 
 
-def faults_of(errors: RequestValidationError | ValidationError) -> InvalidInput:
-    """Pydantic's errors as one error with a pointer for each."""
+def faults_of(errors: RequestValidationError | ValidationError, *, within: tuple[int | str, ...] = ()) -> InvalidInput:
+    """Pydantic's errors as one error with a pointer for each. within: where in the request the value is that was validated."""
     found = [
-        Fault(pointer=_pointer(tuple(fault["loc"])), message=str(fault["msg"])[:MAX_WORDS])
+        Fault(pointer=_pointer((*within, *fault["loc"])), message=str(fault["msg"])[:MAX_WORDS])
         for fault in errors.errors()[:MAX_FAULTS]
     ]
     return InvalidInput("the request does not fit its schema", found)

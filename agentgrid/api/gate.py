@@ -234,9 +234,14 @@ def _idempotency_key(request: Request) -> str | None:
     return key
 
 
+def to_record(error: AgentGridError) -> bool:
+    """Whether the refusal is still to be recorded as a command: none records it yet, and it is not a refusal of the moment."""
+    return error.command_id is None and not isinstance(error, Unavailable | RateLimited)
+
+
 async def _write_down(request: Request, access: Access, error: AgentGridError) -> None:
     """Record the refusal of a request for a change, unless a command already records it."""
-    if access.command is None or error.command_id is not None or isinstance(error, Unavailable | RateLimited):
+    if access.command is None or not to_record(error):
         return
     about = {}
     if access.target:

@@ -35,12 +35,16 @@ class Buckets:
         """Seconds until a token is available; 0 if one is available now."""
         return max(0.0, (1.0 - self._level(name)) / self._rate)
 
-    def take(self, name: str) -> float:
-        """Take a token and return 0; without a token, return the seconds until the next."""
+    def take(self, name: str, count: int = 1) -> float:
+        """Take so many tokens and return 0; without as many, return the seconds until there are.
+
+        More than a bucket holds are taken from one that is full but for one token; it then owes the rest.
+        """
         level = self._level(name)
-        if level < 1.0:
-            return (1.0 - level) / self._rate
-        self._buckets[name] = (level - 1.0, self._clock())
+        needed = min(float(count), max(1.0, self._burst - 1.0))
+        if level < needed:
+            return (needed - level) / self._rate
+        self._buckets[name] = (level - count, self._clock())
         self._buckets.move_to_end(name)
         if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
@@ -79,5 +83,9 @@ class Limits:
         self._good.move_to_end(key_hash)
         if len(self._good) > MAX_BUCKETS:
             self._good.popitem(last=False)
-        if (seconds := self._requests.take(principal)) > 0:
+        self.charge(principal, 1)
+
+    def charge(self, principal: str, count: int) -> None:
+        """Count so many requests, which came as one. Raises RateLimited if the principal is over its limit."""
+        if (seconds := self._requests.take(principal, count)) > 0:
             raise RateLimited(f"too many requests by {principal}", retry_after_seconds=seconds)

@@ -75,6 +75,9 @@ class Metrics:
             registry=self._registry,
         )
         self._streams = Gauge("agentgrid_event_streams", "Open event streams.", registry=self._registry)
+        self._waiters = Gauge(
+            "agentgrid_result_waiters", "Requests that wait for a run to end.", registry=self._registry
+        )
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request."""
@@ -90,6 +93,7 @@ class Metrics:
         unattributed_signals: int,
         lag_seconds: float | None,
         streams: int,
+        waiters: int,
         budgets: Sequence[WorkerBudget],
         reads_dropped: int,
         read_failures: int,
@@ -108,6 +112,7 @@ class Metrics:
         self._unattributed.set(unattributed_signals)
         self._lag.set(float("nan") if lag_seconds is None else lag_seconds)
         self._streams.set(streams)
+        self._waiters.set(waiters)
         self._reads_dropped.set(reads_dropped)
         self._read_failures.set(read_failures)
 

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from agentgrid.api.access import ACCESS
 from agentgrid.api.errors import MEDIA_TYPE
 from agentgrid.api.schemas.common import Problem
+from agentgrid.api.schemas.events import stream_schemas
 
 PATH = "/api/openapi.json"
 
@@ -43,6 +44,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs", {}))
     schemas["Problem"] = problem
+    schemas.update(stream_schemas())
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     found["components"]["securitySchemes"] = {

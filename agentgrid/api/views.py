@@ -22,6 +22,7 @@ from agentgrid.api.schemas.runs import (
     RunAccepted,
     RunDetail,
     RunLinks,
+    RunResult,
     RunSummary,
     StepOut,
     StepsSummary,
@@ -35,6 +36,7 @@ from agentgrid.db.run_details import Details
 from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Execution, Run, Step
 from agentgrid.domain.commands import HANDLING, CommandStatus
 from agentgrid.domain.principals import UNKNOWN_INITIATOR, Principal
+from agentgrid.domain.runs import RunStatus
 from agentgrid.domain.steps import JobStatus, StepStatus, job_status
 from agentgrid.settings import Settings
 
@@ -210,6 +212,20 @@ def _detail_values(settings: Settings, principal: Principal, shown: Shown, found
         "actions": verbs,
         "next": actions.next_of(run, gates, found.open_steps, verbs),
     }
+
+
+def run_result(run: Run, shown: Shown) -> RunResult:
+    """The outcome of a run that has ended."""
+    return RunResult(
+        run_id=run.run_id,
+        workflow=run.workflow,
+        status=RunStatus(run.status),
+        closed_at=run.closed_at,
+        payloads_visible=shown.payloads,
+        result=shown.payload(run.result),
+        error_type=class_of(run.error_type),
+        error=shown.error(run.error),
+    )
 
 
 def command_summary(row: Command, shown: Shown, *, asked: Any = None) -> CommandSummary:

@@ -48,7 +48,12 @@ def list_(
         typer.Option(metavar="STATUS", help="Only this status, such as approved; may be repeated."),
     ] = None,
     run: Annotated[str | None, typer.Option(metavar="RUN", help="Only approvals of this run, of any status.")] = None,
-    mine: Annotated[bool, typer.Option("--mine", help="Only approvals that I may decide.")] = False,
+    mine: Annotated[
+        bool,
+        typer.Option(
+            "--mine", help="Only approvals that I can decide now; of another --status, those that I might have decided."
+        ),
+    ] = False,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
     profile: ProfileOption = None,
@@ -56,11 +61,13 @@ def list_(
 ) -> None:
     """List approvals, newest first. Without --status or --run: pending approvals."""
     with session(profile, output) as client:
+        now = mine and set(status or ()) <= {ApprovalStatus.PENDING}
         answer = client.get(
             "/approvals",
-            status=status or ([] if run else [ApprovalStatus.PENDING]),
+            status=status or ([] if run or now else [ApprovalStatus.PENDING]),
             run=run and run_id_of(client, run),
-            assigned_to="me" if mine else None,
+            assigned_to="me" if mine and not now else None,
+            decidable_by="me" if now else None,
             limit=limit,
             cursor=cursor,
         )

@@ -1,6 +1,6 @@
 """A thin client of AgentGrid's HTTP API that is bounded in time and reports what was and wasn't sent.
 
-Every call ends within `TOTAL_SECONDS`, whatever the server does. If the connection breaks, the call is retried once: a
+Every call ends within `TOTAL_SECONDS`, or the time that it is given, whatever the server does. If the connection breaks, the call is retried once: a
 write carries an idempotency key, so it is still carried out once. Responses are kept as bytes: `-o json` prints exactly those.
 """
 
@@ -82,6 +82,8 @@ class _Request:
     doing: str
     again: str = ""
     """How to repeat a write safely."""
+    waits: float = 0.0
+    """How many seconds longer than others it may take, because the server waits."""
 
     @property
     def writes(self) -> bool:
@@ -128,22 +130,46 @@ class ApiClient:
             )
         )
 
+    def get_waiting(self, path: str, seconds: float) -> Answer:
+        """Send a GET that the server may take this long to answer, and is told so: `?wait=`."""
+        return self._send(
+            _Request(
+                method="GET", path=path, params={"wait": seconds}, content=None, headers={}, doing="", waits=seconds
+            )
+        )
+
     def write(
-        self, method: str, path: str, body: Any, *, doing: str, key: str | None = None, again: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        *,
+        doing: str,
+        key: str | None = None,
+        again: str = "",
+        waits: float = 0,
     ) -> Answer:
         """Request a change once, under this idempotency key or a new one.
 
-        `doing` names the change, and `again` says how to repeat it safely if its outcome is unknown.
+        `doing` names the change, `again` says how to repeat it safely if its outcome is unknown, and `waits` how many seconds longer than others
+        it may take.
         """
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
         return self._send(
             _Request(
-                method=method, path=path, params={}, content=encode(body), headers=headers, doing=doing, again=again
+                method=method,
+                path=path,
+                params={},
+                content=encode(body),
+                headers=headers,
+                doing=doing,
+                again=again,
+                waits=waits,
             )
         )
 
     def _send(self, request: _Request) -> Answer:
-        deadline = time.monotonic() + TOTAL_SECONDS
+        deadline = time.monotonic() + TOTAL_SECONDS + request.waits
         attempt = _Attempt(self._http, request, deadline)
         try:
             answer = attempt.run()
@@ -164,7 +190,7 @@ class ApiClient:
 
     def _no_answer(self, attempt: _Attempt, error: httpx.HTTPError) -> CommandFailed:
         if isinstance(error, httpx.TimeoutException):
-            what = f"{self.target.url} did not answer within {TOTAL_SECONDS:g} s"
+            what = f"{self.target.url} did not answer within {TOTAL_SECONDS + attempt.waits:g} s"
         elif isinstance(error, httpx.ConnectError):
             what = unreachable(self.target.url, error)
         else:
@@ -209,6 +235,11 @@ class _Attempt:
                 return Answer(status=response.status_code, body=self._read(response), headers=response.headers)
         except KeyboardInterrupt:
             raise CommandFailed(f"interrupted. {self.account()}".rstrip(), ExitCode.INTERRUPTED) from None
+
+    @property
+    def waits(self) -> float:
+        """How many seconds longer than others the request may take."""
+        return self._request.waits
 
     def account(self) -> str:
         """What was and wasn't sent. Empty for a read, unless a change would follow it."""

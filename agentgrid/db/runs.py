@@ -15,7 +15,7 @@ from agentgrid.db import paging, run_search, scopes
 from agentgrid.db.arrays import holds_all
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.pool import Connection
-from agentgrid.db.rows import Question
+from agentgrid.db.rows import Question, columns, loaded
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Execution, Run, Step
 from agentgrid.domain.runs import OPEN, ExecutionStatus, RunStatus, WaitingOn
@@ -80,7 +80,8 @@ def _task_keeps_failing() -> Any:
     return select(E.run_id).where(E.status == ExecutionStatus.RUNNING.value, E.live_problem.is_not(None))
 
 
-def _conditions(wanted: RunFilter, scope: Scope, run: Any, collected: bool) -> list[Any]:
+def conditions(wanted: RunFilter, scope: Scope, run: Any, collected: bool) -> list[Any]:
+    """What is wanted of `run`: the table or a stretch of it. collected: all that match are collected, so that every index helps."""
     found: list[Any] = scopes.among(run.workflow, scope) if collected else scopes.within(run.workflow, scope)
     if wanted.status:
         found.append(run.status.in_(wanted.status))
@@ -132,9 +133,9 @@ async def newest(
     session: ReadSession, *, wanted: RunFilter, scope: Scope, limit: int, after: Key | None = None
 ) -> Sequence[Run]:
     """Runs in the scope, newest first, without their payloads."""
-    conditions = partial(_conditions, wanted, scope)
     ordered = is_ordered(wanted, scope)
-    rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=ordered)
+    wanting = partial(conditions, wanted, scope)
+    rows = await paging.newest(session, _LISTING, wanting, limit=limit, after=after, ordered=ordered)
     return [row[0] for row in rows]
 
 
@@ -153,7 +154,7 @@ async def newest_in_order(
 
 @lru_cache(maxsize=256)
 def _in_order(wanted: RunFilter, scope: Scope, limit: int, after: Key | None) -> Question:
-    return paging.in_order(_LISTING, partial(_conditions, wanted, scope), limit=limit, after=after)
+    return paging.in_order(_LISTING, partial(conditions, wanted, scope), limit=limit, after=after)
 
 
 async def get(session: ReadSession | WriteSession, run_id: str) -> Run | None:
@@ -165,6 +166,15 @@ async def seen(session: ReadSession | WriteSession, run_id: str, *, scope: Scope
     """One run; None also if it is not in the scope."""
     run = await session.get(Run, run_id)
     return run if run is not None and admits(scope, run.workflow) else None
+
+
+_RESULT = "SELECT {run} FROM runs r WHERE r.run_id = $1".replace("{run}", columns(Run, "r", without=("input",)))
+
+
+async def result_of(connection: Connection, run_id: str, *, scope: Scope) -> Run | None:
+    """One run without its input; None also if it is not in the scope."""
+    row = await connection.fetchrow(_RESULT, run_id)
+    return loaded(Run, dict(row)) if row is not None and admits(scope, row["workflow"]) else None
 
 
 async def executions(session: ReadSession, run_id: str) -> Sequence[Execution]:

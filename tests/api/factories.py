@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from agentgrid.control.signing import Signer
 from agentgrid.db import locks
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Approval, DecisionRow, Event, Execution, Run, Step, Tool, Workflow, WorkflowVersion
@@ -144,6 +145,12 @@ def approval(of: Run, **over: Any) -> Approval:
         "expires_at": datetime.now(UTC) + timedelta(hours=1),
     }
     return Approval(**{**values, **over})
+
+
+def under(signer: Signer, gate: Approval) -> Approval:
+    """The approval as opened under this signing key, so that it can be decided."""
+    gate.terms = {**gate.terms, "keys": {signer.key_id: signer.public_key}}
+    return gate
 
 
 def decision(of: Approval, event_id: int, **over: Any) -> DecisionRow:

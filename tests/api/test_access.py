@@ -216,11 +216,19 @@ async def test_a_viewer_sees_how_things_stand_but_no_payloads(api: Api, as_):
 
     seen = [
         (await as_("viewer").get(path)).text
-        for path in (place, f"{place}/steps", f"{place}/jobs", f"/api/v1/approvals/{gate.approval_id}", "/api/v1/runs")
+        for path in (
+            place,
+            f"{place}/result",
+            f"{place}/steps",
+            f"{place}/jobs",
+            f"/api/v1/approvals/{gate.approval_id}",
+            "/api/v1/runs",
+        )
     ]
     assert not any("secret" in text for text in seen)
     assert "ToolError" in seen[0]
-    for hidden in ("result", "logs", "history"):
+    assert "ToolError" in seen[1]
+    for hidden in ("logs", "history"):
         assert (await as_("viewer").get(f"{place}/{hidden}")).status_code == 403
     told = [(await as_("auditor").get(path)).text for path in (place, f"{place}/steps", f"{place}/result")]
     assert all("secret" in text for text in told)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
 import pytest
 from sqlalchemy import text
 
+from agentgrid.db import run_counts
 from agentgrid.db.session import reading
 from agentgrid.db.tables import Control, Job, Log
 from agentgrid.domain.runs import RunStatus
@@ -200,6 +202,50 @@ async def test_lists_and_counts_are_answered_by_index_and_quickly_over_many_runs
     answer = await as_("operator").get("/api/v1/overview")
     assert datetime.now(UTC) - begun < timedelta(seconds=1)
     assert answer.json()["running"]["count"] >= 400
+    counted = (await as_("operator").get("/api/v1/runs/counts", params={"tag": "t7"})).json()
+    assert (counted["total"], counted["complete"]) == (40, True)
+
+
+async def counts(client, **params):
+    answer = await client.get("/api/v1/runs/counts", params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_counts_by_status_are_those_of_the_list_under_the_same_filter(api: Api, as_):
+    await factories.insert(
+        api.plane.engine,
+        *(factories.run(workflow="counted_a", status=status) for status in ("failed", "failed", "running")),
+        *(factories.run(workflow="counted_b", status="failed", reference="R-9") for _ in range(2)),
+    )
+    assert set((await counts(as_("viewer")))["by_status"]) == set(RunStatus)
+    for params in ({}, {"status": "failed"}, {"workflow": "counted_a"}, {"reference": "R-9"}, {"q": "counted_"}):
+        listed = [
+            run["status"] for page in await pages(as_("viewer"), "/api/v1/runs", limit=200, **params) for run in page
+        ]
+        found = await counts(as_("viewer"), **params)
+        assert {name: count for name, count in found["by_status"].items() if count} == dict(Counter(listed)), params
+        assert (found["total"], found["complete"]) == (len(listed), True)
+    assert (await as_("viewer").get("/api/v1/runs/counts", params={"limit": 3})).status_code == 422
+
+
+async def test_counts_hold_no_run_outside_the_scope(api: Api, as_):
+    await factories.insert(api.plane.engine, factories.run(workflow="seen_1"), factories.run(workflow="hidden_1"))
+    scope = {"kind": "human", "roles": ["viewer"], "groups": [], "workflows": ["seen_*"]}
+    assert (await as_("admin").put("/api/v1/principals/narrow", json=scope)).status_code == 200
+    key = (await as_("admin").post("/api/v1/keys", json={"principal": "narrow"})).json()["key"]
+    async with Api(api.app, api.settings, {"narrow": key}).client("narrow") as client:
+        for params in ({}, {"status": "running"}, {"initiator": "operator"}):
+            assert (await counts(client, **params))["total"] == 1
+        assert (await counts(client, workflow="hidden_1"))["total"] == 0
+
+
+@pytest.mark.parametrize("params", [{}, {"workflow": "capped"}], ids=["in the index", "collected"])
+async def test_counting_ends_at_a_bound_and_says_so(api: Api, as_, monkeypatch, params):
+    await factories.insert(api.plane.engine, *(factories.run(workflow="capped", status="failed") for _ in range(4)))
+    monkeypatch.setattr(run_counts, "MOST", 3)
+    found = await counts(as_("viewer"), **params)
+    assert (found["by_status"]["failed"], found["complete"]) == (3, False)
 
 
 async def test_r30_only_unattributed_acts_are_listed_newest_first(api: Api, as_):
@@ -256,13 +302,14 @@ async def test_the_overview_counts_what_its_links_list(api: Api, as_):
         factories.run(status="failed", closed_at=datetime.now(UTC) - timedelta(days=2)),
     ]
     failing = factories.run(status="running")
+    gate = factories.under(api.plane.signer, factories.approval(gate_run))
     await factories.insert(
         api.plane.engine,
         *rows,
         failing,
         factories.execution(gate_run),
         factories.execution(failing, live_problem="NondeterminismError"),
-        factories.approval(gate_run),
+        gate,
     )
     overview = (await as_("reviewer").get("/api/v1/overview")).json()
     for name, count in overview.items():

@@ -13,6 +13,7 @@ import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 from sqlalchemy import text, update
 
+from agentgrid.api import feed as live
 from agentgrid.api import sse
 from agentgrid.control import keys
 from agentgrid.db.session import writing
@@ -235,9 +236,9 @@ async def test_a_stream_that_keeps_up_looks_at_the_new_end_of_the_window_alone()
                 looked.append(event.event_id)
                 yield event
 
-    feed = sse.Feed(None, "")  # type: ignore[arg-type]  # nothing is asked of the database
+    feed = live.Feed(None, "")  # type: ignore[arg-type]  # nothing is asked of the database
     feed._window = Counted(
-        sse.Told(event_id=number, run_id=f"run-{number % 2}", workflow="made", kind="step", wire=b"")
+        live.Told(event_id=number, run_id=f"run-{number % 2}", workflow="made", kind="step", wire=b"")
         for number in range(1, 1_001)
     )
     feed._head = 1_000

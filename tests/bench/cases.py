@@ -134,6 +134,8 @@ def _approvals(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
         yield {"status": status}
     yield {"status": ["rejected", "expired"]}
     yield {"assigned_to": "me"}
+    yield {"decidable_by": "me"}
+    yield {"decidable_by": "me", "workflow": "workflow-11"}
     yield {"assigned_to": "me", "status": "pending"}
     for run in (of.long_run_id, "nothing"):
         yield {"run": run}
@@ -184,6 +186,9 @@ def cases(of: Samples) -> list[Case]:
             params = _pairs(wanted)
             found.append(_case(path, who, params))
             found.append(_case(path, who, params, cursor=(deep_at, "~")))
+    found += [
+        _case(f"{V1}/runs/counts", "operator", _pairs(wanted)) for wanted in _runs(of, now) if "limit" not in wanted
+    ]
     long = f"{V1}/runs/{of.long_run_id}"
     for tail, wanted in (
         ("steps", {}),

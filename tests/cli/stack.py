@@ -39,6 +39,7 @@ class DevStack:
         ports = {name: free_port() for name in ("api", "temporal", "postgres")}
         (self.home / "ports.json").write_text(json.dumps(ports))
         self.output = self.folder / "dev.out"
+        self.ready_file = self.folder / "ready.json"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
@@ -47,7 +48,7 @@ class DevStack:
         environment["NOTES_FILE"] = str(self.folder / "notes.txt")
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [*PROGRAM, "dev", *arguments],
+                [*PROGRAM, "dev", "--ready-file", str(self.ready_file), *arguments],
                 cwd=self.root,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -94,6 +94,17 @@ def test_everything_that_holds_a_secret_is_private(stack: DevStack) -> None:
         assert "password" not in " ".join(process.cmdline()).lower() or "postgres" in process.name()
 
 
+def test_the_ready_file_tells_a_script_where_everything_is(stack: DevStack) -> None:
+    assert stack.process is not None
+    told = json.loads(stack.ready_file.read_text())
+    assert told["pid"] == stack.process.pid
+    headers = {"Authorization": f"Bearer {Path(told['operator_key_file']).read_text().strip()}"}
+    assert httpx.get(f"{told['api_url']}/me", headers=headers).json()["name"] == "operator"
+    assert httpx.get(told["api_document_url"]).status_code == 200
+    assert told["temporal_address"] == stack.settings()["AGENTGRID_TEMPORAL_ADDRESS"]
+    assert (Path(told["home"]), Path(told["env_file"]).is_file()) == (stack.home, True)
+
+
 def test_the_worker_is_given_nothing_that_opens_the_control_plane(stack: DevStack) -> None:
     environment = stack.child("worker").environ()
     assert "://agentgrid_dev_worker:" in environment["AGENTGRID_DATABASE_URL"]
@@ -377,16 +388,21 @@ def test_crashes_changed_code_ctrl_c_and_kill_lose_nothing(terminal: Terminal, s
     assert all_ended(before, 20), "children die with their parent"
     assert terminal.cli("run", "list").code == ExitCode.UNAVAILABLE
 
+    assert stack.ready_file.exists(), "nobody was left to remove it"
     tool.write_text(good + "\n1 / 0\n")
     stack.start()
+    assert not stack.ready_file.exists(), "not everything is ready"
     assert "no worker runs until the project's code is fixed" in stack.output.read_text()
     assert terminal.status(run_id) == "waiting"
     tool.write_text(good)
     stack.wait_for("restarting the worker", 20)
+    until(stack.ready_file.exists)
+    assert json.loads(stack.ready_file.read_text())["pid"] == stack.process.pid
     approval_id = terminal.approval_of(run_id)["approval_id"]
     assert terminal.cli("approval", "approve", approval_id, "--profile", "reviewer", "--yes").code == ExitCode.OK
     assert terminal.cli("run", "watch", run_id).code == ExitCode.OK
 
     before = stack.children()
     assert stack.end(signal.SIGINT) == ExitCode.OK
+    assert not stack.ready_file.exists()
     assert all_ended(before, 5), "Ctrl-C leaves no child"

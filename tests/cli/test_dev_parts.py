@@ -7,6 +7,7 @@ import io
 import json
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +19,10 @@ from rich.console import Console
 from agentgrid.cli.dev import children as children_module
 from agentgrid.cli.dev.children import ManagedChild
 from agentgrid.cli.dev.ports import USUAL, choose_ports
+from agentgrid.cli.dev.ready import ReadyFile
 from agentgrid.cli.dev.reload import code_changes, code_folders
 from agentgrid.cli.dev.terminal import Terminal, relay_file
+from agentgrid.cli.exits import CommandFailed
 from agentgrid.cli.servers.child import ServerError, free_port
 
 NOTHING_GIVEN: dict[str, int | None] = dict.fromkeys(USUAL)
@@ -40,6 +43,38 @@ def terminal() -> Terminal:
 
 def said(terminal: Terminal) -> str:
     return terminal.console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_ready_file_of_a_killed_process_is_replaced_and_no_other_file_is(tmp_path: Path) -> None:
+    path = tmp_path / "ready.json"
+    file = ReadyFile(path)
+    file.clear()
+    file.write({"api_url": "http://127.0.0.1:1"})
+    told = json.loads(path.read_text())
+    assert (told["pid"], told["api_url"], stat.S_IMODE(path.stat().st_mode)) == (
+        os.getpid(),
+        "http://127.0.0.1:1",
+        0o644,
+    )
+    assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["ready.json"]
+    with pytest.raises(CommandFailed, match=f"process id {os.getpid()}, which runs"):
+        ReadyFile(path).clear()
+
+    # The id of a killed process, which another one has by now.
+    path.write_text(json.dumps(told | {"process_started_at": told["process_started_at"] - 100}))
+    file.clear()
+    assert not path.exists()
+    # What another process has written there since stays.
+    path.write_text(json.dumps(told | {"pid": 1}))
+    file.remove()
+    assert path.exists()
+    for content in ("", "[]", "{}", '{"name": "a project"}'):
+        path.write_text(content)
+        with pytest.raises(CommandFailed, match="is not the ready file"):
+            file.clear()
+        assert path.read_text() == content
+    with pytest.raises(CommandFailed, match="there is no folder"):
+        ReadyFile(tmp_path / "none" / "ready.json").clear()
 
 
 def test_ports_are_remembered(home: Path) -> None:

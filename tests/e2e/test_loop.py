@@ -12,6 +12,7 @@ import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue
 
+from agentgrid.api.schemas.events import StreamData
 from agentgrid.control import principals
 from agentgrid.domain.approvals import Verdict
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
@@ -53,13 +54,19 @@ async def test_a_ticket_is_triaged_with_an_approval_and_everything_is_told(loop:
     assert approval["title"] == "Send reply to T-1002"
     assert approval["approvers"] == ["support-leads"]
     assert (await loop.run(run_id))["actions"]
+    waited = asyncio.create_task(loop.call("operator", "GET", f"/runs/{run_id}/result?wait=30"))
     await loop.decide(approval, comment="looks right")
+    result = await waited
+    assert (result["status"], "RE-" in str(result["result"])) == ("completed", True)
     run = await loop.until(run_id)
     assert run["status"] == "completed"
     assert run["initiator"] == "operator"
     assert run["version"]
-    result = await loop.call("operator", "GET", f"/runs/{run_id}/result")
-    assert "RE-" in str(result)
+    async with loop.api.client("viewer") as client:
+        # It ends by itself, because the run has ended.
+        stream = (await client.get(f"/api/v1/runs/{run_id}/events")).text
+    told_live = [StreamData.validate_json(line[6:]) for line in stream.splitlines() if line.startswith("data: ")]
+    assert {event.kind for event in told_live} == {"run", "step", "approval", "end"}
     told = [(step["kind"], step["name"], step["status"]) for step in await steps(loop, run_id)]
     assert told == [
         ("tool", "fetch_ticket", "completed"),
@@ -316,8 +323,10 @@ async def test_a_run_that_continues_as_new_is_one_run(loop: Loop) -> None:
         while not run:
             listed = (await loop.call("operator", "GET", "/runs?workflow=Shapes&limit=50"))["items"]
             run = next((each for each in listed if each["run_id"] == handle.first_execution_run_id), {})
+    waited = await loop.call("operator", "GET", f"/runs/{run['run_id']}/result?wait=30")
     ended = await loop.until(run["run_id"], "completed")
     assert {execution["kind"] for execution in ended["executions"]} == {"first", "continued"}
+    assert (waited["status"], waited["result"]) == ("completed", ended["result"])
 
 
 async def test_a_run_that_times_out_says_so(loop: Loop) -> None:

@@ -435,9 +435,10 @@ async def test_r22_the_issuer_of_the_starting_key_can_not_decide_the_runs_approv
     clean = await town.call("operator", "POST", "/workflows/made/runs", 201, json={"input": 1})
     assert clean["issuers"] == []
     gate = factories.run(issuers=["anna"])
-    waiting = factories.approval(gate)
+    signer = town.plane.signer
+    waiting = factories.under(signer, factories.approval(gate))
     free = factories.run()
-    other = factories.approval(free)
+    other = factories.under(signer, factories.approval(free))
     await factories.insert(
         town.plane.engine, gate, factories.execution(gate), waiting, free, factories.execution(free), other
     )
@@ -449,7 +450,7 @@ async def test_r22_the_issuer_of_the_starting_key_can_not_decide_the_runs_approv
     )
     answers, inboxes = {}, {}
     for who in ("anna", "reviewer"):
-        inbox = inboxes[who] = (await town.call(who, "GET", "/approvals?assigned_to=me"))["items"]
+        inbox = inboxes[who] = (await town.call(who, "GET", "/approvals?decidable_by=me"))["items"]
         shown = await town.call(who, "GET", f"/approvals/{waiting.approval_id}")
         answers[who] = (
             waiting.approval_id in [each["approval_id"] for each in inbox],

@@ -73,7 +73,7 @@ async def sides(narrow: Api) -> dict[str, Any]:
         )
         parent = factories.run(workflow="in_parent", status="completed", closed_at=run.created_at)
         child = factories.run(workflow=f"{side}_child", parent_run_id=parent.run_id)
-        gate = factories.approval(run)
+        gate = factories.under(narrow.plane.signer, factories.approval(run))
         await factories.insert(
             narrow.plane.engine,
             *factories.workflow(f"{side}_flow", {}, task_queue=f"{side}-queue"),
@@ -146,6 +146,8 @@ async def test_lists_searches_and_counts_leave_out_everything_out_of_scope(
             "/approvals?workflow=out_flow",
             f"/approvals?run={sides['out_run'].run_id}",
             "/approvals?assigned_to=me",
+            "/approvals?decidable_by=me",
+            "/runs/counts?workflow=out_flow",
             "/workflows/out_flow",
             "/commands?limit=200",
         ):
@@ -299,7 +301,8 @@ async def recorded(api: Api, as_: As, **wanted: Any) -> list[dict[str, Any]]:
 
 
 async def test_r41_every_read_of_payloads_is_recorded_and_no_other(api: Api, as_: As, sides: dict[str, Any]) -> None:
-    run, gate = factories.run(input={"size": 1, "value": 1}, result={"size": 1, "value": 1}), None
+    payload = {"size": 1, "value": 1}
+    run = factories.run(status="completed", input=payload, result=payload)
     gate = factories.approval(run)
     await factories.insert(
         api.plane.engine, run, factories.execution(run), factories.step(run, 5, output={"size": 1, "value": 1}), gate
@@ -310,6 +313,7 @@ async def test_r41_every_read_of_payloads_is_recorded_and_no_other(api: Api, as_
             place,
             f"{place}/steps",
             f"{place}/result",
+            f"{place}/logs",
             f"{place}/jobs",
             f"{V1}/approvals/{gate.approval_id}",
             f"{V1}/runs",
@@ -323,7 +327,7 @@ async def test_r41_every_read_of_payloads_is_recorded_and_no_other(api: Api, as_
         ("operator", f"GET {V1}/runs/{{run_id}}", "read"),
         ("operator", f"GET {V1}/runs/{{run_id}}/steps", "read"),
         ("operator", f"GET {V1}/runs/{{run_id}}/result", "read"),
-        ("viewer", f"GET {V1}/runs/{{run_id}}/result", "refused"),
+        ("viewer", f"GET {V1}/runs/{{run_id}}/logs", "refused"),
     }
     one = told["operator", f"GET {V1}/runs/{{run_id}}", "read"]
     assert (one["key_id"], one["address"], one["count"]) == (api.tokens["operator"].split("_")[1], "127.0.0.1", 1)
@@ -373,7 +377,7 @@ async def test_r41_identical_reads_are_one_row_with_a_growing_count(api: Api, as
 
 async def test_r41_refused_reads_and_wrong_keys_are_recorded_without_their_content(api: Api, as_: As) -> None:
     strange = f"no%00such{uuid.uuid4().hex}"
-    assert (await as_("viewer").get(f"{V1}/runs/{strange}/result")).status_code == 403
+    assert (await as_("viewer").get(f"{V1}/runs/{strange}/logs")).status_code == 403
     assert (await as_("viewer").get(f"{V1}/reads")).status_code == 403
     wrong = {"Authorization": f"Bearer ag_{'0' * 16}_{'A' * 43}"}
     for path in (f"/runs/{strange}", "/me"):
@@ -389,7 +393,7 @@ async def test_r41_refused_reads_and_wrong_keys_are_recorded_without_their_conte
 
 async def test_the_record_is_paged_and_filtered_and_only_for_auditors(api: Api, as_: As) -> None:
     for _ in range(5):
-        await as_("viewer").get(f"{V1}/runs/{uuid.uuid4()}/result")
+        await as_("viewer").get(f"{V1}/runs/{uuid.uuid4()}/logs")
     everything = await recorded(api, as_, principal="viewer")
     assert len(everything) >= 5
     pages, cursor = [], {}

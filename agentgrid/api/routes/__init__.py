@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from agentgrid.api.routes import (
     approvals,
+    bulk,
     commands,
     events,
     keys,
     policies,
     principals,
     reads,
+    results,
     runs,
     service,
     signing_keys,
@@ -22,6 +24,8 @@ ROUTERS = (
     service.router,
     workflows.router,
     runs.router,
+    bulk.router,
+    results.router,
     approvals.router,
     tools.router,
     policies.router,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import Query
@@ -15,7 +16,7 @@ from agentgrid.api.paging import cut, decode_key, encode_key
 from agentgrid.api.schemas.approvals import ApprovalAccepted, ApprovalDetail, ApprovalSummary, DecisionIn
 from agentgrid.api.schemas.common import Page
 from agentgrid.control import approvals as control
-from agentgrid.control.plane import Caller
+from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals
 from agentgrid.db.pool import direct
 from agentgrid.domain.approvals import ApprovalStatus
@@ -32,37 +33,47 @@ def started_by(principal: Principal) -> str | None:
     return principal.name if principal.only_own_approvals else None
 
 
-def assigned(caller: Caller, *, status: tuple[str, ...]) -> approvals.ApprovalFilter:
-    """The approvals that this caller may decide. Nobody who took part in starting a run may decide its approvals."""
-    return approvals.ApprovalFilter(
-        status=status, approver_entries=caller.principal.approver_entries, not_behind=caller.persons
-    )
+def inbox(plane: ControlPlane, caller: Caller) -> approvals.ApprovalFilter:
+    """The approvals that this caller can decide now: those where `control.approvals.obstacle` finds nothing."""
+    return replace(assigned(approvals.ApprovalFilter(), caller), open_under=plane.signer.public)
+
+
+def assigned(wanted: approvals.ApprovalFilter, caller: Caller) -> approvals.ApprovalFilter:
+    """Of these, the approvals that this caller may decide, whatever their state. Nobody who took part in starting a run may."""
+    return replace(wanted, approver_entries=caller.principal.approver_entries, not_behind=caller.persons)
 
 
 @router.get("", summary="List approvals, newest first")
 async def list_approvals(
     request: Request,
     session: Session,
+    plane: Plane,
     caller: Asking,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     status: Annotated[list[ApprovalStatus], Query(description="Any of these.")] = [],  # noqa: B006
     assigned_to: Annotated[
-        Literal["me"] | None, Query(description="`me`: only approvals that this caller may decide.")
+        Literal["me"] | None,
+        Query(description="`me`: only approvals that this caller may decide, or might have decided, of any status."),
+    ] = None,
+    decidable_by: Annotated[
+        Literal["me"] | None,
+        Query(description="`me`: only approvals that this caller can decide now. A decision on them is accepted."),
     ] = None,
     run: Text = None,
     tool: Text = None,
     workflow: Text = None,
 ) -> Page[ApprovalSummary]:
     """Without payloads: read a single approval to see its payload."""
-    mine = assigned_to == "me"
-    wanted = approvals.ApprovalFilter(
+    wanted = inbox(plane, caller) if decidable_by == "me" else approvals.ApprovalFilter()
+    if assigned_to == "me":
+        wanted = assigned(wanted, caller)
+    wanted = replace(
+        wanted,
         status=tuple(status),
         run_id=run,
         tool=tool,
         workflow=workflow,
-        approver_entries=caller.principal.approver_entries if mine else None,
-        not_behind=caller.persons if mine else None,
         started_by=started_by(caller.principal),
     )
     after = decode_key(request, cursor)

@@ -11,7 +11,9 @@ from starlette.responses import Response
 from agentgrid.api import sse
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Login, Plane
+from agentgrid.api.feed import Feed
 from agentgrid.api.gate import router as make_router
+from agentgrid.api.schemas.events import STREAM
 
 router = make_router(tags=["live"], prefix=V1)
 
@@ -20,7 +22,7 @@ router = make_router(tags=["live"], prefix=V1)
     "/events",
     summary="All events, live (SSE)",
     response_class=Response,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "A stream."}},
+    responses=STREAM,
 )
 async def stream_everything(
     request: Request, plane: Plane, login: Login, last_event_id: Annotated[str | None, Header(max_length=100)] = None
@@ -29,7 +31,7 @@ async def stream_everything(
 
     Covers the runs that the caller may see. Events name what changed and carry no payloads.
     """
-    source: sse.Feed = request.app.state.feed
+    source: Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=False)
     admission = sse.Admission(plane.pool, login, source)
     return sse.respond(source, login.principal.name, sse.everything(source, admission, cursor))

@@ -11,19 +11,22 @@ from starlette.responses import Response
 from agentgrid.api import history, sse, views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Search, Session, Shows, Who
+from agentgrid.api.feed import Feed
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
 from agentgrid.api.routes.approvals import started_by
+from agentgrid.api.run_filter import Wanted
 from agentgrid.api.schemas.approvals import ApprovalSummary
-from agentgrid.api.schemas.common import Moment, Page
+from agentgrid.api.schemas.common import Page
+from agentgrid.api.schemas.events import STREAM
 from agentgrid.api.schemas.runs import (
     JobOut,
     LogOut,
     RunAccepted,
+    RunCounts,
     RunDetail,
     RunHistory,
     RunReason,
-    RunResult,
     RunSignal,
     RunSummary,
     StepOut,
@@ -31,26 +34,18 @@ from agentgrid.api.schemas.runs import (
 from agentgrid.api.shown import Shown
 from agentgrid.control import verbs as control
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import approvals, run_details, runs, steps
+from agentgrid.db import approvals, run_counts, run_details, runs, steps
 from agentgrid.db.pool import direct
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Command, Run
 from agentgrid.domain.principals import Principal
-from agentgrid.domain.runs import RunStatus, Verb, WaitingOn
+from agentgrid.domain.runs import Verb
 from agentgrid.domain.steps import StepKind, StepStatus
-from agentgrid.errors import Fault, InvalidInput, NotFound
+from agentgrid.errors import NotFound
 
 router = make_router(tags=["runs"], prefix=f"{V1}/runs")
 
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]
-Words = Annotated[
-    str | None,
-    Query(
-        min_length=1,
-        max_length=200,
-        description="Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end.",
-    ),
-]
 
 
 @router.get("", summary="List runs, newest first")
@@ -59,50 +54,11 @@ async def list_runs(
     plane: Plane,
     principal: Who,
     shown: Shows,
+    wanted: Wanted,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
-    status: Annotated[list[RunStatus], Query(description="Any of these.")] = [],  # noqa: B006
-    waiting_on: Annotated[list[WaitingOn], Query(description="Any of these.")] = [],  # noqa: B006
-    workflow: Text = None,
-    agent: Text = None,
-    tool: Text = None,
-    tag: Annotated[list[str], Query(max_length=20, description="All of these.")] = [],  # noqa: B006
-    reference: Text = None,
-    initiator: Text = None,
-    trigger: Text = None,
-    parent: Text = None,
-    workflow_id: Text = None,
-    stuck: Annotated[
-        bool | None, Query(description="The run waits for a worker, or its workflow task keeps failing.")
-    ] = None,
-    started_after: Moment | None = None,
-    started_before: Moment | None = None,
-    closed_after: Moment | None = None,
-    q: Words = None,
 ) -> Page[RunSummary]:
     """No payloads. `started_after` and `started_before` compare with `created_at`, when the run was requested."""
-    if not views.within(started_after, started_before):
-        raise InvalidInput(
-            "the time range is reversed", [Fault(pointer="started_before", message="must not be before started_after")]
-        )
-    wanted = runs.RunFilter(
-        status=tuple(status),
-        waiting_on=tuple(waiting_on),
-        workflow=workflow,
-        agent=agent,
-        tool=tool,
-        tag=tuple(tag),
-        reference=reference,
-        initiator=initiator,
-        trigger=trigger,
-        parent=parent,
-        workflow_id=workflow_id,
-        stuck=stuck,
-        started_after=started_after,
-        started_before=started_before,
-        closed_after=closed_after,
-        q=q,
-    )
     after = decode_key(request, cursor)
     scope = principal.workflows
     if runs.is_ordered(wanted, scope):
@@ -114,6 +70,13 @@ async def list_runs(
         rows = [vars(run) for run in found]
     page, onward = cut(rows, limit, lambda run: encode_key(request, run["created_at"], run["run_id"]))
     return Page[RunSummary](items=[views.run_summary(run, shown) for run in page], next_cursor=onward)
+
+
+@router.get("/counts", summary="Count runs by status")
+async def count_runs(session: Session, principal: Who, wanted: Wanted) -> RunCounts:
+    """Takes the filters of the list. Counting ends at 100,000 runs; then `complete` is false and the counts are lower bounds."""
+    found = await run_counts.by_status(session, wanted=wanted, scope=principal.workflows)
+    return RunCounts(by_status=dict(found.by_status), total=found.total, complete=found.complete)
 
 
 async def _found(session: ReadSession, principal: Principal, run_id: str) -> Run:
@@ -244,19 +207,6 @@ async def list_run_approvals(
     return Page[ApprovalSummary](items=views.summaries(page), next_cursor=onward)
 
 
-@router.get("/{run_id}/result", summary="The run's result or error")
-async def get_result(session: Session, principal: Who, shown: Shows, run_id: Id) -> RunResult:
-    """Both are null while the run is open."""
-    run = await _found(session, principal, run_id)
-    return RunResult(
-        run_id=run.run_id,
-        status=RunStatus(run.status),
-        closed_at=run.closed_at,
-        result=shown.payload(run.result),
-        error=shown.error(run.error),
-    )
-
-
 @router.get("/{run_id}/history", summary="The raw history of an execution")
 async def get_history(
     request: Request,
@@ -283,7 +233,7 @@ async def get_history(
     "/{run_id}/events",
     summary="The run's events, live (SSE)",
     response_class=Response,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "A stream."}},
+    responses=STREAM,
 )
 async def stream_run(
     request: Request,
@@ -298,7 +248,7 @@ async def stream_run(
     """
     async with reading(plane.engine) as session:
         run = await _found(session, login.principal, run_id)
-    source: sse.Feed = request.app.state.feed
+    source: Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=True)
     admission = sse.Admission(plane.pool, login, source)
     events = sse.of_run(source, admission, plane.engine, run, cursor)

@@ -13,10 +13,10 @@ from starlette.responses import Response
 
 from agentgrid.api import freshness, metrics
 from agentgrid.api.access import V1
-from agentgrid.api.deps import Asking, Login, Session
+from agentgrid.api.deps import Asking, Login, Plane, Session
 from agentgrid.api.errors import DATABASE_FAULTS
 from agentgrid.api.gate import router as make_router
-from agentgrid.api.routes.approvals import assigned
+from agentgrid.api.routes.approvals import inbox
 from agentgrid.api.schemas.service import Count, Dependency, Freshness, Health, Me, Overview, Readiness
 from agentgrid.control.plane import ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked
@@ -95,6 +95,7 @@ async def get_metrics(request: Request, session: Session) -> Response:
         unattributed_signals=await attribution.count_since(session, DAY),
         lag_seconds=projection.lag_seconds,
         streams=request.app.state.feed.streams,
+        waiters=request.app.state.waiting.count,
         budgets=await logins.budgets(session),
         reads_dropped=request.app.state.reads.dropped,
         read_failures=request.app.state.reads.failures,
@@ -119,12 +120,12 @@ async def me(login: Login) -> Me:
 
 
 @router.get(f"{V1}/overview", summary="Counts of runs and approvals, with links to their lists", tags=["me"])
-async def overview(session: Session, caller: Asking) -> Overview:
+async def overview(session: Session, plane: Plane, caller: Asking) -> Overview:
     """Current counts."""
     now = await commands.clock(session)
     scope = caller.principal.workflows
     found = await runs.counts(session, scope=scope, since=DAY)
-    mine = await approvals.count(session, wanted=assigned(caller, status=("pending",)), scope=scope)
+    mine = await approvals.count(session, wanted=inbox(plane, caller), scope=scope)
     since = (now - DAY).astimezone(UTC)
     return Overview(
         running=_count(found, RunStatus.RUNNING),
@@ -134,7 +135,7 @@ async def overview(session: Session, caller: Asking) -> Overview:
             count=found.waiting_for_approval,
             href=_runs(status=RunStatus.WAITING.value, waiting_on=WaitingOn.APPROVAL.value),
         ),
-        approvals_for_me=Count(count=mine, href=f"{V1}/approvals?status=pending&assigned_to=me"),
+        approvals_for_me=Count(count=mine, href=f"{V1}/approvals?decidable_by=me"),
         paused=_count(found, RunStatus.PAUSED),
         cancelling=_count(found, RunStatus.CANCELLING),
         stuck=Count(count=found.stuck, href=_runs(stuck="true")),

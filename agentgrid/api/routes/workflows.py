@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from agentgrid.api import actions, views
 from agentgrid.api.access import V1
+from agentgrid.api.bulk import request_of
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Shows, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
@@ -149,19 +150,7 @@ async def start_run(
 
     The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true` and the run as it is now. Another body: `409`.
     """
-    started = await control.start(
-        plane,
-        caller,
-        name,
-        control.StartRequest(
-            input=body.input,
-            reference=body.reference,
-            tags=tuple(dict.fromkeys(body.tags)),
-            priority=body.priority,
-            start_at=body.start_at,
-            note=body.note,
-        ),
-    )
+    started = await control.start(plane, caller, name, request_of(body))
     if started.run is not None:
         found = Details(run=started.run)
         shown = Shown.to(caller.principal)  # the caller has just sent this input: not a read

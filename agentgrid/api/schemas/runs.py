@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SkipValidation
 
 from agentgrid.api.schemas.approvals import ApprovalSummary
 from agentgrid.api.schemas.commands import CommandSummary
@@ -16,6 +16,7 @@ from agentgrid.api.schemas.common import (
     Moment,
     Name,
     Out,
+    Problem,
     Prose,
     StoredPayload,
     Whole,
@@ -35,6 +36,46 @@ class RunStart(In):
     )
     start_at: Moment | None = Field(None, description="Do not start before this time; at most a year ahead.")
     note: Prose | None = None
+
+
+class RunBulkItem(RunStart):
+    """One run to start."""
+
+    workflow: Name = Field(description="The workflow's name.")
+    idempotency_key: Annotated[str, Field(pattern=r"^[\x20-\x7e]{1,255}$")] | None = Field(
+        None,
+        description="As the header `Idempotency-Key` of a single start of this workflow, which it is interchangeable with.",
+    )
+
+
+class RunBulk(In):
+    """Start several runs."""
+
+    items: Annotated[list[SkipValidation[RunBulkItem]], Field(min_length=1, max_length=200)] = Field(
+        description="Each is checked by itself: one that is refused does not affect the others."
+    )
+
+
+class RunBulkOutcome(Out):
+    """What became of one item."""
+
+    outcome: Literal["started", "replayed", "refused"] = Field(
+        description="`started`: also if the run is queued until Temporal is back. `replayed`: an earlier request with the same key started it."
+    )
+    workflow: str | None
+    run_id: str | None
+    status: RunStatus | None = Field(description="The status of a run that was started now.")
+    command_id: str | None = Field(description="The command that records the item, also where it is refused.")
+    problem: Problem | None = Field(description="Why it was refused.")
+
+
+class RunBulkResult(Out):
+    """What became of each item, in their order."""
+
+    started: int
+    replayed: int
+    refused: int
+    items: list[RunBulkOutcome]
 
 
 class RunReason(In):
@@ -272,14 +313,37 @@ class RunAccepted(RunDetail):
     command: CommandSummary
 
 
+class RunCounts(Out):
+    """How many runs match a filter."""
+
+    by_status: dict[RunStatus, int] = Field(description="Every status, also where there are none.")
+    total: int
+    complete: bool = Field(description="False if more runs match than are counted: the counts are then lower bounds.")
+
+
 class RunResult(Out):
-    """A run's status, with its result or error."""
+    """The outcome of a run that has ended: its result or its error."""
 
     run_id: str
-    status: RunStatus
+    workflow: str
+    open: Literal[False] = False
+    status: RunStatus = Field(description="`completed`, `failed`, `cancelled`, `terminated` or `timed_out`.")
     closed_at: datetime | None
+    payloads_visible: bool = Field(description="Whether this caller may read results and error messages.")
     result: StoredPayload | None
+    error_type: str | None = Field(description="The class of the innermost cause of its error.")
     error: ErrorOut | None
+
+
+class RunOpen(Out):
+    """A run that has not ended yet, and so has no result: ask again."""
+
+    run_id: str
+    workflow: str
+    open: Literal[True] = True
+    status: RunStatus
+    waiting_on: WaitingOn | None
+    approvals_pending: int
 
 
 class RunHistory(Out):

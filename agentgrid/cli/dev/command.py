@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from agentgrid.cli.dev.ready import ReadyFile
 from agentgrid.cli.dev.reload import code_changes
 from agentgrid.cli.dev.stack import Options, Stack
 from agentgrid.cli.dev.terminal import Terminal
@@ -58,22 +59,52 @@ async def _run(project: Project, folder: Path, options: Options, terminal: Termi
 
 
 async def _until_cancelled(stack: Stack, options: Options, terminal: Terminal) -> None:
+    ready_file = ReadyFile(options.ready_file)
+    ready_file.clear()
     async with stack.up():
-        if options.only_servers:
-            terminal.console.print(_servers_panel(stack))
-        else:
-            if not await stack.ready() and not stack.faults:
-                terminal.say("the worker has not registered its workflows yet; see its log", style="yellow")
-            terminal.console.print(_panel(stack))
-            for what, line in _commands(stack):
-                # Not in the panel: commands wrapped to fit in there can't be copied.
-                terminal.console.print(
-                    Text(f"{what}\n  ", style="dim").append(line, style="bold green"), soft_wrap=True
-                )
-        if options.reload and not options.only_servers:
-            async for files in code_changes(stack.project.root):
-                await stack.code_changed(files)
-        await asyncio.Event().wait()
+        try:
+            await _serve(stack, options, terminal, ready_file)
+        finally:
+            # Before anything is stopped.
+            ready_file.remove()
+
+
+async def _serve(stack: Stack, options: Options, terminal: Terminal, ready_file: ReadyFile) -> None:
+    ready = True
+    if options.only_servers:
+        ready_file.write(_whereabouts(stack))
+        terminal.console.print(_servers_panel(stack))
+    else:
+        ready = await stack.ready()
+        if ready:
+            ready_file.write(_whereabouts(stack))
+        elif not stack.faults:
+            terminal.say("the worker has not registered its workflows yet; see its log", style="yellow")
+        terminal.console.print(_panel(stack))
+        for what, line in _commands(stack):
+            # Not in the panel: commands wrapped to fit in there can't be copied.
+            terminal.console.print(Text(f"{what}\n  ", style="dim").append(line, style="bold green"), soft_wrap=True)
+    if options.reload and not options.only_servers:
+        async for files in code_changes(stack.project.root):
+            await stack.code_changed(files)
+            if not ready and not stack.faults and (ready := await stack.ready()):
+                ready_file.write(_whereabouts(stack))
+    await asyncio.Event().wait()
+
+
+def _whereabouts(stack: Stack) -> dict[str, str | None]:
+    """What a script needs to know; None for what does not run."""
+    places, folder = stack.places, stack.home
+    serves = bool(stack.children)
+    return {
+        "api_url": f"{places.api_url}/api/v1" if serves else None,
+        "api_document_url": f"{places.api_url}/api/openapi.json" if serves else None,
+        "temporal_address": places.temporal_address,
+        "home": str(folder),
+        "env_file": str(folder / "env"),
+        "operator_key_file": str(folder / "keys" / "operator.key"),
+        "reviewer_key_file": str(folder / "keys" / "reviewer.key"),
+    }
 
 
 def _panel(stack: Stack) -> Panel:

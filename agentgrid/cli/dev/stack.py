@@ -46,6 +46,7 @@ class Options:
     ports: Mapping[str, int | None]
     reload: bool = True
     only_servers: bool = False
+    ready_file: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

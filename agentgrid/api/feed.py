@@ -1,0 +1,301 @@
+"""The newest live events, read once for the whole process.
+
+One connection listens and reads each new event once into a window of the newest. A stream (`sse.py`) holds nothing but a cursor: it reads from
+the window while it keeps up and from the table when it has fallen behind. A request that waits for a run to end (`waiting.py`) holds nothing but a
+bell. Event ids are in commit order, so a cursor never skips an event that commits later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import takewhile
+
+import asyncpg
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sse_starlette import ServerSentEvent
+
+from agentgrid.api.schemas.events import EventOut
+from agentgrid.db import feed as table
+from agentgrid.db.away import DATABASE_FAULTS
+from agentgrid.db.principals import ACCESS_CHANNEL
+from agentgrid.db.session import SESSION_FAULTS, reading
+from agentgrid.db.tables import Event
+from agentgrid.domain.principals import Principal
+from agentgrid.domain.scopes import EVERY_WORKFLOW
+from agentgrid.errors import Fault, InvalidInput, RateLimited
+
+log = structlog.get_logger()
+
+WINDOW = 2_000
+BATCH = 500
+POLL_SECONDS = 2.0
+"""Delay of events after a lost notification."""
+MAX_STREAMS_PER_PRINCIPAL = 50
+STREAMS_RETRY_SECONDS = 10.0
+RECOVERY_SECONDS = 1.0
+RING_SECONDS = 1.0
+"""How often at most waiting requests are woken because principals or keys changed. A worker's login could say so all the time."""
+END = "end"
+"""The kind of the event that a run has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cursor:
+    """The position from which a stream continues."""
+
+    event_id: int
+    reset: bool
+    """Events after the client's cursor are gone, or the cursor is invalid: the client must reload everything."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """An event in wire format, serialised once for all streams."""
+
+    event_id: int
+    run_id: str
+    workflow: str
+    kind: str
+    wire: bytes
+    initiator: str = ""
+
+    def seen_by(self, principal: Principal) -> bool:
+        """Whether the principal may see it."""
+        own = not principal.only_own_approvals or self.initiator == principal.name
+        return principal.sees(self.workflow) and (own or self.kind != table.APPROVAL)
+
+
+class Feed:
+    """The newest events in the database, with a notification for each batch of new ones."""
+
+    def __init__(self, engine: AsyncEngine, dsn: str) -> None:
+        self._engine = engine
+        self._dsn = dsn
+        self._window: deque[Told] = deque(maxlen=WINDOW)
+        self._head: int | None = None
+        self._bell = asyncio.Event()
+        self._poke = asyncio.Event()
+        self.access_changes = 0
+        """The number of changes to principals or keys that this process was notified of."""
+        self._streams: dict[str, int] = {}
+        self._bells: dict[str, set[asyncio.Event]] = {}
+        """Of the requests that wait for a run to end, by run."""
+        self._rings_again: asyncio.TimerHandle | None = None
+        self._changed_meanwhile = False
+
+    @property
+    def head(self) -> int:
+        """The newest event seen."""
+        return self._head or 0
+
+    @property
+    def streams(self) -> int:
+        """The number of open streams."""
+        return sum(self._streams.values())
+
+    @property
+    def _followed(self) -> bool:
+        return bool(self._streams or self._bells)
+
+    async def run(self) -> None:
+        """Follow the table until cancelled."""
+        listener = asyncio.create_task(self._listen())
+        try:
+            while True:
+                self._poke.clear()
+                try:
+                    await self.catch_up()
+                except SESSION_FAULTS as error:
+                    log.warning("events_wait_for_the_database", error=str(error)[:200])
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._poke.wait()
+        finally:
+            listener.cancel()
+            with suppress(asyncio.CancelledError):
+                await listener
+
+    async def catch_up(self) -> None:
+        """Read new events into the window, and notify all who follow. With nobody following, only read how far the events have come."""
+        async with reading(self._engine) as session:
+            if self._head is None or not self._followed:
+                self._window.clear()
+                _, self._head = await table.bounds(session)
+                # Somebody who came meanwhile may already be waiting, also for an event that was skipped here.
+                self._ring()
+                self.ring_all()
+                return
+            full = True
+            while full:
+                rows = await table.after(session, self._head, scope=EVERY_WORKFLOW, limit=BATCH)
+                full = len(rows) == BATCH
+                if rows:
+                    self._window.extend(message(event, about) for event, about in rows)
+                    self._head = rows[-1][0].event_id
+                    self._ring()
+                    for event, _ in rows:
+                        if event.kind == END:
+                            self._ring_for(event.run_id)
+
+    def _ring(self) -> None:
+        self._bell.set()
+        self._bell = asyncio.Event()
+
+    def _ring_for(self, run_id: str) -> None:
+        for bell in self._bells.get(run_id, ()):
+            bell.set()
+
+    def ring_all(self) -> None:
+        """Let every request that waits for a run look again."""
+        for run_id in self._bells:
+            self._ring_for(run_id)
+
+    @contextmanager
+    def bell(self, run_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set when the run has ended, when principals or keys have changed, and perhaps without a reason: look again then."""
+        bell = asyncio.Event()
+        if not self._followed:
+            # No events are read while nobody follows.
+            self._poke.set()
+        self._bells.setdefault(run_id, set()).add(bell)
+        try:
+            yield bell
+        finally:
+            self._bells[run_id].discard(bell)
+            if not self._bells[run_id]:
+                del self._bells[run_id]
+
+    def _events_came(self) -> None:
+        if self._followed:
+            self._poke.set()
+
+    def _access_changed(self) -> None:
+        self.access_changes += 1
+        self._ring()
+        if self._rings_again is not None:
+            self._changed_meanwhile = True
+            return
+        self.ring_all()
+        self._rings_again = asyncio.get_running_loop().call_later(RING_SECONDS, self._ring_again)
+
+    def _ring_again(self) -> None:
+        self._rings_again = None
+        if self._changed_meanwhile:
+            self._changed_meanwhile = False
+            self._access_changed()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                connection = await asyncpg.connect(self._dsn, timeout=5)
+            except DATABASE_FAULTS:
+                await asyncio.sleep(RECOVERY_SECONDS)
+                continue
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda _, lost=lost: lost.set())
+            try:
+                await connection.add_listener(ACCESS_CHANNEL, lambda *_: self._access_changed())
+                await connection.add_listener("agentgrid_events", lambda *_: self._events_came())
+                self._poke.set()
+                self._access_changed()  # for notifications missed while not listening
+                await lost.wait()
+            except DATABASE_FAULTS:
+                await asyncio.sleep(RECOVERY_SECONDS)
+            finally:
+                connection.terminate()
+
+    async def after(self, cursor: int, principal: Principal, run_id: str | None) -> tuple[Sequence[Told], int]:
+        """Events past the cursor that the principal may see, and the next cursor, which also covers the events left out."""
+        if self._window and self._window[0].event_id <= cursor + 1:
+            # From the newest: a stream that keeps up has seen all but the last few.
+            fresh = takewhile(lambda event: event.event_id > cursor, reversed(self._window))
+            wanted = [event for event in fresh if run_id is None or event.run_id == run_id]
+            if not principal.sees_everything or principal.only_own_approvals:
+                wanted = [event for event in wanted if event.seen_by(principal)]
+            return wanted[::-1], max(cursor, self.head)
+        head = self.head
+        if cursor >= head:
+            return (), cursor
+        async with reading(self._engine) as session:
+            rows = await table.after(
+                session,
+                cursor,
+                scope=principal.workflows,
+                limit=BATCH,
+                run_id=run_id,
+                approvals_of=principal.name if principal.only_own_approvals else None,
+            )
+        events = [message(event, about) for event, about in rows]
+        if len(rows) == BATCH:
+            return events, events[-1].event_id
+        return events, max(head, events[-1].event_id) if events else head
+
+    async def wait(self, cursor: int) -> None:
+        """Wait until there may be events past the cursor."""
+        bell = self._bell
+        if self.head > cursor:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await bell.wait()
+
+    def enter(self, principal: str) -> None:
+        """Count one more stream. Raises RateLimited if this principal has too many."""
+        if self._streams.get(principal, 0) >= MAX_STREAMS_PER_PRINCIPAL:
+            raise RateLimited(
+                f"at most {MAX_STREAMS_PER_PRINCIPAL} event streams at once", retry_after_seconds=STREAMS_RETRY_SECONDS
+            )
+        if not self._followed:
+            # No events are read while nobody follows.
+            self._poke.set()
+        self._streams[principal] = self._streams.get(principal, 0) + 1
+
+    def leave(self, principal: str) -> None:
+        """Count one stream less."""
+        left = self._streams.get(principal, 0) - 1
+        if left > 0:
+            self._streams[principal] = left
+        else:
+            self._streams.pop(principal, None)
+
+    async def resume(self, last_event_id: str | None, *, from_start: bool) -> Cursor:
+        """The cursor of a client that has seen everything up to this id."""
+        async with reading(self._engine) as session:
+            oldest, newest = await table.bounds(session)
+        if last_event_id is None or last_event_id == "":
+            return Cursor(event_id=0 if from_start else newest, reset=False)
+        if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 18:
+            raise InvalidInput(
+                "invalid Last-Event-ID",
+                [Fault(pointer="Last-Event-ID", message="must be the id of an event")],
+            )
+        seen = int(last_event_id)
+        gone = seen > newest or (oldest > 0 and seen < oldest - 1)
+        return Cursor(event_id=newest if gone else seen, reset=gone)
+
+
+def message(event: Event, about: table.About) -> Told:
+    """An event in wire format."""
+    out = EventOut.model_validate(
+        {
+            "run_id": event.run_id,
+            "kind": event.kind,
+            "subject": event.subject,
+            "data": event.data,
+            "at": event.created_at,
+        }
+    )
+    sent = ServerSentEvent(out.model_dump_json(), event=event.kind, id=str(event.event_id), sep="\n")
+    return Told(
+        event_id=event.event_id,
+        run_id=event.run_id,
+        workflow=about.workflow,
+        kind=event.kind,
+        wire=sent.encode(),
+        initiator=about.initiator,
+    )

@@ -1,0 +1,96 @@
+"""The file that tells scripts that `agentgrid dev` is ready, and where everything is: there only while that is so."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from agentgrid.cli.exits import CommandFailed, ExitCode
+
+MARK = "agentgrid dev"
+MODE = 0o644
+"""It holds addresses and places, and no secret."""
+
+
+class ReadyFile:
+    """One such file. Without a path it does nothing."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = None if path is None else path.absolute()
+
+    def clear(self) -> None:
+        """Remove the file that a killed process left, since scripts would believe it.
+
+        Raises CommandFailed if a file can't be written there, if it is something else, or if it belongs to a process that runs.
+        """
+        if self._path is not None:
+            self._check(self._path)
+            self._path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove what this process has written; not what another one has written there since."""
+        if self._path is not None and (_told(self._path) or {}).get("pid") == os.getpid():
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    def _check(self, path: Path) -> None:
+        if not path.parent.is_dir():
+            raise CommandFailed(f"--ready-file: there is no folder {path.parent}", ExitCode.USAGE)
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise CommandFailed(f"--ready-file: files can't be created in {path.parent}", ExitCode.USAGE)
+        told = _told(path)
+        if told is not None and _runs(told):
+            raise CommandFailed(
+                f"--ready-file: {path} belongs to `agentgrid dev` with process id {told['pid']}, which runs; choose another path",
+                ExitCode.USAGE,
+            )
+        if told is None and os.path.lexists(path):
+            raise CommandFailed(
+                f"--ready-file: {path} exists and is not the ready file of an earlier `agentgrid dev`; choose another path, or remove it",
+                ExitCode.USAGE,
+            )
+
+    def write(self, facts: Mapping[str, Any]) -> None:
+        """Write the facts and this process's id. Whoever reads the file sees all of it or none."""
+        if self._path is None:
+            return
+        text = json.dumps({"program": MARK, **_myself(), **facts}, indent=2) + "\n"
+        descriptor, partial = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                os.fchmod(file.fileno(), MODE)
+                file.write(text)
+            Path(partial).replace(self._path)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+
+
+def _myself() -> dict[str, Any]:
+    return {"pid": os.getpid(), "process_started_at": psutil.Process().create_time()}
+
+
+def _runs(told: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote it still runs. Process ids are reused, so the start is compared too."""
+    try:
+        return bool(abs(psutil.Process(told["pid"]).create_time() - told["process_started_at"]) < 1)
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return False
+
+
+def _told(path: Path) -> dict[str, Any] | None:
+    """What the file says, if it is a ready file."""
+    if not path.is_file():
+        return None  # a pipe would be waited for
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and found.get("program") == MARK else None

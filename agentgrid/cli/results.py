@@ -1,0 +1,89 @@
+"""A run's result on the terminal, at once or as soon as the run has ended.
+
+The server is asked for as long as it waits at a time. Whatever ends the waiting, the run goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from agentgrid.cli import words
+from agentgrid.cli.client import Answer, ApiClient
+from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.inputs import part
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.program import command
+from agentgrid.cli.show import show
+from agentgrid.cli.text import safe
+from agentgrid.cli.watch import exit_code, outcome
+
+WAIT_SECONDS = 50.0
+"""Of one request; the server allows 60, proxies often no more."""
+PAUSE_SECONDS = 1.0
+"""Between two requests of which the first was answered early, as by a server that stops, or not at all."""
+GIVE_UP_SECONDS = 120.0
+OPEN = 202
+
+
+def print_result(
+    client: ApiClient, run_id: str, output: OutputFormat, *, wait: bool, timeout: float | None = None
+) -> ExitCode:
+    """Print the run's result, or that it is still open. timeout: seconds to wait at most."""
+    try:
+        answer = _waited(client, run_id, timeout) if wait else client.get(_place(run_id))
+    except (CommandFailed, KeyboardInterrupt) as error:
+        if not wait or (isinstance(error, CommandFailed) and error.exit_code is not ExitCode.INTERRUPTED):
+            raise
+        profile = ("--profile", client.target.named) if client.target.named else ()
+        again = command("run", "result", run_id, "--wait", *profile)
+        raise CommandFailed(f"stopped waiting; run {safe(run_id)} goes on: {again}", ExitCode.INTERRUPTED) from None
+    if answer.status == OPEN:
+        show(answer, output, _still_open)
+        return ExitCode.UNAVAILABLE
+    show(answer, output, _ended)
+    return exit_code(answer.json())
+
+
+def _place(run_id: str) -> str:
+    return f"/runs/{part(run_id)}/result"
+
+
+def _waited(client: ApiClient, run_id: str, timeout: float | None) -> Answer:
+    """The result, or the answer that the run is still open after this time. Raises CommandFailed after too long without any answer."""
+    begun = answered = time.monotonic()
+    while True:
+        asked = time.monotonic()
+        left = WAIT_SECONDS if timeout is None else max(0.0, timeout - (asked - begun))
+        seconds = min(WAIT_SECONDS, left)
+        try:
+            answer = client.get_waiting(_place(run_id), seconds)
+        except CommandFailed as error:
+            if error.exit_code is not ExitCode.UNAVAILABLE:
+                raise
+            now = time.monotonic()
+            if now - answered > GIVE_UP_SECONDS or (timeout is not None and now - begun >= timeout):
+                raise CommandFailed(f"{error.message}; the run is unaffected", ExitCode.UNAVAILABLE) from None
+        else:
+            answered = time.monotonic()
+            if answer.status != OPEN or (timeout is not None and answered - begun >= timeout):
+                return answer
+        if time.monotonic() - asked < seconds:
+            time.sleep(min(PAUSE_SECONDS, max(left, 0.0)))
+
+
+def _ended(run: Mapping[str, Any]) -> RenderableType:
+    heading = Text(safe(run["workflow"]), style="bold").append("  ").append_text(words.status(run["status"]))
+    if not run["payloads_visible"]:
+        heading.append("  you may not read its result", style="dim")
+    return Group(heading, outcome({**run, "status_reason": None}))
+
+
+def _still_open(run: Mapping[str, Any]) -> RenderableType:
+    text = Text(safe(run["workflow"]), style="bold").append("  ").append_text(words.status(run["status"]))
+    waits = f", and waits on {safe(run['waiting_on'])}" if run["waiting_on"] else ""
+    return text.append(f"  it has no result yet{waits}", style="dim")

@@ -1,0 +1,145 @@
+"""What a caller can decide now: the list, its pages and the count judge exactly as a decision is judged."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agentgrid.control import approvals as control
+from agentgrid.control import keys, principals
+from agentgrid.control.plane import Caller
+from agentgrid.control.signing import Signer
+from agentgrid.db import approvals
+from agentgrid.db.pool import direct
+from agentgrid.db.tables import Approval
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from tests.api import factories
+from tests.api.conftest import SETUP, Api
+
+OTHER = Signer.of(Ed25519PrivateKey.generate())
+LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
+
+CASES: dict[str, dict] = {
+    "for every approver": {},
+    "for a group": {"approvers": ["support-leads"]},
+    "for one person": {"approvers": ["second"]},
+    "for nobody": {"approvers": ["nobody-at-all"]},
+    "of the reviewer's own run": {"initiator": "reviewer", "run": {"initiator": "reviewer"}},
+    "of a run under a key that the reviewer issued": {"run": {"issuers": ["reviewer"]}},
+    "of a run under a key that the reviewer issued, as the terms tell alone": {"terms": {"issuers": ["reviewer"]}},
+    "of a run whose terms name another initiator": {"initiator": "somebody"},
+    "of a run that names no initiator": {"initiator": None, "run": {"initiator": "unknown"}},
+    "decided": {"status": "approved"},
+    "expired, and not yet seen so": {"expires_at": LONG_AGO},
+    "without an expiry": {"expires_at": None},
+    "not open yet": {"decidable": False},
+    "copied by a reset": {"inherited": True},
+    "under a key of another installation": {"keys": {OTHER.key_id: OTHER.public_key}},
+    "under a key of the same id that is another": {"keys": "wrong"},
+    "under no key": {"keys": {}},
+    "with a text that PostgreSQL can't hold": {"terms": {"title": "a\x00b", "issuers": ["\x00", "reviewer"]}},
+    "with such a text, and otherwise in order": {"terms": {"title": "a\\u0000\x00b"}},
+    "of another workflow": {"run": {"workflow": "elsewhere"}},
+}
+
+
+@pytest.fixture(scope="module")
+async def gates(api: Api) -> dict[str, Approval]:
+    """An approval of each kind, and a second one that took the id of the first."""
+    signer = api.plane.signer
+    made = {}
+    for name, given in CASES.items():
+        over = dict(given)
+        run = factories.run(status="waiting", waiting_on="approval", **over.pop("run", {}))
+        own = {signer.key_id: signer.public_key}
+        known = over.pop("keys", own)
+        if known == "wrong":
+            known = {signer.key_id: OTHER.public_key}
+        more = over.pop("terms", {})
+        gate = factories.approval(run, tool="inbox", **over)
+        gate.terms = {**gate.terms, "keys": known, **more}
+        await factories.insert(api.plane.engine, run, factories.execution(run), gate)
+        made[name] = gate
+    copied = made["for one person"]
+    run = factories.run(status="waiting", waiting_on="approval")
+    forged = factories.approval(run, tool="inbox", approval_id=copied.approval_id)
+    forged.terms = {**forged.terms, "keys": {signer.key_id: signer.public_key}}
+    await factories.insert(api.plane.engine, run, factories.execution(run), forged)
+    return made
+
+
+SCOPED = Principal(
+    name="scoped", kind=PrincipalKind.HUMAN, roles=frozenset({Role.APPROVER}), workflows=frozenset({"else*"})
+)
+
+
+@pytest.fixture(scope="module")
+async def callers(api: Api) -> dict[str, tuple[Caller, str]]:
+    """Everybody who might decide, each with the caller that their key makes of them."""
+    await principals.put(api.plane.engine, SETUP, SCOPED)
+    tokens = {name: api.tokens[name] for name in ("reviewer", "second", "both", "operator", "admin", "agent", "robot")}
+    tokens["scoped"] = (await keys.create(api.plane.engine, SETUP, principal="scoped")).secret
+    # Somebody else has seen this key, and could use it.
+    tokens["second, by a key of the reviewer"] = (await keys.create(api.plane.engine, SETUP, principal="second")).secret
+    async with api.plane.engine.begin() as connection:
+        key_id = tokens["second, by a key of the reviewer"].split("_")[1]
+        await connection.exec_driver_sql(f"UPDATE api_keys SET issuers = ARRAY['reviewer'] WHERE key_id = '{key_id}'")
+    found = {}
+    for name, token in tokens.items():
+        login = await keys.authenticate(api.plane.pool, token)
+        found[name] = (Caller(principal=login.principal, key_id=login.key_id, issuers=login.issuers), token)
+    return found
+
+
+async def judged(api: Api, caller: Caller, gates: dict[str, Approval]) -> set[str]:
+    """What a decision would be accepted for."""
+    able = set()
+    async with direct(api.plane.pool) as connection:
+        for name, gate in gates.items():
+            found = await approvals.get(connection, gate.approval_id, scope=caller.principal.workflows)
+            if found is not None and control.obstacle(caller, found, control.signer_for(api.plane, found)) is None:
+                able.add(name)
+    return able
+
+
+async def test_the_inbox_is_what_a_decision_would_be_accepted_for(api: Api, gates, callers):
+    by_id = {gate.approval_id: name for name, gate in gates.items()}
+    expected: dict[str, set[str]] = {}
+    for who, (caller, token) in callers.items():
+        expected[who] = await judged(api, caller, gates)
+        async with Api(api.app, api.settings, {who: token}).client(who) as client:
+            seen, cursor = [], None
+            while True:
+                params = {"decidable_by": "me", "tool": "inbox", "limit": 3} | ({"cursor": cursor} if cursor else {})
+                page = (await client.get("/api/v1/approvals", params=params)).json()
+                assert len(page["items"]) == 3 or page["next_cursor"] is None
+                seen += page["items"]
+                cursor = page["next_cursor"]
+                if cursor is None:
+                    break
+            overview = (await client.get("/api/v1/overview")).json()["approvals_for_me"]
+            everything = (await client.get(f"{overview['href']}&limit=200")).json()["items"]
+        assert sorted(by_id[each["approval_id"]] for each in seen) == sorted(expected[who]), who
+        opened = [each["opened_at"] for each in seen]
+        assert opened == sorted(opened, reverse=True)
+        assert overview["count"] == len(everything) == len(seen)
+    # The judgement tells them apart.
+    assert expected["operator"] == expected["admin"] == expected["agent"] == expected["robot"] == set()
+    assert expected["scoped"] == {"of another workflow"}
+    assert "for a group" in expected["reviewer"] - expected["second"]
+    assert "of the reviewer's own run" in expected["second"] - expected["reviewer"]
+    assert "of the reviewer's own run" not in expected["second, by a key of the reviewer"]
+    assert "with such a text, and otherwise in order" in expected["reviewer"]
+    assert len(expected["reviewer"]) == 6
+
+
+async def test_a_workflow_that_is_disabled_changes_neither_the_inbox_nor_the_decision(api: Api, as_, gates, callers):
+    await factories.insert(api.plane.engine, *factories.workflow("made"), factories.tool("inbox"))
+    caller, _ = callers["reviewer"]
+    before = await judged(api, caller, gates)
+    for path in ("/api/v1/workflows/made/disable", "/api/v1/tools/inbox/disable"):
+        assert (await as_("admin").post(path)).status_code == 200
+    page = await as_("reviewer").get("/api/v1/approvals", params={"decidable_by": "me", "tool": "inbox"})
+    assert len(page.json()["items"]) == len(before) == len(await judged(api, caller, gates))

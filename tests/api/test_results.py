@@ -1,0 +1,313 @@
+"""Waiting for a result: answered when the run ends, bounded, and ended by everything that ends a right to it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import httpx
+import pytest
+import uvicorn
+from sqlalchemy import text, update
+
+from agentgrid.api import waiting as module
+from agentgrid.api.app import create_app
+from agentgrid.api.waiting import Waiting
+from agentgrid.cli.serving import options
+from agentgrid.control import keys, principals
+from agentgrid.db import runs
+from agentgrid.db.principals import ACCESS_CHANNEL
+from agentgrid.db.session import writing
+from agentgrid.db.tables import Run
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from tests.api import factories
+from tests.api.conftest import SETUP, Api, _Server, eventually, listening
+
+ERROR = {"type": "CardDeclined", "message": "card 4111 declined", "retryable": False, "stack": "line 7"}
+
+
+@pytest.fixture
+def waiting(api: Api) -> Waiting:
+    return api.app.state.waiting
+
+
+@pytest.fixture(scope="module")
+async def url(api: Api) -> AsyncIterator[str]:
+    async with listening(api.app) as url:
+        yield url
+
+
+async def a_run(api: Api, **over) -> Run:
+    run = factories.run(**over)
+    await factories.insert(api.plane.engine, run)
+    return run
+
+
+async def end(api: Api, *ending: Run, status: str = "completed", **values) -> None:
+    values = {"status": status, "result": {"size": 2, "value": 42}, **values}
+    await factories.publish(
+        api.plane.engine,
+        *((run.run_id, "end", {"status": status}) for run in ending),
+        first=update(Run).where(Run.run_id.in_([run.run_id for run in ending])).values(**values),
+    )
+
+
+async def waits(waiting: Waiting, number: int = 1) -> None:
+    async def all_wait() -> bool:
+        return waiting.count == number
+
+    await eventually(all_wait)
+
+
+def asked(client: httpx.AsyncClient, run: Run, seconds: float = 30) -> asyncio.Task[httpx.Response]:
+    return asyncio.create_task(client.get(f"/api/v1/runs/{run.run_id}/result", params={"wait": seconds}))
+
+
+async def test_waiters_are_answered_when_the_run_ends_each_with_what_they_may_read(api: Api, as_, waiting: Waiting):
+    run = await a_run(api)
+    tasks = [asked(as_(name), run) for name in ("operator", "viewer")]
+    await waits(waiting, 2)
+    begun = time.monotonic()
+    values = {"result": None, "error": ERROR, "error_type": "CardDeclined", "status_reason": ERROR["message"]}
+    await end(api, run, status="failed", **values)
+    operator, viewer = [await task for task in tasks]
+    assert time.monotonic() - begun < 1.5
+    assert (operator.status_code, viewer.status_code, waiting.count) == (200, 200, 0)
+    told = operator.json()
+    assert (told["open"], told["status"], told["error_type"]) == (False, "failed", "CardDeclined")
+    assert (told["error"]["message"], told["error"]["stack"]) == ("card 4111 declined", "line 7")
+    blind = viewer.json()
+    assert (blind["status"], blind["error_type"], blind["payloads_visible"]) == ("failed", "CardDeclined", False)
+    assert (blind["error"]["type"], blind["error"]["message"], blind["error"]["stack"]) == ("CardDeclined", None, None)
+    assert "4111" not in viewer.text
+    await api.app.state.reads.flush()
+    page = await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id})
+    assert [(each["principal"], each["outcome"]) for each in page.json()["items"]] == [("operator", "read")]
+
+
+async def test_a_run_that_has_ended_is_answered_at_once_and_an_open_one_after_the_wait(api: Api, as_):
+    closed, still = await a_run(api, status="completed", result={"size": 2, "value": 42}), await a_run(api)
+    begun = time.monotonic()
+    answer = await asked(as_("operator"), closed)
+    assert (answer.status_code, answer.json()["result"]["value"]) == (200, 42)
+    for seconds in (0, 0.2):
+        answer = await asked(as_("viewer"), still, seconds)
+        assert (answer.status_code, answer.json()["open"], answer.json()["status"]) == (202, True, "running")
+        assert "result" not in answer.json()
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("seconds", ["61", "-1", "nan", "inf", "soon"])
+async def test_a_wait_is_bounded(api: Api, as_, seconds: str):
+    run = await a_run(api)
+    answer = await as_("operator").get(f"/api/v1/runs/{run.run_id}/result", params={"wait": seconds})
+    assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (422, "wait")
+
+
+async def test_a_run_that_was_reset_after_its_end_is_waited_for_further(api: Api, as_, waiting: Waiting):
+    run = await a_run(api)
+    task = asked(as_("operator"), run)
+    await waits(waiting)
+    await factories.publish(api.plane.engine, (run.run_id, "end", {"status": "failed"}))
+    await end(api, run)
+    assert (await task).json()["status"] == "completed"
+
+
+async def test_an_end_that_no_event_tells_of_is_seen_too(api: Api, as_, waiting: Waiting, monkeypatch):
+    monkeypatch.setattr(module, "LOOK_AGAIN_SECONDS", 0.2)
+    run = await a_run(api)
+    task = asked(as_("operator"), run)
+    await waits(waiting)
+    async with writing(api.plane.engine) as session:
+        await session.execute(text("UPDATE runs SET status = 'terminated' WHERE run_id = :id"), {"id": run.run_id})
+    assert (await task).json()["status"] == "terminated"
+
+
+WAITER = Principal(name="waiter", kind=PrincipalKind.SERVICE, roles=frozenset({Role.OPERATOR}))
+LOSSES = {
+    "the role": (replace(WAITER, roles=frozenset()), 403),
+    "the scope": (replace(WAITER, workflows=frozenset({"others_*"})), 404),
+}
+
+
+@pytest.fixture
+async def key(api: Api) -> keys.NewKey:
+    await principals.put(api.plane.engine, SETUP, WAITER)
+    return await keys.create(api.plane.engine, SETUP, principal=WAITER.name)
+
+
+def holding(api: Api, key: keys.NewKey) -> httpx.AsyncClient:
+    return Api(api.app, api.settings, {WAITER.name: key.secret}).client(WAITER.name)
+
+
+async def test_a_revoked_key_ends_the_wait_at_once(api: Api, waiting: Waiting, key: keys.NewKey):
+    run = await a_run(api)
+    async with holding(api, key) as client:
+        task = asked(client, run)
+        await waits(waiting)
+        await keys.revoke(api.plane.engine, SETUP, key.key_id)
+        answer = await asyncio.wait_for(task, 5)
+    assert (answer.status_code, answer.json()["code"], waiting.count) == (401, "unauthenticated", 0)
+
+
+async def test_notifications_without_a_change_wake_those_who_wait_once_a_second_at_most(
+    api: Api, as_, waiting: Waiting, monkeypatch
+):
+    woken = 0
+    holder = keys.holder
+
+    async def counted(*given):
+        nonlocal woken
+        woken += 1
+        return await holder(*given)
+
+    monkeypatch.setattr(keys, "holder", counted)
+    run = await a_run(api)
+    task = asked(as_("viewer"), run)
+    await waits(waiting)
+    begun = time.monotonic()
+    for _ in range(50):
+        # Any login may notify, also a worker's.
+        async with api.plane.pool.acquire() as connection:
+            await connection.execute(f"NOTIFY {ACCESS_CHANNEL}")
+    seen = api.app.state.feed
+
+    async def heard() -> bool:
+        return seen.access_changes >= 50
+
+    await eventually(heard)
+    await end(api, run)
+    assert (await task).status_code == 200
+    assert woken <= 3 + (time.monotonic() - begun)
+
+
+@pytest.mark.parametrize(("after", "status"), LOSSES.values(), ids=LOSSES.keys())
+async def test_a_lost_right_ends_the_wait_at_once(
+    api: Api, waiting: Waiting, key: keys.NewKey, after: Principal, status: int
+):
+    run = await a_run(api)
+    async with holding(api, key) as client:
+        task = asked(client, run)
+        await waits(waiting)
+        await principals.put(api.plane.engine, SETUP, after)
+        assert (await asyncio.wait_for(task, 5)).status_code == status
+
+
+async def test_a_caller_that_may_not_read_payloads_any_more_gets_none(api: Api, waiting: Waiting, key: keys.NewKey):
+    run = await a_run(api)
+    async with holding(api, key) as client:
+        task = asked(client, run)
+        await waits(waiting)
+        await principals.put(api.plane.engine, SETUP, replace(WAITER, roles=frozenset({Role.VIEWER})))
+        await end(api, run)
+        answer = await task
+    assert (answer.status_code, answer.json()["status"], answer.json()["result"]) == (200, "completed", None)
+
+
+async def test_a_run_outside_the_scope_is_not_waited_for(api: Api, waiting: Waiting, key: keys.NewKey):
+    await principals.put(api.plane.engine, SETUP, replace(WAITER, workflows=frozenset({"others_*"})))
+    run = await a_run(api)
+    async with holding(api, key) as client:
+        for run_id in (run.run_id, "no-such-run"):
+            answer = await client.get(f"/api/v1/runs/{run_id}/result", params={"wait": 30})
+            assert (answer.status_code, answer.json()["detail"]) == (404, f"there is no run {run_id!r}")
+    assert waiting.count == 0
+
+
+async def test_neither_a_principal_nor_all_of_them_take_every_place(api: Api, as_, waiting: Waiting, monkeypatch):
+    monkeypatch.setattr(module, "MAX_PER_PRINCIPAL", 2)
+    monkeypatch.setattr(waiting, "_room", 3)
+    run, closed = await a_run(api), await a_run(api, status="completed")
+    tasks = [asked(as_(name), run) for name in ("operator", "operator", "viewer")]
+    await waits(waiting, 3)
+    for name, status in (("operator", 429), ("developer", 503)):
+        answer = await asked(as_(name), run)
+        assert (answer.status_code, answer.headers["retry-after"]) == (status, "5")
+        # What needs no waiting is answered nevertheless.
+        assert (await asked(as_(name), closed)).status_code == 200
+        assert (await asked(as_(name), run, 0)).status_code == 202
+    await end(api, run)
+    assert {(await task).status_code for task in tasks} == {200}
+    assert waiting.count == 0
+
+
+async def test_a_client_that_leaves_frees_its_place(api: Api, url: str, waiting: Waiting):
+    run = await a_run(api)
+    async with httpx.AsyncClient(
+        base_url=url, headers={"Authorization": f"Bearer {api.tokens['viewer']}"}, timeout=20
+    ) as client:
+        task = asked(client, run)
+        await waits(waiting)
+        task.cancel()
+        await waits(waiting, 0)
+
+
+async def test_a_thousand_waiters_cost_the_database_nothing_until_their_runs_end(
+    api: Api, as_, waiting: Waiting, monkeypatch
+):
+    monkeypatch.setattr(module, "MAX_PER_PRINCIPAL", 1_000)
+    monkeypatch.setattr(waiting, "_room", 1_000)
+    # However long it takes this machine to begin a thousand.
+    monkeypatch.setattr(module, "LOOK_AGAIN_SECONDS", 60.0)
+    reads = 0
+    read = runs.result_of
+
+    async def counted(*given, **named):
+        nonlocal reads
+        reads += 1
+        return await read(*given, **named)
+
+    monkeypatch.setattr(runs, "result_of", counted)
+    waited = [factories.run() for _ in range(1_000)]
+    await factories.insert(api.plane.engine, *waited)
+    transport = httpx.ASGITransport(app=api.app)
+    headers = {"Authorization": f"Bearer {api.tokens['viewer']}"}
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://127.0.0.1", headers=headers, timeout=60, limits=limits
+    ) as client:
+        tasks: list[asyncio.Task[httpx.Response]] = []
+        for first in range(0, 1_000, 50):
+            # Authenticating a thousand callers at once is another matter.
+            tasks += [asked(client, run, 60) for run in waited[first : first + 50]]
+            await waits(waiting, first + 50)
+
+        async def all_looked() -> bool:
+            return reads >= 2_000
+
+        await eventually(all_looked)
+        # The first few may look once more, when the listener begins to read events for them.
+        before = reads
+        assert before < 2_100
+        await end(api, waited[0])
+        assert (await tasks[0]).status_code == 200
+        assert reads == before + 1
+        await end(api, *waited[1:])
+        assert {answer.status_code for answer in await asyncio.gather(*tasks)} == {200}
+    assert (reads, waiting.count) == (before + 1_000, 0)
+
+
+async def test_a_stop_answers_every_waiter_at_once(api: Api):
+    app = create_app(api.settings)
+    server = _Server(uvicorn.Config(app, host="127.0.0.1", port=0, **options(max_connections=10)))
+    serving = asyncio.create_task(server.serve())
+
+    async def started() -> bool:
+        return server.started
+
+    await eventually(started)
+    base = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    run = await a_run(api)
+    async with httpx.AsyncClient(
+        base_url=base, headers={"Authorization": f"Bearer {api.tokens['viewer']}"}, timeout=20
+    ) as client:
+        task = asked(client, run)
+        await waits(app.state.waiting)
+        begun = time.monotonic()
+        server.should_exit = True
+        answer = await task
+        assert (answer.status_code, answer.json()["open"]) == (202, True)
+        await serving
+        assert time.monotonic() - begun < 2
