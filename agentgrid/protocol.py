@@ -171,6 +171,8 @@ class RunMemo(BaseModel):
     template: str | None = None
     template_version: int | None = None
     start_at: datetime | None = None
+    trigger: str | None = None
+    """What started it, if not the API: a `RunTrigger`. A text, because a later version may write one that this version does not know."""
     key_id: str | None = None
     signature: str | None = None
     """Ed25519 signature over the other fields in canonical form, base64."""

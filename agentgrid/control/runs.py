@@ -25,7 +25,7 @@ from agentgrid.db.tables import Command, Run
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.principals import Permission
-from agentgrid.domain.runs import RunStatus
+from agentgrid.domain.runs import RunStatus, RunTrigger
 from agentgrid.errors import AgentGridError, Conflict, Fault, Forbidden, InvalidInput, NotFound, Unavailable
 from agentgrid.protocol import (
     HEADER_RUN,
@@ -222,7 +222,7 @@ def _queued(
             "governed": False,
             "initiator": command.principal,
             "issuers": sorted(issuers),
-            "trigger": "api",
+            "trigger": RunTrigger.API.value,
             "command_id": command.command_id,
             "root_run_id": run_id,
             "reference": request.reference,

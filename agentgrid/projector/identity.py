@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from agentgrid.domain.canonical import canonical
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
+from agentgrid.domain.runs import RunTrigger
 from agentgrid.projector.events import Started
 from agentgrid.protocol import RunMemo
 
@@ -45,7 +46,7 @@ def beginning(started: Started, *, run_id: str, memo: RunMemo | None) -> dict[st
     }
     if memo is not None:
         return known | {
-            "trigger": "api",
+            "trigger": RunTrigger.API if memo.trigger is None else RunTrigger.read(memo.trigger),
             "initiator": memo.initiator,
             "issuers": list(memo.issuers),
             "command_id": memo.command_id,
@@ -59,5 +60,5 @@ def beginning(started: Started, *, run_id: str, memo: RunMemo | None) -> dict[st
         }
     if started.parent_execution_id is not None:
         # The initiator is taken from the parent's run. The header names it too, but anybody can set a header.
-        return known | {"trigger": "child", "initiator": UNKNOWN_INITIATOR, "issuers": []}
-    return known | {"trigger": "external", "initiator": UNKNOWN_INITIATOR, "issuers": []}
+        return known | {"trigger": RunTrigger.CHILD, "initiator": UNKNOWN_INITIATOR, "issuers": []}
+    return known | {"trigger": RunTrigger.EXTERNAL, "initiator": UNKNOWN_INITIATOR, "issuers": []}

@@ -36,7 +36,7 @@ from agentgrid.db.pool import direct
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Command, Run
 from agentgrid.domain.principals import Principal
-from agentgrid.domain.runs import RunStatus, Verb, WaitingOn
+from agentgrid.domain.runs import RunStatus, RunTrigger, Verb, WaitingOn
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.errors import Fault, InvalidInput, NotFound
 
@@ -69,7 +69,7 @@ async def list_runs(
     tag: Annotated[list[str], Query(max_length=20, description="All of these.")] = [],  # noqa: B006
     reference: Text = None,
     initiator: Text = None,
-    trigger: Text = None,
+    trigger: RunTrigger | None = None,
     parent: Text = None,
     workflow_id: Text = None,
     stuck: Annotated[

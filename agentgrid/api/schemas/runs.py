@@ -20,7 +20,7 @@ from agentgrid.api.schemas.common import (
     StoredPayload,
     Whole,
 )
-from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, WaitingOn
+from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, RunTrigger, WaitingOn
 from agentgrid.domain.steps import JobStatus, StepKind, StepStatus
 
 
@@ -68,7 +68,10 @@ class RunSummary(Out):
     issuers: list[str] = Field(
         description="Who issued the key that started it. They may not decide its approvals either."
     )
-    trigger: str = Field(description="`api`, `child` or `external`.")
+    trigger: RunTrigger = Field(
+        description="What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way "
+        "unknown here."
+    )
     parent_run_id: str | None
     reference: str | None
     tags: list[str]

@@ -208,6 +208,7 @@ CREATE TABLE runs (
     CONSTRAINT pk_runs PRIMARY KEY (run_id),
     CONSTRAINT ck_runs_status CHECK (status IN ('queued', 'running', 'waiting', 'paused', 'cancelling', 'completed', 'failed', 'cancelled', 'terminated', 'timed_out')),
     CONSTRAINT ck_runs_waiting_on CHECK (waiting_on IN ('approval', 'timer', 'signal', 'child', 'worker', 'retry', 'policy')),
+    CONSTRAINT ck_runs_trigger CHECK (trigger IN ('api', 'schedule', 'child', 'external', 'other')),
     CONSTRAINT uq_runs_chain UNIQUE (namespace, workflow_id, first_execution_id)
 );
 
