@@ -32,7 +32,9 @@ HEADER_RUN = "agentgrid-run"
 """`RunHeader`: to activities, children and through continue-as-new."""
 
 MEMO = "agentgrid"
-"""The memo field of a run that AgentGrid started: `RunMemo`."""
+"""The memo field of a run that AgentGrid started: `RunMemo`, or `ScheduleMemo` (in `domain/memos.py`, next to its check)."""
+SCHEDULED_BY = "TemporalScheduledById"
+"""The search attribute in which Temporal names the schedule that started an execution."""
 
 TIMER_APPROVAL = "agentgrid.approval:"
 """Prefix of the summary of an approval's expiry timer; the approval's id follows."""

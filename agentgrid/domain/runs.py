@@ -58,9 +58,9 @@ class RunTrigger(StrEnum):
     """AgentGrid, in a way that this version does not know: a later version started it."""
 
     @classmethod
-    def read(cls, value: object) -> RunTrigger:
-        """The trigger that a signed memo names; `OTHER` for every value that is none."""
-        return cls(value) if value in list(cls) else cls.OTHER
+    def read(cls, text: str) -> RunTrigger:
+        """The trigger that a signed memo names; `OTHER` for every text that is none."""
+        return cls(text) if text in list(cls) else cls.OTHER
 
 
 class ExecutionStatus(StrEnum):

@@ -60,6 +60,9 @@ class Started(Event):
     backoff_seconds: float = 0.0
     memo: dict[str, Any] | None = None
     """The memo field `agentgrid`, not yet verified."""
+    scheduled_by: str | None = None
+    """The schedule that Temporal names; set only with a schedule's memo, and so is the digest."""
+    input_digest: str | None = None
     header: RunHeader | None = None
     input: Stored | None = None
 
