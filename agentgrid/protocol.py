@@ -45,8 +45,6 @@ TIMER_POLICY = "agentgrid.policy:"
 TIMER_JUDGING = "agentgrid.judging"
 """The summary of the timer between two parts of more decisions than one workflow task judges."""
 
-TOOL_PREFIX = "tool."
-"""Prefix of a tool's activity type; its name follows."""
 ACTIVITY_OPEN_APPROVAL = "agentgrid.open_approval"
 """The local activity whose result is the terms of an explicit approval."""
 ACTIVITY_CONFIRM_APPROVAL = "agentgrid.confirm_approval"

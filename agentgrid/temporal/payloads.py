@@ -26,7 +26,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.converter import DataConverter, PayloadCodec, PayloadConverter
 
-from agentgrid.protocol import TOOL_PREFIX
+from agentgrid.domain.activities import classify
 
 INLINE_BYTES = 32 * 1024
 """A payload up to this is stored whole."""
@@ -224,7 +224,7 @@ def _failed(failure: Failure) -> str:
     """The tool, activity, child or operation whose failure this one wraps; nothing where it wraps none."""
     match failure.WhichOneof("failure_info"):
         case "activity_failure_info":
-            return failure.activity_failure_info.activity_type.name.removeprefix(TOOL_PREFIX)
+            return classify(failure.activity_failure_info.activity_type.name)[1]
         case "child_workflow_execution_failure_info":
             return failure.child_workflow_execution_failure_info.workflow_type.name
         case "nexus_operation_execution_failure_info":

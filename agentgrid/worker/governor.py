@@ -19,6 +19,7 @@ from agentgrid.domain.approvals import ApprovalKind, Decision, SignedDecision, T
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+from agentgrid.domain.steps import StepKind
 from agentgrid.protocol import RunHeader
 from agentgrid.worker.admissions import Admissions, Scheduled
 
@@ -45,6 +46,8 @@ class Policy(Protocol):
 class Call:
     """One attempt of one call, as the activity half sees it."""
 
+    kind: StepKind
+    """What is called: a tool, a plain activity."""
     subject: str
     """The name that rules match: a tool's name or an activity type."""
     title: str

@@ -15,6 +15,7 @@ import pytest
 
 from agentgrid.domain.approvals import Terms
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+from agentgrid.domain.steps import StepKind
 from agentgrid.protocol import RunHeader
 from agentgrid.testing import Governance
 from agentgrid.worker.admissions import Admissions, Scheduled
@@ -26,6 +27,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def call(**changed: Any) -> Call:
     fields: dict[str, Any] = {
+        "kind": StepKind.TOOL,
         "subject": "refund",
         "title": "Refund",
         "version": "v1",

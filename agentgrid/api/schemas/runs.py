@@ -126,6 +126,10 @@ class StepOut(Out):
 
     execution_id: str
     event_id: int
+    parent: int | None = Field(
+        description="The `event_id` of the step that it belongs to, in the same execution: a signal to a child belongs to the child's step. "
+        "Null for most steps."
+    )
     kind: StepKind
     name: str
     title: str | None

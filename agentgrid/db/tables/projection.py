@@ -207,6 +207,8 @@ class Step(SQLModel, table=True):
     execution_id: str = columns.text(primary=True, references="executions.execution_id")
     event_id: int = columns.big(primary=True)
     run_id: str = columns.text()
+    parent: int | None = columns.big(null=True)
+    """The event id of the step that it belongs to, in the same execution."""
     kind: str = columns.text()
     name: str = columns.text()
     """The tool's name, activity type, child's workflow, signal's or update's name, approval's title, timer's summary."""

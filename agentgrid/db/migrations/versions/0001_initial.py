@@ -400,6 +400,7 @@ CREATE TABLE steps (
     execution_id TEXT NOT NULL,
     event_id BIGINT NOT NULL,
     run_id TEXT NOT NULL,
+    parent BIGINT,
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
     title TEXT,

@@ -1,0 +1,36 @@
+"""Kinds of activities: what the type of an activity tells about it. The worker, the fold and the API read the same table.
+
+A new kind is a row of `KINDS`, and its word in `StepKind`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentgrid.domain.steps import StepKind
+
+TOOL_PREFIX = "tool."
+"""Prefix of a tool's activity type; its name follows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivityKind:
+    """The activities whose type begins with one prefix; what follows it is their name."""
+
+    prefix: str
+    step: StepKind
+    """The kind of their steps."""
+
+
+PLAIN = ActivityKind(prefix="", step=StepKind.ACTIVITY)
+"""All others: their type is their name."""
+
+KINDS = (ActivityKind(prefix=TOOL_PREFIX, step=StepKind.TOOL),)
+
+
+def classify(activity_type: str) -> tuple[ActivityKind, str]:
+    """The kind of the activities of this type, and their name."""
+    for kind in KINDS:
+        if activity_type.startswith(kind.prefix) and activity_type != kind.prefix:
+            return kind, activity_type.removeprefix(kind.prefix)
+    return PLAIN, activity_type
