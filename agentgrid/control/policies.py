@@ -19,7 +19,7 @@ from agentgrid.db.session import WriteSession, writing
 from agentgrid.db.tables import Command, Policy
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.lifting import lifted
-from agentgrid.domain.policies import BUILT_IN_RULE, TOOL_RULE, Effect, Risk, Rule, Snapshot, SwitchKind
+from agentgrid.domain.policies import BUILT_IN_RULE, TOOL_RULE, Effect, Risk, Rule, Snapshot
 from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
 
 RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
@@ -258,8 +258,7 @@ async def publish(session: WriteSession) -> Snapshot:
         update={
             "version": await table.next_snapshot_version(session),
             "made_at": await commands_table.clock(session),
-            "disabled_tools": await switches.disabled(session, SwitchKind.TOOL),
-            "disabled_workflows": await switches.disabled(session, SwitchKind.WORKFLOW),
+            "disabled": await switches.disabled(session),
             "approver_entries": {person.name: person.approver_entries for person in people if person.approver_entries},
             "revoked_principals": frozenset(await principals.disabled_names(session)),
             "revoked_keys": frozenset(key.key_id for key in keys if key.revoked_at is not None),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentgrid.domain.steps import StepKind
+from agentgrid.domain.switches import SwitchKind
 
 TOOL_PREFIX = "tool."
 """Prefix of a tool's activity type; its name follows."""
@@ -20,12 +21,14 @@ class ActivityKind:
     prefix: str
     step: StepKind
     """The kind of their steps."""
+    switch: str
+    """The kind of the kill switches that stop them, by their name."""
 
 
-PLAIN = ActivityKind(prefix="", step=StepKind.ACTIVITY)
-"""All others: their type is their name."""
+PLAIN = ActivityKind(prefix="", step=StepKind.ACTIVITY, switch=SwitchKind.TOOL)
+"""All others: their type is their name. The kill switch of a tool stops a plain activity of the same name too."""
 
-KINDS = (ActivityKind(prefix=TOOL_PREFIX, step=StepKind.TOOL),)
+KINDS = (ActivityKind(prefix=TOOL_PREFIX, step=StepKind.TOOL, switch=SwitchKind.TOOL),)
 
 
 def classify(activity_type: str) -> tuple[ActivityKind, str]:

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS
 from agentgrid.domain.principals import ANY_APPROVER
+from agentgrid.domain.switches import SwitchKind, Thing
 
 
 class Risk(StrEnum):
@@ -51,15 +53,6 @@ BUILT_IN_RULE = "default:"
 
 
 _STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
-
-
-class SwitchKind(StrEnum):
-    """The kinds of things that have a kill switch."""
-
-    TOOL = "tool"
-    """While on, every call of the tool is denied."""
-    WORKFLOW = "workflow"
-    """While on, every call of its runs is denied, and it can't be started."""
 
 
 class Rule(BaseModel):
@@ -94,6 +87,10 @@ BY_RISK: dict[Risk, Rule] = {
 """What holds where no rule speaks: what destroys is asked for."""
 
 
+OLDER = {"disabled_tools": SwitchKind.TOOL, "disabled_workflows": SwitchKind.WORKFLOW}
+"""The fields in which snapshots named what was disabled before `disabled`, with their kinds."""
+
+
 class KeyStatus(StrEnum):
     """Where a signing key stands."""
 
@@ -113,9 +110,8 @@ class Snapshot(BaseModel):
     version: int
     made_at: AwareDatetime
     rules: tuple[Rule, ...] = ()
-    disabled_tools: frozenset[str] = frozenset()
-    """The tools whose kill switch is on."""
-    disabled_workflows: frozenset[str] = frozenset()
+    disabled: dict[str, frozenset[str]] = Field(default_factory=dict)
+    """The names whose kill switch is on, by kind. `disabled_tools` and `disabled_workflows` are for older workers, and read from older snapshots."""
     revoked_principals: frozenset[str] = frozenset()
     revoked_keys: frozenset[str] = frozenset()
     """Ids of the signing keys whose decisions no longer count."""
@@ -130,6 +126,32 @@ class Snapshot(BaseModel):
     """The signing keys in force, base64 by key id."""
     retired_keys: dict[str, str] = Field(default_factory=dict)
     """Signing keys that new terms don't name any more, base64 by key id: approvals opened before may still be decided with them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(disabled := values.get("disabled", {}), dict):
+            return values
+        older = {kind: values[name] for name, kind in OLDER.items() if name in values}
+        rest = {name: value for name, value in values.items() if name not in OLDER}
+        return rest | {"disabled": {kind: names for kind, names in (disabled | older).items() if names}}
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def disabled_tools(self) -> frozenset[str]:
+        """The tools whose kill switch is on."""
+        return self.disabled.get(SwitchKind.TOOL, frozenset())
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def disabled_workflows(self) -> frozenset[str]:
+        """The workflows whose kill switch is on."""
+        return self.disabled.get(SwitchKind.WORKFLOW, frozenset())
+
+    def refusal(self, *things: Thing) -> str | None:
+        """Why the first of these things that is disabled may not be used, or None if none is."""
+        off = next((thing for thing in things if thing.name in self.disabled.get(thing.kind, frozenset())), None)
+        return None if off is None else off.refusal()
 
     @property
     def keys_in_force(self) -> dict[str, str]:

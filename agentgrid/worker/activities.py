@@ -163,7 +163,7 @@ class _Governed(ActivityInboundInterceptor):
             # It is called like a tool but registered as none: nothing about it is known, and rules match its whole type.
             kind, name = PLAIN, info.activity_type
         return Call(
-            kind=kind.step,
+            kind=kind,
             subject=name,
             title=tool.title if tool is not None else name,
             version=tool.version if tool is not None else None,

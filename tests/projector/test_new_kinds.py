@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 from temporalio import activity, workflow
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from agentgrid.domain import activities
@@ -17,7 +19,7 @@ from agentgrid.settings import Settings
 from agentgrid.testing import Governance
 from tests.projector.conftest import Tables, unique
 
-MODEL = ActivityKind(prefix="model.", step=StepKind.MODEL)
+MODEL = ActivityKind(prefix="model.", step=StepKind.MODEL, switch="agent")
 
 
 @activity.defn(name="model.triager")
@@ -40,21 +42,51 @@ def model_kind(monkeypatch: pytest.MonkeyPatch) -> ActivityKind:
     return MODEL
 
 
+@pytest.fixture
+def governance() -> Governance:
+    return Governance()
+
+
+@pytest.fixture
+async def queue(client: Client, settings: Settings, governance: Governance) -> AsyncIterator[str]:
+    plugin = governance.plugin(settings=settings)
+    async with Worker(
+        client, task_queue=(name := unique("models")), workflows=[Asking], activities=[model_turn], plugins=[plugin]
+    ):
+        yield name
+
+
+async def ask(client: Client, queue: str) -> str:
+    """The model's answer, or how the gate refused the call."""
+    try:
+        answer: str = await client.execute_workflow(Asking.run, False, id=unique(), task_queue=queue)
+    except WorkflowFailureError as failure:
+        cause = failure.cause.cause  # type: ignore[union-attr]
+        assert isinstance(cause, ApplicationError)
+        return f"{cause.type}: {cause.message}"
+    return answer
+
+
 async def test_its_steps_have_its_kind_and_the_name_after_its_prefix(
     model_kind: ActivityKind,
     projector: asyncio.Task[None],
-    settings: Settings,
     client: Client,
+    queue: str,
     tables: Tables,
 ) -> None:
-    plugin = Governance().plugin(settings=settings)
-    async with Worker(
-        client, task_queue=(queue := unique("models")), workflows=[Asking], activities=[model_turn], plugins=[plugin]
-    ):
-        for local in (False, True):
-            handle = await client.start_workflow(Asking.run, local, id=unique(), task_queue=queue)
-            await handle.result()
-            run = await tables.run_in(handle.id, "completed")
-            steps = await tables.steps(run["run_id"])
-            assert [(step["kind"], step["name"], step["local"]) for step in steps] == [("model", "triager", local)]
-            assert run["tools"] == []
+    for local in (False, True):
+        handle = await client.start_workflow(Asking.run, local, id=unique(), task_queue=queue)
+        await handle.result()
+        run = await tables.run_in(handle.id, "completed")
+        steps = await tables.steps(run["run_id"])
+        assert [(step["kind"], step["name"], step["local"]) for step in steps] == [("model", "triager", local)]
+        assert run["tools"] == []
+
+
+async def test_its_kill_switch_stops_it_and_nothing_else_of_that_name(
+    model_kind: ActivityKind, client: Client, queue: str, governance: Governance
+) -> None:
+    governance.change(disabled={"tool": frozenset({"triager", "model.triager"})})
+    assert await ask(client, queue) == "an answer"
+    governance.change(disabled={"agent": frozenset({"triager"})})
+    assert await ask(client, queue) == "PolicyDenied: the agent triager is disabled by its kill switch"

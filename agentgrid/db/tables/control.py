@@ -16,7 +16,6 @@ from sqlmodel import Field, SQLModel
 
 from agentgrid.db.tables import columns
 from agentgrid.domain.commands import CommandStatus
-from agentgrid.domain.policies import SwitchKind
 from agentgrid.domain.principals import PrincipalKind
 from agentgrid.domain.reads import ReadOutcome
 
@@ -245,16 +244,17 @@ class Policy(SQLModel, table=True):
 
 
 class Switch(SQLModel, table=True):
-    """One setting of the kill switch of a tool or a workflow; the newest version is in force."""
+    """One setting of the kill switch of a thing that has a name; the newest version is in force."""
 
     __tablename__ = "switches"
-    __table_args__ = (columns.one_of("kind", SwitchKind),)
+    __table_args__ = (CheckConstraint("kind ~ '^[a-z][a-z_]{0,62}$'", name="kind"),)
 
     kind: str = columns.text(primary=True)
+    """A `SwitchKind`, or the word of another noun in `control.switches.NOUNS`."""
     name: str = columns.text(primary=True)
     version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     disabled: bool = columns.flag()
-    """Every call is denied, and a workflow can't be started."""
+    """It can't be used: a tool can't be called, a workflow can't be started."""
     reason: str = columns.text(default="''")
     created_by: str = columns.text()
     created_at: datetime = columns.time(null=False, now=True)
