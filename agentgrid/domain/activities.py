@@ -23,12 +23,26 @@ class ActivityKind:
     """The kind of their steps."""
     switch: str
     """The kind of the kill switches that stop them, by their name."""
+    named_by_default: bool = False
+    """Whether rules that name no kind are about them too."""
 
 
-PLAIN = ActivityKind(prefix="", step=StepKind.ACTIVITY, switch=SwitchKind.TOOL)
+PLAIN = ActivityKind(prefix="", step=StepKind.ACTIVITY, switch=SwitchKind.TOOL, named_by_default=True)
 """All others: their type is their name. The kill switch of a tool stops a plain activity of the same name too."""
 
-KINDS = (ActivityKind(prefix=TOOL_PREFIX, step=StepKind.TOOL, switch=SwitchKind.TOOL),)
+KINDS = (ActivityKind(prefix=TOOL_PREFIX, step=StepKind.TOOL, switch=SwitchKind.TOOL, named_by_default=True),)
+
+
+def governed() -> tuple[ActivityKind, ...]:
+    """All kinds, whose calls pass the gate: what rules can name."""
+    return (*KINDS, PLAIN)
+
+
+def about(named: str | None) -> frozenset[StepKind]:
+    """The kinds that a rule is about: the one that it names, or those that rules are about by default. None for a kind unknown here."""
+    return frozenset(
+        kind.step for kind in governed() if (kind.named_by_default if named is None else kind.step == named)
+    )
 
 
 def classify(activity_type: str) -> tuple[ActivityKind, str]:

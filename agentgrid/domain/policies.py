@@ -1,14 +1,7 @@
 """Policy: operators' rules and kill switches, and how they apply to one call. Pure; the worker's interceptors evaluate it before every call.
 
-A kill switch that is on denies every call, regardless of the rules. Of the rules that match a call, one applies:
-
-1. the tool's own rule (`tool:<name>`), else
-2. another rule with exactly its name, else
-3. a glob that denies, however short, else
-4. the longest glob, else
-5. the built-in rule for the tool's risk (`BY_RISK`).
-
-Ties go to the stricter rule.
+A kill switch that is on denies every call, regardless of the rules. Of the rules that match a call, one applies: decision 0019 has the order,
+`_precedence` implements it, and the built-in rule for the risk (`BY_RISK`) applies where no rule matches.
 """
 
 from __future__ import annotations
@@ -19,8 +12,10 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field, model_validator
 
+from agentgrid.domain.activities import about
 from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS
 from agentgrid.domain.principals import ANY_APPROVER
+from agentgrid.domain.steps import StepKind
 from agentgrid.domain.switches import SwitchKind, Thing
 
 
@@ -56,14 +51,19 @@ _STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
 
 
 class Rule(BaseModel):
-    """One operator's rule about tools and plain activities, by a name or a glob."""
+    """One operator's rule about what workflows call, by a name or a glob."""
 
     model_config = ConfigDict(frozen=True)
 
     rule_id: str
     version: int = 1
+    kind: str | None = None
+    """What it is about: `tool`, `activity`, or another kind of calls, a `StepKind`. None: tools and plain activities.
+
+    A text, because a worker must be able to read a snapshot whose rules name kinds that it does not know.
+    """
     tool: str
-    """A tool's name, the type of a plain activity, or a glob such as `crm_*`."""
+    """A tool's name, the type of a plain activity, a name of that kind, or a glob such as `crm_*`."""
     effect: Effect
     approvers: tuple[str, ...] = (ANY_APPROVER,)
     expires_seconds: float = DEFAULT_EXPIRY_SECONDS
@@ -74,9 +74,13 @@ class Rule(BaseModel):
         """How approvals and histories name this rule: `id@version`."""
         return f"{self.rule_id}@{self.version}"
 
-    def fits(self, tool: str) -> bool:
-        """Whether it speaks about the tool or activity of this name."""
-        return self.tool == tool or fnmatchcase(tool, self.tool)
+    def fits(self, name: str, kind: StepKind = StepKind.TOOL) -> bool:
+        """Whether it is about calls of this kind and name."""
+        return kind in about(self.kind) and self.matches(name)
+
+    def matches(self, name: str) -> bool:
+        """Whether its glob matches the name, whatever the kind."""
+        return self.tool == name or fnmatchcase(name, self.tool)
 
 
 BY_RISK: dict[Risk, Rule] = {
@@ -166,13 +170,14 @@ class Snapshot(BaseModel):
     def _unrevoked(self, keys: dict[str, str]) -> dict[str, str]:
         return {key_id: key for key_id, key in keys.items() if key_id not in self.revoked_keys}
 
-    def rule_for(self, tool: str, risk: Risk) -> Rule:
-        """The rule that applies to the tool or activity of this name, by the precedence in the module's docstring."""
-        fitting = (rule for rule in self.rules if rule.fits(tool))
-        return max(fitting, key=lambda rule: _precedence(rule, tool), default=BY_RISK[risk])
+    def rule_for(self, name: str, risk: Risk, kind: StepKind = StepKind.TOOL) -> Rule:
+        """The rule that applies to calls of this kind and name, by the order in decision 0019."""
+        fitting = (rule for rule in self.rules if rule.fits(name, kind))
+        return max(fitting, key=lambda rule: _precedence(rule, name), default=BY_RISK[risk])
 
 
-def _precedence(rule: Rule, tool: str) -> tuple[bool, bool, bool, int, int, str]:
-    exact = rule.tool == tool
-    own = exact and rule.rule_id == f"{TOOL_RULE}{tool}"
-    return exact, own, rule.effect is Effect.DENY, len(rule.tool), _STRICTNESS[rule.effect], rule.rule_id
+def _precedence(rule: Rule, name: str) -> tuple[bool, bool, bool, int, bool, int, str]:
+    exact = rule.tool == name
+    own = exact and rule.rule_id == f"{TOOL_RULE}{name}"
+    denies, names_kind = rule.effect is Effect.DENY, rule.kind is not None
+    return exact, own, denies, len(rule.tool), names_kind, _STRICTNESS[rule.effect], rule.rule_id

@@ -146,7 +146,7 @@ class Governor:
             return Allow()
         if (refusal := snapshot.refusal(*call.things)) is not None:
             return Deny(reason=refusal)
-        rule = snapshot.rule_for(call.subject, call.risk or Risk.READ)
+        rule = snapshot.rule_for(call.subject, call.risk or Risk.READ, call.kind.step)
         if rule.effect is Effect.ALLOW:
             return Allow()
         if rule.effect is Effect.DENY:

@@ -14,6 +14,7 @@ from temporalio.worker import Worker
 
 from agentgrid.domain import activities
 from agentgrid.domain.activities import ActivityKind
+from agentgrid.domain.policies import Effect, Rule
 from agentgrid.domain.steps import StepKind
 from agentgrid.settings import Settings
 from agentgrid.testing import Governance
@@ -90,3 +91,14 @@ async def test_its_kill_switch_stops_it_and_nothing_else_of_that_name(
     assert await ask(client, queue) == "an answer"
     governance.change(disabled={"agent": frozenset({"triager"})})
     assert await ask(client, queue) == "PolicyDenied: the agent triager is disabled by its kill switch"
+
+
+async def test_only_rules_that_name_its_kind_are_about_it(
+    model_kind: ActivityKind, client: Client, queue: str, governance: Governance
+) -> None:
+    everything = Rule(rule_id="everything", tool="*", effect=Effect.DENY)
+    governance.change(rules=(everything,))
+    assert await ask(client, queue) == "an answer"
+    models = Rule(rule_id="models", kind=StepKind.MODEL, tool="tri*", effect=Effect.DENY, reason="too dear")
+    governance.change(rules=(everything, models))
+    assert await ask(client, queue) == "PolicyDenied: triager is denied by the rule models@1: too dear"

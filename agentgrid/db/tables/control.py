@@ -18,6 +18,7 @@ from agentgrid.db.tables import columns
 from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.principals import PrincipalKind
 from agentgrid.domain.reads import ReadOutcome
+from agentgrid.domain.steps import StepKind
 
 
 class Command(SQLModel, table=True):
@@ -227,12 +228,15 @@ class Policy(SQLModel, table=True):
 
     __tablename__ = "policies"
     __table_args__ = (
+        columns.one_of("kind", StepKind),
         CheckConstraint("effect IN ('allow', 'require_approval', 'deny')", name="effect"),
         CheckConstraint("expires_seconds > 0", name="expires_seconds"),
     )
 
     rule_id: str = columns.text(primary=True)
     version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    kind: str | None = columns.text(null=True)
+    """What it is about; null: tools and plain activities."""
     tool: str = columns.text()
     effect: str = columns.text()
     approvers: list[str] = columns.texts()

@@ -110,6 +110,7 @@ CREATE INDEX ix_logs_execution ON logs (execution_id, log_id);
 CREATE TABLE policies (
     rule_id TEXT NOT NULL,
     version INTEGER NOT NULL,
+    kind TEXT,
     tool TEXT NOT NULL,
     effect TEXT NOT NULL,
     approvers TEXT[] DEFAULT '{}' NOT NULL,
@@ -120,6 +121,7 @@ CREATE TABLE policies (
     created_by TEXT NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_policies PRIMARY KEY (rule_id, version),
+    CONSTRAINT ck_policies_kind CHECK (kind IN ('tool', 'model', 'agent', 'approval', 'timer', 'child', 'signal', 'activity', 'update', 'nexus')),
     CONSTRAINT ck_policies_effect CHECK (effect IN ('allow', 'require_approval', 'deny')),
     CONSTRAINT ck_policies_expires_seconds CHECK (expires_seconds > 0)
 );
