@@ -32,7 +32,9 @@ HEADER_RUN = "agentgrid-run"
 """`RunHeader`: to activities, children and through continue-as-new."""
 
 MEMO = "agentgrid"
-"""The memo field of a run that AgentGrid started: `RunMemo`."""
+"""The memo field of a run that AgentGrid started: `RunMemo`, or `ScheduleMemo` (in `domain/memos.py`, next to its check)."""
+SCHEDULED_BY = "TemporalScheduledById"
+"""The search attribute in which Temporal names the schedule that started an execution."""
 
 TIMER_APPROVAL = "agentgrid.approval:"
 """Prefix of the summary of an approval's expiry timer; the approval's id follows."""
@@ -43,8 +45,6 @@ TIMER_POLICY = "agentgrid.policy:"
 TIMER_JUDGING = "agentgrid.judging"
 """The summary of the timer between two parts of more decisions than one workflow task judges."""
 
-TOOL_PREFIX = "tool."
-"""Prefix of a tool's activity type; its name follows."""
 ACTIVITY_OPEN_APPROVAL = "agentgrid.open_approval"
 """The local activity whose result is the terms of an explicit approval."""
 ACTIVITY_CONFIRM_APPROVAL = "agentgrid.confirm_approval"
@@ -171,6 +171,8 @@ class RunMemo(BaseModel):
     template: str | None = None
     template_version: int | None = None
     start_at: datetime | None = None
+    trigger: str | None = None
+    """What started it, if not the API: a `RunTrigger`. A text, because a later version may write one that this version does not know."""
     key_id: str | None = None
     signature: str | None = None
     """Ed25519 signature over the other fields in canonical form, base64."""

@@ -85,7 +85,8 @@ class Governance:
 
     def change(self, **fields: Any) -> None:
         """Change the policy: any field of `Snapshot`, from the next call on."""
-        self.policy.snapshot = self.snapshot.model_copy(update={"version": self.snapshot.version + 1, **fields})
+        kept = {name: getattr(self.snapshot, name) for name in Snapshot.model_fields}
+        self.policy.snapshot = Snapshot.model_validate({**kept, "version": self.snapshot.version + 1, **fields})
 
     def plugin(self, grid: Grid | None = None, *, settings: Settings | None = None) -> AgentGridPlugin:
         """A plugin under this policy."""

@@ -9,7 +9,7 @@ from fastapi import Depends, Query
 from agentgrid.api import views
 from agentgrid.api.schemas.common import Moment
 from agentgrid.db.runs import RunFilter
-from agentgrid.domain.runs import RunStatus, WaitingOn
+from agentgrid.domain.runs import RunStatus, RunTrigger, WaitingOn
 from agentgrid.errors import Fault, InvalidInput
 
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]
@@ -32,7 +32,7 @@ async def _wanted(
     tag: Annotated[list[str], Query(max_length=20, description="All of these.")] = [],  # noqa: B006
     reference: Text = None,
     initiator: Text = None,
-    trigger: Text = None,
+    trigger: RunTrigger | None = None,
     parent: Text = None,
     workflow_id: Text = None,
     stuck: Annotated[

@@ -79,13 +79,16 @@ def put(
     effect: Annotated[Effect, typer.Argument(help="The effect on its calls.")],
     approver: ApproverOption = None,
     expires: ExpiresOption = None,
+    kind: Annotated[
+        str | None, typer.Option(help="What it is about: tool or activity; by default both.", metavar="KIND")
+    ] = None,
     reason: Annotated[str | None, typer.Option(help="The reason; shown to approvers and in denials.")] = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Create or replace the rule with this id. Workers receive it within seconds."""
-    body = rule_body(effect, approver, expires, reason) | {"tool": tool}
+    body = rule_body(effect, approver, expires, reason) | {"tool": tool} | ({} if kind is None else {"kind": kind})
     with session(profile, output) as client:
         if effect is Effect.ALLOW:
             confirm(f"Allow {tool!r} to be called without approval, even destructive calls?", yes=yes)
@@ -130,6 +133,11 @@ def effect_text(rule: Mapping[str, Any]) -> Text:
     return words.styled(said, words.EFFECT_STYLES | {"withdrawn": "dim"})
 
 
+def about(rule: Mapping[str, Any]) -> str:
+    """The name or glob of the rule, after its kind if it names one."""
+    return f"{rule['kind']} {rule['tool']}" if rule.get("kind") else str(rule["tool"])
+
+
 def _asks(rule: Mapping[str, Any]) -> bool:
     return bool(rule["effect"] == Effect.REQUIRE_APPROVAL)
 
@@ -150,7 +158,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
         (
             (
                 f"{rule['rule_id']}@{rule['version']}",
-                rule["tool"],
+                about(rule),
                 effect_text(rule),
                 rule["approvers"] if _asks(rule) else None,
                 rule["reason"],
@@ -172,7 +180,7 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
     from agentgrid.cli.text import safe
 
     said = {
-        "about": rule["tool"],
+        "about": about(rule),
         "policy": effect_text(rule),
         "approvers": rule["approvers"] if _asks(rule) else None,
         "expires after": words.duration(rule["expires_seconds"]) if _asks(rule) else None,
@@ -199,7 +207,7 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
         (
             (
                 str(each["version"]),
-                each["tool"],
+                about(each),
                 effect_text(each),
                 each["reason"],
                 each["created_by"],

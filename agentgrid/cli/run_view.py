@@ -143,22 +143,43 @@ def step_table(
     steps: Sequence[Document], now: datetime | None = None, *, whole: bool = False, decided: Sequence[Document] = ()
 ) -> Listing:
     """Steps, one a line: status, name, kind, time, what else there is to say. whole: errors in full, beneath their steps."""
+    rows = nested(steps)
     return Listing(
         (fixed(""), text("", least=16), fixed("", 2), fixed("", 1), text("", 1, least=12)),
         (
             (
                 Text(icon, style=style),
-                Text(safe(step["title"] or step["name"]), style="" if state_of(step) in OPEN_STATES else style),
+                Text(
+                    "  " * depth + safe(step["title"] or step["name"]),
+                    style="" if state_of(step) in OPEN_STATES else style,
+                ),
                 Text(safe(step["kind"]), style="dim"),
                 Text(took(step, now), style="dim"),
                 step_note(step, now, error=not whole, verdict=verdict_of(step, decided)),
             )
-            for step in steps
+            for step, depth in rows
             for icon, style in (words.ICONS.get(state_of(step), ("·", "")),)
         ),
         headings=False,
-        below=[step_error(step) for step in steps] if whole else (),
+        below=[step_error(step) for step, _ in rows] if whole else (),
     )
+
+
+def nested(steps: Sequence[Document]) -> list[tuple[Document, int]]:
+    """The steps with their depths, each beneath the step that it belongs to, otherwise in the same order."""
+    shown = {(step["execution_id"], step["event_id"]) for step in steps}
+    beneath: dict[tuple[str, int] | None, list[Document]] = {}
+    for step in steps:
+        above = (step["execution_id"], step["parent"]) if step.get("parent") is not None else None
+        beneath.setdefault(above if above in shown else None, []).append(step)
+    found: list[tuple[Document, int]] = []
+    left = [(step, 0) for step in reversed(beneath.pop(None, []))]
+    while left:
+        step, depth = left.pop()
+        found.append((step, depth))
+        children = beneath.pop((step["execution_id"], step["event_id"]), [])
+        left += [(child, depth + 1) for child in reversed(children)]
+    return found
 
 
 def state_of(step: Document) -> str:

@@ -17,9 +17,11 @@ from agentgrid.db import policies as table
 from agentgrid.db import principals, signing_keys, switches, tools
 from agentgrid.db.session import WriteSession, writing
 from agentgrid.db.tables import Command, Policy
+from agentgrid.domain.activities import about, governed
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.lifting import lifted
-from agentgrid.domain.policies import BUILT_IN_RULE, TOOL_RULE, Effect, Risk, Rule, Snapshot, SwitchKind
+from agentgrid.domain.policies import BUILT_IN_RULE, TOOL_RULE, Effect, Risk, Rule, Snapshot
+from agentgrid.domain.steps import StepKind
 from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
 
 RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
@@ -42,24 +44,32 @@ class RulePut:
     reason: str = ""
 
 
-async def put(plane: ControlPlane, caller: Caller, rule_id: str, tool: str, rule: RulePut) -> Command:
-    """Put a rule under an id that the operator chose. Raises InvalidInput, Conflict if another rule covers the same name."""
+async def put(
+    plane: ControlPlane, caller: Caller, rule_id: str, tool: str, rule: RulePut, *, kind: StepKind | None = None
+) -> Command:
+    """Put a rule under an id that the operator chose. Raises InvalidInput, Conflict if another rule covers the same kind and name.
+
+    kind: what the rule is about; None for tools and plain activities.
+    """
     if not RULE_ID.fullmatch(rule_id):
         raise InvalidInput("invalid rule id", [Fault(pointer="rule_id", message=_id_fault(rule_id))])
     if not TOOL.fullmatch(tool):
         message = "must be a tool's name, an activity type or a glob: at most 255 characters, without control characters or surrounding blanks"
         raise InvalidInput("invalid rule", [Fault(pointer="/tool", message=message)])
+    if kind is not None and not about(kind):
+        known = ", ".join(sorted(each.step for each in governed()))
+        raise InvalidInput("invalid rule", [Fault(pointer="/kind", message=f"rules can be about: {known}")])
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         await table.lock(session)
-        await _check_only_one(session, rule_id, tool)
-        return await _put(session, caller, CommandKind.POLICY_PUT, rule_id, tool, rule, target=rule_id)
+        await _check_only_one(session, rule_id, kind, tool)
+        return await _put(session, caller, CommandKind.POLICY_PUT, rule_id, tool, rule, kind=kind, target=rule_id)
 
 
-async def _check_only_one(session: WriteSession, rule_id: str, tool: str) -> None:
+async def _check_only_one(session: WriteSession, rule_id: str, kind: StepKind | None, tool: str) -> None:
     for other in await table.in_force(session):
-        if other.tool == tool and other.rule_id != rule_id:
+        if (other.kind, other.tool) == (kind, tool) and other.rule_id != rule_id:
             raise Conflict(
                 f"the rule {other.rule_id!r} already covers {tool!r}: change that rule, or withdraw it first",
                 status=f"{other.rule_id}@{other.version}",
@@ -115,11 +125,12 @@ async def carry_out(session: WriteSession, caller: Caller, proposal: Command) ->
     if kind is CommandKind.POLICY_WITHDRAW:
         await _withdraw(session, caller, target, reason=proposal.reason or "", confirmed=proposal)
         return ""
+    about_kind = StepKind(wish["kind"]) if wish.get("kind") is not None else None
     if kind is CommandKind.POLICY_PUT:
-        await _check_only_one(session, target, wish["tool"])
+        await _check_only_one(session, target, about_kind, wish["tool"])
     rule_id = target if kind is CommandKind.POLICY_PUT else f"{TOOL_RULE}{target}"
     rule = _rule_put(wish["rule"])
-    await _put(session, caller, kind, rule_id, wish["tool"], rule, target=target, confirmed=proposal)
+    await _put(session, caller, kind, rule_id, wish["tool"], rule, kind=about_kind, target=target, confirmed=proposal)
     return ""
 
 
@@ -142,18 +153,20 @@ def _rule_put(said: dict[str, Any]) -> RulePut:
 async def _put(
     session: WriteSession,
     caller: Caller,
-    kind: CommandKind,
+    command: CommandKind,
     rule_id: str,
     tool: str,
     rule: RulePut,
     *,
     target: str,
+    kind: StepKind | None = None,
     confirmed: Command | None = None,
 ) -> Command:
     """The rule's next version. An unchanged rule keeps its version: a new version would void the approvals that are pending under it."""
     if rule.effect is Effect.REQUIRE_APPROVAL and not rule.approvers:
         raise InvalidInput("nobody could approve", [Fault(pointer="/approvers", message="must name somebody")])
     said: dict[str, Any] = {
+        "kind": None if kind is None else kind.value,
         "tool": tool,
         "effect": rule.effect.value,
         "approvers": list(rule.approvers),
@@ -166,11 +179,11 @@ async def _put(
     before = 0 if last is None else last.version
     version = before + changes
     proposal = Proposal(
-        kind=kind,
+        kind=command,
         target=target,
-        wish={"tool": tool, "rule": _wire(rule)},
+        wish={"kind": said["kind"], "tool": tool, "rule": _wire(rule)},
         basis={"version": before},
-        shown={"rule": rule_id, **said},
+        shown={"rule": rule_id, **{name: value for name, value in said.items() if name != "kind" or kind is not None}},
         reason=rule.reason or None,
     )
     row = Policy(rule_id=rule_id, version=version, **said) if changes else None
@@ -241,6 +254,7 @@ def rule_of(row: Policy) -> Rule:
     return Rule(
         rule_id=row.rule_id,
         version=row.version,
+        kind=row.kind,
         tool=row.tool,
         effect=Effect(row.effect),
         approvers=tuple(row.approvers),
@@ -258,8 +272,7 @@ async def publish(session: WriteSession) -> Snapshot:
         update={
             "version": await table.next_snapshot_version(session),
             "made_at": await commands_table.clock(session),
-            "disabled_tools": await switches.disabled(session, SwitchKind.TOOL),
-            "disabled_workflows": await switches.disabled(session, SwitchKind.WORKFLOW),
+            "disabled": await switches.disabled(session),
             "approver_entries": {person.name: person.approver_entries for person in people if person.approver_entries},
             "revoked_principals": frozenset(await principals.disabled_names(session)),
             "revoked_keys": frozenset(key.key_id for key in keys if key.revoked_at is not None),

@@ -25,7 +25,8 @@ from agentgrid.db.tables import Command, Run
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.principals import Permission
-from agentgrid.domain.runs import RunStatus
+from agentgrid.domain.runs import RunStatus, RunTrigger
+from agentgrid.domain.switches import SwitchKind, Thing
 from agentgrid.errors import AgentGridError, Conflict, Fault, Forbidden, InvalidInput, NotFound, Unavailable
 from agentgrid.protocol import (
     HEADER_RUN,
@@ -222,7 +223,7 @@ def _queued(
             "governed": False,
             "initiator": command.principal,
             "issuers": sorted(issuers),
-            "trigger": "api",
+            "trigger": RunTrigger.API.value,
             "command_id": command.command_id,
             "root_run_id": run_id,
             "reference": request.reference,
@@ -286,7 +287,7 @@ async def _check_still_allowed(plane: ControlPlane, command: Command) -> None:
     if not caller.principal.may(Permission.START) or not caller.principal.sees(workflow):
         raise Forbidden(f"{command.principal} may no longer start {workflow}")
     async with reading(plane.engine) as session:
-        await switches.check_start(session, workflow)
+        await switches.check(session, Thing(SwitchKind.WORKFLOW, workflow))
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agentgrid.control.private import read_private
 from agentgrid.domain.approvals import Decision, SignedDecision, Terms, sign
 from agentgrid.domain.canonical import canonical
+from agentgrid.domain.memos import ScheduleMemo, signed_bytes
 from agentgrid.errors import SettingsError
 from agentgrid.protocol import RunMemo
 from agentgrid.settings import Settings
@@ -77,6 +78,12 @@ class Signer:
         """Sign the memo: the signature covers the canonical text of all its other non-null fields."""
         named = memo.model_copy(update={"key_id": self.key_id, "signature": None})
         signature = self.private_key.sign(memo_bytes(named))
+        return named.model_copy(update={"signature": base64.b64encode(signature).decode()})
+
+    def schedule_memo(self, memo: ScheduleMemo) -> ScheduleMemo:
+        """Sign a schedule's memo."""
+        named = memo.model_copy(update={"key_id": self.key_id, "signature": None})
+        signature = self.private_key.sign(signed_bytes(named.model_dump(mode="json", exclude_none=True)))
         return named.model_copy(update={"signature": base64.b64encode(signature).decode()})
 
 

@@ -1,6 +1,9 @@
-"""Kill switches of tools and workflows. Switches and rules are independent of each other."""
+"""Kill switches. Whatever has a name can have one: a new noun is a row of `NOUNS`. Switches and rules are independent of each other."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from agentgrid.control import commands, policies
 from agentgrid.control.plane import Caller, ControlPlane
@@ -10,40 +13,63 @@ from agentgrid.db import tools, workflows
 from agentgrid.db.session import ReadSession, WriteSession, writing
 from agentgrid.db.tables import Command, Switch
 from agentgrid.domain.commands import CommandKind
-from agentgrid.domain.policies import SwitchKind
+from agentgrid.domain.switches import SwitchKind, Thing
 from agentgrid.errors import Conflict, NotFound
 
 DISABLED = "disabled"
 """The `status` in the refusal of a start."""
 
-KINDS = {
-    (SwitchKind.TOOL, True): CommandKind.TOOL_DISABLE,
-    (SwitchKind.TOOL, False): CommandKind.TOOL_ENABLE,
-    (SwitchKind.WORKFLOW, True): CommandKind.WORKFLOW_DISABLE,
-    (SwitchKind.WORKFLOW, False): CommandKind.WORKFLOW_ENABLE,
+
+@dataclass(frozen=True, kw_only=True)
+class Noun:
+    """A kind of things that have kill switches."""
+
+    disable: CommandKind
+    enable: CommandKind
+    exists: Callable[[WriteSession, str], Awaitable[bool]]
+    """Whether something has this name. A switch for nothing would be a typo."""
+
+
+async def _is_tool(session: WriteSession, name: str) -> bool:
+    return await tools.get(session, name) is not None
+
+
+async def _is_workflow(session: WriteSession, name: str) -> bool:
+    return await workflows.get(session, name) is not None
+
+
+NOUNS: dict[str, Noun] = {
+    SwitchKind.TOOL: Noun(disable=CommandKind.TOOL_DISABLE, enable=CommandKind.TOOL_ENABLE, exists=_is_tool),
+    SwitchKind.WORKFLOW: Noun(
+        disable=CommandKind.WORKFLOW_DISABLE, enable=CommandKind.WORKFLOW_ENABLE, exists=_is_workflow
+    ),
 }
 
 
-async def put(
-    plane: ControlPlane, caller: Caller, kind: SwitchKind, name: str, *, disabled: bool, reason: str
-) -> Command:
-    """Turn the kill switch on or off, and publish it. Raises NotFound if no worker has registered the name."""
+async def put(plane: ControlPlane, caller: Caller, kind: str, name: str, *, disabled: bool, reason: str) -> Command:
+    """Turn the kill switch on or off, and publish it. Raises NotFound if nothing of this kind has the name."""
+    noun = NOUNS[kind]
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        if not await _registered(session, kind, name):
-            raise NotFound(kind.value, name)
+        if not await noun.exists(session, name):
+            raise NotFound(kind, name)
         await policies_table.lock(session)
         last = (await table.newest(session, kind, [name])).get(name)
         now = (False, "") if last is None else (last.disabled, last.reason)
         changes = now != (disabled, reason)
         recorded = await commands.apply(
-            session, caller, KINDS[kind, disabled], {"changed": changes}, target=name, reason=reason or None
+            session,
+            caller,
+            noun.disable if disabled else noun.enable,
+            {"changed": changes},
+            target=name,
+            reason=reason or None,
         )
         if changes and not recorded.replayed:
             session.add(
                 Switch(
-                    kind=kind.value,
+                    kind=kind,
                     name=name,
                     version=1 if last is None else last.version + 1,
                     disabled=disabled,
@@ -57,20 +83,15 @@ async def put(
         return recorded.command
 
 
-async def _registered(session: WriteSession, kind: SwitchKind, name: str) -> bool:
-    row = await tools.get(session, name) if kind is SwitchKind.TOOL else await workflows.get(session, name)
-    return row is not None
-
-
-async def check_start(session: ReadSession | WriteSession, workflow: str) -> None:
-    """Raise Conflict if the workflow's kill switch is on."""
-    if (why := refusal((await table.newest(session, SwitchKind.WORKFLOW, [workflow])).get(workflow))) is not None:
-        raise why
+async def check(session: ReadSession | WriteSession, *things: Thing) -> None:
+    """Raise Conflict, with the reason, if the kill switch of any of these things is on."""
+    for switch in await table.of(session, things):
+        if (why := refusal(switch)) is not None:
+            raise why
 
 
 def refusal(switch: Switch | None) -> Conflict | None:
-    """The refusal to start or call what this switch disables, or None if the switch is off."""
+    """The refusal to use what this switch disables, or None if the switch is off."""
     if switch is None or not switch.disabled:
         return None
-    why = f": {switch.reason}" if switch.reason else ""
-    return Conflict(f"{switch.name} is disabled by its kill switch{why}", status=DISABLED)
+    return Conflict(Thing(switch.kind, switch.name).refusal(switch.reason), status=DISABLED)

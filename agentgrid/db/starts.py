@@ -14,7 +14,7 @@ from agentgrid.db import locks
 from agentgrid.db.pool import Connection
 from agentgrid.db.rows import loaded
 from agentgrid.db.tables import Command, Run, Switch
-from agentgrid.domain.policies import SwitchKind
+from agentgrid.domain.switches import SwitchKind
 
 _OFFER = """
     SELECT clock_timestamp() AS now, e.command_id IS NOT NULL AS asked_before, w.version, w.task_queue, v.input_schema AS schema,
@@ -74,7 +74,7 @@ async def offer(connection: Connection, workflow: str, *, principal: str, route:
     """The conditions for a start of this workflow by this principal."""
     row = await connection.fetchrow(_OFFER, workflow, SwitchKind.WORKFLOW.value, principal, route, key)
     assert row is not None  # the query always returns one row
-    switch = {"name": workflow, "disabled": row["disabled"], "reason": row["reason"]}
+    switch = {"kind": SwitchKind.WORKFLOW.value, "name": workflow, "disabled": row["disabled"], "reason": row["reason"]}
     return Offer(
         now=row["now"],
         asked_before=row["asked_before"],

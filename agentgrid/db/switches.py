@@ -1,21 +1,21 @@
-"""The kill switches of tools and workflows."""
+"""The kill switches of whatever has a name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Switch
-from agentgrid.domain.policies import SwitchKind
+from agentgrid.domain.switches import Thing
 
 # The same class, typed so that its attributes are SQL expressions.
 S: Any = Switch
 
 
-async def newest(session: ReadSession | WriteSession, kind: SwitchKind, names: Sequence[str]) -> dict[str, Switch]:
+async def newest(session: ReadSession | WriteSession, kind: str, names: Sequence[str]) -> dict[str, Switch]:
     """The newest setting of each of these switches that was ever set, by name."""
     statement = (
         select(Switch).where(S.kind == kind, S.name.in_(names)).distinct(S.name).order_by(S.name, S.version.desc())
@@ -23,7 +23,18 @@ async def newest(session: ReadSession | WriteSession, kind: SwitchKind, names: S
     return {row.name: row for row in (await session.execute(statement)).scalars()}
 
 
-async def disabled(session: WriteSession, kind: SwitchKind) -> frozenset[str]:
-    """The names of all switches of this kind that are on."""
-    newest = select(Switch).where(S.kind == kind).distinct(S.name).order_by(S.name, S.version.desc())
-    return frozenset(row.name for row in (await session.execute(newest)).scalars() if row.disabled)
+async def of(session: ReadSession | WriteSession, things: Collection[Thing]) -> Sequence[Switch]:
+    """The newest setting of the switch of each of these things that ever had one, in the order of kinds and names."""
+    named = tuple_(S.kind, S.name).in_([(thing.kind, thing.name) for thing in things])
+    newest = select(Switch).where(named).distinct(S.kind, S.name).order_by(S.kind, S.name, S.version.desc())
+    return (await session.execute(newest)).scalars().all()
+
+
+async def disabled(session: WriteSession) -> dict[str, frozenset[str]]:
+    """The names of all switches that are on, by kind."""
+    newest = select(Switch).distinct(S.kind, S.name).order_by(S.kind, S.name, S.version.desc())
+    found: dict[str, set[str]] = {}
+    for row in (await session.execute(newest)).scalars():
+        if row.disabled:
+            found.setdefault(row.kind, set()).add(row.name)
+    return {kind: frozenset(names) for kind, names in found.items()}

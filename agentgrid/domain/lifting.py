@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from agentgrid.domain.activities import about, governed
 from agentgrid.domain.policies import BY_RISK, Effect, Risk, Rule, Snapshot
 from agentgrid.domain.principals import ANY_APPROVER
+from agentgrid.domain.steps import StepKind
 
 GLOB = frozenset("*?[")
 MANY, ANY = "many", ""
@@ -25,9 +27,15 @@ def lifted(before: Snapshot, after: Snapshot, tools: Mapping[str, Risk]) -> tupl
 
     tools: the known tools with their risks.
     """
-    named = {rule.tool for rule in (*before.rules, *after.rules) if not _is_glob(rule)}
-    tried = [*tools.items(), *((name, risk) for name in named - tools.keys() for risk in Risk)]
-    found = {name for name, risk in tried if needs_less(after.rule_for(name, risk), before.rule_for(name, risk))}
+    exact = [rule for rule in (*before.rules, *after.rules) if not _is_glob(rule)]
+    unknown = {rule.tool for rule in exact} - tools.keys()
+    others = unknown | {rule.tool for rule in exact if rule.kind is not None}
+    tried = [
+        *((name, risk, StepKind.TOOL) for name, risk in tools.items()),
+        *((name, risk, StepKind.TOOL) for name in unknown for risk in Risk),
+        *((name, Risk.READ, kind.step) for name in others for kind in governed() if kind.step is not StepKind.TOOL),
+    ]
+    found = {call[0] for call in tried if needs_less(after.rule_for(*call), before.rule_for(*call))}
     return tuple(sorted(found | _patterns(before, after)))
 
 
@@ -48,40 +56,60 @@ def _patterns(before: Snapshot, after: Snapshot) -> set[str]:
             continue
         # Names that this rule newly governs, and that its earlier version, another rule or a built-in one governed before.
         loosened = [each for each in old if needs_less(rule, each)]
-        as_loose = any(each.tool == rule.tool and not needs_less(rule, each) for each in old)
+        as_loose = any(_covers(each, rule) and not needs_less(rule, each) for each in old)
         if any(
-            _common(rule.tool, each.tool) is not None if each.rule_id == rule.rule_id else _may_precede(rule, each)
+            _shared(rule, each) is not None if each.rule_id == rule.rule_id else _may_precede(rule, each)
             for each in loosened
-        ) or (any(needs_less(rule, each) for each in BY_RISK.values()) and not as_loose):
+        ) or (any(needs_less(rule, each) for each in _built_in(rule)) and not as_loose):
             found.add(rule.tool)
     for rule in old:
         if any(_same(rule, each) for each in new):
             continue
         # Names that this rule governed, and that other rules or built-in ones now govern because its next version doesn't.
-        successors = [each for each in new if each.rule_id == rule.rule_id and each.tool == rule.tool]
+        successors = [each for each in new if each.rule_id == rule.rule_id and _covers(each, rule)]
         looser = [each for each in new if each.rule_id != rule.rule_id and needs_less(each, rule)]
         if any(
             _may_precede(rule, each) and all(_may_precede(each, successor) for successor in successors)
             for each in looser
-        ) or (not successors and any(needs_less(each, rule) for each in BY_RISK.values())):
+        ) or (not successors and any(needs_less(each, rule) for each in _built_in(rule))):
             found.add(rule.tool)
     return found
 
 
 def _may_precede(rule: Rule, other: Rule) -> bool:
     """Whether this rule may take precedence over the other for some name that both match."""
-    name = _common(rule.tool, other.tool)
-    if name is None:
+    shared = _shared(rule, other)
+    if shared is None:
         return False
-    if not (rule.fits(name) and other.fits(name)):
+    name, kind = shared
+    if not (rule.fits(name, kind) and other.fits(name, kind)):
         return True
     both = Snapshot(version=0, made_at=EPOCH, rules=(rule, other))
-    return both.rule_for(name, Risk.READ).rule_id == rule.rule_id
+    return both.rule_for(name, Risk.READ, kind).rule_id == rule.rule_id
+
+
+def _shared(rule: Rule, other: Rule) -> tuple[str, StepKind] | None:
+    """A name, with its kind, that both rules match, or None if there is none."""
+    kinds = about(rule.kind) & about(other.kind)
+    name = _common(rule.tool, other.tool) if kinds else None
+    return None if name is None else (name, min(kinds))
+
+
+def _covers(rule: Rule, other: Rule) -> bool:
+    """Whether this rule matches all that the other does: it has the same name or glob, and is about the same kinds or more."""
+    return rule.tool == other.tool and about(other.kind) <= about(rule.kind)
+
+
+def _built_in(rule: Rule) -> list[Rule]:
+    """The built-in rules that may apply where this rule does. Only tools have a risk; all else counts as reading."""
+    risks = Risk if StepKind.TOOL in about(rule.kind) else (Risk.READ,)
+    return [BY_RISK[risk] for risk in risks]
 
 
 def _same(rule: Rule, other: Rule) -> bool:
     """Whether both are equal, ignoring versions, reasons and expiries."""
-    return rule.rule_id == other.rule_id and rule.tool == other.tool and not _differ(rule, other)
+    same = rule.rule_id == other.rule_id and rule.kind == other.kind and rule.tool == other.tool
+    return same and not _differ(rule, other)
 
 
 def _differ(rule: Rule, other: Rule) -> bool:

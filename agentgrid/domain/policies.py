@@ -1,25 +1,22 @@
 """Policy: operators' rules and kill switches, and how they apply to one call. Pure; the worker's interceptors evaluate it before every call.
 
-A kill switch that is on denies every call, regardless of the rules. Of the rules that match a call, one applies:
-
-1. the tool's own rule (`tool:<name>`), else
-2. another rule with exactly its name, else
-3. a glob that denies, however short, else
-4. the longest glob, else
-5. the built-in rule for the tool's risk (`BY_RISK`).
-
-Ties go to the stricter rule.
+A kill switch that is on denies every call, regardless of the rules. Of the rules that match a call, one applies: decision 0019 has the order,
+`_precedence` implements it, and the built-in rule for the risk (`BY_RISK`) applies where no rule matches.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field, model_validator
 
+from agentgrid.domain.activities import about
 from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS
 from agentgrid.domain.principals import ANY_APPROVER
+from agentgrid.domain.steps import StepKind
+from agentgrid.domain.switches import SwitchKind, Thing
 
 
 class Risk(StrEnum):
@@ -53,24 +50,20 @@ BUILT_IN_RULE = "default:"
 _STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
 
 
-class SwitchKind(StrEnum):
-    """The kinds of things that have a kill switch."""
-
-    TOOL = "tool"
-    """While on, every call of the tool is denied."""
-    WORKFLOW = "workflow"
-    """While on, every call of its runs is denied, and it can't be started."""
-
-
 class Rule(BaseModel):
-    """One operator's rule about tools and plain activities, by a name or a glob."""
+    """One operator's rule about what workflows call, by a name or a glob."""
 
     model_config = ConfigDict(frozen=True)
 
     rule_id: str
     version: int = 1
+    kind: str | None = None
+    """What it is about: `tool`, `activity`, or another kind of calls, a `StepKind`. None: tools and plain activities.
+
+    A text, because a worker must be able to read a snapshot whose rules name kinds that it does not know.
+    """
     tool: str
-    """A tool's name, the type of a plain activity, or a glob such as `crm_*`."""
+    """A tool's name, the type of a plain activity, a name of that kind, or a glob such as `crm_*`."""
     effect: Effect
     approvers: tuple[str, ...] = (ANY_APPROVER,)
     expires_seconds: float = DEFAULT_EXPIRY_SECONDS
@@ -81,9 +74,13 @@ class Rule(BaseModel):
         """How approvals and histories name this rule: `id@version`."""
         return f"{self.rule_id}@{self.version}"
 
-    def fits(self, tool: str) -> bool:
-        """Whether it speaks about the tool or activity of this name."""
-        return self.tool == tool or fnmatchcase(tool, self.tool)
+    def fits(self, name: str, kind: StepKind = StepKind.TOOL) -> bool:
+        """Whether it is about calls of this kind and name."""
+        return kind in about(self.kind) and self.matches(name)
+
+    def matches(self, name: str) -> bool:
+        """Whether its glob matches the name, whatever the kind."""
+        return self.tool == name or fnmatchcase(name, self.tool)
 
 
 BY_RISK: dict[Risk, Rule] = {
@@ -92,6 +89,10 @@ BY_RISK: dict[Risk, Rule] = {
     Risk.DESTRUCTIVE: Rule(rule_id="default:destructive", tool="*", effect=Effect.REQUIRE_APPROVAL),
 }
 """What holds where no rule speaks: what destroys is asked for."""
+
+
+OLDER = {"disabled_tools": SwitchKind.TOOL, "disabled_workflows": SwitchKind.WORKFLOW}
+"""The fields in which snapshots named what was disabled before `disabled`, with their kinds."""
 
 
 class KeyStatus(StrEnum):
@@ -113,9 +114,8 @@ class Snapshot(BaseModel):
     version: int
     made_at: AwareDatetime
     rules: tuple[Rule, ...] = ()
-    disabled_tools: frozenset[str] = frozenset()
-    """The tools whose kill switch is on."""
-    disabled_workflows: frozenset[str] = frozenset()
+    disabled: dict[str, frozenset[str]] = Field(default_factory=dict)
+    """The names whose kill switch is on, by kind. `disabled_tools` and `disabled_workflows` are for older workers, and read from older snapshots."""
     revoked_principals: frozenset[str] = frozenset()
     revoked_keys: frozenset[str] = frozenset()
     """Ids of the signing keys whose decisions no longer count."""
@@ -131,6 +131,32 @@ class Snapshot(BaseModel):
     retired_keys: dict[str, str] = Field(default_factory=dict)
     """Signing keys that new terms don't name any more, base64 by key id: approvals opened before may still be decided with them."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(disabled := values.get("disabled", {}), dict):
+            return values
+        older = {kind: values[name] for name, kind in OLDER.items() if name in values}
+        rest = {name: value for name, value in values.items() if name not in OLDER}
+        return rest | {"disabled": {kind: names for kind, names in (disabled | older).items() if names}}
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def disabled_tools(self) -> frozenset[str]:
+        """The tools whose kill switch is on."""
+        return self.disabled.get(SwitchKind.TOOL, frozenset())
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def disabled_workflows(self) -> frozenset[str]:
+        """The workflows whose kill switch is on."""
+        return self.disabled.get(SwitchKind.WORKFLOW, frozenset())
+
+    def refusal(self, *things: Thing) -> str | None:
+        """Why the first of these things that is disabled may not be used, or None if none is."""
+        off = next((thing for thing in things if thing.name in self.disabled.get(thing.kind, frozenset())), None)
+        return None if off is None else off.refusal()
+
     @property
     def keys_in_force(self) -> dict[str, str]:
         """The public keys that new terms name."""
@@ -144,13 +170,14 @@ class Snapshot(BaseModel):
     def _unrevoked(self, keys: dict[str, str]) -> dict[str, str]:
         return {key_id: key for key_id, key in keys.items() if key_id not in self.revoked_keys}
 
-    def rule_for(self, tool: str, risk: Risk) -> Rule:
-        """The rule that applies to the tool or activity of this name, by the precedence in the module's docstring."""
-        fitting = (rule for rule in self.rules if rule.fits(tool))
-        return max(fitting, key=lambda rule: _precedence(rule, tool), default=BY_RISK[risk])
+    def rule_for(self, name: str, risk: Risk, kind: StepKind = StepKind.TOOL) -> Rule:
+        """The rule that applies to calls of this kind and name, by the order in decision 0019."""
+        fitting = (rule for rule in self.rules if rule.fits(name, kind))
+        return max(fitting, key=lambda rule: _precedence(rule, name), default=BY_RISK[risk])
 
 
-def _precedence(rule: Rule, tool: str) -> tuple[bool, bool, bool, int, int, str]:
-    exact = rule.tool == tool
-    own = exact and rule.rule_id == f"{TOOL_RULE}{tool}"
-    return exact, own, rule.effect is Effect.DENY, len(rule.tool), _STRICTNESS[rule.effect], rule.rule_id
+def _precedence(rule: Rule, name: str) -> tuple[bool, bool, bool, int, bool, int, str]:
+    exact = rule.tool == name
+    own = exact and rule.rule_id == f"{TOOL_RULE}{name}"
+    denies, names_kind = rule.effect is Effect.DENY, rule.kind is not None
+    return exact, own, denies, len(rule.tool), names_kind, _STRICTNESS[rule.effect], rule.rule_id

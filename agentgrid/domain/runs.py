@@ -43,6 +43,26 @@ class WaitingOn(StrEnum):
     POLICY = "policy"
 
 
+class RunTrigger(StrEnum):
+    """What started a run. It tells nothing about authority: that is the initiator's."""
+
+    API = "api"
+    """A start through the API, which the command line and the Python client use too."""
+    SCHEDULE = "schedule"
+    """A Temporal schedule, under a memo that AgentGrid signed for it."""
+    CHILD = "child"
+    """A workflow that started it as a child."""
+    EXTERNAL = "external"
+    """Temporal's own client, another SDK, or a schedule that AgentGrid did not sign."""
+    OTHER = "other"
+    """AgentGrid, in a way that this version does not know: a later version started it."""
+
+    @classmethod
+    def read(cls, text: str) -> RunTrigger:
+        """The trigger that a signed memo names; `OTHER` for every text that is none."""
+        return cls(text) if text in list(cls) else cls.OTHER
+
+
 class ExecutionStatus(StrEnum):
     """Temporal's own status of one execution, under Temporal's own words."""
 

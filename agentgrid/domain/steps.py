@@ -20,6 +20,10 @@ class StepKind(StrEnum):
     NEXUS = "nexus"
 
 
+WORKS = frozenset({StepKind.TOOL, StepKind.MODEL, StepKind.AGENT, StepKind.ACTIVITY, StepKind.UPDATE, StepKind.NEXUS})
+"""The kinds of steps that do something while they are open; the others only wait."""
+
+
 class StepStatus(StrEnum):
     """Where a step stands. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can."""
 

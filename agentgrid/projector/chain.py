@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from agentgrid.domain.runs import ExecutionStatus, RunStatus, WaitingOn
-from agentgrid.domain.steps import StepKind
+from agentgrid.domain.steps import WORKS
 from agentgrid.projector.fold.state import State
 from agentgrid.projector.fold.summary import Summary, summarise
 from agentgrid.protocol import ErrorType
@@ -25,7 +25,6 @@ ENDS = {
     ExecutionStatus.TERMINATED: RunStatus.TERMINATED,
     ExecutionStatus.TIMED_OUT: RunStatus.TIMED_OUT,
 }
-ATTEMPTED = (StepKind.TOOL, StepKind.MODEL, StepKind.AGENT, StepKind.ACTIVITY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +160,8 @@ def _standing(tip: Link, live: Sequence[LiveStep]) -> Summary:
 def _attempts(state: State, summary: Summary, live: Sequence[LiveStep]) -> Summary:
     """Waiting, if every open activity waits: for its next attempt, for policy, or for a worker to take it."""
     asked = {step.event_id: step for step in live}
-    remote = [key for key in state.calls.values() if state.steps[key].kind in ATTEMPTED]
-    works = [key for key, step in state.steps.items() if step.kind in (*ATTEMPTED, StepKind.UPDATE, StepKind.NEXUS)]
+    remote = list(state.calls.values())
+    works = [key for key, step in state.steps.items() if step.kind in WORKS]
     if not remote or set(works) != set(remote) or not all(key in asked for key in remote):
         return summary
     said = [asked[key] for key in remote]

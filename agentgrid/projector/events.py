@@ -11,7 +11,7 @@ from typing import Any
 
 from agentgrid.domain.approvals import Terms
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
-from agentgrid.domain.steps import StepStatus
+from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.protocol import Confirmation, ControlSignal, PolicyWait, RunHeader
 
 Stored = dict[str, Any]
@@ -60,6 +60,9 @@ class Started(Event):
     backoff_seconds: float = 0.0
     memo: dict[str, Any] | None = None
     """The memo field `agentgrid`, not yet verified."""
+    scheduled_by: str | None = None
+    """The schedule that Temporal names; set only with a schedule's memo, and so is the digest."""
+    input_digest: str | None = None
     header: RunHeader | None = None
     input: Stored | None = None
 
@@ -135,7 +138,9 @@ class ActivityScheduled(Event):
     activity_id: str
     activity_type: str
     task_queue: str
-    tool: str | None = None
+    kind: StepKind = StepKind.ACTIVITY
+    name: str | None = None
+    """The name within its kind; None for a plain activity, whose type is its name."""
     tool_version: str | None = None
     title: str | None = None
     call_key: str | None = None
@@ -175,7 +180,8 @@ class LocalActivity(Event):
     backs_off: bool = False
     backoff_seconds: float = 0.0
     title: str | None = None
-    tool: str | None = None
+    kind: StepKind = StepKind.ACTIVITY
+    name: str | None = None
     input: Stored | None = None
     output: Stored | None = None
     error: Stored | None = None
@@ -281,6 +287,8 @@ class CallInitiated(Event):
     task_queue: str | None = None
     title: str | None = None
     governed: bool = False
+    own_child: bool = False
+    """A signal or a cancel that is for a child of this execution only."""
     input: Stored | None = None
 
 

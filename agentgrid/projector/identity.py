@@ -12,16 +12,36 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
 from agentgrid.domain.canonical import canonical
+from agentgrid.domain.memos import ScheduledStart, ScheduleMemo, is_schedule_memo, verified_schedule
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
+from agentgrid.domain.runs import RunTrigger
 from agentgrid.projector.events import Started
 from agentgrid.protocol import RunMemo
 
+SignedMemo = RunMemo | ScheduleMemo
 
-def verified(started: Started, workflow_id: str, keys: Mapping[str, str]) -> RunMemo | None:
-    """The memo, if it is about this very workflow id and one of our keys signed it; a forged one is as good as none."""
-    said = started.memo
-    if said is None:
+
+def verified(started: Started, *, workflow_id: str, namespace: str, keys: Mapping[str, str]) -> SignedMemo | None:
+    """The memo, if one of our keys signed it for this very start; a forged or copied one is ignored."""
+    memo = started.memo
+    if memo is None:
         return None
+    if not is_schedule_memo(memo):
+        return _verified_run(memo, workflow_id, keys)
+    start = ScheduledStart(
+        namespace=namespace,
+        scheduled_by=started.scheduled_by,
+        workflow_id=workflow_id,
+        workflow=started.workflow,
+        task_queue=started.task_queue,
+        input_digest=started.input_digest or "",
+        started_at=started.at,
+        child=started.parent_execution_id is not None,
+    )
+    return verified_schedule(memo, start, keys)
+
+
+def _verified_run(said: Mapping[str, Any], workflow_id: str, keys: Mapping[str, str]) -> RunMemo | None:
     try:
         memo = RunMemo.model_validate(said)
         public = keys[memo.key_id or ""]
@@ -34,7 +54,7 @@ def verified(started: Started, workflow_id: str, keys: Mapping[str, str]) -> Run
     return memo if memo.run_id == workflow_id else None
 
 
-def beginning(started: Started, *, run_id: str, memo: RunMemo | None) -> dict[str, Any]:
+def beginning(started: Started, *, run_id: str, memo: SignedMemo | None) -> dict[str, Any]:
     """The columns of a run that its beginning fixes. Its version follows from what really ran, so it is no such column."""
     known: dict[str, Any] = {
         "run_id": run_id,
@@ -45,7 +65,7 @@ def beginning(started: Started, *, run_id: str, memo: RunMemo | None) -> dict[st
     }
     if memo is not None:
         return known | {
-            "trigger": "api",
+            "trigger": _trigger(memo),
             "initiator": memo.initiator,
             "issuers": list(memo.issuers),
             "command_id": memo.command_id,
@@ -55,9 +75,15 @@ def beginning(started: Started, *, run_id: str, memo: RunMemo | None) -> dict[st
             "note": memo.note,
             "template": memo.template,
             "template_version": memo.template_version,
-            "start_at": memo.start_at,
+            "start_at": memo.start_at if isinstance(memo, RunMemo) else None,
         }
     if started.parent_execution_id is not None:
         # The initiator is taken from the parent's run. The header names it too, but anybody can set a header.
-        return known | {"trigger": "child", "initiator": UNKNOWN_INITIATOR, "issuers": []}
-    return known | {"trigger": "external", "initiator": UNKNOWN_INITIATOR, "issuers": []}
+        return known | {"trigger": RunTrigger.CHILD, "initiator": UNKNOWN_INITIATOR, "issuers": []}
+    return known | {"trigger": RunTrigger.EXTERNAL, "initiator": UNKNOWN_INITIATOR, "issuers": []}
+
+
+def _trigger(memo: SignedMemo) -> RunTrigger:
+    if isinstance(memo, ScheduleMemo):
+        return RunTrigger.SCHEDULE
+    return RunTrigger.API if memo.trigger is None else RunTrigger.read(memo.trigger)

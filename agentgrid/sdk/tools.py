@@ -14,9 +14,10 @@ from temporalio import activity, workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
+from agentgrid.domain.activities import TOOL_PREFIX
 from agentgrid.domain.policies import Risk
 from agentgrid.errors import NoIdempotencyKey
-from agentgrid.protocol import TOOL_PREFIX, ErrorType, ToolCall, ToolOutcome, too_long
+from agentgrid.protocol import ErrorType, ToolCall, ToolOutcome, too_long
 from agentgrid.sdk.context import current_key, keyed
 from agentgrid.sdk.schema import Signature, canonical_source, message_of, version_of
 

@@ -12,6 +12,7 @@ The codec may be remote and is async, so it runs in one pass over the protos (`d
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -25,7 +26,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.converter import DataConverter, PayloadCodec, PayloadConverter
 
-from agentgrid.protocol import TOOL_PREFIX
+from agentgrid.domain.activities import classify
 
 INLINE_BYTES = 32 * 1024
 """A payload up to this is stored whole."""
@@ -223,7 +224,7 @@ def _failed(failure: Failure) -> str:
     """The tool, activity, child or operation whose failure this one wraps; nothing where it wraps none."""
     match failure.WhichOneof("failure_info"):
         case "activity_failure_info":
-            return failure.activity_failure_info.activity_type.name.removeprefix(TOOL_PREFIX)
+            return classify(failure.activity_failure_info.activity_type.name)[1]
         case "child_workflow_execution_failure_info":
             return failure.child_workflow_execution_failure_info.workflow_type.name
         case "nexus_operation_execution_failure_info":
@@ -255,6 +256,25 @@ def memo_values(memo: Memo, converter: PayloadConverter) -> dict[str, Any]:
     """The memo's fields as JSON values; what can't be decoded is left out."""
     values = {name: value_of(payload, converter) for name, payload in memo.fields.items()}
     return {name: value for name, value in values.items() if not isinstance(value, Opaque)}
+
+
+def input_digest(payloads: Sequence[Payload]) -> str:
+    """SHA-256 over the payloads of an input, with their metadata, as the data converter makes them and before any codec."""
+    hashed = hashlib.sha256()
+    for payload in payloads:
+        # Each part after its length, so that no two inputs are hashed as the same bytes.
+        parts = [part for name in sorted(payload.metadata) for part in (name.encode(), payload.metadata[name])]
+        for part in (len(parts).to_bytes(8), *parts, payload.data):
+            hashed.update(len(part).to_bytes(8))
+            hashed.update(part)
+    return hashed.hexdigest()
+
+
+def search_attribute(attributes: SearchAttributes, name: str, converter: PayloadConverter) -> str | None:
+    """The search attribute of this name, if it is a text."""
+    payload = attributes.indexed_fields.get(name)
+    value = value_of(payload, converter) if payload is not None else None
+    return value if isinstance(value, str) else None
 
 
 def dump(value: Any) -> str:

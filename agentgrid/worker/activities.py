@@ -15,8 +15,9 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, CancelledError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from agentgrid.domain.activities import PLAIN, classify
 from agentgrid.domain.policies import Risk
-from agentgrid.domain.steps import JobStatus
+from agentgrid.domain.steps import JobStatus, StepKind
 from agentgrid.errors import ToolError
 from agentgrid.protocol import (
     APPROVAL_ACTIVITIES,
@@ -157,9 +158,14 @@ class _Governed(ActivityInboundInterceptor):
 
     def _call(self, input: ExecuteActivityInput, info: activity.Info, key: str | None) -> Call:
         tool = self._owner.tools.get(info.activity_type)
+        kind, name = classify(info.activity_type)
+        if kind.step is StepKind.TOOL and tool is None:
+            # It is called like a tool but registered as none: nothing about it is known, and rules match its whole type.
+            kind, name = PLAIN, info.activity_type
         return Call(
-            subject=tool.name if tool is not None else info.activity_type,
-            title=tool.title if tool is not None else info.activity_type,
+            kind=kind,
+            subject=name,
+            title=tool.title if tool is not None else name,
             version=tool.version if tool is not None else None,
             risk=Risk(tool.risk) if tool is not None else None,
             arguments=lambda: _arguments(input),

@@ -15,10 +15,12 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from agentgrid.domain.activities import ActivityKind
 from agentgrid.domain.approvals import ApprovalKind, Decision, SignedDecision, Terms, Verdict, judge, out_of_date
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+from agentgrid.domain.switches import SwitchKind, Thing
 from agentgrid.protocol import RunHeader
 from agentgrid.worker.admissions import Admissions, Scheduled
 
@@ -45,6 +47,8 @@ class Policy(Protocol):
 class Call:
     """One attempt of one call, as the activity half sees it."""
 
+    kind: ActivityKind
+    """What is called: a tool, a plain activity."""
     subject: str
     """The name that rules match: a tool's name or an activity type."""
     title: str
@@ -68,6 +72,11 @@ class Call:
     now: datetime
     standalone: bool = False
     """Started by a client, not by a workflow, so it belongs to no run."""
+
+    @property
+    def things(self) -> tuple[Thing, ...]:
+        """What this call uses: the kill switch of any of them stops it."""
+        return Thing(self.kind.switch, self.subject), Thing(SwitchKind.WORKFLOW, self.workflow)
 
     @property
     def writes(self) -> bool:
@@ -135,11 +144,9 @@ class Governor:
             return stale
         if snapshot is None:
             return Allow()
-        if call.subject in snapshot.disabled_tools:
-            return Deny(reason=f"{call.subject} is disabled by its kill switch")
-        if call.workflow in snapshot.disabled_workflows:
-            return Deny(reason=f"the workflow {call.workflow} is disabled by its kill switch")
-        rule = snapshot.rule_for(call.subject, call.risk or Risk.READ)
+        if (refusal := snapshot.refusal(*call.things)) is not None:
+            return Deny(reason=refusal)
+        rule = snapshot.rule_for(call.subject, call.risk or Risk.READ, call.kind.step)
         if rule.effect is Effect.ALLOW:
             return Allow()
         if rule.effect is Effect.DENY:

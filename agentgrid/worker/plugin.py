@@ -30,6 +30,7 @@ from agentgrid.worker.approvals import approval_activities
 from agentgrid.worker.governor import Governor
 from agentgrid.worker.policy import FixedPolicy, PolicySource
 from agentgrid.worker.runner import passing_through, replaying, touching
+from agentgrid.worker.starts import ScheduledStarts
 from agentgrid.worker.telemetry import Telemetry
 from agentgrid.worker.watchdog import Watchdog
 
@@ -110,8 +111,12 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         # An eagerly dispatched activity bypasses its task queue and the queue's limits.
         config["disable_eager_activity_execution"] = not settings.eager_activities
         config["interceptors"] = [GateInterceptor(), governed, *(config.get("interceptors") or ())]
-        config["workflow_runner"] = touching(passing_through(config["workflow_runner"], modules), telemetry.touch)
-        config["unsandboxed_workflow_runner"] = touching(config["unsandboxed_workflow_runner"], telemetry.touch)
+        attribute = ScheduledStarts(policy, client.data_converter.payload_converter).attribute
+        runner = passing_through(config["workflow_runner"], modules)
+        config["workflow_runner"] = touching(runner, telemetry.touch, attribute)
+        config["unsandboxed_workflow_runner"] = touching(
+            config["unsandboxed_workflow_runner"], telemetry.touch, attribute
+        )
         return config
 
     def _sources(

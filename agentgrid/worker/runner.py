@@ -24,6 +24,8 @@ from agentgrid.sdk.places import place_in, reworded, shown
 
 Touch = Callable[[str, str, int, bool], None]
 """Called with execution id, workflow id, the event id to expect and whether it is urgent; from any thread."""
+Attribute = Callable[[WorkflowActivation, temporalio.workflow.Info], None]
+"""Called before each activation, which it may change: `ScheduledStarts.attribute`."""
 
 RESTING = frozenset(
     {
@@ -40,6 +42,10 @@ gate does."""
 
 MAX_EXPLAINED = 2_000
 """A longer message is left as it is: nobody would see its end."""
+
+
+def _as_it_is(act: WorkflowActivation, info: temporalio.workflow.Info) -> None:
+    """Leave the activation unchanged."""
 
 
 def drop_old_decisions(act: WorkflowActivation) -> None:
@@ -68,10 +74,11 @@ def _explain(failure: Failure) -> None:
 class TouchingInstance(WorkflowInstance):
     """An instance that reports each activation that adds to history: not replays, queries and evictions."""
 
-    def __init__(self, inner: WorkflowInstance, touch: Touch) -> None:
+    def __init__(self, inner: WorkflowInstance, touch: Touch, attribute: Attribute) -> None:
         self._inner = inner
         self._touch = touch
-        info = inner.get_info()
+        self._attribute = attribute
+        self._info = info = inner.get_info()
         self._execution_id, self._workflow_id = info.run_id, info.workflow_id
         self._contexts: dict[tuple[Any, bool], Any] = {}
 
@@ -79,6 +86,7 @@ class TouchingInstance(WorkflowInstance):
         """Activate, then touch."""
         self._contexts.clear()
         drop_old_decisions(act)
+        self._attribute(act, self._info)
         completion = self._inner.activate(act)
         if completion.HasField("failed"):
             _explain(completion.failed.failure)
@@ -121,20 +129,22 @@ class TouchingSandboxedRunner(SandboxedWorkflowRunner):
     """The sandboxed runner, touching."""
 
     touch: Touch | None = field(default=None, kw_only=True)
+    attribute: Attribute = field(default=_as_it_is, kw_only=True)
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         """A sandboxed instance that touches."""
         instance = super().create_instance(det)
         # While the worker starts, each workflow is built once under a made-up info, to validate it.
-        return instance if self.touch is None else TouchingInstance(instance, self.touch)
+        return instance if self.touch is None else TouchingInstance(instance, self.touch, self.attribute)
 
 
 class TouchingRunner(WorkflowRunner):
     """Any other runner, touching."""
 
-    def __init__(self, inner: WorkflowRunner, touch: Touch) -> None:
+    def __init__(self, inner: WorkflowRunner, touch: Touch, attribute: Attribute) -> None:
         self._inner = inner
         self._touch = touch
+        self._attribute = attribute
 
     def prepare_workflow(self, defn: Any) -> None:
         """The inner runner's."""
@@ -142,7 +152,7 @@ class TouchingRunner(WorkflowRunner):
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         """The inner runner's instance, touching."""
-        return TouchingInstance(self._inner.create_instance(det), self._touch)
+        return TouchingInstance(self._inner.create_instance(det), self._touch, self._attribute)
 
     def set_worker_level_failure_exception_types(self, types: Sequence[type[BaseException]]) -> None:
         """The inner runner's."""
@@ -161,8 +171,10 @@ def replaying(runner: WorkflowRunner) -> WorkflowRunner:
     return touching(runner, lambda *_: None)
 
 
-def touching(runner: WorkflowRunner, touch: Touch) -> WorkflowRunner:
+def touching(runner: WorkflowRunner, touch: Touch, attribute: Attribute = _as_it_is) -> WorkflowRunner:
     """The runner, touching."""
     if type(runner) is SandboxedWorkflowRunner:
-        return TouchingSandboxedRunner(restrictions=runner.restrictions, runner_class=runner.runner_class, touch=touch)
-    return TouchingRunner(runner, touch)
+        return TouchingSandboxedRunner(
+            restrictions=runner.restrictions, runner_class=runner.runner_class, touch=touch, attribute=attribute
+        )
+    return TouchingRunner(runner, touch, attribute)

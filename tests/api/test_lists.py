@@ -86,6 +86,12 @@ async def test_each_filter_of_runs_finds_what_it_names_and_nothing_else(api: Api
     assert [item["run_id"] for item in answer.json()["items"]] == [wanted.run_id]
 
 
+async def test_a_trigger_that_does_not_exist_is_refused_with_those_that_do(as_):
+    answer = await as_("viewer").get("/api/v1/runs", params={"trigger": "cron"})
+    assert answer.status_code == 422
+    assert "'api', 'schedule', 'child', 'external' or 'other'" in answer.text
+
+
 async def test_runs_by_agent_are_those_with_a_step_of_that_agent(api: Api, as_):
     run = factories.run(workflow="agents")
     await factories.insert(

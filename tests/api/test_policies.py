@@ -8,7 +8,10 @@ import pytest
 
 from agentgrid.db import policies
 from agentgrid.db.session import reading
+from agentgrid.domain import activities
+from agentgrid.domain.activities import ActivityKind
 from agentgrid.domain.policies import Effect, Risk, Snapshot
+from agentgrid.domain.steps import StepKind
 from tests.api import factories
 from tests.api.conftest import Api
 
@@ -130,6 +133,38 @@ async def test_the_rule_put_about_a_tool_itself_goes_before_another_that_names_i
     assert (await as_("admin").get(f"{PLACE}/zz")).json()["holds_for"] == []
     third = await as_("admin").put(f"{PLACE}/third", json={"tool": "ledger", "effect": "deny"})
     assert (third.status_code, "'tool:ledger'" in third.json()["detail"]) == (409, True)
+
+
+async def test_a_rule_names_what_it_is_about(api: Api, as_):
+    await factories.insert(api.plane.engine, factories.tool("post"))
+    body = {"kind": "activity", "tool": "post", "effect": "deny"}
+    put = await as_("admin").put(f"{PLACE}/activities-only", json=body)
+    assert (put.status_code, put.json()["kind"], put.json()["fits"]) == (200, "activity", []), put.text
+    snapshot = await published(api)
+    assert snapshot.rule_for("post", Risk.READ, StepKind.ACTIVITY).rule_id == "activities-only"
+    assert snapshot.rule_for("post", Risk.WRITE).rule_id == "default:write"
+
+    same = await as_("admin").put(f"{PLACE}/again", json=body)
+    assert (same.status_code, "'activities-only'" in same.json()["detail"]) == (409, True)
+    for kind in ("tool", None):
+        other = await as_("admin").put(f"{PLACE}/{kind or 'both'}", json=body | {"kind": kind})
+        assert (other.status_code, other.json()["kind"], other.json()["fits"]) == (200, kind, ["post"]), other.text
+
+    unknown = await as_("admin").put(f"{PLACE}/models", json=body | {"kind": "model"})
+    (fault,) = unknown.json()["faults"]
+    assert (unknown.status_code, fault["pointer"]) == (422, "/kind")
+    assert fault["message"] == "rules can be about: activity, tool"
+
+
+async def test_a_new_kind_of_calls_can_be_ruled_with_one_row(api: Api, as_, monkeypatch: pytest.MonkeyPatch):
+    row = ActivityKind(prefix="model.", step=StepKind.MODEL, switch="agent")
+    monkeypatch.setattr(activities, "KINDS", (*activities.KINDS, row))
+    put = await as_("admin").put(f"{PLACE}/models", json={"kind": "model", "tool": "triag*", "effect": "deny"})
+    assert (put.status_code, put.json()["kind"]) == (200, "model"), put.text
+    snapshot = await published(api)
+    assert snapshot.rule_for("triager", Risk.READ, StepKind.MODEL).rule_id == "models"
+    assert snapshot.rule_for("triager", Risk.READ, StepKind.ACTIVITY).rule_id == "default:read"
+    await as_("admin").delete(f"{PLACE}/models")
 
 
 async def test_the_rule_of_a_tool_is_withdrawn_like_any_other(api: Api, as_):

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from agentgrid.control import switches
+from agentgrid.control.plane import Caller
+from agentgrid.db.session import WriteSession, reading
+from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.switches import SwitchKind, Thing
+from agentgrid.errors import Conflict, NotFound
 from tests.api import factories
-from tests.api.conftest import Api
+from tests.api.conftest import PRINCIPALS, Api
 from tests.api.test_policies import last_command, published
 
 OFF = {"disabled": False, "reason": "", "created_by": None, "created_at": None}
@@ -93,6 +99,39 @@ async def test_a_disabled_workflow_refuses_starts_with_its_reason_until_enabled(
     await as_("admin").post(f"{place}/enable")
     assert "halted" not in (await published(api)).disabled_workflows
     assert (await as_("operator").post(f"{place}/runs", json={"input": 1})).status_code == 201
+
+
+async def test_a_new_noun_has_kill_switches_with_one_row(api: Api, as_, monkeypatch: pytest.MonkeyPatch):
+    """The table, the snapshot, the refusal and the audit take a kind that they have never seen."""
+
+    async def exists(_session: WriteSession, name: str) -> bool:
+        return name == "sweeper"
+
+    # A new noun has commands of its own too; these stand for them.
+    noun = switches.Noun(disable=CommandKind.TOOL_DISABLE, enable=CommandKind.TOOL_ENABLE, exists=exists)
+    monkeypatch.setitem(switches.NOUNS, "robot", noun)
+    caller = Caller(principal=PRINCIPALS["admin"], route="test", body={})
+    sweeper, tool = Thing("robot", "sweeper"), Thing(SwitchKind.TOOL, "sweeper")
+    with pytest.raises(NotFound, match="robot"):
+        await switches.put(api.plane, caller, "robot", "mower", disabled=True, reason="")
+
+    command = await switches.put(api.plane, caller, "robot", "sweeper", disabled=True, reason="it bites")
+
+    audit = await last_command(as_, "tool.disable")
+    assert (audit["command_id"], audit["target"], audit["reason"]) == (command.command_id, "sweeper", "it bites")
+    snapshot = await published(api)
+    assert snapshot.refusal(tool, sweeper) == "the robot sweeper is disabled by its kill switch"
+    assert snapshot.refusal(tool) is None
+    async with reading(api.plane.engine) as session:
+        await switches.check(session, tool)
+        with pytest.raises(Conflict, match="the robot sweeper is disabled by its kill switch: it bites") as refused:
+            await switches.check(session, tool, sweeper)
+    assert refused.value.status == "disabled"
+
+    await switches.put(api.plane, caller, "robot", "sweeper", disabled=False, reason="")
+    assert (await published(api)).refusal(sweeper) is None
+    async with reading(api.plane.engine) as session:
+        await switches.check(session, sweeper)
 
 
 @pytest.mark.parametrize("noun", ["tools", "workflows"])

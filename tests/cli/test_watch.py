@@ -227,6 +227,31 @@ def test_a_step_is_shown_by_its_title_if_it_has_one() -> None:
     assert third.startswith("‖"), "paused in Temporal itself"
 
 
+def test_steps_are_beneath_the_step_that_they_belong_to() -> None:
+    """A step whose parent is not shown, or is in another execution, stands for itself."""
+    steps = [
+        a_step(5, parent=None),
+        a_step(7, parent=None),
+        a_step(9, parent=5),
+        a_step(11, parent=9),
+        a_step(13, parent=5),
+        a_step(15, parent=1),
+        a_step(17, parent=7, execution_id="another"),
+    ]
+    console = Console(file=io.StringIO(), width=200, color_system=None)
+    console.print(step_table(steps))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [(line.split()[1], line.index("tool_")) for line in lines] == [
+        ("tool_5", 3),
+        ("tool_9", 5),
+        ("tool_11", 7),
+        ("tool_13", 5),
+        ("tool_7", 3),
+        ("tool_15", 3),
+        ("tool_17", 3),
+    ]
+
+
 async def test_a_long_run_fits_on_the_terminal(server: FakeServer) -> None:
     target = Target(url=server.url, key=None, profile="operator")
     async with RunFollower(target, "r") as follower:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import asyncpg
 from alembic import command
-from sqlalchemy import Connection
+from sqlalchemy import CheckConstraint, Connection
 
 from agentgrid.db import migrate
 from agentgrid.db.session import make_engine
+from agentgrid.db.tables import Run
 
 RULE = "INSERT INTO policies (rule_id, version, tool, effect, expires_seconds, reason, disabled, withdrawn, created_by)"
 SWITCH = "INSERT INTO workflow_policies (workflow, version, disabled, reason, created_by)"
@@ -57,6 +59,28 @@ async def test_kill_switches_that_are_on_stay_on_when_they_leave_the_rules_r36(e
         assert await rows(connection, "SELECT kind FROM commands") == [("workflow.disable",), ("workflow.enable",)]
     finally:
         await connection.close()
+
+
+async def test_the_database_and_the_code_know_the_same_words(postgres_dsn: str) -> None:
+    """Each closed vocabulary is written twice, in an enum and in a migration: the table's check must list exactly the enum's words."""
+    connection = await asyncpg.connect(postgres_dsn)
+    try:
+        found = await rows(
+            connection,
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c' "
+            "AND connamespace = 'public'::regnamespace",
+        )
+    finally:
+        await connection.close()
+    kept = {name: set(re.findall(r"'([^']+)'::text", text)) for name, text in found if "ANY (ARRAY[" in text}
+    meant = {
+        str(check.name): set(re.findall(r"'([^']+)'", str(check.sqltext)))
+        for table in Run.metadata.tables.values()
+        for check in table.constraints
+        if isinstance(check, CheckConstraint) and " IN (" in str(check.sqltext)
+    }
+    assert {"ck_runs_trigger", "ck_steps_kind"} <= meant.keys()
+    assert {name: kept.get(name) for name in meant} == meant
 
 
 async def rows(connection: asyncpg.Connection[Any], query: str) -> list[tuple[Any, ...]]:

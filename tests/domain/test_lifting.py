@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agentgrid.domain.lifting import lifted, needs_less
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+from agentgrid.domain.steps import StepKind
 
 NAMES = ["".join(letters) for length in range(4) for letters in itertools.product("abx", repeat=length)]
 
@@ -18,7 +19,13 @@ effects = st.sampled_from(Effect)
 approvers = st.sets(st.sampled_from(["role:approver", "finance", "sales"]), min_size=1).map(
     lambda each: tuple(sorted(each))
 )
-rules = st.builds(Rule, rule_id=st.sampled_from(["r1", "r2", "r3"]), tool=globs, effect=effects, approvers=approvers)
+kinds = st.sampled_from([None, StepKind.TOOL, StepKind.ACTIVITY])
+rules = st.builds(
+    Rule, rule_id=st.sampled_from(["r1", "r2", "r3"]), kind=kinds, tool=globs, effect=effects, approvers=approvers
+)
+CALLS = [*((name, risk, StepKind.TOOL) for name in NAMES for risk in Risk)] + [
+    (name, Risk.READ, StepKind.ACTIVITY) for name in NAMES
+]
 
 
 def snapshot(*rules: Rule) -> Snapshot:
@@ -46,14 +53,24 @@ def test_every_name_that_needs_less_is_reported(kept: list[Rule], before: Rule |
     changed = [each.model_copy(update={"rule_id": "changed"}) for each in (before, after) if each is not None]
     old = snapshot(*kept, *(changed[:1] if before is not None else ()))
     new = snapshot(*kept, *(changed[-1:] if after is not None else ()))
-    freed = [
-        (name, risk)
-        for name in NAMES
-        for risk in Risk
-        if needs_less(new.rule_for(name, risk), old.rule_for(name, risk))
-    ]
+    freed = [each for each in CALLS if needs_less(new.rule_for(*each), old.rule_for(*each))]
     assert lifted(old, new, {}) or not freed, freed[:5]
     assert lifted(old, old, {}) == ()
+
+
+def test_a_rule_that_names_its_kind_from_now_on_frees_the_others() -> None:
+    """Also where the name is that of a known tool: a plain activity can have the same name."""
+    known = {"wire": Risk.DESTRUCTIVE}
+    for glob in ("wire", "wi*", "later"):
+        both = one(glob, Effect.DENY)
+        tools = both.model_copy(update={"kind": StepKind.TOOL})
+        assert lifted(snapshot(both), snapshot(tools), known) == (glob,)
+        assert lifted(snapshot(tools), snapshot(both), known) == ()
+        assert lifted(snapshot(both), snapshot(both, tools.model_copy(update={"rule_id": "r2"})), known) == ()
+    asks = Rule(rule_id="r1", kind=StepKind.ACTIVITY, tool="a*", effect=Effect.REQUIRE_APPROVAL)
+    allows = asks.model_copy(update={"effect": Effect.ALLOW})
+    assert lifted(snapshot(asks), snapshot(allows), {}) == ("a*",)
+    assert lifted(snapshot(), snapshot(allows), {"ab": Risk.DESTRUCTIVE}) == (), "plain activities are allowed anyway"
 
 
 def test_a_change_that_needs_no_less_relaxes_nothing() -> None:

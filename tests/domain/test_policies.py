@@ -1,4 +1,4 @@
-"""Which rule applies to a call: a function of the set of rules, by the precedence in `domain/policies.py`."""
+"""Which rule applies to a call: a function of the set of rules, by the order in decision 0019."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentgrid.domain.policies import BY_RISK, Effect, Risk, Rule, Snapshot
+from agentgrid.domain.steps import StepKind
 
 PATTERNS = ["refund", "refund*", "ref*", "*", "re?und", "[a-z]*", "refund_card", "pay*", "*_card"]
 NAMES = ["refund", "refund_card", "pay", "read"]
@@ -55,6 +56,27 @@ def test_precedence_is_own_then_exact_then_denying_globs_then_length_then_risk(
     else:
         longest = max(len(each.tool) for each in fitting)
         assert held in [each for each in fitting if len(each.tool) == longest]
+
+
+def test_a_rule_may_name_what_it_is_about() -> None:
+    def held(kind: StepKind, *rules: Rule) -> str:
+        snapshot = Snapshot(version=1, made_at=datetime(2026, 1, 1, tzinfo=UTC), rules=rules)
+        return snapshot.rule_for("refund", Risk.WRITE, kind).rule_id
+
+    both = rule("both", "refund", Effect.REQUIRE_APPROVAL)
+    activities = Rule(rule_id="activities", kind=StepKind.ACTIVITY, tool="refund", effect=Effect.ALLOW)
+    assert [held(kind, both) for kind in (StepKind.TOOL, StepKind.ACTIVITY)] == ["both", "both"]
+    assert held(StepKind.MODEL, both, rule("all", "*", Effect.DENY)) == "default:write", "it names no kind"
+    assert [held(kind, both, activities) for kind in (StepKind.TOOL, StepKind.ACTIVITY)] == ["both", "activities"]
+    denies = both.model_copy(update={"effect": Effect.DENY})
+    assert held(StepKind.ACTIVITY, denies, activities) == "both", "of two alike, the one that denies"
+    longer = Rule(rule_id="longer", tool="refun*", effect=Effect.REQUIRE_APPROVAL)
+    shorter = Rule(rule_id="shorter", kind=StepKind.ACTIVITY, tool="ref*", effect=Effect.ALLOW)
+    assert held(StepKind.ACTIVITY, longer, shorter) == "longer", "the glob's length goes before its kind"
+    own = rule("tool:refund", "refund", Effect.ALLOW)
+    assert held(StepKind.TOOL, own, denies) == "tool:refund"
+    later = Rule.model_validate({"rule_id": "later", "kind": "telepathy", "tool": "*", "effect": "deny"})
+    assert held(StepKind.TOOL, later) == "default:write", "a kind that only a later version knows"
 
 
 @given(rules=RULES, deny=st.sampled_from(["*", "?*", "[a-z]*"]), name=st.sampled_from(NAMES))

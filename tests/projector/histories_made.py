@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentgrid.domain.approvals import ApprovalKind, Decision, Terms, Verdict, sign
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
-from agentgrid.domain.steps import StepStatus
+from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.events import Event
 from agentgrid.protocol import PATCH_GATE, TIMER_APPROVAL, Confirmation, ControlSignal
@@ -134,7 +134,8 @@ class Server:
             activity_id=str(len(self.events)),
             activity_type="tool.x" if tool else "x",
             task_queue="q",
-            tool="x" if tool else None,
+            kind=StepKind.TOOL if tool else StepKind.ACTIVITY,
+            name="x" if tool else None,
             call_key=key,
             headed=key is not None,
             input=STORED,

@@ -11,6 +11,7 @@ from temporalio.api.enums.v1 import EventType, TimeoutType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from agentgrid.domain.steps import StepKind
 from agentgrid.projector import events
 from agentgrid.projector.decode import decode
 from agentgrid.projector.fold import fold
@@ -57,7 +58,7 @@ def test_an_undecodable_payload_is_shown_as_opaque_and_counted() -> None:
     attributes.input.payloads.append(Payload(metadata={"encoding": b"binary/encrypted"}, data=b"sealed"))
     decoded = one(event)
     assert decoded.opaque == 1
-    assert decoded.tool is None
+    assert (decoded.kind, decoded.name) == (StepKind.ACTIVITY, decoded.activity_type)
     assert decoded.input == {"size": 6, "encoding": "binary/encrypted", "opaque": True}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from agentgrid.domain.approvals import ApprovalKind, Terms
 from agentgrid.domain.runs import ExecutionKind
-from agentgrid.domain.steps import StepStatus
+from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold.state import State
 from tests.projector.folding import Rows, folded
@@ -47,7 +47,8 @@ def call(event_id: int) -> events.ActivityScheduled:
         activity_id=str(event_id),
         activity_type="tool.x",
         task_queue="q",
-        tool="x",
+        kind=StepKind.TOOL,
+        name="x",
         call_key="k",
     )
 

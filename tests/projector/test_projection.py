@@ -75,6 +75,42 @@ async def test_a_child_is_a_run_of_its_own_under_its_parent(
     assert step["child_execution_id"] == child["run_id"]
 
 
+@workflow.defn(sandboxed=False)
+class Signalling:
+    """Signals another workflow and its own child, and cancels the child."""
+
+    @workflow.run
+    async def run(self, other: str) -> None:
+        await workflow.get_external_workflow_handle(other).signal("note", "x")
+        child = await workflow.start_child_workflow(Messages.run, id=f"{workflow.info().workflow_id}-child")
+        await child.signal(Messages.note, "x")
+        child.cancel()
+        await asyncio.wait([child])
+
+
+async def test_what_a_workflow_sends_to_its_child_belongs_to_the_childs_step(
+    projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
+) -> None:
+    other = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
+    async with Worker(
+        client,
+        task_queue=f"{queue}-signalling",
+        workflows=[Signalling, Messages],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    ):
+        handle = await client.start_workflow(Signalling.run, other.id, id=unique(), task_queue=f"{queue}-signalling")
+        await handle.result()
+    run = await tables.run_in(handle.id, "completed")
+    steps = await tables.steps(run["run_id"])
+    (child,) = [step["event_id"] for step in steps if step["kind"] == "child"]
+    assert [(step["kind"], step["name"], step["parent"]) for step in steps] == [
+        ("signal", "note", None),
+        ("child", "Messages", None),
+        ("signal", "note", child),
+        ("signal", "cancel", child),
+    ]
+
+
 async def test_chains_are_one_run_that_shows_its_newest_execution(
     projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
 ) -> None:

@@ -136,3 +136,20 @@ async def test_the_codec_opens_what_it_can_and_leaves_the_rest() -> None:
     assert payloads.store(left, CONVERTER) == {"size": 7, "encoding": "other", "opaque": True}
     stored = payloads.store_failure(failed.activity_task_failed_event_attributes.failure, CONVERTER)
     assert stored["message"] == "secret"
+
+
+def test_the_digest_of_an_input_tells_payloads_and_their_parts_apart() -> None:
+    one = plain(b'"ab"')
+    inputs = [
+        [],
+        [one],
+        [one, one],
+        [plain(b'"a"b')],
+        [plain(b'"ab"', b"json/plai"), plain(b"")],
+        [Payload(metadata={"encoding": b"json/plain", "x": b""}, data=one.data)],
+        [Payload(metadata={"encodin": b"gjson/plain"}, data=one.data)],
+    ]
+    assert len({payloads.input_digest(each) for each in inputs}) == len(inputs)
+    swapped = Payload(data=one.data)
+    swapped.metadata["x"], swapped.metadata["encoding"] = b"", b"json/plain"
+    assert payloads.input_digest([swapped]) == payloads.input_digest(inputs[5])

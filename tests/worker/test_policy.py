@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from agentgrid.domain.activities import classify
 from agentgrid.domain.approvals import Terms
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
 from agentgrid.protocol import RunHeader
@@ -26,6 +27,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def call(**changed: Any) -> Call:
     fields: dict[str, Any] = {
+        "kind": classify("tool.refund")[0],
         "subject": "refund",
         "title": "Refund",
         "version": "v1",
@@ -43,6 +45,20 @@ def call(**changed: Any) -> Call:
         "now": NOW,
     }
     return Call(**(fields | changed))
+
+
+def test_kill_switches_reach_workers_of_either_age() -> None:
+    """An older worker reads two fields; a newer one reads snapshots, in the database or on disk, that have only those."""
+    older = {"version": 1, "made_at": NOW.isoformat(), "disabled_tools": ["refund"], "disabled_workflows": ["gated"]}
+    read = Snapshot.model_validate_json(json.dumps(older))
+    assert read.disabled == {"tool": {"refund"}, "workflow": {"gated"}}
+    newer = Snapshot(version=1, made_at=NOW, disabled={**read.disabled, "agent": frozenset({"triager"})})
+    document = newer.model_dump_json()
+    assert Snapshot.model_validate_json(document) == newer
+    assert {name: json.loads(document)[name] for name in older if name.startswith("disabled")} == {
+        "disabled_tools": ["refund"],
+        "disabled_workflows": ["gated"],
+    }
 
 
 def policy(**fields: Any) -> FixedPolicy:

@@ -60,7 +60,7 @@ async def list_policies(
     rows = [
         row
         for row in await policies.in_force(session)
-        if row.rule_id > after and (tool is None or control.rule_of(row).fits(tool))
+        if row.rule_id > after and (tool is None or control.rule_of(row).matches(tool))
     ]
     page, onward = cut(rows, limit, lambda row: encode(request, row.rule_id))
     return Page[PolicySummary](items=[PolicySummary.model_validate(row) for row in page], next_cursor=onward)
@@ -82,12 +82,12 @@ async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) 
     """Workers receive it within seconds; it applies to the next call, also in running workflows.
 
     One rule applies to each call: the tool's own rule, else a rule with its exact name, else a glob that denies, else the longest glob,
-    else the built-in rule for its risk. An unchanged rule keeps its version; a new version would reopen the approvals that are pending
-    under it.
+    else the built-in rule for its risk. Of two alike, the one that denies applies, else the one that names its
+    kind. An unchanged rule keeps its version; a new version would reopen the approvals that are pending under it.
 
     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
     """
-    command = await control.put(plane, caller, rule_id, body.tool, rule_put(body))
+    command = await control.put(plane, caller, rule_id, body.tool, rule_put(body), kind=body.kind)
     if views.is_proposed(command):
         return views.proposed(command)
     async with reading(plane.engine) as session:

@@ -24,8 +24,9 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import policies, switches, tools
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Policy, Switch, Tool
-from agentgrid.domain.policies import Risk, Snapshot, SwitchKind
+from agentgrid.domain.policies import Risk, Snapshot
 from agentgrid.domain.principals import Principal
+from agentgrid.domain.switches import SwitchKind
 from agentgrid.errors import NotFound
 
 router = make_router(tags=["tools"], prefix=f"{V1}/tools")

@@ -34,8 +34,8 @@ from agentgrid.db import runs, switches, workflows
 from agentgrid.db.run_details import Details
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Run, Switch, Workflow
-from agentgrid.domain.policies import SwitchKind
 from agentgrid.domain.principals import Principal
+from agentgrid.domain.switches import SwitchKind
 from agentgrid.errors import NotFound
 
 router = make_router(tags=["workflows"], prefix=f"{V1}/workflows")

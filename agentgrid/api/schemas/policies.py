@@ -11,6 +11,7 @@ from agentgrid.api.schemas.common import In, Name, Out, Prose, Seconds
 from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS
 from agentgrid.domain.policies import Effect
 from agentgrid.domain.principals import ANY_APPROVER
+from agentgrid.domain.steps import StepKind
 
 
 class RuleIn(In):
@@ -25,6 +26,9 @@ class RuleIn(In):
 class PolicyIn(RuleIn):
     """Create or replace the rule with this id. Workers receive it within seconds."""
 
+    kind: StepKind | None = Field(
+        None, description="What the rule is about: `tool` or `activity`. Null: tools and plain activities of that name."
+    )
     tool: Name = Field(
         description="A tool's name, the type of a plain activity, or a glob (`*`, `?`, `[...]`) such as `crm_*`."
     )
@@ -34,6 +38,7 @@ class PolicyVersionOut(Out):
     """One immutable version of a rule."""
 
     version: int
+    kind: StepKind | None
     tool: str
     effect: Effect
     approvers: list[str]

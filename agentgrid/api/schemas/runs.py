@@ -21,7 +21,7 @@ from agentgrid.api.schemas.common import (
     StoredPayload,
     Whole,
 )
-from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, WaitingOn
+from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, RunTrigger, WaitingOn
 from agentgrid.domain.steps import JobStatus, StepKind, StepStatus
 
 
@@ -109,7 +109,10 @@ class RunSummary(Out):
     issuers: list[str] = Field(
         description="Who issued the key that started it. They may not decide its approvals either."
     )
-    trigger: str = Field(description="`api`, `child` or `external`.")
+    trigger: RunTrigger = Field(
+        description="What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way "
+        "unknown here."
+    )
     parent_run_id: str | None
     reference: str | None
     tags: list[str]
@@ -164,6 +167,10 @@ class StepOut(Out):
 
     execution_id: str
     event_id: int
+    parent: int | None = Field(
+        description="The `event_id` of the step that it belongs to, in the same execution: a signal to a child belongs to the child's step. "
+        "Null for most steps."
+    )
     kind: StepKind
     name: str
     title: str | None

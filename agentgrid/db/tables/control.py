@@ -16,9 +16,9 @@ from sqlmodel import Field, SQLModel
 
 from agentgrid.db.tables import columns
 from agentgrid.domain.commands import CommandStatus
-from agentgrid.domain.policies import SwitchKind
 from agentgrid.domain.principals import PrincipalKind
 from agentgrid.domain.reads import ReadOutcome
+from agentgrid.domain.steps import StepKind
 
 
 class Command(SQLModel, table=True):
@@ -228,12 +228,15 @@ class Policy(SQLModel, table=True):
 
     __tablename__ = "policies"
     __table_args__ = (
+        columns.one_of("kind", StepKind),
         CheckConstraint("effect IN ('allow', 'require_approval', 'deny')", name="effect"),
         CheckConstraint("expires_seconds > 0", name="expires_seconds"),
     )
 
     rule_id: str = columns.text(primary=True)
     version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    kind: str | None = columns.text(null=True)
+    """What it is about; null: tools and plain activities."""
     tool: str = columns.text()
     effect: str = columns.text()
     approvers: list[str] = columns.texts()
@@ -245,16 +248,17 @@ class Policy(SQLModel, table=True):
 
 
 class Switch(SQLModel, table=True):
-    """One setting of the kill switch of a tool or a workflow; the newest version is in force."""
+    """One setting of the kill switch of a thing that has a name; the newest version is in force."""
 
     __tablename__ = "switches"
-    __table_args__ = (columns.one_of("kind", SwitchKind),)
+    __table_args__ = (CheckConstraint("kind ~ '^[a-z][a-z_]{0,62}$'", name="kind"),)
 
     kind: str = columns.text(primary=True)
+    """A `SwitchKind`, or the word of another noun in `control.switches.NOUNS`."""
     name: str = columns.text(primary=True)
     version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     disabled: bool = columns.flag()
-    """Every call is denied, and a workflow can't be started."""
+    """It can't be used: a tool can't be called, a workflow can't be started."""
     reason: str = columns.text(default="''")
     created_by: str = columns.text()
     created_at: datetime = columns.time(null=False, now=True)

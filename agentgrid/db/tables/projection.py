@@ -19,7 +19,7 @@ from sqlmodel import Field, SQLModel
 
 from agentgrid.db.tables import columns
 from agentgrid.domain.approvals import ApprovalStatus
-from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, WaitingOn
+from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, RunTrigger, WaitingOn
 from agentgrid.domain.steps import StepKind, StepStatus
 
 
@@ -30,6 +30,7 @@ class Run(SQLModel, table=True):
     __table_args__ = (
         columns.one_of("status", RunStatus),
         columns.one_of("waiting_on", WaitingOn),
+        columns.one_of("trigger", RunTrigger),
         UniqueConstraint("namespace", "workflow_id", "first_execution_id", name="uq_runs_chain"),
         Index("ix_runs_newest", text("created_at DESC"), text("run_id DESC")),
         Index("ix_runs_status", "status", text("created_at DESC"), text("run_id DESC")),
@@ -50,7 +51,7 @@ class Run(SQLModel, table=True):
             "trigger",
             text("created_at DESC"),
             text("run_id DESC"),
-            postgresql_where=text("trigger <> 'api'"),
+            postgresql_where=text(f"trigger <> '{RunTrigger.API}'"),
         ),
         Index(
             "ix_runs_parent",
@@ -86,8 +87,7 @@ class Run(SQLModel, table=True):
     initiator: str = columns.text(default="'unknown'")
     issuers: list[str] = columns.texts()
     """Who issued the API key that started it, apart from the initiator."""
-    trigger: str = columns.text(default="'external'")
-    """`api`, `child` or `external`."""
+    trigger: str = columns.text(default=f"'{RunTrigger.EXTERNAL}'")
     command_id: str | None = columns.text(null=True)
     parent_run_id: str | None = columns.text(null=True)
     root_run_id: str | None = columns.text(null=True)
@@ -207,6 +207,8 @@ class Step(SQLModel, table=True):
     execution_id: str = columns.text(primary=True, references="executions.execution_id")
     event_id: int = columns.big(primary=True)
     run_id: str = columns.text()
+    parent: int | None = columns.big(null=True)
+    """The event id of the step that it belongs to, in the same execution."""
     kind: str = columns.text()
     name: str = columns.text()
     """The tool's name, activity type, child's workflow, signal's or update's name, approval's title, timer's summary."""

@@ -9,8 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import TypeAdapter, ValidationError
 from temporalio.api.history.v1 import HistoryEvent
 
+from agentgrid.domain.activities import PLAIN, classify
 from agentgrid.domain.approvals import Terms
-from agentgrid.domain.steps import StepStatus
+from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.decode import foreign
 from agentgrid.projector.decode.reader import Built, Reader, seconds_of, terms_of, time_of
@@ -18,7 +19,6 @@ from agentgrid.protocol import (
     ACTIVITY_CONFIRM_APPROVAL,
     ACTIVITY_OPEN_APPROVAL,
     HEADER_KEY,
-    TOOL_PREFIX,
     Confirmation,
     text_of,
 )
@@ -33,7 +33,10 @@ _CONFIRMATION = TypeAdapter(Confirmation)
 
 
 def activity_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    call = _tool_call(reader, a)
+    kind, name = classify(a.activity_type.name)
+    call = _tool_call(reader, a) if kind.step is StepKind.TOOL else None
+    if kind.step is StepKind.TOOL and call is None:
+        kind, name = PLAIN, a.activity_type.name
     return events.ActivityScheduled, {
         "activity_id": a.activity_id,
         "activity_type": a.activity_type.name,
@@ -41,21 +44,21 @@ def activity_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         "title": reader.summary(event),
         "call_key": text_of(a.header.fields.get(HEADER_KEY)),
         "headed": HEADER_KEY in a.header.fields,
+        "kind": kind.step,
+        "name": name,
         **(call or {"input": reader.stored(a.input.payloads, limit=ARGUMENTS_BYTES)}),
     }
 
 
 def _tool_call(reader: Reader, a: Any) -> dict[str, Any] | None:
-    """Tool, version and arguments of an activity that is a tool's call, else None."""
-    name: str = a.activity_type.name
-    if not name.startswith(TOOL_PREFIX) or len(a.input.payloads) != 1:
+    """Version and arguments of an activity that is a tool's call; None if its input is not that of a tool."""
+    if len(a.input.payloads) != 1:
         return None
     value = reader.value(a.input.payloads[0])
     if not isinstance(value, dict) or not isinstance(value.get("args"), dict):
         return None
     version = value.get("version")
     return {
-        "tool": name.removeprefix(TOOL_PREFIX),
         "tool_version": version if isinstance(version, str) else None,
         "input": payloads.store_value(value["args"], limit=ARGUMENTS_BYTES),
     }
@@ -117,6 +120,7 @@ def marker(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     data = json.loads(a.details["data"].payloads[0].data)
     name: str = data["activity_type"]
+    kind, subject = classify(name)
     first = data.get("original_schedule_time") or {}
     values: dict[str, Any] = {
         "activity_id": data["activity_id"],
@@ -124,7 +128,8 @@ def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         "attempt": data["attempt"],
         "first_scheduled_at": time_of(Timestamp(seconds=first.get("seconds", 0), nanos=first.get("nanos", 0))),
         "title": reader.summary(event),
-        "tool": name.removeprefix(TOOL_PREFIX) if name.startswith(TOOL_PREFIX) else None,
+        "kind": kind.step,
+        "name": subject,
     }
     if a.HasField("failure"):
         if (backoff := data.get("backoff")) is not None:

@@ -9,10 +9,11 @@ from temporalio.api.common.v1 import Header
 from temporalio.api.enums.v1 import ContinueAsNewInitiator, TimeoutType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 
+from agentgrid.domain.memos import is_schedule_memo
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.projector import events
 from agentgrid.projector.decode.reader import Built, Reader, error_of, seconds_of, word
-from agentgrid.protocol import HEADER_RUN, MEMO, RunHeader, is_gate_build, shown_build
+from agentgrid.protocol import HEADER_RUN, MEMO, SCHEDULED_BY, RunHeader, is_gate_build, shown_build
 from agentgrid.temporal import payloads
 
 _INITIATORS = {
@@ -26,7 +27,14 @@ def started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     if a.continued_execution_run_id:
         kind = _INITIATORS.get(a.initiator, ExecutionKind.CONTINUED)
     memo = payloads.memo_values(a.memo, reader.converter).get(MEMO)
-    return events.Started, {
+    memo = memo if isinstance(memo, dict) else None
+    scheduled: dict[str, Any] = {}
+    if is_schedule_memo(memo):
+        scheduled = {
+            "scheduled_by": payloads.search_attribute(a.search_attributes, SCHEDULED_BY, reader.converter),
+            "input_digest": payloads.input_digest(a.input.payloads),
+        }
+    return events.Started, scheduled | {
         "workflow": a.workflow_type.name,
         "task_queue": a.task_queue.name,
         "first_execution_id": a.first_execution_run_id,
@@ -37,7 +45,7 @@ def started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         "parent_execution_id": a.parent_workflow_execution.run_id or None,
         "root_execution_id": a.root_workflow_execution.run_id or None,
         "backoff_seconds": seconds_of(a.first_workflow_task_backoff),
-        "memo": memo if isinstance(memo, dict) else None,
+        "memo": memo,
         "header": _run_header(a.header),
         "input": reader.stored(a.input.payloads),
     }

@@ -83,6 +83,7 @@ def signal_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         "kind": "signal",
         "name": a.signal_name,
         "workflow_id": a.workflow_execution.workflow_id,
+        "own_child": a.child_workflow_only,
         "title": f"to {a.workflow_execution.workflow_id}",
         "input": reader.stored(a.input.payloads),
     }
@@ -93,6 +94,7 @@ def cancel_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         "kind": "cancel",
         "name": "cancel",
         "workflow_id": a.workflow_execution.workflow_id,
+        "own_child": a.child_workflow_only,
         "title": f"cancel {a.workflow_execution.workflow_id}",
     }
 

@@ -28,8 +28,8 @@ def scheduled(fold: Pass, event: events.ActivityScheduled) -> None:
     fold.state.calls[event.event_id] = event.event_id
     fold.open_step(
         event,
-        kind=StepKind.TOOL if event.tool is not None else StepKind.ACTIVITY,
-        name=event.tool or event.activity_type,
+        kind=event.kind,
+        name=event.name or event.activity_type,
         title=event.title,
         status=StepStatus.SCHEDULED,
         attempts=0,
@@ -150,9 +150,8 @@ def _confirmed(fold: Pass, event: events.LocalActivity, key: int, confirmation: 
 
 def _open_local(fold: Pass, event: events.LocalActivity) -> None:
     opens_approval = event.activity_type == ACTIVITY_OPEN_APPROVAL
-    name = event.tool or event.activity_type
-    kind = StepKind.TOOL if event.tool is not None else StepKind.ACTIVITY
-    title = event.title
+    name = event.name or event.activity_type
+    kind, title = event.kind, event.title
     if opens_approval:
         kind = StepKind.APPROVAL
         name = event.terms.title if event.terms is not None else event.title or "approval"

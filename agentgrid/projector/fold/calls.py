@@ -22,8 +22,19 @@ def initiated(fold: Pass, event: events.CallInitiated) -> None:
     if event.task_queue is not None:
         columns["task_queue"] = event.task_queue
     fold.open_step(
-        event, kind=_KINDS[event.kind], name=event.name, title=event.title, status=StepStatus.SCHEDULED, **columns
+        event,
+        kind=_KINDS[event.kind],
+        name=event.name,
+        title=event.title,
+        status=StepStatus.SCHEDULED,
+        parent=_child(fold, event.workflow_id) if event.own_child else None,
+        **columns,
     )
+
+
+def _child(fold: Pass, workflow_id: str | None) -> int | None:
+    """The open step of the child with this workflow id."""
+    return next((key for key, step in fold.state.steps.items() if step.child and step.child == workflow_id), None)
 
 
 def started(fold: Pass, event: events.CallStarted) -> None:

@@ -41,9 +41,10 @@ class Pass:
         title: str | None = None,
         due_at: datetime | None = None,
         scheduled_at: datetime | None = None,
+        parent: int | None = None,
         **columns: Any,
     ) -> OpenStep:
-        """A new step, whose key is this event's id."""
+        """A new step, whose key is this event's id. parent: the key of the open step that it belongs to."""
         row = {
             "event_id": event.event_id,
             "kind": kind.value,
@@ -52,6 +53,7 @@ class Pass:
             "status": status.value,
             "scheduled_at": scheduled_at or event.at,
             "due_at": due_at,
+            "parent": parent if parent in self.state.steps else None,
             **columns,
         }
         self.changes.steps.open(event.event_id, row)
@@ -63,6 +65,7 @@ class Pass:
             since=iso(event.at),
             call_key=columns.get("call_key"),
             attempts=columns.get("attempts", 0),
+            child=columns.get("child_workflow_id") if kind is StepKind.CHILD else None,
         )
         self.state.steps[event.event_id] = step
         self.state.step_count += 1

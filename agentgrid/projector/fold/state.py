@@ -66,6 +66,8 @@ class OpenStep(_Json):
     """How often the call has waited for a policy that is not too old."""
     since: str | None = None
     """When the call that runs now was scheduled."""
+    child: str | None = None
+    """The workflow id of the child that it stands for."""
 
 
 @dataclass(kw_only=True)

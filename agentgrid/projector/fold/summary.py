@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agentgrid.domain.runs import ExecutionKind, RunStatus, WaitingOn
-from agentgrid.domain.steps import StepKind, StepStatus
+from agentgrid.domain.steps import WORKS, StepKind, StepStatus
 from agentgrid.projector.fold.passing import when
 from agentgrid.projector.fold.state import State
-
-_WORKS = (StepKind.TOOL, StepKind.MODEL, StepKind.AGENT, StepKind.ACTIVITY, StepKind.UPDATE, StepKind.NEXUS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +54,7 @@ def _waiting_for_steps(state: State) -> tuple[RunStatus, WaitingOn | None, str |
     kinds = {step.kind for step in state.steps.values()}
     backing_off = set(state.local.values())
     for_policy = {key for key, step in state.steps.items() if step.policy_tries and step.status == StepStatus.WAITING}
-    if any(step.kind in _WORKS and key not in backing_off | for_policy for key, step in state.steps.items()):
+    if any(step.kind in WORKS and key not in backing_off | for_policy for key, step in state.steps.items()):
         return RunStatus.RUNNING, None, None
     if for_policy:
         return RunStatus.WAITING, WaitingOn.POLICY, "its worker has not seen the policy for too long"
@@ -79,7 +77,7 @@ def _current(state: State) -> str | None:
     def rank(item: tuple[int, object]) -> tuple[int, int]:
         step = state.steps[item[0]]
         waits_for_people = step.status == StepStatus.WAITING.value and step.kind != StepKind.TIMER.value
-        return (2 if waits_for_people else 1 if step.kind in _WORKS else 0, item[0])
+        return (2 if waits_for_people else 1 if step.kind in WORKS else 0, item[0])
 
     key = max(state.steps.items(), key=rank)[0]
     return state.steps[key].label

@@ -10,8 +10,8 @@ import asyncpg
 
 from agentgrid.db.events import NewEvent
 from agentgrid.projector import rows
+from agentgrid.projector.identity import SignedMemo
 from agentgrid.projector.store.values import Committed, Folded
-from agentgrid.protocol import RunMemo
 
 if TYPE_CHECKING:
     from agentgrid.projector.store.values import Connection
@@ -30,7 +30,7 @@ class Batch:
     committed: Committed = field(default_factory=Committed)
     events: list[NewEvent] = field(default_factory=list)
     keys: list[tuple[str, str, bool]] | None = None
-    memos: dict[str, RunMemo | None] = field(default_factory=dict)
+    memos: dict[str, SignedMemo | None] = field(default_factory=dict)
     unattributed: dict[tuple[str, int], str | None] = field(default_factory=dict)
     """Why a signal is unattributed, by execution and event; None if it is the claimed principal's act."""
 

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.domain.memos import ScheduleMemo
 from agentgrid.projector import identity, rows
 from agentgrid.projector.fold.changes import Settlement
 from agentgrid.projector.fold.passing import when
+from agentgrid.projector.identity import SignedMemo
 from agentgrid.projector.store import statements
 from agentgrid.projector.store.batch import Batch
 from agentgrid.projector.store.values import Folded
 from agentgrid.protocol import RunMemo
+
+SCHEDULE_COMMANDS = "schedule."
+"""What the kinds of all commands about schedules begin with."""
 
 
 async def find(batch: Batch) -> None:
@@ -70,13 +75,14 @@ async def _insert(batch: Batch, firsts: Sequence[Folded]) -> dict[str, str]:
     wanted: dict[str, dict[str, Any]] = {}
     plain: dict[str, dict[str, Any]] = {}
     for item in firsts:
-        memo = await _memo(batch, item)
-        mine = _begins(batch, item, run_id=item.state.first_execution_id, memo=None)
-        if memo is not None and memo.run_id not in wanted:
+        memo, first = await _memo(batch, item), item.state.first_execution_id
+        if isinstance(memo, RunMemo) and memo.run_id not in wanted:
             wanted[memo.run_id] = _begins(batch, item, run_id=memo.run_id, memo=memo)
-            plain[item.state.first_execution_id] = mine
+            plain[first] = _begins(batch, item, run_id=first, memo=None)
         else:
-            wanted[item.state.first_execution_id] = mine
+            # A schedule's memo names no run: each has the id of its first execution, like a run that AgentGrid did not start.
+            own = memo if isinstance(memo, ScheduleMemo) else None
+            wanted[first] = _begins(batch, item, run_id=first, memo=own)
     found = await _insert_rows(batch, list(wanted.values()))
     # What a memo names may belong to another chain: then the run is its own, as if there were no memo.
     again = [row for first, row in plain.items() if first not in found]
@@ -87,7 +93,7 @@ async def _insert(batch: Batch, firsts: Sequence[Folded]) -> dict[str, str]:
     return found
 
 
-def _begins(batch: Batch, item: Folded, *, run_id: str, memo: RunMemo | None) -> dict[str, Any]:
+def _begins(batch: Batch, item: Folded, *, run_id: str, memo: SignedMemo | None) -> dict[str, Any]:
     started = item.changes.started
     assert started is not None
     row = identity.beginning(started, run_id=run_id, memo=memo)
@@ -98,7 +104,7 @@ def _begins(batch: Batch, item: Folded, *, run_id: str, memo: RunMemo | None) ->
         "first_execution_id": item.state.first_execution_id,
         "status": "running",
         "created_at": started.at,
-        "version": memo.workflow_version if memo is not None else None,
+        "version": memo.workflow_version if isinstance(memo, RunMemo) else None,
     }
 
 
@@ -109,8 +115,8 @@ async def _insert_rows(batch: Batch, values: Sequence[dict[str, Any]]) -> dict[s
     return {record["first_execution_id"]: record["run_id"] for record in records}
 
 
-async def _memo(batch: Batch, item: Folded) -> RunMemo | None:
-    """What the start's memo says, if one of our keys signed it for this workflow id; verified once a batch.
+async def _memo(batch: Batch, item: Folded) -> SignedMemo | None:
+    """What the start's memo says, if one of our keys signed it for this start; verified once a batch.
 
     A key may be revoked while an API still signs with it, and the runs whose memos it signed keep their initiator. So under a revoked key the memo
     counts only if its command confirms it.
@@ -119,15 +125,32 @@ async def _memo(batch: Batch, item: Folded) -> RunMemo | None:
     if started is None or started.memo is None:
         return None
     if key not in batch.memos:
-        memo = identity.verified(started, item.execution.workflow_id, await batch.registered_keys())
+        memo = identity.verified(
+            started,
+            workflow_id=item.execution.workflow_id,
+            namespace=batch.namespace,
+            keys=await batch.registered_keys(),
+        )
         if memo is not None and memo.key_id in await batch.revoked_keys() and not await _asked_for(batch, memo):
             memo = None
         batch.memos[key] = memo
     return batch.memos[key]
 
 
-async def _asked_for(batch: Batch, memo: RunMemo) -> bool:
-    """Whether the memo's command started this run for this initiator."""
+async def _asked_for(batch: Batch, memo: SignedMemo) -> bool:
+    """Whether the memo's command started this run, or made or changed this schedule, for this initiator."""
+    if isinstance(memo, ScheduleMemo):
+        return bool(
+            await batch.db.fetchval(
+                "SELECT EXISTS (SELECT FROM commands WHERE command_id = $1 AND starts_with(kind, $2) AND principal = $3 "
+                "AND target = $4 AND status <> $5)",
+                memo.command_id,
+                SCHEDULE_COMMANDS,
+                memo.initiator,
+                memo.schedule_id,
+                CommandStatus.REFUSED.value,
+            )
+        )
     return bool(
         await batch.db.fetchval(
             "SELECT EXISTS (SELECT FROM commands WHERE command_id = $1 AND kind = $2 AND principal = $3 AND run_id = $4 "
@@ -145,6 +168,7 @@ async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], dict[str, Sett
     """Runs as described by the first events of their first executions, and, by run, the start commands now known to be applied."""
     values: dict[str, dict[str, Any]] = {}
     memos: dict[str, RunMemo] = {}
+    """Of the runs that a start command began. A schedule's command is settled when the schedule is made."""
     for item in batch.items:
         started = item.changes.started
         key = item.execution.execution_id
@@ -152,13 +176,13 @@ async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], dict[str, Sett
             continue
         run_id = batch.run_of[key]
         memo = await _memo(batch, item)
-        if memo is not None and memo.run_id != run_id:
+        if isinstance(memo, RunMemo) and memo.run_id != run_id:
             memo = None
         row = identity.beginning(started, run_id=run_id, memo=memo)
         row["created_at"] = started.at
-        if memo is not None:
+        if isinstance(memo, RunMemo):
             memos[run_id] = memo
-        elif started.parent_execution_id is not None:
+        elif memo is None and started.parent_execution_id is not None:
             # Set from the parent's run as soon as that is known.
             del row["initiator"], row["issuers"], row["root_run_id"]
         values[run_id] = row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentgrid.domain.runs import RunTrigger
 from agentgrid.projector import rows
 from agentgrid.projector.fold.passing import LIVE_CLEARED
 
@@ -93,8 +94,8 @@ RETURNING run_id, first_execution_id
 """  # noqa: S608
 """New runs, or queued ones that wait for their first execution; nothing where another chain has the id."""
 
-JOIN_PARENTS = """
-UPDATE runs AS child SET parent_run_id = parent.run_id, trigger = 'child', initiator = parent.initiator,
+JOIN_PARENTS = f"""
+UPDATE runs AS child SET parent_run_id = parent.run_id, trigger = '{RunTrigger.CHILD}', initiator = parent.initiator,
     issuers = parent.issuers, root_run_id = coalesce(parent.root_run_id, parent.run_id)
 FROM unnest($1::text[], $2::text[]) AS link(run_id, execution_id)
 JOIN executions AS e ON e.execution_id = link.execution_id
@@ -102,7 +103,7 @@ JOIN runs AS parent ON parent.run_id = e.run_id
 WHERE child.run_id = link.run_id AND (child.parent_run_id IS DISTINCT FROM parent.run_id
     OR child.root_run_id IS DISTINCT FROM coalesce(parent.root_run_id, parent.run_id)
     OR child.initiator <> parent.initiator OR child.issuers <> parent.issuers)
-"""
+"""  # noqa: S608
 
 LEAVE_BEHIND = """
 UPDATE executions AS e SET reset_to = b.reset_to FROM unnest($1::text[], $2::text[]) AS b(id, reset_to)

@@ -110,6 +110,7 @@ CREATE INDEX ix_logs_execution ON logs (execution_id, log_id);
 CREATE TABLE policies (
     rule_id TEXT NOT NULL,
     version INTEGER NOT NULL,
+    kind TEXT,
     tool TEXT NOT NULL,
     effect TEXT NOT NULL,
     approvers TEXT[] DEFAULT '{}' NOT NULL,
@@ -120,6 +121,7 @@ CREATE TABLE policies (
     created_by TEXT NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_policies PRIMARY KEY (rule_id, version),
+    CONSTRAINT ck_policies_kind CHECK (kind IN ('tool', 'model', 'agent', 'approval', 'timer', 'child', 'signal', 'activity', 'update', 'nexus')),
     CONSTRAINT ck_policies_effect CHECK (effect IN ('allow', 'require_approval', 'deny')),
     CONSTRAINT ck_policies_expires_seconds CHECK (expires_seconds > 0)
 );
@@ -208,6 +210,7 @@ CREATE TABLE runs (
     CONSTRAINT pk_runs PRIMARY KEY (run_id),
     CONSTRAINT ck_runs_status CHECK (status IN ('queued', 'running', 'waiting', 'paused', 'cancelling', 'completed', 'failed', 'cancelled', 'terminated', 'timed_out')),
     CONSTRAINT ck_runs_waiting_on CHECK (waiting_on IN ('approval', 'timer', 'signal', 'child', 'worker', 'retry', 'policy')),
+    CONSTRAINT ck_runs_trigger CHECK (trigger IN ('api', 'schedule', 'child', 'external', 'other')),
     CONSTRAINT uq_runs_chain UNIQUE (namespace, workflow_id, first_execution_id)
 );
 
@@ -399,6 +402,7 @@ CREATE TABLE steps (
     execution_id TEXT NOT NULL,
     event_id BIGINT NOT NULL,
     run_id TEXT NOT NULL,
+    parent BIGINT,
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
     title TEXT,

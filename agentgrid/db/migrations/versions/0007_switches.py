@@ -21,7 +21,7 @@ STATEMENTS: tuple[str, ...] = (
         created_by TEXT NOT NULL,
         created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
         CONSTRAINT pk_switches PRIMARY KEY (kind, name, version),
-        CONSTRAINT ck_switches_kind CHECK (kind IN ('tool', 'workflow'))
+        CONSTRAINT ck_switches_kind CHECK (kind ~ '^[a-z][a-z_]{0,62}$')
     )
     """,
     """

@@ -1,0 +1,28 @@
+"""Kill switches: whatever has a name can have one. While it is on, the thing can't be used, regardless of the rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SwitchKind(StrEnum):
+    """The kinds of things that have a kill switch. The table and the snapshot take any word, so that a new noun needs no migration."""
+
+    TOOL = "tool"
+    """While on, every call of the tool is denied."""
+    WORKFLOW = "workflow"
+    """While on, every call of its runs is denied, and it can't be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something that a kill switch can disable."""
+
+    kind: str
+    name: str
+
+    def refusal(self, reason: str = "") -> str:
+        """The refusal to use it while its kill switch is on."""
+        named = self.name if self.kind == SwitchKind.TOOL else f"the {self.kind} {self.name}"
+        return f"{named} is disabled by its kill switch{': ' if reason else ''}{reason}"

@@ -1,0 +1,64 @@
+"""On whose behalf a schedule's run starts, for the worker: the initiator goes into the run's header, from the schedule's signed memo.
+
+The API sends the header with each run that it starts; Temporal starts a schedule's runs, so their worker makes it. This happens outside the workflow,
+because keys change and a replay must not depend on them: a header's content is part of no command that a replay compares.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.bridge.proto.workflow_activation import InitializeWorkflow, WorkflowActivation
+from temporalio.converter import PayloadConverter
+
+from agentgrid.domain.memos import ScheduledStart, ScheduleMemo, is_schedule_memo, verified_schedule
+from agentgrid.protocol import HEADER_RUN, MEMO, SCHEDULED_BY, RunHeader, to_payload
+from agentgrid.temporal import payloads
+from agentgrid.worker.governor import Policy
+
+
+class ScheduledStarts:
+    """Adds the run's header to the first activation of a schedule's run."""
+
+    def __init__(self, policy: Policy, converter: PayloadConverter) -> None:
+        self._policy = policy
+        self._converter = converter
+
+    def attribute(self, act: WorkflowActivation, info: workflow.Info) -> None:
+        """Add the header to the activation, if it begins a run with a schedule's memo. Never raises.
+
+        Under keys that the worker knows, only a memo that is valid for this start counts. A worker that knows no key yet uses what the memo
+        claims: an initiator in a header gives nobody a right, it only keeps that person from deciding.
+        """
+        init = next((job.initialize_workflow for job in act.jobs if job.HasField("initialize_workflow")), None)
+        if init is None or MEMO not in init.memo.fields or init.HasField("parent_workflow_info"):
+            return  # a child has its parent's header
+        if init.continued_from_execution_run_id and HEADER_RUN in init.headers:
+            return  # it has the header of the execution before it
+        said = payloads.memo_values(init.memo, self._converter).get(MEMO)
+        if not isinstance(said, dict) or not is_schedule_memo(said):
+            return
+        if (memo := self._read(said, init, info)) is not None:
+            header = RunHeader(tree=init.first_execution_run_id, initiator=memo.initiator, issuers=memo.issuers)
+            init.headers[HEADER_RUN].CopyFrom(to_payload(header))
+
+    def _read(self, said: dict[str, object], init: InitializeWorkflow, info: workflow.Info) -> ScheduleMemo | None:
+        snapshot = self._policy.snapshot
+        if snapshot is None or not snapshot.keys_that_count:
+            try:
+                return ScheduleMemo.model_validate(said)
+            except ValidationError:
+                return None
+        start = ScheduledStart(
+            namespace=info.namespace,
+            scheduled_by=payloads.search_attribute(init.search_attributes, SCHEDULED_BY, self._converter),
+            workflow_id=init.workflow_id,
+            workflow=init.workflow_type,
+            task_queue=info.task_queue,
+            input_digest=payloads.input_digest(init.arguments),
+            started_at=init.start_time.ToDatetime(UTC),
+            child=False,
+        )
+        return verified_schedule(said, start, snapshot.keys_that_count)

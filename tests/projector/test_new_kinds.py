@@ -1,0 +1,104 @@
+"""A new kind of activity is one row of `domain.activities.KINDS`: its steps, its rules and its kill switch follow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from temporalio import activity, workflow
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker
+
+from agentgrid.domain import activities
+from agentgrid.domain.activities import ActivityKind
+from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.steps import StepKind
+from agentgrid.settings import Settings
+from agentgrid.testing import Governance
+from tests.projector.conftest import Tables, unique
+
+MODEL = ActivityKind(prefix="model.", step=StepKind.MODEL, switch="agent")
+
+
+@activity.defn(name="model.triager")
+async def model_turn() -> str:
+    return "an answer"
+
+
+@workflow.defn(sandboxed=False)
+class Asking:
+    @workflow.run
+    async def run(self, local: bool) -> str:
+        call = workflow.execute_local_activity if local else workflow.execute_activity
+        answer: str = await call(model_turn, schedule_to_close_timeout=timedelta(seconds=9))
+        return answer
+
+
+@pytest.fixture
+def model_kind(monkeypatch: pytest.MonkeyPatch) -> ActivityKind:
+    monkeypatch.setattr(activities, "KINDS", (*activities.KINDS, MODEL))
+    return MODEL
+
+
+@pytest.fixture
+def governance() -> Governance:
+    return Governance()
+
+
+@pytest.fixture
+async def queue(client: Client, settings: Settings, governance: Governance) -> AsyncIterator[str]:
+    plugin = governance.plugin(settings=settings)
+    async with Worker(
+        client, task_queue=(name := unique("models")), workflows=[Asking], activities=[model_turn], plugins=[plugin]
+    ):
+        yield name
+
+
+async def ask(client: Client, queue: str) -> str:
+    """The model's answer, or how the gate refused the call."""
+    try:
+        answer: str = await client.execute_workflow(Asking.run, False, id=unique(), task_queue=queue)
+    except WorkflowFailureError as failure:
+        cause = failure.cause.cause  # type: ignore[union-attr]
+        assert isinstance(cause, ApplicationError)
+        return f"{cause.type}: {cause.message}"
+    return answer
+
+
+async def test_its_steps_have_its_kind_and_the_name_after_its_prefix(
+    model_kind: ActivityKind,
+    projector: asyncio.Task[None],
+    client: Client,
+    queue: str,
+    tables: Tables,
+) -> None:
+    for local in (False, True):
+        handle = await client.start_workflow(Asking.run, local, id=unique(), task_queue=queue)
+        await handle.result()
+        run = await tables.run_in(handle.id, "completed")
+        steps = await tables.steps(run["run_id"])
+        assert [(step["kind"], step["name"], step["local"]) for step in steps] == [("model", "triager", local)]
+        assert run["tools"] == []
+
+
+async def test_its_kill_switch_stops_it_and_nothing_else_of_that_name(
+    model_kind: ActivityKind, client: Client, queue: str, governance: Governance
+) -> None:
+    governance.change(disabled={"tool": frozenset({"triager", "model.triager"})})
+    assert await ask(client, queue) == "an answer"
+    governance.change(disabled={"agent": frozenset({"triager"})})
+    assert await ask(client, queue) == "PolicyDenied: the agent triager is disabled by its kill switch"
+
+
+async def test_only_rules_that_name_its_kind_are_about_it(
+    model_kind: ActivityKind, client: Client, queue: str, governance: Governance
+) -> None:
+    everything = Rule(rule_id="everything", tool="*", effect=Effect.DENY)
+    governance.change(rules=(everything,))
+    assert await ask(client, queue) == "an answer"
+    models = Rule(rule_id="models", kind=StepKind.MODEL, tool="tri*", effect=Effect.DENY, reason="too dear")
+    governance.change(rules=(everything, models))
+    assert await ask(client, queue) == "PolicyDenied: triager is denied by the rule models@1: too dear"
