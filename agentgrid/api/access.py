@@ -72,6 +72,9 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/runs/{{run_id}}/pause": _control(CommandKind.RUN_PAUSE),
     f"POST {V1}/runs/{{run_id}}/resume": _control(CommandKind.RUN_RESUME),
     f"POST {V1}/runs/{{run_id}}/signal": _control(CommandKind.RUN_SIGNAL),
+    f"POST {V1}/runs/{{run_id}}/queries/{{name}}": READ_PAYLOADS,
+    f"POST {V1}/runs/{{run_id}}/updates/{{name}}": _control(CommandKind.RUN_UPDATE),
+    f"GET {V1}/runs/{{run_id}}/updates/{{command_id}}": READ_PAYLOADS,
     f"GET {V1}/approvals": READ,
     f"GET {V1}/approvals/{{approval_id}}": Access(permission=Permission.READ, reads="approval_id"),
     f"POST {V1}/approvals/{{approval_id}}/decisions": Access(

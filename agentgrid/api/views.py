@@ -16,6 +16,7 @@ from agentgrid.api.access import V1
 from agentgrid.api.schemas.approvals import ApprovalAccepted, ApprovalDetail, ApprovalSummary, DecisionOut
 from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, Proposed
 from agentgrid.api.schemas.common import MAX_NAME
+from agentgrid.api.schemas.handlers import UpdateOut
 from agentgrid.api.schemas.runs import (
     ChildRun,
     ControlOut,
@@ -32,11 +33,13 @@ from agentgrid.api.shown import Shown, class_of
 from agentgrid.control.approvals import signer_for
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.proposals import Confirmation
+from agentgrid.control.updates import Known
 from agentgrid.db import approvals, steps
 from agentgrid.db.run_details import Details
 from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Execution, Run, Step
 from agentgrid.domain.approvals import Verdict
 from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.domain.handlers import Fit
 from agentgrid.domain.policies import Effect
 from agentgrid.domain.principals import UNKNOWN_INITIATOR, Principal
 from agentgrid.domain.steps import JobStatus, StepStatus, job_status
@@ -175,8 +178,10 @@ def run_accepted(
     settings: Settings, principal: Principal, shown: Shown, found: Details, command: Command
 ) -> RunAccepted:
     """Everything about a run, and the command that was accepted for it."""
-    values = _detail_values(settings, principal, shown, found)
-    return RunAccepted.model_validate(values | {"command": command_summary(command, shown)})
+    values = _detail_values(settings, principal, shown, found) | {"command": command_summary(command, shown)}
+    if command.kind == CommandKind.RUN_SIGNAL:
+        values["handler"] = _fit(command)
+    return RunAccepted.model_validate(values)
 
 
 def _detail_values(settings: Settings, principal: Principal, shown: Shown, found: Details) -> dict[str, Any]:
@@ -216,20 +221,43 @@ def _detail_values(settings: Settings, principal: Principal, shown: Shown, found
     }
 
 
+def update(known: Known, shown: Shown) -> UpdateOut:
+    """What became of an update."""
+    command = known.command
+    return UpdateOut(
+        run_id=command.run_id or "",
+        command_id=command.command_id,
+        name=command.target or "",
+        handler=_fit(command),
+        stage=known.stage,
+        command_status=CommandStatus(command.status),
+        result=shown.payload(known.result),
+        error=shown.error(known.error),
+    )
+
+
+def _fit(command: Command) -> Fit:
+    """What was checked before the signal or update was sent. A refused request's body is as it was sent, and may be anything."""
+    said = command.body.get("handler") if isinstance(command.body, dict) else None
+    return Fit(said) if command.status != CommandStatus.REFUSED and said in set(Fit) else Fit.UNKNOWN
+
+
 def command_summary(row: Command, shown: Shown, *, asked: Mapping[str, Any] | None = None) -> CommandSummary:
     """A command in a list. `asked`: what its body says of the verdict, the signal's name or the effect."""
-    values = _values(row, CommandSummary) | {"what": what(row.kind, asked), "outcome": shown.outcome(row)}
+    values = _values(row, CommandSummary) | {"what": what(row, asked), "outcome": shown.outcome(row)}
     return CommandSummary.model_validate(values)
 
 
-def what(kind: str, asked: Mapping[str, Any] | None) -> str | None:
-    """The verdict, the signal's name or the effect. Of a refused request only what has the right form: its body may hold anything."""
-    said = asked or {}
+def what(row: Command, asked: Mapping[str, Any] | None) -> str | None:
+    """The verdict, the signal's or update's name or the effect. Of a refused request only what has the right form: its body may hold anything."""
+    said, kind = asked or {}, row.kind
     if kind == CommandKind.APPROVAL_DECIDE:
         return _one_of(Verdict, said.get("verdict"))
     if kind == CommandKind.RUN_SIGNAL:
         name = said.get("name")
         return name if isinstance(name, str) and len(name) <= MAX_NAME else None
+    if kind == CommandKind.RUN_UPDATE:
+        return row.target
     if kind in (CommandKind.TOOL_POLICY, CommandKind.POLICY_PUT):
         return _one_of(Effect, said.get("effect"))
     return None
@@ -262,7 +290,7 @@ def is_proposed(row: Command) -> bool:
 def command_detail(row: Command, shown: Shown, *, asked: Mapping[str, Any] | None = None) -> CommandDetail:
     """A command with its body, for those who may read it."""
     values = _values(row, CommandDetail) | {
-        "what": what(row.kind, asked),
+        "what": what(row, asked),
         "outcome": shown.outcome(row),
         "body": shown.value(row.body),
     }

@@ -82,10 +82,14 @@ class _Request:
     doing: str
     again: str = ""
     """How to repeat a write safely."""
+    changes: bool = True
+    """False for a POST that only reads."""
+    extra_seconds: float = 0.0
+    """What the server was asked to wait, beyond the time for a call."""
 
     @property
     def writes(self) -> bool:
-        return self.method != "GET"
+        return self.method != "GET" and self.changes
 
 
 class ApiClient:
@@ -115,7 +119,7 @@ class ApiClient:
             _Request(method="GET", path=path, params=_given(params), content=None, headers={}, doing=doing)
         )
 
-    def get(self, path: str, **params: Any) -> Answer:
+    def get(self, path: str, *, extra_seconds: float = 0.0, **params: Any) -> Answer:
         """Send a GET. Parameters that are None are omitted; a list is repeated."""
         return self._send(
             _Request(
@@ -125,11 +129,30 @@ class ApiClient:
                 content=None,
                 headers={},
                 doing="",
+                extra_seconds=extra_seconds,
+            )
+        )
+
+    def ask(self, path: str, body: Any) -> Answer:
+        """Send a POST that changes nothing."""
+        headers = {"Content-Type": "application/json"}
+        return self._send(
+            _Request(
+                method="POST", path=path, params={}, content=encode(body), headers=headers, doing="", changes=False
             )
         )
 
     def write(
-        self, method: str, path: str, body: Any, *, doing: str, key: str | None = None, again: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        *,
+        doing: str,
+        key: str | None = None,
+        again: str = "",
+        extra_seconds: float = 0.0,
+        **params: Any,
     ) -> Answer:
         """Request a change once, under this idempotency key or a new one.
 
@@ -138,12 +161,19 @@ class ApiClient:
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
         return self._send(
             _Request(
-                method=method, path=path, params={}, content=encode(body), headers=headers, doing=doing, again=again
+                method=method,
+                path=path,
+                params=_given(params),
+                content=encode(body),
+                headers=headers,
+                doing=doing,
+                again=again,
+                extra_seconds=extra_seconds,
             )
         )
 
     def _send(self, request: _Request) -> Answer:
-        deadline = time.monotonic() + TOTAL_SECONDS
+        deadline = time.monotonic() + TOTAL_SECONDS + request.extra_seconds
         attempt = _Attempt(self._http, request, deadline)
         try:
             answer = attempt.run()

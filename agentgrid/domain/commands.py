@@ -18,6 +18,7 @@ class CommandKind(StrEnum):
     RUN_PAUSE = "run.pause"
     RUN_RESUME = "run.resume"
     RUN_SIGNAL = "run.signal"
+    RUN_UPDATE = "run.update"
     APPROVAL_DECIDE = "approval.decide"
     TOOL_POLICY = "tool.policy"
     TOOL_DISABLE = "tool.disable"
@@ -56,7 +57,7 @@ class CommandStatus(StrEnum):
     REFUSED = "refused"
     """Not allowed, or impossible; never delivered."""
     FAILED = "failed"
-    """Delivery was given up; the outcome says why."""
+    """Delivery was given up, or an update's handler failed; the outcome says why."""
 
     @property
     def settled(self) -> bool:

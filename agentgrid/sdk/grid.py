@@ -21,9 +21,11 @@ from typing import Any
 from temporalio import workflow as temporal
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from agentgrid.domain.handlers import Handlers
 from agentgrid.domain.policies import Risk
 from agentgrid.errors import RegistrationError, RegistrationErrors
 from agentgrid.sdk import lint
+from agentgrid.sdk.handlers import faults_of, handlers_of
 from agentgrid.sdk.places import place_of, reworded
 from agentgrid.sdk.schema import (
     canonical_source,
@@ -60,6 +62,7 @@ class RegisteredWorkflow:
     line: int
     input_schema: dict[str, Any] = field(default_factory=dict)
     output_schema: dict[str, Any] = field(default_factory=dict)
+    handlers: Handlers = field(default_factory=Handlers)
     version: str = ""
 
     @property
@@ -135,6 +138,7 @@ class Grid:
             line=_line_of(cls),
             input_schema=input_schema,
             output_schema=output_schema,
+            handlers=handlers_of(cls, sources),
             version=version_of(spec.name, sources, input_schema, output_schema),
         )
 
@@ -203,7 +207,7 @@ class Grid:
                     f"workflow {name!r} is already registered at {other.file}:{other.line}", file=file, line=line
                 )
             seen[str(name)] = registered
-            for message in _boundary_faults(registered):
+            for message in (*_boundary_faults(registered), *faults_of(registered.handlers)):
                 yield RegistrationError(f"workflow {name!r}: {message}", file=file, line=line)
             try:
                 restrictions = SandboxRestrictions.default.with_passthrough_modules(

@@ -20,6 +20,7 @@ from agentgrid.api.schemas.common import (
     StoredPayload,
     Whole,
 )
+from agentgrid.domain.handlers import Fit
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, WaitingOn
 from agentgrid.domain.steps import JobStatus, StepKind, StepStatus
 
@@ -270,6 +271,11 @@ class RunAccepted(RunDetail):
     """A run, and the accepted command."""
 
     command: CommandSummary
+    handler: Fit | None = Field(
+        None,
+        description="For a signal: `declared` if the run's version has a handler of this name that takes the arguments; `dynamic` if it takes any "
+        "name; `unknown` if nothing could be checked, so that a mistyped signal has no effect.",
+    )
 
 
 class RunResult(Out):

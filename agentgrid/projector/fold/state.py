@@ -66,6 +66,7 @@ class OpenStep(_Json):
     """How often the call has waited for a policy that is not too old."""
     since: str | None = None
     """When the call that runs now was scheduled."""
+    update_id: str | None = None
 
 
 @dataclass(kw_only=True)
