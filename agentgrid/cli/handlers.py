@@ -89,7 +89,7 @@ def query(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Ask a run's workflow, and print the answer. It changes nothing. `__stack_trace` says where the code waits."""
+    """Ask a run's workflow, and print the answer. It changes nothing."""
     with reporting(output):
         body = {"arguments": _values(arguments, input_)}
     with session(profile, output) as client:

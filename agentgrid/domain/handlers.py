@@ -13,7 +13,7 @@ RESERVED = ("agentgrid.", "__")
 """Prefixes of names that belong to AgentGrid and to Temporal's SDKs."""
 
 SHOWN_INTERNAL_QUERIES = frozenset({"__stack_trace", "__temporal_workflow_metadata"})
-"""The SDK's own queries that callers may ask: where the code waits, and which handlers it has now. They read no value of the run.
+"""The SDK's own queries that callers may ask: the tasks of the code, and the handlers that it has now. They show no value of the run.
 
 `__enhanced_stack_trace` is not among them: it returns the source code.
 """

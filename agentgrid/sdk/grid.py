@@ -130,7 +130,8 @@ class Grid:
     def _register(self, cls: type[Any], module: ModuleType) -> RegisteredWorkflow:
         spec: WorkflowSpec = vars(cls)[SPEC]
         input_schema, output_schema = _boundary(cls)
-        sources = [canonical_source(path) for path in self._imported_files(module)]
+        imported = self._imported(module)
+        sources = [canonical_source(source.file) for source in imported]
         return RegisteredWorkflow(
             cls=cls,
             spec=spec,
@@ -138,19 +139,19 @@ class Grid:
             line=_line_of(cls),
             input_schema=input_schema,
             output_schema=output_schema,
-            handlers=handlers_of(cls, sources),
+            handlers=handlers_of(cls, [source.tree for source in imported]),
             version=version_of(spec.name, sources, input_schema, output_schema),
         )
 
-    def _imported_files(self, module: ModuleType) -> list[str]:
-        """The files of the module and of the grid's modules that it imports, directly or indirectly."""
+    def _imported(self, module: ModuleType) -> list[Source]:
+        """The module and the grid's modules that it imports, directly or indirectly, as far as they have a file."""
         pending, seen = [module.__name__], {module.__name__}
         while pending:
             for name in self._sources[pending.pop()].imports():
                 if name in self._sources and name not in seen:
                     seen.add(name)
                     pending.append(name)
-        return [file for name in sorted(seen) if (file := self._sources[name].file)]
+        return [self._sources[name] for name in sorted(seen) if self._sources[name].file]
 
     @functools.cached_property
     def _sources(self) -> dict[str, Source]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
@@ -16,20 +17,19 @@ from agentgrid.sdk.schema import input_schema_of, json_fault, schema_of, secret_
 
 MAX_DESCRIPTION = 4_000
 
-SET_WHILE_RUNNING = re.compile(r"\bset_(?:dynamic_)?(signal|query|update)_handler\b")
+SET_WHILE_RUNNING = re.compile(r"set_(?:dynamic_)?(signal|query|update)_handler")
 """The functions with which workflow code sets handlers while it runs. Their names can't be known before."""
 
 
-def handlers_of(cls: type[Any], sources: Iterable[str]) -> Handlers:
-    """The handlers of a workflow class. sources: the text of its module and of the grid's modules that it imports."""
+def handlers_of(cls: type[Any], modules: Iterable[ast.Module]) -> Handlers:
+    """The handlers of a workflow class. modules: its own and those of the grid that it imports, parsed."""
     definition = temporal._Definition.must_from_class(cls)
     found: dict[HandlerKind, Mapping[str | None, Any]] = {
         HandlerKind.SIGNAL: definition.signals,
         HandlerKind.QUERY: definition.queries,
         HandlerKind.UPDATE: definition.updates,
     }
-    texts = [*sources, *_sources_of_bases(cls)]
-    open_kinds = {HandlerKind(word) for text in texts for word in SET_WHILE_RUNNING.findall(text)}
+    open_kinds = {kind for tree in (*modules, *_modules_of_bases(cls)) for kind in _set_while_running(tree, cls)}
     open_kinds |= {kind for kind, defined in found.items() if None in defined}
     return Handlers(
         **{
@@ -98,10 +98,22 @@ def _arguments(fn: Callable[..., Any], hints: Mapping[str, Any], *, is_method: b
     return {**made, "$defs": schema["$defs"]} if "$defs" in schema else made
 
 
-def _sources_of_bases(cls: type[Any]) -> Iterator[str]:
-    """The text of the modules of the class and its bases: a base outside the grid may set handlers too."""
-    for name in {base.__module__ for base in cls.__mro__ if base is not object}:
+def _set_while_running(tree: ast.Module, cls: type[Any]) -> Iterator[HandlerKind]:
+    """The kinds of which this module's code sets handlers. Other workflow classes in it don't count."""
+    own = {base.__name__ for base in cls.__mro__}
+    for top in tree.body:
+        if isinstance(top, ast.ClassDef) and top.name not in own and top.decorator_list:
+            continue
+        for node in ast.walk(top):
+            name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+            if (found := SET_WHILE_RUNNING.fullmatch(name)) is not None:
+                yield HandlerKind(found[1])
+
+
+def _modules_of_bases(cls: type[Any]) -> Iterator[ast.Module]:
+    """The modules of the class's bases: one outside the grid may set handlers too."""
+    for name in {base.__module__ for base in cls.__mro__[1:] if base is not object}:
         try:
-            yield inspect.getsource(sys.modules[name])
-        except (OSError, TypeError, KeyError):
+            yield ast.parse(inspect.getsource(sys.modules[name]))
+        except (OSError, TypeError, KeyError, SyntaxError):
             continue
