@@ -78,7 +78,7 @@ class Talks:
         if number < 0:
             raise ValueError(f"{number} is negative")
 
-    @workflow.update
+    @workflow.update(unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def add_slowly(self, number: int) -> int:
         await workflow.wait_condition(lambda: self.released)
         self.sum += number
