@@ -205,10 +205,12 @@ def _handlers(handlers: Mapping[str, Any] | None) -> Iterator[RenderableType]:
 def _call(handler: Mapping[str, Any]) -> str:
     """`hold(until, reason?)`."""
     schema = handler["input_schema"]
-    required = schema.get("minItems", 0)
+    items, required = schema.get("prefixItems"), schema.get("minItems", 0)
+    if not isinstance(items, list) or not isinstance(required, int):  # a hand-written or hostile catalog entry
+        items = []
     parameters = [
-        f"{item.get('title') or 'argument'}{'' if number < required else '?'}"
-        for number, item in enumerate(schema.get("prefixItems") or ())
+        f"{(isinstance(item, dict) and item.get('title')) or 'argument'}{'' if number < required else '?'}"
+        for number, item in enumerate(items)
     ]
     return f"{handler['name']}({', '.join(parameters)})"
 

@@ -93,10 +93,9 @@ async def _fit(
 
 def described(schema: dict[str, Any]) -> str:
     """A handler's arguments in words: `2 arguments: until, reason (optional)`."""
-    items = schema.get("prefixItems")
+    items, required = schema.get("prefixItems"), schema.get("minItems", 0)
     if not isinstance(items, list) or not items:
         return "no arguments" if schema.get("maxItems") == 0 else "any arguments"
-    required = schema.get("minItems", 0)
     names = [
         (str(item.get("title", "")) if isinstance(item, dict) else "") or f"argument {number + 1}"
         for number, item in enumerate(items)

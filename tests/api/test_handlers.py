@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -21,6 +22,7 @@ from agentgrid.control.plane import Caller
 from agentgrid.control.waits import Waits
 from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import Command, Run, WorkflowVersion
+from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.domain.runs import Verb
 from agentgrid.errors import RateLimited
@@ -46,7 +48,7 @@ async def talk(api: Api, module_postgres_dsn: str) -> Api:
     connection = await asyncpg.connect(module_postgres_dsn)
     try:
         document = catalog.document(GRID, "talking")
-        await connection.execute("SELECT agentgrid_catalog($1::json)", catalog.json.dumps(document))
+        await connection.execute("SELECT agentgrid_catalog($1::json)", json.dumps(document))
     finally:
         await connection.close()
     return api
@@ -135,7 +137,7 @@ async def test_handlers_that_a_version_lacked_are_filled_in_and_never_lost(talk:
         for handlers_, expected in ((None, None), (told, told), (None, told)):
             with_them = entry if handlers_ is None else entry | {"handlers": handlers_}
             document = {"grid": "g", "build": "b", "task_queue": "q", "workflows": [with_them], "tools": []}
-            await connection.execute("SELECT agentgrid_catalog($1::json)", catalog.json.dumps(document))
+            await connection.execute("SELECT agentgrid_catalog($1::json)", json.dumps(document))
             async with reading(talk.plane.engine) as session:
                 version = await session.get(WorkflowVersion, (name, "1"))
             assert version is not None
@@ -331,7 +333,7 @@ async def deliver_now(api: Api, command_id: str, **values: Any) -> Command:
         later = {"next_attempt_at": text("now() + interval '1 hour'"), **values}
         await session.execute(update(Command).where(Command.command_id == command_id).values(**later))
     command = await commands.get(api.plane, command_id)
-    await commands.redeliver(api.plane, command, delivery.DELIVERERS[commands.CommandKind(command.kind)])
+    await commands.redeliver(api.plane, command, delivery.DELIVERERS[CommandKind(command.kind)])
     return await commands.get(api.plane, command_id)
 
 
