@@ -20,6 +20,10 @@ class Until(BaseModel):
     password: str = "hunter2-hunter2"
 
 
+class Opaque:
+    """A type without a JSON Schema."""
+
+
 @workflow.defn
 class Every:
     @workflow.run
@@ -40,7 +44,7 @@ class Every:
         """Not this."""
 
     @workflow.update
-    async def unserialisable(self, given: complex) -> Until: ...
+    async def unserialisable(self, given: Opaque) -> Until: ...  # type: ignore[empty-body]
 
     @workflow.update(dynamic=True)
     async def all(self, name: str, args: Sequence[RawValue]) -> None: ...
