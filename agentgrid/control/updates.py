@@ -234,7 +234,9 @@ async def outcome(plane: ControlPlane, caller: Caller, command: Command, *, wait
     if command.status in (CommandStatus.REFUSED, CommandStatus.SUPERSEDED) or (
         command.status == CommandStatus.FAILED and "event_id" not in recorded
     ):
-        return Known(command=command, stage=SETTLED[CommandStatus(command.status)], error=_refusal(recorded))
+        # A run that ended before the update reached it refused it too.
+        stage = SETTLED[CommandStatus(command.status)] if recorded.get("code") != "conflict" else UpdateStage.ABANDONED
+        return Known(command=command, stage=stage, error=_refusal(recorded))
     execution_id = recorded.get("execution_id") or command.execution_id or ""
     with plane.waits.one(caller.principal.name):
         found = await _ended(plane, run, execution_id, command.command_id, min(wait_seconds, MAX_WAIT_SECONDS))
