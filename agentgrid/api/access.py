@@ -18,11 +18,17 @@ class Access:
     permission: Permission | None = None
     public: bool = False
     command: CommandKind | None = None
+    target: str | None = None
+    """For a change, the path parameter that names what it acts on, or `NEW`. The audit shows it also if the request is refused; the
+    column is that of the command's kind (`Target`)."""
     reads: str | None = None
     """The path parameter that names the resource. Every answer with payloads is recorded under its value; a list's, under none."""
     everywhere: bool = False
     """Only for principals that see every workflow: the response can't be filtered by workflow."""
 
+
+NEW = ""
+"""As `target`: the path names nothing that exists, so a refusal has no target."""
 
 PUBLIC = Access(public=True)
 ANYBODY = Access()
@@ -33,16 +39,16 @@ GOVERN = Access(permission=Permission.GOVERN)
 ADMINISTER = Access(permission=Permission.ADMINISTER)
 
 
-def _govern(command: CommandKind) -> Access:
-    return Access(permission=Permission.GOVERN, command=command)
+def _govern(command: CommandKind, target: str) -> Access:
+    return Access(permission=Permission.GOVERN, command=command, target=target)
 
 
-def _administer(command: CommandKind) -> Access:
-    return Access(permission=Permission.ADMINISTER, command=command)
+def _administer(command: CommandKind, target: str) -> Access:
+    return Access(permission=Permission.ADMINISTER, command=command, target=target)
 
 
 def _control(command: CommandKind) -> Access:
-    return Access(permission=Permission.CONTROL, command=command, reads="run_id")
+    return Access(permission=Permission.CONTROL, command=command, target="run_id", reads="run_id")
 
 
 V1 = "/api/v1"
@@ -55,9 +61,11 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/overview": READ,
     f"GET {V1}/workflows": READ,
     f"GET {V1}/workflows/{{name}}": READ,
-    f"POST {V1}/workflows/{{name}}/disable": _govern(CommandKind.WORKFLOW_DISABLE),
-    f"POST {V1}/workflows/{{name}}/enable": _govern(CommandKind.WORKFLOW_ENABLE),
-    f"POST {V1}/workflows/{{name}}/runs": Access(permission=Permission.START, command=CommandKind.RUN_START),
+    f"POST {V1}/workflows/{{name}}/disable": _govern(CommandKind.WORKFLOW_DISABLE, "name"),
+    f"POST {V1}/workflows/{{name}}/enable": _govern(CommandKind.WORKFLOW_ENABLE, "name"),
+    f"POST {V1}/workflows/{{name}}/runs": Access(
+        permission=Permission.START, command=CommandKind.RUN_START, target="name"
+    ),
     f"GET {V1}/runs": READ,
     f"GET {V1}/runs/{{run_id}}": READ_RUN,
     f"GET {V1}/runs/{{run_id}}/steps": READ_RUN,
@@ -78,35 +86,35 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/approvals": READ,
     f"GET {V1}/approvals/{{approval_id}}": Access(permission=Permission.READ, reads="approval_id"),
     f"POST {V1}/approvals/{{approval_id}}/decisions": Access(
-        permission=Permission.DECIDE, command=CommandKind.APPROVAL_DECIDE, reads="approval_id"
+        permission=Permission.DECIDE, command=CommandKind.APPROVAL_DECIDE, target="approval_id", reads="approval_id"
     ),
     f"GET {V1}/tools": READ,
     f"GET {V1}/tools/{{name}}": READ,
-    f"PUT {V1}/tools/{{name}}/policy": _govern(CommandKind.TOOL_POLICY),
-    f"POST {V1}/tools/{{name}}/disable": _govern(CommandKind.TOOL_DISABLE),
-    f"POST {V1}/tools/{{name}}/enable": _govern(CommandKind.TOOL_ENABLE),
+    f"PUT {V1}/tools/{{name}}/policy": _govern(CommandKind.TOOL_POLICY, "name"),
+    f"POST {V1}/tools/{{name}}/disable": _govern(CommandKind.TOOL_DISABLE, "name"),
+    f"POST {V1}/tools/{{name}}/enable": _govern(CommandKind.TOOL_ENABLE, "name"),
     f"GET {V1}/policies": GOVERN,
     f"GET {V1}/policies/{{rule_id}}": GOVERN,
-    f"PUT {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_PUT),
-    f"DELETE {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_WITHDRAW),
+    f"PUT {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_PUT, "rule_id"),
+    f"DELETE {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_WITHDRAW, "rule_id"),
     f"GET {V1}/workers": READ,
     f"GET {V1}/task-queues": READ,
     f"GET {V1}/principals": ADMINISTER,
     f"GET {V1}/principals/{{name}}": ADMINISTER,
-    f"PUT {V1}/principals/{{name}}": _administer(CommandKind.PRINCIPAL_PUT),
-    f"POST {V1}/principals/{{name}}/disable": _administer(CommandKind.PRINCIPAL_DISABLE),
-    f"POST {V1}/principals/{{name}}/enable": _administer(CommandKind.PRINCIPAL_ENABLE),
+    f"PUT {V1}/principals/{{name}}": _administer(CommandKind.PRINCIPAL_PUT, "name"),
+    f"POST {V1}/principals/{{name}}/disable": _administer(CommandKind.PRINCIPAL_DISABLE, "name"),
+    f"POST {V1}/principals/{{name}}/enable": _administer(CommandKind.PRINCIPAL_ENABLE, "name"),
     f"GET {V1}/keys": ADMINISTER,
-    f"POST {V1}/keys": _administer(CommandKind.KEY_CREATE),
-    f"POST {V1}/keys/{{key_id}}/revoke": _administer(CommandKind.KEY_REVOKE),
+    f"POST {V1}/keys": _administer(CommandKind.KEY_CREATE, NEW),
+    f"POST {V1}/keys/{{key_id}}/revoke": _administer(CommandKind.KEY_REVOKE, "key_id"),
     f"GET {V1}/signing-keys": ADMINISTER,
-    f"POST {V1}/signing-keys/{{key_id}}/retire": _administer(CommandKind.SIGNING_KEY_RETIRE),
-    f"POST {V1}/signing-keys/{{key_id}}/revoke": _administer(CommandKind.SIGNING_KEY_REVOKE),
+    f"POST {V1}/signing-keys/{{key_id}}/retire": _administer(CommandKind.SIGNING_KEY_RETIRE, "key_id"),
+    f"POST {V1}/signing-keys/{{key_id}}/revoke": _administer(CommandKind.SIGNING_KEY_REVOKE, "key_id"),
     f"GET {V1}/commands": ANYBODY,
     f"GET {V1}/commands/unattributed": READ,
     f"GET {V1}/commands/{{command_id}}": Access(reads="command_id"),
-    f"POST {V1}/commands/{{command_id}}/confirm": _administer(CommandKind.COMMAND_CONFIRM),
-    f"POST {V1}/commands/{{command_id}}/withdraw": _administer(CommandKind.COMMAND_WITHDRAW),
+    f"POST {V1}/commands/{{command_id}}/confirm": _administer(CommandKind.COMMAND_CONFIRM, "command_id"),
+    f"POST {V1}/commands/{{command_id}}/withdraw": _administer(CommandKind.COMMAND_WITHDRAW, "command_id"),
     f"GET {V1}/reads": Access(permission=Permission.AUDIT, everywhere=True),
     f"GET {V1}/events": READ,
 }

@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import Depends, Path, Query
 from starlette.requests import Request
 
+from agentgrid.api.identity import Identity
 from agentgrid.api.shown import Shown
-from agentgrid.control.keys import Authenticated
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.domain.principals import Principal
@@ -29,9 +29,9 @@ async def _caller(request: Request) -> Caller:
     return caller
 
 
-async def _authenticated(request: Request) -> Authenticated:
-    authenticated: Authenticated = request.state.authenticated
-    return authenticated
+async def _identity(request: Request) -> Identity:
+    identity: Identity = request.state.identity
+    return identity
 
 
 async def _principal(request: Request) -> Principal:
@@ -53,7 +53,7 @@ async def _session(request: Request) -> AsyncIterator[ReadSession]:
 Plane = Annotated[ControlPlane, Depends(_plane)]
 Asking = Annotated[Caller, Depends(_caller)]
 Who = Annotated[Principal, Depends(_principal)]
-Login = Annotated[Authenticated, Depends(_authenticated)]
+Login = Annotated[Identity, Depends(_identity)]
 Shows = Annotated[Shown, Depends(_shown)]
 """What the caller may see in this response. The gate reads from it whether payloads were disclosed."""
 Session = Annotated[ReadSession, Depends(_session, scope="function")]

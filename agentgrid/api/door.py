@@ -1,4 +1,4 @@
-"""Checks on every request before routing (host, origin, headers), and security headers on every response.
+"""Checks on every request before routing (host, origin, headers), and security headers on every response (`mounts.py`).
 
 A page of another site must not be able to reach the API through a visitor's browser, by name (DNS rebinding) or by address.
 """
@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentgrid.api.errors import WireError, response
+from agentgrid.api.mounts import policy_of
 from agentgrid.control.keys import LOOKS_LIKE_A_KEY
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -20,15 +21,6 @@ MAX_HEADER_BYTES = 32 * 1024
 """Limit for all headers together; a key, a cursor and an idempotency key need far less."""
 MAX_ENCODINGS = 5
 SECRET_PARAMETERS = frozenset({"api_key", "apikey", "key", "token", "access_token", "authorization"})
-
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
 
 
 class Door:
@@ -46,9 +38,7 @@ class Door:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                policy_of(scope["path"]).apply(MutableHeaders(scope=message), message["status"])
             await send(message)
 
         fault = self._fault(scope)

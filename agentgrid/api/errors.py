@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from agentgrid.api.mounts import policy_of
 from agentgrid.api.schemas.common import FaultOut, Problem
 from agentgrid.db import away
 from agentgrid.errors import (
@@ -180,9 +181,12 @@ def install(app: FastAPI) -> None:
         answer.headers.update(error.headers or {})
         return answer
 
-    async def unknown(_: Request, error: Exception) -> Response:
+    async def unknown(request: Request, error: Exception) -> Response:
         log.error("request_failed", exc_info=error)
-        return response(WireError(500, "internal_error", "internal error; see the server's log"))
+        answer = response(WireError(500, "internal_error", "internal error; see the server's log"))
+        # This response is made outside all middleware, and so outside the door.
+        policy_of(request.scope["path"]).apply(answer.headers, answer.status_code)
+        return answer
 
     for kind in (AgentGridError, RequestValidationError, RecursionError, *DATABASE_FAULTS):
         app.add_exception_handler(kind, known)

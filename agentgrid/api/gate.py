@@ -17,13 +17,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agentgrid.api import body
-from agentgrid.api.access import ACCESS, Access
+from agentgrid.api.access import ACCESS, NEW, Access
 from agentgrid.api.errors import WireError, faults_of
+from agentgrid.api.identity import IDENTITIES, Identity
 from agentgrid.api.limits import Limits
 from agentgrid.api.shown import Shown
 from agentgrid.control import commands, keys
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.reads import Reading, Recorder
+from agentgrid.domain.commands import HANDLING
 from agentgrid.domain.principals import GRANTS, Permission, Principal, PrincipalKind
 from agentgrid.domain.reads import ReadOutcome
 from agentgrid.errors import AgentGridError, Fault, Forbidden, InvalidInput, RateLimited, Unauthenticated, Unavailable
@@ -31,6 +33,7 @@ from agentgrid.errors import AgentGridError, Fault, Forbidden, InvalidInput, Rat
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+LOOKS = frozenset({"GET", "HEAD"})
 MAX_IDEMPOTENCY_KEY = 255
 MAX_PARAMETER = 2_000
 MAX_NAME = 300
@@ -48,6 +51,12 @@ class GovernedRoute(APIRoute):
         declared = ACCESS.get(route)
         if declared is None:
             raise RuntimeError(f"{route} is not in ACCESS: add it, with the permission it requires")
+        if declared.command is not None and (
+            declared.target is None or declared.target not in (NEW, *self.param_convertors)
+        ):
+            raise RuntimeError(
+                f"{route} is a change: its entry in ACCESS must name the path parameter of its target, or NEW"
+            )
         self.access = declared
         handle = super().get_route_handler()
         parameters = frozenset(
@@ -109,11 +118,7 @@ def authorise(principal: Principal, access: Access) -> None:
 
 
 async def _caller(request: Request) -> Caller:
-    given = request.headers.getlist("authorization")
-    if len(given) > 1:
-        raise WireError(400, "bad_request", "there is more than one Authorization header")
-    known = await _authenticated(request, given[0] if given else None)
-    request.state.authenticated = known
+    request.state.identity = known = await _identity(request)
     return Caller(
         principal=known.principal,
         key_id=known.key_id,
@@ -123,25 +128,37 @@ async def _caller(request: Request) -> Caller:
     )
 
 
-async def _authenticated(request: Request, header: str | None) -> keys.Authenticated:
-    scheme, _, words = (header or "").partition(" ")
-    presented = words.strip()
+async def _identity(request: Request) -> Identity:
     limits: Limits = request.app.state.limits
     address = _address(request) or ""
-    key_hash = keys.secret_hash(presented) if presented else None
-    limits.before_key(address, key_hash)
+    given = ((kind, kind.presented(request)) for kind in IDENTITIES)
+    kind, presented = next(((kind, found) for kind, found in given if found is not None), (None, ""))
+    if kind is None:
+        limits.before_key(address, None)
+        limits.failed(address, None)
+        raise Unauthenticated("send an API key: `Authorization: Bearer ag_...`")
+    if kind.from_browser:
+        # Before the lookup, so that a page of another origin costs its visitor nothing.
+        _check_origin(request)
+    presented_hash = keys.secret_hash(presented)
+    limits.before_key(address, presented_hash)
     try:
-        if header is None:
-            raise Unauthenticated("send an API key: `Authorization: Bearer ag_...`")
-        if scheme.lower() != "bearer":
-            raise Unauthenticated("the Authorization scheme must be Bearer: send `Authorization: Bearer ag_...`")
-        plane: ControlPlane = request.app.state.plane
-        known = await keys.authenticate(plane.pool, presented)
+        known = await kind.authenticate(request.app.state.plane, presented)
     except Unauthenticated:
-        limits.failed(address, key_hash)
+        limits.failed(address, presented_hash)
         raise
-    limits.passed(known.principal.name, keys.secret_hash(presented))
+    limits.passed(known.principal.name, presented_hash)
     return known
+
+
+def _check_origin(request: Request) -> None:
+    """Raise unless the API's own pages made the request. The door has refused every `Origin` that is not the API's own."""
+    looks = request.method in LOOKS
+    site = request.headers.getlist("sec-fetch-site")
+    # `none`: the person opened the address, which only reads.
+    allowed = {"same-origin", "none"} if looks else {"same-origin"}
+    if not set(site) <= allowed or (not looks and "origin" not in request.headers):
+        raise WireError(403, "foreign_origin", "requests from pages of another origin are not served")
 
 
 def _note_disclosure(request: Request, access: Access, route: str) -> None:
@@ -222,14 +239,8 @@ async def _write_down(request: Request, access: Access, error: AgentGridError) -
     """Record the refusal of a request for a change, unless a command already records it."""
     if access.command is None or error.command_id is not None or isinstance(error, Unavailable | RateLimited):
         return
-    named = {name: _storable(value) for name, value in request.path_params.items()}
+    about = {}
+    if access.target:
+        about[HANDLING[access.command].target.column] = _storable(request.path_params[access.target])
     plane: ControlPlane = request.app.state.plane
-    error.command_id = await commands.refuse(
-        plane,
-        request.state.caller,
-        access.command,
-        error,
-        run_id=named.get("run_id"),
-        approval_id=named.get("approval_id"),
-        target=next((named[each] for each in ("name", "rule_id", "key_id", "command_id") if each in named), None),
-    )
+    error.command_id = await commands.refuse(plane, request.state.caller, access.command, error, **about)

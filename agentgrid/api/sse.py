@@ -24,8 +24,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
+from agentgrid.api.identity import Identity
 from agentgrid.api.schemas.events import EventOut
-from agentgrid.control import keys
 from agentgrid.db import feed, runs
 from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.db.pool import Pool
@@ -48,7 +48,7 @@ SEND_SECONDS = 30.0
 MAX_STREAMS_PER_PRINCIPAL = 50
 RECOVERY_SECONDS = 1.0
 CHECK_SECONDS = 15.0
-"""How often a stream checks, without a notification, whether its key is still valid and whether its run has ended."""
+"""How often a stream checks, without a notification, whether its identity still lasts and whether its run has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,13 +267,13 @@ def _reset(cursor: int) -> ServerSentEvent:
 
 
 class Admission:
-    """Ends a stream when its key is revoked, its principal disabled or its scope narrowed: streams last for hours."""
+    """Ends a stream when the identity that opened it ends, or its scope is narrowed: streams last for hours."""
 
-    def __init__(self, pool: Pool, login: keys.Authenticated, source: Feed) -> None:
+    def __init__(self, pool: Pool, login: Identity, source: Feed) -> None:
         self.principal = login.principal
         """As of the last check."""
         self._pool = pool
-        self._key_id = login.key_id
+        self._login = login
         self._source = source
         self._heard = source.access_changes
         self._checked = time.monotonic()
@@ -284,7 +284,7 @@ class Admission:
         if heard == self._heard and time.monotonic() - self._checked < CHECK_SECONDS:
             return True
         self._heard, self._checked = heard, time.monotonic()
-        holder = await keys.holder(self._pool, self._key_id)
+        holder = await self._login.current(self._pool)
         if holder is None or not holder.may(Permission.READ):
             return False
         self.principal = holder
@@ -292,7 +292,7 @@ class Admission:
 
 
 async def everything(source: Feed, admission: Admission, cursor: Cursor) -> AsyncIterator[ServerSentEvent | bytes]:
-    """All events from the cursor on, while the key is valid. Events that are available together are sent together."""
+    """All events from the cursor on, while the caller's identity lasts. Events that are available together are sent together."""
     position = cursor.event_id
     if cursor.reset:
         yield _reset(position)

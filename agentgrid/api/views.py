@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +14,6 @@ from agentgrid.api import actions
 from agentgrid.api.access import V1
 from agentgrid.api.schemas.approvals import ApprovalAccepted, ApprovalDetail, ApprovalSummary, DecisionOut
 from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, Proposed
-from agentgrid.api.schemas.common import MAX_NAME
 from agentgrid.api.schemas.handlers import UpdateOut
 from agentgrid.api.schemas.runs import (
     ChildRun,
@@ -37,10 +35,8 @@ from agentgrid.control.updates import Known
 from agentgrid.db import approvals, steps
 from agentgrid.db.run_details import Details
 from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Execution, Run, Step
-from agentgrid.domain.approvals import Verdict
-from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.domain.commands import HANDLING, CommandKind, CommandStatus
 from agentgrid.domain.handlers import Fit
-from agentgrid.domain.policies import Effect
 from agentgrid.domain.principals import UNKNOWN_INITIATOR, Principal
 from agentgrid.domain.steps import JobStatus, StepStatus, job_status
 from agentgrid.settings import Settings
@@ -224,10 +220,12 @@ def _detail_values(settings: Settings, principal: Principal, shown: Shown, found
 def update(known: Known, shown: Shown) -> UpdateOut:
     """What became of an update."""
     command = known.command
+    # A refused request's body is as it was sent, and may be anything.
+    sent = command.body if isinstance(command.body, dict) else {}
     return UpdateOut(
         run_id=command.run_id or "",
         command_id=command.command_id,
-        name=command.target or "",
+        name=what(command.kind, sent.get("name")),
         handler=_fit(command),
         stage=known.stage,
         command_status=CommandStatus(command.status),
@@ -242,29 +240,16 @@ def _fit(command: Command) -> Fit:
     return Fit(said) if command.status != CommandStatus.REFUSED and said in set(Fit) else Fit.UNKNOWN
 
 
-def command_summary(row: Command, shown: Shown, *, asked: Mapping[str, Any] | None = None) -> CommandSummary:
-    """A command in a list. `asked`: what its body says of the verdict, the signal's name or the effect."""
-    values = _values(row, CommandSummary) | {"what": what(row, asked), "outcome": shown.outcome(row)}
+def command_summary(row: Command, shown: Shown, *, asked: Any = None) -> CommandSummary:
+    """A command in a list. `asked`: the value of its body that `what` shows."""
+    values = _values(row, CommandSummary) | {"what": what(row.kind, asked), "outcome": shown.outcome(row)}
     return CommandSummary.model_validate(values)
 
 
-def what(row: Command, asked: Mapping[str, Any] | None) -> str | None:
-    """The verdict, the signal's or update's name or the effect. Of a refused request only what has the right form: its body may hold anything."""
-    said, kind = asked or {}, row.kind
-    if kind == CommandKind.APPROVAL_DECIDE:
-        return _one_of(Verdict, said.get("verdict"))
-    if kind == CommandKind.RUN_SIGNAL:
-        name = said.get("name")
-        return name if isinstance(name, str) and len(name) <= MAX_NAME else None
-    if kind == CommandKind.RUN_UPDATE:
-        return row.target
-    if kind in (CommandKind.TOOL_POLICY, CommandKind.POLICY_PUT):
-        return _one_of(Effect, said.get("effect"))
-    return None
-
-
-def _one_of(words: type[StrEnum], said: Any) -> str | None:
-    return str(said) if isinstance(said, str) and said in set(words) else None
+def what(kind: str, asked: Any) -> str | None:
+    """The verdict, the name of a signal or update, or the effect, if it has the right form."""
+    words = HANDLING[kind].words
+    return None if words is None else words.shown(asked)
 
 
 def proposed(row: Command) -> Response:
@@ -287,10 +272,10 @@ def is_proposed(row: Command) -> bool:
     return row.status == CommandStatus.PROPOSED
 
 
-def command_detail(row: Command, shown: Shown, *, asked: Mapping[str, Any] | None = None) -> CommandDetail:
+def command_detail(row: Command, shown: Shown, *, asked: Any = None) -> CommandDetail:
     """A command with its body, for those who may read it."""
     values = _values(row, CommandDetail) | {
-        "what": what(row, asked),
+        "what": what(row.kind, asked),
         "outcome": shown.outcome(row),
         "body": shown.value(row.body),
     }

@@ -12,7 +12,7 @@ from agentgrid.cli.identifiers import approval_id_of, command_id_of, run_id_of
 from agentgrid.cli.inputs import moment_of, part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session
-from agentgrid.domain.commands import CommandStatus
+from agentgrid.domain.commands import HANDLING, CommandStatus, Target
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -215,7 +215,9 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def _what(command: Mapping[str, Any]) -> str:
     """The kind, and what exactly: `approval.decide approved`, `run.signal hold`, `tool.policy deny`, `run.start pay_invoice`."""
-    about = command.get("what") or (command["target"] if command["kind"] == "run.start" else None)
+    handling = HANDLING.get(command["kind"])
+    starts = handling is not None and handling.target is Target.WORKFLOW_START
+    about = command.get("what") or (command["target"] if starts else None)
     return f"{command['kind']} {about}" if about else str(command["kind"])
 
 

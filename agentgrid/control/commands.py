@@ -1,13 +1,15 @@
 """Commands: recorded in a separate transaction, then delivered to Temporal, and redelivered until the outcome is known.
 
     pending ── Temporal took it ──▶ delivered ── seen in history, by the projector ──▶ applied | superseded
+       │ │ └── Temporal took it, and its answer confirms the effect ──▶ applied
        │ └──── impossible ──▶ refused
        └────── not sent, and reported to the caller ──▶ failed
 
 A command that needs two administrators begins as `proposed`, and is carried out or refused without Temporal: `control/confirmation.py`.
 
-A start that can't be sent stays pending: the run is queued. Any other verb needs its answer now; if it certainly was not sent it fails, and
-the caller gets an error and can retry. If it is not known whether it was sent, it stays pending and is sent again under the same request id.
+What confirms a command, and whether it waits while Temporal can't be reached, is in its kind's record: `HANDLING`. One that waits, such as a
+start, stays pending. Any other needs its answer now; if it certainly was not sent it fails, and the caller gets an error and can retry. If it
+is not known whether it was sent, it stays pending and is sent again under the same request id.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from agentgrid.db import commands as table
 from agentgrid.db.rows import loaded
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command
-from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.domain.commands import HANDLING, CommandKind, CommandStatus
 from agentgrid.domain.ids import new_id
 from agentgrid.errors import (
     AgentGridError,
@@ -232,26 +234,27 @@ Deliverer = Callable[[ControlPlane, Command], Awaitable[dict[str, Any]]]
 async def deliver(plane: ControlPlane, command: Command, send: Deliverer) -> Command:
     """Deliver the command within the request that recorded it. Returns its state afterwards.
 
-    A start that Temporal can't accept now stays pending. Any other verb raises: Unavailable, with `outcome_unknown` if it may have
-    been carried out and will be sent again, or the reason why it is impossible.
+    A command of a `queued` kind that Temporal can't accept now stays pending. Any other raises: Unavailable, with `outcome_unknown` if it
+    may have been carried out and will be sent again, or the reason why it is impossible.
     """
+    handling = HANDLING[command.kind]
     try:
         outcome = await send(plane, command)
     except (Unavailable, RateLimited) as error:
         error.command_id = command.command_id
         unknown = isinstance(error, Unavailable) and error.outcome_unknown
-        if command.kind == CommandKind.RUN_START or unknown:
+        if handling.queued or unknown:
             await postpone(plane, command, error)
         else:
             await settle(plane, command, CommandStatus.FAILED, outcome_of(error))
-        if command.kind != CommandKind.RUN_START:
+        if not handling.queued:
             raise
         return await get(plane, command.command_id)
     except AgentGridError as error:
         error.command_id = command.command_id
         await _give_up(plane, command, error)
         raise
-    return await settle(plane, command, CommandStatus.DELIVERED, outcome)
+    return await settle(plane, command, handling.once_taken, outcome)
 
 
 async def redeliver(plane: ControlPlane, command: Command, send: Deliverer) -> None:
@@ -263,7 +266,7 @@ async def redeliver(plane: ControlPlane, command: Command, send: Deliverer) -> N
     except AgentGridError as error:
         await _give_up(plane, command, error)
     else:
-        await settle(plane, command, CommandStatus.DELIVERED, outcome)
+        await settle(plane, command, HANDLING[command.kind].once_taken, outcome)
 
 
 async def _give_up(plane: ControlPlane, command: Command, error: AgentGridError) -> None:

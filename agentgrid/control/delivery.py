@@ -21,7 +21,7 @@ from agentgrid.domain.commands import CommandKind
 
 log = structlog.get_logger()
 
-DELIVERERS: dict[CommandKind, commands.Deliverer] = {
+DELIVERERS: dict[str, commands.Deliverer] = {
     CommandKind.RUN_START: runs.deliver_late_start,
     CommandKind.RUN_CANCEL: verbs.deliver_verb,
     CommandKind.RUN_TERMINATE: verbs.deliver_verb,
@@ -31,6 +31,7 @@ DELIVERERS: dict[CommandKind, commands.Deliverer] = {
     CommandKind.RUN_UPDATE: updates.deliver_late_update,
     CommandKind.APPROVAL_DECIDE: approvals.deliver_late_decision,
 }
+"""How a command is sent if the request that recorded it did not: for each kind whose `Handling` says that it is sent."""
 
 BATCH = 20
 LEASE = timedelta(seconds=15)
@@ -81,7 +82,7 @@ async def _attempt_beside(plane: ControlPlane, command: Command) -> None:
 
 async def _attempt(plane: ControlPlane, command: Command) -> None:
     try:
-        await commands.redeliver(plane, command, DELIVERERS[CommandKind(command.kind)])
+        await commands.redeliver(plane, command, DELIVERERS[command.kind])
     except SESSION_FAULTS:
         raise
     except Exception:

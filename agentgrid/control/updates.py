@@ -86,9 +86,7 @@ async def send(plane: ControlPlane, caller: Caller, run_id: str, request: Update
         return prepared
     fit = await handlers.check(plane, prepared, HandlerKind.UPDATE, request.name, request.arguments)
     body = {"name": request.name, "arguments": list(request.arguments), "handler": fit.value}
-    recorded = await verbs.record(
-        plane, caller, run_id, Verb.UPDATE, reason=request.reason, body=body, target=request.name
-    )
+    recorded = await verbs.record(plane, caller, run_id, Verb.UPDATE, reason=request.reason, body=body)
     if recorded.replayed:
         return recorded.command
     return await commands.deliver(plane, recorded.command, deliver_update)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, exists, func, or_, select, text, update
+from sqlalchemy import and_, case, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import defer
 
@@ -16,7 +16,7 @@ from agentgrid.db.pool import Connection
 from agentgrid.db.rows import loaded
 from agentgrid.db.session import FRESH, ReadSession, WriteSession
 from agentgrid.db.tables import ApiKey, Command, Run
-from agentgrid.domain.commands import PROPOSAL_LIFETIME, CommandKind, CommandStatus
+from agentgrid.domain.commands import HANDLING, PROPOSAL_LIFETIME, CommandKind, CommandStatus, Target
 from agentgrid.domain.principals import SYSTEM
 from agentgrid.domain.runs import CLOSED
 from agentgrid.domain.scopes import is_everything
@@ -62,7 +62,7 @@ _SETTLE = """
             coalesce((SELECT json_build_object('run_status', ended.status) FROM ended), $4::json) AS outcome
     )
     UPDATE commands AS c SET status = became.status, outcome = became.outcome, next_attempt_at = NULL,
-        delivered_at = CASE WHEN became.status = 'delivered' THEN now() ELSE c.delivered_at END,
+        delivered_at = CASE WHEN became.status IN ('delivered', 'applied') THEN now() ELSE c.delivered_at END,
         settled_at = CASE WHEN became.status = 'delivered' THEN c.settled_at ELSE now() END,
         idempotency_key = CASE WHEN became.status IN ('failed', 'refused') AND NOT $6 THEN NULL ELSE c.idempotency_key END
     FROM became WHERE c.command_id = $5 AND c.status = 'pending'
@@ -125,7 +125,7 @@ def _within(command: Any, scope: frozenset[str]) -> list[Any]:
     started = scopes.within(command.target, scope)
     if not started:
         return []
-    starts = command.kind == CommandKind.RUN_START.value
+    starts = command.kind.in_([kind for kind, each in HANDLING.items() if each.target is Target.WORKFLOW_START])
     of_run = exists(select(R.run_id).where(R.run_id == command.run_id, *scopes.within(R.workflow, scope)))
     # A decision on an unknown approval has no run. Neither has one by a principal out of the approval's scope, who must not learn the difference.
     of_no_run = and_(command.run_id.is_(None), command.approval_id.is_(None))
@@ -138,18 +138,19 @@ async def seen(session: ReadSession, command_id: str, *, scope: frozenset[str]) 
     return (await session.execute(statement)).scalar_one_or_none()
 
 
-async def asked(session: ReadSession, command_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What the bodies of these decisions, signals and rules say of `verdict`, `name` and `effect`, by command id.
+async def asked(session: ReadSession, command_ids: Sequence[str]) -> dict[str, Any]:
+    """The values of these commands' bodies that the audit shows as their `Words`, unchecked, by command id.
 
     As JSON: as text the database would refuse a NUL. Not the bodies, which may be large.
     """
     if not command_ids:
         return {}
-    effect = func.coalesce(C.body["effect"], C.body[("wish", "rule", "effect")])
-    said = func.json_build_object("verdict", C.body["verdict"], "name", C.body["name"], "effect", effect)
-    kinds = (CommandKind.APPROVAL_DECIDE, CommandKind.RUN_SIGNAL, CommandKind.TOOL_POLICY, CommandKind.POLICY_PUT)
-    statement = select(C.command_id, said).where(C.command_id.in_(command_ids), C.kind.in_([*kinds]))
-    return {command_id: found for command_id, found in (await session.execute(statement)).all()}
+    paths = {kind: each.words.paths for kind, each in HANDLING.items() if each.words is not None}
+    value = case(*((C.kind == kind, func.coalesce(*(C.body[path] for path in where))) for kind, where in paths.items()))
+    statement = select(C.command_id, func.json_build_array(value)).where(
+        C.command_id.in_(command_ids), C.kind.in_([*paths])
+    )
+    return {command_id: found[0] for command_id, found in (await session.execute(statement)).all()}
 
 
 async def newest(
@@ -196,12 +197,12 @@ async def settle(
     outcome: dict[str, Any] | None,
     keep_key: bool = False,
 ) -> Command | None:
-    """Say what became of a pending command, and return it; None where somebody, such as the projector, has already said it.
+    """Set the outcome of a pending command and return it; None if somebody, such as the projector, has already set it.
 
-    What was delivered to a run that is seen to have ended came too late: it is superseded. The idempotency key of a command that never
-    happened is let go, so that the same request can be made again, unless `keep_key`.
+    A command that was delivered to a run that has ended is superseded, if its kind `ends_with_run`. The idempotency key of a command that
+    never happened is released, so that the same request can be made again, unless `keep_key`.
     """
-    ends = command.run_id is not None and command.kind != CommandKind.RUN_START and status is CommandStatus.DELIVERED
+    ends = status is CommandStatus.DELIVERED and HANDLING[command.kind].ends_with_run
     row = await connection.fetchrow(
         _SETTLE, command.run_id if ends else None, sorted(CLOSED), status.value, outcome, command.command_id, keep_key
     )

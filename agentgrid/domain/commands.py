@@ -1,9 +1,14 @@
-"""A command: one change asked for by somebody, recorded before it is carried out."""
+"""A command: one change asked for by somebody, recorded before it is carried out.
+
+A new kind is a member of `CommandKind`, a record in `HANDLING` and, if Temporal carries it out, a send function in `control/delivery.py`.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 PROPOSAL_LIFETIME = timedelta(days=7)
 """How long a proposed command can be confirmed."""
@@ -63,3 +68,125 @@ class CommandStatus(StrEnum):
     def settled(self) -> bool:
         """Whether nothing more will be done about it."""
         return self not in (CommandStatus.PROPOSED, CommandStatus.PENDING, CommandStatus.DELIVERED)
+
+
+class ConfirmedBy(StrEnum):
+    """What shows that a command has taken effect."""
+
+    TRANSACTION = "transaction"
+    """The transaction that records it. It changes only the database, and is never sent."""
+    ANSWER = "answer"
+    """Temporal's answer. Only for effects that no run's history shows, such as a change of one of Temporal's own objects."""
+    HISTORY = "history"
+    """An event in a run's history, seen by the projector."""
+
+
+class Target(StrEnum):
+    """What a command acts on, and so which of its columns names it and who may see it."""
+
+    RUN = "run"
+    """A run, in `run_id`. Visible within the run's scope."""
+    APPROVAL = "approval"
+    """An approval, in `approval_id`. Visible within the scope of its run."""
+    WORKFLOW_START = "workflow_start"
+    """A workflow to start, in `target`; `run_id` is the new run. Visible within the workflow's scope, also if refused before there is a run."""
+    NAMED = "named"
+    """Anything else, in `target`. Visible in every scope."""
+
+    @property
+    def column(self) -> str:
+        """The column that names it."""
+        return {Target.RUN: "run_id", Target.APPROVAL: "approval_id"}.get(self, "target")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """The value of a command's body that the audit shows beside the kind."""
+
+    paths: tuple[tuple[str, ...], ...]
+    """Where it may be in the body. The first path that has a value counts."""
+    among: frozenset[str] | None = None
+    """The values that it can have; None for a name. As text: to import the enums takes the command line 0.15 s."""
+
+    def shown(self, value: Any) -> str | None:
+        """The value, if it has the right form: the body of a refused request may hold anything."""
+        if not isinstance(value, str) or len(value) > MAX_WORD:
+            return None
+        return value if self.among is None or value in self.among else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handling:
+    """How commands of one kind are handled."""
+
+    confirmed_by: ConfirmedBy
+    target: Target
+    queued: bool = False
+    """Whether it waits, accepted, while Temporal can't be reached. Otherwise the caller gets an error, and it fails unless it may have been sent."""
+    words: Words | None = None
+
+    @property
+    def sent(self) -> bool:
+        """Whether Temporal carries it out."""
+        return self.confirmed_by is not ConfirmedBy.TRANSACTION
+
+    @property
+    def once_taken(self) -> CommandStatus:
+        """Its status when Temporal has taken it."""
+        return CommandStatus.DELIVERED if self.confirmed_by is ConfirmedBy.HISTORY else CommandStatus.APPLIED
+
+    @property
+    def ends_with_run(self) -> bool:
+        """Whether the end of its run supersedes it once it is delivered, because its effect can't appear in history any more."""
+        return self.confirmed_by is ConfirmedBy.HISTORY and self.target in (Target.RUN, Target.APPROVAL)
+
+
+MAX_WORD = 255
+"""Longer words of a body are not shown in lists."""
+
+_ON_RUN = Handling(confirmed_by=ConfirmedBy.HISTORY, target=Target.RUN)
+_MESSAGE = Handling(confirmed_by=ConfirmedBy.HISTORY, target=Target.RUN, words=Words(paths=(("name",),)))
+_RECORDED = Handling(confirmed_by=ConfirmedBy.TRANSACTION, target=Target.NAMED)
+_RULE = Handling(
+    confirmed_by=ConfirmedBy.TRANSACTION,
+    target=Target.NAMED,
+    # A proposed rule is inside what the proposer wishes.
+    words=Words(
+        paths=(("effect",), ("wish", "rule", "effect")), among=frozenset({"allow", "require_approval", "deny"})
+    ),
+)
+
+HANDLING: dict[str, Handling] = {
+    CommandKind.RUN_START: Handling(confirmed_by=ConfirmedBy.HISTORY, target=Target.WORKFLOW_START, queued=True),
+    CommandKind.RUN_CANCEL: _ON_RUN,
+    CommandKind.RUN_TERMINATE: _ON_RUN,
+    CommandKind.RUN_PAUSE: _ON_RUN,
+    CommandKind.RUN_RESUME: _ON_RUN,
+    CommandKind.RUN_SIGNAL: _MESSAGE,
+    CommandKind.RUN_UPDATE: _MESSAGE,
+    CommandKind.APPROVAL_DECIDE: Handling(
+        confirmed_by=ConfirmedBy.HISTORY,
+        target=Target.APPROVAL,
+        words=Words(paths=(("verdict",),), among=frozenset({"approved", "rejected"})),
+    ),
+    CommandKind.TOOL_POLICY: _RULE,
+    CommandKind.TOOL_DISABLE: _RECORDED,
+    CommandKind.TOOL_ENABLE: _RECORDED,
+    CommandKind.WORKFLOW_DISABLE: _RECORDED,
+    CommandKind.WORKFLOW_ENABLE: _RECORDED,
+    CommandKind.POLICY_PUT: _RULE,
+    CommandKind.POLICY_WITHDRAW: _RECORDED,
+    CommandKind.PRINCIPAL_PUT: _RECORDED,
+    CommandKind.PRINCIPAL_DISABLE: _RECORDED,
+    CommandKind.PRINCIPAL_ENABLE: _RECORDED,
+    CommandKind.KEY_CREATE: _RECORDED,
+    CommandKind.KEY_REVOKE: _RECORDED,
+    CommandKind.SIGNING_KEY_RETIRE: _RECORDED,
+    CommandKind.SIGNING_KEY_REVOKE: _RECORDED,
+    CommandKind.LOGIN_PUT: _RECORDED,
+    CommandKind.LOGIN_CLOSE: _RECORDED,
+    CommandKind.GRID_MOVE: _RECORDED,
+    CommandKind.COMMAND_CONFIRM: _RECORDED,
+    CommandKind.COMMAND_WITHDRAW: _RECORDED,
+}
+"""By `CommandKind`. Keyed by the words, because rows hold them."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from agentgrid.api.access import ACCESS
+from agentgrid.api.access import ACCESS, NEW, Access
 from agentgrid.api.app import create_app
-from agentgrid.api.gate import GovernedRoute, router
+from agentgrid.api.gate import WRITES, GovernedRoute, router
+from agentgrid.db import commands
+from agentgrid.db.session import reading
+from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role
+from agentgrid.errors import NotFound
 from tests.api.conftest import PRINCIPALS, Api
 
 IDS = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id")
@@ -37,6 +43,56 @@ def test_a_route_without_a_declared_permission_cannot_be_made():
     stray = router(tags=["stray"])
     with pytest.raises(RuntimeError, match="not in ACCESS"):
         stray.get("/api/v1/stray")(lambda: None)
+
+
+def test_every_change_is_a_command_and_declares_its_target(api: Api):
+    for route in routes(api):
+        (method,) = route.methods
+        command, target = route.access.command, route.access.target
+        assert (command is not None) == (method in WRITES), route.path
+        if command is not None:
+            assert target in route.param_convertors or (target == NEW and not route.param_convertors), route.path
+
+
+@pytest.mark.parametrize("target", [None, "name", "gadget_"])
+def test_a_change_without_a_declared_target_cannot_be_made(monkeypatch: pytest.MonkeyPatch, target: str | None):
+    access = Access(command=CommandKind.TOOL_DISABLE, target=target)
+    monkeypatch.setitem(ACCESS, "POST /api/v1/gadgets/{gadget}/stop", access)
+    with pytest.raises(RuntimeError, match="must name the path parameter of its target"):
+        router(tags=["gadgets"]).post("/api/v1/gadgets/{gadget}/stop")(lambda: None)
+
+
+@pytest.fixture
+def gadgets(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Routes of a made-up noun: a change of a gadget itself, and one of the run that it stands for."""
+    made = router(tags=["gadgets"], prefix="/api/v1/gadgets")
+    for verb, kind in (("stop", CommandKind.TOOL_DISABLE), ("cancel", CommandKind.RUN_CANCEL)):
+        access = Access(permission=Permission.GOVERN, command=kind, target="gadget")
+        monkeypatch.setitem(ACCESS, f"POST /api/v1/gadgets/{{gadget}}/parts/{{name}}/{verb}", access)
+        made.post(f"/{{gadget}}/parts/{{name}}/{verb}", name=f"{verb}_gadget")(_absent)
+    before = list(api.app.router.routes)
+    api.app.router.routes.extend(made.routes)
+    yield
+    api.app.router.routes[:] = before
+
+
+async def _absent(gadget: str, name: str) -> None:
+    raise NotFound("gadget", gadget)
+
+
+@pytest.mark.usefixtures("gadgets")
+@pytest.mark.parametrize(("who", "status"), [("viewer", 403), ("admin", 404)])
+@pytest.mark.parametrize(("verb", "column"), [("stop", "target"), ("cancel", "run_id")])
+async def test_a_refused_change_of_a_new_noun_is_in_the_audit_with_its_target(
+    api: Api, as_, who: str, status: int, verb: str, column: str
+):
+    answer = await as_(who).post(f"/api/v1/gadgets/g-1/parts/p-1/{verb}", json={})
+    assert answer.status_code == status
+    async with reading(api.plane.engine) as session:
+        command = await commands.get(session, answer.json()["command_id"])
+    named = {name: getattr(command, name) for name in ("target", "run_id", "approval_id")}
+    assert named == dict.fromkeys(named) | {column: "g-1"}
+    assert (command.status, command.principal) == ("refused", who)
 
 
 async def test_without_a_key_nothing_but_the_public_routes_answers(api: Api, as_):

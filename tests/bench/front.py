@@ -20,6 +20,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
+from tests.bench import solo
 from tests.bench.lean import Lean, Unavailable, lean
 from tests.bench.meters import BENCH, cpu, pss
 from tests.bench.page import at, middle
@@ -29,7 +30,8 @@ from tests.bench.waiting import together
 TITLE = "The API"
 SAYS = (
     "Runs of three steps, 40 in flight: raw ones started by Temporal's client, governed ones by `POST /workflows/{name}/runs`; all results are "
-    "awaited through Temporal's client, and the rounds alternate on the same servers. Then calls to the API alone, eight at once. CPU is that of the "
+    "awaited through Temporal's client, and the rounds alternate on the same servers. Then runs of ten steps, raw and governed in turn, one at a "
+    "time. Then calls to the API alone, eight at once. CPU is that of the "
     "API's process, including its background work. Medians of the rounds, lowest and highest in brackets."
 )
 IN_FLIGHT = 40
@@ -202,6 +204,8 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
                 "PostgreSQL": psutil.Process(postgres.pid),
             }
             figures = await _bursts(front, arguments.runs, arguments.rounds)
+            with front.started("projector", "all", "raw"):
+                figures += await _solo(front, arguments.rounds)
             with front.started("projector", "all"):
                 figures += await _calls(front, arguments.calls, arguments.rounds)
                 figures.append(("starts answered with 503", str(front.refused)))
@@ -244,6 +248,23 @@ async def _bursts(front: Front, runs: int, rounds: int) -> list[tuple[str, str]]
             (f"CPU of Temporal per run, {mode} (ms)", middle([one.cpu["Temporal"] for one in taken[mode]], "{:.1f}"))
         )
     return figures
+
+
+async def _solo(front: Front, rounds: int) -> list[tuple[str, str]]:
+    """Runs of ten steps, raw and governed in turn, while nothing else runs."""
+    await front.registered()
+    raw: list[list[tuple[float, float]]] = []
+    governed: list[list[tuple[float, float]]] = []
+    for number in range(rounds + 1):
+        times = solo.TIMES if number else solo.WARM
+        raw.append([])
+        governed.append([])
+        for each in range(times):
+            began = time.perf_counter()
+            raw[-1].append(await solo.spent(front.client, await front.by_client("RawTen", each), began))
+            began = time.perf_counter()
+            governed[-1].append(await solo.spent(front.client, await front.through_api("ten", each), began))
+    return solo.figures(raw[1:], governed[1:])
 
 
 async def _calls(front: Front, calls: int, rounds: int) -> list[tuple[str, str]]:

@@ -26,14 +26,16 @@ SUBJECT = Path(__file__).parent / "subject"
 GRIDS = {
     "worker": ("bench_tools", "bench_three", "bench_three_local"),
     "gated": ("bench_gate_tools", "bench_gate"),
-    "all": ("bench_tools", "bench_three", "bench_three_local", "bench_gate_tools", "bench_gate"),
+    "all": ("bench_tools", "bench_three", "bench_three_local", "bench_ten", "bench_gate_tools", "bench_gate"),
 }
 
 
 async def plain(address: str) -> None:
     """A plain worker."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
-    await Worker(client, task_queue="raw", workflows=[raw.RawThree, raw.RawGate], activities=[raw.plain_step]).run()
+    await Worker(
+        client, task_queue="raw", workflows=[raw.RawThree, raw.RawTen, raw.RawGate], activities=[raw.plain_step]
+    ).run()
 
 
 async def project(settings: Settings) -> None:

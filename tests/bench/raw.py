@@ -1,4 +1,4 @@
-"""The same three steps for the plain Temporal SDK, in a module of their own: a plain worker's sandbox loads no AgentGrid."""
+"""The same steps for the plain Temporal SDK, in a module of their own: a plain worker's sandbox loads no AgentGrid."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ class RawThree:
     @workflow.run
     async def run(self, number: int) -> int:
         for _ in range(3):
+            number = await workflow.execute_activity(plain_step, number, start_to_close_timeout=SECONDS)
+        return number
+
+
+@workflow.defn
+class RawTen:
+    """Ten activities in sequence."""
+
+    @workflow.run
+    async def run(self, number: int) -> int:
+        for _ in range(10):
             number = await workflow.execute_activity(plain_step, number, start_to_close_timeout=SECONDS)
         return number
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agentgrid.db import events as feed
 from agentgrid.db import locks
 from agentgrid.db.events import NewEvent
-from agentgrid.domain.commands import CommandKind
+from agentgrid.domain.commands import HANDLING, CommandKind
 from agentgrid.domain.runs import RunStatus
 from agentgrid.projector.fold.changes import Settlement
 from agentgrid.projector.store import statements
@@ -39,7 +39,8 @@ async def settle(batch: Batch, started: Mapping[str, Settlement], before: Before
     ended = [run_id for run_id in after if _ends(run_id, before, after)]
     if ended:
         # What was delivered and left no trace came too late.
-        await batch.db.execute(statements.SUPERSEDE, ended, CommandKind.RUN_START.value)
+        kinds = [kind for kind, handling in HANDLING.items() if handling.ends_with_run]
+        await batch.db.execute(statements.SUPERSEDE, ended, kinds)
 
 
 def _shown(batch: Batch) -> Iterator[tuple[str, Settlement]]:

@@ -125,7 +125,7 @@ SUPERSEDE = """
 UPDATE commands AS c SET status = 'superseded', settled_at = now(),
     outcome = json_build_object('run_status', r.status)
 FROM runs AS r
-WHERE c.run_id = ANY($1) AND r.run_id = c.run_id AND c.status = 'delivered' AND c.kind <> $2
+WHERE c.run_id = ANY($1) AND r.run_id = c.run_id AND c.status = 'delivered' AND c.kind = ANY($2)
 """
 """Whoever notes only afterwards that one was delivered sees the run's end then: `control.commands.settle`."""
 

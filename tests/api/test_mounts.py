@@ -1,0 +1,116 @@
+"""Headers by mount: a made-up static site with its own content policy and caching, beside the API, whose headers stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from agentgrid.api.mounts import MOUNTS, STRICT, HeaderPolicy
+from tests.api.conftest import Api
+
+CSP = "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
+SITE = HeaderPolicy(
+    changes={"Content-Security-Policy": CSP, "Referrer-Policy": "same-origin", "Permissions-Policy": "camera=()"},
+    cache="public, max-age=60",
+)
+API_HEADERS = STRICT | {"Cache-Control": "no-store"}
+SITE_HEADERS = STRICT | dict(SITE.changes)
+
+
+async def crash(_: Request) -> Response:
+    raise RuntimeError("a bug")
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "folder").mkdir()
+    for page in ("index.html", "app.js", "folder/index.html"):
+        (folder / page).write_text("hello")
+    return folder
+
+
+@pytest.fixture
+async def client(api: Api, pages: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
+    """Of an API with the site at /site, and a route that crashes in each."""
+    routes = api.app.router.routes
+    before = list(routes)
+    routes += [
+        Route("/site/crash", crash),
+        Route("/api/crash", crash),
+        Mount("/site", StaticFiles(directory=pages, html=True)),
+    ]
+    monkeypatch.setitem(MOUNTS, "/site", SITE)
+    async with api.client(None) as client:
+        yield client
+    routes[:] = before
+
+
+def shown(answer: httpx.Response, names: dict[str, str]) -> dict[str, str | None]:
+    return {name: answer.headers.get(name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/site/", {}, 200),
+        ("HEAD", "/site/app.js", {}, 200),
+        ("GET", "/site/app.js", {"Range": "bytes=0-1"}, 206),
+        ("GET", "/site/folder", {}, 307),
+        ("GET", "/site/missing.js", {}, 404),
+        ("GET", "/site/%2e%2e/api/v1/me", {}, 404),
+        ("POST", "/site/app.js", {}, 405),
+        ("GET", "/site/", {"Host": "evil.example"}, 400),
+        ("GET", "/site/", {"Origin": "https://evil.example"}, 403),
+        ("GET", "/site/?token=x", {}, 400),
+        ("GET", "/site/crash", {}, 500),
+    ],
+)
+async def test_every_response_under_a_mount_has_its_headers_and_only_successful_ones_are_cached(
+    client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], status: int
+):
+    answer = await client.request(method, path, headers=headers)
+    assert answer.status_code == status
+    assert shown(answer, SITE_HEADERS) == SITE_HEADERS
+    assert answer.headers["cache-control"] == ("public, max-age=60" if status < 300 else "no-store")
+
+
+async def test_an_unchanged_page_is_cached_further(client: httpx.AsyncClient):
+    etag = (await client.get("/site/app.js")).headers["etag"]
+    answer = await client.get("/site/app.js", headers={"If-None-Match": etag})
+    assert (answer.status_code, answer.headers["cache-control"]) == (304, "public, max-age=60")
+
+
+OF_THE_API = [
+    ("/healthz", {}, 200),
+    ("/metrics", {}, 401),
+    ("/api/v1/me", {}, 401),
+    ("/api/openapi.json", {}, 200),
+    ("/api/site/", {}, 404),
+    ("/api/v1/me", {"Host": "evil.example"}, 400),
+    ("/api/v1/me", {"Origin": "https://evil.example"}, 403),
+    ("/api/v1/me?token=x", {}, 400),
+    ("/api/crash", {}, 500),
+]
+
+
+@pytest.mark.parametrize("root", [False, True])
+@pytest.mark.parametrize(("path", "headers", "status"), [*OF_THE_API, ("/sitemap", {}, 404), ("/SITE/", {}, 404)])
+async def test_the_apis_headers_are_as_before_also_beside_a_mount_at_the_root(
+    client: httpx.AsyncClient, monkeypatch, root: bool, path: str, headers: dict[str, str], status: int
+):
+    if root:
+        monkeypatch.setitem(MOUNTS, "/", SITE)
+    answer = await client.get(path, headers=headers)
+    assert answer.status_code == status
+    loosened = root and not any(path.startswith(each) for each in ("/api", "/healthz", "/metrics"))
+    expected = SITE_HEADERS | {"Cache-Control": "no-store"} if loosened else API_HEADERS
+    assert shown(answer, expected) == expected
+    assert ("permissions-policy" in answer.headers) == loosened
