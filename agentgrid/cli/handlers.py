@@ -181,7 +181,7 @@ def _update(known: Mapping[str, Any]) -> RenderableType:
     from agentgrid.cli.output import error_text, indented, payload
     from agentgrid.cli.text import safe
 
-    heading = Text("update ").append(safe(known["name"]), style="bold").append("  ")
+    heading = Text("update ").append(safe(known["name"] or ""), style="bold").append("  ")
     heading.append_text(words.status(known["stage"])).append(f"  command {safe(known['command_id'])}", style="dim")
     parts: list[RenderableType] = [heading]
     if known["result"] is not None:

@@ -73,7 +73,7 @@ async def act(
 
 
 async def record(
-    plane: ControlPlane, caller: Caller, run_id: str, verb: Verb, *, reason: str | None, body: Any, **about: Any
+    plane: ControlPlane, caller: Caller, run_id: str, verb: Verb, *, reason: str | None, body: Any
 ) -> commands.Recorded:
     """Record the verb's command, or find that of the same request made earlier. Raises NotFound, Conflict with the current status."""
     async with writing(plane.engine) as session:
@@ -81,14 +81,7 @@ async def record(
             return commands.Recorded(command=earlier, replayed=True)
         run = await allowed(session, caller, run_id, verb)
         command = await commands.new(
-            session,
-            caller,
-            KINDS[verb],
-            run_id=run_id,
-            execution_id=run.execution_id,
-            reason=reason,
-            body=body,
-            **about,
+            session, caller, KINDS[verb], run_id=run_id, execution_id=run.execution_id, reason=reason, body=body
         )
         return await commands.record(session, caller, command)
 

@@ -84,7 +84,7 @@ async def search(api: Api) -> AsyncIterator[Search]:
         status="failed",
         principal="operator",
         run_id=run.run_id,
-        target="known",
+        body={"name": "known", "arguments": []},
         outcome={"code": "update_expired", "message": "no worker accepted the update"},
     )
     await factories.insert(engine, withdrawn, expired)

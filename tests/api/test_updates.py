@@ -13,7 +13,6 @@ from temporalio.client import Client
 from agentgrid.control import commands, delivery, keys, principals, updates
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Command
-from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api.conftest import PRINCIPALS, SETUP, Api, eventually
 from tests.api.messages import (
@@ -102,7 +101,7 @@ async def deliver_now(api: Api, command_id: str, **values: Any) -> Command:
         later = {"next_attempt_at": text("now() + interval '1 hour'"), **values}
         await session.execute(update(Command).where(Command.command_id == command_id).values(**later))
     command = await commands.get(api.plane, command_id)
-    await commands.redeliver(api.plane, command, delivery.DELIVERERS[CommandKind(command.kind)])
+    await commands.redeliver(api.plane, command, delivery.DELIVERERS[command.kind])
     return await commands.get(api.plane, command_id)
 
 
