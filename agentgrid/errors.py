@@ -14,10 +14,13 @@
     │   │   └── SecondPersonNeeded       it needs a second administrator, and there is none
     │   ├── NotFound                     it does not exist
     │   ├── Conflict                     the current state does not allow it
+    │   │   └── UpdateRejected           the run's workflow refused the update
+    │   ├── QueryFailed                  the run's workflow can't answer the query
     │   ├── IdempotencyConflict          the key was used with a different body
     │   └── RateLimited                  too many requests
     ├── an operator must act
-    │   └── Unavailable                  Temporal or the database can't answer now
+    │   ├── Unavailable                  Temporal or the database can't answer now
+    │   └── UpdateExpired                no worker accepted an update in time
     └── a tool failed
         └── ToolError                    a business failure, not retried by default
 
@@ -155,6 +158,18 @@ class Conflict(AgentGridError):
         self.status = status
 
 
+class UpdateRejected(Conflict):
+    """The run's workflow refused the update: its validator did, or it has no such handler. Nothing has changed."""
+
+    code = "update_rejected"
+
+
+class QueryFailed(AgentGridError):
+    """The run's workflow can't answer the query: its handler raised, or it has none of this name."""
+
+    code = "query_failed"
+
+
 class IdempotencyConflict(AgentGridError):
     """The idempotency key was already used with a different body."""
 
@@ -189,6 +204,12 @@ class Unavailable(AgentGridError):
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         self.outcome_unknown = outcome_unknown
+
+
+class UpdateExpired(AgentGridError):
+    """No worker accepted the update in time, so it is no longer offered. A worker that had received it may still carry it out."""
+
+    code = "update_expired"
 
 
 class ToolError(AgentGridError):

@@ -41,6 +41,14 @@ class TriageResult(BaseModel):
 class SupportTriage:
     """Answer one support ticket, with people where money or anger is involved."""
 
+    def __init__(self) -> None:
+        self.result: TriageResult | None = None
+
+    @workflow.query
+    def so_far(self) -> TriageResult | None:
+        """What has been done about the ticket until now; null before it is classified."""
+        return self.result
+
     @workflow.run
     async def run(self, ticket: TicketInput) -> TriageResult:
         record = await fetch_ticket(ticket.ticket_id)
@@ -48,7 +56,7 @@ class SupportTriage:
         ag.log.info("ticket_classified", ticket=record.id, category=found.category, urgency=found.urgency)
         articles = await search_articles(record.subject, limit=3)
         draft = await draft_reply(record, found, articles)
-        result = TriageResult(ticket_id=record.id, category=found.category, urgency=found.urgency)
+        result = self.result = TriageResult(ticket_id=record.id, category=found.category, urgency=found.urgency)
 
         asked_back = found.refund_cents or 0
         if (

@@ -23,6 +23,8 @@ class Access:
     column is that of the command's kind (`Target`)."""
     reads: str | None = None
     """The path parameter that names the resource. Every answer with payloads is recorded under its value; a list's, under none."""
+    asks: bool = False
+    """A POST that only reads: its body holds the question. Every other one is a change, and has a command."""
     everywhere: bool = False
     """Only for principals that see every workflow: the response can't be filtered by workflow."""
 
@@ -35,6 +37,7 @@ ANYBODY = Access()
 READ = Access(permission=Permission.READ)
 READ_RUN = Access(permission=Permission.READ, reads="run_id")
 READ_PAYLOADS = Access(permission=Permission.READ_PAYLOADS, reads="run_id")
+ASK_RUN = Access(permission=Permission.READ_PAYLOADS, reads="run_id", asks=True)
 GOVERN = Access(permission=Permission.GOVERN)
 ADMINISTER = Access(permission=Permission.ADMINISTER)
 
@@ -82,6 +85,9 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/runs/{{run_id}}/pause": _control(CommandKind.RUN_PAUSE),
     f"POST {V1}/runs/{{run_id}}/resume": _control(CommandKind.RUN_RESUME),
     f"POST {V1}/runs/{{run_id}}/signal": _control(CommandKind.RUN_SIGNAL),
+    f"POST {V1}/runs/{{run_id}}/queries/{{name}}": ASK_RUN,
+    f"POST {V1}/runs/{{run_id}}/updates/{{name}}": _control(CommandKind.RUN_UPDATE),
+    f"GET {V1}/runs/{{run_id}}/updates/{{command_id}}": READ_PAYLOADS,
     f"GET {V1}/approvals": READ,
     f"GET {V1}/approvals/{{approval_id}}": Access(permission=Permission.READ, reads="approval_id"),
     f"POST {V1}/approvals/{{approval_id}}/decisions": Access(

@@ -19,6 +19,8 @@ from agentgrid.domain.runs import RunStatus, Verb, WaitingOn, refusal
 from agentgrid.errors import Forbidden
 
 START = ACCESS[f"POST {V1}/workflows/{{name}}/runs"]
+PATHS = {Verb.UPDATE: "updates/{name}"}
+"""The path of a verb's route below the run, where it isn't the verb itself."""
 TOOL_POLICY = ACCESS[f"PUT {V1}/tools/{{name}}/policy"]
 
 
@@ -35,7 +37,7 @@ def of_run(principal: Principal, run: Run, *, taken: bool) -> list[Action]:
     found = []
     for verb in Verb:
         why = refusal(verb, RunStatus(run.status), governed=run.governed, taken=taken) or _forbidden(
-            principal, ACCESS[f"POST {V1}/runs/{{run_id}}/{verb}"]
+            principal, ACCESS[f"POST {V1}/runs/{{run_id}}/{PATHS.get(verb, verb)}"]
         )
         found.append(Action(verb=verb, allowed=why is None, reason=why))
     return found

@@ -42,9 +42,12 @@ STATUS: dict[str, int] = {
     "second_administrator_needed": 403,
     "not_found": 404,
     "conflict": 409,
+    "update_rejected": 409,
+    "query_failed": 409,
     "idempotency_conflict": 409,
     "rate_limited": 429,
     "unavailable": 503,
+    "update_expired": 503,
 }
 
 DATABASE_RETRY_SECONDS = 2.0

@@ -84,6 +84,7 @@ class GovernedRoute(APIRoute):
                 await _write_down(request, declared, said)
                 raise said from None
             except AgentGridError as error:
+                _note_disclosure(request, declared, route)
                 if declared.command is None and isinstance(error, Forbidden):
                     subject = next(iter(request.path_params.values()), None)
                     _note(request, ReadOutcome.REFUSED, route, subject=subject)

@@ -70,7 +70,9 @@ def _complete(route: str, method: str, path: str, operation: dict[str, Any]) -> 
     if "{" in path or "404" in responses:
         wanted.append("404")
     if method != "get":
-        wanted += ["409", "413", "415", "504"]
+        wanted += ["409", "413", "415"]
+    if access.command is not None:
+        wanted.append("504")
     for status in sorted(wanted):
         responses[status] = {
             "description": PROBLEMS[status],

@@ -14,6 +14,7 @@ from agentgrid.api import actions
 from agentgrid.api.access import V1
 from agentgrid.api.schemas.approvals import ApprovalAccepted, ApprovalDetail, ApprovalSummary, DecisionOut
 from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, Proposed
+from agentgrid.api.schemas.handlers import UpdateOut
 from agentgrid.api.schemas.runs import (
     ChildRun,
     ControlOut,
@@ -31,10 +32,12 @@ from agentgrid.api.shown import Shown, class_of
 from agentgrid.control.approvals import signer_for
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.proposals import Confirmation
+from agentgrid.control.updates import Known
 from agentgrid.db import approvals, steps
 from agentgrid.db.run_details import Details
 from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Execution, Run, Step
-from agentgrid.domain.commands import HANDLING, CommandStatus
+from agentgrid.domain.commands import HANDLING, CommandKind, CommandStatus
+from agentgrid.domain.handlers import Fit
 from agentgrid.domain.principals import UNKNOWN_INITIATOR, Principal
 from agentgrid.domain.runs import RunStatus
 from agentgrid.domain.steps import JobStatus, StepStatus, job_status
@@ -173,8 +176,10 @@ def run_accepted(
     settings: Settings, principal: Principal, shown: Shown, found: Details, command: Command
 ) -> RunAccepted:
     """Everything about a run, and the command that was accepted for it."""
-    values = _detail_values(settings, principal, shown, found)
-    return RunAccepted.model_validate(values | {"command": command_summary(command, shown)})
+    values = _detail_values(settings, principal, shown, found) | {"command": command_summary(command, shown)}
+    if command.kind == CommandKind.RUN_SIGNAL:
+        values["handler"] = _fit(command)
+    return RunAccepted.model_validate(values)
 
 
 def _detail_values(settings: Settings, principal: Principal, shown: Shown, found: Details) -> dict[str, Any]:
@@ -228,6 +233,29 @@ def run_result(run: Run, shown: Shown) -> RunResult:
     )
 
 
+def update(known: Known, shown: Shown) -> UpdateOut:
+    """What became of an update."""
+    command = known.command
+    # A refused request's body is as it was sent, and may be anything.
+    sent = command.body if isinstance(command.body, dict) else {}
+    return UpdateOut(
+        run_id=command.run_id or "",
+        command_id=command.command_id,
+        name=what(command.kind, sent.get("name")),
+        handler=_fit(command),
+        stage=known.stage,
+        command_status=CommandStatus(command.status),
+        result=shown.payload(known.result),
+        error=shown.error(known.error),
+    )
+
+
+def _fit(command: Command) -> Fit:
+    """What was checked before the signal or update was sent. A refused request's body is as it was sent, and may be anything."""
+    said = command.body.get("handler") if isinstance(command.body, dict) else None
+    return Fit(said) if command.status != CommandStatus.REFUSED and said in set(Fit) else Fit.UNKNOWN
+
+
 def command_summary(row: Command, shown: Shown, *, asked: Any = None) -> CommandSummary:
     """A command in a list. `asked`: the value of its body that `what` shows."""
     values = _values(row, CommandSummary) | {"what": what(row.kind, asked), "outcome": shown.outcome(row)}
@@ -235,7 +263,7 @@ def command_summary(row: Command, shown: Shown, *, asked: Any = None) -> Command
 
 
 def what(kind: str, asked: Any) -> str | None:
-    """The verdict, the signal's name or the effect, if it has the right form."""
+    """The verdict, the name of a signal or update, or the effect, if it has the right form."""
     words = HANDLING[kind].words
     return None if words is None else words.shown(asked)
 

@@ -31,7 +31,7 @@ def start_each(client: ApiClient, file: str, key: str, output: OutputFormat) -> 
         doing=f"the start of {len(items)} runs",
         key=key,
         again=f"It is safe to repeat it with --idempotency-key {key}: each run starts only once.",
-        waits=SERVER_SECONDS,
+        extra_seconds=SERVER_SECONDS,
     )
     show(answer, output, _outcomes)
     return ExitCode.FAILED if answer.json()["refused"] else ExitCode.OK

@@ -82,12 +82,14 @@ class _Request:
     doing: str
     again: str = ""
     """How to repeat a write safely."""
-    waits: float = 0.0
-    """How many seconds longer than others it may take, because the server waits."""
+    changes: bool = True
+    """False for a POST that only reads."""
+    extra_seconds: float = 0.0
+    """What the server was asked to wait, beyond the time for a call."""
 
     @property
     def writes(self) -> bool:
-        return self.method != "GET"
+        return self.method != "GET" and self.changes
 
 
 class ApiClient:
@@ -117,7 +119,7 @@ class ApiClient:
             _Request(method="GET", path=path, params=_given(params), content=None, headers={}, doing=doing)
         )
 
-    def get(self, path: str, **params: Any) -> Answer:
+    def get(self, path: str, *, extra_seconds: float = 0.0, **params: Any) -> Answer:
         """Send a GET. Parameters that are None are omitted; a list is repeated."""
         return self._send(
             _Request(
@@ -127,14 +129,16 @@ class ApiClient:
                 content=None,
                 headers={},
                 doing="",
+                extra_seconds=extra_seconds,
             )
         )
 
-    def get_waiting(self, path: str, seconds: float) -> Answer:
-        """Send a GET that the server may take this long to answer, and is told so: `?wait=`."""
+    def ask(self, path: str, body: Any) -> Answer:
+        """Send a POST that changes nothing."""
+        headers = {"Content-Type": "application/json"}
         return self._send(
             _Request(
-                method="GET", path=path, params={"wait": seconds}, content=None, headers={}, doing="", waits=seconds
+                method="POST", path=path, params={}, content=encode(body), headers=headers, doing="", changes=False
             )
         )
 
@@ -147,29 +151,30 @@ class ApiClient:
         doing: str,
         key: str | None = None,
         again: str = "",
-        waits: float = 0,
+        extra_seconds: float = 0.0,
+        **params: Any,
     ) -> Answer:
         """Request a change once, under this idempotency key or a new one.
 
-        `doing` names the change, `again` says how to repeat it safely if its outcome is unknown, and `waits` how many seconds longer than others
-        it may take.
+        `doing` names the change, `again` says how to repeat it safely if its outcome is unknown, and `extra_seconds` how much longer than
+        others it may take.
         """
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
         return self._send(
             _Request(
                 method=method,
                 path=path,
-                params={},
+                params=_given(params),
                 content=encode(body),
                 headers=headers,
                 doing=doing,
                 again=again,
-                waits=waits,
+                extra_seconds=extra_seconds,
             )
         )
 
     def _send(self, request: _Request) -> Answer:
-        deadline = time.monotonic() + TOTAL_SECONDS + request.waits
+        deadline = time.monotonic() + TOTAL_SECONDS + request.extra_seconds
         attempt = _Attempt(self._http, request, deadline)
         try:
             answer = attempt.run()
@@ -190,7 +195,7 @@ class ApiClient:
 
     def _no_answer(self, attempt: _Attempt, error: httpx.HTTPError) -> CommandFailed:
         if isinstance(error, httpx.TimeoutException):
-            what = f"{self.target.url} did not answer within {TOTAL_SECONDS + attempt.waits:g} s"
+            what = f"{self.target.url} did not answer within {TOTAL_SECONDS + attempt.request.extra_seconds:g} s"
         elif isinstance(error, httpx.ConnectError):
             what = unreachable(self.target.url, error)
         else:
@@ -214,13 +219,13 @@ class _Attempt:
 
     def __init__(self, http: httpx.Client, request: _Request, deadline: float, *, already: Sent = Sent.NOTHING) -> None:
         self._http = http
-        self._request = request
+        self.request = request
         self._deadline = deadline
         self.sent = already
 
     def run(self) -> Answer:
         """Send, and read the whole response, or raise httpx's errors. Ctrl-C ends the command and reports what was sent."""
-        request = self._request
+        request = self.request
         left = max(self._deadline - time.monotonic(), 0.1)
         try:
             with self._http.stream(
@@ -236,21 +241,16 @@ class _Attempt:
         except KeyboardInterrupt:
             raise CommandFailed(f"interrupted. {self.account()}".rstrip(), ExitCode.INTERRUPTED) from None
 
-    @property
-    def waits(self) -> float:
-        """How many seconds longer than others the request may take."""
-        return self._request.waits
-
     def account(self) -> str:
         """What was and wasn't sent. Empty for a read, unless a change would follow it."""
-        doing = self._request.doing
-        if not self._request.writes:
+        doing = self.request.doing
+        if not self.request.writes:
             return f"Nothing was sent: {doing} was not requested." if doing else ""
         if self.sent is Sent.NOTHING:
             return f"Nothing was sent: {doing} was not requested."
         if self.sent is Sent.PARTLY:
             return f"Sending had only begun: {doing} was not requested."
-        again = self._request.again or "Check before you repeat it."
+        again = self.request.again or "Check before you repeat it."
         return f"The request was sent, but it is not known whether {doing} was carried out. {again}"
 
     def _trace(self, event: str, _info: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from agentgrid.cli import (
     approvals,
     audit,
     database,
+    handlers,
     keys,
     logins,
     policies,
@@ -57,6 +58,7 @@ def _root(
 
 app.command()(dev)
 app.add_typer(runs.app, name="run")
+handlers.add_to(runs.app)
 app.add_typer(approvals.app, name="approval")
 app.add_typer(workflows.app, name="workflow")
 app.add_typer(tools.app, name="tool")

@@ -61,7 +61,7 @@ def _waited(client: ApiClient, run_id: str, timeout: float | None) -> Answer:
         left = WAIT_SECONDS if timeout is None else max(0.0, timeout - (asked - begun))
         seconds = min(WAIT_SECONDS, left)
         try:
-            answer = client.get_waiting(_place(run_id), seconds)
+            answer = client.get(_place(run_id), extra_seconds=seconds, wait=seconds)
         except CommandFailed as error:
             if error.exit_code is not ExitCode.UNAVAILABLE:
                 raise

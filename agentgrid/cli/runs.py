@@ -10,6 +10,7 @@ import typer
 from agentgrid.cli import names
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import group
+from agentgrid.cli.handlers import RunId
 from agentgrid.cli.identifiers import run_id_of
 from agentgrid.cli.inputs import moment_of, part, read_json
 from agentgrid.cli.modes import OutputFormat
@@ -23,7 +24,6 @@ from agentgrid.cli.session import (
     ReasonOption,
     YesOption,
     confirm,
-    reporting,
     session,
 )
 from agentgrid.domain.runs import RunStatus, WaitingOn
@@ -33,13 +33,6 @@ if TYPE_CHECKING:
 
 app = group("Start, watch and control runs.")
 
-RunId = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN",
-        help="The run's id, its workflow id, or a unique beginning or end of either, of at least 4 characters.",
-    ),
-]
 WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Watch until the run ends; the exit code shows how.")]
 WaitOption = Annotated[
     bool, typer.Option("--wait", help="Wait until the run ends, and print its result alone; the exit code shows how.")
@@ -305,23 +298,6 @@ def resume(
 ) -> None:
     """Resume a paused run."""
     _verb("resume", run_id, {"reason": reason}, profile, output)
-
-
-@app.command()
-def signal(
-    run_id: RunId,
-    name: Annotated[str, typer.Argument(help="The signal's name in the workflow's code.")],
-    input_: Annotated[
-        list[str] | None, typer.Option("--input", "-i", help="An argument: JSON, @FILE or -; may be repeated.")
-    ] = None,
-    reason: ReasonOption = None,
-    profile: ProfileOption = None,
-    output: OutputOption = OutputFormat.TABLE,
-) -> None:
-    """Send a signal to the workflow's own handler."""
-    with reporting(output):
-        arguments = [read_json(given, option="--input") for given in input_ or ()]
-    _verb("signal", run_id, {"name": name, "arguments": arguments, "reason": reason}, profile, output)
 
 
 def _check_wait(wait: bool, timeout: float | None, *, watch: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -169,11 +169,50 @@ def _detail(workflow: Mapping[str, Any]) -> RenderableType:
     for name, schema in (("Input", workflow["input_schema"]), ("Output", workflow["output_schema"])):
         if schema is not None:
             parts += [Text(f"\n{name}", style="bold"), indented(Text(safe_json(pretty(schema))))]
+    parts += _handlers(workflow.get("handlers"))
     versions = Listing(
         (fixed("VERSION"), text("BUILD", 2, least=12), time("FIRST SEEN", 1)),
         ((version["version"], version["build"], version["first_seen_at"]) for version in workflow["versions"]),
     )
     return Group(*parts, Text("\nVersions", style="bold"), indented(versions))
+
+
+def _handlers(handlers: Mapping[str, Any] | None) -> Iterator[RenderableType]:
+    """The signals, queries and updates, each with its parameters and its docstring's first line."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from agentgrid.cli.output import indented
+    from agentgrid.cli.text import safe
+
+    if handlers is None:
+        return
+    for plural, kind in (("signals", "signal"), ("queries", "query"), ("updates", "update")):
+        dynamic = kind in handlers["dynamic"]
+        if not handlers[plural] and not dynamic:
+            continue
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        for handler in handlers[plural]:
+            table.add_row(
+                Text(safe(_call(handler)), style="bold"), Text(safe(handler["description"].split("\n")[0]), style="dim")
+            )
+        if dynamic:
+            table.add_row(Text("…"), Text("any other name", style="dim"))
+        yield Text(f"\n{plural.capitalize()}", style="bold")
+        yield indented(table)
+
+
+def _call(handler: Mapping[str, Any]) -> str:
+    """`hold(until, reason?)`."""
+    schema = handler["input_schema"]
+    items, required = schema.get("prefixItems"), schema.get("minItems", 0)
+    if not isinstance(items, list) or not isinstance(required, int):  # a hand-written or hostile catalog entry
+        items = []
+    parameters = [
+        f"{(isinstance(item, dict) and item.get('title')) or 'argument'}{'' if number < required else '?'}"
+        for number, item in enumerate(items)
+    ]
+    return f"{handler['name']}({', '.join(parameters)})"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -42,6 +42,7 @@ from agentgrid.errors import (
     NotFound,
     RateLimited,
     Unavailable,
+    UpdateExpired,
 )
 
 log = structlog.get_logger()
@@ -194,15 +195,20 @@ def backoff(attempts: int) -> timedelta:
 
 
 async def settle(
-    plane: ControlPlane, command: Command, status: CommandStatus, outcome: dict[str, Any] | None = None
+    plane: ControlPlane,
+    command: Command,
+    status: CommandStatus,
+    outcome: dict[str, Any] | None = None,
+    *,
+    keep_key: bool = False,
 ) -> Command:
     """Set the outcome of a pending command. Returns its current state, which another process may have set first.
 
     Temporal accepts a cancel for an ended run and leaves no trace of it. So a command delivered to a run that the projection already shows
-    as ended came too late, and nothing would settle it later.
+    as ended came too late, and nothing would settle it later. keep_key: it may have happened, so the same request must not be made again.
     """
     async with plane.changing() as connection:
-        settled = await table.settle(connection, command, status=status, outcome=outcome)
+        settled = await table.settle(connection, command, status=status, outcome=outcome, keep_key=keep_key)
     if settled is None:
         return await get(plane, command.command_id)
     log.info("command_settled", command_id=command.command_id, kind=command.kind, status=settled.status)
@@ -265,7 +271,7 @@ async def redeliver(plane: ControlPlane, command: Command, send: Deliverer) -> N
 
 async def _give_up(plane: ControlPlane, command: Command, error: AgentGridError) -> None:
     status = CommandStatus.REFUSED if isinstance(error, IMPOSSIBLE) else CommandStatus.FAILED
-    await settle(plane, command, status, outcome_of(error))
+    await settle(plane, command, status, outcome_of(error), keep_key=isinstance(error, UpdateExpired))
 
 
 async def postpone(plane: ControlPlane, command: Command, error: Unavailable | RateLimited) -> None:

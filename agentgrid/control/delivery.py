@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import structlog
 
-from agentgrid.control import approvals, commands, runs, verbs
+from agentgrid.control import approvals, commands, runs, updates, verbs
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import commands as table
 from agentgrid.db import signing_keys
@@ -27,6 +28,7 @@ DELIVERERS: dict[str, commands.Deliverer] = {
     CommandKind.RUN_PAUSE: verbs.deliver_verb,
     CommandKind.RUN_RESUME: verbs.deliver_verb,
     CommandKind.RUN_SIGNAL: verbs.deliver_verb,
+    CommandKind.RUN_UPDATE: updates.deliver_late_update,
     CommandKind.APPROVAL_DECIDE: approvals.deliver_late_decision,
 }
 """How a command is sent if the request that recorded it did not: for each kind whose `Handling` says that it is sent."""
@@ -34,18 +36,23 @@ DELIVERERS: dict[str, commands.Deliverer] = {
 BATCH = 20
 LEASE = timedelta(seconds=15)
 """The lease of a claimed command: several times the duration of an attempt."""
+UPDATES_AT_ONCE = 20
+"""Updates wait for a worker, so they are attempted beside the others, which must not wait for them. One for which there is no room is due again later."""
 POLL_SECONDS = 5.0
 """Delay of a command after a lost notification."""
 RECOVERY_SECONDS = 1.0
 
 
-async def deliver_due(plane: ControlPlane) -> int:
-    """Attempt every command that is due. Returns their number."""
+async def deliver_due(plane: ControlPlane, beside: set[asyncio.Task[None]] | None = None) -> int:
+    """Attempt every command that is due. Returns their number. `beside`: where updates are attempted without waiting for them."""
     count = 0
     while True:
         async with writing(plane.engine) as session:
             claimed = await table.claim_due(session, limit=BATCH, lease=LEASE)
-        await asyncio.gather(*(_attempt(plane, command) for command in claimed))
+        updating = [command for command in claimed if command.kind == CommandKind.RUN_UPDATE and beside is not None]
+        if beside is not None:
+            _start_beside(plane, updating, beside)
+        await asyncio.gather(*(_attempt(plane, command) for command in claimed if command not in updating))
         count += len(claimed)
         if len(claimed) < BATCH:
             return count
@@ -56,6 +63,21 @@ async def expire_proposals(plane: ControlPlane) -> None:
     async with stating(plane.engine) as session:
         for command_id in await table.expire_proposals(session):
             log.info("proposal_expired", command_id=command_id)
+
+
+def _start_beside(plane: ControlPlane, updating: Sequence[Command], beside: set[asyncio.Task[None]]) -> None:
+    for command in updating[: UPDATES_AT_ONCE - len(beside)]:
+        task = asyncio.create_task(_attempt_beside(plane, command))
+        beside.add(task)
+        task.add_done_callback(beside.discard)
+
+
+async def _attempt_beside(plane: ControlPlane, command: Command) -> None:
+    try:
+        await _attempt(plane, command)
+    except SESSION_FAULTS as error:
+        # Its lease ends, and it is tried again.
+        log.warning("delivery_waits_for_the_database", error=str(error)[:200])
 
 
 async def _attempt(plane: ControlPlane, command: Command) -> None:
@@ -72,11 +94,12 @@ async def run(plane: ControlPlane) -> None:
     """Deliver until cancelled: woken by notifications, when the next command is due, or by polling."""
     wake = asyncio.Event()
     listener = asyncio.create_task(_listen(plane, wake))
+    beside: set[asyncio.Task[None]] = set()
     try:
         while True:
             wake.clear()
             try:
-                await deliver_due(plane)
+                await deliver_due(plane, beside)
                 await expire_proposals(plane)
                 pause = await _seconds_to_next(plane)
             except SESSION_FAULTS as error:
@@ -86,9 +109,9 @@ async def run(plane: ControlPlane) -> None:
                 async with asyncio.timeout(pause):
                     await wake.wait()
     finally:
-        listener.cancel()
-        with suppress(asyncio.CancelledError):
-            await listener
+        for task in (listener, *beside):
+            task.cancel()
+        await asyncio.gather(listener, *beside, return_exceptions=True)
 
 
 async def _seconds_to_next(plane: ControlPlane) -> float:

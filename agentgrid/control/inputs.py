@@ -1,9 +1,10 @@
-"""Checks a run's input against its workflow's schema, and converts it to the workflow's arguments."""
+"""Checks a run's input and a handler's arguments against their schemas, and converts an input to the workflow's arguments."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from temporalio.converter import PayloadConverter
@@ -51,14 +52,27 @@ def check_size(what: str, arguments: Sequence[Any], converter: PayloadConverter)
         raise PayloadTooLarge(what, size, MAX_JSON_BYTES)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where in a request body the checked value is, and what to call it."""
+
+    pointer: str
+    subject: str
+
+
+INPUT = Place(pointer="/input", subject="the input")
+
+
 class Checker:
-    """Checks inputs against their schemas, with a cache of the most recently used."""
+    """Checks values against their schemas, with a cache of the most recently used."""
 
     def __init__(self) -> None:
         self._ready: OrderedDict[tuple[str, str], tuple[dict[str, Any], Compiled | str]] = OrderedDict()
 
-    async def check(self, workflow: str, version: str, schema: dict[str, Any], value: Any) -> None:
-        """Check the input against the schema of this version of the workflow.
+    async def check(
+        self, workflow: str, version: str, schema: dict[str, Any], value: Any, *, place: Place = INPUT
+    ) -> None:
+        """Check the value against the schema of this version of the workflow (or, with its name added, of one of its handlers).
 
         Raises InvalidInput, with a JSON pointer for each fault; Conflict if the schema is unusable; RateLimited while too many
         expensive checks are running.
@@ -66,13 +80,13 @@ class Checker:
         ready = self._compiled(workflow, version, schema)
         if isinstance(ready, str):
             raise Conflict(
-                f"the input schema of {workflow} {version} can't be used: {ready}; fix it in the code "
+                f"{place.subject} schema of {workflow} {version} can't be used: {ready}; fix it in the code "
                 f"(run `agentgrid check`), and restart the workers",
                 status=UNUSABLE,
             )
-        faults = _wrong_count(schema, value) or await _faults(schema, ready, value)
+        faults = _wrong_count(schema, value, place) or await _faults(schema, ready, value, place)
         if faults:
-            raise InvalidInput("the input does not fit the workflow's schema", faults)
+            raise InvalidInput(f"{place.subject} does not fit the workflow's schema", faults)
 
     def _compiled(self, workflow: str, version: str, schema: dict[str, Any]) -> Compiled | str:
         key = (workflow, version)
@@ -93,26 +107,29 @@ def _compiled(schema: dict[str, Any]) -> Compiled | str:
         return str(error)
 
 
-def _wrong_count(schema: dict[str, Any], value: Any) -> list[Fault]:
+def _wrong_count(schema: dict[str, Any], value: Any, place: Place) -> list[Fault]:
     if not takes_several(schema):
         return []
     most = len(schema["prefixItems"])
     if isinstance(value, list) and schema.get("minItems", 0) <= len(value) <= most:
         return []
-    return [Fault(pointer="/input", message=f"takes an array of {most} arguments")]
+    return [Fault(pointer=place.pointer, message=f"takes an array of {most} arguments")]
 
 
-async def _faults(schema: dict[str, Any], ready: Compiled, value: Any) -> list[Fault]:
+async def _faults(schema: dict[str, Any], ready: Compiled, value: Any, place: Place) -> list[Fault]:
     cost = ready.price * schemas.size_of(value, limit=CHEAP / ready.price)
     if cost <= CHEAP:
         if ready.validator.is_valid(value):
             return []
         if not ready.recursive and cost <= CHEAP_TO_EXPLAIN:
-            return [Fault(pointer=pointer(path), message=said) for path, said in schemas.faults(ready, value)]
-    found = await long_checks.faults(schema, value)
-    return [Fault(pointer=pointer(path), message=said) for path, said in found]
+            return [_fault(place, path, said) for path, said in schemas.faults(ready, value)]
+    return [_fault(place, path, said) for path, said in await long_checks.faults(schema, value)]
+
+
+def _fault(place: Place, path: Sequence[str | int], message: str) -> Fault:
+    return Fault(pointer=place.pointer + pointer(path), message=message)
 
 
 def pointer(path: Sequence[str | int]) -> str:
-    """The JSON pointer into the request body."""
-    return "/input" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    """The JSON pointer below the checked value."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

@@ -11,6 +11,7 @@ from temporalio.client import Client
 
 from agentgrid.control.inputs import Checker
 from agentgrid.control.signing import Signer
+from agentgrid.control.waits import Waits
 from agentgrid.db.pool import Connection, Pool, Turns
 from agentgrid.db.starts import Offer
 from agentgrid.db.tables import PrincipalRow
@@ -35,6 +36,7 @@ class ControlPlane:
     turns: Turns = field(default_factory=Turns)
     offers: dict[str, Offer] = field(default_factory=dict)
     """The last known start conditions, by workflow."""
+    waits: Waits = field(default_factory=Waits)
 
     def changing(self) -> AbstractAsyncContextManager[Connection]:
         """A connection of the driver for one writing statement, which may wait for a lock."""

@@ -17,16 +17,21 @@ from agentgrid.temporal import rpc
 Answer = TypeVar("Answer")
 
 DEADLINE = rpc.DEADLINE
-GUARD_SECONDS = DEADLINE.total_seconds() + 1.0
-"""A lazy client's first call connects before its deadline begins to count."""
+GUARD_SECONDS = 1.0
+"""Added to each deadline: a lazy client's first call connects before its deadline begins to count."""
 
 _NEVER_SENT = ("connect error", "connection refused", "dns error", "failed client connect", "no route to host")
 
 
-async def asked(call: Awaitable[Answer], *, noun: str = "run", identifier: str = "") -> Answer:
-    """The call's response. Raises AgentGrid's errors; `Unavailable.outcome_unknown` if it may have been carried out."""
+async def asked(
+    call: Awaitable[Answer], *, noun: str = "run", identifier: str = "", seconds: float = DEADLINE.total_seconds()
+) -> Answer:
+    """The call's response. Raises AgentGrid's errors; `Unavailable.outcome_unknown` if it may have been carried out.
+
+    seconds: the call's own deadline.
+    """
     try:
-        async with asyncio.timeout(GUARD_SECONDS):
+        async with asyncio.timeout(seconds + GUARD_SECONDS):
             return await call
     except RPCError as error:
         if error.status is RPCStatusCode.UNAVAILABLE:

@@ -9,16 +9,17 @@ from typing import Any
 import temporalio.api.workflowservice.v1 as service
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 
-from agentgrid.control import commands, inputs
+from agentgrid.control import commands, handlers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked, describe
 from agentgrid.control.runs import sender
 from agentgrid.db import runs as table
-from agentgrid.db.session import reading, writing
+from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command, Run
 from agentgrid.domain.commands import CommandKind
+from agentgrid.domain.handlers import HandlerKind
 from agentgrid.domain.runs import RunStatus, Verb, refusal
-from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound, Unavailable
+from agentgrid.errors import Conflict, NotFound, Unavailable
 from agentgrid.protocol import (
     SIGNAL_CONTROL,
     ControlSignal,
@@ -26,14 +27,13 @@ from agentgrid.protocol import (
 )
 from agentgrid.temporal import rpc
 
-RESERVED_SIGNALS = ("agentgrid.", "__")
-
 KINDS: dict[Verb, CommandKind] = {
     Verb.CANCEL: CommandKind.RUN_CANCEL,
     Verb.TERMINATE: CommandKind.RUN_TERMINATE,
     Verb.PAUSE: CommandKind.RUN_PAUSE,
     Verb.RESUME: CommandKind.RUN_RESUME,
     Verb.SIGNAL: CommandKind.RUN_SIGNAL,
+    Verb.UPDATE: CommandKind.RUN_UPDATE,
 }
 
 
@@ -54,31 +54,55 @@ async def act(
     reason: str | None = None,
     signal: SignalRequest | None = None,
 ) -> Command:
-    """Carry out the verb and return its command. Raises NotFound, Conflict with the current status, PayloadTooLarge, Unavailable."""
-    if signal is not None and signal.name.startswith(RESERVED_SIGNALS):
-        raise InvalidInput(
-            "a signal's name must not begin with `agentgrid.` or `__`",
-            [Fault(pointer="/name", message="is reserved")],
-        )
+    """Carry out the verb and return its command.
+
+    Raises NotFound, Conflict with the current status, InvalidInput for a signal that no handler of the run takes, PayloadTooLarge, Unavailable.
+    """
+    body = None
     if signal is not None:
-        inputs.check_size("the signal", signal.arguments, plane.temporal.data_converter.payload_converter)
+        handlers.check_form(plane, HandlerKind.SIGNAL, signal.name, signal.arguments)
+        prepared = await prepare(plane, caller, run_id, verb)
+        if isinstance(prepared, Command):
+            return prepared
+        fit = await handlers.check(plane, prepared, HandlerKind.SIGNAL, signal.name, signal.arguments)
+        body = {"name": signal.name, "arguments": list(signal.arguments), "handler": fit.value}
+    recorded = await record(plane, caller, run_id, verb, reason=reason, body=body)
+    if recorded.replayed:
+        return recorded.command
+    return await commands.deliver(plane, recorded.command, deliver_verb)
+
+
+async def record(
+    plane: ControlPlane, caller: Caller, run_id: str, verb: Verb, *, reason: str | None, body: Any
+) -> commands.Recorded:
+    """Record the verb's command, or find that of the same request made earlier. Raises NotFound, Conflict with the current status."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
-            return earlier
-        run = await table.seen(session, run_id, scope=caller.principal.workflows)
-        if run is None:
-            raise NotFound("run", run_id)
-        status = RunStatus(run.status)
-        if (why := refusal(verb, status, governed=run.governed, taken=await table.taken(session, run))) is not None:
-            raise Conflict(why, status=status.value)
-        body = None if signal is None else {"name": signal.name, "arguments": list(signal.arguments)}
+            return commands.Recorded(command=earlier, replayed=True)
+        run = await allowed(session, caller, run_id, verb)
         command = await commands.new(
             session, caller, KINDS[verb], run_id=run_id, execution_id=run.execution_id, reason=reason, body=body
         )
-        recorded = await commands.record(session, caller, command)
-    if recorded.replayed:
-        return recorded.command
-    return await commands.deliver(plane, command, deliver_verb)
+        return await commands.record(session, caller, command)
+
+
+async def prepare(plane: ControlPlane, caller: Caller, run_id: str, verb: Verb) -> Run | Command:
+    """The run, for checks that may take long and so need no transaction; or the command of the same request made earlier."""
+    async with writing(plane.engine) as session:
+        if (earlier := await commands.replayed(session, caller)) is not None:
+            return earlier
+        return await allowed(session, caller, run_id, verb)
+
+
+async def allowed(session: WriteSession, caller: Caller, run_id: str, verb: Verb) -> Run:
+    """The run, if the verb makes sense in its status. Raises NotFound, Conflict with the current status."""
+    run = await table.seen(session, run_id, scope=caller.principal.workflows)
+    if run is None:
+        raise NotFound("run", run_id)
+    status = RunStatus(run.status)
+    if (why := refusal(verb, status, governed=run.governed, taken=await table.taken(session, run))) is not None:
+        raise Conflict(why, status=status.value)
+    return run
 
 
 async def deliver_verb(plane: ControlPlane, command: Command) -> dict[str, Any]:

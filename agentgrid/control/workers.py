@@ -82,6 +82,13 @@ async def served(plane: ControlPlane, names: Sequence[str], kind: TaskQueueType.
     return dict(zip(distinct, answers, strict=True))
 
 
+async def silence(plane: ControlPlane, queue: str, seconds: float) -> str:
+    """Why no worker may have answered within this time, in words."""
+    if (await served(plane, [queue], WORKFLOW))[queue] is False:
+        return f"no worker polls its task queue {queue!r}"
+    return f"no worker answered within {seconds:g} s"
+
+
 async def heartbeats(plane: ControlPlane) -> list[WorkerHeartbeat]:
     """The last heartbeat of every worker. Raises Unavailable."""
     return await asked(rpc.list_workers(plane.temporal), noun="workers")

@@ -64,7 +64,7 @@ _SETTLE = """
     UPDATE commands AS c SET status = became.status, outcome = became.outcome, next_attempt_at = NULL,
         delivered_at = CASE WHEN became.status IN ('delivered', 'applied') THEN now() ELSE c.delivered_at END,
         settled_at = CASE WHEN became.status = 'delivered' THEN c.settled_at ELSE now() END,
-        idempotency_key = CASE WHEN became.status IN ('failed', 'refused') THEN NULL ELSE c.idempotency_key END
+        idempotency_key = CASE WHEN became.status IN ('failed', 'refused') AND NOT $6 THEN NULL ELSE c.idempotency_key END
     FROM became WHERE c.command_id = $5 AND c.status = 'pending'
     RETURNING c.*
 """
@@ -190,18 +190,41 @@ async def newest(
 
 
 async def settle(
-    connection: Connection, command: Command, *, status: CommandStatus, outcome: dict[str, Any] | None
+    connection: Connection,
+    command: Command,
+    *,
+    status: CommandStatus,
+    outcome: dict[str, Any] | None,
+    keep_key: bool = False,
 ) -> Command | None:
     """Set the outcome of a pending command and return it; None if somebody, such as the projector, has already set it.
 
     A command that was delivered to a run that has ended is superseded, if its kind `ends_with_run`. The idempotency key of a command that
-    never happened is released, so that the same request can be made again.
+    never happened is released, so that the same request can be made again, unless `keep_key`.
     """
     ends = status is CommandStatus.DELIVERED and HANDLING[command.kind].ends_with_run
     row = await connection.fetchrow(
-        _SETTLE, command.run_id if ends else None, sorted(CLOSED), status.value, outcome, command.command_id
+        _SETTLE, command.run_id if ends else None, sorted(CLOSED), status.value, outcome, command.command_id, keep_key
     )
     return None if row is None else loaded(Command, dict(row))
+
+
+async def retarget(session: WriteSession, command: Command, *, execution_id: str) -> str | None:
+    """Send the pending command to another execution of its run, unless another process has said so already. Returns where it goes now."""
+    moved = (
+        update(Command)
+        .where(
+            C.command_id == command.command_id,
+            C.status == CommandStatus.PENDING.value,
+            C.execution_id == command.execution_id,
+        )
+        .values(execution_id=execution_id)
+    )
+    await session.execute(moved, execution_options={"synchronize_session": False})
+    found: str | None = (
+        await session.execute(select(C.execution_id).where(C.command_id == command.command_id))
+    ).scalar_one()
+    return found
 
 
 async def postpone(session: WriteSession, command_id: str, *, delay: timedelta, outcome: dict[str, Any]) -> None:

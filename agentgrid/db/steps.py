@@ -54,6 +54,11 @@ async def of_run(
     return (await session.execute(statement)).scalars().all()
 
 
+async def get(session: ReadSession, execution_id: str, event_id: int) -> Step | None:
+    """One step."""
+    return await session.get(Step, (execution_id, event_id))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """A job as its worker reported it, with the facts that history adds."""

@@ -46,6 +46,13 @@ async def versions(session: ReadSession, name: str, *, limit: int) -> Sequence[W
     return (await session.execute(statement)).scalars().all()
 
 
+async def handlers(session: ReadSession, name: str, version: str) -> dict[str, Any]:
+    """The handlers of this version and of the newest one, by version; None for one that was registered without them."""
+    newest = select(W.version).where(W.name == name).scalar_subquery()
+    statement = select(V.version, V.handlers).where(V.name == name, V.version.in_([version, newest]))
+    return {found: document for found, document in (await session.execute(statement)).all()}
+
+
 async def queues(session: ReadSession) -> dict[str, list[str]]:
     """The workflows of each task queue."""
     found: dict[str, list[str]] = {}

@@ -23,6 +23,7 @@ class CommandKind(StrEnum):
     RUN_PAUSE = "run.pause"
     RUN_RESUME = "run.resume"
     RUN_SIGNAL = "run.signal"
+    RUN_UPDATE = "run.update"
     APPROVAL_DECIDE = "approval.decide"
     TOOL_POLICY = "tool.policy"
     TOOL_DISABLE = "tool.disable"
@@ -61,7 +62,7 @@ class CommandStatus(StrEnum):
     REFUSED = "refused"
     """Not allowed, or impossible; never delivered."""
     FAILED = "failed"
-    """Delivery was given up; the outcome says why."""
+    """Delivery was given up, or an update's handler failed; the outcome says why."""
 
     @property
     def settled(self) -> bool:
@@ -144,6 +145,7 @@ MAX_WORD = 255
 """Longer words of a body are not shown in lists."""
 
 _ON_RUN = Handling(confirmed_by=ConfirmedBy.HISTORY, target=Target.RUN)
+_MESSAGE = Handling(confirmed_by=ConfirmedBy.HISTORY, target=Target.RUN, words=Words(paths=(("name",),)))
 _RECORDED = Handling(confirmed_by=ConfirmedBy.TRANSACTION, target=Target.NAMED)
 _RULE = Handling(
     confirmed_by=ConfirmedBy.TRANSACTION,
@@ -160,9 +162,8 @@ HANDLING: dict[str, Handling] = {
     CommandKind.RUN_TERMINATE: _ON_RUN,
     CommandKind.RUN_PAUSE: _ON_RUN,
     CommandKind.RUN_RESUME: _ON_RUN,
-    CommandKind.RUN_SIGNAL: Handling(
-        confirmed_by=ConfirmedBy.HISTORY, target=Target.RUN, words=Words(paths=(("name",),))
-    ),
+    CommandKind.RUN_SIGNAL: _MESSAGE,
+    CommandKind.RUN_UPDATE: _MESSAGE,
     CommandKind.APPROVAL_DECIDE: Handling(
         confirmed_by=ConfirmedBy.HISTORY,
         target=Target.APPROVAL,

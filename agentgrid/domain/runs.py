@@ -93,6 +93,7 @@ class Verb(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     SIGNAL = "signal"
+    UPDATE = "update"
 
 
 RUN_VERBS: dict[Verb, frozenset[RunStatus]] = {
@@ -101,6 +102,7 @@ RUN_VERBS: dict[Verb, frozenset[RunStatus]] = {
     Verb.PAUSE: frozenset({RunStatus.RUNNING, RunStatus.WAITING}),
     Verb.RESUME: frozenset({RunStatus.PAUSED}),
     Verb.SIGNAL: OPEN - {RunStatus.QUEUED},
+    Verb.UPDATE: OPEN - {RunStatus.QUEUED},
 }
 """The statuses in which each verb makes sense."""
 

@@ -269,6 +269,7 @@ class UpdateAccepted(Event):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpdateCompleted(Event):
     accepted_event_id: int
+    update_id: str | None = None
     output: Stored | None = None
     error: Stored | None = None
 

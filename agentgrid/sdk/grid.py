@@ -21,9 +21,11 @@ from typing import Any
 from temporalio import workflow as temporal
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from agentgrid.domain.handlers import Handlers
 from agentgrid.domain.policies import Risk
 from agentgrid.errors import RegistrationError, RegistrationErrors
 from agentgrid.sdk import lint
+from agentgrid.sdk.handlers import faults_of, handlers_of
 from agentgrid.sdk.places import place_of, reworded
 from agentgrid.sdk.schema import (
     canonical_source,
@@ -60,6 +62,7 @@ class RegisteredWorkflow:
     line: int
     input_schema: dict[str, Any] = field(default_factory=dict)
     output_schema: dict[str, Any] = field(default_factory=dict)
+    handlers: Handlers = field(default_factory=Handlers)
     version: str = ""
 
     @property
@@ -127,7 +130,8 @@ class Grid:
     def _register(self, cls: type[Any], module: ModuleType) -> RegisteredWorkflow:
         spec: WorkflowSpec = vars(cls)[SPEC]
         input_schema, output_schema = _boundary(cls)
-        sources = [canonical_source(path) for path in self._imported_files(module)]
+        imported = self._imported(module)
+        sources = [canonical_source(source.file) for source in imported]
         return RegisteredWorkflow(
             cls=cls,
             spec=spec,
@@ -135,18 +139,19 @@ class Grid:
             line=_line_of(cls),
             input_schema=input_schema,
             output_schema=output_schema,
+            handlers=handlers_of(cls, [source.tree for source in imported]),
             version=version_of(spec.name, sources, input_schema, output_schema),
         )
 
-    def _imported_files(self, module: ModuleType) -> list[str]:
-        """The files of the module and of the grid's modules that it imports, directly or indirectly."""
+    def _imported(self, module: ModuleType) -> list[Source]:
+        """The module and the grid's modules that it imports, directly or indirectly, as far as they have a file."""
         pending, seen = [module.__name__], {module.__name__}
         while pending:
             for name in self._sources[pending.pop()].imports():
                 if name in self._sources and name not in seen:
                     seen.add(name)
                     pending.append(name)
-        return [file for name in sorted(seen) if (file := self._sources[name].file)]
+        return [self._sources[name] for name in sorted(seen) if self._sources[name].file]
 
     @functools.cached_property
     def _sources(self) -> dict[str, Source]:
@@ -203,7 +208,7 @@ class Grid:
                     f"workflow {name!r} is already registered at {other.file}:{other.line}", file=file, line=line
                 )
             seen[str(name)] = registered
-            for message in _boundary_faults(registered):
+            for message in (*_boundary_faults(registered), *faults_of(registered.handlers)):
                 yield RegistrationError(f"workflow {name!r}: {message}", file=file, line=line)
             try:
                 restrictions = SandboxRestrictions.default.with_passthrough_modules(

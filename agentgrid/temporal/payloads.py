@@ -58,6 +58,12 @@ async def decode_events(events: Sequence[HistoryEvent], converter: DataConverter
         await _decode_message(event, codec)
 
 
+async def decode(message: Message, converter: DataConverter) -> None:
+    """Run the codec over every payload of one message, in place. What it can't decode stays as it is."""
+    if converter.payload_codec is not None:
+        await _decode_message(message, converter.payload_codec)
+
+
 async def _decode_message(message: Message, codec: PayloadCodec) -> None:
     """Walk the message; headers and search attributes are never encoded, so they are left alone."""
     if isinstance(message, _NOT_ENCODED):

@@ -11,13 +11,24 @@ from datetime import timedelta
 
 import temporalio.api.workflowservice.v1 as service
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
-from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.enums.v1 import TaskQueueType, UpdateWorkflowExecutionLifecycleStage
+from temporalio.api.errordetails.v1 import QueryFailedFailure
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.query.v1 import WorkflowQuery
 from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.update.v1 import Input, Meta, Request, UpdateRef, WaitPolicy
 from temporalio.api.worker.v1 import WorkerHeartbeat
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from agentgrid.errors import AgentGridError, Conflict, InvalidInput, NotFound, Unavailable
+
+Stage = UpdateWorkflowExecutionLifecycleStage
+NOW = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_UNSPECIFIED
+"""To look at an update without waiting."""
+ADMITTED = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED
+ACCEPTED = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED
+COMPLETED = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
 
 DEADLINE = timedelta(seconds=2)
 WORKERS_PAGE = 200
@@ -68,6 +79,88 @@ async def signal(
             input=Payloads(payloads=payloads),
             identity=client.identity,
             request_id=request_id,
+        ),
+        timeout=deadline,
+    )
+
+
+async def query(
+    client: Client,
+    *,
+    workflow_id: str,
+    execution_id: str | None,
+    name: str,
+    payloads: Sequence[Payload],
+    deadline: timedelta,
+) -> Sequence[Payload]:
+    """A query's result. It needs a worker, also for an execution that has ended. Raises RPCError."""
+    answer = await client.workflow_service.query_workflow(
+        service.QueryWorkflowRequest(
+            namespace=client.namespace,
+            execution=WorkflowExecution(workflow_id=workflow_id, run_id=execution_id or ""),
+            query=WorkflowQuery(query_type=name, query_args=Payloads(payloads=payloads)),
+        ),
+        timeout=deadline,
+    )
+    return answer.query_result.payloads
+
+
+def query_failure(error: RPCError) -> Failure | None:
+    """What the worker said, if it was the worker that failed the query."""
+    for detail in error.grpc_status.details:
+        found = QueryFailedFailure()
+        if detail.Unpack(found):
+            return found.failure
+    return None
+
+
+async def update(
+    client: Client,
+    *,
+    workflow_id: str,
+    execution_id: str,
+    update_id: str,
+    name: str,
+    payloads: Sequence[Payload],
+    identity: str,
+    deadline: timedelta,
+) -> service.UpdateWorkflowExecutionResponse:
+    """Send an update and wait until a worker has accepted or rejected it. Sent again under the same id, it is the same update.
+
+    Until a worker accepts it, Temporal keeps it in memory only. Raises RPCError.
+    """
+    return await client.workflow_service.update_workflow_execution(
+        service.UpdateWorkflowExecutionRequest(
+            namespace=client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=execution_id),
+            wait_policy=WaitPolicy(lifecycle_stage=ACCEPTED),
+            request=Request(
+                meta=Meta(update_id=update_id, identity=identity),
+                input=Input(name=name, args=Payloads(payloads=payloads)),
+            ),
+        ),
+        timeout=deadline,
+    )
+
+
+async def poll_update(
+    client: Client,
+    *,
+    workflow_id: str,
+    execution_id: str,
+    update_id: str,
+    stage: Stage.ValueType = NOW,
+    deadline: timedelta = DEADLINE,
+) -> service.PollWorkflowExecutionUpdateResponse:
+    """The state of an update, once it has come to this stage. A rejected one is not found. Raises RPCError."""
+    return await client.workflow_service.poll_workflow_execution_update(
+        service.PollWorkflowExecutionUpdateRequest(
+            namespace=client.namespace,
+            update_ref=UpdateRef(
+                workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=execution_id), update_id=update_id
+            ),
+            identity=client.identity,
+            wait_policy=WaitPolicy(lifecycle_stage=stage),
         ),
         timeout=deadline,
     )

@@ -33,6 +33,7 @@ def document(grid: Grid, task_queue: str) -> dict[str, Any]:
                 "tags": list(registered.spec.tags),
                 "input_schema": registered.input_schema,
                 "output_schema": registered.output_schema,
+                "handlers": registered.handlers.model_dump(mode="json"),
             }
             for registered in grid.workflows
         ],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import hypothesis
@@ -141,6 +142,6 @@ class Search:
 
     def _name_something(self, case: Case) -> None:
         """Let the request be about a thing that exists, so that it gets further than `404`."""
-        for noun, identifier in self.things.items():
-            if f"/{noun}/{{" in case.path:
-                case.path_parameters = dict.fromkeys(case.path_parameters, identifier)
+        parts = case.path.split("/")
+        named = {part.strip("{}"): self.things.get(noun) for noun, part in pairwise(parts) if part.startswith("{")}
+        case.path_parameters |= {name: thing for name, thing in named.items() if thing is not None}

@@ -67,7 +67,7 @@ async def test_a_run_tells_everything_in_one_answer(api: Api, as_):
     assert run["next"]["approvers"] == ["support-leads"]
     assert "support-leads" in run["next"]["summary"]
     assert datetime.fromisoformat(run["next"]["until"]) == gate.expires_at
-    assert run["next"]["actions"] == ["cancel", "terminate", "pause", "signal"]
+    assert run["next"]["actions"] == ["cancel", "terminate", "pause", "signal", "update"]
     verbs = {action["verb"]: action for action in run["actions"]}
     assert (verbs["resume"]["allowed"], verbs["cancel"]["allowed"]) == (False, True)
     watched = (await as_("viewer").get(f"/api/v1/runs/{parent.run_id}")).json()

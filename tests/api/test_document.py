@@ -78,7 +78,16 @@ async def search(api: Api) -> AsyncIterator[Search]:
         target="mole",
         outcome={"proposal": {}, "code": "withdrawn", "message": "withdrawn by admin"},
     )
-    await factories.insert(engine, withdrawn)
+    expired = Command(
+        command_id=new_id(),
+        kind="run.update",
+        status="failed",
+        principal="operator",
+        run_id=run.run_id,
+        body={"name": "known", "arguments": []},
+        outcome={"code": "update_expired", "message": "no worker accepted the update"},
+    )
+    await factories.insert(engine, withdrawn, expired)
     things = {
         "runs": run.run_id,
         "approvals": gate.approval_id,
@@ -89,6 +98,7 @@ async def search(api: Api) -> AsyncIterator[Search]:
         "keys": api.tokens["second"].split("_")[1],
         "signing-keys": signer.key_id,
         "commands": withdrawn.command_id,
+        "updates": expired.command_id,
     }
     async with listening(api.app) as url, api.client(None) as client:
         document = (await client.get("/api/openapi.json")).json()

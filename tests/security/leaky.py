@@ -36,6 +36,10 @@ class LeaksAndFails:
     def tell(self, words: str) -> None:
         self._signalled = words
 
+    @workflow.update
+    async def confide(self, secret: str) -> str:
+        raise ApplicationError(f"{secret}-failed", f"{secret}-detail", type=f"{secret}-type")
+
     @workflow.run
     async def run(self, secret: str) -> str:
         workflow.logger.warning("%s-workflowlog", secret)

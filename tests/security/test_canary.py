@@ -36,6 +36,8 @@ class Leak:
     stuck: str
     approval_id: str
     commands: list[str]
+    update: str
+    """The command of an update of the run that failed."""
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -57,6 +59,9 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
         await loop.until(failed, "running", "waiting")
         body = {"name": "tell", "arguments": [f"{CANARY}-signal"]}
         await loop.call("operator", "POST", f"/runs/{failed}/signal", 202, json=body)
+        place = f"/runs/{failed}/updates/confide"
+        update = await loop.call("operator", "POST", place, json={"arguments": [f"{CANARY}-update"]})
+        assert f"{CANARY}-update-failed" in str(update["error"])
         # A refusal that quotes the input, and one whose request body holds it.
         wrong = {"input": {"of": f"{CANARY}-refused"}}
         await loop.call("operator", "POST", "/workflows/leaks_and_returns/runs", 422, json=wrong)
@@ -78,6 +83,7 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
             stuck=stuck,
             approval_id=gate["approval_id"],
             commands=[command["command_id"] for command in listed],
+            update=update["command_id"],
         )
         for run_id in (trying, stuck):
             await loop.call("operator", "POST", f"/runs/{run_id}/terminate", 202, json={})
@@ -101,7 +107,7 @@ def places(leak: Leak) -> list[str]:
         if path in STREAMS:
             continue
         if "{run_id}" in path:
-            found += [path.format(run_id=run_id) for run_id in leak.runs]
+            found += [path.format(run_id=run_id, command_id=leak.update) for run_id in leak.runs]
         elif "{approval_id}" in path:
             found.append(path.format(approval_id=leak.approval_id))
         elif "{command_id}" in path:
@@ -158,8 +164,9 @@ async def test_r44_no_stream_shows_the_canary(loop: Loop, leak: Leak, who: str) 
 async def test_the_permission_to_read_payloads_shows_the_canary_where_it_belongs(loop: Loop, leak: Leak) -> None:
     expected = {
         f"/runs/{leak.failed}": ["", "-failure", "-detail", "-type"],
-        f"/runs/{leak.failed}/steps": ["-arguments", "-arguments-output", "-toolerror", "-signal"],
+        f"/runs/{leak.failed}/steps": ["-arguments", "-arguments-output", "-toolerror", "-signal", "-update-failed"],
         f"/runs/{leak.failed}/jobs": ["-toolerror"],
+        f"/runs/{leak.failed}/updates/{leak.update}": ["-update-failed", "-update-detail", "-update-type"],
         f"/runs/{leak.failed}/logs": ["-arguments-logged", "-arguments-field", "-workflowlog"],
         f"/runs/{leak.failed}/result": ["-failure"],
         "/runs?workflow=leaks_and_fails": ["-toolerror"],

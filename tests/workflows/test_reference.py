@@ -59,6 +59,7 @@ async def test_an_urgent_ticket_is_answered_after_an_approval(
     assert terms.title == "Send reply to T-1002"
     assert terms.approvers == ("support-leads",)
     result = await handle.result()
+    assert await handle.query("so_far") == result
     assert result["approved_by"] == "reviewer"
     assert result["urgency"] == "urgent"
     body = await value(backoffice, "SELECT body FROM backoffice.replies WHERE id = $1", result["reply_id"])

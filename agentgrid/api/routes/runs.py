@@ -292,7 +292,11 @@ async def resume(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: R
 
 @router.post("/{run_id}/signal", status_code=202, summary="Send a signal to the run's workflow")
 async def signal(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunSignal) -> RunAccepted:
-    """For the workflow's own handlers. It can't decide an approval: an unsigned signal has no effect on one."""
+    """For the workflow's own handlers. It can't decide an approval: an unsigned signal has no effect on one.
+
+    A name or arguments that no handler of the run's version takes: `422`, with the nearest name. Where the version is not known, nothing is
+    checked, and `handler` is `unknown`.
+    """
     request = control.SignalRequest(name=body.name, arguments=tuple(body.arguments))
     command = await control.act(plane, caller, run_id, Verb.SIGNAL, reason=body.reason, signal=request)
     return await _accepted(plane, caller, shown, command)

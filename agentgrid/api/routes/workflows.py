@@ -34,6 +34,7 @@ from agentgrid.db import runs, switches, workflows
 from agentgrid.db.run_details import Details
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Run, Switch, Workflow
+from agentgrid.domain.handlers import Handlers
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.switches import SwitchKind
 from agentgrid.errors import NotFound
@@ -96,6 +97,7 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     values = _values(row, served.get(row.task_queue), last.get(name), switch) | {
         "input_schema": {} if current is None else current.input_schema,
         "output_schema": None if current is None else current.output_schema,
+        "handlers": None if current is None else Handlers.read(current.handlers),
         "versions": [
             WorkflowVersionOut.model_validate(version)
             for version in await workflows.versions(session, name, limit=MAX_VERSIONS)

@@ -27,7 +27,7 @@ class CommandSummary(Out):
     idempotency_key: str | None
     what: str | None = Field(
         None,
-        description="The verdict of a decision, the name of a signal or the effect of a rule. Only in the audit log, not in responses to changes.",
+        description="The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.",
     )
     reason: str | None = Field(description="The reason that the principal gave.")
     outcome: dict[str, Any] | None = Field(

@@ -21,6 +21,7 @@ from agentgrid.api.schemas.common import (
     StoredPayload,
     Whole,
 )
+from agentgrid.domain.handlers import Fit
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, RunTrigger, WaitingOn
 from agentgrid.domain.steps import JobStatus, StepKind, StepStatus
 
@@ -318,6 +319,11 @@ class RunAccepted(RunDetail):
     """A run, and the accepted command."""
 
     command: CommandSummary
+    handler: Fit | None = Field(
+        None,
+        description="For a signal: `declared` if the run's version has a handler of this name that takes the arguments; `dynamic` if it takes any "
+        "name; `unknown` if nothing could be checked, so that a mistyped signal has no effect.",
+    )
 
 
 class RunCounts(Out):

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from agentgrid.api.schemas.common import Action, Out, SwitchOut
+from agentgrid.api.schemas.handlers import HandlersOut
 from agentgrid.domain.runs import RunStatus
 
 
@@ -57,6 +58,7 @@ class WorkflowDetail(WorkflowSummary):
 
     input_schema: dict[str, Any]
     output_schema: dict[str, Any] | None
+    handlers: HandlersOut | None = Field(description="Null if the version was registered without them.")
     versions: list[WorkflowVersionOut] = Field(description="The newest 50.")
     stats: WorkflowStats
     actions: list[Action]

@@ -208,10 +208,12 @@ BEGIN
             v_grid, left(v_taken, 2000)
         );
     END IF;
-    INSERT INTO public.workflow_versions (name, version, input_schema, output_schema, build)
-    SELECT w->>'name', w->>'version', w->'input_schema', w->'output_schema', v_build
+    -- A version's schemas never change. Its handlers may be missing, from a worker that didn't send them, and their docstrings make no version.
+    INSERT INTO public.workflow_versions AS t (name, version, input_schema, output_schema, handlers, build)
+    SELECT w->>'name', w->>'version', w->'input_schema', w->'output_schema', w->'handlers', v_build
     FROM json_array_elements(p_document->'workflows') AS w ORDER BY 1, 2
-    ON CONFLICT (name, version) DO NOTHING;
+    ON CONFLICT (name, version) DO UPDATE SET handlers = excluded.handlers
+        WHERE excluded.handlers IS NOT NULL AND t.handlers::text IS DISTINCT FROM excluded.handlers::text;
     INSERT INTO public.workflow_builds (build, name, version)
     SELECT v_build, w->>'name', w->>'version'
     FROM json_array_elements(p_document->'workflows') AS w ORDER BY 2

@@ -31,7 +31,7 @@ class Workflow(SQLModel, table=True):
 
 
 class WorkflowVersion(SQLModel, table=True):
-    """One version of a definition: a digest of its schemas and code. Immutable."""
+    """One version of a definition: a digest of its schemas and code. Immutable, except for its handlers' docstrings."""
 
     __tablename__ = "workflow_versions"
     __table_args__ = (Index(None, "name", text("first_seen_at DESC")),)
@@ -40,6 +40,8 @@ class WorkflowVersion(SQLModel, table=True):
     version: str = columns.text(primary=True)
     input_schema: dict[str, Any] = columns.json(null=False)
     output_schema: dict[str, Any] | None = columns.json()
+    handlers: Any = columns.json()
+    """`domain.handlers.Handlers`, as the worker that registered last has them; null from a worker that sent none."""
     build: str = columns.text()
     """The grid's digest, as Temporal's history names it on each completed workflow task."""
     first_seen_at: datetime = columns.time(null=False, now=True)

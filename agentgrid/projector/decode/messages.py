@@ -53,6 +53,7 @@ def update_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     failed = a.outcome.HasField("failure")
     return events.UpdateCompleted, {
         "accepted_event_id": a.accepted_event_id,
+        "update_id": a.meta.update_id or None,
         "output": None if failed else reader.stored(a.outcome.success.payloads),
         "error": reader.error(a.outcome.failure) if failed else None,
     }

@@ -147,11 +147,17 @@ def _sender(identity: str | None) -> str | None:
     return identity.removeprefix(SENDER)
 
 
-def settle(fold: Pass, kind: CommandKind, request_id: str | None, outcome: dict[str, object]) -> None:
+def settle(
+    fold: Pass,
+    kind: CommandKind,
+    request_id: str | None,
+    outcome: dict[str, object],
+    status: CommandStatus = CommandStatus.APPLIED,
+) -> None:
     """The command that Temporal records with the event has had its effect."""
     if request_id is not None:
         fold.changes.settlements.append(
-            Settlement(command_id=request_id, kind=kind, status=CommandStatus.APPLIED, outcome=dict(outcome))
+            Settlement(command_id=request_id, kind=kind, status=status, outcome=dict(outcome))
         )
 
 
@@ -164,6 +170,10 @@ def closed(fold: Pass, event: events.Closed) -> None:
         settle(fold, CommandKind.RUN_TERMINATE, _sender(event.identity), {"event_id": event.event_id})
     gates.close_all(fold, event)
     for key in sorted(state.steps):
+        if event.status is ExecutionStatus.CONTINUED_AS_NEW:
+            # The run goes on, but not this update. With its run, the store ends every open command.
+            told = {"execution_id": state.execution_id, "event_id": key}
+            settle(fold, CommandKind.RUN_UPDATE, state.steps[key].update_id, told, CommandStatus.SUPERSEDED)
         fold.close_step(key, event, StepStatus.ABANDONED)
     state.task = state.problem = state.first_task_at = None
     state.misfit = False

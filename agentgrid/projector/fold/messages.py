@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentgrid.domain.commands import CommandKind
+from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold.executions import settle
@@ -31,7 +31,7 @@ def update_admitted(fold: Pass, event: events.UpdateAdmitted) -> None:
 def update_accepted(fold: Pass, event: events.UpdateAccepted) -> None:
     """The workflow took the update and works on it."""
     name, given = fold.state.updates.pop(event.update_id, [None, None])
-    fold.open_step(
+    step = fold.open_step(
         event,
         kind=StepKind.UPDATE,
         name=event.name or name or "update",
@@ -39,9 +39,15 @@ def update_accepted(fold: Pass, event: events.UpdateAccepted) -> None:
         started_at=event.at,
         input=event.input or given,
     )
+    step.update_id = event.update_id
 
 
 def update_completed(fold: Pass, event: events.UpdateCompleted) -> None:
     """The update's answer."""
     status = StepStatus.COMPLETED if event.error is None else StepStatus.FAILED
     fold.close_step(event.accepted_event_id, event, status, output=event.output, error=event.error)
+    told = {"execution_id": fold.state.execution_id, "event_id": event.accepted_event_id}
+    if event.error is None:
+        settle(fold, CommandKind.RUN_UPDATE, event.update_id, told)
+    else:
+        settle(fold, CommandKind.RUN_UPDATE, event.update_id, {"code": "update_failed", **told}, CommandStatus.FAILED)

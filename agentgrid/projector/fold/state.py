@@ -68,6 +68,7 @@ class OpenStep(_Json):
     """When the call that runs now was scheduled."""
     child: str | None = None
     """The workflow id of the child that it stands for."""
+    update_id: str | None = None
 
 
 @dataclass(kw_only=True)

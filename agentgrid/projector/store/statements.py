@@ -115,11 +115,12 @@ UPDATE commands AS c SET status = s.j->>'status', outcome = s.j->'outcome', sett
     next_attempt_at = NULL, delivered_at = coalesce(c.delivered_at, now())
 FROM json_array_elements($1::json) AS s(j)
 WHERE c.command_id = s.j->>'command_id' AND c.kind = s.j->>'kind' AND c.run_id = s.j->>'run_id'
-    AND (c.status IN ('pending', 'delivered') OR c.status = 'refused' AND c.kind = 'approval.decide')
+    AND (c.status IN ('pending', 'delivered') OR c.status = 'refused' AND c.kind = 'approval.decide'
+        OR c.status = 'failed' AND c.kind = 'run.update' AND c.outcome->>'code' = 'update_expired')
 """
 """A command's effect may be seen before its sender has recorded the delivery. Anybody can send a signal with a command's id as request id, so a
 command is settled only by a signal of its own kind in its own run. A decision can be settled even after it was refused: its signature proves that it was
-made, so an earlier attempt reached Temporal, and only the retry was refused."""
+made, so an earlier attempt reached Temporal, and only the retry was refused. An update can be accepted after it was given up."""
 
 SUPERSEDE = """
 UPDATE commands AS c SET status = 'superseded', settled_at = now(),

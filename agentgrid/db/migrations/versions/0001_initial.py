@@ -266,6 +266,7 @@ CREATE TABLE workflow_versions (
     version TEXT NOT NULL,
     input_schema JSON NOT NULL,
     output_schema JSON,
+    handlers JSON,
     build TEXT NOT NULL,
     first_seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_workflow_versions PRIMARY KEY (name, version)

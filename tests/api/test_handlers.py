@@ -1,0 +1,274 @@
+"""Signals and queries: checked against the handlers that the run's version declares, and open to whom they should be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from temporalio.client import Client
+
+from agentgrid.control import handlers, keys, principals
+from agentgrid.control.waits import Waits
+from agentgrid.db.session import reading
+from agentgrid.db.tables import WorkflowVersion
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from agentgrid.errors import RateLimited
+from tests.api import factories
+from tests.api.conftest import PRINCIPALS, SETUP, Api
+from tests.api.messages import (
+    ACCEPTED,
+    SIGNALED,
+    ask,
+    change,
+    client,
+    count,
+    opened,
+    queue,
+    recorded,
+    signal,
+    talk,
+)
+
+__all__ = ["client", "queue", "talk"]
+
+
+# --- the catalog
+
+
+async def test_the_catalog_lists_handlers_with_their_arguments_and_docstrings(talk: Api, as_: Any) -> None:
+    found = (await as_("viewer").get("/api/v1/workflows/talks")).json()["handlers"]
+    assert [each["name"] for each in found["signals"]] == ["end", "hold", "release", "renew"]
+    assert [each["name"] for each in found["queries"]] == ["broken", "repeated", "total"]
+    assert found["dynamic"] == []
+    hold = found["signals"][1]
+    assert hold["description"].startswith("Hold it back.")
+    schema = hold["input_schema"]
+    assert [(item["title"], item["type"]) for item in schema["prefixItems"]] == [("why", "string"), ("days", "integer")]
+    assert (schema["minItems"], schema["maxItems"], hold["output_schema"]) == (1, 2, None)
+    add = next(each for each in found["updates"] if each["name"] == "add")
+    assert (add["description"], add["output_schema"]) == ("Add a number to the sum.", {"type": "integer"})
+    everything = (await as_("viewer").get("/api/v1/workflows/listens_to_everything")).json()["handlers"]
+    assert everything["dynamic"] == ["signal", "query", "update"]
+    late = (await as_("viewer").get("/api/v1/workflows/sets_handlers")).json()["handlers"]
+    assert late["dynamic"] == ["signal"], "it sets a handler while it runs"
+
+
+async def test_handlers_that_a_version_lacked_are_filled_in_and_never_lost(talk: Api, module_postgres_dsn: str) -> None:
+    """A worker of an earlier AgentGrid sends none; the same version is then registered with them, and again without."""
+    name = f"w{uuid.uuid4().hex[:8]}"
+    entry = {"name": name, "version": "1", "title": name, "tags": [], "input_schema": {}, "output_schema": None}
+    told = {"signals": [{"name": "go", "input_schema": {}}]}
+    connection = await asyncpg.connect(module_postgres_dsn)
+    try:
+        for handlers_, expected in ((None, None), (told, told), (None, told)):
+            with_them = entry if handlers_ is None else entry | {"handlers": handlers_}
+            document = {"grid": "g", "build": "b", "task_queue": "q", "workflows": [with_them], "tools": []}
+            await connection.execute("SELECT agentgrid_catalog($1::json)", json.dumps(document))
+            async with reading(talk.plane.engine) as session:
+                version = await session.get(WorkflowVersion, (name, "1"))
+            assert version is not None
+            assert version.handlers == expected
+    finally:
+        await connection.close()
+
+
+# --- signals
+
+
+async def test_a_mistyped_signal_is_refused_with_the_nearest_name_and_reaches_nobody(
+    talk: Api, as_: Any, client: Client
+) -> None:
+    run, handle = await opened(talk, client, "nobody")
+    wrong = await signal(as_("operator"), run, "hodl", "why")
+    assert (wrong.status_code, wrong.json()["code"], wrong.json()["faults"][0]["pointer"]) == (
+        422,
+        "invalid_input",
+        "/name",
+    )
+    assert "did you mean 'hold'?" in wrong.json()["detail"]
+    misfits = [(), ("why", "two"), ("why", 1, 2), (3,)]
+    for arguments in misfits:
+        answer = await signal(as_("operator"), run, "hold", *arguments)
+        assert answer.status_code == 422, arguments
+        assert "takes 2 arguments: why, days (optional)" in answer.json()["detail"]
+        assert answer.json()["faults"][0]["pointer"].startswith("/arguments")
+    assert await count(handle, SIGNALED) == 0
+    audit = (await as_("auditor").get("/api/v1/commands", params={"run": run.run_id})).json()["items"]
+    assert [(each["kind"], each["status"], each["what"]) for each in audit[-1:]] == [("run.signal", "refused", "hodl")]
+    assert len(audit) == 1 + len(misfits)
+    right = await signal(as_("operator"), run, "hold", "why", 3)
+    assert (right.status_code, right.json()["handler"]) == (202, "declared")
+    assert await count(handle, SIGNALED) == 1
+
+
+async def test_a_signal_passes_where_the_handlers_are_unknown_or_dynamic_and_the_answer_says_so(
+    talk: Api, as_: Any, client: Client
+) -> None:
+    await factories.insert(talk.plane.engine, *factories.workflow("before_handlers"))
+    cases = (
+        ("plain", {"version": None}, "unknown"),
+        ("before_handlers", {"version": "v1"}, "unknown"),
+        ("talks", {"version": "forgotten"}, "unknown"),
+        ("listens_to_everything", {}, "dynamic"),
+        ("sets_handlers", {}, "dynamic"),
+    )
+    for workflow, over, expected in cases:
+        run, handle = await opened(talk, client, "nobody", workflow, **over)
+        answer = await signal(as_("operator"), run, "hodl")
+        assert (answer.status_code, answer.json()["handler"]) == (202, expected), workflow
+        assert await count(handle, SIGNALED) == 1
+
+
+async def test_an_open_run_takes_the_handlers_of_a_newer_version_too(talk: Api, as_: Any, client: Client) -> None:
+    """A deploy may be the way to give it the handler that it waits for."""
+    name = f"w{uuid.uuid4().hex[:8]}"
+    current, newest = factories.workflow(name, version="new")
+    newest.handlers = {"signals": [{"name": "rescue", "input_schema": {"type": "array", "maxItems": 0}}]}
+    old = WorkflowVersion(
+        name=name,
+        version="old",
+        input_schema={},
+        build="b0",
+        handlers={"signals": [{"name": "stop", "input_schema": {}}]},
+    )
+    await factories.insert(talk.plane.engine, current, newest, old)
+    run, _ = await opened(talk, client, "nobody", name, version="old")
+    assert (await signal(as_("operator"), run, "rescue")).json()["handler"] == "declared"
+    assert (await signal(as_("operator"), run, "stop")).json()["handler"] == "declared"
+    wrong = await signal(as_("operator"), run, "resuce")
+    assert "did you mean 'rescue'?" in wrong.json()["detail"]
+
+
+# --- queries
+
+
+async def test_a_query_is_answered_and_recorded_as_a_reading(talk: Api, as_: Any, client: Client, queue: str) -> None:
+    run, handle = await opened(talk, client, queue)
+    before = await count(handle, SIGNALED)
+    answer = await ask(as_("auditor"), run, "total")
+    assert (answer.status_code, answer.json()["result"]["value"]) == (200, 0)
+    long = await ask(as_("operator"), run, "repeated", "x", 1_200_000)
+    assert (long.status_code, long.json()["result"]["truncated"]) == (200, True)
+    assert len(long.content) < 10_000
+    stack = await ask(as_("operator"), run, "__stack_trace")
+    assert stack.json()["result"]["value"].startswith("Stack for <Task")
+    assert (await ask(as_("operator"), run, "__temporal_workflow_metadata")).status_code == 200
+    assert await count(handle, SIGNALED) == before
+    await talk.app.state.reads.flush()
+    found = (await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id})).json()["items"]
+    assert {(each["principal"], each["outcome"]) for each in found} == {("auditor", "read"), ("operator", "read")}
+    commands_ = (await as_("auditor").get("/api/v1/commands", params={"run": run.run_id})).json()["items"]
+    assert commands_ == []
+
+
+async def test_a_query_that_fails_or_has_no_handler_says_why(talk: Api, as_: Any, client: Client, queue: str) -> None:
+    run, _ = await opened(talk, client, queue)
+    failed = await ask(as_("operator"), run, "broken")
+    assert (failed.status_code, failed.json()["code"]) == (409, "query_failed")
+    assert "can't say, of 0" in failed.json()["detail"]
+    await talk.app.state.reads.flush()
+    found = (await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id})).json()["items"]
+    assert [each["outcome"] for each in found] == ["read"], "the message may quote payloads"
+    unknown = await ask(as_("operator"), run, "totla")
+    assert unknown.status_code == 422
+    assert "did you mean 'total'?" in unknown.json()["detail"]
+    assert (await ask(as_("operator"), run, "repeated", "x")).status_code == 422
+
+
+async def test_a_query_whose_worker_is_down_ends_in_time_and_says_so(talk: Api, as_: Any, client: Client) -> None:
+    run, _ = await opened(talk, client, f"nobody-{uuid.uuid4().hex[:8]}")
+    async with asyncio.timeout(15):
+        answer = await ask(as_("operator"), run, "total")
+    assert (answer.status_code, answer.json()["code"], answer.json().get("outcome_unknown")) == (
+        503,
+        "unavailable",
+        None,
+    )
+    assert "no worker polls its task queue" in answer.json()["detail"]
+
+
+# --- who may
+
+
+async def test_who_may_not_read_payloads_or_steer_is_refused_and_that_is_recorded(
+    talk: Api, as_: Any, client: Client, queue: str
+) -> None:
+    run, handle = await opened(talk, client, queue)
+    for who in ("viewer", "reviewer", "admin", "nobody"):
+        assert (await ask(as_(who), run, "total")).status_code == 403, who
+        assert (await change(as_(who), run, "add", 1)).status_code == 403, who
+    assert (await change(as_("auditor"), run, "add", 1)).status_code == 403, "who reads may not change"
+    assert (await ask(as_("agent"), run, "total")).status_code == 200
+    by_agent = await change(as_("agent"), run, "add", 1)
+    assert by_agent.status_code == 200
+    assert await count(handle, ACCEPTED) == 1
+    audit = (await as_("auditor").get("/api/v1/commands", params={"run": run.run_id})).json()["items"]
+    assert {(each["principal"], each["status"]) for each in audit} == {
+        ("agent", "delivered"),
+        *((who, "refused") for who in ("viewer", "reviewer", "admin", "nobody", "auditor")),
+    }
+    place = f"/api/v1/runs/{run.run_id}/updates/{by_agent.json()['command_id']}"
+    assert [(await as_(who).get(place)).status_code for who in ("viewer", "auditor")] == [403, 200]
+    await talk.app.state.reads.flush()
+    found = (await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id, "principal": "viewer"})).json()
+    assert {each["outcome"] for each in found["items"]} == {"refused"}
+
+
+async def test_a_run_out_of_scope_does_not_exist_for_queries_and_updates(talk: Api, client: Client, queue: str) -> None:
+    narrow = Principal(
+        name="narrow",
+        kind=PrincipalKind.AGENT,
+        roles=frozenset({Role.OPERATOR}),
+        workflows=frozenset({"other_*"}),
+    )
+    await principals.put(talk.plane.engine, SETUP, narrow)
+    made = await keys.create(talk.plane.engine, SETUP, principal="narrow", lifetime=timedelta(days=1))
+    talk.tokens["narrow"] = made.secret
+    run, handle = await opened(talk, client, queue)
+    command = await recorded(talk, run, PRINCIPALS["operator"])
+    async with talk.client("narrow") as http:
+        answers = [
+            await ask(http, run, "total"),
+            await change(http, run, "add", 1),
+            await signal(http, run, "end"),
+            await http.get(f"/api/v1/runs/{run.run_id}/updates/{command.command_id}"),
+        ]
+    assert [answer.status_code for answer in answers] == [404] * 4
+    assert await count(handle, ACCEPTED) == 0
+
+
+async def test_arguments_too_large_for_temporal_are_refused_before_they_are_sent(
+    talk: Api, as_: Any, client: Client, queue: str
+) -> None:
+    run, handle = await opened(talk, client, queue, "listens_to_everything")
+    # Under the limit of the body, over that of Temporal's payloads.
+    huge = "x" * (2 * 1024 * 1024 - 2048)
+    for send in (ask, change, signal):
+        assert (await send(as_("operator"), run, "name", huge)).status_code == 413, send
+    deep = {"name": "name", "arguments": [1] * 21}
+    assert (await as_("operator").post(f"/api/v1/runs/{run.run_id}/signal", json=deep)).status_code == 422
+    assert (await count(handle, SIGNALED), await count(handle, ACCEPTED)) == (0, 0)
+
+
+def test_requests_that_wait_for_workers_are_bounded_for_each_principal_and_in_all() -> None:
+    waits = Waits(most=3, most_per_principal=2)
+    with waits.one("a"), waits.one("a"):
+        with pytest.raises(RateLimited), waits.one("a"):
+            pass
+        with waits.one("b"), pytest.raises(RateLimited), waits.one("c"):
+            pass
+        with waits.one("c"):
+            pass
+    with waits.one("a"):
+        pass
+
+
+def test_a_handlers_arguments_are_described_in_words() -> None:
+    assert handlers.described({"type": "array", "maxItems": 0}) == "no arguments"
+    assert handlers.described({}) == "any arguments"
+    assert handlers.described({"prefixItems": [{}], "minItems": 1}) == "1 argument: argument 1"
