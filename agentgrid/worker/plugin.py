@@ -22,7 +22,8 @@ from temporalio.worker import (
 )
 
 from agentgrid.sdk.gate import GateInterceptor
-from agentgrid.sdk.grid import PASSED_THROUGH, Grid
+from agentgrid.sdk.grid import Grid
+from agentgrid.sdk.sandbox import PASSED_THROUGH
 from agentgrid.settings import Settings
 from agentgrid.worker import builds, catalog
 from agentgrid.worker.activities import GovernedActivities

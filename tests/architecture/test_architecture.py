@@ -19,7 +19,7 @@ import agentgrid
 import agentgrid.db.tables
 from agentgrid.db import migrate
 from agentgrid.db.session import make_engine
-from agentgrid.sdk.grid import PASSED_THROUGH
+from agentgrid.sdk.sandbox import PASSED_THROUGH
 from worker import grid
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,156 @@
+"""What is wrong with a project's tools and workflows."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import typing
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow as temporal
+
+from agentgrid.domain.policies import Risk
+from agentgrid.errors import RegistrationError
+from agentgrid.sdk import handlers, lint, sandbox
+from agentgrid.sdk.discovery import RegisteredWorkflow
+from agentgrid.sdk.places import place_of, reworded
+from agentgrid.sdk.schema import is_mutable, is_secret, json_fault, secret_defaults
+from agentgrid.sdk.source import Source
+from agentgrid.sdk.tools import Tool
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
+"""Valid names of workflows and tools: they must work in a URL, a shell and a metric."""
+
+GIVEN_AWAY = (
+    "{!r} has a secret as its default, which is visible in the schema: read it from the environment inside a tool"
+)
+
+
+def tool_faults(tools: Sequence[Tool[..., Any]], sources: dict[str, Source]) -> Iterator[RegistrationError]:
+    """The faults of these tools, and of all code that runs in activities."""
+    seen: dict[str, Tool[..., Any]] = {}
+    for tool in tools:
+        for message in _faults_of(tool):
+            yield RegistrationError(f"tool {tool.name!r}: {message}", file=tool.file, line=tool.line)
+        if (other := seen.get(str(tool.name))) is not None:
+            yield RegistrationError(
+                f"tool {tool.name!r} is already registered at {other.file}:{other.line}", file=tool.file, line=tool.line
+            )
+        seen[str(tool.name)] = tool
+    yield from lint.activity_faults(sources)
+
+
+def workflow_faults(
+    workflows: Sequence[RegisteredWorkflow], sources: dict[str, Source], *, shared_modules: Sequence[str]
+) -> Iterator[RegistrationError]:
+    """The faults of these workflows, and of all code that runs in them."""
+    seen: dict[str, RegisteredWorkflow] = {}
+    for registered in workflows:
+        name, file, line = registered.spec.name, registered.file, registered.line
+        if not _named(name):
+            yield RegistrationError(f"workflow {name!r}: the name must match {NAME.pattern}", file=file, line=line)
+        if (other := seen.get(str(name))) is not None:
+            yield RegistrationError(
+                f"workflow {name!r} is already registered at {other.file}:{other.line}", file=file, line=line
+            )
+        seen[str(name)] = registered
+        for message in (*_boundary_faults(registered), *handlers.faults_of(registered.handlers)):
+            yield RegistrationError(f"workflow {name!r}: {message}", file=file, line=line)
+        try:
+            sandbox.build(registered.cls, shared_modules=shared_modules)
+        except Exception as error:
+            at = place_of(error) or (file, line)
+            why = reworded(str(error))
+            why = why if why != str(error) else f"{type(error).__name__}: {why}"
+            yield RegistrationError(f"workflow {name!r} can't be built in the sandbox: {why}", file=at[0], line=at[1])
+    yield from lint.faults([registered.cls for registered in workflows], sources)
+    for source in sources.values():
+        yield from _undecidable(source)
+
+
+def _boundary_faults(registered: RegisteredWorkflow) -> Iterator[str]:
+    """Faults in the parameters of a workflow's run method. Its result may be anything that the data converter supports."""
+    run = temporal._Definition.must_from_class(registered.cls).run_fn
+    hints = typing.get_type_hints(run, include_extras=True)
+    for parameter in list(inspect.signature(run).parameters.values())[1:]:
+        if parameter.name not in hints:
+            yield f"parameter {parameter.name!r} of its run method has no annotation"
+        elif (why := json_fault(hints[parameter.name])) is not None:
+            yield f"parameter {parameter.name!r} of its run method can't be represented in JSON: {why}"
+        if is_mutable(parameter.default):
+            yield f"parameter {parameter.name!r} of its run method has a mutable default; use None or an immutable value"
+        if is_secret(parameter.name, parameter.default):
+            yield GIVEN_AWAY.format(parameter.name)
+    yield from map(GIVEN_AWAY.format, secret_defaults(registered.input_schema))
+    yield from _schema_faults(registered.input_schema)
+
+
+def _schema_faults(schema: dict[str, Any]) -> Iterator[str]:
+    """Why the input schema can't be used for validation. A hand-written schema can contain anything."""
+    # Imported here, because workflow code imports this package and never validates.
+    from agentgrid.domain import schemas
+
+    try:
+        schemas.compiled(schema)
+    except ValueError as error:
+        yield f"its input schema can't be used: {error}"
+
+
+def _named(name: Any) -> bool:
+    return isinstance(name, str) and NAME.fullmatch(name) is not None
+
+
+def _lasting(value: Any) -> bool:
+    return isinstance(value, timedelta) and value > timedelta(0)
+
+
+def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
+    """The tool's faults. The types of its options have not been checked before."""
+    if not _named(tool.name):
+        yield f"the name must match {NAME.pattern}"
+    if not (isinstance(tool.title, str) and tool.title.strip()):
+        yield "has no title: add one for approvers and operators"
+    if not inspect.iscoroutinefunction(tool.fn):
+        yield "must be an async function"
+    if tool.timeout is None:
+        yield "has no timeout: set the maximum duration of one attempt, e.g. timeout=timedelta(seconds=20)"
+    elif not _lasting(tool.timeout):
+        yield "its timeout must be a positive timedelta"
+    if tool.heartbeat is not None and not _lasting(tool.heartbeat):
+        yield "its heartbeat must be a positive timedelta"
+    if type(tool.retries) is not int or not 0 <= tool.retries <= 100:
+        yield "its retries must be 0 to 100"
+    if not isinstance(tool.risk, str) or tool.risk not in set(Risk):
+        yield f"its risk is {tool.risk!r}; it must be one of {', '.join(Risk)}"
+    elif tool.local and Risk(tool.risk).writes and not tool.idempotent:
+        yield "local=True is only for risk 'read' or idempotent tools: a crash in the workflow task runs it again"
+    try:
+        yield from map(GIVEN_AWAY.format, secret_defaults(tool.signature.input_schema))
+        yield from _schema_faults(tool.signature.input_schema)
+    except TypeError as error:
+        yield str(error)
+    except NameError as error:
+        yield f"an annotation can't be resolved: {error}"
+    except Exception as error:
+        yield f"its signature can't be read: {type(error).__name__}: {error}"
+
+
+def _undecidable(source: Source) -> Iterator[RegistrationError]:
+    """Approvals that nobody can decide: a literal empty list of approvers."""
+    for node in ast.walk(source.tree):
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "approval"):
+            continue
+        for keyword in node.keywords:
+            if (
+                keyword.arg == "approvers"
+                and isinstance(keyword.value, (ast.List, ast.Tuple, ast.Set))
+                and not keyword.value.elts
+            ):
+                yield RegistrationError(
+                    "nobody can decide this approval: its approvers are empty",
+                    file=source.file,
+                    line=node.lineno,
+                )
