@@ -9,11 +9,10 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+from agentgrid.domain.places import LIBRARIES
+
 Place = tuple[str, int]
 """A file and a line of it."""
-
-LIBRARIES = ("agentgrid", "temporalio", "pydantic", "pydantic_core")
-"""The packages through which a project's code runs, wherever it is installed itself."""
 
 INSTEAD = {
     "datetime": "use workflow.now()",
@@ -22,7 +21,7 @@ INSTEAD = {
     "uuid": "use workflow.uuid4()",
 }
 
-_FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+)', re.MULTILINE)
+_FRAME = re.compile(r'^[ \t]*File "([^"]+)", line (\d+)', re.MULTILINE)
 _REFUSED = re.compile(
     r"Cannot access (\S+) from inside a workflow\. If this is code from a module not used .*pass ?through\.?"
 )
