@@ -48,6 +48,15 @@ def place_in(stack: str) -> Place | None:
     return _innermost((file, int(line)) for file, line in _FRAME.findall(stack))
 
 
+def failing_at(stack: str) -> str | None:
+    """The innermost place in the project's code, from the text of a traceback, as people read it: `file:line in function`."""
+    place = place_in(stack)
+    if place is None:
+        return None
+    frame = re.search(rf'File "{re.escape(place[0])}", line {place[1]}, in (\S+)', stack)
+    return shown(place) + (f" in {frame[1]}" if frame is not None else "")
+
+
 def shown(place: Place) -> str:
     """The place as people read it: below the working directory without that, elsewhere with its last folders."""
     file = Path(place[0])
