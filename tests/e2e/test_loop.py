@@ -9,7 +9,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from pydantic import TypeAdapter
 from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue
 
@@ -90,7 +89,7 @@ async def test_a_ticket_is_triaged_with_an_approval_and_everything_is_told(loop:
         stream = (await http.get(f"/api/v1/runs/{run_id}/events")).text
     # What is sent is what the document promises.
     sent = [line.removeprefix("data: ") for line in stream.splitlines() if line.startswith("data: ")]
-    kinds = [TypeAdapter[Any](StreamEvent).validate_json(data, extra="forbid").kind for data in sent]
+    kinds = [StreamData.validate_json(data, extra="forbid").kind for data in sent]
     assert (kinds[-1], set(kinds)) == ("end", {"run", "step", "approval", "end"})
 
 
