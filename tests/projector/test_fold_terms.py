@@ -92,8 +92,6 @@ def test_arguments_of_a_local_plain_activity_are_stored_like_those_of_a_remote_o
 ) -> None:
     fields = {"approval_id": "a", "kind": ApprovalKind.TOOL, "title": "t", "namespace": "default", "workflow_id": "w"}
     terms = Terms(**fields, execution_id="e", digest="d", key="k", approvers=("role:approver",), shown=arguments)
-    asking = events.LocalActivity(
-        event_id=1, at=AT, activity_id="1", activity_type="charge", attempt=1, tool=None, terms=terms
-    )
+    asking = events.LocalActivity(event_id=1, at=AT, activity_id="1", activity_type="charge", attempt=1, terms=terms)
     _, rows = folded("e", [[asking]])
     assert {name: value for name, value in rows.approvals["a"]["payload"].items() if name != "size"} == stored
