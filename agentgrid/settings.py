@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agentgrid.errors import SettingsError
@@ -51,6 +51,14 @@ class Settings(BaseSettings):
     policy_refresh_seconds: float = Field(2.0, gt=0)
     decision_valid_for_seconds: float = Field(3600.0, gt=0)
     """How old a decision may be when the approved call is first attempted."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _of_postgres(cls, url: SecretStr | None) -> SecretStr | None:
+        # Otherwise a worker would start, and never get its policy.
+        if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("it must begin with postgresql://, without a driver such as +asyncpg")
+        return url
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:

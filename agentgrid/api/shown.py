@@ -15,6 +15,7 @@ from agentgrid.control.approvals import no_approver
 from agentgrid.control.plane import Caller
 from agentgrid.db.approvals import Found
 from agentgrid.db.tables import Command
+from agentgrid.domain.places import failing_place
 from agentgrid.domain.principals import Permission, Principal
 
 MAX_CAUSES = 10
@@ -78,6 +79,7 @@ class Shown:
             type=class_of(stored.get("type")) if not self.payloads else stored.get("type"),
             message=self.text(stored.get("message")),
             retryable=stored.get("retryable"),
+            at=self.text(failing_place(str(stored.get("stack") or ""))),
             stack=self.value(stored.get("stack")) if whole else None,
             details=self.value(stored.get("details")) if whole else None,
             cause=self.error(stored.get("cause"), whole=whole, depth=depth + 1) if depth < MAX_CAUSES else None,

@@ -160,6 +160,7 @@ def _approval_detail_values(
         "tool_version": row.terms.get("tool_version"),
         "call_key": row.terms.get("key"),
         "expires_seconds": row.terms.get("expires_seconds", 0.0),
+        "parameters": row.terms.get("parameters", []),
         "payloads_visible": shown.payloads,
         "payload": shown.payload(row.payload),
         "decisions": [decision(each, shown.text(comment)) for each, comment in said],

@@ -226,9 +226,10 @@ def _detail(command: Mapping[str, Any]) -> RenderableType:
     from rich.text import Text
 
     from agentgrid.cli import words
-    from agentgrid.cli.output import facts, indented, pretty
+    from agentgrid.cli.output import facts, indented
+    from agentgrid.cli.readable import Readable
     from agentgrid.cli.show import said
-    from agentgrid.cli.text import safe, safe_json
+    from agentgrid.cli.text import safe
 
     heading = Text(safe(_what(command)), style="bold")
     heading.append("  ").append_text(words.status(command["status"]))
@@ -252,5 +253,5 @@ def _detail(command: Mapping[str, Any]) -> RenderableType:
     if outcome:
         parts += [Text("\nOutcome", style="bold"), indented(facts(said(outcome)))]
     if command["body"] is not None:
-        parts += [Text("\nRequest", style="bold"), indented(Text(safe_json(pretty(command["body"]))))]
+        parts += [Text("\nRequest", style="bold"), indented(Readable(command["body"]))]
     return Group(*parts)

@@ -34,7 +34,8 @@ def dev(
     """Run everything on this machine: Temporal, PostgreSQL, projector, API, and this project's worker.
 
     State is stored in AGENTGRID_HOME, by default .agentgrid in the project. The principal `operator` is the only administrator: it can relax a rule without
-    confirmation, and the audit log records that. To create an approver or an approver's key, use agentgrid key create with the database URL.
+    confirmation, and the audit log records that. The other principals and their groups are set in pyproject.toml, in [tool.agentgrid.dev]. To create another
+    approver's key, use agentgrid key create with the database URL.
     """
     try:
         from agentgrid.cli.dev.command import run_dev

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentgrid.cli.client import Answer
+from agentgrid.cli.readable import Readable
 from agentgrid.cli.text import safe, safe_json, safe_lines
 from agentgrid.cli.words import NOTHING
 
@@ -94,8 +95,8 @@ def facts(pairs: Mapping[str, Any]) -> Table:
     return made
 
 
-def payload(stored: Mapping[str, Any] | None) -> RenderableType:
-    """A stored payload in full, with every character visible, or a note on what can't be shown."""
+def payload(stored: Mapping[str, Any] | None, *, names: Sequence[str] = ()) -> RenderableType:
+    """A stored payload in full, with every character visible, or a note on what can't be shown. names: those of its positional arguments."""
     if stored is None:
         return Text("(not shown: you may not read payloads, or there is no payload)", style="dim")
     size = stored.get("size")
@@ -106,18 +107,23 @@ def payload(stored: Mapping[str, Any] | None) -> RenderableType:
         shown.append(f"\n… truncated: {safe(size)} bytes in total", style="bold red")
         return shown
     value = stored["values"] if "values" in stored else stored.get("value")
-    return Text(safe_json(pretty(value)))
+    return Readable([value] if names and "values" not in stored else value, names=names)
 
 
 def error_text(error: Mapping[str, Any] | None) -> Text | None:
-    """A failure on one line, followed by its cause unless that is the same."""
+    """A failure on one line, followed by its cause unless that is the same; then where in the project's code, as far in as is known."""
     parts: list[str] = []
+    place: str | None = None
     while error:
         said = ": ".join(safe(error[name]) for name in ("type", "message") if error.get(name))
         if said not in parts[-1:]:
             parts.append(said)
+        place = error.get("at") or place
         error = error.get("cause")
-    return Text(" ← ".join(parts), style="red") if parts else None
+    if not parts:
+        return None
+    text = Text(" ← ".join(parts), style="red")
+    return text.append(f" (at {safe(place)})", style="dim") if place else text
 
 
 def more(page: Mapping[str, Any], shown: int) -> None:

@@ -10,9 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agentgrid.cli.project_principals import known_keys, project_principals
+from agentgrid.domain.principals import Principal
 from agentgrid.errors import SettingsError
 
+PROJECT_FILE = "pyproject.toml"
 DEFAULT_HOME = ".agentgrid"
+DEV_KEYS = ("setup", "example", "environment", "groups", "principals")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,8 @@ class Project:
     example: Example | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables for setup and worker."""
+    principals: tuple[Principal, ...] = ()
+    """Who may do what in the installation that `agentgrid dev` runs."""
 
     def import_from(self) -> None:
         """Let the project's modules be imported, as `python -m` in its folder would."""
@@ -47,7 +53,7 @@ def find_root(start: Path | None = None) -> Path | None:
     """The nearest folder, from here upwards, that is a project; None where there is none."""
     here = (start or Path.cwd()).absolute()
     for folder in (here, *here.parents):
-        file = folder / "pyproject.toml"
+        file = folder / PROJECT_FILE
         if file.is_file() and "agentgrid" in _read(file).get("tool", {}):
             return folder
     return None
@@ -61,7 +67,7 @@ def load_project(start: Path | None = None) -> Project:
             f"no project here: neither {start or Path.cwd()} nor a folder above it has a pyproject.toml with "
             f'[tool.agentgrid] grid = "worker:grid"; `agentgrid init NAME` makes a new project'
         )
-    file = root / "pyproject.toml"
+    file = root / PROJECT_FILE
     table = _read(file)["tool"]["agentgrid"]
     place = f"{file}: [tool.agentgrid]"
     grid = table.get("grid") if isinstance(table, dict) else None
@@ -69,16 +75,19 @@ def load_project(start: Path | None = None) -> Project:
         raise SettingsError(f'{place} needs grid = "module:attribute", such as "worker:grid"')
     if ":" not in grid:
         raise SettingsError(f'{place} grid = "{grid}" names no attribute; write "{grid}:grid"')
+    known_keys(table, ("grid", "dev"), place)
     dev = table.get("dev", {})
     place = f"{file}: [tool.agentgrid.dev]"
     if not isinstance(dev, dict):
         raise SettingsError(f"{place} must be a table")
+    known_keys(dev, DEV_KEYS, place)
     return Project(
         root=root,
         grid=grid,
         setup=_setup(dev, place),
         example=_example(dev, place),
         environment=_environment(dev, place),
+        principals=project_principals(dev, place),
     )
 
 

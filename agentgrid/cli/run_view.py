@@ -145,7 +145,7 @@ def step_table(
     """Steps, one a line: status, name, kind, time, what else there is to say. whole: errors in full, beneath their steps."""
     rows = nested(steps)
     return Listing(
-        (fixed(""), text("", least=16), fixed("", 2), fixed("", 1), text("", 1, least=12)),
+        (fixed(""), text("", least=16), fixed("", 2), fixed("", 1), text("", 1, least=24)),
         (
             (
                 Text(icon, style=style),

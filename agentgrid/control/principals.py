@@ -7,7 +7,6 @@ nobody becomes one while somebody else has seen one of their keys. Granting the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,23 +20,9 @@ from agentgrid.db import policies as policies_table
 from agentgrid.db import principals as table
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command, PrincipalRow
-from agentgrid.domain import scopes
 from agentgrid.domain.commands import CommandKind
-from agentgrid.domain.principals import (
-    ANY_APPROVER,
-    SYSTEM,
-    UNKNOWN_INITIATOR,
-    Permission,
-    Principal,
-    PrincipalKind,
-    Role,
-)
-from agentgrid.errors import Conflict, Fault, Forbidden, InvalidInput, NotFound
-
-NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,126}")
-RESERVED = frozenset({UNKNOWN_INITIATOR, ANY_APPROVER, SYSTEM})
-DECIDING = frozenset({Role.APPROVER})
-"""Roles that only people may have, and administrators may not."""
+from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role, faults_of
+from agentgrid.errors import Conflict, Forbidden, InvalidInput, NotFound
 
 
 async def put(
@@ -250,24 +235,5 @@ def _administers(row: PrincipalRow) -> bool:
 
 
 def _check(principal: Principal) -> None:
-    faults = []
-    if not NAME.fullmatch(principal.name) or principal.name in RESERVED:
-        faults.append(
-            Fault(
-                pointer="/name",
-                message="lower-case letters, digits and . _ @ + -, at most 127; some words are reserved",
-            )
-        )
-    if principal.kind is PrincipalKind.SYSTEM:
-        faults.append(Fault(pointer="/kind", message="`system` is reserved for AgentGrid itself"))
-    if principal.kind is not PrincipalKind.HUMAN and principal.roles & DECIDING:
-        faults.append(Fault(pointer="/roles", message=f"a {principal.kind} can't decide approvals"))
-    if Role.ADMIN in principal.roles and principal.roles & DECIDING:
-        faults.append(Fault(pointer="/roles", message="an administrator can't decide approvals: create two principals"))
-    for group in sorted(principal.groups):
-        if not NAME.fullmatch(group) or group in RESERVED:
-            faults.append(Fault(pointer="/groups", message=f"{group!r} is not a valid group name"))
-    wrong = [said for glob in sorted(principal.workflows) if (said := scopes.fault(glob)) is not None]
-    faults += [Fault(pointer="/workflows", message=said) for said in wrong]
-    if faults:
+    if faults := faults_of(principal):
         raise InvalidInput("invalid principal", faults)

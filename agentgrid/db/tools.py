@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from agentgrid.db.arrays import holds_all
 from agentgrid.db.session import ReadSession, WriteSession
@@ -44,6 +44,14 @@ async def get(session: ReadSession | WriteSession, name: str) -> Tool | None:
 async def risks(session: ReadSession | WriteSession) -> dict[str, str]:
     """The risk of every tool, by its name, in the order of the names."""
     return {name: risk for name, risk in (await session.execute(select(T.name, T.risk).order_by(T.name))).all()}
+
+
+async def current(session: ReadSession, rows: Sequence[Tool]) -> frozenset[str]:
+    """Those of these tools that were in the newest registration for their grid and queue: the others' code is gone, or has another name."""
+    newest = select(T.grid, T.task_queue, func.max(T.registered_at)).group_by(T.grid, T.task_queue)
+    found = await session.execute(newest.where(T.task_queue.in_({row.task_queue for row in rows})))
+    latest = {(grid, queue): at for grid, queue, at in found.all()}
+    return frozenset(row.name for row in rows if row.registered_at >= latest[row.grid, row.task_queue])
 
 
 async def queues(session: ReadSession) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from agentgrid.db.arrays import holds_all
 from agentgrid.db.session import ReadSession, WriteSession
@@ -51,6 +51,14 @@ async def handlers(session: ReadSession, name: str, version: str) -> dict[str, A
     newest = select(W.version).where(W.name == name).scalar_subquery()
     statement = select(V.version, V.handlers).where(V.name == name, V.version.in_([version, newest]))
     return {found: document for found, document in (await session.execute(statement)).all()}
+
+
+async def current(session: ReadSession, rows: Sequence[Workflow]) -> frozenset[str]:
+    """Those of these workflows that were in the newest registration for their grid and queue: the others' code is gone, or has another name."""
+    newest = select(W.grid, W.task_queue, func.max(W.registered_at)).group_by(W.grid, W.task_queue)
+    found = await session.execute(newest.where(W.task_queue.in_({row.task_queue for row in rows})))
+    latest = {(grid, queue): at for grid, queue, at in found.all()}
+    return frozenset(row.name for row in rows if row.registered_at >= latest[row.grid, row.task_queue])
 
 
 async def queues(session: ReadSession) -> dict[str, list[str]]:

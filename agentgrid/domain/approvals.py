@@ -88,6 +88,8 @@ class Terms(BaseModel):
     """The rule that asked, `id@version`."""
     reason: str | None = None
     """Why the rule asks, in its author's words: shown to people, and no part of what is signed."""
+    parameters: tuple[str, ...] = Field(default=(), exclude_if=lambda parameters: not parameters)
+    """What the positional arguments of a plain activity are called, in its function's signature: shown to people, and no part of what is signed."""
     keys: dict[str, str] = {}
     """The public keys that count, base64 by key id."""
 

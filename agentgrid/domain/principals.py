@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from agentgrid.domain import scopes
+from agentgrid.errors import Fault
 
 
 class PrincipalKind(StrEnum):
@@ -69,6 +71,12 @@ UNKNOWN_INITIATOR = "unknown"
 """The initiator of a run that was started outside AgentGrid."""
 
 
+NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,126}")
+RESERVED = frozenset({UNKNOWN_INITIATOR, ANY_APPROVER, SYSTEM})
+DECIDING = frozenset({Role.APPROVER})
+"""Roles that only people may have, and administrators may not."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Principal:
     """Who asks, as authenticated for one request."""
@@ -124,3 +132,22 @@ class Principal:
         """The first of these approvers under which this principal may decide, or None."""
         mine = self.approver_entries
         return next((entry for entry in approvers if entry in mine), None)
+
+
+def faults_of(principal: Principal) -> list[Fault]:
+    """Everything that no principal may be."""
+    faults = []
+    if not NAME.fullmatch(principal.name) or principal.name in RESERVED:
+        message = "lower-case letters, digits and . _ @ + -, at most 127; some words are reserved"
+        faults.append(Fault(pointer="/name", message=message))
+    if principal.kind is PrincipalKind.SYSTEM:
+        faults.append(Fault(pointer="/kind", message="`system` is reserved for AgentGrid itself"))
+    if principal.kind is not PrincipalKind.HUMAN and principal.roles & DECIDING:
+        faults.append(Fault(pointer="/roles", message=f"a {principal.kind} can't decide approvals"))
+    if Role.ADMIN in principal.roles and principal.roles & DECIDING:
+        faults.append(Fault(pointer="/roles", message="an administrator can't decide approvals: create two principals"))
+    for group in sorted(principal.groups):
+        if not NAME.fullmatch(group) or group in RESERVED:
+            faults.append(Fault(pointer="/groups", message=f"{group!r} is not a valid group name"))
+    wrong = [said for glob in sorted(principal.workflows) if (said := scopes.fault(glob)) is not None]
+    return faults + [Fault(pointer="/workflows", message=said) for said in wrong]

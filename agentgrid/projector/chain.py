@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from agentgrid.domain.places import failing_place
 from agentgrid.domain.runs import ExecutionStatus, RunStatus, WaitingOn
 from agentgrid.domain.steps import WORKS
 from agentgrid.projector.fold.state import State
@@ -25,6 +26,8 @@ ENDS = {
     ExecutionStatus.TERMINATED: RunStatus.TERMINATED,
     ExecutionStatus.TIMED_OUT: RunStatus.TIMED_OUT,
 }
+MAX_REASON = 500
+"""A longer reason is cut: lists show it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,16 +123,20 @@ def _end(tip: Link) -> RunStatus | None:
 
 
 def _end_reason(tip: Link) -> str | None:
-    """Why it ended: of a failure its innermost cause, after the name of what failed; Temporal wraps it in "Activity task failed"."""
+    """Why it ended: of a failure its innermost cause, after the name of what failed (Temporal wraps it in "Activity task failed"), and where."""
     error = tip.error or {}
     failed = error.get("failed")
+    place = failing_place(str(error.get("stack", "")))
     while error.get("cause"):
         error = error["cause"]
         failed = error.get("failed") or failed
+        place = failing_place(str(error.get("stack", ""))) or place
     message = error.get("message")
     if tip.status != ExecutionStatus.FAILED:
-        return str(message)[:500] if message else None
-    return ": ".join(str(part) for part in (failed, error.get("type"), message) if part)[:500] or None
+        return str(message)[:MAX_REASON] if message else None
+    said = ": ".join(str(part) for part in (failed, error.get("type"), message) if part)
+    at = f" (at {place})" if place and said else ""
+    return said[: MAX_REASON - len(at)] + at or None
 
 
 def _cause(error: Mapping[str, Any] | None) -> Mapping[str, Any]:

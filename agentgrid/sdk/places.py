@@ -9,11 +9,10 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+from agentgrid.domain.places import LIBRARIES
+
 Place = tuple[str, int]
 """A file and a line of it."""
-
-LIBRARIES = ("agentgrid", "temporalio", "pydantic", "pydantic_core")
-"""The packages through which a project's code runs, wherever it is installed itself."""
 
 INSTEAD = {
     "datetime": "use workflow.now()",
@@ -22,7 +21,7 @@ INSTEAD = {
     "uuid": "use workflow.uuid4()",
 }
 
-_FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+)', re.MULTILINE)
+_FRAME = re.compile(r'^[ \t]*File "([^"]+)", line (\d+)', re.MULTILINE)
 _REFUSED = re.compile(
     r"Cannot access (\S+) from inside a workflow\. If this is code from a module not used .*pass ?through\.?"
 )
@@ -47,6 +46,15 @@ def place_of(error: BaseException) -> Place | None:
 def place_in(stack: str) -> Place | None:
     """The same, from the text of a traceback."""
     return _innermost((file, int(line)) for file, line in _FRAME.findall(stack))
+
+
+def failing_at(stack: str) -> str | None:
+    """The innermost place in the project's code, from the text of a traceback, as people read it: `file:line in function`."""
+    place = place_in(stack)
+    if place is None:
+        return None
+    frame = re.search(rf'File "{re.escape(place[0])}", line {place[1]}, in (\S+)', stack)
+    return shown(place) + (f" in {frame[1]}" if frame is not None else "")
 
 
 def shown(place: Place) -> str:

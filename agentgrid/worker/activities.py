@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -41,6 +42,10 @@ MAX_MESSAGE = 2_000
 """Error messages of tools and jobs are truncated to this many characters: longer ones could not be reported at all."""
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
 """Temporal's size limit for one result."""
+MAX_PARAMETERS = 50
+MAX_PARAMETER = 100
+"""Terms are kept small: an activity with more parameters, or longer names, is shown without them."""
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _COMPLETED_ELSEWHERE = activity._CompleteAsyncError
 """Raised by `activity.raise_complete_async()`."""
 
@@ -169,6 +174,7 @@ class _Governed(ActivityInboundInterceptor):
             version=tool.version if tool is not None else None,
             risk=Risk(tool.risk) if tool is not None else None,
             arguments=lambda: _arguments(input),
+            parameters=lambda: () if tool is not None else _parameters(input),
             local=info.is_local,
             namespace=info.namespace,
             workflow_id=info.workflow_id or "",
@@ -204,6 +210,17 @@ def _arguments(input: ExecuteActivityInput) -> Any:
     if len(input.args) == 1 and isinstance(input.args[0], ToolCall):
         return input.args[0].args
     return [json.loads(payload.data) for payload in activity.payload_converter().to_payloads(input.args)]
+
+
+def _parameters(input: ExecuteActivityInput) -> tuple[str, ...]:
+    """The names of the positional arguments, as the activity's signature has them; empty if it has none for all of them."""
+    try:
+        parameters = inspect.signature(input.fn).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    names = tuple(each.name for each in parameters if each.kind in _POSITIONAL)[: len(input.args)]
+    fit = len(names) == len(input.args) <= MAX_PARAMETERS and all(len(name) <= MAX_PARAMETER for name in names)
+    return names if fit else ()
 
 
 def _run_header(input: ExecuteActivityInput) -> RunHeader | None:

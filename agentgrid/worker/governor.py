@@ -57,6 +57,8 @@ class Call:
     """None for a plain activity, which declares no risk."""
     arguments: Callable[[], Any]
     """Makes the JSON that a decision binds, if approval is required; raises ValueError if JSON can't represent it exactly."""
+    parameters: Callable[[], tuple[str, ...]] = tuple
+    """Reads the names of a plain activity's positional arguments, if approval is required."""
     local: bool
     """A local activity: history doesn't store its arguments, so the terms must include them."""
     namespace: str
@@ -188,6 +190,7 @@ class Governor:
             tool_version=call.version,
             key=call.key,
             shown=arguments if call.local else None,
+            parameters=call.parameters(),
             approvers=rule.approvers,
             initiator=None if run is None else run.initiator,
             issuers=() if run is None else run.issuers,

@@ -20,7 +20,7 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, Workflo
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from agentgrid.protocol import SIGNAL_DECIDE
-from agentgrid.sdk.places import place_in, reworded, shown
+from agentgrid.sdk.places import failing_at, reworded
 
 Touch = Callable[[str, str, int, bool], None]
 """Called with execution id, workflow id, the event id to expect and whether it is urgent; from any thread."""
@@ -66,9 +66,9 @@ def drop_old_decisions(act: WorkflowActivation) -> None:
 def _explain(failure: Failure) -> None:
     """Add to a failed task's message where in the project's code it failed. Runs show only the message, and its stack is mostly the SDK's."""
     failure.message = reworded(failure.message)
-    place = place_in(failure.stack_trace)
+    place = failing_at(failure.stack_trace)
     if place is not None and len(failure.message) < MAX_EXPLAINED:
-        failure.message += f" (at {shown(place)})"
+        failure.message += f" (at {place})"
 
 
 class TouchingInstance(WorkflowInstance):

@@ -12,7 +12,7 @@ from pathlib import Path
 import zstandard
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
-from temporalio import workflow
+from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.common import WorkerDeploymentVersion
 from temporalio.runtime import Runtime, TelemetryConfig
@@ -198,11 +198,19 @@ class Served:
         await workflow.wait_condition(lambda: False)
 
 
+@activity.defn
+async def served_now() -> None:
+    """Only polled for."""
+
+
 async def test_workers_and_queues_show_who_serves_what_and_what_nobody_does(api: Api, as_):
-    queue = f"served-{uuid.uuid4()}"
+    queue, before = f"served-{uuid.uuid4()}", datetime.now(UTC) - timedelta(minutes=1)
     await factories.insert(
         api.plane.engine,
         *factories.workflow("Served", {"type": "null"}, task_queue=queue),
+        *factories.workflow("Served_before", {"type": "null"}, task_queue=queue, registered_at=before),
+        factories.tool("served_now", task_queue=queue),
+        factories.tool("served_before", task_queue=queue, registered_at=before),
         factories.run(task_queue="deserted", workflow="Gone"),
     )
     runtime = Runtime(telemetry=TelemetryConfig(), worker_heartbeat_interval=timedelta(seconds=1))
@@ -213,6 +221,7 @@ async def test_workers_and_queues_show_who_serves_what_and_what_nobody_does(api:
         client,
         task_queue=queue,
         workflows=[Served],
+        activities=[served_now],
         workflow_runner=UnsandboxedWorkflowRunner(),
         deployment_config=WorkerDeploymentConfig(version=version, use_worker_versioning=False),
     ):
@@ -232,10 +241,26 @@ async def test_workers_and_queues_show_who_serves_what_and_what_nobody_does(api:
         assert worker["build"] == "served.b1"
         queues = (await as_("viewer").get("/api/v1/task-queues")).json()["items"]
         by_name = {item["name"]: item for item in queues}
-        assert (by_name[queue]["workflows"], by_name[queue]["served"]) == (["Served"], True)
+        assert (by_name[queue]["workflows"], by_name[queue]["served"]) == (["Served", "Served_before"], True)
         assert (by_name["deserted"]["served"], by_name["deserted"]["open_runs"]) == (False, 1)
         assert [item["served"] for item in queues] == sorted(item["served"] for item in queues)
-        assert (await as_("viewer").get("/api/v1/workflows/Served")).json()["served"] is True
+
+        # After a rename the worker still polls the queue of the old name, but has no code for it.
+        async def listed(noun):
+            items = (await as_("viewer").get(f"/api/v1/{noun}", params={"limit": 200})).json()["items"]
+            return {item["name"]: item["served"] for item in items if item["task_queue"] == queue}
+
+        async def told():
+            expected = {"Served": True, "Served_before": False}, {"served_now": True, "served_before": False}
+            return (await listed("workflows"), await listed("tools")) == expected
+
+        await eventually(told)  # its pollers of workflows and of activities need not begin together
+        for place, expected in (
+            ("workflows/Served_before", False),
+            ("tools/served_now", True),
+            ("tools/served_before", False),
+        ):
+            assert (await as_("viewer").get(f"/api/v1/{place}")).json()["served"] is expected
 
 
 async def test_readiness_follows_the_projectors_word(api: Api, as_):

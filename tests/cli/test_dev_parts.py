@@ -115,6 +115,18 @@ def test_warnings_are_shown_and_chatter_is_not(terminal: Terminal) -> None:
     assert "a line that user code printed" in said(terminal)
 
 
+def test_a_failed_task_of_temporals_core_is_one_line_without_the_traceback(terminal: Terminal) -> None:
+    core = "\x1b[2m2026-01-31T09:00:00Z\x1b[0m \x1b[33m WARN\x1b[0m temporalio_sdk_core::worker::workflow: Failing workflow task"
+    failure = r'Failure { failure: Some(Failure { message: "no \"key\" (at flows.py:3)", source: "", stack_trace: "  File \"x\"", x: None'
+    terminal.relay(
+        "worker", f"{core} \x1b[3mrun_id\x1b[0m\x1b[2m=\x1b[0me-1 \x1b[3mfailure\x1b[0m\x1b[2m=\x1b[0m{failure}"
+    )
+    terminal.relay("worker", "\x1b[33mother\x1b[0m \x1b]0;title\x07")
+    first, second = said(terminal).splitlines()
+    assert first.endswith(r"workflow: Failing workflow task run_id=e-1: no \"key\" (at flows.py:3)")
+    assert second.endswith(r"other \x1b]0;title\x07"), "only colours are dropped"
+
+
 async def test_lines_are_relayed_whole_also_after_the_file_was_replaced(terminal: Terminal, tmp_path: Path) -> None:
     file = tmp_path / "some.log"
     file.write_text("old\n")

@@ -323,3 +323,14 @@ def test_a_build_is_shown_as_it_is() -> None:
     assert "v1.2.3" in built.split()
     assert "a-long-grid-name" in built.split()
     assert plain.split().count("–") == 4
+
+
+@pytest.mark.parametrize("url", ["postgresql+asyncpg://me:secret@host/db", "mysql://me:secret@host/db", "host"])
+def test_a_database_url_that_no_process_can_use_is_refused_without_its_password(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("AGENTGRID_DATABASE_URL", url)
+    ended = cli("key", "list")
+    assert ended.code == ExitCode.USAGE
+    assert "AGENTGRID_DATABASE_URL: Value error, it must begin with postgresql://" in ended.err
+    assert "secret" not in ended.err

@@ -116,6 +116,8 @@ async def test_a_rejection_fails_the_run_and_says_by_whom(loop: Loop) -> None:
     run = await loop.until(run_id)
     assert run["status"] == "failed"
     assert "rejected by reviewer" in run["status_reason"]
+    assert "/gated.py:" in run["error"]["at"], "where the project asked"
+    assert run["status_reason"].endswith(f"(at {run['error']['at']})")
 
 
 async def test_raw_signals_from_outside_are_refused_and_shown(loop: Loop) -> None:
@@ -246,7 +248,9 @@ async def test_r21_plain_and_local_calls_are_shown_exactly_and_can_be_approved(l
     rule = {"tool": f"{name[:-1]}?", "effect": "require_approval", "expires_seconds": 600}
     await loop.call("admin", "PUT", f"/policies/ask-{name}", json=rule)
     run_id = await loop.start("gated", case)
-    await loop.decide(await loop.approval(run_id))
+    approval = await loop.approval(run_id)
+    assert approval["parameters"] == (["order"] if case == "plain" else [])
+    await loop.decide(approval)
     assert (await loop.until(run_id))["status"] == "completed"
 
 

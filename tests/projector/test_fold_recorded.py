@@ -386,6 +386,21 @@ def test_the_reason_of_a_failed_run_is_the_innermost_cause_and_what_failed() -> 
     assert _reason("terminated", {"type": "TerminatedError", "message": "by hand"}) == "by hand"
 
 
+def test_the_reason_of_a_failed_run_names_the_innermost_line_of_the_project() -> None:
+    def at(line: int, function: str) -> str:
+        return f'  File "/home/ada/shop/flows.py", line {line}, in {function}\n  File "/x/site-packages/y.py", line 1, in y\n'
+
+    cause = {"type": "KeyError", "message": "'missing'", "stack": at(12, "pay")}
+    wrapped = {"type": "ActivityError", "message": "failed", "failed": "pay", "stack": at(3, "run"), "cause": cause}
+    assert _reason("failed", wrapped) == "pay: KeyError: 'missing' (at ada/shop/flows.py:12 in pay)"
+    denied = {"type": "PolicyDenied", "message": "no"}
+    assert _reason("failed", wrapped | {"cause": denied}) == "pay: PolicyDenied: no (at ada/shop/flows.py:3 in run)"
+    long = _reason("failed", cause | {"message": "x" * 9_000})
+    assert long is not None
+    assert long.endswith("x (at ada/shop/flows.py:12 in pay)")
+    assert len(long) == 500
+
+
 def test_a_queued_execution_without_a_worker_is_shown_as_waiting_for_one_once_temporal_said_so() -> None:
     execution = recorded("sequence")[0]
     state = folded(execution.execution_id, [execution.events[:2]])[0]

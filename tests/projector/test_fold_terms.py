@@ -76,3 +76,22 @@ def test_a_gate_that_never_started_waiting_is_cancelled_when_the_call_is_made_ag
     state, rows = asked(call(4))
     assert (rows.approvals["a"]["status"], state.approvals_pending) == ("cancelled", 0)
     assert list(rows.steps) == [2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stored"),
+    [
+        (["O-1", 3], {"arity": 2, "values": ["O-1", 3]}),
+        ([["O-1"]], {"value": ["O-1"]}),
+        ([], {"arity": 0, "values": []}),
+    ],
+    ids=["two", "one list", "none"],
+)
+def test_arguments_of_a_local_plain_activity_are_stored_like_those_of_a_remote_one(
+    arguments: list[Any], stored: dict[str, Any]
+) -> None:
+    fields = {"approval_id": "a", "kind": ApprovalKind.TOOL, "title": "t", "namespace": "default", "workflow_id": "w"}
+    terms = Terms(**fields, execution_id="e", digest="d", key="k", approvers=("role:approver",), shown=arguments)
+    asking = events.LocalActivity(event_id=1, at=AT, activity_id="1", activity_type="charge", attempt=1, terms=terms)
+    _, rows = folded("e", [[asking]])
+    assert {name: value for name, value in rows.approvals["a"]["payload"].items() if name != "size"} == stored

@@ -188,7 +188,7 @@ async def test_r44_every_caller_sees_the_class_of_an_error(loop: Loop, leak: Lea
     run: dict[str, Any] = (await fetched(loop, "viewer", f"{V1}/runs/{leak.failed}")).json()
     # The author's error class was not an identifier; the tool's was.
     assert run["error"]["type"] == "Error"
-    assert run["error"]["message"] is None
+    assert (run["error"]["message"], run["error"]["at"]) == (None, None)
     assert (run["status"], run["status_reason"], run["error_type"]) == ("failed", None, "ToolError")
     stuck = (await fetched(loop, "viewer", f"{V1}/runs/{leak.stuck}")).json()
     assert (stuck["waiting_on"], stuck["status_reason"]) == ("retry", None)

@@ -46,7 +46,7 @@ async def failed_task(client: Client, queue: str, case: str) -> str:
 
 async def test_a_failed_workflow_task_names_file_and_line_of_the_projects_code(client: Client, queue: str) -> None:
     message = await failed_task(client, queue, "key")
-    assert message == f"'missing' (at tests/worker/failing.py:{line('key')})"
+    assert message == f"'missing' (at tests/worker/failing.py:{line('key')} in run)"
 
 
 async def test_a_clock_that_check_did_not_see_is_refused_in_checks_own_words(client: Client, queue: str) -> None:
@@ -54,7 +54,7 @@ async def test_a_clock_that_check_did_not_see_is_refused_in_checks_own_words(cli
     assert message.startswith(
         "workflow code can't use datetime.datetime.now: it must be deterministic; use workflow.now()"
     )
-    assert message.endswith(f"(at tests/worker/failing.py:{line('clock')})")
+    assert message.endswith(f"(at tests/worker/failing.py:{line('clock')} in run)")
 
 
 async def test_an_approval_that_is_never_open_is_refused_with_what_was_given(client: Client, queue: str) -> None:

@@ -237,6 +237,7 @@ async def test_every_kind_of_call_can_be_gated(
     assert await handle.result() == {"explicit": "reviewer", "local": "ORDER", "plain": "order"}[case]
     assert len(EXECUTED) == (0 if case == "explicit" else 1)
     assert terms.shown == {"explicit": {"text": "Dear customer"}, "local": {"order": "order"}, "plain": None}[case]
+    assert terms.parameters == (("order",) if case == "plain" else ()), "a tool's arguments have names already"
     await replays(handle, governance)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -64,6 +65,13 @@ def _values(row: Tool, served: bool | None, held: _Policies, switch: Switch | No
     return {**row.model_dump(), "served": served, "policy": held.of(row), "switch": said}
 
 
+async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[Tool]) -> dict[str, bool | None]:
+    """Whether each tool is in the newest code of its queue, and a live worker polls that."""
+    current = await tools.current(session, rows)
+    polled = await workers.served(plane, [row.task_queue for row in rows if row.name in current], workers.ACTIVITY)
+    return {row.name: polled[row.task_queue] if row.name in current else False for row in rows}
+
+
 @router.get("", summary="List tools by name")
 async def list_tools(
     request: Request,
@@ -81,11 +89,10 @@ async def list_tools(
     page, onward = cut(rows, limit, lambda row: encode(request, row.name))
     held = await _Policies.read(session)
     switched = await switches.newest(session, SwitchKind.TOOL, [row.name for row in page])
-    served = await workers.served(plane, [row.task_queue for row in page], workers.ACTIVITY)
+    served = await _served(session, plane, page)
     return Page[ToolSummary](
         items=[
-            ToolSummary.model_validate(_values(row, served.get(row.task_queue), held, switched.get(row.name)))
-            for row in page
+            ToolSummary.model_validate(_values(row, served[row.name], held, switched.get(row.name))) for row in page
         ],
         next_cursor=onward,
     )
@@ -95,9 +102,9 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     row = await tools.get(session, name)
     if row is None:
         raise NotFound("tool", name)
-    served = await workers.served(plane, [row.task_queue], workers.ACTIVITY)
+    served = await _served(session, plane, [row])
     switch = (await switches.newest(session, SwitchKind.TOOL, [name])).get(name)
-    values = _values(row, served.get(row.task_queue), await _Policies.read(session), switch)
+    values = _values(row, served[name], await _Policies.read(session), switch)
     rule = values["policy"]
     note = await nobody(session, rule.effect, rule.approvers)
     return ToolDetail.model_validate(values | {"note": note, "actions": actions.of_tool(principal)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -55,6 +56,13 @@ def _values(row: Workflow, served: bool | None, last: Run | None, switch: Switch
     }
 
 
+async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[Workflow]) -> dict[str, bool | None]:
+    """Whether each workflow is in the newest code of its queue, and a live worker polls that."""
+    current = await workflows.current(session, rows)
+    polled = await workers.served(plane, [row.task_queue for row in rows if row.name in current], workers.WORKFLOW)
+    return {row.name: polled[row.task_queue] if row.name in current else False for row in rows}
+
+
 @router.get("", summary="List workflows by name")
 async def list_workflows(
     request: Request,
@@ -72,12 +80,10 @@ async def list_workflows(
     page, onward = cut(rows, limit, lambda row: encode(request, row.name))
     last = await runs.last_of(session, [row.name for row in page if principal.sees(row.name)])
     switched = await switches.newest(session, SwitchKind.WORKFLOW, [row.name for row in page])
-    served = await workers.served(plane, [row.task_queue for row in page], workers.WORKFLOW)
+    served = await _served(session, plane, page)
     return Page[WorkflowSummary](
         items=[
-            WorkflowSummary.model_validate(
-                _values(row, served.get(row.task_queue), last.get(row.name), switched.get(row.name))
-            )
+            WorkflowSummary.model_validate(_values(row, served[row.name], last.get(row.name), switched.get(row.name)))
             for row in page
         ],
         next_cursor=onward,
@@ -92,9 +98,9 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     seen = principal.sees(name)
     last = await runs.last_of(session, [name] if seen else [])
     opened, closed = await runs.counts_of_workflow(session, name, since=DAY) if seen else ({}, {})
-    served = await workers.served(plane, [row.task_queue], workers.WORKFLOW)
+    served = await _served(session, plane, [row])
     switch = (await switches.newest(session, SwitchKind.WORKFLOW, [name])).get(name)
-    values = _values(row, served.get(row.task_queue), last.get(name), switch) | {
+    values = _values(row, served[name], last.get(name), switch) | {
         "input_schema": {} if current is None else current.input_schema,
         "output_schema": None if current is None else current.output_schema,
         "handlers": None if current is None else Handlers.read(current.handlers),

@@ -81,6 +81,9 @@ class ApprovalDetail(ApprovalSummary):
     tool_version: str | None
     call_key: str | None
     expires_seconds: float
+    parameters: list[str] = Field(
+        description="What a plain activity's positional arguments are called in its code, in the payload's order. No part of what is signed."
+    )
     payloads_visible: bool
     payload: StoredPayload | None
     decisions: list[DecisionOut] = Field(description="Oldest first; at most 200, including the one that took effect.")

@@ -110,6 +110,10 @@ class ErrorOut(Out):
     type: str | None = None
     message: str | None = None
     retryable: bool | None = None
+    at: str | None = Field(
+        None,
+        description="Where in the project's Python code it was raised: `file:line in function`. Unknown for other SDKs.",
+    )
     stack: str | None = None
     details: Any = None
     cause: ErrorOut | None = None

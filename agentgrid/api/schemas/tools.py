@@ -46,7 +46,8 @@ class ToolSummary(Out):
     grid: str
     registered_at: datetime
     served: bool | None = Field(
-        description="Whether a live worker polls its task queue; null while Temporal can't say."
+        description="Whether a live worker polls its task queue and the newest code registered for that queue still has it; "
+        "null while Temporal can't say."
     )
     policy: ToolPolicyOut
     switch: SwitchOut

@@ -32,7 +32,8 @@ class WorkflowSummary(Out):
     grid: str
     registered_at: datetime
     served: bool | None = Field(
-        description="Whether a live worker polls its task queue; null while Temporal can't say."
+        description="Whether a live worker polls its task queue and the newest code registered for that queue still has it; "
+        "null while Temporal can't say."
     )
     switch: SwitchOut
     last_run: LastRun | None

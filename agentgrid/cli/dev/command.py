@@ -22,6 +22,10 @@ from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.program import command, program, shown_path
 from agentgrid.cli.project import Project, home, load_project
 from agentgrid.cli.text import safe
+from agentgrid.domain.principals import Permission
+
+MAX_NAMED = 3
+"""So many approvers are named; all are in profiles.toml."""
 
 
 def run_dev(options: Options, *, verbose: bool) -> ExitCode:
@@ -114,10 +118,20 @@ def _panel(stack: Stack) -> Panel:
     facts.add_row("API document", Text(f"{places.api_url}/api/openapi.json", style="cyan"))
     facts.add_row("Temporal", f"{places.temporal_address}, without its UI (see the operator's guide)")
     facts.add_row("State, logs", shown_path(stack.home))
-    facts.add_row("You are", "operator on the command line; to approve, use --profile reviewer")
-    facts.add_row("", "the only administrator: relaxing a rule needs no confirmation, and the audit log records that")
+    approvers = _approvers(stack)
+    to_approve = f"; to approve, use --profile {' or '.join(approvers[:MAX_NAMED])}" if approvers else ""
+    facts.add_row("You are", Text(f"operator on the command line{to_approve}"))
+    if sum(principal.may(Permission.ADMINISTER) for principal in stack.project.principals) == 1:
+        facts.add_row(
+            "", "the only administrator: relaxing a rule needs no confirmation, and the audit log records that"
+        )
     facts.add_row("", Text("Ctrl-C stops everything; the state is kept", style="dim"))
     return Panel(facts, title="AgentGrid is ready", title_align="left", border_style="green", expand=False)
+
+
+def _approvers(stack: Stack) -> list[str]:
+    """Those of the project's principals who may decide."""
+    return [principal.name for principal in stack.project.principals if principal.may(Permission.DECIDE)]
 
 
 def _servers_panel(stack: Stack) -> Panel:
@@ -137,7 +151,8 @@ def _commands(stack: Stack) -> Iterator[tuple[str, str]]:
         if example.input is not None:
             words += ["--input", json.dumps(example.input, ensure_ascii=False)]
         yield "Start a run and watch it:", safe(command(*words, "--watch"))
-    yield "List pending approvals:", safe(command("approval", "list", "--profile", "reviewer"))
+    for approver in _approvers(stack)[:1]:
+        yield "List pending approvals:", safe(command("approval", "list", "--profile", approver))
     key = shlex.quote(f"{shown_path(stack.home)}/keys/operator.key")
     yield (
         "The same over HTTP:",

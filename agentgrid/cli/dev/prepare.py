@@ -1,6 +1,6 @@
 """Creates everything that AgentGrid's processes need: the schema, roles and databases, keys, principals, profiles.
 
-All of it is idempotent and runs at every start; existing things are kept.
+All of it is idempotent and runs at every start; existing things are kept, except principals that pyproject.toml changed (`people.py`).
 """
 
 from __future__ import annotations
@@ -8,47 +8,26 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentgrid.cli.operator import database_caller
-from agentgrid.cli.profiles import Profile, load_profiles, profiles_file, save_profiles
-from agentgrid.control import keys, principals, signing
+from agentgrid.cli.dev.people import make_principals
+from agentgrid.control import signing
 from agentgrid.control.private import read_private, write_private
 from agentgrid.db import logins, migrate
-from agentgrid.db.pool import Pool, open_pool
+from agentgrid.db.pool import open_pool
 from agentgrid.db.session import make_engine
-from agentgrid.domain.principals import Principal, PrincipalKind, Role
-from agentgrid.errors import SettingsError, Unauthenticated
+from agentgrid.domain.principals import Principal
+from agentgrid.errors import SettingsError
 
 CONTROL_LOGIN = "agentgrid_dev_control"
 WORKER_LOGIN = "agentgrid_dev_worker"
 APP_ROLE = "agentgrid_app"
 APP_DATABASE = "app"
-
-KEY_LIFETIME = timedelta(days=90)
-RENEW_BEFORE = timedelta(days=7)
-
-PRINCIPALS = (
-    Principal(
-        name="operator",
-        kind=PrincipalKind.HUMAN,
-        roles=frozenset({Role.OPERATOR, Role.DEVELOPER, Role.AUDITOR, Role.ADMIN}),
-    ),
-    # Two principals, because nobody may decide the approvals of their own runs.
-    Principal(
-        name="reviewer",
-        kind=PrincipalKind.HUMAN,
-        roles=frozenset({Role.APPROVER}),
-        groups=frozenset({"support-leads", "sales-leads", "editors"}),
-    ),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +50,9 @@ class _Passwords:
     app: str
 
 
-async def prepare(home: Path, admin_url: str, api_url: str, say: Callable[[str], None]) -> Prepared:
+async def prepare(
+    home: Path, admin_url: str, api_url: str, principals: Sequence[Principal], say: Callable[[str], None]
+) -> Prepared:
     """Create everything that is missing. `admin_url` is the superuser's URL of the control-plane database."""
     before, after = await migrate.upgrade(admin_url)
     if before != after:
@@ -84,7 +65,7 @@ async def prepare(home: Path, admin_url: str, api_url: str, say: Callable[[str],
     engine = make_engine(admin_url, pool_size=2)
     try:
         async with open_pool(admin_url) as pool:
-            await _make_principals(engine, pool, home, api_url, say)
+            await make_principals(engine, pool, home, api_url, principals, say)
     finally:
         await engine.dispose()
     return Prepared(
@@ -133,42 +114,3 @@ async def _make_logins(admin_url: str, passwords: _Passwords) -> None:
         await connection.execute(f"GRANT CONNECT ON DATABASE {APP_DATABASE} TO {APP_ROLE}")
     finally:
         await connection.close()
-
-
-async def _make_principals(
-    engine: AsyncEngine, pool: Pool, home: Path, api_url: str, say: Callable[[str], None]
-) -> None:
-    caller = database_caller()
-    file = profiles_file(home)
-    before = load_profiles(file)
-    profiles = dict(before)
-    known = {principal.name for principal in await principals.listed(engine)}
-    for principal in PRINCIPALS:
-        # An existing one is left unchanged: somebody may have changed it on purpose.
-        if principal.name not in known:
-            await principals.put(engine, caller, principal)
-        key_file = home / "keys" / f"{principal.name}.key"
-        if not await _key_holds(pool, key_file, principal.name):
-            made = await keys.create(
-                engine, caller, principal=principal.name, lifetime=KEY_LIFETIME, note="made by agentgrid dev"
-            )
-            write_private(key_file, made.secret + "\n")
-            say(f"a new key for {principal.name} is in {key_file}")
-        profiles[principal.name] = Profile(name=principal.name, url=api_url, key_file=key_file)
-    if profiles != before:
-        save_profiles(file, profiles)
-
-
-async def _key_holds(pool: Pool, file: Path, principal: str) -> bool:
-    key = _read_if_there(file)
-    if key is None:
-        return False
-    try:
-        found = await keys.authenticate(pool, key)
-    except Unauthenticated:
-        return False
-    return found.principal.name == principal and found.expires_at > datetime.now(UTC) + RENEW_BEFORE
-
-
-def _read_if_there(file: Path) -> str | None:
-    return read_private(file).strip() if file.exists() else None

@@ -21,11 +21,12 @@ from agentgrid.cli.dev.ports import choose_ports
 from agentgrid.cli.dev.prepare import Prepared, prepare
 from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import CommandFailed, ExitCode
-from agentgrid.cli.project import Example, Project
+from agentgrid.cli.project import PROJECT_FILE, Example, Project, load_project
 from agentgrid.cli.servers import EmbeddedServer, PostgresServer, TemporalServer
 from agentgrid.cli.servers.child import HOST, Child, ServerError, ended_within, make_home
 from agentgrid.cli.servers.lease import Lease
 from agentgrid.control.private import write_private
+from agentgrid.errors import SettingsError
 
 API_READY_SECONDS = 45.0
 API_MAX_CRASHES = 3
@@ -103,7 +104,9 @@ class Stack:
                 api_url=f"http://{HOST}:{ports['api']}",
                 temporal_address=temporal.address,
             )
-            self._prepared = await prepare(self.home, postgres.dsn, self.places.api_url, self._terminal.say)
+            self._prepared = await prepare(
+                self.home, postgres.dsn, self.places.api_url, self.project.principals, self._terminal.say
+            )
             self._write_environment_file()
             await self._run_setup()
             if not self._options.only_servers:
@@ -157,6 +160,8 @@ class Stack:
         names = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
         worker = self.children["worker"]
         self.faults = await self.check()
+        if PROJECT_FILE in files:
+            self._say_other_principals()
         self._say_example_fault()
         if not self.faults:
             self._terminal.say(f"{names} changed: restarting the worker", style="green")
@@ -166,6 +171,12 @@ class Stack:
         self._terminal.say(f"{names} changed: {len(self.faults)} fault(s), {consequence}", style="bold red")
         for fault in self.faults:
             self._terminal.say(f"  {fault}", style="red")
+
+    def _say_other_principals(self) -> None:
+        """Principals change only at a start, when their owner looks."""
+        with contextlib.suppress(SettingsError):
+            if load_project(self.project.root).principals != self.project.principals:
+                self._terminal.say(f"{PROJECT_FILE} has other principals: start agentgrid dev again to apply them")
 
     def _say_example_fault(self) -> None:
         if self.example_fault is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,11 @@ SHOWN_LEVELS = frozenset({"warning", "error", "critical"})
 POLL_SECONDS = 0.15
 MAX_LINE_BYTES = 64 * 1024
 BLOCK_BYTES = 1024 * 1024
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}m")
+_FAILED_TASK = re.compile(
+    r'(.{0,300}Failing workflow task run_id=\S{1,100}) failure=Failure \{ failure: Some\(Failure \{ message: "((?:[^"\\]|\\.)*)"'
+)
 
 
 class Terminal:
@@ -42,7 +48,7 @@ class Terminal:
         record = _record(line)
         if record is None:
             if line.strip():
-                self.console.print(self._begin(who).append(safe(line)), soft_wrap=True)
+                self.console.print(self._begin(who).append(safe(_plain(line))), soft_wrap=True)
             return
         level = str(record.get("level", "info"))
         if not self._verbose and level not in SHOWN_LEVELS:
@@ -86,6 +92,13 @@ def _read_on(file: Path, position: int) -> tuple[int, bytes]:
     except FileNotFoundError:
         return 0, b""
     return position + len(block), block
+
+
+def _plain(line: str) -> str:
+    """A line of Temporal's core without its colours, and without the traceback that the worker has written just before."""
+    text = _COLOUR.sub("", line)
+    found = _FAILED_TASK.match(text)
+    return f"{found[1]}: {found[2]}" if found is not None else text
 
 
 def _record(line: str) -> Mapping[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agentgrid.domain.approvals import ApprovalKind, Terms
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold import gates, governed
@@ -73,7 +74,7 @@ def closed(fold: Pass, event: events.ActivityClosed) -> None:
         # The attempt that only asked is no attempt of the effect.
         step.attempts_before = step.attempts = max(step.attempts - 1, 0)
         fold.changes.steps.patch(key, attempts=step.attempts, started_at=None, worker=None, **LIVE_CLEARED)
-        gates.open_gate(fold, event, step=key, terms=event.terms, shown=_shown(event.terms.shown))
+        gates.open_gate(fold, event, step=key, terms=event.terms, shown=_shown(event.terms))
         return
     if _waits_for_policy(fold, event, key):
         return
@@ -180,7 +181,7 @@ def _open_local_gate(fold: Pass, event: events.LocalActivity, key: int) -> None:
     step.call_key = event.terms.key
     step.policy_tries = 0 if event.explicit else step.policy_tries
     fold.changes.steps.patch(key, attempts=step.attempts, error=None)
-    shown = event.shown if event.explicit else _shown(event.terms.shown)
+    shown = event.shown if event.explicit else _shown(event.terms)
     gates.open_gate(fold, event, step=key, terms=event.terms, shown=shown)
 
 
@@ -204,5 +205,15 @@ def _local_again(fold: Pass, event: events.LocalActivity) -> int | None:
     return None
 
 
-def _shown(value: Any) -> events.Stored | None:
-    return None if value is None else store_value(value, limit=ARGUMENTS_BYTES)
+def _shown(terms: Terms) -> events.Stored | None:
+    """What the terms show. The arguments of a plain activity are stored as those of a remote one are: a single one by itself."""
+    if terms.shown is None:
+        return None
+    if terms.tool_version is not None or terms.kind is ApprovalKind.EXPLICIT or not isinstance(terms.shown, list):
+        return store_value(terms.shown, limit=ARGUMENTS_BYTES)
+    if len(terms.shown) == 1:
+        return store_value(terms.shown[0], limit=ARGUMENTS_BYTES)
+    stored = store_value(terms.shown, limit=ARGUMENTS_BYTES)
+    if "value" not in stored:
+        return stored
+    return {"size": stored["size"], "arity": len(terms.shown), "values": stored["value"]}

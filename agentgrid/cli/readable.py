@@ -1,0 +1,87 @@
+"""A JSON value for people: a string of several lines stands as text.
+
+What is shown is what an approver approves, so no content can pass for another: every line of a text has a bar in front, also where the
+terminal's width folds it (`┆`), and a text with characters that are not printed as they are is marked, its backslashes doubled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from agentgrid.cli.text import safe_json
+
+BAR, FOLD = "│ ", "┆ "
+ESCAPED = "(with escapes, as in JSON)"
+MIN_WIDTH = 20
+
+
+@dataclass(frozen=True)
+class _Line:
+    indent: str
+    text: str
+    bar: str = ""
+
+
+class Readable:
+    """The value on as many lines as the width needs. names: what the items of a list are called, as with a call's arguments."""
+
+    def __init__(self, value: Any, *, names: Sequence[str] = ()) -> None:
+        self._value = value
+        self._names = names
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in self._lines():
+            width = max(MIN_WIDTH, options.max_width - len(line.indent) - len(BAR))
+            folded = Text(line.text).wrap(console, width, overflow="fold") if line.text else [Text("")]
+            for number, part in enumerate(folded):
+                front = Text(line.indent)
+                front.append(line.bar if number == 0 else FOLD, style="dim")
+                yield front.append_text(part)
+
+    def _lines(self) -> Iterator[_Line]:
+        if not self._names:
+            yield from _lines(self._value)
+            return
+        for number, item in enumerate(self._value):
+            name = self._names[number] if number < len(self._names) else f"[{number}]"
+            yield from _lines(item, label=f"{safe_json(name)}: ")
+
+
+def _lines(value: Any, *, label: str = "", indent: str = "", comma: str = "") -> Iterator[_Line]:
+    if isinstance(value, str) and "\n" in value:
+        text, escaped = _text(value)
+        if label or escaped:
+            yield _Line(indent, f"{label}{ESCAPED if escaped else ''}".rstrip())
+        for each in text.split("\n"):
+            yield _Line(f"{indent}  " if label else indent, each, BAR)
+    elif isinstance(value, (dict, list)) and value:
+        pairs = list(value.items()) if isinstance(value, dict) else [(None, item) for item in value]
+        opening, closing = "{}" if isinstance(value, dict) else "[]"
+        yield _Line(indent, label + opening)
+        for number, (key, item) in enumerate(pairs, start=1):
+            name = "" if key is None else f"{_json(key)}: "
+            # A text in a list needs a line of its own to begin at, like one in an object.
+            name = name or ("- " if isinstance(item, str) and "\n" in item else "")
+            yield from _lines(item, label=name, indent=f"{indent}  ", comma="," if number < len(pairs) else "")
+        yield _Line(indent, closing + comma)
+    else:
+        yield _Line(indent, f"{label}{_json(value)}{comma}")
+
+
+def _json(value: Any) -> str:
+    return safe_json(json.dumps(value, ensure_ascii=False))
+
+
+def _text(value: str) -> tuple[str, bool]:
+    """The text, and whether it has escapes: then its backslashes are doubled, so that an escape is never confused with text."""
+    escaped = safe_json(value).replace("\t", "\\t").replace("\r", "\\r")
+    if escaped == value:
+        return value, False
+    doubled = value.replace("\\", "\\\\")
+    return safe_json(doubled).replace("\t", "\\t").replace("\r", "\\r"), True
