@@ -320,7 +320,7 @@ async def test_f17_a_reset_removes_its_base_from_the_inbox_long_before_any_sweep
     settings: Settings, client: Client, queue: str, tables: Tables, governance: Governance
 ) -> None:
     """The worker touches the fork but doesn't know that the base has ended; the fork's history names the base."""
-    async with projecting(settings, sweep=600):
+    async with projecting(settings, sweep=600, check=600):
         await asyncio.sleep(0.5)
         handle = await client.start_workflow("gated", "refund", id=unique(), task_queue=queue)
         await governance.pending(handle)

@@ -71,8 +71,8 @@ async def main(address: str, queue: str, plugged: str, configured: str) -> None:
     before = state()
     client = await Client.connect(address)
     async with Worker(client, task_queue=queue, workflows=[Noisy], activities=[noisy], plugins=plugins):
-        handlers = [type(handler).__name__ for handler in logging.getLogger().handlers]
         result = await client.execute_workflow(Noisy.run, id=queue, task_queue=queue)
+        handlers = [type(handler).__name__ for handler in logging.getLogger().handlers]
     sys.stdout.write(json.dumps({"result": result, "restored": state() == before, "handlers": handlers}) + "\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from temporalio.worker import Replayer, Worker
 
 from agentgrid.domain.policies import Effect, Rule
 from agentgrid.protocol import SIGNAL_CONTROL, ControlSignal, to_payload
+from agentgrid.settings import Settings
 from agentgrid.testing import Governance
 from tests.worker.conftest import kinds
 from tests.worker.serialised import GOT, Changing, Payee, fail_once, pay
@@ -43,7 +45,7 @@ def workers(client: Client, queue: str, governance: Governance, cached: int = 10
         task_queue=queue,
         workflows=[Changing, Payee],
         activities=[pay, fail_once],
-        plugins=[governance.plugin()],
+        plugins=[governance.plugin(settings=Settings(policy_refresh_seconds=0.1))],
         max_cached_workflows=cached,
     )
 
@@ -96,6 +98,24 @@ async def test_r20_an_approved_call_sends_the_approved_arguments_and_needs_one_a
         await ends(handle, governance, case)
         events = (await handle.fetch_history()).events
     assert kinds(events).count("TIMER_STARTED") == len(asked)
+
+
+@pytest.mark.parametrize("cached", [0, 100], ids=["uncached", "cached"])
+@pytest.mark.parametrize("case", ["activity", "local", "shared"])
+async def test_r20_a_wait_for_policy_does_not_change_a_calls_arguments(
+    client: Client, queue: str, governance: Governance, case: str, cached: int
+) -> None:
+    """The rule requires approval but no signing key is in force: each call waits by a timer, and is made again."""
+    keys = governance.snapshot.public_keys
+    governance.change(rules=(ASK,), public_keys={})
+    async with workers(client, queue, governance, cached):
+        handle = await client.start_workflow(Changing.run, case, id=f"{case}-{queue}", task_queue=queue)
+        async with asyncio.timeout(20):
+            while "TIMER_STARTED" not in kinds((await handle.fetch_history()).events):
+                await asyncio.sleep(0.02)
+        assert GOT == []
+        governance.change(rules=(), public_keys=keys)
+        await ends(handle, governance, case)
 
 
 @pytest.mark.parametrize("case", CASES)
