@@ -25,6 +25,7 @@ from agentgrid.api.schemas.runs import (
     RunLinks,
     RunResult,
     RunSummary,
+    SignalAccepted,
     StepOut,
     StepsSummary,
 )
@@ -36,7 +37,7 @@ from agentgrid.control.updates import Known
 from agentgrid.db import approvals, steps
 from agentgrid.db.run_details import Details
 from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Execution, Run, Step
-from agentgrid.domain.commands import HANDLING, CommandKind, CommandStatus
+from agentgrid.domain.commands import HANDLING, CommandStatus
 from agentgrid.domain.handlers import Fit
 from agentgrid.domain.principals import UNKNOWN_INITIATOR, Principal
 from agentgrid.domain.runs import RunStatus
@@ -177,10 +178,21 @@ def run_accepted(
     settings: Settings, principal: Principal, shown: Shown, found: Details, command: Command
 ) -> RunAccepted:
     """Everything about a run, and the command that was accepted for it."""
-    values = _detail_values(settings, principal, shown, found) | {"command": command_summary(command, shown)}
-    if command.kind == CommandKind.RUN_SIGNAL:
-        values["handler"] = _fit(command)
-    return RunAccepted.model_validate(values)
+    return RunAccepted.model_validate(_accepted_values(settings, principal, shown, found, command))
+
+
+def signal_accepted(
+    settings: Settings, principal: Principal, shown: Shown, found: Details, command: Command
+) -> SignalAccepted:
+    """Everything about a run, and the accepted command that signals it."""
+    values = _accepted_values(settings, principal, shown, found, command)
+    return SignalAccepted.model_validate(values | {"handler": _fit(command)})
+
+
+def _accepted_values(
+    settings: Settings, principal: Principal, shown: Shown, found: Details, command: Command
+) -> dict[str, Any]:
+    return _detail_values(settings, principal, shown, found) | {"command": command_summary(command, shown)}
 
 
 def _detail_values(settings: Settings, principal: Principal, shown: Shown, found: Details) -> dict[str, Any]:

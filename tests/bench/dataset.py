@@ -15,10 +15,13 @@ STEPS = 10
 LONG = 2_000
 """Steps of the long run."""
 
+NOON = "(date_trunc('day', now() - interval '12 hours') + interval '12 hours')"
+"""The last noon (UTC): the newest runs have half a day of others beside them in their partition, whatever the hour."""
+
 MADE = """
 CREATE TEMP TABLE made AS
 SELECT i, age, uuidv7(-(age * interval '1 second'))::text AS run_id, gen_random_uuid()::text AS execution_id,
-    now() - age * interval '1 second' AS at, random() AS dice, workflow, status,
+    $3 - age * interval '1 second' AS at, random() AS dice, workflow, status,
     CASE WHEN status <> 'waiting' THEN NULL WHEN d2 < 0.6 THEN 'approval' WHEN d2 < 0.8 THEN 'timer' WHEN d2 < 0.9 THEN 'signal'
          WHEN d2 < 0.95 THEN 'child' WHEN d2 < 0.98 THEN 'retry' ELSE 'worker' END AS waiting_on,
     CASE WHEN d3 < 0.05 THEN 'external' WHEN d3 < 0.2 THEN 'child' ELSE 'api' END AS trigger,
@@ -197,7 +200,7 @@ async def fill(dsn: str, runs: int) -> None:
     try:
         await connection.execute(PARTITIONS)
         await connection.execute("SELECT setseed(0.5)")
-        await connection.execute(MADE.replace("$1", str(runs)).replace("$2", str(DAYS * 86_400)))
+        await connection.execute(MADE.replace("$1", str(runs)).replace("$2", str(DAYS * 86_400)).replace("$3", NOON))
         await connection.execute("CREATE UNIQUE INDEX ON made (i); ANALYZE made")
         for statement in ROWS:
             await connection.execute(statement.replace("$1", str(LONG if "generate_series(11" in statement else STEPS)))

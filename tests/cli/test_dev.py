@@ -217,7 +217,9 @@ def test_a_run_is_paused_resumed_signalled_and_stopped(terminal: Terminal) -> No
     assert cli("run", "resume", run_id).code == ExitCode.OK
     until(lambda: terminal.status(run_id) == "waiting")
     assert cli("run", "signal", run_id, "agentgrid.decide").code == ExitCode.FAILED
-    assert cli("run", "signal", run_id, "hint", "--input", '{"a": 1}').code == ExitCode.OK
+    refused = cli("run", "signal", run_id, "hint", "--input", '{"a": 1}')
+    assert refused.code == ExitCode.FAILED
+    assert "publish_note: the workflow takes no signals" in refused.err
     assert cli("run", "cancel", run_id).code == ExitCode.OK
     until(lambda: terminal.status(run_id) == "cancelled")
     assert cli("run", "cancel", run_id).code == ExitCode.FAILED

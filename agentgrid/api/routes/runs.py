@@ -29,6 +29,7 @@ from agentgrid.api.schemas.runs import (
     RunReason,
     RunSignal,
     RunSummary,
+    SignalAccepted,
     StepOut,
 )
 from agentgrid.api.shown import Shown
@@ -291,7 +292,7 @@ async def resume(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: R
 
 
 @router.post("/{run_id}/signal", status_code=202, summary="Send a signal to the run's workflow")
-async def signal(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunSignal) -> RunAccepted:
+async def signal(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunSignal) -> SignalAccepted:
     """For the workflow's own handlers. It can't decide an approval: an unsigned signal has no effect on one.
 
     A name or arguments that no handler of the run's version takes: `422`, with the nearest name. Where the version is not known, nothing is
@@ -299,4 +300,5 @@ async def signal(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: R
     """
     request = control.SignalRequest(name=body.name, arguments=tuple(body.arguments))
     command = await control.act(plane, caller, run_id, Verb.SIGNAL, reason=body.reason, signal=request)
-    return await _accepted(plane, caller, shown, command)
+    found = await details(plane, caller.principal, command.run_id or "")
+    return views.signal_accepted(plane.settings, caller.principal, shown, found, command)

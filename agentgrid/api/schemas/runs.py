@@ -319,9 +319,13 @@ class RunAccepted(RunDetail):
     """A run, and the accepted command."""
 
     command: CommandSummary
-    handler: Fit | None = Field(
-        None,
-        description="For a signal: `declared` if the run's version has a handler of this name that takes the arguments; `dynamic` if it takes any "
+
+
+class SignalAccepted(RunAccepted):
+    """A run, and the accepted command that signals it."""
+
+    handler: Fit = Field(
+        description="`declared` if the run's version has a handler of this name that takes the arguments; `dynamic` if it takes any "
         "name; `unknown` if nothing could be checked, so that a mistyped signal has no effect.",
     )
 
