@@ -57,8 +57,14 @@ def said(shown: Mapping[str, Any]) -> dict[str, str]:
     return {safe(name): safe(text) for name, text in found.items()}
 
 
-def show_page(answer: Answer, output: OutputFormat, render: Callable[[Sequence[Any]], RenderableType]) -> None:
-    """One page of a list."""
+def show_page(
+    answer: Answer,
+    output: OutputFormat,
+    render: Callable[[Sequence[Any]], RenderableType],
+    *,
+    empty: str = "nothing",
+) -> None:
+    """One page of a list. empty: what to say if there is nothing in it."""
     if output is OutputFormat.JSON:
         print_json(answer)
         return
@@ -68,7 +74,7 @@ def show_page(answer: Answer, output: OutputFormat, render: Callable[[Sequence[A
         raise _other_version("items")
     if items:
         put(stdout(), rendered(items, render))
-    more(page, len(items))
+    more(page, len(items), empty=empty)
 
 
 def rendered(value: Any, render: Callable[[Any], RenderableType]) -> RenderableType:

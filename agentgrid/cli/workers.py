@@ -14,6 +14,8 @@ from agentgrid.cli.session import OutputOption, ProfileOption, session
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+NONE = "no workers: one appears here up to ten seconds after it has started"
+
 app = group("Run a worker for this project; or `worker list`: list all workers.", bare=True)
 
 
@@ -36,7 +38,7 @@ def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TAB
         answer = client.get("/workers")
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _table)
+        show_page(answer, output, _table, empty=NONE)
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:

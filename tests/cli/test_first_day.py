@@ -325,6 +325,11 @@ def test_a_build_is_shown_as_it_is() -> None:
     assert plain.split().count("–") == 4
 
 
+def test_an_empty_list_of_workers_says_that_a_new_one_takes_a_moment(server: FakeServer, cli: Cli) -> None:
+    server.on("GET /workers", page())
+    assert "up to ten seconds after it has started" in cli("worker", "list").err
+
+
 @pytest.mark.parametrize("url", ["postgresql+asyncpg://me:secret@host/db", "mysql://me:secret@host/db", "host"])
 def test_a_database_url_that_no_process_can_use_is_refused_without_its_password(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, url: str
