@@ -117,7 +117,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
     return Listing(
         (
-            text("TOOL", least=14),
+            text("TOOL", least=24),
             text("TITLE", 4, least=20),
             fixed("RISK", 2),
             fixed("POLICY", 1),

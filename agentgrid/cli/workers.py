@@ -48,7 +48,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     return Listing(
         (
             text("WORKER", least=16),
-            text("QUEUE", 1, least=8),
+            text("QUEUE", 1, least=10),
             fixed("STATUS", 0),
             ago("HEARD", 3),
             ago("UP SINCE", 6),

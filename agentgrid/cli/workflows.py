@@ -101,8 +101,8 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
     return Listing(
         (
-            text("WORKFLOW", least=14),
-            text("TITLE", 3, least=20),
+            text("WORKFLOW", least=24),
+            text("TITLE", 3, least=18),
             fixed("SWITCH", 1),
             text("VERSION", 6, least=12),
             text("QUEUE", 5, least=8),

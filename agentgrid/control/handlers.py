@@ -70,7 +70,7 @@ async def check(plane: ControlPlane, run: Run, kind: HandlerKind, name: str, arg
     if refused is None:
         names = {each for known in declared.values() if known is not None for each in known.of(kind)}
         refused = InvalidInput(
-            f"{run.workflow}: {unknown(kind, name, names)}", [Fault(pointer=NAME, message=f"is not a {kind} of it")]
+            f"{run.workflow}: {unknown(kind, name, names)}", [Fault(pointer=NAME, message=f"no such {kind}")]
         )
     raise refused
 
