@@ -217,7 +217,7 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
             )
         ),
         Text("\nArguments, exactly as they would be used" if approval["tool"] else "\nShown", style="bold"),
-        indented(payload(approval["payload"], names=approval.get("parameters"))),
+        indented(payload(approval["payload"], names=approval.get("parameters", ()))),
     ]
     if approval["decisions"]:
         made = Listing(
