@@ -54,7 +54,7 @@ class Cursor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class LiveEvent:
     """An event in wire format, serialised once for all streams."""
 
     event_id: int
@@ -76,7 +76,7 @@ class Feed:
     def __init__(self, engine: AsyncEngine, dsn: str) -> None:
         self._engine = engine
         self._dsn = dsn
-        self._window: deque[Told] = deque(maxlen=WINDOW)
+        self._window: deque[LiveEvent] = deque(maxlen=WINDOW)
         self._head: int | None = None
         self._bell = asyncio.Event()
         self._poke = asyncio.Event()
@@ -209,7 +209,7 @@ class Feed:
             finally:
                 connection.terminate()
 
-    async def after(self, cursor: int, principal: Principal, run_id: str | None) -> tuple[Sequence[Told], int]:
+    async def after(self, cursor: int, principal: Principal, run_id: str | None) -> tuple[Sequence[LiveEvent], int]:
         """Events past the cursor that the principal may see, and the next cursor, which also covers the events left out."""
         if self._window and self._window[0].event_id <= cursor + 1:
             # From the newest: a stream that keeps up has seen all but the last few.
@@ -279,7 +279,7 @@ class Feed:
         return Cursor(event_id=newest if gone else seen, reset=gone)
 
 
-def message(event: Event, about: table.About) -> Told:
+def message(event: Event, about: table.About) -> LiveEvent:
     """An event in wire format."""
     out = EventOut.model_validate(
         {
@@ -291,7 +291,7 @@ def message(event: Event, about: table.About) -> Told:
         }
     )
     sent = ServerSentEvent(out.model_dump_json(), event=event.kind, id=str(event.event_id), sep="\n")
-    return Told(
+    return LiveEvent(
         event_id=event.event_id,
         run_id=event.run_id,
         workflow=about.workflow,

@@ -37,8 +37,8 @@ def start_each(client: ApiClient, file: str, key: str, output: OutputFormat) -> 
     return ExitCode.FAILED if answer.json()["refused"] else ExitCode.OK
 
 
-def _outcomes(told: Mapping[str, Any]) -> RenderableType:
-    items: Sequence[Mapping[str, Any]] = told["items"]
+def _outcomes(answer: Mapping[str, Any]) -> RenderableType:
+    items: Sequence[Mapping[str, Any]] = answer["items"]
     table = Listing(
         (fixed("ITEM"), fixed("OUTCOME"), text("WORKFLOW", 2, least=12), ids("RUN"), text("WHY", 1, least=20)),
         (
@@ -46,8 +46,8 @@ def _outcomes(told: Mapping[str, Any]) -> RenderableType:
             for number, each in enumerate(items, start=1)
         ),
     )
-    words = f"{told['started']} started, {told['replayed']} started before, {told['refused']} refused"
-    return Group(table, Text(words, style="red" if told["refused"] else "green"))
+    words = f"{answer['started']} started, {answer['replayed']} started before, {answer['refused']} refused"
+    return Group(table, Text(words, style="red" if answer["refused"] else "green"))
 
 
 def _why(problem: Mapping[str, Any] | None) -> str | None:

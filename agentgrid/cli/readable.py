@@ -1,4 +1,4 @@
-"""A JSON value for people: a string of several lines stands as text.
+"""A JSON value for people: a string of several lines is shown as text.
 
 What is shown is what an approver approves, so no content can pass for another: every line of a text has a bar in front, also where the
 terminal's width folds it (`┆`), and a text with characters that are not printed as they are is marked, its backslashes doubled.

@@ -92,30 +92,32 @@ class ScheduledStart:
     """Whether another workflow started it: a schedule never starts a child."""
 
 
-def is_schedule_memo(said: Mapping[str, Any] | None) -> bool:
+def is_schedule_memo(claimed: Mapping[str, Any] | None) -> bool:
     """Whether the memo claims to be a schedule's. Nothing is verified."""
-    return said is not None and said.get("form") == "schedule"
+    return claimed is not None and claimed.get("form") == "schedule"
 
 
-def signed_bytes(said: Mapping[str, Any]) -> bytes:
+def signed_bytes(claimed: Mapping[str, Any]) -> bytes:
     """Exactly what the signature of a schedule's memo covers: all its other fields that are not null."""
     return _SIGNED_AS + canonical(
-        {name: value for name, value in said.items() if name != "signature" and value is not None}
+        {name: value for name, value in claimed.items() if name != "signature" and value is not None}
     )
 
 
-def verified_schedule(said: Mapping[str, Any], start: ScheduledStart, keys: Mapping[str, str]) -> ScheduleMemo | None:
+def verified_schedule(
+    claimed: Mapping[str, Any], start: ScheduledStart, keys: Mapping[str, str]
+) -> ScheduleMemo | None:
     """The memo, if one of the keys signed it for exactly this start; None for every other memo. Never raises.
 
     keys: base64 public keys by key id.
     """
     try:
-        if len(json.dumps(said)) > MAX_BYTES:
+        if len(json.dumps(claimed)) > MAX_BYTES:
             return None
-        memo = ScheduleMemo.model_validate(said)
+        memo = ScheduleMemo.model_validate(claimed)
         public = base64.b64decode(keys[memo.key_id or ""], validate=True)
         signature = base64.b64decode(memo.signature or "", validate=True)
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, signed_bytes(said))
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, signed_bytes(claimed))
     except (ValidationError, KeyError, InvalidSignature, binascii.Error, ValueError):
         return None
     return memo if _names(memo, start) else None

@@ -238,7 +238,7 @@ async def test_a_stream_that_keeps_up_looks_at_the_new_end_of_the_window_alone()
 
     feed = live.Feed(None, "")  # type: ignore[arg-type]  # nothing is asked of the database
     feed._window = Counted(
-        live.Told(event_id=number, run_id=f"run-{number % 2}", workflow="made", kind="step", wire=b"")
+        live.LiveEvent(event_id=number, run_id=f"run-{number % 2}", workflow="made", kind="step", wire=b"")
         for number in range(1, 1_001)
     )
     feed._head = 1_000

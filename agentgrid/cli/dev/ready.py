@@ -36,7 +36,7 @@ class ReadyFile:
 
     def remove(self) -> None:
         """Remove what this process has written; not what another one has written there since."""
-        if self._path is not None and (_told(self._path) or {}).get("pid") == os.getpid():
+        if self._path is not None and (_read(self._path) or {}).get("pid") == os.getpid():
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
@@ -45,20 +45,20 @@ class ReadyFile:
             raise CommandFailed(f"--ready-file: there is no folder {path.parent}", ExitCode.USAGE)
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise CommandFailed(f"--ready-file: files can't be created in {path.parent}", ExitCode.USAGE)
-        told = _told(path)
-        if told is not None and _runs(told):
+        facts = _read(path)
+        if facts is not None and _runs(facts):
             raise CommandFailed(
-                f"--ready-file: {path} belongs to `agentgrid dev` with process id {told['pid']}, which runs; choose another path",
+                f"--ready-file: {path} belongs to `agentgrid dev` with process id {facts['pid']}, which runs; choose another path",
                 ExitCode.USAGE,
             )
-        if told is None and os.path.lexists(path):
+        if facts is None and os.path.lexists(path):
             raise CommandFailed(
                 f"--ready-file: {path} exists and is not the ready file of an earlier `agentgrid dev`; choose another path, or remove it",
                 ExitCode.USAGE,
             )
 
     def write(self, facts: Mapping[str, Any]) -> None:
-        """Write the facts and this process's id. Whoever reads the file sees all of it or none."""
+        """Write the facts and this process's id. A reader sees all of the file or none of it."""
         if self._path is None:
             return
         text = json.dumps({"program": MARK, **_myself(), **facts}, indent=2) + "\n"
@@ -77,15 +77,15 @@ def _myself() -> dict[str, Any]:
     return {"pid": os.getpid(), "process_started_at": psutil.Process().create_time()}
 
 
-def _runs(told: Mapping[str, Any]) -> bool:
+def _runs(facts: Mapping[str, Any]) -> bool:
     """Whether the process that wrote it still runs. Process ids are reused, so the start is compared too."""
     try:
-        return bool(abs(psutil.Process(told["pid"]).create_time() - told["process_started_at"]) < 1)
+        return bool(abs(psutil.Process(facts["pid"]).create_time() - facts["process_started_at"]) < 1)
     except (psutil.Error, KeyError, TypeError, ValueError):
         return False
 
 
-def _told(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> dict[str, Any] | None:
     """What the file says, if it is a ready file."""
     if not path.is_file():
         return None  # a pipe would be waited for
