@@ -253,17 +253,17 @@ async def _bursts(front: Front, runs: int, rounds: int) -> list[tuple[str, str]]
 async def _solo(front: Front, rounds: int) -> list[tuple[str, str]]:
     """Runs of ten steps, raw and governed in turn, while nothing else runs."""
     await front.registered()
-    raw: list[list[tuple[float, float]]] = []
-    governed: list[list[tuple[float, float]]] = []
+    raw: list[list[solo.Spent]] = []
+    governed: list[list[solo.Spent]] = []
     for number in range(rounds + 1):
         times = solo.TIMES if number else solo.WARM
         raw.append([])
         governed.append([])
         for each in range(times):
-            began = time.perf_counter()
-            raw[-1].append(await solo.spent(front.client, await front.by_client("RawTen", each), began))
-            began = time.perf_counter()
-            governed[-1].append(await solo.spent(front.client, await front.through_api("ten", each), began))
+            asked_at = time.time()
+            raw[-1].append(await solo.spent(front.client, await front.by_client("RawTen", each), asked_at))
+            asked_at = time.time()
+            governed[-1].append(await solo.spent(front.client, await front.through_api("ten", each), asked_at))
     return solo.figures(raw[1:], governed[1:])
 
 
