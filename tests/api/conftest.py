@@ -113,14 +113,18 @@ async def api(
     """An API over a database that the tests of one module share."""
     settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("api"))
     async with running(settings, await make_tokens(module_postgres_dsn)) as api:
-        # Its key is made known beside the first requests, and that publishes a policy of its own.
-        await eventually(lambda: _key_known(api))
+        await until_its_key_is_known(api)
         yield api
 
 
-async def _key_known(api: Api) -> object:
-    async with reading(api.plane.engine) as session:
-        return await signing_keys.get(session, api.plane.signer.key_id)
+async def until_its_key_is_known(api: Api) -> None:
+    """Wait for it: the API registers its signing key beside the first requests, and that publishes a policy of its own."""
+
+    async def known() -> object:
+        async with reading(api.plane.engine) as session:
+            return await signing_keys.get(session, api.plane.signer.key_id)
+
+    await eventually(known)
 
 
 @pytest.fixture

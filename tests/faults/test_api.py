@@ -40,7 +40,7 @@ class Doomed:
         async def written() -> str | None:
             async with self.stage.database() as database:
                 found: str | None = await database.fetchval(
-                    "SELECT command_id FROM commands WHERE idempotency_key = $1 AND status = 'pending'", key
+                    "SELECT command_id FROM commands WHERE idempotency_key = $1", key
                 )
             return found
 

@@ -18,7 +18,7 @@ from agentgrid.control import keys
 from agentgrid.db.session import writing
 from agentgrid.settings import Settings
 from tests.api import factories
-from tests.api.conftest import Api, listening, make_tokens, running, settings_for
+from tests.api.conftest import Api, listening, make_tokens, running, settings_for, until_its_key_is_known
 from tests.api.wire import Wire, asked, exchange, state, wire
 from tests.conftest import Temporal
 
@@ -35,6 +35,7 @@ async def api(
 ) -> AsyncIterator[Api]:
     settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("door"))
     async with running(settings, await make_tokens(module_postgres_dsn)) as api:
+        await until_its_key_is_known(api)
         await factories.insert(api.plane.engine, *factories.workflow("known", {}))
         yield api
 

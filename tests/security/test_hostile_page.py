@@ -20,7 +20,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from agentgrid.api.access import ACCESS
 from agentgrid.cli.servers import TemporalServer
 from tests.api import factories
-from tests.api.conftest import Api, listening, make_tokens, running, settings_for
+from tests.api.conftest import Api, listening, make_tokens, running, settings_for, until_its_key_is_known
 from tests.api.wire import Reply, asked, exchange, state, wire
 from tests.conftest import Temporal
 
@@ -41,6 +41,7 @@ async def api(
 ) -> AsyncIterator[Api]:
     settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("page"))
     async with running(settings, await make_tokens(module_postgres_dsn)) as api:
+        await until_its_key_is_known(api)
         run = factories.run()
         await factories.insert(
             api.plane.engine, *factories.workflow("known", {}), run, factories.execution(run), factories.approval(run)
