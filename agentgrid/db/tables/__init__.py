@@ -7,7 +7,9 @@ lower-case UUID form. Payload columns are `json`, not `jsonb`: they keep the exa
 
 from __future__ import annotations
 
+from agentgrid.db.tables.approvals import Approval, Control, DecisionRow
 from agentgrid.db.tables.catalog import Tool, Workflow, WorkflowBuild, WorkflowVersion
+from agentgrid.db.tables.changes import History, RunChange, Touch
 from agentgrid.db.tables.control import (
     ApiKey,
     Command,
@@ -23,18 +25,7 @@ from agentgrid.db.tables.control import (
     WorkerBudget,
     WorkerLogin,
 )
-from agentgrid.db.tables.projection import (
-    Approval,
-    Control,
-    DecisionRow,
-    Execution,
-    History,
-    Run,
-    RunChange,
-    RunSearch,
-    Step,
-    Touch,
-)
+from agentgrid.db.tables.projection import Execution, Run, RunSearch, Step
 from agentgrid.db.tables.telemetry import Job, Log
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The projection: what is folded from history, and the queue of what is to be folded."""
+"""Runs, their executions and steps, as folded from history."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
     Index,
-    LargeBinary,
     UniqueConstraint,
     func,
     text,
@@ -18,7 +14,6 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from agentgrid.db.tables import columns
-from agentgrid.domain.approvals import ApprovalStatus
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, RunTrigger, WaitingOn
 from agentgrid.domain.steps import StepKind, StepStatus
 
@@ -242,185 +237,3 @@ class Step(SQLModel, table=True):
     live_next_retry_at: datetime | None = columns.time()
     live_heartbeat_at: datetime | None = columns.time()
     live_worker: str | None = columns.text(null=True)
-
-
-class Approval(SQLModel, table=True):
-    """A gate in a run that waits, or waited, for people."""
-
-    __tablename__ = "approvals"
-    __table_args__ = (
-        columns.one_of("status", ApprovalStatus),
-        Index("ix_approvals_id", "approval_id"),
-        Index(
-            "ix_approvals_newest",
-            text("opened_at DESC"),
-            text("approval_id DESC"),
-            postgresql_where=text("NOT inherited"),
-        ),
-        Index(
-            "ix_approvals_inbox",
-            "status",
-            text("opened_at DESC"),
-            text("approval_id DESC"),
-            postgresql_where=text("NOT inherited"),
-        ),
-        Index(
-            "ix_approvals_tool",
-            "tool",
-            text("opened_at DESC"),
-            text("approval_id DESC"),
-            postgresql_where=text("NOT inherited AND tool IS NOT NULL"),
-        ),
-        Index("ix_approvals_run", "run_id", "opened_at"),
-        Index(
-            "ix_approvals_approvers", "approvers", postgresql_using="gin", postgresql_where=text("status = 'pending'")
-        ),
-    )
-
-    execution_id: str = columns.text(primary=True, references="executions.execution_id")
-    approval_id: str = columns.text(primary=True)
-    run_id: str = columns.text()
-    step_event_id: int = columns.big()
-    opened_event_id: int = columns.big()
-    inherited: bool = columns.flag()
-    kind: str = columns.text()
-    title: str = columns.text()
-    tool: str | None = columns.text(null=True)
-    digest: str = columns.text()
-    policy: str | None = columns.text(null=True)
-    approvers: list[str] = columns.texts()
-    initiator: str | None = columns.text(null=True)
-    """The initiator that the worker claims; the run's own `initiator` is authoritative."""
-    terms: Any = columns.json(null=False)
-    payload: Any = columns.json()
-    """What the approver is shown, as a stored payload: the very arguments that the digest covers."""
-    status: str = columns.text()
-    decidable: bool = columns.flag()
-    """True while its expiry timer runs: the API signs decisions only then."""
-    opened_at: datetime = columns.time(null=False)
-    expires_at: datetime | None = columns.time()
-    closed_at: datetime | None = columns.time()
-    decided_by: str | None = columns.text(null=True)
-    """None if undecided or if the decision is unattributed."""
-    attributed: bool | None = Field(default=None, nullable=True)
-    """Whether a registered key and a matching command confirm who decided; None if undecided."""
-    unattributed_because: str | None = columns.text(null=True)
-    decision_event_id: int | None = columns.big(null=True)
-    command_id: str | None = columns.text(null=True)
-
-
-class DecisionRow(SQLModel, table=True):
-    """What `judge` said of one decision signal, refused ones too."""
-
-    __tablename__ = "decisions"
-    __table_args__ = (
-        CheckConstraint("judged IN ('counted', 'superseded', 'refused')", name="judged"),
-        Index("ix_decisions_approval", "approval_id"),
-        Index("ix_decisions_run", "run_id", "signalled_at"),
-        Index(
-            "ix_decisions_unattributed",
-            text("signalled_at DESC"),
-            text("execution_id DESC"),
-            text("event_id DESC"),
-            postgresql_where=text("judged = 'counted' AND NOT attributed AND NOT inherited"),
-        ),
-    )
-
-    execution_id: str = columns.text(primary=True, references="executions.execution_id")
-    event_id: int = columns.big(primary=True)
-    run_id: str = columns.text()
-    approval_id: str | None = columns.text(null=True)
-    """None where the signal names no approval of this execution."""
-    judged: str = columns.text()
-    reason: str | None = columns.text(null=True)
-    verdict: str | None = columns.text(null=True)
-    principal: str | None = columns.text(null=True)
-    """The principal that the signal names; trustworthy only if `attributed`."""
-    attributed: bool = columns.flag()
-    unattributed_because: str | None = columns.text(null=True)
-    approver: str | None = columns.text(null=True)
-    key_id: str | None = columns.text(null=True)
-    decided_at: datetime | None = columns.time()
-    signalled_at: datetime = columns.time(null=False)
-    identity: str | None = columns.text(null=True)
-    command_id: str | None = columns.text(null=True)
-    inherited: bool = columns.flag()
-
-
-class Control(SQLModel, table=True):
-    """A signal that paused or resumed an execution."""
-
-    __tablename__ = "controls"
-    __table_args__ = (
-        CheckConstraint("action IN ('pause', 'resume')", name="action"),
-        Index("ix_controls_run", "run_id", "signalled_at"),
-        Index(
-            "ix_controls_unattributed",
-            text("signalled_at DESC"),
-            text("execution_id DESC"),
-            text("event_id DESC"),
-            postgresql_where=text("NOT attributed AND NOT inherited"),
-        ),
-    )
-
-    execution_id: str = columns.text(primary=True, references="executions.execution_id")
-    event_id: int = columns.big(primary=True)
-    run_id: str = columns.text()
-    action: str = columns.text()
-    principal: str | None = columns.text(null=True)
-    """The principal that the signal names; trustworthy only if `attributed`."""
-    attributed: bool = columns.flag()
-    unattributed_because: str | None = columns.text(null=True)
-    signalled_at: datetime = columns.time(null=False)
-    identity: str | None = columns.text(null=True)
-    command_id: str | None = columns.text(null=True)
-    inherited: bool = columns.flag()
-
-
-class Touch(SQLModel, table=True):
-    """A worker's hint that an execution's history has grown, kept until a projector moves it into `run_changes`. Lost if the server crashes."""
-
-    __tablename__ = "touches"
-    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
-
-    touch_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
-    execution_id: str = columns.text()
-    workflow_id: str = columns.text()
-    namespace: str = columns.text()
-    expect: int = columns.big(default="0")
-    urgent: bool = columns.flag()
-    touched_at: datetime = columns.time(null=False, now=True)
-
-
-class RunChange(SQLModel, table=True):
-    """An execution to look at: a hint from a worker, the sweep, a command or the fold itself."""
-
-    __tablename__ = "run_changes"
-    __table_args__ = (Index("ix_run_changes_due", "due_at"),)
-
-    execution_id: str = columns.text(primary=True)
-    workflow_id: str = columns.text()
-    namespace: str = columns.text()
-    generation: int = columns.big(default="1")
-    expect: int = columns.big(default="0")
-    """The event id that history has reached at least."""
-    due_at: datetime = columns.time(null=False, now=True)
-    urgent_at: datetime | None = columns.time()
-    """Since when it is known that nothing more is to be expected soon: the look needn't wait for it."""
-    claimed_until: datetime | None = columns.time()
-    failures: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
-    last_error: str | None = columns.text(null=True)
-
-
-class History(SQLModel, table=True):
-    """The whole history of a closed execution, for when Temporal has forgotten it: zstd over a serialized `History` message."""
-
-    __tablename__ = "histories"
-
-    execution_id: str = columns.text(primary=True)
-    run_id: str = columns.text()
-    workflow_id: str = columns.text()
-    namespace: str = columns.text()
-    event_count: int = Field(nullable=False)
-    events: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    archived_at: datetime = columns.time(null=False, now=True)

@@ -1,0 +1,149 @@
+"""Approvals, and the signals that decide and control runs, as folded from history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Index,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from agentgrid.db.tables import columns
+from agentgrid.domain.approvals import ApprovalStatus
+
+
+class Approval(SQLModel, table=True):
+    """A gate in a run that waits, or waited, for people."""
+
+    __tablename__ = "approvals"
+    __table_args__ = (
+        columns.one_of("status", ApprovalStatus),
+        Index("ix_approvals_id", "approval_id"),
+        Index(
+            "ix_approvals_newest",
+            text("opened_at DESC"),
+            text("approval_id DESC"),
+            postgresql_where=text("NOT inherited"),
+        ),
+        Index(
+            "ix_approvals_inbox",
+            "status",
+            text("opened_at DESC"),
+            text("approval_id DESC"),
+            postgresql_where=text("NOT inherited"),
+        ),
+        Index(
+            "ix_approvals_tool",
+            "tool",
+            text("opened_at DESC"),
+            text("approval_id DESC"),
+            postgresql_where=text("NOT inherited AND tool IS NOT NULL"),
+        ),
+        Index("ix_approvals_run", "run_id", "opened_at"),
+        Index(
+            "ix_approvals_approvers", "approvers", postgresql_using="gin", postgresql_where=text("status = 'pending'")
+        ),
+    )
+
+    execution_id: str = columns.text(primary=True, references="executions.execution_id")
+    approval_id: str = columns.text(primary=True)
+    run_id: str = columns.text()
+    step_event_id: int = columns.big()
+    opened_event_id: int = columns.big()
+    inherited: bool = columns.flag()
+    kind: str = columns.text()
+    title: str = columns.text()
+    tool: str | None = columns.text(null=True)
+    digest: str = columns.text()
+    policy: str | None = columns.text(null=True)
+    approvers: list[str] = columns.texts()
+    initiator: str | None = columns.text(null=True)
+    """The initiator that the worker claims; the run's own `initiator` is authoritative."""
+    terms: Any = columns.json(null=False)
+    payload: Any = columns.json()
+    """What the approver is shown, as a stored payload: the very arguments that the digest covers."""
+    status: str = columns.text()
+    decidable: bool = columns.flag()
+    """True while its expiry timer runs: the API signs decisions only then."""
+    opened_at: datetime = columns.time(null=False)
+    expires_at: datetime | None = columns.time()
+    closed_at: datetime | None = columns.time()
+    decided_by: str | None = columns.text(null=True)
+    """None if undecided or if the decision is unattributed."""
+    attributed: bool | None = Field(default=None, nullable=True)
+    """Whether a registered key and a matching command confirm who decided; None if undecided."""
+    unattributed_because: str | None = columns.text(null=True)
+    decision_event_id: int | None = columns.big(null=True)
+    command_id: str | None = columns.text(null=True)
+
+
+class DecisionRow(SQLModel, table=True):
+    """What `judge` said of one decision signal, refused ones too."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (
+        CheckConstraint("judged IN ('counted', 'superseded', 'refused')", name="judged"),
+        Index("ix_decisions_approval", "approval_id"),
+        Index("ix_decisions_run", "run_id", "signalled_at"),
+        Index(
+            "ix_decisions_unattributed",
+            text("signalled_at DESC"),
+            text("execution_id DESC"),
+            text("event_id DESC"),
+            postgresql_where=text("judged = 'counted' AND NOT attributed AND NOT inherited"),
+        ),
+    )
+
+    execution_id: str = columns.text(primary=True, references="executions.execution_id")
+    event_id: int = columns.big(primary=True)
+    run_id: str = columns.text()
+    approval_id: str | None = columns.text(null=True)
+    """None where the signal names no approval of this execution."""
+    judged: str = columns.text()
+    reason: str | None = columns.text(null=True)
+    verdict: str | None = columns.text(null=True)
+    principal: str | None = columns.text(null=True)
+    """The principal that the signal names; trustworthy only if `attributed`."""
+    attributed: bool = columns.flag()
+    unattributed_because: str | None = columns.text(null=True)
+    approver: str | None = columns.text(null=True)
+    key_id: str | None = columns.text(null=True)
+    decided_at: datetime | None = columns.time()
+    signalled_at: datetime = columns.time(null=False)
+    identity: str | None = columns.text(null=True)
+    command_id: str | None = columns.text(null=True)
+    inherited: bool = columns.flag()
+
+
+class Control(SQLModel, table=True):
+    """A signal that paused or resumed an execution."""
+
+    __tablename__ = "controls"
+    __table_args__ = (
+        CheckConstraint("action IN ('pause', 'resume')", name="action"),
+        Index("ix_controls_run", "run_id", "signalled_at"),
+        Index(
+            "ix_controls_unattributed",
+            text("signalled_at DESC"),
+            text("execution_id DESC"),
+            text("event_id DESC"),
+            postgresql_where=text("NOT attributed AND NOT inherited"),
+        ),
+    )
+
+    execution_id: str = columns.text(primary=True, references="executions.execution_id")
+    event_id: int = columns.big(primary=True)
+    run_id: str = columns.text()
+    action: str = columns.text()
+    principal: str | None = columns.text(null=True)
+    """The principal that the signal names; trustworthy only if `attributed`."""
+    attributed: bool = columns.flag()
+    unattributed_because: str | None = columns.text(null=True)
+    signalled_at: datetime = columns.time(null=False)
+    identity: str | None = columns.text(null=True)
+    command_id: str | None = columns.text(null=True)
+    inherited: bool = columns.flag()
