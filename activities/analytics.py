@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
+from temporalio.exceptions import ApplicationError
 
 import agentgrid as ag
 from activities.backoffice import Limit, Record, connection, effect_key, transaction
@@ -224,7 +225,10 @@ def _monday(week: str) -> date:
     try:
         return date.fromisocalendar(int(year), int(number), 1)
     except ValueError:
-        raise ag.ToolError(f"{week!r} is not an ISO week such as 2026-W07") from None
+        # The workflow uses this too: there a ToolError would fail its task, which Temporal repeats, instead of the run.
+        raise ApplicationError(
+            f"{week!r} is not an ISO week such as 2026-W07", type="NoSuchWeek", non_retryable=True
+        ) from None
 
 
 def _change(metric: MetricValue, before: Decimal | None) -> MetricChange:

@@ -28,12 +28,12 @@ def lifted(before: Snapshot, after: Snapshot, tools: Mapping[str, Risk]) -> tupl
     tools: the known tools with their risks.
     """
     exact = [rule for rule in (*before.rules, *after.rules) if not _is_glob(rule)]
-    unknown = {rule.tool for rule in exact} - tools.keys()
-    others = unknown | {rule.tool for rule in exact if rule.kind is not None}
+    named = {rule.tool for rule in exact}
     tried = [
         *((name, risk, StepKind.TOOL) for name, risk in tools.items()),
-        *((name, risk, StepKind.TOOL) for name in unknown for risk in Risk),
-        *((name, Risk.READ, kind.step) for name in others for kind in governed() if kind.step is not StepKind.TOOL),
+        *((name, risk, StepKind.TOOL) for name in named - tools.keys() for risk in Risk),
+        # A plain activity can have the name of a tool.
+        *((name, Risk.READ, kind.step) for name in named for kind in governed() if kind.step is not StepKind.TOOL),
     ]
     found = {call[0] for call in tried if needs_less(after.rule_for(*call), before.rule_for(*call))}
     return tuple(sorted(found | _patterns(before, after)))

@@ -9,7 +9,6 @@ and only between two times. The signature covers a prefix that no other signed t
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from typing import Any, Literal, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from agentgrid.domain.canonical import canonical
 
@@ -118,7 +117,7 @@ def verified_schedule(
         public = base64.b64decode(keys[memo.key_id or ""], validate=True)
         signature = base64.b64decode(memo.signature or "", validate=True)
         Ed25519PublicKey.from_public_bytes(public).verify(signature, signed_bytes(claimed))
-    except (ValidationError, KeyError, InvalidSignature, binascii.Error, ValueError):
+    except (KeyError, InvalidSignature, ValueError, RecursionError):
         return None
     return memo if _names(memo, start) else None
 

@@ -96,7 +96,7 @@ OLDER = {"disabled_tools": SwitchKind.TOOL, "disabled_workflows": SwitchKind.WOR
 
 
 class KeyStatus(StrEnum):
-    """Where a signing key stands."""
+    """The status of a signing key."""
 
     IN_FORCE = "in_force"
     """New terms name it."""

@@ -149,5 +149,5 @@ def faults_of(principal: Principal) -> list[Fault]:
     for group in sorted(principal.groups):
         if not NAME.fullmatch(group) or group in RESERVED:
             faults.append(Fault(pointer="/groups", message=f"{group!r} is not a valid group name"))
-    wrong = [said for glob in sorted(principal.workflows) if (said := scopes.fault(glob)) is not None]
-    return faults + [Fault(pointer="/workflows", message=said) for said in wrong]
+    wrong = [why for glob in sorted(principal.workflows) if (why := scopes.fault(glob)) is not None]
+    return faults + [Fault(pointer="/workflows", message=why) for why in wrong]

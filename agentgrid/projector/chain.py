@@ -134,9 +134,9 @@ def _end_reason(tip: Link) -> str | None:
     message = error.get("message")
     if tip.status != ExecutionStatus.FAILED:
         return str(message)[:MAX_REASON] if message else None
-    said = ": ".join(str(part) for part in (failed, error.get("type"), message) if part)
-    at = f" (at {place})" if place and said else ""
-    return said[: MAX_REASON - len(at)] + at or None
+    reason = ": ".join(str(part) for part in (failed, error.get("type"), message) if part)
+    at = f" (at {place})" if place and reason else ""
+    return reason[: MAX_REASON - len(at)] + at or None
 
 
 def _cause(error: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -41,11 +41,13 @@ def verified(started: Started, *, workflow_id: str, namespace: str, keys: Mappin
     return verified_schedule(memo, start, keys)
 
 
-def _verified_run(said: Mapping[str, Any], workflow_id: str, keys: Mapping[str, str]) -> RunMemo | None:
+def _verified_run(claimed: Mapping[str, Any], workflow_id: str, keys: Mapping[str, str]) -> RunMemo | None:
     try:
-        memo = RunMemo.model_validate(said)
+        memo = RunMemo.model_validate(claimed)
         public = keys[memo.key_id or ""]
-        signed = canonical({name: value for name, value in said.items() if name != "signature" and value is not None})
+        signed = canonical(
+            {name: value for name, value in claimed.items() if name != "signature" and value is not None}
+        )
         Ed25519PublicKey.from_public_bytes(base64.b64decode(public, validate=True)).verify(
             base64.b64decode(memo.signature or "", validate=True), signed
         )

@@ -1,5 +1,5 @@
-"""Static checks of workflow and activity source: workflow code with side effects, with a cycle of child runs, or with a tool call that is
-not awaited; activities that call a tool or block their worker.
+"""Static checks of workflow and activity source: workflow code with side effects, with a cycle of child runs, with a call that is not
+awaited, or that raises a tool's error; activities that call a tool or block their worker.
 
 Workflow code may not use clocks, randomness, files, the network or threads. The SDK's sandbox refuses the same at run time, but by then the
 run is stuck on failing code. The list comes from the sandbox's own restrictions, so that both agree. The check sees only the source:
@@ -19,7 +19,7 @@ from typing import Any
 
 from temporalio.worker.workflow_sandbox import SandboxMatcher, SandboxRestrictions
 
-from agentgrid.errors import RegistrationError
+from agentgrid.errors import RegistrationError, ToolError
 from agentgrid.sdk.awaits import forgotten
 from agentgrid.sdk.names import AWAITED, BLOCKING, ELSEWHERE
 from agentgrid.sdk.places import Place, refusal
@@ -175,8 +175,18 @@ def _refused_length(matcher: SandboxMatcher, path: Path) -> int:
     return 0
 
 
+def _value_at(path: Path) -> Any:
+    """What an imported module has under this dotted name; None if there is nothing."""
+    return getattr(sys.modules.get(".".join(path[:-1])), path[-1], None)
+
+
 def _is_tool(path: Path) -> bool:
-    return isinstance(getattr(sys.modules.get(".".join(path[:-1])), path[-1], None), Tool)
+    return isinstance(_value_at(path), Tool)
+
+
+def _is_tool_error(path: Path) -> bool:
+    found = _value_at(path)
+    return isinstance(found, type) and issubclass(found, ToolError)
 
 
 class _Reader(ast.NodeVisitor):
@@ -188,6 +198,7 @@ class _Reader(ast.NodeVisitor):
         self.starts: list[Start] = []
         self.tools: list[tuple[int, str]] = []
         self.blocking: list[tuple[int, str]] = []
+        self.tool_errors: list[tuple[int, str]] = []
         self._function = function
         self._is_async = False
         self.file = source.file
@@ -202,11 +213,17 @@ class _Reader(ast.NodeVisitor):
         self._read_function(function)
 
     def faults(self) -> Iterator[RegistrationError]:
-        """The forbidden names that it uses."""
+        """What it must not do in workflow code."""
         for line, path in sorted(set(self.found)):
             yield RegistrationError(refusal(path), file=self.file, line=line)
         for line, name in sorted(set(forgotten(self._function, self._coroutine_called))):
             message = f"the call of {name} is never awaited, so it does nothing: write `await {name.split()[-1]}(...)`"
+            yield RegistrationError(message, file=self.file, line=line)
+        for line, name in sorted(set(self.tool_errors)):
+            message = (
+                f"workflow code can't raise {name}: only a tool can. Here it fails the workflow task, which Temporal repeats, "
+                "and the run never ends: raise temporalio.exceptions.ApplicationError, which fails the run"
+            )
             yield RegistrationError(message, file=self.file, line=line)
 
     def _coroutine_called(self, call: ast.Call) -> str | None:
@@ -245,6 +262,12 @@ class _Reader(ast.NodeVisitor):
             self.generic_visit(node)
 
     visit_AsyncWith = visit_With
+
+    def visit_Raise(self, node: ast.Raise) -> None:
+        raised = self._path(node.exc) if node.exc is not None else None
+        if raised and _is_tool_error(raised):
+            self.tool_errors.append((node.lineno, raised[-1]))
+        self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
         called = self._path(node.func)

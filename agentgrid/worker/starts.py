@@ -37,18 +37,18 @@ class ScheduledStarts:
             return  # a child has its parent's header
         if init.continued_from_execution_run_id and HEADER_RUN in init.headers:
             return  # it has the header of the execution before it
-        said = payloads.memo_values(init.memo, self._converter).get(MEMO)
-        if not isinstance(said, dict) or not is_schedule_memo(said):
+        claimed = payloads.memo_values(init.memo, self._converter).get(MEMO)
+        if not isinstance(claimed, dict) or not is_schedule_memo(claimed):
             return
-        if (memo := self._read(said, init, info)) is not None:
+        if (memo := self._read(claimed, init, info)) is not None:
             header = RunHeader(tree=init.first_execution_run_id, initiator=memo.initiator, issuers=memo.issuers)
             init.headers[HEADER_RUN].CopyFrom(to_payload(header))
 
-    def _read(self, said: dict[str, object], init: InitializeWorkflow, info: workflow.Info) -> ScheduleMemo | None:
+    def _read(self, claimed: dict[str, object], init: InitializeWorkflow, info: workflow.Info) -> ScheduleMemo | None:
         snapshot = self._policy.snapshot
         if snapshot is None or not snapshot.keys_that_count:
             try:
-                return ScheduleMemo.model_validate(said)
+                return ScheduleMemo.model_validate(claimed)
             except ValidationError:
                 return None
         start = ScheduledStart(
@@ -61,4 +61,4 @@ class ScheduledStarts:
             started_at=init.start_time.ToDatetime(UTC),
             child=False,
         )
-        return verified_schedule(said, start, snapshot.keys_that_count)
+        return verified_schedule(claimed, start, snapshot.keys_that_count)

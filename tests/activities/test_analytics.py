@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from temporalio.exceptions import ApplicationError
 
 import agentgrid as ag
 from activities.analytics import (
@@ -66,8 +67,9 @@ async def test_a_week_without_metrics_is_a_final_error_that_says_which_days_ther
 @pytest.mark.parametrize("week", ["2026-W54", "2025-W53", "2026-W00", "2026-07", "W07", "next week", "0000-W01"])
 async def test_what_is_no_iso_week_is_a_final_error(week: str) -> None:
     for call in (aggregate_metrics(week), save_report(week, "Title", "Body.")):
-        with pytest.raises(ag.ToolError, match="is not an ISO week"):
+        with pytest.raises(ApplicationError, match="is not an ISO week") as caught:
             await call
+        assert caught.value.non_retryable
 
 
 def test_weeks_count_back_across_years() -> None:

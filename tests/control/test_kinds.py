@@ -175,7 +175,7 @@ async def test_only_what_history_confirms_is_superseded_by_the_end_of_its_run(
     assert (await commands.get(plane, late.command_id)).status == "superseded"
     assert (await commands.get(plane, answered.command_id)).status == "applied"
 
-    # And likewise if the run has ended before the delivery is noted.
+    # The same holds if the run ends before the delivery is recorded.
     async with writing(plane.engine) as session:
         await session.execute(text("UPDATE runs SET status = 'completed' WHERE run_id = :id"), {"id": run_id})
     assert (await made(plane, Kind.RUN_NUDGE, run_id=run_id)).status == "superseded"

@@ -67,6 +67,7 @@ def test_a_rule_that_names_its_kind_from_now_on_frees_the_others() -> None:
         assert lifted(snapshot(both), snapshot(tools), known) == (glob,)
         assert lifted(snapshot(tools), snapshot(both), known) == ()
         assert lifted(snapshot(both), snapshot(both, tools.model_copy(update={"rule_id": "r2"})), known) == ()
+    assert lifted(snapshot(one("wire", Effect.REQUIRE_APPROVAL)), snapshot(), known) == ("wire",), "the tool still asks"
     asks = Rule(rule_id="r1", kind=StepKind.ACTIVITY, tool="a*", effect=Effect.REQUIRE_APPROVAL)
     allows = asks.model_copy(update={"effect": Effect.ALLOW})
     assert lifted(snapshot(asks), snapshot(allows), {}) == ("a*",)

@@ -106,13 +106,20 @@ def test_a_huge_memo_counts_for_nothing_even_if_it_is_signed() -> None:
     assert verified_schedule(wire(signed), START, KEYS) is None
 
 
+def test_a_deep_memo_counts_for_nothing() -> None:
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    assert verified_schedule(wire(SIGNER.schedule_memo(memo()), tags=deep), START, KEYS) is None
+
+
 def test_a_strangers_key_under_a_registered_id_counts_for_nothing() -> None:
     stranger = Signer.of(Ed25519PrivateKey.generate())
     forged = wire(stranger.schedule_memo(memo()), key_id=SIGNER.key_id)
     assert verified_schedule(forged, START, KEYS) is None
 
 
-def test_a_memo_can_not_live_for_ever() -> None:
+def test_a_memo_lives_for_at_most_a_year() -> None:
     with pytest.raises(ValueError, match="at most 366 days"):
         memo(expires_at=NOW + MAX_LIFETIME)
 
@@ -124,7 +131,7 @@ def test_neither_form_of_memo_passes_for_the_other() -> None:
     signed_run = SIGNER.memo(RunMemo(run_id=START.workflow_id, initiator="alice", command_id="c"))
     as_schedule = wire(memo(key_id=SIGNER.key_id))
     plain = base64.b64encode(SIGNER.private_key.sign(canonical(as_schedule))).decode()
-    for said in (as_run, wire(signed_run, **wire(memo())), as_schedule | {"signature": plain}):
+    for claimed in (as_run, wire(signed_run, **wire(memo())), as_schedule | {"signature": plain}):
         started = Started(
             event_id=1,
             at=NOW,
@@ -132,7 +139,7 @@ def test_neither_form_of_memo_passes_for_the_other() -> None:
             task_queue=START.task_queue,
             first_execution_id="e",
             kind="first",  # type: ignore[arg-type]
-            memo=said,
+            memo=claimed,
             scheduled_by=START.scheduled_by,
             input_digest=START.input_digest,
         )

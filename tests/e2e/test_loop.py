@@ -208,8 +208,9 @@ async def test_children_are_linked_and_inherit_the_initiator(loop: Loop) -> None
 async def test_a_workflow_that_agentgrid_did_not_start_is_shown(loop: Loop) -> None:
     handle = await loop.client.start_workflow("Shapes", "local", id="elsewhere/1", task_queue="plain")
     await handle.result()
-    while not (found := await loop.call("operator", "GET", "/runs?q=elsewhere/1"))["items"]:
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(30):
+        while not (found := await loop.call("operator", "GET", "/runs?q=elsewhere/1"))["items"]:
+            await asyncio.sleep(0.05)
     run = await loop.until(found["items"][0]["run_id"])
     assert run["initiator"] == "unknown"
     assert run["trigger"] == "external"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from agentgrid.domain.commands import CommandStatus
+from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.projector import chain
 from agentgrid.projector.chain import Link
-from agentgrid.projector.events import Unknown
+from agentgrid.projector.events import Closed, Started, Unknown, UpdateAccepted
 from agentgrid.projector.fold.passing import when
 from agentgrid.projector.fold.state import State
 from agentgrid.projector.fold.summary import summarise
@@ -287,6 +290,32 @@ def test_a_reset_voids_the_open_gate_and_the_call_is_asked_about_again_as_the_sa
     assert (again["status"], again["step_event_id"]) == ("approved", copied["step_event_id"])
     assert not again.get("inherited")
     assert shape(fork_rows)[0] == (7, "tool", "refund", "completed", 1, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "continued_to", "settled"),
+    [
+        (ExecutionStatus.CONTINUED_AS_NEW, "next", True),
+        (ExecutionStatus.FAILED, "retried", True),
+        (ExecutionStatus.COMPLETED, "cron", True),
+        (ExecutionStatus.FAILED, None, False),
+    ],
+)
+def test_an_update_that_was_never_answered_is_superseded_by_the_next_execution(
+    status: ExecutionStatus, continued_to: str | None, settled: bool
+) -> None:
+    """Nothing else would settle it before the run ends; where the run has ended, the store does."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    history = [
+        Started(
+            event_id=1, at=at, workflow="w", task_queue="q", first_execution_id="e", kind=ExecutionKind.FIRST, input={}
+        ),
+        UpdateAccepted(event_id=2, at=at, update_id="u", name="nudge"),
+        Closed(event_id=3, at=at, status=status, continued_to=continued_to),
+    ]
+    _, rows = folded("e", [history])
+    found = [(each.command_id, each.status) for each in rows.settlements]
+    assert found == ([("u", CommandStatus.SUPERSEDED)] if settled else [])
 
 
 def test_settlements_name_only_decisions_of_this_very_execution() -> None:

@@ -263,8 +263,8 @@ async def test_r6_a_run_keeps_its_initiator_when_the_key_that_signed_its_memo_is
 async def test_a_trigger_that_only_a_later_version_knows_is_shown_as_other(
     projector: asyncio.Task[None], signer: Signer, client: Client, queue: str, tables: Tables
 ) -> None:
-    for told, shown in (("by-carrier-pigeon", "other"), ("schedule", "schedule"), (None, "api")):
-        memo = RunMemo(run_id=new_id(), initiator="operator", command_id=new_id(), trigger=told)
+    for trigger, shown in (("by-carrier-pigeon", "other"), ("schedule", "schedule"), (None, "api")):
+        memo = RunMemo(run_id=new_id(), initiator="operator", command_id=new_id(), trigger=trigger)
         handle = await start(client, queue, "local", signer.memo(memo))
         run = await tables.run_in(handle.id, "completed")
         assert (run["run_id"], run["initiator"], run["trigger"]) == (memo.run_id, "operator", shown)

@@ -93,7 +93,7 @@ async def test_a_schedules_run_has_its_initiator_in_the_projection_and_in_the_wo
     tables: Tables,
     governance: Governance,
 ) -> None:
-    """Also after a rebuild, and after the key was revoked: then a command about the schedule must confirm the memo.
+    """Also after a rebuild, and after the key was revoked: then a command about the schedule must confirm the memo, and the run must have started before.
 
     A forged memo gives its run no initiator, in neither place.
     """
@@ -143,6 +143,11 @@ async def test_a_schedules_run_has_its_initiator_in_the_projection_and_in_the_wo
     await rebuild(settings)
     after = {each["run_id"]: (each["initiator"], each["trigger"]) for each in (await snapshot(tables))["runs"]}
     assert after == {run["run_id"]: ("operator", "schedule"), other["run_id"]: UNKNOWN, foreign["run_id"]: UNKNOWN}
+    # A thief of the key could sign such memos for any start: those after the revocation don't count.
+    await store.pool.execute("UPDATE signing_keys SET revoked_at = $1::text::timestamptz", run["created_at"])
+    await rebuild(settings)
+    late = {each["run_id"]: (each["initiator"], each["trigger"]) for each in (await snapshot(tables))["runs"]}
+    assert late == dict.fromkeys(after, UNKNOWN)
 
 
 @workflow.defn(name="gated", sandboxed=False)

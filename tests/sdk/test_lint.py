@@ -354,3 +354,36 @@ def test_a_coroutine_that_is_awaited_elsewhere_is_no_fault(project: Project, nam
     methods = "    async def both(self, call: Any) -> None:\n        await call\n"
     source = run(*AWAITED_LATER[name], before="import asyncio\nfrom .tools import looked", methods=methods)
     project(tools=TOOL, flow=source).check()
+
+
+TOOL_ERRORS = {
+    "by the package": (run("raise ag.ToolError('no such order')  # here"), "ToolError"),
+    "by its own name": (
+        run("raise ToolError('no')  # here", before="from agentgrid.errors import ToolError"),
+        "ToolError",
+    ),
+    "as a class": (run("raise ag.ToolError  # here"), "ToolError"),
+    "one of the project's": (
+        run("raise Missing('order')  # here", before="class Missing(ag.ToolError):\n    pass\n"),
+        "Missing",
+    ),
+    "in a function that it calls": (
+        run("check()", before="def check() -> None:\n    raise ag.ToolError('no')  # here\n"),
+        "ToolError",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOOL_ERRORS)
+def test_a_tools_error_in_workflow_code_is_a_fault_at_its_line(project: Project, name: str) -> None:
+    source, error = TOOL_ERRORS[name]
+    (fault,) = faults(project, source)
+    assert f"workflow code can't raise {error}" in fault.message
+    assert "ApplicationError" in fault.message
+    assert Path(fault.file).read_text().splitlines()[fault.line - 1].endswith("# here")
+
+
+def test_what_tools_raise_and_what_workflow_code_may_raise_or_catch_is_no_fault(project: Project) -> None:
+    before = "from temporalio.exceptions import ApplicationError\nfrom .tools import looked"
+    caught = ("try:", "    await looked()", "except ag.ToolError:", "    raise", "raise ApplicationError('no')")
+    project(tools=TOOL, acts=acting("raise ag.ToolError('no')"), flow=run(*caught, before=before)).check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -33,8 +34,9 @@ async def test_all_attempts_of_an_ungoverned_call_have_one_key_and_each_call_its
     KEYS.clear()
     async with Worker(client, task_queue=queue, workflows=[Shapes], max_cached_workflows=0):
         handle = await client.start_workflow(Shapes.run, "sequence", id=queue, task_queue=queue)
-        while "ACTIVITY_TASK_SCHEDULED" not in str([event async for event in handle.fetch_history_events()]):
-            pass
+        async with asyncio.timeout(20):
+            while "ACTIVITY_TASK_SCHEDULED" not in str([event async for event in handle.fetch_history_events()]):
+                await asyncio.sleep(0.02)
     plugin = Governance().plugin()
     async with Worker(client, task_queue=queue, workflows=[Shapes], activities=[keyed_echo], plugins=[plugin]):
         await handle.result()

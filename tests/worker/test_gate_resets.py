@@ -123,7 +123,7 @@ async def test_a_reset_after_the_approved_call_keeps_its_result(
 async def test_a_reset_with_the_approved_call_in_flight_asks_again(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
-    """Temporal dispatches the call in flight anew in the fork, with the old decision: it must not run on it."""
+    """In the fork Temporal schedules the open call a second time, with the old decision: the call must not run under it."""
     governance.change(rules=(ASK.model_copy(update={"tool": "slow_refund"}),))
     handle = await start(client, queue, "slow")
     first = await governance.approve(handle)

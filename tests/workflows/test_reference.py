@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from typing import Any
@@ -151,6 +152,14 @@ async def test_a_live_page_that_is_not_what_was_reviewed_is_rolled_back(
     assert result["problems"]
     assert await value(backoffice, "SELECT count(*) FROM backoffice.site_pages WHERE slug = $1", result["slug"]) == 0
     await keep(handle, "content_publish-rolled_back")
+
+
+async def test_a_digest_of_a_week_that_does_not_exist_fails_at_once(start: Any) -> None:
+    """The pattern of its input takes it. The run must not repeat a failing workflow task without end."""
+    handle = await start("weekly_digest", {"week": "2025-W53"})
+    with pytest.raises(WorkflowFailureError) as caught:
+        await asyncio.wait_for(handle.result(), 30)
+    assert "is not an ISO week" in str(caught.value.cause)
 
 
 async def test_a_digest_is_kept_as_a_report(start: Any, backoffice: str) -> None:

@@ -170,10 +170,10 @@ def closed(fold: Pass, event: events.Closed) -> None:
         settle(fold, CommandKind.RUN_TERMINATE, _sender(event.identity), {"event_id": event.event_id})
     gates.close_all(fold, event)
     for key in sorted(state.steps):
-        if event.status is ExecutionStatus.CONTINUED_AS_NEW:
-            # The run goes on, but not this update. With its run, the store ends every open command.
-            told = {"execution_id": state.execution_id, "event_id": key}
-            settle(fold, CommandKind.RUN_UPDATE, state.steps[key].update_id, told, CommandStatus.SUPERSEDED)
+        if event.continued_to is not None:
+            # The run goes on, by continue-as-new, a retry or its cron, but not this update. With its run, the store ends every open command.
+            outcome = {"execution_id": state.execution_id, "event_id": key}
+            settle(fold, CommandKind.RUN_UPDATE, state.steps[key].update_id, outcome, CommandStatus.SUPERSEDED)
         fold.close_step(key, event, StepStatus.ABANDONED)
     state.task = state.problem = state.first_task_at = None
     state.misfit = False

@@ -46,8 +46,10 @@ def update_completed(fold: Pass, event: events.UpdateCompleted) -> None:
     """The update's answer."""
     status = StepStatus.COMPLETED if event.error is None else StepStatus.FAILED
     fold.close_step(event.accepted_event_id, event, status, output=event.output, error=event.error)
-    told = {"execution_id": fold.state.execution_id, "event_id": event.accepted_event_id}
+    outcome = {"execution_id": fold.state.execution_id, "event_id": event.accepted_event_id}
     if event.error is None:
-        settle(fold, CommandKind.RUN_UPDATE, event.update_id, told)
+        settle(fold, CommandKind.RUN_UPDATE, event.update_id, outcome)
     else:
-        settle(fold, CommandKind.RUN_UPDATE, event.update_id, {"code": "update_failed", **told}, CommandStatus.FAILED)
+        settle(
+            fold, CommandKind.RUN_UPDATE, event.update_id, {"code": "update_failed", **outcome}, CommandStatus.FAILED
+        )

@@ -53,7 +53,7 @@ class Pass:
             "status": status.value,
             "scheduled_at": scheduled_at or event.at,
             "due_at": due_at,
-            "parent": parent if parent in self.state.steps else None,
+            "parent": parent,
             **columns,
         }
         self.changes.steps.open(event.event_id, row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -29,7 +30,7 @@ class Batch:
     """The run of each execution."""
     committed: Committed = field(default_factory=Committed)
     events: list[NewEvent] = field(default_factory=list)
-    keys: list[tuple[str, str, bool]] | None = None
+    keys: list[tuple[str, str, datetime | None]] | None = None
     memos: dict[str, SignedMemo | None] = field(default_factory=dict)
     unattributed: dict[tuple[str, int], str | None] = field(default_factory=dict)
     """Why a signal is unattributed, by execution and event; None if it is the claimed principal's act."""
@@ -37,16 +38,14 @@ class Batch:
     async def registered_keys(self) -> dict[str, str]:
         """All public keys that were ever registered, read once."""
         if self.keys is None:
-            records = await self.db.fetch(
-                "SELECT key_id, public_key, revoked_at IS NOT NULL AS revoked FROM signing_keys"
-            )
-            self.keys = [(record["key_id"], record["public_key"], record["revoked"]) for record in records]
+            records = await self.db.fetch("SELECT key_id, public_key, revoked_at FROM signing_keys")
+            self.keys = [(record["key_id"], record["public_key"], record["revoked_at"]) for record in records]
         return {key_id: public_key for key_id, public_key, _ in self.keys}
 
-    async def revoked_keys(self) -> frozenset[str]:
-        """The ids of the signing keys that have been revoked."""
+    async def revoked_keys(self) -> dict[str, datetime]:
+        """When each of the revoked signing keys was revoked, by key id."""
         await self.registered_keys()
-        return frozenset(key_id for key_id, _, revoked in self.keys or () if revoked)
+        return {key_id: revoked_at for key_id, _, revoked_at in self.keys or () if revoked_at is not None}
 
     async def write(self, statement: str, table: str, values: list[dict[str, Any]]) -> list[asyncpg.Record]:
         """Run an insert or a patch and count what it changed for each execution."""

@@ -119,7 +119,8 @@ async def _memo(batch: Batch, item: Folded) -> SignedMemo | None:
     """What the start's memo says, if one of our keys signed it for this start; verified once a batch.
 
     A key may be revoked while an API still signs with it, and the runs whose memos it signed keep their initiator. So under a revoked key the memo
-    counts only if its command confirms it.
+    counts only if its command confirms it. A command confirms one run, but any number of a schedule's runs: those that start after the key was
+    revoked don't count, because a thief of the key could sign other memos that name the command.
     """
     started, key = item.changes.started, item.execution.execution_id
     if started is None or started.memo is None:
@@ -131,8 +132,10 @@ async def _memo(batch: Batch, item: Folded) -> SignedMemo | None:
             namespace=batch.namespace,
             keys=await batch.registered_keys(),
         )
-        if memo is not None and memo.key_id in await batch.revoked_keys() and not await _asked_for(batch, memo):
-            memo = None
+        revoked_at = (await batch.revoked_keys()).get(memo.key_id or "") if memo is not None else None
+        if memo is not None and revoked_at is not None:
+            too_late = isinstance(memo, ScheduleMemo) and started.at >= revoked_at
+            memo = None if too_late or not await _asked_for(batch, memo) else memo
         batch.memos[key] = memo
     return batch.memos[key]
 

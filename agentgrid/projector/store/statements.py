@@ -128,7 +128,7 @@ UPDATE commands AS c SET status = 'superseded', settled_at = now(),
 FROM runs AS r
 WHERE c.run_id = ANY($1) AND r.run_id = c.run_id AND c.status = 'delivered' AND c.kind = ANY($2)
 """
-"""Whoever notes only afterwards that one was delivered sees the run's end then: `control.commands.settle`."""
+"""If a delivery is recorded only after the run has ended, `control.commands.settle` does the same."""
 
 ENQUEUE = """
 INSERT INTO run_changes AS c (execution_id, workflow_id, namespace)
