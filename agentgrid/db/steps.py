@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, or_, select, tuple_
-from sqlalchemy.orm import aliased, defer
+from sqlalchemy.orm import defer
 
 from agentgrid.db.paging import Key, newer_than
 from agentgrid.db.session import ReadSession
@@ -79,14 +79,14 @@ def _reported(report: Any, run_id: str, execution_id: str | None) -> Any:
     chain = select(E.execution_id).where(E.run_id == run_id)
     if execution_id is not None:
         chain = chain.where(E.execution_id == execution_id)
-    of = aliased(Execution)
-    run = select(1).where(of.execution_id == report.execution_id, of.task_queue == report.task_queue)
-    step = select(1).where(
-        S.execution_id == report.execution_id,
-        S.activity_id == report.activity_id,
-        S.task_queue == report.task_queue,
+    # The subqueries name the run and not the report, so PostgreSQL answers each once. A lookup for each report would read all steps of its execution.
+    executions = select(E.execution_id, E.task_queue).where(E.run_id == run_id)
+    called = select(S.execution_id, S.activity_id, S.task_queue).where(S.execution_id.in_(chain))
+    own = or_(
+        report.task_queue.is_(None),
+        tuple_(report.execution_id, report.task_queue).in_(executions),
+        tuple_(report.execution_id, report.activity_id, report.task_queue).in_(called),
     )
-    own = or_(report.task_queue.is_(None), run.exists(), step.exists())
     return and_(report.execution_id.in_(chain), own)
 
 

@@ -196,6 +196,7 @@ def cases(of: Samples) -> list[Case]:
         ("steps", {"kind": "agent"}),
         ("steps", {"payloads": "false", "limit": "200"}),
         ("jobs", {}),
+        ("jobs", {"limit": "200"}),
         ("jobs", {"activity": "1500"}),
         ("logs", {}),
         ("logs", {"q": "line 1999"}),

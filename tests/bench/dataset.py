@@ -134,9 +134,9 @@ ROWS = (
     FROM made AS m CROSS JOIN generate_series(1, 6) AS n ORDER BY m.i, n
     """,
     """
-    INSERT INTO logs (logged_at, execution_id, workflow_id, activity_id, attempt, level, logger, message, worker)
+    INSERT INTO logs (logged_at, execution_id, workflow_id, activity_id, attempt, level, logger, message, worker, task_queue)
     SELECT m.at + n * interval '1 minute', m.execution_id, m.run_id, n::text, 1, CASE WHEN n = 4 THEN 'warning' ELSE 'info' END, 'tools',
-        'looked up ticket ' || m.i || ' and found what was needed', 'worker@bench'
+        'looked up ticket ' || m.i || ' and found what was needed', 'worker@bench', 'queue'
     FROM made AS m CROSS JOIN generate_series(1, 5) AS n ORDER BY m.i, n
     """,
     """
@@ -146,8 +146,8 @@ ROWS = (
     """,
     # The long run is the newest of its workflow.
     """
-    INSERT INTO steps (execution_id, event_id, run_id, kind, name, status, attempts, activity_id, scheduled_at, closed_at)
-    SELECT m.execution_id, 100 + 6 * n, m.run_id, 'tool', 'fetch_ticket', 'completed', 1, n::text, m.at + n * interval '1 second', m.at
+    INSERT INTO steps (execution_id, event_id, run_id, kind, name, status, attempts, activity_id, task_queue, scheduled_at, closed_at)
+    SELECT m.execution_id, 100 + 6 * n, m.run_id, 'tool', 'fetch_ticket', 'completed', 1, n::text, 'queue', m.at + n * interval '1 second', m.at
     FROM (SELECT * FROM made WHERE workflow = 'workflow-0' ORDER BY i DESC LIMIT 1) AS m CROSS JOIN generate_series(11, $1) AS n
     """,
     """
@@ -157,8 +157,8 @@ ROWS = (
     FROM (SELECT * FROM made WHERE workflow = 'workflow-0' ORDER BY i DESC LIMIT 1) AS m CROSS JOIN generate_series(11, $1) AS n
     """,
     """
-    INSERT INTO logs (logged_at, execution_id, workflow_id, activity_id, attempt, level, logger, message, worker)
-    SELECT m.at + n * interval '1 second', m.execution_id, m.run_id, n::text, 1, 'info', 'tools', 'line ' || n, 'worker@bench'
+    INSERT INTO logs (logged_at, execution_id, workflow_id, activity_id, attempt, level, logger, message, worker, task_queue)
+    SELECT m.at + n * interval '1 second', m.execution_id, m.run_id, n::text, 1, 'info', 'tools', 'line ' || n, 'worker@bench', 'queue'
     FROM (SELECT * FROM made WHERE workflow = 'workflow-0' ORDER BY i DESC LIMIT 1) AS m CROSS JOIN generate_series(11, $1) AS n
     """,
     """
