@@ -53,8 +53,15 @@ def said(shown: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(value, Mapping):
             found |= {f"{name} {key}": text for key, text in said(value).items()}
         else:
-            found[name] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            found[name] = ", ".join(map(_word, value)) if isinstance(value, list) else _word(value)
     return {safe(name): safe(text) for name, text in found.items()}
+
+
+def _word(value: Any) -> str:
+    """A value as text: a fault as its pointer and message, true as `yes`."""
+    if isinstance(value, Mapping):
+        return " ".join(map(str, value.values()))
+    return "yes" if value is True else str(value)
 
 
 def show_page(
