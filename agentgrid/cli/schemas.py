@@ -32,7 +32,7 @@ def described(item: Mapping[str, Any]) -> Iterator[RenderableType]:
     if item["description"]:
         yield indented(Text("\n" + safe_lines(item["description"])))
     for heading, schema in (("Input", item["input_schema"]), ("Output", item["output_schema"])):
-        if schema:
+        if schema is not None:
             yield Text(f"\n{heading}", style="bold")
             yield indented(_shown(schema))
 
@@ -50,7 +50,7 @@ def _shown(schema: Any) -> RenderableType:
     words, items = type_of(whole, defs), whole.get("items")
     if isinstance(items, dict) and (table := _fields(_resolved(items, defs), defs)) is not None:
         return Group(Text(safe(f"{words}, each with")), table)
-    return Text(safe(words)) if words else Text(safe_json(pretty(schema)))
+    return Text(safe(words)) if words else Text(safe_json(pretty(schema)) if schema else "any")
 
 
 def _fields(schema: Schema, defs: Schema) -> Table | None:

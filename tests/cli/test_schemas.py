@@ -55,6 +55,7 @@ def test_a_fields_name_is_never_cut(width: int) -> None:
 
 def test_other_schemas_are_named_by_their_type() -> None:
     assert shown({"type": "string"}) == ["string"]
+    assert shown({}) == ["any"]
     assert shown({"type": "null"}) == ["null"]
     lists = {"type": "array", "items": {"$ref": "#/$defs/Line"}, "$defs": TICKET["$defs"]}
     assert shown(lists) == ["list of object, each with", "id?  string"]
