@@ -131,4 +131,4 @@ def more(page: Mapping[str, Any], shown: int, *, empty: str = "nothing") -> None
     if not shown:
         stderr().print(Text(empty, style="dim"))
     elif page.get("next_cursor"):
-        stderr().print(Text(f"there is more: --cursor {safe(page['next_cursor'])}", style="dim"))
+        stderr().print(Text(f"there is more: --cursor {safe(page['next_cursor'])}", style="dim"), soft_wrap=True)

@@ -122,7 +122,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
             fixed("RISK", 2),
             fixed("POLICY", 1),
             text("RULE", 5, least=16),
-            text("QUEUE", 6, least=8),
+            text("QUEUE", 6, least=16),
             fixed("SERVED", 3),
         ),
         (

@@ -102,10 +102,10 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     return Listing(
         (
             text("WORKFLOW", least=24),
-            text("TITLE", 3, least=18),
+            text("TITLE", 3, least=20),
             fixed("SWITCH", 1),
             text("VERSION", 6, least=12),
-            text("QUEUE", 5, least=8),
+            text("QUEUE", 5, least=16),
             fixed("SERVED", 2),
             fixed("LAST RUN", 4),
             text("TAGS", 7),
