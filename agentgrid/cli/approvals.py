@@ -76,7 +76,7 @@ def list_(
         from agentgrid.cli.show import show_page
 
         none = (
-            "no approvals" if any_status else "no approvals that you can decide now" if now else "no pending approvals"
+            "no approvals that you can decide now" if now else "no approvals" if any_status else "no pending approvals"
         )
         show_page(answer, output, _table, empty=none)
 

@@ -150,6 +150,7 @@ def test_a_decisions_reason_and_comment_are_whole_at_every_width(
     [
         ((), "no pending approvals"),
         (("--mine",), "no approvals that you can decide now"),
+        (("--mine", "--status", "pending"), "no approvals that you can decide now"),
         (("--status", "rejected"), "no approvals"),
     ],
 )
