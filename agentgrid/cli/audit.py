@@ -51,7 +51,7 @@ def list_(
         )
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _table)
+        show_page(answer, output, _table, empty="no commands")
 
 
 @app.command()
@@ -86,7 +86,7 @@ def unattributed(
         answer = client.get("/commands/unattributed", run=run and run_id_of(client, run), limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _acts)
+        show_page(answer, output, _acts, empty="no unattributed acts")
 
 
 def _acts(items: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -144,7 +144,7 @@ def reads(
         )
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _reads)
+        show_page(answer, output, _reads, empty="no reads")
 
 
 def _subject(client: ApiClient, given: str) -> str:

@@ -117,7 +117,7 @@ def worker_logins(output: OutputOption = OutputFormat.TABLE) -> None:
                 time("CLOSED", 3),
             )
             put(stdout(), Listing(columns, (_row(each) for each in found)))
-        more({}, len(found))
+        more({}, len(found), empty="no worker logins")
 
 
 def _row(login: WorkerLoginStatus) -> tuple[object, ...]:

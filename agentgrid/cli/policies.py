@@ -58,7 +58,7 @@ def list_(
         answer = client.get("/policies", tool=tool, limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _table)
+        show_page(answer, output, _table, empty="no rules")
 
 
 @app.command()

@@ -69,7 +69,7 @@ def show_page(
     output: OutputFormat,
     render: Callable[[Sequence[Any]], RenderableType],
     *,
-    empty: str = "nothing",
+    empty: str,
 ) -> None:
     """One page of a list. empty: what to say if there is nothing in it."""
     if output is OutputFormat.JSON:

@@ -45,7 +45,7 @@ def list_(
         answer = client.get("/tools", limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _table)
+        show_page(answer, output, _table, empty="no tools")
 
 
 @app.command()

@@ -162,6 +162,20 @@ def test_an_empty_list_of_approvals_says_of_what(
     assert (ended.code, ended.out, ended.err.strip()) == (ExitCode.OK, "", words)
 
 
+@pytest.mark.parametrize(
+    ("command", "route", "words"),
+    [
+        ("policy list", "/policies", "no rules"),
+        ("audit unattributed", "/commands/unattributed", "no unattributed acts"),
+    ],
+)
+def test_an_empty_list_names_what_it_has_none_of(
+    cli: Cli, server: FakeServer, command: str, route: str, words: str
+) -> None:
+    server.on(f"GET {route}", Reply(body={"items": [], "next_cursor": None}))
+    assert cli(*command.split()).err.strip() == words
+
+
 def test_a_newer_servers_words_are_shown_as_they_are(cli: Cli, server: FakeServer) -> None:
     server.on(DETAIL, Reply(body=APPROVAL | {"status": "delegated", "also": {"something": "new"}}))
     ended = cli("approval", "show", "a")
