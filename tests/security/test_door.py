@@ -427,6 +427,11 @@ async def test_a_schema_that_is_none_hides_neither_its_catalog_entry_nor_its_kil
     """A hostile worker registers it. Nobody could otherwise list the tools, or disable the one."""
     name = f"odd_{time.monotonic_ns()}"
     await factories.insert(api.plane.engine, *factories.workflow(name, {}), factories.tool(name))
+
+    async def ask(who: str, method: str, target: str, body: bytes = b"") -> Reply:
+        return await exchange(url, api.tokens[who], method, f"/api/v1/{target}", JSON, body=body)
+
+    assert (await ask("viewer", "GET", f"tools/{name}")).json()["input_schema"] == {"type": "object"}
     async with writing(api.plane.engine) as session:
         for table in ("workflow_versions", "tools"):
             odd = (
@@ -437,9 +442,6 @@ async def test_a_schema_that_is_none_hides_neither_its_catalog_entry_nor_its_kil
         await session.execute(
             text(handlers), {"s": f'{{"signals": [{{"name": "hold", "input_schema": {schema}}}]}}', "n": name}
         )
-
-    async def ask(who: str, method: str, target: str, body: bytes = b"") -> Reply:
-        return await exchange(url, api.tokens[who], method, f"/api/v1/{target}", JSON, body=body)
 
     (await ask("operator", "POST", f"workflows/{name}/runs", b'{"input": 1}')).is_problem(409, "conflict")
     for noun in ("workflows", "tools"):
