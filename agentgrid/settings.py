@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agentgrid.errors import SettingsError
 
@@ -44,6 +44,11 @@ class Settings(BaseSettings):
 
     model: str | None = None
     """The model of agents that name none, `provider:model`; without it the offline model."""
+    models: Annotated[tuple[str, ...], NoDecode] = ()
+    """Globs of the models that an operator's version of an agent may use, separated by commas: `openai:*,anthropic:claude-haiku-*`. For the API.
+
+    The offline model, AGENTGRID_MODEL and the models in the agent's own code are always allowed.
+    """
     policy_max_age_seconds: float = Field(60.0, gt=0)
     """Tools that write wait if the policy snapshot is older than this."""
     eager_activities: bool = False
@@ -53,6 +58,11 @@ class Settings(BaseSettings):
     policy_refresh_seconds: float = Field(2.0, gt=0)
     decision_valid_for_seconds: float = Field(3600.0, gt=0)
     """How old a decision may be when the approved call is first attempted."""
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _listed(cls, models: Any) -> Any:
+        return [each.strip() for each in models.split(",") if each.strip()] if isinstance(models, str) else models
 
     @field_validator("database_url")
     @classmethod

@@ -64,6 +64,15 @@ def of_tool(principal: Principal) -> list[Action]:
     return [Action(verb="policy", allowed=why is None, reason=why), *_switched(principal, "tools")]
 
 
+def of_agent(principal: Principal) -> list[Action]:
+    """Make a version, use another one."""
+    found = []
+    for verb, route in (("edit", f"PUT {V1}/agents/{{name}}"), ("use", f"POST {V1}/agents/{{name}}/use")):
+        why = _forbidden(principal, ACCESS[route])
+        found.append(Action(verb=verb, allowed=why is None, reason=why))
+    return found
+
+
 def _switched(principal: Principal, noun: str) -> list[Action]:
     found = []
     for verb in ("disable", "enable"):
