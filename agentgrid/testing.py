@@ -32,12 +32,13 @@ from agentgrid.errors import Conflict, Forbidden
 from agentgrid.protocol import SIGNAL_DECIDE, TIMER_APPROVAL, ErrorType, to_payload
 from agentgrid.sdk.context import keyed
 from agentgrid.sdk.grid import Grid
+from agentgrid.sdk.secrets import given as secrets
 from agentgrid.settings import Settings
 from agentgrid.worker.governor import distrust
 from agentgrid.worker.plugin import AgentGridPlugin
 from agentgrid.worker.policy import FixedPolicy
 
-__all__ = ["Governance", "keyed", "open_approvals"]
+__all__ = ["Governance", "keyed", "open_approvals", "secrets"]
 
 KEY_ID = "test"
 POLL_SECONDS = 0.05

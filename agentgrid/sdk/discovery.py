@@ -19,9 +19,12 @@ from agentgrid.errors import RegistrationError
 from agentgrid.sdk.handlers import handlers_of
 from agentgrid.sdk.places import place_of
 from agentgrid.sdk.schema import canonical_source, input_schema_of, schema_of, version_of
+from agentgrid.sdk.secrets import Secret
 from agentgrid.sdk.source import Source
 from agentgrid.sdk.tools import Tool
 from agentgrid.sdk.workflows import SPEC, WorkflowSpec
+
+SECRET = ("agentgrid.secret", "agentgrid.sdk.secrets.secret")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,14 @@ def tools_in(modules: Iterable[ModuleType]) -> tuple[Tool[..., Any], ...]:
     """Every tool, by name."""
     found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Tool)}
     return tuple(sorted(found.values(), key=lambda tool: str(tool.name)))
+
+
+def secrets_in(sources: dict[str, Source]) -> tuple[str, ...]:
+    """The names of the secrets in these modules: held at module level, or passed literally to `secret(...)`."""
+    found = {
+        value.name for source in sources.values() for value in vars(source.module).values() if isinstance(value, Secret)
+    }
+    return tuple(sorted(found.union(*(source.named_by(SECRET) for source in sources.values()))))
 
 
 def workflows_in(modules: Iterable[ModuleType], sources: dict[str, Source]) -> tuple[RegisteredWorkflow, ...]:

@@ -42,6 +42,7 @@ PUBLIC = [
     "idempotency_key",
     "log",
     "run_worker",
+    "secret",
     "tool",
     "workflow",
 ]
