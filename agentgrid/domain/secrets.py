@@ -19,8 +19,8 @@ MIN_REDACTED = 8
 KEPT_VALUES = 8
 """How many values of one secret are redacted: after a rotation, the previous ones may still be valid."""
 MAX_DEPTH = 20
-QUOTED = 50
-"""Pydantic's errors cut longer inputs to their first 25 and last 24 characters."""
+QUOTED_BYTES = 50
+"""Pydantic's errors cut longer inputs to their first 25 and last 24 bytes."""
 
 _UNCHANGED = (bool, int, float, type(None))
 
@@ -34,12 +34,12 @@ def forms(value: str) -> set[str]:
     """The texts in which a value may appear: as it is, quoted, JSON-escaped, URL-encoded, and in base64 at any offset."""
     quoted = repr(value)
     found = {value, quoted[1:-1], repr(value.encode())[2:-1]}
-    if len(quoted) > QUOTED:
-        found.add(f"{quoted[:25]}...{quoted[-24:]}")
+    if len(raw := quoted.encode()) > QUOTED_BYTES:
+        found.add(f"{raw[:25].decode(errors='ignore')}...{raw[-24:].decode(errors='ignore')}")
     for encoded in (quote(value, safe=""), quote(value), quote_plus(value)):
         found |= {encoded, re.sub("%..", lambda escape: escape[0].lower(), encoded)}
-    for text in tuple(found):
-        found |= {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    for _ in range(2):  # a text in JSON, and that JSON as a text in JSON
+        found |= {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in found for ascii in (True, False)}
     for offset, start in enumerate((0, 2, 3)):
         raw = b"\0" * offset + value.encode()
         for encoded_bytes in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
