@@ -15,6 +15,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 import zstandard
 from temporalio.api.enums.v1 import EventType
 
@@ -50,6 +51,7 @@ def written() -> Iterator[io.StringIO]:
     """What all processes of the loop write to their logs: with AgentGrid's handler, and with one of the user's."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    config = structlog.get_config() if structlog.is_configured() else None
     text = io.StringIO()
     configure(Settings(log_format="json"))
     root.addHandler(logging.StreamHandler(text))
@@ -59,6 +61,9 @@ def written() -> Iterator[io.StringIO]:
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+        structlog.reset_defaults()
+        if config is not None:
+            structlog.configure(**config)
 
 
 @dataclass(frozen=True, kw_only=True)
