@@ -176,6 +176,9 @@ class Execution(SQLModel, table=True):
     last_event_id: int = columns.big(default="0")
     fold_version: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     fold_state: Any = columns.json()
+    """The projector's own. PostgreSQL can't look into it where a text holds U+0000, which a worker may send."""
+    taken: bool = columns.flag()
+    """Whether a worker has completed a workflow task."""
     opaque_events: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     last_event_at: datetime | None = columns.time()
     live_task_attempt: int | None = Field(default=None, nullable=True)

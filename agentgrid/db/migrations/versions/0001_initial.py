@@ -325,6 +325,7 @@ CREATE TABLE executions (
     last_event_id BIGINT DEFAULT 0 NOT NULL,
     fold_version INTEGER DEFAULT '0' NOT NULL,
     fold_state JSON,
+    taken BOOLEAN DEFAULT false NOT NULL,
     opaque_events INTEGER DEFAULT '0' NOT NULL,
     last_event_at TIMESTAMP WITH TIME ZONE,
     live_task_attempt INTEGER,
