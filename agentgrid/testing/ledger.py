@@ -28,7 +28,7 @@ class State(StrEnum):
     ANSWERING = "answering"
     """The answer is known and billed; its last byte hasn't been sent."""
     ANSWERED = "answered"
-    """Sent whole."""
+    """Handed to the network whole. A client that is killed at that moment may not have read it."""
     REFUSED = "refused"
     """Ended with an error status. Nothing was billed."""
     CUT = "cut"

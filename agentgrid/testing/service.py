@@ -182,12 +182,15 @@ class _Exchange:
         self._scope = scope
         self._send = send
         self._gone = False
+        self._stopped = False
         self._working: asyncio.Task[None] | None = None
 
     async def run(self, receive: Receive) -> None:
         """Work until the request has ended, the client has gone, or the provider stops."""
         work = self._working = asyncio.create_task(self._work())
         watch = asyncio.create_task(self._watch(receive))
+        if self._stopped:
+            work.cancel()
         try:
             await asyncio.wait({work})
             late = not work.cancelled() and isinstance(work.exception(), TimeoutError)
@@ -203,6 +206,7 @@ class _Exchange:
             watch.cancel()
 
     def stop(self) -> None:
+        self._stopped = True
         if self._working is not None:
             self._working.cancel()
 

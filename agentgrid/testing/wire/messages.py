@@ -134,7 +134,8 @@ def events(answer: Answer, asked: Asked) -> Iterator[Event]:
         for delta in deltas:
             yield event("content_block_delta", index=index, delta=delta)
         yield event("content_block_stop", index=index)
-    yield event("message_delta", delta={"stop_reason": _stop(answer), "stop_sequence": None}, usage=usage)
+    ended = {"stop_reason": _stop(answer), "stop_sequence": None, "stop_details": None}
+    yield event("message_delta", delta=ended, usage=usage)
     yield event("message_stop")
 
 
@@ -172,6 +173,7 @@ def _message(answer: Answer, content: list[Any], stop: str | None, usage: dict[s
         "content": content,
         "stop_reason": stop,
         "stop_sequence": None,
+        "stop_details": None,
         "usage": usage,
     }
 
