@@ -217,7 +217,7 @@ def _store() -> SecretStore:
 
 
 @contextlib.contextmanager
-def given(values: Mapping[str, str]) -> Iterator[None]:
+def secrets(values: Mapping[str, str]) -> Iterator[None]:
     """Give the tools called in this block, and workers started in it, exactly these secrets. Environment and files are not asked."""
     token = current_store.set(SecretStore([Fixed(values)]))
     try:
