@@ -89,7 +89,7 @@ def usage(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show what an agent's model turns used over a time."""
-    span = {"from": moment_of(since, "--from"), "to": moment_of(before, "--to"), "bucket": bucket}
+    span: dict[str, Any] = {"from": moment_of(since, "--from"), "to": moment_of(before, "--to"), "bucket": bucket}
     with session(profile, output) as client:
         with suggesting(client, "agents", name):
             answer = client.get(f"/agents/{part(name)}/usage", **span)

@@ -22,7 +22,8 @@ def money(usd: float | None, unpriced: int) -> str:
     elif usd < 0.0001:
         known = "under $0.0001"
     else:
-        known = f"${usd:.4f}" if usd < 1 else f"${usd:,.2f}"
+        whole, cents = f"{usd:,.4f}".split(".")
+        known = f"${whole}.{cents[:2]}{cents[2:].rstrip('0')}"
     return f"{known} + {unpriced} unpriced" if unpriced else known
 
 
@@ -32,11 +33,11 @@ def tokens(usage: Mapping[str, Any]) -> str:
 
 
 def used(usage: Mapping[str, Any] | None) -> str | None:
-    """A sum: requests, tokens, money. None without any."""
+    """A sum: money, requests, tokens. None without any."""
     if not usage or not usage["requests"]:
         return None
     requests = f"{usage['requests']:,} request{'' if usage['requests'] == 1 else 's'}"
-    return "  ".join(filter(None, (requests, tokens(usage), money(usage["usd"], usage["unpriced"]))))
+    return "  ".join(filter(None, (money(usage["usd"], usage["unpriced"]), requests, tokens(usage))))
 
 
 def of_step(step: Mapping[str, Any]) -> list[Text]:
@@ -51,9 +52,9 @@ def of_step(step: Mapping[str, Any]) -> list[Text]:
     model = str(usage.get("model") or "")
     offline = model == OFFLINE_MODEL
     parts = [Text(safe(model), style="yellow" if offline else "")] if model else []
-    parts.append(Text(tokens(usage)))
     if not offline and (price := money(usage["usd"], usage["unpriced"])):
         parts.append(Text(price, style="yellow" if usage["unpriced"] else ""))
+    parts.append(Text(tokens(usage)))
     if usage.get("latency_ms") is not None:
         parts.append(Text(words.duration(usage["latency_ms"] / 1000), style="dim"))
     return parts

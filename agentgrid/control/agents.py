@@ -83,9 +83,9 @@ async def use(plane: ControlPlane, caller: Caller, name: str, version: str, aske
         target = await _wanted(session, state, version)
         wrong = list(faults(state.code, target, allowed_models(plane.settings)))
         if wrong:
-            said = "; ".join(f"{fault.pointer.lstrip('/')}: {fault.message}" for fault in wrong[:5])
+            reasons = "; ".join(f"{fault.pointer.lstrip('/')}: {fault.message}" for fault in wrong[:5])
             raise Conflict(
-                f"the version {version} of the agent {name} was made for other code, and this code doesn't allow it: {said}",
+                f"the version {version} of the agent {name} was made for other code, and this code doesn't allow it: {reasons}",
                 status=state.active.version,
             )
         now = state.choice.version if state.choice is not None else None

@@ -274,10 +274,11 @@ def _check_range(narrow: dict[str, Any], wide: dict[str, Any], where: str) -> No
             if limit is None:
                 continue
             closed, opened = narrow.get(bound), narrow.get(open_bound)
-            inside = _is_number(opened) and opened * sign >= limit * sign
-            if _is_number(closed):
-                inside = inside or (closed * sign >= limit * sign if name == bound else closed * sign > limit * sign)
-            if not inside:
+            within_opened = opened is not None and opened * sign >= limit * sign
+            # A bound that includes its value is not within one that excludes the same.
+            strict = name == open_bound
+            within_closed = closed is not None and (closed - limit) * sign >= 0 and not (strict and closed == limit)
+            if not (within_opened or within_closed):
                 raise _Wider(f"{where}/{name}", f"must be {'at least' if sign > 0 else 'at most'} {limit}")
 
 

@@ -52,15 +52,15 @@ DAY = timedelta(days=1)
 def _values(
     row: Agent, active: AgentVersionRow | None, served: bool | None, switch: Switch | None, lately: Stats
 ) -> dict[str, Any]:
-    said = SwitchOut(disabled=False) if switch is None else SwitchOut.model_validate(switch)
+    state = SwitchOut(disabled=False) if switch is None else SwitchOut.model_validate(switch)
     return {
         **row.model_dump(),
         "code_version": row.version,
         "version": row.version if active is None else active.version,
         "source": "code" if active is None else active.source,
         "models": [] if active is None else active.models,
-        "state": "disabled" if said.disabled else "active",
-        "switch": said,
+        "state": "disabled" if state.disabled else "active",
+        "switch": state,
         "served": served,
         "stats": asdict(lately),
     }
