@@ -39,7 +39,7 @@ from agentgrid.worker.governor import Governor
 from agentgrid.worker.model_requests import Answer, Model, Offer, RawCall, model_fault
 from agentgrid.worker.offline import Offline
 
-HEARTBEAT_SECONDS = 4.0
+HEARTBEAT_SECONDS = 3.0
 MAX_FAULT = 1_000
 """Characters of a fault that a model is told."""
 
