@@ -23,7 +23,7 @@ def opened(fold: Pass, event: events.LocalActivity, opened: events.AgentOpened) 
     if opened.call in fold.state.agents:
         return
     parent = fold.state.agents.get(opened.parent or "")
-    columns = {
+    columns: dict[str, Any] = {
         "turn": opened.turn,
         "started_at": event.at,
         "tool_version": opened.version,
