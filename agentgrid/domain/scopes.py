@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from agentgrid.domain.activities import TOOL_PREFIX
+
 EVERY_WORKFLOW = frozenset({"*"})
 MAX_GLOB = 255
 _OTHER_SYNTAX = frozenset("[]{}!^\\")
@@ -34,6 +36,17 @@ def is_exact(glob: str) -> bool:
 def admits(globs: Iterable[str], workflow: str) -> bool:
     """Whether the workflow is in the scope."""
     return any(glob == "*" or _pattern(glob).fullmatch(workflow) is not None for glob in globs)
+
+
+def admits_call(globs: Iterable[str], tool: str) -> bool:
+    """Whether the scope lets its principal call this tool directly: only if it is every workflow, or a glob in it begins with `tool.`.
+
+    Otherwise a scope such as `*_refund`, meant for workflows, would hand out every tool whose name ends so.
+    """
+    return any(
+        glob == "*" or (glob.startswith(TOOL_PREFIX) and _pattern(glob).fullmatch(TOOL_PREFIX + tool) is not None)
+        for glob in globs
+    )
 
 
 @lru_cache(maxsize=1000)
