@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from mcp.types import CallToolResult
+from temporalio.worker import Replayer
 
 from agentgrid.api.mcp import server
+from agentgrid.sdk.grid import Grid
+from agentgrid.worker.plugin import AgentGridPlugin
 from tests.api.talking_mcp import MODES, mcp_client
 from tests.e2e.conftest import Loop
 from tests.worker import gated
@@ -46,6 +49,9 @@ async def test_a_tool_is_listed_and_called_as_a_run_of_its_own(loop: Loop, mode:
     steps = (await loop.call("operator", "GET", f"/runs/{run['run_id']}/steps"))["items"]
     assert [(step["kind"], step["name"], step["status"]) for step in steps] == [("tool", "lookup", "completed")]
     assert [name for name, *_ in executed] == ["lookup"]
+    history = await loop.client.get_workflow_handle(run["workflow_id"]).fetch_history()
+    replayer = Replayer(workflows=[], plugins=[AgentGridPlugin(Grid("gated", gated))])
+    await replayer.replay_workflow(history)
     commands = (await loop.call("auditor", "GET", f"/commands?run={run['run_id']}"))["items"]
     assert [(each["kind"], each["principal"]) for each in commands] == [("run.start", "agent")]
 

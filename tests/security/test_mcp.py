@@ -88,7 +88,9 @@ async def test_a_body_cannot_carry_another_identity_or_a_second_request(api: Api
     async with mcp_client(api, "agent") as client:
         result = await client.call_tool("refund", {"order": "o", "cents": 1}, meta=meta)
         assert (result.is_error, result.structured_content["code"]) == (True, "invalid_input")
-        result = await client.call_tool("agentgrid_overview", {"authorization": stolen})
+        result = await client.call_tool("agentgrid_get_run", {"run_id": api.tokens["admin"]})
+        assert (result.is_error, "revoke the key" in result.content[0].text) == (True, True)
+        result = await client.call_tool("agentgrid_overview", {"authorization": "Bearer x"})
         assert (result.is_error, result.structured_content["code"]) == (True, "invalid_input")
     assert await count(api) == before
     both = [("Authorization", f"Bearer {api.tokens['agent']}"), ("Authorization", stolen)]

@@ -27,7 +27,7 @@ class Lazy:
     async def get(self, app: FastAPI) -> Endpoint:
         """The endpoint. Raises WireError (501) if the extra is not installed."""
         async with self._lock:
-            if self._endpoint is None:
+            if self._endpoint is None or self._endpoint.ended:
                 try:
                     # In a thread: other requests go on.
                     server = await asyncio.to_thread(importlib.import_module, SERVER)

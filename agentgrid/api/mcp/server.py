@@ -78,6 +78,11 @@ class Endpoint:
             self._ready.set()
             await asyncio.Event().wait()
 
+    @property
+    def ended(self) -> bool:
+        """Whether it serves no more requests."""
+        return self._task.done()
+
     async def close(self) -> None:
         """End every request that is still open."""
         self._task.cancel()

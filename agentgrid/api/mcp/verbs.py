@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from agentgrid.api import openapi
 from agentgrid.api.access import ACCESS, V1
 from agentgrid.api.mcp.inner import Call
+from agentgrid.control.keys import LOOKS_LIKE_A_KEY
 from agentgrid.domain.principals import Principal
 from agentgrid.errors import Fault, InvalidInput
 
@@ -80,10 +81,17 @@ class Verb:
                 "invalid arguments", [Fault(pointer=f"/{name}", message="requires a string") for name in missing]
             )
         rest = {name: value for name, value in arguments.items() if name not in self.in_path}
+        path = {name: arguments[name] for name in self.in_path}
+        query = () if self.has_body else _query(rest)
+        if any(LOOKS_LIKE_A_KEY.search(value) for value in (*path.values(), *(value for _, value in query))):
+            # As the door refuses it in a URL: the audit and logs would keep it.
+            raise InvalidInput(
+                "an argument contains an API key: revoke the key, and send keys as `Authorization: Bearer`"
+            )
         return Call(
             route=self.route,
-            path={name: arguments[name] for name in self.in_path},
-            query=() if self.has_body else _query(rest),
+            path=path,
+            query=query,
             body=rest if self.has_body else None,
             idempotency_key=None if self.reads else idempotency_key,
         )
