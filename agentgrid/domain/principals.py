@@ -99,7 +99,7 @@ class Principal:
         return scopes.admits(self.workflows, workflow)
 
     def reaches(self, workflow: str) -> bool:
-        """Whether its scope lets it start this workflow. A run of a single tool requires that the scope names tools: see `scopes.admits_call`."""
+        """Whether its scope lets it start this workflow. A run of a single tool requires a scope that names tools: see `scopes.admits_call`."""
         if workflow.startswith(TOOL_PREFIX):
             return scopes.admits_call(self.workflows, workflow.removeprefix(TOOL_PREFIX))
         return self.sees(workflow)

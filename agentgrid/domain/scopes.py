@@ -39,13 +39,12 @@ def admits(globs: Iterable[str], workflow: str) -> bool:
 
 
 def admits_call(globs: Iterable[str], tool: str) -> bool:
-    """Whether the scope lets its principal call this tool directly: only if it is every workflow, or a glob in it begins with `tool.`.
+    """Whether the scope lets its principal call this tool directly: only by a glob that begins with `tool.`, not by `*`.
 
-    Otherwise a scope such as `*_refund`, meant for workflows, would hand out every tool whose name ends so.
+    A workflow may ask for an approval, or check its input, before it calls a tool. Who may start the workflow could otherwise go around it.
     """
     return any(
-        glob == "*" or (glob.startswith(TOOL_PREFIX) and _pattern(glob).fullmatch(TOOL_PREFIX + tool) is not None)
-        for glob in globs
+        glob.startswith(TOOL_PREFIX) and _pattern(glob).fullmatch(TOOL_PREFIX + tool) is not None for glob in globs
     )
 
 

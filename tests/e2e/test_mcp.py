@@ -13,9 +13,14 @@ from temporalio.worker import Replayer
 from agentgrid.api.mcp import server
 from agentgrid.sdk.grid import Grid
 from agentgrid.worker.plugin import AgentGridPlugin
-from tests.api.talking_mcp import MODES, mcp_client
+from tests.api.talking_mcp import MODES, may_call, mcp_client
 from tests.e2e.conftest import Loop
 from tests.worker import gated
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def granted(loop: Loop) -> None:
+    await may_call(loop.api, "agent")
 
 
 @pytest.fixture(autouse=True)

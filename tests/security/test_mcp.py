@@ -16,7 +16,7 @@ from agentgrid.sdk.grid import Grid
 from agentgrid.worker import catalog
 from tests.api import factories
 from tests.api.conftest import SETUP, Api, api, as_
-from tests.api.talking_mcp import mcp_client, message
+from tests.api.talking_mcp import may_call, mcp_client, message
 from tests.conftest import worker_login
 from tests.worker import gated
 
@@ -32,6 +32,7 @@ MODERN = {
 @pytest.fixture(scope="module", autouse=True)
 async def registered(api: Api, module_postgres_dsn: str) -> None:
     await catalog.sync(await worker_login(module_postgres_dsn), Grid("gated", gated), "nobody-polls")
+    await may_call(api, "operator", "agent")
 
 
 @pytest.fixture(autouse=True)
