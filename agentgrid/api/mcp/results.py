@@ -7,10 +7,12 @@ from typing import Any
 
 import mcp_types as types
 
+from agentgrid.api import errors
 from agentgrid.api.access import V1
 from agentgrid.api.mcp.inner import Answer
 from agentgrid.api.mcp.verbs import PREFIX
 from agentgrid.domain.runs import RunStatus, WaitingOn
+from agentgrid.errors import AgentGridError
 
 MAX_RESULT_BYTES = 64 * 1024
 """A longer result is cut, and refers to where the whole is: it would fill the model's context."""
@@ -70,9 +72,17 @@ def plain(answer: Answer) -> types.CallToolResult:
     return _result(answer.value, _json(answer.value))
 
 
+def refusal(error: AgentGridError) -> types.CallToolResult:
+    """A refusal that no route made."""
+    return _refused(errors.problem(error).model_dump(mode="json", exclude_none=True))
+
+
 def problem(answer: Answer, *, within: str = "") -> types.CallToolResult:
-    """A refusal, for the model to read. within: a pointer that is left out of the faults' pointers."""
-    told = answer.value
+    """A route's refusal, for the model to read. within: a pointer that is left out of the faults' pointers."""
+    return _refused(answer.value, within)
+
+
+def _refused(told: dict[str, Any], within: str = "") -> types.CallToolResult:
     faults = [f"{fault['pointer'].removeprefix(within) or '/'}: {fault['message']}" for fault in told.get("faults", ())]
     text = "\n".join([f"{told.get('detail') or told['title']} ({told['code']})", *faults])
     return failure(text, told)

@@ -24,13 +24,14 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from agentgrid.api import body
+from agentgrid.api.errors import translated
 from agentgrid.api.mcp import catalog, results
 from agentgrid.api.mcp.inner import Answer, Call, ask
 from agentgrid.api.mcp.verbs import RESULT, START, Verb, verbs_of
 from agentgrid.db.tables import Tool
 from agentgrid.domain.activities import TOOL_PREFIX
 from agentgrid.domain.principals import Principal
-from agentgrid.errors import InvalidInput, Unauthenticated
+from agentgrid.errors import Unauthenticated
 
 log = structlog.get_logger()
 
@@ -127,14 +128,12 @@ class Endpoint:
             if verb is not None:
                 return await _use(exchange, verb, arguments, key)
             return await _run(exchange, params.name, arguments, key)
-        except InvalidInput as error:
-            return results.failure(
-                "\n".join([error.message, *(f"{each.pointer}: {each.message}" for each in error.faults)])
-            )
         except MCPError:
             raise
         except Exception as error:
-            raise _internal(error) from None
+            if (known := translated(error)) is None:
+                raise _internal(error) from None
+            return results.refusal(known)
 
 
 class _Exchange:
@@ -196,6 +195,8 @@ async def _run(exchange: _Exchange, name: str, arguments: dict[str, Any], key: s
 
 
 def _internal(error: Exception) -> MCPError:
+    if (known := translated(error)) is not None:
+        return MCPError(code=types.INTERNAL_ERROR, message=known.message)
     log.error("mcp_request_failed", exc_info=error)
     return MCPError(code=types.INTERNAL_ERROR, message="internal error; see the server's log")
 
