@@ -7,13 +7,10 @@ the dot keeps it apart from every name that a project can register.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any, ClassVar
 
 from temporalio import workflow as temporal
-from temporalio.common import RetryPolicy
 
-from agentgrid.protocol import ToolCall, ToolOutcome
 from agentgrid.sdk.discovery import RegisteredWorkflow
 from agentgrid.sdk.schema import version_of
 from agentgrid.sdk.tools import Tool
@@ -27,25 +24,8 @@ class ToolRun:
 
     @temporal.run
     async def run(self, arguments: dict[str, Any]) -> Any:
-        """Call the tool with these arguments, given in JSON. The activity validates them: a fault here would fail the workflow task for good.
-
-        Never as a local activity, even if workflows call the tool as one.
-        """
-        tool = self.tool
-        outcome = await temporal.execute_activity(
-            tool.activity_type,
-            ToolCall(tool=tool.name, version=tool.version, args=arguments),
-            result_type=ToolOutcome,
-            start_to_close_timeout=tool.timeout,
-            heartbeat_timeout=tool.heartbeat,
-            retry_policy=RetryPolicy(
-                initial_interval=timedelta(seconds=1),
-                maximum_interval=timedelta(seconds=60),
-                maximum_attempts=tool.retries + 1,
-            ),
-            summary=tool.title,
-        )
-        return outcome.result
+        """Call the tool with these arguments, given in JSON. The activity validates them: a fault here would fail the workflow task for good."""
+        return await self.tool.call(arguments)
 
 
 def tool_runs(tools: Sequence[Tool[..., Any]]) -> tuple[RegisteredWorkflow, ...]:

@@ -37,6 +37,7 @@ log = structlog.get_logger()
 
 WAIT_SECONDS = 25.0
 """How long a call waits for its run. Less than clients and proxies wait for an answer: 60 s or 30 s for most."""
+READY_SECONDS = 10.0
 IDEMPOTENCY_KEY = "agentgrid/idempotency-key"
 """In `_meta` of a call, instead of the header. A request's id is no such key: clients count from 0 in each of their processes."""
 TAG = "mcp"
@@ -92,7 +93,8 @@ class Endpoint:
 
     async def answer(self, request: Request) -> Response:
         """The response to a request whose body the gate has read. Raises Unauthenticated if the key was revoked meanwhile."""
-        await self._ready.wait()
+        async with asyncio.timeout(READY_SECONDS):
+            await self._ready.wait()
         exchange = _Exchange(request)
         request.scope["state"]["mcp"] = exchange
         await self._sessions.handle_request(request.scope, exchange.receive, exchange.send)
