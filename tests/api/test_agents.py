@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agentgrid.control import agents as control
 from agentgrid.control import principals
 from agentgrid.db.session import writing
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
@@ -127,6 +128,18 @@ async def test_instructions_of_ten_megabytes_are_refused_unread(api: Api, as_):
     place = await registered(api, "huge")
     answer = await as_("operator").put(place, json={"instructions": "x" * 10_000_000})
     assert answer.status_code == 413
+
+
+async def test_versions_that_together_are_too_large_for_every_workers_policy_are_refused_whole(
+    api: Api, as_, monkeypatch: pytest.MonkeyPatch
+):
+    place = await registered(api, "bulky")
+    monkeypatch.setattr(control, "MAX_PUBLISHED_BYTES", 100)
+    answer = await as_("operator").put(place, json={"instructions": "Longer than that."})
+    assert answer.status_code == 409, answer.text
+    shown = (await as_("viewer").get(place)).json()
+    assert (shown["source"], len(shown["versions"])) == ("code", 1)
+    assert "bulky" not in (await published(api)).agents
 
 
 @pytest.mark.parametrize("who", ["viewer", "reviewer", "auditor", "agent", "nobody"])
