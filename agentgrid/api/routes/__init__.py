@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentgrid.api.routes import (
+    agents,
     approvals,
     bulk,
     commands,
@@ -30,6 +31,7 @@ ROUTERS = (
     handlers.router,
     approvals.router,
     tools.router,
+    agents.router,
     policies.router,
     workers.router,
     principals.router,
