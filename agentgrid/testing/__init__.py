@@ -1,7 +1,7 @@
 """Helpers for developers' own tests.
 
 `Governance` is a policy in memory and an approver who decides a workflow's approvals. `agentgrid.testing.provider` is a model provider on this
-machine, with real protocols; import it by its own name, because it loads a web server.
+machine, with real protocols; import it by its own name, because it loads a web server. `scripted` answers model turns without any provider.
 """
 
 from __future__ import annotations
@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentgrid.sdk.context import keyed
     from agentgrid.testing.governance import Governance, open_approvals
+    from agentgrid.testing.models import scripted
+    from agentgrid.testing.turns import Call, Fault, Turn
 
-__all__ = ["Governance", "keyed", "open_approvals"]
+__all__ = ["Call", "Fault", "Governance", "Turn", "keyed", "open_approvals", "scripted"]
 
 _HOMES = {
+    "Call": "agentgrid.testing.turns",
+    "Fault": "agentgrid.testing.turns",
     "Governance": "agentgrid.testing.governance",
+    "Turn": "agentgrid.testing.turns",
     "keyed": "agentgrid.sdk.context",
     "open_approvals": "agentgrid.testing.governance",
+    "scripted": "agentgrid.testing.models",
 }
 
 
