@@ -21,6 +21,7 @@ from agentgrid.cli.session import (
     ReasonOption,
     YesOption,
     confirm,
+    reporting,
     session,
 )
 
@@ -101,7 +102,8 @@ def put(
     """Create or replace the rule with this id. Workers receive it within seconds."""
     from agentgrid.cli.rules import narrowing
 
-    body = rule_body(effect, approver, expires, reason) | {"tool": tool} | narrowing(kind, agent, when)
+    with reporting(output):
+        body = rule_body(effect, approver, expires, reason) | {"tool": tool} | narrowing(kind, agent, when)
     with session(profile, output) as client:
         if effect is Effect.ALLOW:
             confirm(f"Allow {tool!r} to be called without approval, even destructive calls?", yes=yes)

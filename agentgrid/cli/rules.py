@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.policies import about, effect_text
-from agentgrid.cli.session import session
+from agentgrid.cli.session import reporting, session
 from agentgrid.domain.condition_text import parsed
 from agentgrid.errors import InvalidInput
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def narrowing(kind: str | None, agent: str | None, when: Sequence[str] | None) -> dict[str, Any]:
     """The part of a rule's request body that says whose calls, of which kind and under which conditions. Raises InvalidInput."""
-    given = {"kind": kind, "agent": agent, "when": [parsed(each) for each in when] if when else None}
+    given = {"kind": kind, "agent": agent, "when": [parsed(each) for each in when or ()] or None}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -27,16 +27,21 @@ def weighed(
 ) -> None:
     """Ask the API which rule would apply, and show it."""
     body = {"tool": tool} | narrowing(kind, agent, None)
-    if arguments is not None:
-        try:
-            body["arguments"] = json.loads(arguments)
-        except ValueError as error:
-            raise InvalidInput(f"--arguments is not JSON: {error}") from None
+    with reporting(output):
+        if arguments is not None:
+            body["arguments"] = _json(arguments)
     with session(profile, output) as client:
-        answer = client.write("POST", "/policies/test", body, doing="the test")
+        answer = client.ask("/policies/test", body)
         from agentgrid.cli.show import show as show_answer
 
         show_answer(answer, output, _tested)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"--arguments is not JSON: {error}") from None
 
 
 def _tested(tested: Mapping[str, Any]) -> RenderableType:
