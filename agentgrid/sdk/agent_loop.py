@@ -45,7 +45,7 @@ from agentgrid.sdk.state import RunState, current_state
 if TYPE_CHECKING:
     from agentgrid.sdk.agents import Agent
 
-HEARTBEAT_TIMEOUT = timedelta(seconds=20)
+HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """After this long without a heartbeat the worker is taken for dead, and the request is made again by another."""
 
 MAX_TOLD = 2_000

@@ -2,6 +2,7 @@
 
 `Governance` is a policy in memory and an approver who decides a workflow's approvals. `agentgrid.testing.provider` is a model provider on this
 machine, with real protocols; import it by its own name, because it loads a web server. `scripted` answers model turns without any provider.
+`secrets` gives tools their secrets.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentgrid.sdk.context import keyed
+    from agentgrid.sdk.secrets import secrets
     from agentgrid.testing.governance import Governance, open_approvals
     from agentgrid.testing.models import scripted
     from agentgrid.testing.turns import Call, Fault, Turn
 
-__all__ = ["Call", "Fault", "Governance", "Turn", "keyed", "open_approvals", "scripted"]
+__all__ = ["Call", "Fault", "Governance", "Turn", "keyed", "open_approvals", "scripted", "secrets"]
 
 _HOMES = {
     "Call": "agentgrid.testing.turns",
@@ -25,6 +27,7 @@ _HOMES = {
     "keyed": "agentgrid.sdk.context",
     "open_approvals": "agentgrid.testing.governance",
     "scripted": "agentgrid.testing.models",
+    "secrets": "agentgrid.sdk.secrets",
 }
 
 

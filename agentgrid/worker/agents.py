@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import importlib
 import json
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -39,7 +41,8 @@ from agentgrid.worker.governor import Governor
 from agentgrid.worker.model_requests import Answer, Model, Offer, RawCall, model_fault
 from agentgrid.worker.offline import Offline
 
-HEARTBEAT_SECONDS = 4.0
+HEARTBEAT_SECONDS = 3.0
+PROVIDERS = "agentgrid.worker.models"
 MAX_FAULT = 1_000
 """Characters of a fault that a model is told."""
 
@@ -56,6 +59,13 @@ def model_named(name: str) -> Model:
     except ModuleNotFoundError as error:
         raise model_fault(f"{name} needs the extra `agents`: {error.name} is not installed", retryable=False) from None
     return models.loaded(name)
+
+
+async def load(model: str) -> None:
+    """Import the provider's library, in a thread: it takes seconds, in which the worker's event loop must turn."""
+    if model != OFFLINE and PROVIDERS not in sys.modules:
+        with contextlib.suppress(ModuleNotFoundError):
+            await asyncio.to_thread(importlib.import_module, PROVIDERS)
 
 
 def agent_activities(
@@ -112,6 +122,7 @@ def _turn_activity(agent: Agent[Any], known: set[str], models: Models) -> Callab
         began = time.perf_counter()
         offers = [_offer(tool) for tool in agent.tools if tool.name in call.tools]
         async with _beating():
+            await load(call.model)
             answer = await models(call.model).answer(call, offers, _final(call))
         return dataclasses.replace(
             _read(agent, call, answer, known),
