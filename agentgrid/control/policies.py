@@ -255,7 +255,8 @@ async def _put(
         "withdrawn": False,
     }
     last = await table.newest(session, rule_id)
-    changes = last is None or last.model_dump(include=set(said)) != said
+    plain = {name: value for name, value in said.items() if name not in scope.wire()}
+    changes = last is None or scope_of(last) != scope or last.model_dump(include=set(plain)) != plain
     before = 0 if last is None else last.version
     version = before + changes
     proposal = Proposal(

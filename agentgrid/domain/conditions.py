@@ -52,8 +52,15 @@ class Condition(BaseModel):
     """One of `OPERATORS`."""
     value: Any = True
 
+    def __eq__(self, other: object) -> bool:
+        # As JSON: to Python, true equals 1.
+        return isinstance(other, Condition) and self._text() == other._text()
+
     def __hash__(self) -> int:
-        return hash((self.argument, self.op))
+        return hash(self._text())
+
+    def _text(self) -> str:
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
 
     def holds(self, arguments: Any) -> bool | None:
         """Whether it holds for these arguments; None if that can't be judged."""

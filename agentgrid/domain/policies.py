@@ -287,15 +287,8 @@ def prevailing(held: Sequence[tuple[Rule, bool | None]], name: str, agent: str |
         counting.append(built_in)
 
     def rank(rule: Rule) -> tuple[int, bool, Exactness, bool, bool, str]:
-        own, names_kind = is_own(rule, name, agent), rule.kind is not None
-        return (
-            _STRICTNESS[rule.effect],
-            rule is not built_in,
-            exactness(rule, name, agent),
-            own,
-            names_kind,
-            rule.rule_id,
-        )
+        exact, own = exactness(rule, name, agent), is_own(rule, name, agent)
+        return _STRICTNESS[rule.effect], rule is not built_in, exact, own, rule.kind is not None, rule.rule_id
 
     return Weighed(rule=max(counting, key=rank), considered=tuple(considered))
 

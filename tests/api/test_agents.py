@@ -41,6 +41,10 @@ async def test_a_rule_names_an_agent_a_tool_and_conditions(api: Api, as_):
     tool = (await as_("viewer").get("/api/v1/tools/payout")).json()["policy"]
     assert (tool["rule"], tool["also"]) == ("default:destructive@1", ["small-payouts@1"])
     assert (await admin.put(f"{PLACE}/small-payouts", json=body)).json()["version"] == 1, "it says what it says"
+    paid = {**body, "tool": "payback", "when": [{"argument": "paid", "op": "==", "value": 1}]}
+    await admin.put(f"{PLACE}/paid", json=paid)
+    paid["when"][0]["value"] = True
+    assert (await admin.put(f"{PLACE}/paid", json=paid)).json()["version"] == 2, "true is another value than 1"
     again = await admin.put(f"{PLACE}/other", json=body)
     assert (again.status_code, "for the agent payer under the same conditions" in again.text) == (409, True)
     wider = await admin.put(f"{PLACE}/other", json=body | {"when": [SMALL | {"value": 2000}]})
@@ -49,7 +53,7 @@ async def test_a_rule_names_an_agent_a_tool_and_conditions(api: Api, as_):
     assert [each["rule_id"] for each in listed] == ["other", "small-payouts"]
     alone = await admin.put(f"{PLACE}/payers", json={"agent": "pay*", "effect": "require_approval"})
     assert (alone.status_code, alone.json()["tool"], alone.json()["agent"]) == (200, "*", "pay*")
-    for rule_id in ("small-payouts", "other", "payers"):
+    for rule_id in ("small-payouts", "other", "payers", "paid"):
         await admin.delete(f"{PLACE}/{rule_id}")
 
 

@@ -86,6 +86,12 @@ def test_what_a_later_version_adds_cannot_be_judged() -> None:
     )
 
 
+def test_true_is_another_value_than_one() -> None:
+    one, true = (Condition(argument="paid", op="==", value=value) for value in (1, True))
+    assert one != true
+    assert len({one, true, Condition(argument="paid", op="==", value=1)}) == 2
+
+
 def test_one_that_does_not_hold_decides_over_one_that_cannot_be_judged() -> None:
     no, doubt, yes = (Condition(**parsed(text)) for text in ("amount > 10000", "missing > 1", "amount > 1"))
     assert all_hold([doubt, no], ARGUMENTS) is False

@@ -109,6 +109,20 @@ def test_a_rule_that_names_its_kind_from_now_on_frees_the_others() -> None:
     assert lifted(snapshot(), snapshot(allows), {"ab": Risk.DESTRUCTIVE}) == (), "plain activities are allowed anyway"
 
 
+def test_conditions_and_agents_that_change_are_reported() -> None:
+    asks = one("wire", Effect.REQUIRE_APPROVAL)
+    large = one("wire", Effect.DENY, "r2").model_copy(update={"when": (Condition(argument="n", op=">", value=1),)})
+    true = large.model_copy(update={"when": (Condition(argument="n", op=">", value=True),)})
+    agents = one("*", Effect.DENY, "r3").model_copy(update={"agent": "payer"})
+    known = {"wire": Risk.DESTRUCTIVE}
+    assert lifted(snapshot(asks), snapshot(asks, large, agents), known) == ()
+    assert lifted(snapshot(asks, large), snapshot(asks), known) == ("wire",)
+    assert lifted(snapshot(asks, large), snapshot(asks, true), known) == ("wire",), "true is another value than 1"
+    assert lifted(snapshot(asks, agents), snapshot(asks), known) == ("*", "wire")
+    excepted = one("wire", Effect.ALLOW, "r4").model_copy(update={"agent": "payer"})
+    assert lifted(snapshot(asks), snapshot(asks, excepted), known) == ("wire",)
+
+
 def test_a_change_that_needs_no_less_relaxes_nothing() -> None:
     asks = one("pay*", Effect.REQUIRE_APPROVAL, "r1", "finance", "sales")
     fewer = asks.model_copy(update={"approvers": ("sales",), "version": 2, "reason": "quarter end"})
