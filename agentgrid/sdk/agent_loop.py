@@ -79,7 +79,7 @@ async def converse(agent: Agent[Any], prompt: str, within: Meter | None = None) 
         turn=outer.turn if outer is not None else None,
     )
     # The version is fixed once, by the worker, and history has it: an operator's edit can't change a replay.
-    spec: AgentSpec = await judged(state, ACTIVITY_OPEN_AGENT, request, AgentSpec, agent.title)
+    spec: AgentSpec = await judged(state, ACTIVITY_OPEN_AGENT, request, AgentSpec, agent.name)
     meter = Meter(spec, approvers=agent.budget.approvers if agent.budget is not None else (), within=within)
     current_agent.set(AgentHeader(agent=spec.agent, version=spec.version, call=spec.call))
     end = AgentEnd(agent=spec.agent, call=spec.call)

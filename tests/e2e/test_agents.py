@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agentgrid.sdk.grid import Grid
+from tests import oracle
 from tests.agents import desk
 from tests.e2e.conftest import Loop
 
@@ -74,6 +75,20 @@ async def test_an_agent_that_calls_another_is_above_it(agents: Loop):
         ("model", "chatty", "chatty"),
         ("model", "lead", "lead"),
     ]
+
+
+@pytest.fixture(autouse=True)
+async def mirrored(loop: Loop) -> AsyncIterator[None]:
+    """After each test an oracle that shares no code with the projector reads Temporal itself, and compares every run with the API's answer."""
+    loop.runs.clear()
+    yield
+    for run_id in list(loop.runs):
+
+        async def ask(run_id: str = run_id) -> tuple[Any, Any, Any]:
+            approvals = (await loop.call("operator", "GET", f"/runs/{run_id}/approvals"))["items"]
+            return await loop.run(run_id), await steps_of(loop, run_id), approvals
+
+        await oracle.eventually(loop.client, ask)
 
 
 async def test_the_kill_switch_lists_what_is_in_flight_and_ends_it_at_its_next_step(agents: Loop):
