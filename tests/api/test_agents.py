@@ -10,6 +10,7 @@ from agentgrid.domain.policies import Effect, Risk
 from tests.api import factories
 from tests.api.conftest import Api
 from tests.api.test_policies import PLACE, last_command, published
+from tests.api.test_principals import second_administrator
 
 SMALL = {"argument": "cents", "op": "<=", "value": 1000}
 
@@ -41,7 +42,7 @@ async def test_a_rule_names_an_agent_a_tool_and_conditions(api: Api, as_):
     tool = (await as_("viewer").get("/api/v1/tools/payout")).json()["policy"]
     assert (tool["rule"], tool["also"]) == ("default:destructive@1", ["small-payouts@1"])
     assert (await admin.put(f"{PLACE}/small-payouts", json=body)).json()["version"] == 1, "it says what it says"
-    paid = {**body, "tool": "payback", "when": [{"argument": "paid", "op": "==", "value": 1}]}
+    paid = {**body, "tool": "payback", "agent": "booker", "when": [{"argument": "paid", "op": "==", "value": 1}]}
     await admin.put(f"{PLACE}/paid", json=paid)
     paid["when"][0]["value"] = True
     assert (await admin.put(f"{PLACE}/paid", json=paid)).json()["version"] == 2, "true is another value than 1"
@@ -158,3 +159,29 @@ async def test_which_rule_would_apply_and_why(api: Api, as_):
         await admin.post("/api/v1/agents/caller/enable")
         for rule_id in ("small-recalls", "recalls"):
             await admin.delete(f"{PLACE}/{rule_id}")
+
+
+async def test_loosening_a_rule_about_an_agent_takes_two_administrators(api: Api, as_):
+    admin = as_("admin")
+    await admin.put("/api/v1/agents/clerk/policy", json={"effect": "deny"})
+    large = {"tool": "clerks_tool", "agent": "clerk", "when": [SMALL | {"op": ">"}], "effect": "deny"}
+    await admin.put(f"{PLACE}/clerks-large", json=large)
+    async with second_administrator(api) as second:
+        for place, body in (
+            ("/api/v1/agents/clerk/policy", {"effect": "require_approval"}),
+            (f"{PLACE}/clerks-large", {**large, "when": [SMALL | {"op": ">", "value": 2000}]}),
+            (f"{PLACE}/clerks-exception", {"tool": "clerks_tool", "agent": "clerk", "effect": "allow"}),
+        ):
+            proposed = await admin.put(place, json=body)
+            assert proposed.status_code == 202, proposed.text
+            confirmed = await second.post(proposed.json()["confirm"])
+            assert (confirmed.status_code, confirmed.json()["status"]) == (200, "applied"), confirmed.text
+        stricter = await admin.put("/api/v1/agents/clerk/policy", json={"effect": "deny", "reason": "again"})
+        assert stricter.status_code == 200, stricter.text
+    snapshot = await published(api)
+    rules = {each.rule_id: each for each in snapshot.rules}
+    assert rules["clerks-large"].when[0].value == 2000
+    assert rules["agent:clerk"].effect is Effect.DENY
+    assert rules["clerks-exception"].agent == "clerk"
+    for rule_id in ("agent:clerk", "clerks-large", "clerks-exception"):
+        await admin.delete(f"{PLACE}/{rule_id}")

@@ -233,7 +233,7 @@ async def test_a_rule_about_an_agents_small_calls_is_put_and_tried(api: Api, adm
 
 
 async def test_an_agent_is_governed_disabled_and_enabled(admin: Run) -> None:
-    put = await admin("agent", "policy", "clerk", "require_approval", "--approver", "leads")
+    put = await admin("agent", "policy", "clerk", "require_approval")
     assert "agent:clerk@1: * by the agent clerk" in put.out
     off = await admin("agent", "disable", "clerk", "--reason", "it files twice", "--yes")
     assert ("it files twice" in off.out, "no run has called an agent named" in off.out) == (True, True)
