@@ -198,7 +198,11 @@ class StepOut(Out):
     live_worker: str | None
     error: ErrorOut | None
     live_error: ErrorOut | None
-    input: StoredPayload | None = None
+    input: StoredPayload | None = Field(None, description="What it was called with.")
+    original_input: StoredPayload | None = Field(
+        None,
+        description="What the workflow's code called it with, if an approver changed the arguments; otherwise null.",
+    )
     output: StoredPayload | None = None
 
 
