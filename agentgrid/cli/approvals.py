@@ -341,7 +341,7 @@ def _decided(verdict: str, approval: Mapping[str, Any]) -> RenderableType:
 
     command = approval["command"]
     done = "✓ approved  " if verdict == "approved" else "✗ rejected  "
-    if command["kind"] == "approval.propose":
+    if command.get("kind") == "approval.propose":
         done = "proposed; another approver must approve exactly this change  "
     text = Text(done, style="green")
     text.append(safe(approval["title"]), style="bold")
