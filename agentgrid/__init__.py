@@ -1,6 +1,6 @@
 """AgentGrid: a control plane for governed agent work, on Temporal.
 
-What developers use: `Grid`, `workflow`, `tool`, `approval`, `log`, and `AgentGridPlugin` or `run_worker` to run it; `Rule` and `Effect` in
+What developers use: `Grid`, `workflow`, `tool`, `agent`, `approval`, `log`, and `AgentGridPlugin` or `run_worker` to run it; `Rule` and `Effect` in
 tests.
 A name is loaded when it is first asked for: Temporal's SDK alone takes most of a second to import, which a command line that only asks an
 API need not pay, and workflow code never meets a database driver or a web framework.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentgrid.domain.policies import Effect, Rule
     from agentgrid.errors import AgentGridError, RegistrationError, RegistrationErrors, ToolError
+    from agentgrid.sdk.agents import Agent, Budget, agent
     from agentgrid.sdk.approvals import ApprovalExpired, ApprovalRejected, Approved, approval
     from agentgrid.sdk.grid import Grid
     from agentgrid.sdk.log import log
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from agentgrid.worker.plugin import AgentGridPlugin
 
 __all__ = [
+    "Agent",
     "AgentGridError",
     "AgentGridPlugin",
     "ApprovalExpired",
     "ApprovalRejected",
     "Approved",
+    "Budget",
     "Effect",
     "Grid",
     "RegistrationError",
@@ -35,6 +38,7 @@ __all__ = [
     "Rule",
     "Tool",
     "ToolError",
+    "agent",
     "approval",
     "idempotency_key",
     "log",
@@ -44,11 +48,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Agent": "agentgrid.sdk.agents",
     "AgentGridError": "agentgrid.errors",
     "AgentGridPlugin": "agentgrid.worker.plugin",
     "ApprovalExpired": "agentgrid.sdk.approvals",
     "ApprovalRejected": "agentgrid.sdk.approvals",
     "Approved": "agentgrid.sdk.approvals",
+    "Budget": "agentgrid.sdk.agents",
     "Effect": "agentgrid.domain.policies",
     "Grid": "agentgrid.sdk.grid",
     "RegistrationError": "agentgrid.errors",
@@ -56,6 +62,7 @@ _HOMES = {
     "Rule": "agentgrid.domain.policies",
     "Tool": "agentgrid.sdk.tools",
     "ToolError": "agentgrid.errors",
+    "agent": "agentgrid.sdk.agents",
     "approval": "agentgrid.sdk.approvals",
     "idempotency_key": "agentgrid.sdk.tools",
     "log": "agentgrid.sdk.log",

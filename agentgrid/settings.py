@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     rate_failures_burst: int = Field(30, ge=1)
     """Failed authentications per address: sustained rate, and burst."""
 
+    model: str | None = None
+    """The model of agents that name none, `provider:model`; without it the offline model."""
     policy_max_age_seconds: float = Field(60.0, gt=0)
     """Tools that write wait if the policy snapshot is older than this."""
     eager_activities: bool = False

@@ -16,6 +16,7 @@ from temporalio import workflow as temporal
 
 from agentgrid.domain.handlers import Handlers
 from agentgrid.errors import RegistrationError
+from agentgrid.sdk.agents import Agent
 from agentgrid.sdk.handlers import handlers_of
 from agentgrid.sdk.places import place_of
 from agentgrid.sdk.schema import canonical_source, input_schema_of, schema_of, version_of
@@ -71,6 +72,12 @@ def tools_in(modules: Iterable[ModuleType]) -> tuple[Tool[..., Any], ...]:
     """Every tool, by name."""
     found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Tool)}
     return tuple(sorted(found.values(), key=lambda tool: str(tool.name)))
+
+
+def agents_in(modules: Iterable[ModuleType]) -> tuple[Agent[Any], ...]:
+    """Every agent, by name."""
+    found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Agent)}
+    return tuple(sorted(found.values(), key=lambda agent: str(agent.name)))
 
 
 def workflows_in(modules: Iterable[ModuleType], sources: dict[str, Source]) -> tuple[RegisteredWorkflow, ...]:

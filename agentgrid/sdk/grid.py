@@ -10,6 +10,8 @@ from typing import Any
 
 from agentgrid.errors import RegistrationError, RegistrationErrors
 from agentgrid.sdk import discovery
+from agentgrid.sdk.agent_faults import agent_faults
+from agentgrid.sdk.agents import Agent
 from agentgrid.sdk.discovery import RegisteredWorkflow
 from agentgrid.sdk.faults import NAME, tool_faults, workflow_faults
 from agentgrid.sdk.schema import version_of
@@ -42,6 +44,11 @@ class Grid:
         return discovery.tools_in(self.modules)
 
     @functools.cached_property
+    def agents(self) -> tuple[Agent[Any], ...]:
+        """Every agent, by name."""
+        return discovery.agents_in(self.modules)
+
+    @functools.cached_property
     def workflows(self) -> tuple[RegisteredWorkflow, ...]:
         """Every workflow, by name, with its schemas and version."""
         return discovery.workflows_in(self.modules, self._sources)
@@ -53,12 +60,15 @@ class Grid:
     @functools.cached_property
     def digest(self) -> str:
         """The digest of everything registered: Temporal's history shows it as the build that completed each workflow task."""
-        return version_of([registered.version for registered in self.workflows], [tool.version for tool in self.tools])
+        workflows, tools = ([item.version for item in each] for each in (self.workflows, self.tools))
+        # A grid without agents keeps the digest that it had before there were any.
+        return version_of(workflows, tools, *([[agent.version for agent in self.agents]] if self.agents else []))
 
     @property
     def shared_modules(self) -> tuple[str, ...]:
-        """The top-level packages with tools and without workflows: shared with the sandbox, so that their drivers aren't imported again."""
+        """The top-level packages with tools or agents and without workflows: shared with the sandbox, so that their drivers aren't imported again."""
         packages = {tool.fn.__module__.split(".")[0] for tool in self.tools}
+        packages |= {agent.module.split(".")[0] for agent in self.agents}
         homes = {registered.cls.__module__.split(".")[0] for registered in self.workflows}
         return tuple(sorted(packages - homes))
 
@@ -67,6 +77,7 @@ class Grid:
         faults = [
             *self._found[1],
             *tool_faults(self.tools, self._sources),
+            *agent_faults(self.agents, self.tools),
             *workflow_faults(self.workflows, self._sources, shared_modules=self.shared_modules),
         ]
         if not NAME.fullmatch(self.name):

@@ -98,14 +98,29 @@ class Tool(Generic[P, R]):
             # Each call in a test or a script is an effect of its own, unless its author says otherwise.
             with keyed(current_key.get() or f"direct-{uuid.uuid4().hex}"):
                 return await self.fn(*args, **kwargs)
-        call = ToolCall(tool=self.name, version=self.version, args=self.signature.dump_arguments(*args, **kwargs))
+        outcome = await self._scheduled(self.signature.dump_arguments(*args, **kwargs), local=self.local)
+        try:
+            return cast(R, self.signature.load_result(outcome.result))
+        except ValidationError as error:
+            # A worker with different code made it. This fails the run; a plain error would retry its workflow task forever.
+            raise self._unfit(error) from None
+
+    async def call(self, arguments: dict[str, Any]) -> Any:
+        """Call the tool durably by its JSON arguments; the result is JSON. Only in a workflow. What an agent's loop uses.
+
+        Never a local activity: the marker of one has no header, and so could not name the agent.
+        """
+        return (await self._scheduled(arguments, local=False)).result
+
+    async def _scheduled(self, arguments: dict[str, Any], *, local: bool) -> ToolOutcome:
+        call = ToolCall(tool=self.name, version=self.version, args=arguments)
         retry = RetryPolicy(
             initial_interval=timedelta(seconds=1),
             maximum_interval=timedelta(seconds=60),
             maximum_attempts=self.retries + 1,
         )
-        if self.local:
-            outcome = await workflow.execute_local_activity(
+        if local:
+            outcome: ToolOutcome = await workflow.execute_local_activity(
                 self.activity_type,
                 call,
                 result_type=ToolOutcome,
@@ -123,11 +138,7 @@ class Tool(Generic[P, R]):
                 retry_policy=retry,
                 summary=self.title,
             )
-        try:
-            return cast(R, self.signature.load_result(outcome.result))
-        except ValidationError as error:
-            # A worker with different code made it. This fails the run; a plain error would retry its workflow task forever.
-            raise self._unfit(error) from None
+        return outcome
 
     def as_activity(self) -> Callable[[ToolCall], Awaitable[ToolOutcome]]:
         """The activity that a worker registers for it: JSON in, JSON out, errors as Temporal failures."""

@@ -16,15 +16,17 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, CancelledError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from agentgrid.domain.activities import PLAIN, classify
+from agentgrid.domain.activities import MODEL_PREFIX, PLAIN, classify
+from agentgrid.domain.agents import AgentHeader
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.steps import JobStatus, StepKind
 from agentgrid.errors import ToolError
 from agentgrid.protocol import (
-    APPROVAL_ACTIVITIES,
+    HEADER_AGENT,
     HEADER_APPROVAL,
     HEADER_KEY,
     HEADER_RUN,
+    OWN_ACTIVITIES,
     ErrorType,
     RunHeader,
     ToolCall,
@@ -99,7 +101,7 @@ class _Governed(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
-        if info.activity_type in APPROVAL_ACTIVITIES:
+        if info.activity_type in OWN_ACTIVITIES:
             return await super().execute_activity(input)
         # A call started by a client without a workflow belongs to no run: nothing can wait for its approval, and it is no job. The gate is the same.
         key = text_of(input.headers.get(HEADER_KEY)) if info.in_workflow else None
@@ -119,7 +121,8 @@ class _Governed(ActivityInboundInterceptor):
                 self._check(input, info)
             _enforce(answer, info)
             result = await super().execute_activity(input)
-            error = None if info.activity_type in self._owner.tools else self._owner.unstorable(result)
+            own = info.activity_type in self._owner.tools or info.activity_type.startswith(MODEL_PREFIX)
+            error = None if own else self._owner.unstorable(result)
             status = JobStatus.COMPLETED if error is None else JobStatus.FAILED
             return result
         except ToolError as failure:
@@ -198,6 +201,7 @@ class _Governed(ActivityInboundInterceptor):
             run=lambda: _run_header(input),
             presented=text_of(input.headers.get(HEADER_APPROVAL)),
             now=datetime.now(UTC),
+            agent=_agent_header(input),
             standalone=not info.in_workflow,
         )
 
@@ -239,6 +243,17 @@ def _run_header(input: ExecuteActivityInput) -> RunHeader | None:
         return RunHeader.model_validate_json(payload.data)
     except ValidationError:
         return None
+
+
+def _agent_header(input: ExecuteActivityInput) -> AgentHeader | None:
+    """The agent that makes the call. An unreadable header is that of an agent which nobody registered: the call is denied."""
+    payload = input.headers.get(HEADER_AGENT)
+    if payload is None:
+        return None
+    try:
+        return AgentHeader.model_validate_json(payload.data)
+    except ValidationError:
+        return AgentHeader(agent="", version="", call="")
 
 
 def _describe(error: BaseException) -> dict[str, Any]:

@@ -21,12 +21,14 @@ from temporalio.worker import (
     WorkflowReplayResult,
 )
 
+from agentgrid.domain.agents import OFFLINE
 from agentgrid.sdk.gate import GateInterceptor
 from agentgrid.sdk.grid import Grid
 from agentgrid.sdk.sandbox import PASSED_THROUGH
 from agentgrid.settings import Settings
 from agentgrid.worker import builds, catalog
 from agentgrid.worker.activities import GovernedActivities
+from agentgrid.worker.agents import Models, agent_activities, model_named
 from agentgrid.worker.approvals import approval_activities
 from agentgrid.worker.governor import Governor
 from agentgrid.worker.policy import FixedPolicy, PolicySource
@@ -46,15 +48,22 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
 
     grid: its workflows and tools are registered on the worker; without a grid, the worker's own workflows are governed.
     settings: read from the environment by default; a worker needs `AGENTGRID_DATABASE_URL`, a replayer nothing.
+    models: finds the model of a name in place of the providers, for tests.
     policy: a fixed policy instead of the database's, for tests; nothing is reported then, unless the settings name a database.
 
     Raises RegistrationErrors, with all faults at once, and SettingsError when a worker is created.
     """
 
     def __init__(
-        self, grid: Grid | None = None, *, settings: Settings | None = None, policy: FixedPolicy | None = None
+        self,
+        grid: Grid | None = None,
+        *,
+        settings: Settings | None = None,
+        policy: FixedPolicy | None = None,
+        models: Models | None = None,
     ) -> None:
         self._grid = grid
+        self._models = models
         self._settings = settings
         self._policy = policy
 
@@ -78,11 +87,13 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         client = config["client"]
         identity = config.get("identity") or client.identity
         policy, telemetry = self._sources(settings, client.namespace, identity)
+        agents = self._grid.agents if self._grid is not None else ()
         governor = Governor(
             policy=policy,
             max_age_seconds=settings.policy_max_age_seconds,
             valid_for_seconds=settings.decision_valid_for_seconds,
             policy_required=settings.policy_required,
+            allowed_to={agent.name: frozenset(agent.tool_names) for agent in agents},
         )
         wait_seconds = 2 * settings.policy_refresh_seconds
         tools = self._grid.tools if self._grid is not None else ()
@@ -98,6 +109,15 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             config["no_remote_activities"] = True
         if workflows:
             activities += approval_activities(governor, policy_wait_seconds=wait_seconds)
+        if agents:
+            activities += agent_activities(
+                agents,
+                tools,
+                governor,
+                default_model=settings.model or OFFLINE,
+                policy_wait_seconds=wait_seconds,
+                models=self._models or model_named,
+            )
         config["activities"] = activities
         config["workflows"] = workflows
         builds.name_build(config, self._grid)

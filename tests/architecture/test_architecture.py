@@ -26,11 +26,13 @@ ROOT = Path(__file__).parents[2]
 HEAVY = ("sqlalchemy", "sqlmodel", "fastapi", "asyncpg", "httpx", "alembic", "uvicorn")
 
 PUBLIC = [
+    "Agent",
     "AgentGridError",
     "AgentGridPlugin",
     "ApprovalExpired",
     "ApprovalRejected",
     "Approved",
+    "Budget",
     "Effect",
     "Grid",
     "RegistrationError",
@@ -38,6 +40,7 @@ PUBLIC = [
     "Rule",
     "Tool",
     "ToolError",
+    "agent",
     "approval",
     "idempotency_key",
     "log",
