@@ -131,9 +131,9 @@ def test_an_approval_shows_its_change_who_made_it_and_what_was_refused(cli: Cli,
 
 
 def lines(old: Any, new: Any, width: int = 40) -> list[str]:
-    console = Console(file=io.StringIO(), width=width)
-    console.print(Difference(old, new))
-    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    printed = io.StringIO()
+    Console(file=printed, width=width).print(Difference(old, new))
+    return printed.getvalue().splitlines()
 
 
 def test_a_difference_compares_texts_by_their_lines_and_ignores_the_order_of_keys() -> None:
