@@ -1,6 +1,6 @@
 """AgentGrid: a control plane for governed agent work, on Temporal.
 
-What developers use: `Grid`, `workflow`, `tool`, `agent`, `approval`, `log`, and `AgentGridPlugin` or `run_worker` to run it; `Rule` and `Effect` in
+What developers use: `Grid`, `workflow`, `tool`, `agent`, `approval`, `secret`, `log`, and `AgentGridPlugin` or `run_worker` to run it; `Rule` and `Effect` in
 tests.
 A name is loaded when it is first asked for: Temporal's SDK alone takes most of a second to import, which a command line that only asks an
 API need not pay, and workflow code never meets a database driver or a web framework.
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agentgrid.sdk.approvals import ApprovalExpired, ApprovalRejected, Approved, approval
     from agentgrid.sdk.grid import Grid
     from agentgrid.sdk.log import log
+    from agentgrid.sdk.secrets import secret
     from agentgrid.sdk.tools import Tool, idempotency_key, tool
     from agentgrid.sdk.workflows import workflow
     from agentgrid.worker.main import run_worker
@@ -43,6 +44,7 @@ __all__ = [
     "idempotency_key",
     "log",
     "run_worker",
+    "secret",
     "tool",
     "workflow",
 ]
@@ -67,6 +69,7 @@ _HOMES = {
     "idempotency_key": "agentgrid.sdk.tools",
     "log": "agentgrid.sdk.log",
     "run_worker": "agentgrid.worker.main",
+    "secret": "agentgrid.sdk.secrets",
     "tool": "agentgrid.sdk.tools",
     "workflow": "agentgrid.sdk.workflows",
 }

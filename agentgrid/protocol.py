@@ -81,6 +81,8 @@ class ErrorType:
     APPROVAL_UNSUPPORTED = "ApprovalUnsupported"
     POLICY_DENIED = "PolicyDenied"
     POLICY_STALE = "PolicyStale"
+    SECRET_IN_WORKFLOW = "SecretInWorkflow"  # noqa: S105  # an error's type
+    SECRET_MISSING = "SecretMissing"  # noqa: S105
     TOOL_ERROR = "ToolError"
     TOOL_INPUT = "ToolInputInvalid"
     TOOL_OUTPUT = "ToolOutputInvalid"

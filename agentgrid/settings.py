@@ -25,6 +25,10 @@ class Settings(BaseSettings):
     api_url: str = "http://127.0.0.1:8700"
     api_key: SecretStr | None = None
     home: Path = Path(".agentgrid")
+    secrets_dir: Path | None = None
+    """A folder with one file for each secret. Only for workers."""
+    secrets_required: bool = False
+    """Whether a worker refuses to start while a secret that its grid names is missing."""
     signing_key_file: Path | None = None
     """The Ed25519 private key (PEM) that signs decisions and memos. Only for the API."""
     temporal_ui_url: str | None = None

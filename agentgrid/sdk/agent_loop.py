@@ -21,6 +21,7 @@ from agentgrid.domain.agents import (
     AgentHeader,
     AgentSpec,
     AskedCall,
+    Hold,
     ModelCall,
     ModelTurn,
     OpenAgent,
@@ -34,8 +35,10 @@ from agentgrid.protocol import (
     ToolOutcome,
     too_long,
 )
+from agentgrid.sdk.agent_breaker import Breaker
 from agentgrid.sdk.agent_meter import Meter
 from agentgrid.sdk.context import Note, current_agent, current_note
+from agentgrid.sdk.holds import hold
 from agentgrid.sdk.recorded import judged, recorded
 from agentgrid.sdk.state import RunState, current_state
 
@@ -47,6 +50,9 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=20)
 
 MAX_TOLD = 2_000
 """Characters of an error that a model is told."""
+
+MAX_FAULTS = 8
+"""Turns in a row with an answer or a call that can't be used."""
 
 MAX_DEPTH = 5
 """Agents that call agents that call agents."""
@@ -104,7 +110,8 @@ class _Conversation:
         self.tools = {tool.name: tool for tool in agent.tools if tool.name in spec.tools}
         self.messages: list[dict[str, Any]] = [{"role": "user", "text": spec.prompt}]
         self.measured = self.size = 0
-        self.model = 0
+        self.breaker = Breaker()
+        self.faults = self.model = 0
         """The index of the model in use: those before it have failed."""
 
     async def until_answered(self) -> Any:
@@ -113,13 +120,35 @@ class _Conversation:
             await self.meter.before_request()
             turn = await self._turn()
             self.meter.count(turn)
+            self.breaker.used(turn.usage)
+            self._faulted(turn.fault is not None or any(call.fault is not None for call in turn.calls))
             self.messages.append({"role": "model", "answer": turn.message})
             if turn.final:
                 return turn.output
             if turn.fault is not None:
                 self.messages.append({"role": "user", "text": turn.fault})
                 continue
-            self.messages += await asyncio.gather(*(self._called(call) for call in turn.calls))
+            answers = await asyncio.gather(*(self._called(call) for call in turn.calls))
+            self.messages += answers
+            for call, answer in zip(turn.calls, answers, strict=True):
+                self.breaker.called(call.name, call.args, answer)
+            await self._stopped_in_circles()
+
+    def _faulted(self, fault: bool) -> None:
+        """Bound the answers that lead nowhere: the budget may allow hundreds of them."""
+        self.faults = self.faults + 1 if fault else 0
+        if self.faults >= MAX_FAULTS:
+            raise ApplicationError(
+                f"{self.spec.agent}: the model gave {MAX_FAULTS} answers in a row that can't be used",
+                type=ErrorType.AGENT_FAILED,
+                non_retryable=True,
+            )
+
+    async def _stopped_in_circles(self) -> None:
+        """Pause the run if the agent loops; a person who resumes it lets the agent go on."""
+        if (loop := self.breaker.loop()) is not None:
+            await hold(Hold(reason="loop", detail=loop, agent=self.spec.agent, call=self.spec.call))
+            self.breaker.forget()
 
     def _measure(self) -> None:
         self.size += conversation_size(self.messages[self.measured :])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,7 @@ from agentgrid.sdk.agents import Agent
 from agentgrid.sdk.discovery import RegisteredWorkflow
 from agentgrid.sdk.faults import NAME, tool_faults, workflow_faults
 from agentgrid.sdk.schema import version_of
+from agentgrid.sdk.secrets import SecretProvider
 from agentgrid.sdk.source import Source
 from agentgrid.sdk.tools import Tool
 
@@ -23,10 +25,12 @@ class Grid:
     """Every workflow and tool in these packages (or modules). Imports are lazy.
 
     name: a short name of the deployment; Temporal's history shows it, with the grid's digest, on every workflow task.
+    secret_providers: where its workers look for secrets, before environment variables and files.
     """
 
-    def __init__(self, name: str, *packages: ModuleType | str) -> None:
+    def __init__(self, name: str, *packages: ModuleType | str, secret_providers: Iterable[SecretProvider] = ()) -> None:
         self.name = name
+        self.secret_providers = tuple(secret_providers)
         self._packages = packages
 
     @functools.cached_property
@@ -52,6 +56,11 @@ class Grid:
     def workflows(self) -> tuple[RegisteredWorkflow, ...]:
         """Every workflow, by name, with its schemas and version."""
         return discovery.workflows_in(self.modules, self._sources)
+
+    @functools.cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """The names of the secrets that its code names literally, or holds at module level, sorted."""
+        return discovery.secrets_in(self._sources)
 
     @functools.cached_property
     def _sources(self) -> dict[str, Source]:

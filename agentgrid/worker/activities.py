@@ -14,13 +14,18 @@ from typing import Any
 from pydantic import ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, CancelledError
-from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ActivityOutboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+)
 
 from agentgrid.domain.activities import MODEL_PREFIX, PLAIN, classify
 from agentgrid.domain.agents import AgentHeader
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.steps import JobStatus, StepKind
-from agentgrid.errors import ToolError
+from agentgrid.errors import SecretMissing, ToolError
 from agentgrid.protocol import (
     HEADER_AGENT,
     HEADER_APPROVAL,
@@ -33,11 +38,13 @@ from agentgrid.protocol import (
     text_of,
 )
 from agentgrid.sdk.context import current_key
+from agentgrid.sdk.secrets import SecretStore, current_store
 from agentgrid.sdk.state import KEY_DIGITS
 from agentgrid.sdk.tools import Tool
 from agentgrid.worker.admissions import Scheduled
 from agentgrid.worker.approvals import stale_policy
 from agentgrid.worker.governor import Allow, Answer, Ask, Call, Deny, Governor, Stale
+from agentgrid.worker.secrets import Redacting
 from agentgrid.worker.telemetry import JobReport, Telemetry
 
 MAX_MESSAGE = 2_000
@@ -63,6 +70,7 @@ class GovernedActivities(Interceptor):
         tools: Mapping[str, Tool[..., Any]],
         worker: str,
         policy_wait_seconds: float,
+        secrets: SecretStore,
         encoded: bool = False,
     ) -> None:
         self.governor = governor
@@ -71,6 +79,7 @@ class GovernedActivities(Interceptor):
         self.worker = worker
         self.policy_wait_seconds = policy_wait_seconds
         """Initial retry delay when the policy is stale."""
+        self.secrets = secrets
         self._encoded = encoded
         """Whether a codec changes the stored bytes, so that their length isn't known here."""
 
@@ -99,6 +108,24 @@ class _Governed(ActivityInboundInterceptor):
         super().__init__(next)
         self._owner = owner
 
+    def init(self, outbound: ActivityOutboundInterceptor) -> None:
+        """Called by the SDK before the attempt."""
+        self._way_out = Redacting(outbound)
+        super().init(self._way_out)
+
+    async def _redacted(self, input: ExecuteActivityInput) -> Any:
+        """Run the activity's code. What it returns or raises holds no value of a secret."""
+        if current_store.get() is None:  # else a test has given the secrets
+            current_store.set(self._owner.secrets)
+        try:
+            return self._way_out.redacted(await super().execute_activity(input), "result")
+        except BaseException as failure:
+            safe = self._way_out.error(failure)
+            if safe is failure:
+                raise
+        # Outside the handler: the context of an error raised in it would be the original.
+        raise safe
+
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
         if info.activity_type in OWN_ACTIVITIES:
@@ -120,7 +147,7 @@ class _Governed(ActivityInboundInterceptor):
             if isinstance(answer, Ask):
                 self._check(input, info)
             _enforce(answer, info)
-            result = await super().execute_activity(input)
+            result = await self._redacted(input)
             own = info.activity_type in self._owner.tools or info.activity_type.startswith(MODEL_PREFIX)
             error = None if own else self._owner.unstorable(result)
             status = JobStatus.COMPLETED if error is None else JobStatus.FAILED
@@ -130,6 +157,9 @@ class _Governed(ActivityInboundInterceptor):
             raise ApplicationError(
                 failure.message[:MAX_MESSAGE], type=ErrorType.TOOL_ERROR, non_retryable=not failure.retryable
             ) from (failure if len(failure.message) <= MAX_MESSAGE else None)
+        except SecretMissing as failure:
+            error = _describe(failure)
+            raise ApplicationError(failure.message, type=ErrorType.SECRET_MISSING, non_retryable=True) from None
         except (asyncio.CancelledError, CancelledError) as failure:
             status, error = JobStatus.CANCELLED, _describe(failure)
             raise

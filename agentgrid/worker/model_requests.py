@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -41,6 +42,17 @@ class Answer:
     provider: str = ""
     price: str = "unpriced"
     finish: str | None = None
+
+
+def plain_message(calls: Sequence[RawCall], text: str | None) -> dict[str, Any]:
+    """The parts of an answer that no provider gave, in the form in which those of providers are kept."""
+    parts: list[dict[str, Any]] = [
+        {"part_kind": "tool-call", "tool_name": call.name, "args": call.arguments, "tool_call_id": call.id}
+        for call in calls
+    ]
+    if text is not None:
+        parts.append({"part_kind": "text", "content": text})
+    return {"parts": parts, "kind": "response"}
 
 
 class Model(Protocol):

@@ -34,7 +34,9 @@ from pydantic_ai.tools import ToolDefinition
 from temporalio.exceptions import ApplicationError
 
 from agentgrid.domain.agents import ModelCall, Usage
+from agentgrid.domain.secrets import known
 from agentgrid.protocol import ErrorType
+from agentgrid.sdk.secrets import find
 from agentgrid.worker.model_requests import Answer, Offer, RawCall, model_fault
 
 _ANSWER: TypeAdapter[Any] = TypeAdapter(parts.ModelResponse)
@@ -43,7 +45,7 @@ _KEPT = ("parts", "kind", "provider_name", "canonical_system", "provider_respons
 _FINAL_STATUS = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422})
 """A repetition of the request would be refused again."""
 _KEYS = {"openai": "OPENAI", "openai-chat": "OPENAI", "anthropic": "ANTHROPIC"}
-"""Prefix of the environment variables `…_API_KEY` and `…_BASE_URL`, by provider."""
+"""Prefix of the secret `…_API_KEY` and the environment variable `…_BASE_URL`, by provider."""
 MAX_MESSAGE = 1_000
 
 
@@ -62,23 +64,26 @@ class ProviderBacked:
             allow_text_output=final is None,
         )
         try:
-            answer = await model_request(self._model(), list(_conversation(call)), model_request_parameters=parameters)
+            answer = await model_request(
+                await self._model(), list(_conversation(call)), model_request_parameters=parameters
+            )
         except ModelAPIError as error:
             raise _refused(error) from None
         except UserError as error:
-            raise model_fault(f"{self.name}: {error}"[:MAX_MESSAGE], retryable=False) from None
+            raise model_fault(known.text(f"{self.name}: {error}")[:MAX_MESSAGE], retryable=False) from None
         return _read(answer, self.name)
 
-    def _model(self) -> ProviderModel:
+    async def _model(self) -> ProviderModel:
         provider, _, model = self.name.partition(":")
         prefix = _KEYS.get(provider)
         if prefix is None or not model:
-            known = ", ".join(_KEYS)
-            raise model_fault(f"{self.name!r} is no model: it must be provider:model, with {known}", retryable=False)
-        key, url = os.environ.get(f"{prefix}_API_KEY"), os.environ.get(f"{prefix}_BASE_URL")
+            names = ", ".join(_KEYS)
+            raise model_fault(f"{self.name!r} is no model: it must be provider:model, with {names}", retryable=False)
+        key, url = await find(f"{prefix}_API_KEY"), os.environ.get(f"{prefix}_BASE_URL")
         if not key:
             raise model_fault(
-                f"{self.name} needs the variable {prefix}_API_KEY in the worker's environment", retryable=False
+                f"{self.name} needs the secret {prefix}_API_KEY in the worker, for example as a variable of its environment",
+                retryable=False,
             )
         return _client(provider, model, key, url)
 
@@ -163,7 +168,7 @@ def _refused(error: ModelAPIError) -> ApplicationError:
     final = status in _FINAL_STATUS or isinstance(error, (ModelQuotaExceededError, ModelRequestRejectedError))
     wait = error.retry_after
     return ApplicationError(
-        str(error)[:MAX_MESSAGE],
+        known.text(str(error))[:MAX_MESSAGE],  # cut afterwards: a part of a value would not be found
         type=ErrorType.MODEL_ERROR,
         non_retryable=final,
         next_retry_delay=timedelta(seconds=min(wait, 300.0)) if wait and not final else None,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentgrid.domain.agents import FINAL_ANSWER, OFFLINE, ModelCall, Usage
-from agentgrid.worker.model_requests import Answer, Offer, RawCall
+from agentgrid.worker.model_requests import Answer, Offer, RawCall, plain_message
 
 _PAIR = re.compile(r"\b([a-z][a-z0-9_]*)\s*[:=]\s*(\"[^\"]*\"|[^\s,;]+)", re.IGNORECASE)
 _LONGEST = 200
@@ -36,18 +36,13 @@ class Offline:
 
 
 def _answer(call: ModelCall, calls: list[RawCall], text: str | None) -> Answer:
-    said: list[dict[str, Any]] = [
-        {"part_kind": "tool-call", "tool_name": each.name, "args": each.arguments, "tool_call_id": each.id}
-        for each in calls
-    ]
-    if text is not None:
-        said.append({"part_kind": "text", "content": text})
+    message = plain_message(calls, text)
     read = sum(len(json.dumps(message, default=str)) for message in call.messages) // 4
     return Answer(
-        message={"parts": said, "kind": "response"},
+        message=message,
         calls=calls,
         text=text,
-        usage=Usage(requests=1, input_tokens=read, output_tokens=len(json.dumps(said)) // 4, usd=0.0),
+        usage=Usage(requests=1, input_tokens=read, output_tokens=len(json.dumps(message)) // 4, usd=0.0),
         model="offline model",
         provider=OFFLINE,
         price="offline model: nothing to pay",

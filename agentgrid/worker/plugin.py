@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from agentgrid.domain.agents import OFFLINE
 from agentgrid.sdk.gate import GateInterceptor
 from agentgrid.sdk.grid import Grid
 from agentgrid.sdk.sandbox import PASSED_THROUGH
+from agentgrid.sdk.secrets import SecretProvider, SecretStore, current_store, standard_providers
 from agentgrid.settings import Settings
 from agentgrid.worker import builds, catalog
 from agentgrid.worker.activities import GovernedActivities
@@ -33,6 +34,7 @@ from agentgrid.worker.approvals import approval_activities
 from agentgrid.worker.governor import Governor
 from agentgrid.worker.policy import FixedPolicy, PolicySource
 from agentgrid.worker.runner import passing_through, replaying, touching
+from agentgrid.worker.secrets import check_secrets, guard_logs, unguard_logs
 from agentgrid.worker.starts import ScheduledStarts
 from agentgrid.worker.telemetry import Telemetry
 from agentgrid.worker.watchdog import Watchdog
@@ -50,6 +52,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
     settings: read from the environment by default; a worker needs `AGENTGRID_DATABASE_URL`, a replayer nothing.
     models: finds the model of a name in place of the providers, for tests.
     policy: a fixed policy instead of the database's, for tests; nothing is reported then, unless the settings name a database.
+    secret_providers: asked for secrets before the grid's own providers, environment variables and files.
 
     Raises RegistrationErrors, with all faults at once, and SettingsError when a worker is created.
     """
@@ -61,9 +64,11 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         settings: Settings | None = None,
         policy: FixedPolicy | None = None,
         models: Models | None = None,
+        secret_providers: Iterable[SecretProvider] = (),
     ) -> None:
         self._grid = grid
         self._models = models
+        self._secret_providers = tuple(secret_providers)
         self._settings = settings
         self._policy = policy
 
@@ -127,6 +132,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             tools={tool.activity_type: tool for tool in tools},
             worker=identity,
             policy_wait_seconds=wait_seconds,
+            secrets=self._secrets(settings),
             encoded=client.data_converter.payload_codec is not None,
         )
         # An eagerly dispatched activity bypasses its task queue and the queue's limits.
@@ -139,6 +145,10 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             config["unsandboxed_workflow_runner"], telemetry.touch, attribute
         )
         return config
+
+    def _secrets(self, settings: Settings) -> SecretStore:
+        of_grid = self._grid.secret_providers if self._grid is not None else ()
+        return SecretStore([*self._secret_providers, *of_grid, *standard_providers(settings.secrets_dir)])
 
     def _sources(
         self, settings: Settings, namespace: str, identity: str
@@ -158,6 +168,9 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         if not isinstance(policy, (PolicySource, FixedPolicy)):
             raise TypeError("the governor's policy was replaced")
         _of(worker, GateInterceptor).builds_are_kept = await builds.are_kept(worker.client)
+        if self._grid is not None and (names := self._grid.secrets):
+            required = (self._settings or Settings.load()).secrets_required
+            await check_secrets(current_store.get() or governed.secrets, names, required=required)
         await policy.start()
         await telemetry.start(worker.task_queue)
         watchdog = Watchdog(governed.tools.values(), worker.config(active_config=True).get("activities") or ())
@@ -167,6 +180,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             syncing = asyncio.create_task(
                 catalog.sync(telemetry.dsn, self._grid, worker.task_queue), name="agentgrid-catalog"
             )
+        guard_logs()
         try:
             if policy.snapshot is None:
                 await policy.confirmed(FIRST_POLICY_SECONDS)
@@ -179,6 +193,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
                     await syncing
             await telemetry.stop()
             await policy.stop()
+            unguard_logs()
 
     def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
         """Only the workflow half: a replay checks no policy and reports nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -68,6 +69,44 @@ lead = ag.agent(
     tools=[chatty],
     budget=ag.Budget(requests=5),
 )
+
+
+careful = ag.agent(
+    "careful",
+    instructions="Work with little.",
+    model=["openai:first", "openai:second"],
+    tools=[get_order],
+    budget=ag.Budget(requests=3, tool_calls=4),
+    retries=1,
+)
+
+thrifty = ag.agent(
+    "thrifty",
+    instructions="Ask before you spend.",
+    tools=[get_order],
+    budget=ag.Budget(requests=4, soft=0.5),
+)
+
+
+@ag.workflow(title="Careful work")
+class CarefulWork:
+    @workflow.run
+    async def run(self, request: str) -> str:
+        return await careful.run(request)
+
+
+@ag.workflow(title="Thrifty work")
+class ThriftyWork:
+    @workflow.run
+    async def run(self, request: str) -> str:
+        return await thrifty.run(request)
+
+
+@ag.workflow(title="Two at once")
+class TwoAtOnce:
+    @workflow.run
+    async def run(self, requests: list[str]) -> list[str]:
+        return list(await asyncio.gather(*(chatty.run(request) for request in requests)))
 
 
 @ag.workflow(title="Help desk")

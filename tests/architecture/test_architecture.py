@@ -45,6 +45,7 @@ PUBLIC = [
     "idempotency_key",
     "log",
     "run_worker",
+    "secret",
     "tool",
     "workflow",
 ]
