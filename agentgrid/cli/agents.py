@@ -10,7 +10,15 @@ import typer
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.policies import ApproverOption, Effect, ExpiresOption, about, effect_text, rule_body
+from agentgrid.cli.policies import (
+    ApproverOption,
+    ChangesOption,
+    Effect,
+    ExpiresOption,
+    about,
+    effect_text,
+    rule_body,
+)
 from agentgrid.cli.session import OutputOption, ProfileOption, ReasonOption, YesOption, confirm, session
 from agentgrid.cli.switches import switch_facts
 
@@ -29,12 +37,13 @@ def policy(
     approver: ApproverOption = None,
     expires: ExpiresOption = None,
     reason: Annotated[str | None, typer.Option(help="The reason; shown to approvers.")] = None,
+    changes: ChangesOption = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Create or replace the rule for all calls of an agent. Workers receive it within seconds."""
-    body = rule_body(effect, approver, expires, reason)
+    body = rule_body(effect, approver, expires, reason, changes)
     with session(profile, output) as client:
         if effect is Effect.ALLOW:
             confirm(f"Allow {name!r} its calls without approval, where no rule names the tool?", yes=yes)

@@ -56,3 +56,22 @@ async def test_a_rule_about_one_agent_is_not_about_another(running: Desk):
     assert told == "PolicyDenied: get_order is denied by the rule agent:chatty@1: chatty talks only"
     passes = await running.start("help_desk", [Turn(calls=[look()]), DONE])
     assert (await passes.result())["refunded"] is True
+
+
+@pytest.mark.usefixtures("rules")
+async def test_changed_arguments_are_judged_like_any_others(running: Desk):
+    """What an approver gives in place of the agent's arguments is under the same rules."""
+    large = Rule(
+        rule_id="large",
+        tool="refund_order",
+        when=(Condition(argument="amount_cents", op=">", value=5000),),
+        effect=Effect.DENY,
+    )
+    running.governance.change(rules=(SMALL, large))
+    handle = await running.start("help_desk", [refund(1250), DONE])
+    await running.governance.approve(handle, arguments={"order_id": "changed", "amount_cents": 9000})
+    await handle.result()
+    (told,) = [each.text for each in running.asked(handle)[1].messages if each.role == "tool"]
+    assert told.startswith("PolicyDenied: refund_order is denied by the rule large@1")
+    assert [each for each in desk.REFUNDS if each["order_id"] == "changed"] == []
+    await running.replays(handle)

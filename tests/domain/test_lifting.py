@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agentgrid.domain.approvals import Changes
 from agentgrid.domain.conditions import Condition
 from agentgrid.domain.lifting import lifted, needs_less
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
@@ -35,6 +36,7 @@ rules = st.builds(
     when=conditions,
     effect=effects,
     approvers=approvers,
+    changes=st.sampled_from(Changes),
 )
 CALLERS = [None, "one", "two", "other"]
 ARGUMENTS: list[dict[str, int]] = [{}, {"n": 2}, {"n": 1, "m": 1}]
@@ -145,3 +147,10 @@ def test_relaxed_names_and_patterns_are_reported() -> None:
     assert lifted(snapshot(), snapshot(one("later", Effect.ALLOW)), known) == ("later",), (
         "a future tool may be destructive"
     )
+
+
+def test_changes_by_one_person_need_less_than_changes_by_two() -> None:
+    one = Rule(rule_id="r", tool="crm_*", effect=Effect.REQUIRE_APPROVAL)
+    two = one.model_copy(update={"changes": Changes.SECOND_PERSON})
+    assert lifted(snapshot(two), snapshot(one), {"crm_x": Risk.READ}) == ("crm_*", "crm_x")
+    assert lifted(snapshot(one), snapshot(two), {"crm_x": Risk.READ}) == ()

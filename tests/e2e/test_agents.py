@@ -110,3 +110,19 @@ async def test_the_kill_switch_lists_what_is_in_flight_and_ends_it_at_its_next_s
     assert [item for item in desk.REFUNDS if item["order_id"] == "K-1"] == []
     last = (await steps_of(agents, run_id))[-1]
     assert (last["kind"], last["status"], last["error"]["type"]) == ("model", "failed", "PolicyDenied")
+
+
+async def test_the_model_is_told_what_ran_where_an_approver_changed_its_call(agents: Loop):
+    run_id = await agents.start("help_desk", "Please refund order_id: C-3")
+    approval = await agents.approval(run_id)
+    ran = {"order_id": "C-3", "amount_cents": 600}
+    await agents.decide(approval, arguments=ran, comment="half of it")
+
+    await agents.until(run_id)
+    steps = await steps_of(agents, run_id)
+
+    refund, turn = steps[4], steps[5]
+    assert (refund["input"]["value"], refund["original_input"]["value"]["amount_cents"]) == (ran, 1250)
+    (told,) = turn["input"]["value"]["new"]
+    assert told["result"] == "refunded 600"
+    assert told["approval"] == {"comment": "half of it", "ran_with": ran}

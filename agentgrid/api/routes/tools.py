@@ -64,6 +64,7 @@ class _Policies:
             expires_seconds=rule.expires_seconds,
             reason=rule.reason,
             also=[each.reference for each in self._narrow if each.fits(tool.name)],
+            changes=rule.changes,
             created_by=None if row is None else row.created_by,
             created_at=None if row is None else row.created_at,
         )
