@@ -45,7 +45,7 @@ from agentgrid.sdk.state import RunState, current_state
 if TYPE_CHECKING:
     from agentgrid.sdk.agents import Agent
 
-HEARTBEAT_TIMEOUT = timedelta(seconds=20)
+HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """After this long without a heartbeat the worker is taken for dead, and the request is made again by another."""
 
 MAX_TOLD = 2_000
@@ -79,7 +79,7 @@ async def converse(agent: Agent[Any], prompt: str, within: Meter | None = None) 
         turn=outer.turn if outer is not None else None,
     )
     # The version is fixed once, by the worker, and history has it: an operator's edit can't change a replay.
-    spec: AgentSpec = await judged(state, ACTIVITY_OPEN_AGENT, request, AgentSpec, agent.title)
+    spec: AgentSpec = await judged(state, ACTIVITY_OPEN_AGENT, request, AgentSpec, agent.name)
     meter = Meter(spec, approvers=agent.budget.approvers if agent.budget is not None else (), within=within)
     current_agent.set(AgentHeader(agent=spec.agent, version=spec.version, call=spec.call))
     end = AgentEnd(agent=spec.agent, call=spec.call)

@@ -29,7 +29,7 @@ from agentgrid.sdk.secrets import SecretProvider, SecretStore, current_store, st
 from agentgrid.settings import Settings
 from agentgrid.worker import builds, catalog
 from agentgrid.worker.activities import GovernedActivities
-from agentgrid.worker.agents import Models, agent_activities, model_named
+from agentgrid.worker.agents import Models, agent_activities, load, model_named
 from agentgrid.worker.approvals import approval_activities
 from agentgrid.worker.governor import Governor
 from agentgrid.worker.policy import FixedPolicy, PolicySource
@@ -68,6 +68,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
     ) -> None:
         self._grid = grid
         self._models = models
+        self._default_model = OFFLINE
         self._secret_providers = tuple(secret_providers)
         self._settings = settings
         self._policy = policy
@@ -107,7 +108,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         modules: tuple[str, ...] = PASSED_THROUGH
         if self._grid is not None:
             self._grid.check()
-            workflows += [registered.cls for registered in self._grid.workflows if registered.cls not in workflows]
+            workflows += _missing(self._grid, workflows)
             modules = (*modules, *self._grid.shared_modules)
         if workflows and not activities:
             # A workflow-only worker that polled for activities would take, and fail, other workers' tasks.
@@ -115,11 +116,12 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         if workflows:
             activities += approval_activities(governor, policy_wait_seconds=wait_seconds)
         if agents:
+            self._default_model = settings.model or OFFLINE
             activities += agent_activities(
                 agents,
                 tools,
                 governor,
-                default_model=settings.model or OFFLINE,
+                default_model=self._default_model,
                 policy_wait_seconds=wait_seconds,
                 models=self._models or model_named,
             )
@@ -175,6 +177,9 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         await telemetry.start(worker.task_queue)
         watchdog = Watchdog(governed.tools.values(), worker.config(active_config=True).get("activities") or ())
         watchdog.start()
+        for agent in self._grid.agents if self._grid is not None and self._models is None else ():
+            for model in agent.models or [self._default_model]:
+                await load(model)
         syncing: asyncio.Task[None] | None = None
         if self._grid is not None and telemetry.dsn is not None:
             syncing = asyncio.create_task(
@@ -201,7 +206,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         workflows = list(config.get("workflows") or ())
         if self._grid is not None:
             modules = (*modules, *self._grid.shared_modules)
-            workflows += [registered.cls for registered in self._grid.workflows if registered.cls not in workflows]
+            workflows += _missing(self._grid, workflows)
         config["workflows"] = workflows
         config["interceptors"] = [GateInterceptor(), *(config.get("interceptors") or ())]
         if (runner := config.get("workflow_runner")) is not None:
@@ -220,6 +225,12 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
     ) -> AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]:
         """Replay as configured."""
         return next(replayer, histories)
+
+
+def _missing(grid: Grid, workflows: list[type]) -> list[type]:
+    """The grid's workflows, and those that run one of its tools each, apart from these."""
+    found = (registered.cls for registered in (*grid.workflows, *grid.tool_runs))
+    return [cls for cls in found if cls not in workflows]
 
 
 def governed_of(worker: Worker) -> GovernedActivities:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agentgrid.sdk.grid import Grid
+from tests import oracle
 from tests.agents import desk
 from tests.e2e.conftest import Loop
 
@@ -86,3 +87,17 @@ async def test_the_model_is_told_what_ran_where_an_approver_changed_its_call(age
     (told,) = turn["input"]["value"]["new"]
     assert told["result"] == "refunded 600"
     assert told["approval"] == {"comment": "half of it", "ran_with": ran}
+
+
+@pytest.fixture(autouse=True)
+async def mirrored(loop: Loop) -> AsyncIterator[None]:
+    """After each test an oracle that shares no code with the projector reads Temporal itself, and compares every run with the API's answer."""
+    loop.runs.clear()
+    yield
+    for run_id in list(loop.runs):
+
+        async def ask(run_id: str = run_id) -> tuple[Any, Any, Any]:
+            approvals = (await loop.call("operator", "GET", f"/runs/{run_id}/approvals"))["items"]
+            return await loop.run(run_id), await steps_of(loop, run_id), approvals
+
+        await oracle.eventually(loop.client, ask)

@@ -195,7 +195,7 @@ def _open_local(fold: Pass, event: events.LocalActivity) -> None:
         status=StepStatus.RUNNING,
         scheduled_at=event.first_scheduled_at,
         activity_id=event.activity_id,
-        local=not opens_approval,
+        local=not opens_approval and kind is not StepKind.AGENT,
         input=event.input,
         call_key=event.terms.key if event.terms is not None else None,
         **columns,
