@@ -104,6 +104,22 @@ async def test_an_agent_in_circles_pauses_its_run_which_says_why_and_goes_on_whe
     assert (run["status"], run["hold"], run["usage"]["requests"]) == ("completed", None, 6)
 
 
+async def test_the_model_is_told_what_ran_where_an_approver_changed_its_call(agents: Loop):
+    run_id = await agents.start("help_desk", "Please refund order_id: C-3")
+    approval = await agents.approval(run_id)
+    ran = {"order_id": "C-3", "amount_cents": 600}
+    await agents.decide(approval, arguments=ran, comment="half of it")
+
+    await agents.until(run_id)
+    steps = await steps_of(agents, run_id)
+
+    refund, turn = steps[4], steps[5]
+    assert (refund["input"]["value"], refund["original_input"]["value"]["amount_cents"]) == (ran, 1250)
+    (told,) = turn["input"]["value"]["new"]
+    assert told["result"] == "refunded 600"
+    assert told["approval"] == {"comment": "half of it", "ran_with": ran}
+
+
 @pytest.fixture(autouse=True)
 async def mirrored(loop: Loop) -> AsyncIterator[None]:
     """After each test an oracle that shares no code with the projector reads Temporal itself, and compares every run with the API's answer."""
