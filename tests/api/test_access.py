@@ -53,7 +53,7 @@ def test_every_change_is_a_command_and_declares_its_target(api: Api):
         if command is not None:
             assert target in route.param_convertors or (target == NEW and not route.param_convertors), route.path
     asking = {path for path, access in ACCESS.items() if access.asks}
-    assert asking == {"POST /api/v1/runs/{run_id}/queries/{name}", "POST /api/v1/policies/test"}
+    assert asking == {"POST /api/v1/runs/{run_id}/queries/{name}", "POST /api/v1/policies/test", "POST /mcp"}
 
 
 @pytest.mark.parametrize("target", [None, "name", "gadget_"])

@@ -10,6 +10,7 @@ from agentgrid.api.routes import (
     events,
     handlers,
     keys,
+    mcp,
     policies,
     principals,
     reads,
@@ -40,4 +41,5 @@ ROUTERS = (
     commands.router,
     reads.router,
     events.router,
+    mcp.router,
 )
