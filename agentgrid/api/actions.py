@@ -22,6 +22,7 @@ START = ACCESS[f"POST {V1}/workflows/{{name}}/runs"]
 PATHS = {Verb.UPDATE: "updates/{name}"}
 """The path of a verb's route below the run, where it isn't the verb itself."""
 TOOL_POLICY = ACCESS[f"PUT {V1}/tools/{{name}}/policy"]
+AGENT_POLICY = ACCESS[f"PUT {V1}/agents/{{name}}/policy"]
 
 
 def _forbidden(principal: Principal, access: Access) -> str | None:
@@ -65,12 +66,13 @@ def of_tool(principal: Principal) -> list[Action]:
 
 
 def of_agent(principal: Principal) -> list[Action]:
-    """Make a version, use another one."""
+    """Make a version, use another one, set the policy, disable, enable."""
     found = []
     for verb, route in (("edit", f"PUT {V1}/agents/{{name}}"), ("use", f"POST {V1}/agents/{{name}}/use")):
         why = _forbidden(principal, ACCESS[route])
         found.append(Action(verb=verb, allowed=why is None, reason=why))
-    return found
+    why = _forbidden(principal, AGENT_POLICY)
+    return [*found, Action(verb="policy", allowed=why is None, reason=why), *_switched(principal, "agents")]
 
 
 def _switched(principal: Principal, noun: str) -> list[Action]:
@@ -79,6 +81,13 @@ def _switched(principal: Principal, noun: str) -> list[Action]:
         why = _forbidden(principal, ACCESS[f"POST {V1}/{noun}/{{name}}/{verb}"])
         found.append(Action(verb=verb, allowed=why is None, reason=why))
     return found
+
+
+HOLDS = {
+    "loop": "its agent went in circles",
+    "budget_exceeded": "its agent has used up its budget",
+}
+"""Why a run paused by itself, in words."""
 
 
 def next_of(run: Run, approvals: Sequence[Approval], waiting: Sequence[Step], actions: Sequence[Action]) -> Next:
@@ -103,6 +112,8 @@ def _summary(run: Run, gates: Sequence[Approval], approvers: Sequence[str], wait
         return f"ended: {status}"
     if status is RunStatus.QUEUED:
         return "waits to start" + (f", not before {run.start_at.isoformat()}" if run.start_at else "")
+    if status is RunStatus.PAUSED and run.hold is not None:
+        return f"paused by itself: {HOLDS.get(run.hold, run.hold)}; resume it to let its agent go on"
     if status is RunStatus.PAUSED:
         return "paused: timers, timeouts and approval expiry go on; resume it to continue"
     if status is RunStatus.CANCELLING:

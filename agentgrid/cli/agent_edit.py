@@ -35,7 +35,6 @@ def edit(
     no_tools: Annotated[bool, typer.Option("--no-tools", help="It may use no tool.")] = False,
     budget_usd: Annotated[float | None, typer.Option(help="US dollars for one call.")] = None,
     budget_requests: Annotated[int | None, typer.Option(help="Model requests for one call.")] = None,
-    budget_tokens: Annotated[int | None, typer.Option(help="Input and output tokens for one call.")] = None,
     output_schema: Annotated[str | None, typer.Option(help="A narrower JSON Schema: JSON, @FILE or -.")] = None,
     note: Annotated[str | None, typer.Option(help="Why; stored with the version and in the audit log.")] = None,
     yes: YesOption = False,
@@ -52,7 +51,7 @@ def edit(
         "tools": [] if no_tools else tool,
         "output_schema": None if output_schema is None else read_json(output_schema, option="--output-schema"),
     }
-    limits = {"usd": budget_usd, "requests": budget_requests, "tokens": budget_tokens}
+    limits = {"usd": budget_usd, "requests": budget_requests}
     fields = {field: value for field, value in given.items() if value is not None}
     fewer = {field: value for field, value in limits.items() if value is not None}
     with session(profile, output) as client:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from agentgrid.cli import agent_edit, names
+from agentgrid.cli import agent_edit, agent_policies, names
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import moment_of, part
 from agentgrid.cli.modes import OutputFormat
@@ -18,8 +18,11 @@ from agentgrid.cli.switches import switch_facts
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("List, show and edit agents.")
-app.command("edit")(agent_edit.edit)
+app = group("List, show, edit and govern agents.")
+app.command()(agent_edit.edit)
+app.command()(agent_policies.policy)
+app.command()(agent_policies.disable)
+app.command()(agent_policies.enable)
 
 AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=names.agents)]
 

@@ -1,20 +1,26 @@
-"""The catalog's agents, their versions, and which one new calls use."""
+"""The catalog's agents, their versions and which one new calls use; and their calls, as the steps of runs show them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import exists, func, select, tuple_
 
+from agentgrid.db import scopes
 from agentgrid.db.session import FRESH, ReadSession, WriteSession
-from agentgrid.db.tables import Agent, AgentChoice, AgentVersionRow
+from agentgrid.db.tables import Agent, AgentChoice, AgentVersionRow, Run, Step
 from agentgrid.domain.agent_versions import EDIT_PREFIX, AgentVersion
+from agentgrid.domain.steps import StepKind, StepStatus
 
 # The same classes, typed so that their attributes are SQL expressions.
 A: Any = Agent
 C: Any = AgentChoice
 V: Any = AgentVersionRow
+R: Any = Run
+S: Any = Step
+
+OPEN = tuple(status.value for status in (StepStatus.SCHEDULED, StepStatus.RUNNING, StepStatus.WAITING))
 
 
 async def by_name(
@@ -96,3 +102,24 @@ async def current(session: ReadSession, rows: Sequence[Agent]) -> frozenset[str]
 def document(row: AgentVersionRow) -> AgentVersion:
     """The version as data. Raises ValueError if what a worker registered is none."""
     return AgentVersion.model_validate(row.model_dump())
+
+
+async def was_called(session: ReadSession, name: str) -> bool:
+    """Whether some run has called an agent of this name."""
+    called = exists().where(S.kind == StepKind.AGENT.value, S.name == name)
+    return bool((await session.execute(select(called))).scalar_one())
+
+
+async def open_calls(
+    session: ReadSession, name: str, *, scope: frozenset[str], limit: int
+) -> Sequence[tuple[Step, Run]]:
+    """The calls of the agent that have not ended, with their runs, in the scope; newest first."""
+    statement = (
+        select(Step, Run)
+        .join(Run, S.run_id == R.run_id)
+        .where(S.kind == StepKind.AGENT.value, S.name == name, S.status.in_(OPEN), ~S.inherited)
+        .where(*scopes.within(R.workflow, scope))
+        .order_by(S.scheduled_at.desc(), S.execution_id, S.event_id)
+        .limit(limit)
+    )
+    return [(step, run) for step, run in (await session.execute(statement)).all()]

@@ -54,6 +54,7 @@ class Tool(Generic[P, R]):
         heartbeat: timedelta | None,
         tags: tuple[str, ...],
         name: str | None,
+        check: Callable[..., None] | None = None,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn = fn
@@ -67,6 +68,7 @@ class Tool(Generic[P, R]):
         self.idempotent = idempotent
         self.heartbeat = heartbeat
         self.tags = tags
+        self.check = check
         self.file = inspect.getsourcefile(fn) or ""
         self.line = fn.__code__.co_firstlineno if inspect.isfunction(fn) else 0
 
@@ -143,12 +145,7 @@ class Tool(Generic[P, R]):
 
         @activity.defn(name=self.activity_type)
         async def run(call: ToolCall) -> ToolOutcome:
-            try:
-                arguments = self.signature.load_arguments(call.args)
-            except ValueError as error:
-                raise ApplicationError(
-                    f"{self.name}: {message_of(error)}", type=ErrorType.TOOL_INPUT, non_retryable=True
-                ) from None
+            arguments = self.checked(call.args)
             result = await self.fn(**arguments)  # type: ignore[call-arg]
             try:
                 value, size = self.signature.dump_result(result)
@@ -159,6 +156,18 @@ class Tool(Generic[P, R]):
             return ToolOutcome(result=value)
 
         return run
+
+    def checked(self, args: dict[str, Any]) -> dict[str, Any]:
+        """The typed arguments of a call. Raises ApplicationError if they don't fit the signature or the tool's own check refuses them."""
+        try:
+            arguments = self.signature.load_arguments(args)
+            if self.check is not None:
+                self.check(**arguments)
+        except ValueError as error:
+            raise ApplicationError(
+                f"{self.name}: {message_of(error)}", type=ErrorType.TOOL_INPUT, non_retryable=True
+            ) from None
+        return arguments
 
     def _unfit(self, error: ValueError) -> ApplicationError:
         return ApplicationError(
@@ -182,13 +191,16 @@ def tool(
     heartbeat: timedelta | None = None,
     tags: tuple[str, ...] = (),
     name: str | None = None,
+    check: Callable[..., None] | None = None,
 ) -> Callable[[Callable[P, Awaitable[R]]], Tool[P, R]]:
     """Make an async function a tool.
 
     title: shown to approvers and operators. risk: `read`, `write` or `destructive` (destructive tools require approval unless a rule says otherwise).
     timeout: maximum duration of one attempt (required). retries: attempts after the first. local: run as a local activity, in the workflow's
     own worker; only for risk `read` or `idempotent` tools, because a crash runs it again. idempotent: one effect per `idempotency_key()`.
-    heartbeat: maximum time between calls of `activity.heartbeat`.
+    heartbeat: maximum time between calls of `activity.heartbeat`. check: a plain function with the tool's parameters that raises ValueError for
+    arguments that fit their types and are wrong all the same. It runs in the worker before an approval is requested and before each attempt,
+    also of a call whose arguments an approver changed; so it must be quick, and must depend on nothing but the arguments.
 
     `agentgrid check` and worker start report all mistakes at once.
     """
@@ -205,6 +217,7 @@ def tool(
             heartbeat=heartbeat,
             tags=tuple(tags),
             name=name,
+            check=check,
         )
 
     return register

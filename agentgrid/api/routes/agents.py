@@ -161,16 +161,16 @@ async def _tools(session: ReadSession, code: AgentVersionRow | None, active: Age
     snapshot = rules.snapshot_of(list(await policies.in_force(session)))
     others = {row.name for row in await agents.named(session, code.tools)}
     used = set(code.tools if active is None else active.tools)
-    return [_tool(name, known.get(name), name in others, name in used, snapshot) for name in code.tools]
+    return [_tool(code.agent, name, known.get(name), name in others, name in used, snapshot) for name in code.tools]
 
 
-def _tool(name: str, row: Tool | None, is_agent: bool, allowed: bool, snapshot: Snapshot) -> AgentTool:
+def _tool(agent: str, name: str, row: Tool | None, is_agent: bool, allowed: bool, snapshot: Snapshot) -> AgentTool:
     if row is None:
         kind: Any = "agent" if is_agent else "tool"
         return AgentTool(
             name=name, kind=kind, title=None, risk=None, allowed=allowed, rule=None, effect=None, approvers=[]
         )
-    rule = snapshot.rule_for(name, Risk(row.risk))
+    rule = snapshot.rule_for(name, Risk(row.risk), agent=agent)
     return AgentTool(
         name=name,
         kind="tool",

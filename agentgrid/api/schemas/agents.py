@@ -1,4 +1,4 @@
-"""Agents: the catalog, their versions, and what they used."""
+"""Agents: the catalog, their versions, what they used, and how they are governed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from agentgrid.api.schemas.common import Action, In, Name, Out, Prose, Seconds, SwitchOut, Whole
+from agentgrid.api.schemas.policies import PolicySummary, RuleIn
 from agentgrid.api.schemas.runs import UsageOut
 from agentgrid.domain.agent_versions import MAX_INSTRUCTIONS, MAX_MODELS
 from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.runs import RunStatus
+from agentgrid.domain.steps import StepStatus
 
 Count = Annotated[Whole, Field(ge=1, le=10**12)]
 
@@ -188,3 +191,38 @@ class UsageOver(Out):
     items: list[UsageBucket] = Field(
         description="By the time of the request to the model; those without any are left out."
     )
+
+
+class AgentPolicyIn(RuleIn):
+    """Create or replace an agent's own rule, about all calls that it makes. Workers receive it within seconds."""
+
+
+class AgentCallOut(Out):
+    """A call of an agent that has not ended."""
+
+    run_id: str
+    workflow: str
+    reference: str | None
+    run_status: RunStatus
+    execution_id: str
+    event_id: int = Field(description="Its step, in that execution.")
+    version: str | None = Field(description="The version of the agent that the call is pinned to.")
+    status: StepStatus
+    started_at: datetime | None
+
+
+class AgentGovernance(Out):
+    """What governs an agent."""
+
+    name: str
+    called: bool = Field(description="Whether some run has called an agent of this name.")
+    switch: SwitchOut
+    rules: list[PolicySummary] = Field(
+        description="The rules in force that name it, by itself or by a glob; the first 200. Its own has the id `agent:` and its name."
+    )
+    in_flight: list[AgentCallOut] = Field(
+        description="Its calls that have not ended, in runs that the caller may see, newest first; at most 200. Disabled, each of them ends "
+        "at its next model turn or tool call; what a worker is running is not interrupted."
+    )
+    note: str | None = Field(description="A warning, for example that nobody can approve.")
+    actions: list[Action]
