@@ -15,6 +15,7 @@ from agentgrid.sdk.faults import NAME, tool_faults, workflow_faults
 from agentgrid.sdk.schema import version_of
 from agentgrid.sdk.source import Source
 from agentgrid.sdk.tools import Tool
+from agentgrid.sdk.toolsets import Toolset
 
 
 class Grid:
@@ -42,6 +43,11 @@ class Grid:
         return discovery.tools_in(self.modules)
 
     @functools.cached_property
+    def toolsets(self) -> tuple[Toolset, ...]:
+        """Every source of tools outside the project's code, by name."""
+        return discovery.toolsets_in(self.modules)
+
+    @functools.cached_property
     def workflows(self) -> tuple[RegisteredWorkflow, ...]:
         """Every workflow, by name, with its schemas and version."""
         return discovery.workflows_in(self.modules, self._sources)
@@ -58,7 +64,7 @@ class Grid:
     @property
     def shared_modules(self) -> tuple[str, ...]:
         """The top-level packages with tools and without workflows: shared with the sandbox, so that their drivers aren't imported again."""
-        packages = {tool.fn.__module__.split(".")[0] for tool in self.tools}
+        packages = {tool.module.split(".")[0] for tool in self.tools}
         homes = {registered.cls.__module__.split(".")[0] for registered in self.workflows}
         return tuple(sorted(packages - homes))
 
@@ -66,6 +72,7 @@ class Grid:
         """Raise RegistrationErrors with every fault in the registered code, or return."""
         faults = [
             *self._found[1],
+            *(fault for toolset in self.toolsets for fault in toolset.faults),
             *tool_faults(self.tools, self._sources),
             *workflow_faults(self.workflows, self._sources, shared_modules=self.shared_modules),
         ]

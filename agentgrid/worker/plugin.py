@@ -143,11 +143,14 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         watchdog = Watchdog(governed.tools.values(), worker.config(active_config=True).get("activities") or ())
         watchdog.start()
         syncing: asyncio.Task[None] | None = None
+        toolsets = self._grid.toolsets if self._grid is not None else ()
         if self._grid is not None and telemetry.dsn is not None:
             syncing = asyncio.create_task(
                 catalog.sync(telemetry.dsn, self._grid, worker.task_queue), name="agentgrid-catalog"
             )
         try:
+            for toolset in toolsets:
+                await toolset.start((self._settings or Settings.load()).allowed_hosts)
             if policy.snapshot is None:
                 await policy.confirmed(FIRST_POLICY_SECONDS)
             await next(worker)
@@ -159,6 +162,8 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
                     await syncing
             await telemetry.stop()
             await policy.stop()
+            for toolset in toolsets:
+                await toolset.stop()
 
     def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
         """Only the workflow half: a replay checks no policy and reports nothing."""
