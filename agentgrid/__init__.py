@@ -1,6 +1,6 @@
 """AgentGrid: a control plane for governed agent work, on Temporal.
 
-What developers use: `Grid`, `workflow`, `tool`, `approval`, `log`, and `AgentGridPlugin` or `run_worker` to run it; `Rule` and `Effect` in
+What developers use: `Grid`, `workflow`, `tool`, `openapi`, `approval`, `log`, and `AgentGridPlugin` or `run_worker` to run it; `Rule` and `Effect` in
 tests.
 A name is loaded when it is first asked for: Temporal's SDK alone takes most of a second to import, which a command line that only asks an
 API need not pay, and workflow code never meets a database driver or a web framework.
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from agentgrid.sdk.grid import Grid
     from agentgrid.sdk.log import log
     from agentgrid.sdk.tools import Tool, idempotency_key, tool
+    from agentgrid.sdk.toolsets import Toolset
     from agentgrid.sdk.workflows import workflow
+    from agentgrid.sources.openapi import openapi
     from agentgrid.worker.main import run_worker
     from agentgrid.worker.plugin import AgentGridPlugin
 
@@ -35,9 +37,11 @@ __all__ = [
     "Rule",
     "Tool",
     "ToolError",
+    "Toolset",
     "approval",
     "idempotency_key",
     "log",
+    "openapi",
     "run_worker",
     "tool",
     "workflow",
@@ -56,9 +60,11 @@ _HOMES = {
     "Rule": "agentgrid.domain.policies",
     "Tool": "agentgrid.sdk.tools",
     "ToolError": "agentgrid.errors",
+    "Toolset": "agentgrid.sdk.toolsets",
     "approval": "agentgrid.sdk.approvals",
     "idempotency_key": "agentgrid.sdk.tools",
     "log": "agentgrid.sdk.log",
+    "openapi": "agentgrid.sources.openapi",
     "run_worker": "agentgrid.worker.main",
     "tool": "agentgrid.sdk.tools",
     "workflow": "agentgrid.sdk.workflows",

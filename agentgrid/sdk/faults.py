@@ -35,7 +35,8 @@ def tool_faults(tools: Sequence[Tool[..., Any]], sources: dict[str, Source]) -> 
     seen: dict[str, Tool[..., Any]] = {}
     for tool in tools:
         for message in _faults_of(tool):
-            yield RegistrationError(f"tool {tool.name!r}: {message}", file=tool.file, line=tool.line)
+            origin = f" ({tool.origin})" if isinstance(tool, JsonTool) and tool.origin else ""
+            yield RegistrationError(f"tool {tool.name!r}{origin}: {message}", file=tool.file, line=tool.line)
         if (other := seen.get(str(tool.name))) is not None:
             yield RegistrationError(
                 f"tool {tool.name!r} is already registered at {other.file}:{other.line}", file=tool.file, line=tool.line

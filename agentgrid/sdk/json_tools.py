@@ -117,6 +117,7 @@ class JsonTool(Tool[[dict[str, Any]], Any]):
         declared: Declared,
         idempotent: bool = False,
         tags: tuple[str, ...] = (),
+        origin: str = "",
     ) -> None:
         super().__init__(
             handler,
@@ -134,6 +135,8 @@ class JsonTool(Tool[[dict[str, Any]], Any]):
         self.file, self.line, self.module = declared.file, declared.line, declared.module
         self._boundary = JsonBoundary(input_schema, output_schema)
         self._pin = pin
+        self.origin = origin
+        """What it is in its source, for messages: `GET /customers/{id} (getCustomer)`."""
 
     @property
     def signature(self) -> JsonBoundary:

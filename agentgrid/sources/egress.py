@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpcore
 import httpx
 
 from agentgrid.errors import ToolError
+from agentgrid.sources.exchange import Answer, Ask, Limits
 from agentgrid.sources.guard import EgressRefused, Guard, GuardedBackend, Resolve, system_addresses
 
 SCHEMES = {"http": 80, "https": 443}
@@ -19,40 +19,6 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 FOLLOWED = frozenset({"GET", "HEAD"})
 """Methods whose redirects are followed. Any other request would be repeated elsewhere."""
 MAX_SHOWN = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """The bounds of one request, with its redirects."""
-
-    connect_seconds: float = 10.0
-    total_seconds: float = 30.0
-    max_bytes: int = 2 * 1024 * 1024
-    """Of the body, decompressed."""
-    max_redirects: int = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A response, read whole."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
-    url: str
-    truncated: bool = False
-    """Whether the body of an error was longer than what was read."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ask:
-    """A request. own: headers for its first host alone, such as credentials: no redirect carries them to another."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    own: Mapping[str, str] = field(default_factory=dict)
-    content: bytes | None = None
 
 
 class Egress:
@@ -124,7 +90,7 @@ class Egress:
         )
         response = await self._pool.handle_async_request(request)
         try:
-            found = httpx.Headers(response.headers)
+            found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
             if response.status in REDIRECTS and (location := found.get("location")):
                 return Answer(status=response.status, headers=found, body=b"", url=str(url)), location
             body, whole = await _read(response, found.get("content-encoding", ""), limits.max_bytes)
