@@ -1,6 +1,6 @@
 """AgentGrid: a control plane for governed agent work, on Temporal.
 
-What developers use: `Grid`, `workflow`, `tool`, `openapi`, `approval`, `log`, and `AgentGridPlugin` or `run_worker` to run it; `Rule` and `Effect` in
+What developers use: `Grid`, `workflow`, `tool`, `openapi`, `mcp`, `approval`, `log`, and `AgentGridPlugin` or `run_worker` to run it; `Rule` and `Effect` in
 tests.
 A name is loaded when it is first asked for: Temporal's SDK alone takes most of a second to import, which a command line that only asks an
 API need not pay, and workflow code never meets a database driver or a web framework.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from agentgrid.sdk.tools import Tool, idempotency_key, tool
     from agentgrid.sdk.toolsets import Toolset
     from agentgrid.sdk.workflows import workflow
+    from agentgrid.sources.mcp_servers import mcp
     from agentgrid.sources.openapi import openapi
     from agentgrid.worker.main import run_worker
     from agentgrid.worker.plugin import AgentGridPlugin
@@ -41,6 +42,7 @@ __all__ = [
     "approval",
     "idempotency_key",
     "log",
+    "mcp",
     "openapi",
     "run_worker",
     "tool",
@@ -64,6 +66,7 @@ _HOMES = {
     "approval": "agentgrid.sdk.approvals",
     "idempotency_key": "agentgrid.sdk.tools",
     "log": "agentgrid.sdk.log",
+    "mcp": "agentgrid.sources.mcp_servers",
     "openapi": "agentgrid.sources.openapi",
     "run_worker": "agentgrid.worker.main",
     "tool": "agentgrid.sdk.tools",

@@ -27,6 +27,10 @@ class Toolset:
         self._tools = dict(tools)
         self._faults = tuple(faults)
 
+    def add(self, name: str, tool: JsonTool) -> None:
+        """Add the tool that the source calls by this name."""
+        self._tools[name] = tool
+
     @property
     def tools(self) -> tuple[JsonTool, ...]:
         """Its tools."""

@@ -98,7 +98,9 @@ def openapi(
             except Unusable as error:
                 faults.append(f"{operation.place}: {error}")
             except UNREADABLE as error:
-                faults.append(f"{operation.place}: it is not as OpenAPI says: {type(error).__name__}: {str(error)[:200]}")
+                faults.append(
+                    f"{operation.place}: it is not as OpenAPI says: {type(error).__name__}: {str(error)[:200]}"
+                )
     except Unusable as error:
         faults.append(str(error))
     except UNREADABLE as error:

@@ -42,6 +42,7 @@ PUBLIC = [
     "approval",
     "idempotency_key",
     "log",
+    "mcp",
     "openapi",
     "run_worker",
     "tool",
