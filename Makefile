@@ -23,7 +23,7 @@ help:
 	@echo 'make fmt     format, and fix what can be fixed'
 	@echo 'make bench   what AgentGrid costs beside plain Temporal (ARGS="--runs 500 --write")'
 	@echo 'make fuzz    search for longer than `make test` for a request, or an order of them, that breaks the API'
-	@echo 'make lock    resolve the dependencies of pyproject.toml anew into requirements.lock'
+	@echo 'make lock    resolve the dependencies of pyproject.toml again into requirements.lock'
 
 dev: $(INSTALLED)
 	@$(BIN)/agentgrid dev $(ARGS)

@@ -1,7 +1,7 @@
 """AgentGrid: a control plane for governed agent work, on Temporal.
 
-What developers use: `Grid`, `workflow`, `tool`, `openapi`, `mcp`, `approval`, `log`, and `AgentGridPlugin` or `run_worker` to run it; `Rule` and `Effect` in
-tests.
+What developers use: `Grid`, `workflow`, `tool`, `openapi`, `mcp`, `agent`, `approval`, `secret`, `log`, and `AgentGridPlugin` or `run_worker` to
+run it; `Rule` and `Effect` in tests.
 A name is loaded when it is first asked for: Temporal's SDK alone takes most of a second to import, which a command line that only asks an
 API need not pay, and workflow code never meets a database driver or a web framework.
 """
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentgrid.domain.policies import Effect, Rule
     from agentgrid.errors import AgentGridError, RegistrationError, RegistrationErrors, ToolError
+    from agentgrid.sdk.agents import Agent, Budget, agent
     from agentgrid.sdk.approvals import ApprovalExpired, ApprovalRejected, Approved, approval
     from agentgrid.sdk.grid import Grid
     from agentgrid.sdk.log import log
+    from agentgrid.sdk.secrets import secret
     from agentgrid.sdk.tools import Tool, idempotency_key, tool
     from agentgrid.sdk.toolsets import Toolset
     from agentgrid.sdk.workflows import workflow
@@ -26,11 +28,13 @@ if TYPE_CHECKING:
     from agentgrid.worker.plugin import AgentGridPlugin
 
 __all__ = [
+    "Agent",
     "AgentGridError",
     "AgentGridPlugin",
     "ApprovalExpired",
     "ApprovalRejected",
     "Approved",
+    "Budget",
     "Effect",
     "Grid",
     "RegistrationError",
@@ -39,22 +43,26 @@ __all__ = [
     "Tool",
     "ToolError",
     "Toolset",
+    "agent",
     "approval",
     "idempotency_key",
     "log",
     "mcp",
     "openapi",
     "run_worker",
+    "secret",
     "tool",
     "workflow",
 ]
 
 _HOMES = {
+    "Agent": "agentgrid.sdk.agents",
     "AgentGridError": "agentgrid.errors",
     "AgentGridPlugin": "agentgrid.worker.plugin",
     "ApprovalExpired": "agentgrid.sdk.approvals",
     "ApprovalRejected": "agentgrid.sdk.approvals",
     "Approved": "agentgrid.sdk.approvals",
+    "Budget": "agentgrid.sdk.agents",
     "Effect": "agentgrid.domain.policies",
     "Grid": "agentgrid.sdk.grid",
     "RegistrationError": "agentgrid.errors",
@@ -63,12 +71,14 @@ _HOMES = {
     "Tool": "agentgrid.sdk.tools",
     "ToolError": "agentgrid.errors",
     "Toolset": "agentgrid.sdk.toolsets",
+    "agent": "agentgrid.sdk.agents",
     "approval": "agentgrid.sdk.approvals",
     "idempotency_key": "agentgrid.sdk.tools",
     "log": "agentgrid.sdk.log",
     "mcp": "agentgrid.sources.mcp_servers",
     "openapi": "agentgrid.sources.openapi",
     "run_worker": "agentgrid.worker.main",
+    "secret": "agentgrid.sdk.secrets",
     "tool": "agentgrid.sdk.tools",
     "workflow": "agentgrid.sdk.workflows",
 }

@@ -19,6 +19,8 @@
     │   ├── IdempotencyConflict          the key was used with a different body
     │   └── RateLimited                  too many requests
     ├── an operator must act
+    │   ├── SecretMissing                a secret has no value in this process
+    │   ├── SecretUnavailable            a provider of secrets failed
     │   ├── Unavailable                  Temporal or the database can't answer now
     │   └── UpdateExpired                no worker accepted an update in time
     └── a tool failed
@@ -210,6 +212,26 @@ class UpdateExpired(AgentGridError):
     """No worker accepted the update in time, so it is no longer offered. A worker that had received it may still carry it out."""
 
     code = "update_expired"
+
+
+class SecretMissing(AgentGridError):
+    """No provider has this secret. Not retried by a worker, because only an operator can change that."""
+
+    code = "secret_missing"
+
+    def __init__(self, name: str, looked_in: Sequence[str]) -> None:
+        super().__init__(f"the secret {name} is missing; looked for {', then '.join(looked_in) or 'nothing'}")
+        self.name = name
+
+
+class SecretUnavailable(AgentGridError):
+    """A provider failed to look up a secret, or holds something that can't be one; the value is not quoted."""
+
+    code = "secret_unavailable"
+
+    def __init__(self, name: str, where: str, why: str) -> None:
+        super().__init__(f"the secret {name} can't be read from {where}: {why}")
+        self.name = name
 
 
 class ToolError(AgentGridError):

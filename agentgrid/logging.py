@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from agentgrid.domain.secrets import known
 from agentgrid.sdk.places import reworded
 
 KEPT_TRACEBACKS = 200
@@ -42,7 +43,7 @@ class _StandardError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            sys.stderr.write(f"{self.format(record)}\n")
+            sys.stderr.write(f"{known.text(self.format(record))}\n")
             sys.stderr.flush()
         except Exception:
             self.handleError(record)
@@ -75,7 +76,7 @@ class _EachTracebackOnce(logging.Filter):
 
 def terminal_processors() -> list[structlog.types.Processor]:
     """structlog's defaults for a terminal, with plain tracebacks."""
-    return [*_shared(), _terminal_renderer()]
+    return [*_shared(), _terminal_renderer(), lambda _logger, _method, text: known.text(str(text))]
 
 
 def _shared() -> list[structlog.types.Processor]:

@@ -30,6 +30,8 @@ HEADER_APPROVAL = "agentgrid-approval"
 """The signed decision under which an approved call is made again."""
 HEADER_RUN = "agentgrid-run"
 """`RunHeader`: to activities, children and through continue-as-new."""
+HEADER_AGENT = "agentgrid-agent"
+"""`AgentHeader`, in `domain/agents.py`: on every call that an agent makes."""
 
 MEMO = "agentgrid"
 """The memo field of a run that AgentGrid started: `RunMemo`, or `ScheduleMemo` (in `domain/memos.py`, next to its check)."""
@@ -49,7 +51,15 @@ ACTIVITY_OPEN_APPROVAL = "agentgrid.open_approval"
 """The local activity whose result is the terms of an explicit approval."""
 ACTIVITY_CONFIRM_APPROVAL = "agentgrid.confirm_approval"
 """The local activity that checks authority again after an explicit approval was decided; its result is whether the decision holds."""
-APPROVAL_ACTIVITIES = frozenset({ACTIVITY_OPEN_APPROVAL, ACTIVITY_CONFIRM_APPROVAL})
+ACTIVITY_OPEN_AGENT = "agentgrid.open_agent"
+"""The local activity whose result is the `AgentSpec` that a call of an agent is pinned to."""
+ACTIVITY_CLOSE_AGENT = "agentgrid.close_agent"
+"""The local activity whose result is the `AgentEnd` of a call."""
+ACTIVITY_HOLD = "agentgrid.hold"
+"""The local activity whose result is the `Hold` with which a run pauses by itself."""
+AGENT_ACTIVITIES = frozenset({ACTIVITY_OPEN_AGENT, ACTIVITY_CLOSE_AGENT, ACTIVITY_HOLD})
+OWN_ACTIVITIES = AGENT_ACTIVITIES | {ACTIVITY_OPEN_APPROVAL, ACTIVITY_CONFIRM_APPROVAL}
+"""The local activities that are part of the protocol. They change nothing outside, and pass no gate."""
 
 SENDER_PREFIX = "agentgrid:"
 """Prefix of the identity under which a command is sent to Temporal; its id follows. A cancel or a terminate leaves no other trace of it."""
@@ -71,11 +81,17 @@ class ErrorType:
     APPROVAL_UNSUPPORTED = "ApprovalUnsupported"
     POLICY_DENIED = "PolicyDenied"
     POLICY_STALE = "PolicyStale"
+    SECRET_IN_WORKFLOW = "SecretInWorkflow"  # noqa: S105  # an error's type
+    SECRET_MISSING = "SecretMissing"  # noqa: S105
     TOOL_ERROR = "ToolError"
     TOOL_INPUT = "ToolInputInvalid"
     TOOL_OUTPUT = "ToolOutputInvalid"
     TOOL_INSIDE_ACTIVITY = "ToolInsideActivity"
     WORKFLOW_OUTPUT = "WorkflowOutputInvalid"
+    AGENT_DISABLED = "AgentDisabled"
+    AGENT_FAILED = "AgentFailed"
+    BUDGET_EXCEEDED = "BudgetExceeded"
+    MODEL_ERROR = "ModelError"
 
 
 @dataclass(frozen=True)
@@ -115,6 +131,8 @@ class RunHeader(BaseModel):
     issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
     """Who issued the API key that started the run, apart from the initiator. They may not decide its approvals either."""
     paused: bool = False
+    ledger: dict[str, Any] | None = Field(default=None, exclude_if=lambda ledger: ledger is None)
+    """Reserved for what the run has called so far, in short form."""
 
 
 class PolicyWait(BaseModel):

@@ -25,6 +25,10 @@ class Settings(BaseSettings):
     api_url: str = "http://127.0.0.1:8700"
     api_key: SecretStr | None = None
     home: Path = Path(".agentgrid")
+    secrets_dir: Path | None = None
+    """A folder with one file for each secret. Only for workers."""
+    secrets_required: bool = False
+    """Whether a worker refuses to start while a secret that its grid names is missing."""
     signing_key_file: Path | None = None
     """The Ed25519 private key (PEM) that signs decisions and memos. Only for the API."""
     temporal_ui_url: str | None = None
@@ -42,6 +46,8 @@ class Settings(BaseSettings):
     rate_failures_burst: int = Field(30, ge=1)
     """Failed authentications per address: sustained rate, and burst."""
 
+    model: str | None = None
+    """The model of agents that name none, `provider:model`; without it the offline model."""
     policy_max_age_seconds: float = Field(60.0, gt=0)
     """Tools that write wait if the policy snapshot is older than this."""
     eager_activities: bool = False

@@ -21,6 +21,8 @@ class Access:
     target: str | None = None
     """For a change, the path parameter that names what it acts on, or `NEW`. The audit shows it also if the request is refused; the
     column is that of the command's kind (`Target`)."""
+    message: str | None = None
+    """For a change that sends a message to a run, the path parameter that names its handler, if the body doesn't."""
     reads: str | None = None
     """The path parameter that names the resource. Every answer with payloads is recorded under its value; a list's, under none."""
     asks: bool = False
@@ -50,8 +52,8 @@ def _administer(command: CommandKind, target: str) -> Access:
     return Access(permission=Permission.ADMINISTER, command=command, target=target)
 
 
-def _control(command: CommandKind) -> Access:
-    return Access(permission=Permission.CONTROL, command=command, target="run_id", reads="run_id")
+def _control(command: CommandKind, *, message: str | None = None) -> Access:
+    return Access(permission=Permission.CONTROL, command=command, target="run_id", message=message, reads="run_id")
 
 
 V1 = "/api/v1"
@@ -86,7 +88,7 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/runs/{{run_id}}/resume": _control(CommandKind.RUN_RESUME),
     f"POST {V1}/runs/{{run_id}}/signal": _control(CommandKind.RUN_SIGNAL),
     f"POST {V1}/runs/{{run_id}}/queries/{{name}}": ASK_RUN,
-    f"POST {V1}/runs/{{run_id}}/updates/{{name}}": _control(CommandKind.RUN_UPDATE),
+    f"POST {V1}/runs/{{run_id}}/updates/{{name}}": _control(CommandKind.RUN_UPDATE, message="name"),
     f"GET {V1}/runs/{{run_id}}/updates/{{command_id}}": READ_PAYLOADS,
     f"GET {V1}/approvals": READ,
     f"GET {V1}/approvals/{{approval_id}}": Access(permission=Permission.READ, reads="approval_id"),

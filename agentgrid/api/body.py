@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 
 from agentgrid.api.errors import WireError
+from agentgrid.domain.nesting import is_deeper
 from agentgrid.errors import Fault, InvalidInput, PayloadTooLarge
 
 MAX_BYTES = 2 * 1024 * 1024
@@ -70,7 +71,8 @@ def parse(raw: bytes) -> Any:
         raise _refused("not UTF-8") from None
     except ValueError as error:
         raise _refused(f"invalid JSON: {error}") from None
-    _check_depth(value)
+    if is_deeper(value, MAX_DEPTH):
+        raise _refused(f"nested deeper than {MAX_DEPTH} levels")
     if b"\\u" in raw:
         _check_strings(value)
     return value
@@ -109,20 +111,6 @@ def _integer(text: str) -> int:
     if len(text) > 20 or abs(number := int(text)) > MAX_INTEGER:
         raise ValueError(f"{text[:40]} is over 64 bits")
     return number
-
-
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for parent in level
-            if isinstance(parent, dict | list)
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-        ]
-        if not level:
-            return
-    raise _refused(f"nested deeper than {MAX_DEPTH} levels")
 
 
 def _check_strings(value: Any, pointer: str = "") -> None:

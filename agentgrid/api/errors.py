@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import traceback
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -52,6 +54,10 @@ STATUS: dict[str, int] = {
 
 DATABASE_RETRY_SECONDS = 2.0
 
+NO_OBJECT = "Input should be an object"
+NO_OBJECT_TYPES = ("model_type", "model_attributes_type")
+"""Pydantic's errors for a value that isn't an object where one is needed."""
+
 
 class WireError(AgentGridError):
     """The request is invalid at the HTTP level."""
@@ -71,10 +77,15 @@ class StorageFull(Unavailable):
 def faults_of(errors: RequestValidationError | ValidationError, *, within: tuple[int | str, ...] = ()) -> InvalidInput:
     """Pydantic's errors as one error with a pointer for each. within: where in the request the value is that was validated."""
     found = [
-        Fault(pointer=_pointer((*within, *fault["loc"])), message=str(fault["msg"])[:MAX_WORDS])
+        Fault(pointer=_pointer((*within, *fault["loc"])), message=_words(fault)[:MAX_WORDS])
         for fault in errors.errors()[:MAX_FAULTS]
     ]
     return InvalidInput("the request does not fit its schema", found)
+
+
+def _words(fault: Mapping[str, Any]) -> str:
+    """Pydantic's message, without the names of this program's classes."""
+    return NO_OBJECT if fault["type"] in NO_OBJECT_TYPES else str(fault["msg"])
 
 
 def _pointer(where: tuple[int | str, ...]) -> str:

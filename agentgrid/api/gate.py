@@ -247,5 +247,7 @@ async def _write_down(request: Request, access: Access, error: AgentGridError) -
     about = {}
     if access.target:
         about[HANDLING[access.command].target.column] = _storable(request.path_params[access.target])
+    message = _storable(request.path_params[access.message]) if access.message else None
     plane: ControlPlane = request.app.state.plane
-    error.command_id = await commands.refuse(plane, request.state.caller, access.command, error, **about)
+    caller: Caller = request.state.caller
+    error.command_id = await commands.refuse(plane, caller, access.command, error, message=message, **about)

@@ -232,6 +232,17 @@ def _detail_values(settings: Settings, principal: Principal, shown: Shown, found
     }
 
 
+UNUSABLE_SCHEMA: dict[str, Any] = {
+    "not": {},
+    "description": "What the worker registered is no JSON Schema, or nested too deeply. Nothing fits it.",
+}
+
+
+def schema(registered: Any) -> dict[str, Any]:
+    """A schema from the catalog. A worker wrote it, so it may be anything."""
+    return registered if isinstance(registered, dict) else UNUSABLE_SCHEMA
+
+
 def run_result(run: Run, shown: Shown) -> RunResult:
     """The outcome of a run that has ended."""
     return RunResult(

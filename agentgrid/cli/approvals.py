@@ -24,6 +24,7 @@ from agentgrid.cli.session import (
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
 app = group("List, show and decide approvals.")
 
@@ -62,9 +63,10 @@ def list_(
     """List approvals, newest first. Without --status or --run: pending approvals."""
     with session(profile, output) as client:
         now = mine and set(status or ()) <= {ApprovalStatus.PENDING}
+        any_status = bool(status or run)
         answer = client.get(
             "/approvals",
-            status=status or ([] if run or now else [ApprovalStatus.PENDING]),
+            status=status or ([] if any_status or now else [ApprovalStatus.PENDING]),
             run=run and run_id_of(client, run),
             assigned_to="me" if mine and not now else None,
             decidable_by="me" if now else None,
@@ -73,7 +75,10 @@ def list_(
         )
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _table)
+        none = (
+            "no approvals that you can decide now" if now else "no approvals" if any_status else "no pending approvals"
+        )
+        show_page(answer, output, _table, empty=none)
 
 
 @app.command()
@@ -226,25 +231,34 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
                 fixed("VERDICT", 1),
                 text("BY", 2, least=10),
                 ago("WHEN", 4),
-                text("WHY", 5, least=12),
-                text("COMMENT", 3, least=12),
             ),
             (
                 (
-                    said["judged"],
-                    said["verdict"],
-                    said["principal"] if said["attributed"] else words.unattributed(said),
-                    said["signalled_at"],
-                    said["reason"],
-                    said.get("comment"),
+                    decision["judged"],
+                    decision["verdict"],
+                    decision["principal"] if decision["attributed"] else words.unattributed(decision),
+                    decision["signalled_at"],
                 )
-                for said in approval["decisions"]
+                for decision in approval["decisions"]
             ),
+            below=[_why_and_comment(decision) for decision in approval["decisions"]],
         )
         parts += [Text("\nDecisions", style="bold"), indented(made)]
-    if reason := _why_not(approval):
+    if approval["status"] == ApprovalStatus.PENDING and (reason := _why_not(approval)):
         parts.append(Text(f"\nyou can't decide it: {safe(reason)}", style="yellow"))
     return Group(*parts)
+
+
+def _why_and_comment(decision: Mapping[str, Any]) -> Text | None:
+    """In full: the row has no room for them."""
+    from rich.text import Text
+
+    from agentgrid.cli.text import safe
+
+    parts = [Text(f"why: {safe(decision['reason'])}", style="yellow")] if decision["reason"] else []
+    if comment := decision.get("comment"):
+        parts.append(Text(f"comment: {safe(comment)}"))
+    return Text("\n").join(parts) if parts else None
 
 
 def _decided_by(approval: Mapping[str, Any]) -> str | None:

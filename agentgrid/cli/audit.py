@@ -17,6 +17,8 @@ from agentgrid.domain.commands import HANDLING, CommandStatus, Target
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from agentgrid.cli.client import ApiClient
+
 app = group("See who requested what, and the outcome.")
 
 
@@ -49,7 +51,7 @@ def list_(
         )
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _table)
+        show_page(answer, output, _table, empty="no commands")
 
 
 @app.command()
@@ -84,7 +86,7 @@ def unattributed(
         answer = client.get("/commands/unattributed", run=run and run_id_of(client, run), limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _acts)
+        show_page(answer, output, _acts, empty="no unattributed acts")
 
 
 def _acts(items: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -134,7 +136,7 @@ def reads(
         answer = client.get(
             "/reads",
             principal=principal,
-            subject=subject,
+            subject=subject and _subject(client, subject),
             outcome=outcome,
             since=moment_of(since, "--since"),
             limit=limit,
@@ -142,7 +144,15 @@ def reads(
         )
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _reads)
+        show_page(answer, output, _reads, empty="no reads")
+
+
+def _subject(client: ApiClient, given: str) -> str:
+    """The id of the run, approval or command that is meant."""
+    for found_by in (run_id_of, approval_id_of, command_id_of):
+        if (found := found_by(client, given)) != given:
+            return found
+    return given
 
 
 def _reads(items: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -193,9 +203,9 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
             text("WHAT", least=24),
             ids("ON", 4),
             fixed("STATUS", 2),
-            text("REASON", 5, least=12),
-            text("OUTCOME", 3, least=16),
-            ids("COMMAND", 6),
+            text("REASON", 6, least=12),
+            text("OUTCOME", 5, least=16),
+            ids("COMMAND", 3),
         ),
         (
             (

@@ -14,6 +14,7 @@ from agentgrid.cli.inputs import read_json_lines
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.show import show
 from agentgrid.cli.tables import Listing, fixed, ids, text
+from agentgrid.cli.text import safe
 
 SERVER_SECONDS = 25.0
 """How long the server may take for all items."""
@@ -21,37 +22,41 @@ SERVER_SECONDS = 25.0
 
 def start_each(client: ApiClient, file: str, key: str, output: OutputFormat) -> ExitCode:
     """Start them, and print what became of each line."""
-    items = read_json_lines(file)
-    if not items:
+    lines = read_json_lines(file)
+    if not lines:
         raise CommandFailed(f"{file} has no lines", ExitCode.USAGE)
     answer = client.write(
         "POST",
         "/runs/bulk",
-        {"items": items},
-        doing=f"the start of {len(items)} runs",
+        {"items": list(lines.values())},
+        doing=f"the start of {len(lines)} runs",
         key=key,
         again=f"It is safe to repeat it with --idempotency-key {key}: each run starts only once.",
         extra_seconds=SERVER_SECONDS,
     )
-    show(answer, output, _outcomes)
+    show(answer, output, lambda known: _outcomes(known, list(lines)))
     return ExitCode.FAILED if answer.json()["refused"] else ExitCode.OK
 
 
-def _outcomes(answer: Mapping[str, Any]) -> RenderableType:
+def _outcomes(answer: Mapping[str, Any], lines: Sequence[int]) -> RenderableType:
+    """What became of the lines with these numbers, and beneath each refused one, why."""
     items: Sequence[Mapping[str, Any]] = answer["items"]
     table = Listing(
-        (fixed("ITEM"), fixed("OUTCOME"), text("WORKFLOW", 2, least=12), ids("RUN"), text("WHY", 1, least=20)),
+        (fixed("LINE"), fixed("OUTCOME"), text("WORKFLOW", least=12), ids("RUN")),
         (
-            (str(number), each["outcome"], each["workflow"], each["run_id"], _why(each["problem"]))
-            for number, each in enumerate(items, start=1)
+            (str(line), each["outcome"], each["workflow"], each["run_id"])
+            for line, each in zip(lines, items, strict=True)
         ),
+        below=[_why(number, each["problem"]) for number, each in enumerate(items)],
     )
     words = f"{answer['started']} started, {answer['replayed']} started before, {answer['refused']} refused"
     return Group(table, Text(words, style="red" if answer["refused"] else "green"))
 
 
-def _why(problem: Mapping[str, Any] | None) -> str | None:
+def _why(number: int, problem: Mapping[str, Any] | None) -> Text | None:
+    """Why an item was refused; its faults by where they are in the line, not in the request."""
     if problem is None:
         return None
-    faults = [f"{fault['pointer']} {fault['message']}" for fault in problem["faults"]]
-    return "; ".join([problem["detail"], *faults])
+    place = f"/items/{number}"
+    faults = [f"{fault['pointer'].removeprefix(place) or '/'} {fault['message']}" for fault in problem["faults"]]
+    return Text(safe("; ".join([problem["detail"], *faults])), style="red")

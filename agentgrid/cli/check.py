@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check(output: OutputOption = OutputFormat.TABLE) -> None:
-    """Load this project's grid and report every fault, with file and line; then check the example in pyproject.toml. Needs no server."""
+    """Load this project's grid, report every fault with file and line, or list what it has; then check the example in pyproject.toml. Needs no server."""
     with reporting(output):
         import asyncio
 
@@ -80,11 +80,12 @@ def _print_grid(grid: Grid, output: OutputFormat) -> None:
             "build": grid.digest,
             "workflows": workflows,
             "tools": tools,
+            "secrets": list(grid.secrets),
             "faults": [],
         }
         typer.echo(json.dumps(found))
         return
     typer.echo(f"{grid.name}: {len(workflows)} workflows, {len(tools)} tools, no faults")
-    for noun, names in (("workflow", workflows), ("tool", tools)):
+    for noun, names in (("workflow", workflows), ("tool", tools), ("secret", grid.secrets)):
         for name in names:
             typer.echo(f"  {noun} {name}")

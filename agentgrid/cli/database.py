@@ -36,7 +36,7 @@ def upgrade() -> None:
 
 
 def rebuild(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Only these runs.")] = None,
+    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Only these runs; whole ids.")] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Rebuild the projection from Temporal's histories and the archive. Readers see the old rows until the new ones are ready."""

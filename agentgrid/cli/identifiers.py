@@ -16,7 +16,7 @@ Document = Mapping[str, Any]
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ELLIPSIS = "…"
-"""Stands in lists for the middle of a long id."""
+"""Replaces the middle of a long id in lists."""
 LOOKED_AT = 200
 """The maximum number of candidates to fetch."""
 SHORTEST = 4

@@ -33,17 +33,17 @@ def read_json(given: str, *, option: str) -> Any:
         raise CommandFailed(f"{source} is not JSON: {error}", ExitCode.USAGE) from None
 
 
-def read_json_lines(file: str) -> list[Any]:
-    """The values in a file, or `-` for standard input, one on each line; empty lines are skipped. Raises CommandFailed, with the line."""
+def read_json_lines(file: str) -> dict[int, Any]:
+    """The values in a file, or `-` for standard input, by line number; empty lines are skipped. Raises CommandFailed, with the line."""
     text, source = _text_of(file if file == "-" else f"@{file}", "FILE")
-    found = []
+    found = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                found.append(json.loads(line, parse_constant=_no_constant))
+                found[number] = json.loads(line, parse_constant=_no_constant)
             except (ValueError, RecursionError) as error:
-                said = error.msg if isinstance(error, json.JSONDecodeError) else str(error) or "nested too deeply"
-                raise CommandFailed(f"{source}, line {number} is not JSON: {said}", ExitCode.USAGE) from None
+                why = error.msg if isinstance(error, json.JSONDecodeError) else str(error) or "nested too deeply"
+                raise CommandFailed(f"{source}, line {number} is not JSON: {why}", ExitCode.USAGE) from None
     return found
 
 

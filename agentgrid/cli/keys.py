@@ -135,7 +135,7 @@ def list_(
                 ),
             )
             put(stdout(), made)
-        more({}, len(found))
+        more({}, len(found), empty="no keys")
 
 
 @app.command()

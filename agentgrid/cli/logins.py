@@ -107,7 +107,7 @@ def worker_logins(output: OutputOption = OutputFormat.TABLE) -> None:
 
         if found:
             columns = (
-                text("LOGIN", least=12),
+                text("LOGIN", least=24),
                 text("GRID", 1, least=8),
                 text("QUEUES", 2, least=12),
                 fixed("RATE/S", 7),
@@ -117,7 +117,7 @@ def worker_logins(output: OutputOption = OutputFormat.TABLE) -> None:
                 time("CLOSED", 3),
             )
             put(stdout(), Listing(columns, (_row(each) for each in found)))
-        more({}, len(found))
+        more({}, len(found), empty="no worker logins")
 
 
 def _row(login: WorkerLoginStatus) -> tuple[object, ...]:

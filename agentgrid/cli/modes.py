@@ -13,7 +13,7 @@ class OutputFormat(StrEnum):
 
 
 class ApprovalStatus(StrEnum):
-    """Where an approval stands. `agentgrid.domain.approvals` has the same, but takes 0.15 s to import."""
+    """The status of an approval. `agentgrid.domain.approvals` has the same, but takes 0.15 s to import."""
 
     PENDING = "pending"
     APPROVED = "approved"

@@ -126,9 +126,9 @@ def error_text(error: Mapping[str, Any] | None) -> Text | None:
     return text.append(f" (at {safe(place)})", style="dim") if place else text
 
 
-def more(page: Mapping[str, Any], shown: int, *, empty: str = "nothing") -> None:
+def more(page: Mapping[str, Any], shown: int, *, empty: str) -> None:
     """Print on standard error how to get the rest of a list, or that it is empty."""
     if not shown:
         stderr().print(Text(empty, style="dim"))
     elif page.get("next_cursor"):
-        stderr().print(Text(f"there is more: --cursor {safe(page['next_cursor'])}", style="dim"))
+        stderr().print(Text(f"there is more: --cursor {safe(page['next_cursor'])}", style="dim"), soft_wrap=True)

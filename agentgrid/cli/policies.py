@@ -58,7 +58,7 @@ def list_(
         answer = client.get("/policies", tool=tool, limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _table)
+        show_page(answer, output, _table, empty="no rules")
 
 
 @app.command()
@@ -147,8 +147,8 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
     return Listing(
         (
-            text("RULE", least=14),
-            text("ABOUT", 2, least=10),
+            text("RULE", least=24),
+            text("ABOUT", 2, least=16),
             fixed("POLICY", 1),
             text("APPROVERS", 3, least=12),
             text("REASON", 4, least=12),

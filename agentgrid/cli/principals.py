@@ -46,7 +46,7 @@ def list_(
         answer = client.get("/principals", limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _table)
+        show_page(answer, output, _table, empty="no principals")
 
 
 @app.command()

@@ -42,7 +42,7 @@ def list_(
         answer = client.get("/commands", status=["proposed"], limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _table)
+        show_page(answer, output, _table, empty="no proposals")
 
 
 @app.command()

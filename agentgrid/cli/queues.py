@@ -22,7 +22,7 @@ def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TAB
         answer = client.get("/task-queues")
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _table)
+        show_page(answer, output, _table, empty="no task queues")
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:

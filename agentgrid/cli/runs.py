@@ -181,7 +181,7 @@ def list_(
         from agentgrid.cli.run_view import run_table
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, run_table)
+        show_page(answer, output, run_table, empty="no runs")
         if output is OutputFormat.TABLE and not answer.json()["items"]:
             note_if_mistyped(client, "workflows", workflow)
             note_if_mistyped(client, "tools", tool)

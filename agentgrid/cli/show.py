@@ -53,8 +53,15 @@ def said(shown: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(value, Mapping):
             found |= {f"{name} {key}": text for key, text in said(value).items()}
         else:
-            found[name] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            found[name] = ", ".join(map(_word, value)) if isinstance(value, list) else _word(value)
     return {safe(name): safe(text) for name, text in found.items()}
+
+
+def _word(value: Any) -> str:
+    """A value as text: a fault as its pointer and message, true as `yes`."""
+    if isinstance(value, Mapping):
+        return " ".join(map(str, value.values()))
+    return "yes" if value is True else str(value)
 
 
 def show_page(
@@ -62,7 +69,7 @@ def show_page(
     output: OutputFormat,
     render: Callable[[Sequence[Any]], RenderableType],
     *,
-    empty: str = "nothing",
+    empty: str,
 ) -> None:
     """One page of a list. empty: what to say if there is nothing in it."""
     if output is OutputFormat.JSON:

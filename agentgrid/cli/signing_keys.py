@@ -41,7 +41,7 @@ def list_(
         answer = client.get("/signing-keys", limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _table)
+        show_page(answer, output, _table, empty="no signing keys")
 
 
 @app.command()

@@ -142,7 +142,7 @@ class _Place:
 
 
 class Listing:
-    """A table of these columns. `below` holds what stands beneath a row, indented, as long as it is."""
+    """A table of these columns. `below` holds what is printed beneath a row, indented, in full."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class Listing:
         self._below = below
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """As wide as it is laid out, or as what stands beneath a row asks for."""
+        """As wide as it is laid out, or as what is beneath a row needs."""
         widest = sum(place.width + GAP for place in self._places(options.max_width)) - GAP
         below = max((cell_len(each.plain) + 2 * GAP for each in self._below if each is not None), default=0)
         return Measurement(0, min(max(widest, below), options.max_width))

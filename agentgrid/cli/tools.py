@@ -45,12 +45,12 @@ def list_(
         answer = client.get("/tools", limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _table)
+        show_page(answer, output, _table, empty="no tools")
 
 
 @app.command()
 def show(name: ToolName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show a tool: its input and output, its risk, the rule that applies to it."""
+    """Show a tool: its input and output, its risk, the rule that applies to it. -o json has the whole schemas."""
     with session(profile, output) as client:
         with suggesting(client, "tools", name):
             answer = client.get(f"/tools/{part(name)}")
@@ -122,7 +122,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
             fixed("RISK", 2),
             fixed("POLICY", 1),
             text("RULE", 5, least=16),
-            text("QUEUE", 6, least=8),
+            text("QUEUE", 6, least=16),
             fixed("SERVED", 3),
         ),
         (
@@ -181,15 +181,7 @@ def _summary(tool: Mapping[str, Any]) -> RenderableType:
 
 def _detail(tool: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
-    from rich.text import Text
 
-    from agentgrid.cli.output import indented, pretty
-    from agentgrid.cli.text import safe_json, safe_lines
+    from agentgrid.cli.schemas import described
 
-    parts: list[RenderableType] = [_summary(tool)]
-    if tool["description"]:
-        parts.append(indented(Text("\n" + safe_lines(tool["description"]))))
-    for name, schema in (("Input", tool["input_schema"]), ("Output", tool["output_schema"])):
-        if schema is not None:
-            parts += [Text(f"\n{name}", style="bold"), indented(Text(safe_json(pretty(schema))))]
-    return Group(*parts)
+    return Group(_summary(tool), *described(tool))

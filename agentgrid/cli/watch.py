@@ -45,7 +45,7 @@ async def _watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
     async with RunFollower(target, run_id) as follower:
         if sys.stdout.isatty():
             await _watch_live(follower)  # leaves its last screen, heading and steps, on the terminal
-            put(stdout(), outcome(follower.run))
+            put(stdout(), Group(Text(""), outcome(follower.run)))
         else:
             await _watch_plain(follower)
             put(stdout(), Group(title(follower.run), outcome(follower.run)))

@@ -47,8 +47,8 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
     return Listing(
         (
-            text("WORKER", least=16),
-            text("QUEUE", 1, least=10),
+            text("WORKER", least=24),
+            text("QUEUE", 1, least=16),
             fixed("STATUS", 0),
             ago("HEARD", 3),
             ago("UP SINCE", 6),

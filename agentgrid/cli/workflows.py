@@ -46,7 +46,7 @@ def list_(
         answer = client.get("/workflows", limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
 
-        show_page(answer, output, _table)
+        show_page(answer, output, _table, empty="no workflows")
 
 
 @app.command()
@@ -55,7 +55,7 @@ def show(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Show a workflow: its input and output, versions and statistics."""
+    """Show a workflow: its input and output, versions and statistics. -o json has the whole schemas."""
     with session(profile, output) as client:
         with suggesting(client, "workflows", name):
             answer = client.get(f"/workflows/{part(name)}")
@@ -102,10 +102,10 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     return Listing(
         (
             text("WORKFLOW", least=24),
-            text("TITLE", 3, least=18),
+            text("TITLE", 3, least=20),
             fixed("SWITCH", 1),
             text("VERSION", 6, least=12),
-            text("QUEUE", 5, least=8),
+            text("QUEUE", 5, least=16),
             fixed("SERVED", 2),
             fixed("LAST RUN", 4),
             text("TAGS", 7),
@@ -159,22 +159,21 @@ def _detail(workflow: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from agentgrid.cli.output import indented, pretty
+    from agentgrid.cli.output import indented
+    from agentgrid.cli.schemas import described
     from agentgrid.cli.tables import Listing, fixed, text, time
-    from agentgrid.cli.text import safe_json, safe_lines
 
-    parts: list[RenderableType] = [_summary(workflow)]
-    if workflow["description"]:
-        parts.append(indented(Text("\n" + safe_lines(workflow["description"]))))
-    for name, schema in (("Input", workflow["input_schema"]), ("Output", workflow["output_schema"])):
-        if schema is not None:
-            parts += [Text(f"\n{name}", style="bold"), indented(Text(safe_json(pretty(schema))))]
-    parts += _handlers(workflow.get("handlers"))
     versions = Listing(
         (fixed("VERSION"), text("BUILD", 2, least=12), time("FIRST SEEN", 1)),
         ((version["version"], version["build"], version["first_seen_at"]) for version in workflow["versions"]),
     )
-    return Group(*parts, Text("\nVersions", style="bold"), indented(versions))
+    return Group(
+        _summary(workflow),
+        *described(workflow),
+        *_handlers(workflow.get("handlers")),
+        Text("\nVersions", style="bold"),
+        indented(versions),
+    )
 
 
 def _handlers(handlers: Mapping[str, Any] | None) -> Iterator[RenderableType]:

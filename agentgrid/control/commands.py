@@ -132,9 +132,23 @@ async def first_of_equals(session: WriteSession, caller: Caller) -> Command:
     return earlier
 
 
-async def refuse(plane: ControlPlane, caller: Caller, kind: CommandKind, error: AgentGridError, **about: Any) -> str:
-    """Record a refused request with the reason. Returns the command's id."""
+async def refuse(
+    plane: ControlPlane,
+    caller: Caller,
+    kind: CommandKind,
+    error: AgentGridError,
+    *,
+    message: str | None = None,
+    **about: Any,
+) -> str:
+    """Record a refused request with the reason. Returns the command's id.
+
+    message: the name of the message that the request would send, where its body doesn't have it.
+    """
     body = caller.body if len(json.dumps(caller.body)) <= KEPT_BODY_BYTES else None
+    if message is not None:
+        # As the body of a recorded command has it. A name in the request's own body is none that counts.
+        body = {**(body if isinstance(body, dict) else {}), "name": message}
     async with writing(plane.engine) as session:
         if about.get("run_id") is None and about.get("approval_id") is not None:
             about["run_id"] = await approvals.run_of(session, about["approval_id"])

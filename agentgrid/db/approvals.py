@@ -27,6 +27,9 @@ C: Any = Command
 D: Any = DecisionRow
 R: Any = Run
 
+_UNREADABLE = r"\\u(0000|d[89a-f]..)"
+"""Escapes of U+0000 and of surrogates in JSON; of pairs of these too, which no name or key that is compared has."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalFilter:
@@ -129,8 +132,8 @@ def _open(approval: Any, keys: frozenset[tuple[str, str]]) -> list[ColumnElement
 
 
 def _terms(approval: Any) -> Any:
-    """The terms, as PostgreSQL can look into them: it can't where a text holds U+0000, which a worker may send."""
-    return cast(func.replace(cast(approval.terms, Text), r"\u0000", r"\ufffd"), JSONB)
+    """The terms, as PostgreSQL can look into them: it can't where a text holds U+0000 or a lone surrogate, which a worker may send."""
+    return cast(func.regexp_replace(cast(approval.terms, Text), _UNREADABLE, r"\\ufffd", "gi"), JSONB)
 
 
 def _with_runs(approval: Any) -> Any:
@@ -210,7 +213,7 @@ async def refused_since(session: ReadSession, since: timedelta) -> int:
 
 async def pending_by_only_key(session: ReadSession) -> dict[str, int]:
     """How many open approvals name just one signing key, by that key."""
-    keys = func.json_object_keys(A.terms["keys"]).table_valued("key_id").render_derived(name="keys")
+    keys = func.jsonb_object_keys(_terms(A)["keys"]).table_valued("key_id").render_derived(name="keys")
     named = (
         select(A.execution_id, A.approval_id, func.min(keys.c.key_id).label("key_id"))
         .select_from(Approval)

@@ -44,7 +44,7 @@ class Details:
 
 _GET = """
 SELECT {run},
-    (SELECT e.fold_state->>'task_completed' IS NOT NULL FROM executions e WHERE e.execution_id = r.execution_id) AS taken,
+    (SELECT e.taken FROM executions e WHERE e.execution_id = r.execution_id) AS taken,
     (SELECT json_agg(found) FROM (
         SELECT {step} FROM steps s WHERE s.run_id = r.run_id AND s.status = ANY($3)
             AND s.execution_id IN (SELECT e.execution_id FROM executions e WHERE e.run_id = r.run_id AND e.reset_to IS NULL)

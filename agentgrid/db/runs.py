@@ -184,10 +184,8 @@ async def executions(session: ReadSession, run_id: str) -> Sequence[Execution]:
 
 
 async def taken(session: ReadSession | WriteSession, run: Run) -> bool:
-    """Whether a worker has completed a workflow task of the run's present execution, as the fold remembers it."""
-    statement = select(E.fold_state["task_completed"].as_string().is_not(None)).where(
-        E.execution_id == run.execution_id
-    )
+    """Whether a worker has completed a workflow task of the run's present execution."""
+    statement = select(E.taken).where(E.execution_id == run.execution_id)
     return (await session.execute(statement)).scalar() is True
 
 

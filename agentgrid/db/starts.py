@@ -17,8 +17,8 @@ from agentgrid.db.tables import Command, Run, Switch
 from agentgrid.domain.switches import SwitchKind
 
 _OFFER = """
-    SELECT clock_timestamp() AS now, e.command_id IS NOT NULL AS asked_before, w.version, w.task_queue, v.input_schema AS schema,
-        s.disabled, s.reason
+    SELECT clock_timestamp() AS now, e.command_id IS NOT NULL AS asked_before, w.version, w.task_queue,
+        coalesce(v.input_schema, '{}') AS schema, s.disabled, s.reason
     FROM (SELECT 1) AS once
     LEFT JOIN workflows w ON w.name = $1
     LEFT JOIN workflow_versions v ON v.name = w.name AND v.version = w.version
@@ -65,8 +65,8 @@ class Offer:
     version: str | None
     """The workflow's newest version; None if the workflow doesn't exist."""
     task_queue: str
-    schema: dict[str, Any]
-    """That version's input schema."""
+    schema: Any
+    """That version's input schema, as its worker registered it."""
     switch: Switch | None
 
 
@@ -80,7 +80,7 @@ async def offer(connection: Connection, workflow: str, *, principal: str, route:
         asked_before=row["asked_before"],
         version=row["version"],
         task_queue=row["task_queue"] or "",
-        schema=row["schema"] or {},
+        schema=row["schema"],
         switch=None if row["disabled"] is None else loaded(Switch, switch),
     )
 

@@ -12,6 +12,8 @@ from agentgrid.domain.switches import SwitchKind
 
 TOOL_PREFIX = "tool."
 """Prefix of a tool's activity type; its name follows."""
+MODEL_PREFIX = "model."
+"""Prefix of the activity type of an agent's model turns; the agent's name follows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,11 @@ class ActivityKind:
 PLAIN = ActivityKind(prefix="", step=StepKind.ACTIVITY, switch=SwitchKind.TOOL, named_by_default=True)
 """All others: their type is their name. The kill switch of a tool stops a plain activity of the same name too."""
 
-KINDS = (ActivityKind(prefix=TOOL_PREFIX, step=StepKind.TOOL, switch=SwitchKind.TOOL, named_by_default=True),)
+KINDS = (
+    ActivityKind(prefix=TOOL_PREFIX, step=StepKind.TOOL, switch=SwitchKind.TOOL, named_by_default=True),
+    # A rule about `*` must not ask people before each model turn: only one that names the kind is about them.
+    ActivityKind(prefix=MODEL_PREFIX, step=StepKind.MODEL, switch=SwitchKind.AGENT),
+)
 
 
 def governed() -> tuple[ActivityKind, ...]:

@@ -19,7 +19,6 @@ SHOWN_INTERNAL_QUERIES = frozenset({"__stack_trace", "__temporal_workflow_metada
 """
 
 MAX_NAME = 255
-MAX_DEPTH = 200
 MAX_COMPARED = 200
 MAX_COMPARED_CHARACTERS = 100
 SUGGESTED = 3
@@ -99,8 +98,6 @@ class Handlers(BaseModel):
     @classmethod
     def read(cls, document: Any) -> Self | None:
         """The handlers in a catalog entry; None if it has none, or not in this form. A worker wrote the entry."""
-        if _is_deep(document):
-            return None
         try:
             return cls.model_validate(document)
         except ValidationError:
@@ -110,21 +107,6 @@ class Handlers(BaseModel):
         """The handlers of one kind, by name."""
         found: tuple[Handler, ...] = getattr(self, kind.plural)
         return {handler.name: handler for handler in found}
-
-
-def _is_deep(document: Any) -> bool:
-    """Whether it has so many levels that it could not be shown."""
-    level = [document]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for parent in level
-            if isinstance(parent, dict | list)
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def is_reserved(kind: HandlerKind, name: str) -> bool:

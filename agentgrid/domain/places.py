@@ -11,7 +11,7 @@ MAX_PLACE = 200
 _FRAME = re.compile(r'^[ \t]*File "([^"\n]+)", line (\d{1,9})(?:, in ([^\s]{1,100}))?', re.MULTILINE)
 _INSTALLED = re.compile(r"/(?:site|dist)-packages/([^/]+)")
 _STANDARD = re.compile(r"/lib/python3[^/]*/|^[A-Za-z]:/.*/Lib/")
-_OWN = re.compile(r"/agentgrid/(?:sdk|worker|domain|temporal)/\w+\.py$|/agentgrid/testing\.py$")
+_OWN = re.compile(r"/agentgrid/(?:sdk|worker|domain|temporal|testing)/\w+\.py$")
 
 
 def failing_place(stack: str) -> str | None:

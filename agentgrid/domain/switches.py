@@ -13,6 +13,8 @@ class SwitchKind(StrEnum):
     """While on, every call of the tool is denied."""
     WORKFLOW = "workflow"
     """While on, every call of its runs is denied, and it can't be started."""
+    AGENT = "agent"
+    """While on, every model turn and every tool call of the agent is denied, and it can't be called."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ successor.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from agentgrid.domain.agents import Usage, add
 from agentgrid.domain.places import failing_place
 from agentgrid.domain.runs import ExecutionStatus, RunStatus, WaitingOn
 from agentgrid.domain.steps import WORKS
@@ -106,9 +107,18 @@ def derive(links: Sequence[Link], live: Mapping[str, Sequence[LiveStep]] | None 
         "steps_done": sum(link.state.steps_done for link in shown),
         "steps_failed": sum(link.state.steps_failed for link in shown),
         "approvals_pending": pending,
+        "usage": usage_of(links),
         "tools": sorted({tool for link in links for tool in link.state.tools}),
     }
     return Chain(columns=columns, tip=tip, left_behind=left_behind)
+
+
+def usage_of(links: Sequence[Link]) -> dict[str, Any] | None:
+    """What the model turns of all executions used, also of those that a reset left behind: it was spent."""
+    total = Usage()
+    for link in links:
+        total = add(total, Usage(**link.state.usage))
+    return {name: value for name, value in asdict(total).items() if value is not None} if total.requests else None
 
 
 def _by_age(links: Sequence[Link]) -> list[Link]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from agentgrid.domain.agents import AgentHeader, Hold, Usage
 from agentgrid.domain.approvals import Terms
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.domain.steps import StepKind, StepStatus
@@ -134,6 +135,40 @@ class TaskFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """What a model turn's result says."""
+
+    usage: Usage
+    facts: dict[str, Any]
+    """Model, provider, price's source, finish reason, latency, attempt."""
+    output: Stored
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentOpened:
+    """The version that a call of an agent is pinned to."""
+
+    agent: str
+    version: str
+    call: str
+    parent: str | None
+    turn: int | None
+    input: Stored
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentClosed:
+    """How a call of an agent ended."""
+
+    call: str
+    cancelled: bool
+    output: Stored | None
+    error: Stored | None
+    tool_calls: int
+    usage: Usage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ActivityScheduled(Event):
     activity_id: str
     activity_type: str
@@ -144,6 +179,8 @@ class ActivityScheduled(Event):
     tool_version: str | None = None
     title: str | None = None
     call_key: str | None = None
+    agent: AgentHeader | None = None
+    """The agent that makes the call."""
     headed: bool = False
     """Whether it carries the plugin's header, even an unreadable one."""
     input: Stored | None = None
@@ -166,6 +203,8 @@ class ActivityClosed(Event):
     """Set where the worker asks for an approval."""
     policy_wait: PolicyWait | None = None
     """Set where the worker's policy was too old, and the caller waits and calls again."""
+    turn: Turn | None = None
+    """Set where the result has the form of a model turn's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,6 +232,8 @@ class LocalActivity(Event):
     explicit: bool = False
     confirmation: Confirmation | None = None
     """The worker's confirmation of a decision on an explicit approval."""
+    agent: AgentOpened | AgentClosed | None = None
+    hold: Hold | None = None
     policy_wait: PolicyWait | None = None
 
 

@@ -7,20 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
 from agentgrid.domain.approvals import MAX_EXPIRY_SECONDS, Terms, Verdict
 from agentgrid.domain.canonical import sorted_json
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation, ErrorType
+from agentgrid.sdk.recorded import judged
 from agentgrid.sdk.schema import to_json_value
-from agentgrid.sdk.state import Outcome, Patience, RunState, current_state
-
-_RETRIES = RetryPolicy(
-    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10), maximum_attempts=10
-)
+from agentgrid.sdk.state import Outcome, current_state
 
 
 class ApprovalRejected(ApplicationError):
@@ -132,36 +127,17 @@ async def approval(
         key=state.next_key(ACTIVITY_OPEN_APPROVAL, sorted_json([title, shown])),
     )
     while True:
-        terms = Terms.model_validate(await _judged(state, ACTIVITY_OPEN_APPROVAL, request, dict, title))
+        terms = Terms.model_validate(await judged(state, ACTIVITY_OPEN_APPROVAL, request, dict, title))
         outcome = await state.wait(terms)
         if outcome.void:
             continue
         if outcome.decision is None or outcome.decision.verdict is not Verdict.APPROVED:
             raise refusal(terms, outcome)
         decided = DecidedApproval(terms=terms.model_copy(update={"shown": None}).wire(), decision=outcome.raw)
-        confirmation = await _judged(state, ACTIVITY_CONFIRM_APPROVAL, decided, Confirmation, title)
+        confirmation = await judged(state, ACTIVITY_CONFIRM_APPROVAL, decided, Confirmation, title)
         if confirmation.holds:
             return Approved(
                 approval_id=terms.approval_id,
                 principal=outcome.decision.principal,
                 decided_at=outcome.decision.decided_at,
             )
-
-
-async def _judged(state: RunState, name: str, argument: Any, result_type: type[Any], title: str) -> Any:
-    """Run a local activity that needs the worker's policy: waits for resume, and retries while the policy is too old."""
-    patience = Patience()
-    while True:
-        await state.resumed()
-        try:
-            return await workflow.execute_local_activity(
-                name,
-                argument,
-                result_type=result_type,
-                start_to_close_timeout=timedelta(seconds=10),
-                retry_policy=_RETRIES,
-                summary=title,
-            )
-        except ApplicationError as error:
-            if not await patience.waited(error):
-                raise

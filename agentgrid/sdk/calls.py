@@ -24,6 +24,7 @@ from temporalio.converter import (
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import StartActivityInput, StartChildWorkflowInput, StartLocalActivityInput
 
+from agentgrid.domain.agents import ModelCall
 from agentgrid.domain.canonical import sorted_json
 from agentgrid.protocol import ErrorType, ToolCall, too_long
 
@@ -45,6 +46,10 @@ def sealed(input: Call) -> tuple[Call, bytes]:
     if len(input.args) == 1 and isinstance(input.args[0], ToolCall):
         # The key does not include the tool's version, so that fixed code makes the same call.
         content = _tool_content(input.args[0])
+        payloads = _payloads(input.args, context)
+    elif len(input.args) == 1 and isinstance(call := input.args[0], ModelCall):
+        # Names the turn: the conversation is long, and need not be hashed.
+        content = f"{call.call}/{call.turn}/{call.model}".encode()
         payloads = _payloads(input.args, context)
     else:
         payloads = _payloads(input.args, context)

@@ -1,4 +1,4 @@
-"""Context of the running activity."""
+"""Context of the running activity, and of the workflow code that an agent runs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 
+from agentgrid.domain.agents import AgentHeader
+
 current_key: ContextVar[str | None] = ContextVar("agentgrid_key", default=None)
 """Set by the activity half of the interceptors for the duration of one attempt, and by tests."""
+
+current_agent: ContextVar[AgentHeader | None] = ContextVar("agentgrid_agent", default=None)
+"""The agent for which workflow code makes calls. Each task of the event loop has its own, so agents may run in parallel."""
 
 
 @contextlib.contextmanager

@@ -16,13 +16,17 @@ from temporalio import workflow as temporal
 
 from agentgrid.domain.handlers import Handlers
 from agentgrid.errors import RegistrationError
+from agentgrid.sdk.agents import Agent
 from agentgrid.sdk.handlers import handlers_of
 from agentgrid.sdk.places import place_of
 from agentgrid.sdk.schema import canonical_source, input_schema_of, schema_of, version_of
+from agentgrid.sdk.secrets import Secret
 from agentgrid.sdk.source import Source
 from agentgrid.sdk.tools import Tool
 from agentgrid.sdk.toolsets import Toolset
 from agentgrid.sdk.workflows import SPEC, WorkflowSpec
+
+SECRET = ("agentgrid.secret", "agentgrid.sdk.secrets.secret")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +84,20 @@ def toolsets_in(modules: Iterable[ModuleType]) -> tuple[Toolset, ...]:
     """Every toolset, by name."""
     found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Toolset)}
     return tuple(sorted(found.values(), key=lambda toolset: str(toolset.name)))
+
+
+def agents_in(modules: Iterable[ModuleType]) -> tuple[Agent[Any], ...]:
+    """Every agent, by name."""
+    found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Agent)}
+    return tuple(sorted(found.values(), key=lambda agent: str(agent.name)))
+
+
+def secrets_in(sources: dict[str, Source]) -> tuple[str, ...]:
+    """The names of the secrets in these modules: held at module level, or passed literally to `secret(...)`."""
+    found = {
+        value.name for source in sources.values() for value in vars(source.module).values() if isinstance(value, Secret)
+    }
+    return tuple(sorted(found.union(*(source.named_by(SECRET) for source in sources.values()))))
 
 
 def workflows_in(modules: Iterable[ModuleType], sources: dict[str, Source]) -> tuple[RegisteredWorkflow, ...]:

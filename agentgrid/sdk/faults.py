@@ -25,9 +25,7 @@ from agentgrid.sdk.tools import Tool
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 """Valid names of workflows and tools: they must work in a URL, a shell and a metric."""
 
-GIVEN_AWAY = (
-    "{!r} has a secret as its default, which is visible in the schema: read it from the environment inside a tool"
-)
+GIVEN_AWAY = "{!r} has a secret as its default, which is visible in the schema: read it inside a tool: await ag.secret(...).value()"
 
 
 def tool_faults(tools: Sequence[Tool[..., Any]], sources: dict[str, Source]) -> Iterator[RegistrationError]:

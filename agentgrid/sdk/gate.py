@@ -33,10 +33,11 @@ from temporalio.worker import (
 
 from agentgrid.domain.approvals import Terms
 from agentgrid.protocol import (
-    APPROVAL_ACTIVITIES,
+    HEADER_AGENT,
     HEADER_APPROVAL,
     HEADER_KEY,
     HEADER_RUN,
+    OWN_ACTIVITIES,
     SIGNAL_CONTROL,
     SIGNAL_DECIDE,
     ErrorType,
@@ -44,11 +45,12 @@ from agentgrid.protocol import (
 )
 from agentgrid.sdk.approvals import refusal
 from agentgrid.sdk.calls import Call, sealed, sealed_child
+from agentgrid.sdk.context import current_agent
 from agentgrid.sdk.results import check_result
 from agentgrid.sdk.state import BUILDS_ARE_KEPT, Patience, RunState, approved
 from agentgrid.sdk.workflows import SPEC
 
-_OWN_HEADERS = frozenset({HEADER_KEY, HEADER_APPROVAL})
+_OWN_HEADERS = frozenset({HEADER_KEY, HEADER_APPROVAL, HEADER_AGENT})
 """Set only by the gate: the same headers from other interceptors are removed."""
 
 
@@ -110,8 +112,8 @@ class GateOutbound(WorkflowOutboundInterceptor):
         return self._govern(input, super().start_activity)
 
     def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:
-        """Like `start_activity`, for local activities. Those of an explicit approval are not gated."""
-        if input.activity in APPROVAL_ACTIVITIES or not self._state.governed():
+        """Like `start_activity`, for local activities. AgentGrid's own are not gated."""
+        if input.activity in OWN_ACTIVITIES or not self._state.governed():
             return super().start_local_activity(input)
         return self._govern(input, super().start_local_activity)
 
@@ -139,6 +141,8 @@ class GateOutbound(WorkflowOutboundInterceptor):
         headers = {name: payload for name, payload in input.headers.items() if name not in _OWN_HEADERS}
         sent, content = sealed(input)
         base = {**self._with_run(headers), HEADER_KEY: to_payload(state.next_key(input.activity, content))}
+        if (agent := current_agent.get()) is not None:
+            base[HEADER_AGENT] = to_payload(agent)
 
         def start(decision: str | None = None) -> workflow.ActivityHandle[Any]:
             extra = {HEADER_APPROVAL: to_payload(decision)} if decision is not None else {}

@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
 from agentgrid.errors import RegistrationError, RegistrationErrors
 from agentgrid.sdk import discovery
+from agentgrid.sdk.agent_faults import agent_faults
+from agentgrid.sdk.agents import Agent
 from agentgrid.sdk.discovery import RegisteredWorkflow
 from agentgrid.sdk.faults import NAME, tool_faults, workflow_faults
 from agentgrid.sdk.schema import version_of
+from agentgrid.sdk.secrets import SecretProvider
 from agentgrid.sdk.source import Source
 from agentgrid.sdk.tools import Tool
 from agentgrid.sdk.toolsets import Toolset
@@ -22,10 +26,12 @@ class Grid:
     """Every workflow and tool in these packages (or modules). Imports are lazy.
 
     name: a short name of the deployment; Temporal's history shows it, with the grid's digest, on every workflow task.
+    secret_providers: where its workers look for secrets, before environment variables and files.
     """
 
-    def __init__(self, name: str, *packages: ModuleType | str) -> None:
+    def __init__(self, name: str, *packages: ModuleType | str, secret_providers: Iterable[SecretProvider] = ()) -> None:
         self.name = name
+        self.secret_providers = tuple(secret_providers)
         self._packages = packages
 
     @functools.cached_property
@@ -48,9 +54,19 @@ class Grid:
         return discovery.toolsets_in(self.modules)
 
     @functools.cached_property
+    def agents(self) -> tuple[Agent[Any], ...]:
+        """Every agent, by name."""
+        return discovery.agents_in(self.modules)
+
+    @functools.cached_property
     def workflows(self) -> tuple[RegisteredWorkflow, ...]:
         """Every workflow, by name, with its schemas and version."""
         return discovery.workflows_in(self.modules, self._sources)
+
+    @functools.cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """The names of the secrets that its code names literally, or holds at module level, sorted."""
+        return discovery.secrets_in(self._sources)
 
     @functools.cached_property
     def _sources(self) -> dict[str, Source]:
@@ -59,12 +75,15 @@ class Grid:
     @functools.cached_property
     def digest(self) -> str:
         """The digest of everything registered: Temporal's history shows it as the build that completed each workflow task."""
-        return version_of([registered.version for registered in self.workflows], [tool.version for tool in self.tools])
+        workflows, tools = ([item.version for item in each] for each in (self.workflows, self.tools))
+        # A grid without agents keeps the digest that it had before there were any.
+        return version_of(workflows, tools, *([[agent.version for agent in self.agents]] if self.agents else []))
 
     @property
     def shared_modules(self) -> tuple[str, ...]:
-        """The top-level packages with tools and without workflows: shared with the sandbox, so that their drivers aren't imported again."""
+        """The top-level packages with tools or agents and without workflows: shared with the sandbox, so that their drivers aren't imported again."""
         packages = {tool.module.split(".")[0] for tool in self.tools}
+        packages |= {agent.module.split(".")[0] for agent in self.agents}
         homes = {registered.cls.__module__.split(".")[0] for registered in self.workflows}
         return tuple(sorted(packages - homes))
 
@@ -74,6 +93,7 @@ class Grid:
             *self._found[1],
             *(fault for toolset in self.toolsets for fault in toolset.faults),
             *tool_faults(self.tools, self._sources),
+            *agent_faults(self.agents, self.tools),
             *workflow_faults(self.workflows, self._sources, shared_modules=self.shared_modules),
         ]
         if not NAME.fullmatch(self.name):

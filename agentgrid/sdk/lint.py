@@ -23,6 +23,7 @@ from agentgrid.errors import RegistrationError, ToolError
 from agentgrid.sdk.awaits import forgotten
 from agentgrid.sdk.names import AWAITED, BLOCKING, ELSEWHERE
 from agentgrid.sdk.places import Place, refusal
+from agentgrid.sdk.secrets import Secret
 from agentgrid.sdk.source import Function, Source
 from agentgrid.sdk.tools import INSIDE_ACTIVITY, Tool
 
@@ -187,6 +188,10 @@ def _tool_in(path: Path) -> str | None:
     return _tool_in(path[:-1]) if path[-1] == "call" and len(path) > 2 else None
 
 
+def _is_secret(path: Path) -> bool:
+    return isinstance(_value_at(path), Secret) or path == ("agentgrid", "secret")
+
+
 def _is_tool_error(path: Path) -> bool:
     found = _value_at(path)
     return isinstance(found, type) and issubclass(found, ToolError)
@@ -202,6 +207,7 @@ class _Reader(ast.NodeVisitor):
         self.tools: list[tuple[int, str]] = []
         self.blocking: list[tuple[int, str]] = []
         self.tool_errors: list[tuple[int, str]] = []
+        self.secrets: list[int] = []
         self._function = function
         self._is_async = False
         self.file = source.file
@@ -227,6 +233,10 @@ class _Reader(ast.NodeVisitor):
                 f"workflow code can't raise {name}: only a tool can. Here it fails the workflow task, which Temporal repeats, "
                 "and the run never ends: raise temporalio.exceptions.ApplicationError, which fails the run"
             )
+            yield RegistrationError(message, file=self.file, line=line)
+
+        for line in sorted(set(self.secrets)):
+            message = "workflow code can't read a secret: its value would be written to history; read it inside a tool"
             yield RegistrationError(message, file=self.file, line=line)
 
     def _coroutine_called(self, call: ast.Call) -> str | None:
@@ -276,6 +286,8 @@ class _Reader(ast.NodeVisitor):
         called = self._path(node.func)
         if called and (tool := _tool_in(called)) is not None:
             self.tools.append((node.lineno, tool))
+        if called and called[-1] == "value" and _is_secret(called[:-1]):
+            self.secrets.append(node.lineno)
         if self._is_async and (blocks := self._blocking_part(node, called)):
             self.blocking.append((node.lineno, ".".join(blocks).removeprefix("__builtins__.")))
         if called and called[-1] in STARTS_A_CHILD and node.args and (named := self._path(node.args[0])):

@@ -7,6 +7,8 @@ from typing import Any
 
 from temporalio import activity, workflow
 
+from agentgrid.domain.secrets import known
+
 FIELDS = "agentgrid_fields"
 """The attribute of a log record that holds the structured fields."""
 
@@ -33,6 +35,7 @@ class RunLogger:
         self._log(logging.ERROR, event, fields)
 
     def _log(self, level: int, event: str, fields: dict[str, Any]) -> None:
+        fields = known.shown(fields)  # a handler may write them; the event's text is redacted with the record
         if workflow.in_workflow():
             workflow.logger.log(level, event, extra={FIELDS: fields})
         elif activity.in_activity():

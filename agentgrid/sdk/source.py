@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -45,6 +45,19 @@ class Source:
             if isinstance(node, ast.ImportFrom):
                 yield self._base(node)
             yield from (name for _, name in self.bound(node, whole=True))
+
+    def named_by(self, functions: Collection[str]) -> Iterator[str]:
+        """The literal first arguments of all calls of these functions, given by their dotted names."""
+        names: dict[str, str] | None = None
+        for node in ast.walk(self.tree):
+            if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
+                continue
+            if names is None:
+                names = dict(pair for inner in ast.walk(self.tree) for pair in self.bound(inner))
+            first, _, rest = ast.unparse(node.func).partition(".")
+            dotted = names.get(first, first) + (f".{rest}" if rest else "")
+            if dotted in functions and isinstance(node.args[0].value, str):
+                yield node.args[0].value
 
     def bound(self, node: ast.AST, *, whole: bool = False) -> Iterator[tuple[str, str]]:
         """The names that an import binds, with their dotted names; `import a.b` binds `a` but imports `a.b`."""

@@ -105,7 +105,8 @@ class Tool(Generic[P, R]):
     async def call(self, arguments: dict[str, Any]) -> Any:
         """Call the tool with a JSON object of arguments, as an agent does; the result is JSON too.
 
-        Its activity checks the arguments: wrong ones fail the call with an ApplicationError of type `ToolInputInvalid`. Never a local activity.
+        Its activity checks the arguments: wrong ones fail the call with an ApplicationError of type `ToolInputInvalid`.
+        Never a local activity: the marker of one has no header, and so could not name the agent.
         """
         values = self._object(arguments)
         if not workflow.in_workflow():

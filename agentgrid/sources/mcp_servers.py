@@ -21,7 +21,7 @@ from agentgrid.sdk.json_tools import Declared, JsonTool
 from agentgrid.sdk.tools import RiskName
 from agentgrid.sdk.toolsets import Toolset, near, tool_name
 from agentgrid.sources import pins
-from agentgrid.sources.credentials import Credential
+from agentgrid.sources.credentials import Credential, name_fault
 from agentgrid.sources.pins import Pin, PinUnusable, Server
 
 if TYPE_CHECKING:
@@ -160,6 +160,8 @@ def mcp(
         faults.append(
             f"its pin was made with {pin.server.shown!r}: run `agentgrid mcp add {name}` again with what the code names"
         )
+    if auth is not None and (wrong := name_fault(auth)) is not None:
+        faults.append(wrong)
     listed = {str(tool["name"]): tool for tool in pin.tools}
     for option, names in {"include": include or (), "risk": risk or ()}.items():
         faults += [f"{option} names {each!r}, which the server does not list" for each in names if each not in listed]

@@ -18,7 +18,7 @@ from agentgrid.sdk.tools import RiskName, idempotency_key
 from agentgrid.sdk.toolsets import Toolset, near, tool_name
 from agentgrid.sources.boundaries import MAX_DESCRIPTION, REFUSED_HEADERS, Inputs, output_schema
 from agentgrid.sources.connections import Connections
-from agentgrid.sources.credentials import Credential, shown_name
+from agentgrid.sources.credentials import Credential, name_fault, shown_name
 from agentgrid.sources.documents import Document, Operation, Unusable, parsed
 from agentgrid.sources.exchange import Limits
 from agentgrid.sources.operations import TEMPLATE, Auth, Call
@@ -237,7 +237,7 @@ class _Source:
         if not operation.security or any(not each for each in operation.security):
             if self.auth is not None and not isinstance(self.auth, Mapping) and not operation.security:
                 # The document says nothing about it.
-                yield Auth(kind="bearer", credential=self.auth)
+                yield _auth_of("bearer", {"type": "oauth2"}, self.auth)
             return
         schemes = document.resolved((document.root.get("components") or {}).get("securitySchemes") or {})
         wanted = [dict(each) for each in operation.security if isinstance(each, Mapping)]
@@ -256,6 +256,8 @@ class _Source:
 
 
 def _auth_of(name: str, scheme: Any, credential: Credential) -> Auth:
+    if (wrong := name_fault(credential)) is not None:
+        raise Unusable(wrong)
     if not isinstance(scheme, Mapping):
         raise Unusable(f"its security scheme {name!r} is not in the document")
     kind, where = scheme.get("type"), scheme.get("in")

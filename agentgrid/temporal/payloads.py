@@ -27,6 +27,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.converter import DataConverter, PayloadCodec, PayloadConverter
 
 from agentgrid.domain.activities import classify
+from agentgrid.domain.nesting import MAX_STORED, is_deeper
 
 INLINE_BYTES = 32 * 1024
 """A payload up to this is stored whole."""
@@ -36,7 +37,6 @@ PREVIEW_BYTES = 2 * 1024
 STACK_BYTES = 8 * 1024
 MESSAGE_BYTES = 8 * 1024
 MAX_CAUSES = 10
-MAX_DEPTH = 200
 
 _JSON_ENCODINGS = frozenset({"json/plain", "json/protobuf"})
 _NOT_ENCODED = (Header, SearchAttributes)
@@ -125,8 +125,9 @@ def value_of(payload: Payload, converter: PayloadConverter) -> Any:
     try:
         if encoding in _JSON_ENCODINGS:
             value = json.loads(payload.data, parse_constant=_not_json, parse_float=_finite)
-            if payload.data.count(b"[") + payload.data.count(b"{") > MAX_DEPTH:
-                _check_depth(value)
+            brackets = payload.data.count(b"[") + payload.data.count(b"{")
+            if brackets > MAX_STORED and is_deeper(value, MAX_STORED):
+                return Opaque(encoding=encoding)
             return value
         return pydantic_core.to_jsonable_python(converter.from_payload(payload), inf_nan_mode="strings")
     except Exception:
@@ -144,21 +145,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text} is no finite number")
     return number
-
-
-def _check_depth(value: Any) -> None:
-    """Refuse what would exhaust the stack of the next one who writes or reads it."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for parent in level
-            if isinstance(parent, dict | list)
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-        ]
-        if not level:
-            return
-    raise ValueError(f"over {MAX_DEPTH} levels deep")
 
 
 def store_value(value: Any, *, limit: int = INLINE_BYTES) -> dict[str, Any]:

@@ -14,28 +14,37 @@ from typing import Any
 from pydantic import ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, CancelledError
-from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ActivityOutboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+)
 
-from agentgrid.domain.activities import PLAIN, classify
+from agentgrid.domain.activities import MODEL_PREFIX, PLAIN, classify
+from agentgrid.domain.agents import AgentHeader
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.steps import JobStatus, StepKind
-from agentgrid.errors import ToolError
+from agentgrid.errors import SecretMissing, ToolError
 from agentgrid.protocol import (
-    APPROVAL_ACTIVITIES,
+    HEADER_AGENT,
     HEADER_APPROVAL,
     HEADER_KEY,
     HEADER_RUN,
+    OWN_ACTIVITIES,
     ErrorType,
     RunHeader,
     ToolCall,
     text_of,
 )
 from agentgrid.sdk.context import current_key
+from agentgrid.sdk.secrets import SecretStore, current_store
 from agentgrid.sdk.state import KEY_DIGITS
 from agentgrid.sdk.tools import Tool
 from agentgrid.worker.admissions import Scheduled
 from agentgrid.worker.approvals import stale_policy
 from agentgrid.worker.governor import Allow, Answer, Ask, Call, Deny, Governor, Stale
+from agentgrid.worker.secrets import Redacting
 from agentgrid.worker.telemetry import JobReport, Telemetry
 
 MAX_MESSAGE = 2_000
@@ -61,6 +70,7 @@ class GovernedActivities(Interceptor):
         tools: Mapping[str, Tool[..., Any]],
         worker: str,
         policy_wait_seconds: float,
+        secrets: SecretStore,
         encoded: bool = False,
     ) -> None:
         self.governor = governor
@@ -69,6 +79,7 @@ class GovernedActivities(Interceptor):
         self.worker = worker
         self.policy_wait_seconds = policy_wait_seconds
         """Initial retry delay when the policy is stale."""
+        self.secrets = secrets
         self._encoded = encoded
         """Whether a codec changes the stored bytes, so that their length isn't known here."""
 
@@ -97,9 +108,27 @@ class _Governed(ActivityInboundInterceptor):
         super().__init__(next)
         self._owner = owner
 
+    def init(self, outbound: ActivityOutboundInterceptor) -> None:
+        """Called by the SDK before the attempt."""
+        self._way_out = Redacting(outbound)
+        super().init(self._way_out)
+
+    async def _redacted(self, input: ExecuteActivityInput) -> Any:
+        """Run the activity's code. What it returns or raises holds no value of a secret."""
+        if current_store.get() is None:  # else a test has given the secrets
+            current_store.set(self._owner.secrets)
+        try:
+            return self._way_out.redacted(await super().execute_activity(input), "result")
+        except BaseException as failure:
+            safe = self._way_out.error(failure)
+            if safe is failure:
+                raise
+        # Outside the handler: the context of an error raised in it would be the original.
+        raise safe
+
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
-        if info.activity_type in APPROVAL_ACTIVITIES:
+        if info.activity_type in OWN_ACTIVITIES:
             return await super().execute_activity(input)
         # A call started by a client without a workflow belongs to no run: nothing can wait for its approval, and it is no job. The gate is the same.
         key = text_of(input.headers.get(HEADER_KEY)) if info.in_workflow else None
@@ -116,8 +145,9 @@ class _Governed(ActivityInboundInterceptor):
             if isinstance(answer, Stale):
                 raise stale_policy(answer.reason, key, info.attempt, self._owner.policy_wait_seconds)
             _enforce(answer, info)
-            result = await super().execute_activity(input)
-            error = None if info.activity_type in self._owner.tools else self._owner.unstorable(result)
+            result = await self._redacted(input)
+            own = info.activity_type in self._owner.tools or info.activity_type.startswith(MODEL_PREFIX)
+            error = None if own else self._owner.unstorable(result)
             status = JobStatus.COMPLETED if error is None else JobStatus.FAILED
             return result
         except ToolError as failure:
@@ -129,6 +159,9 @@ class _Governed(ActivityInboundInterceptor):
                 non_retryable=not failure.retryable,
                 next_retry_delay=None if after is None else timedelta(seconds=after),
             ) from (failure if len(failure.message) <= MAX_MESSAGE else None)
+        except SecretMissing as failure:
+            error = _describe(failure)
+            raise ApplicationError(failure.message, type=ErrorType.SECRET_MISSING, non_retryable=True) from None
         except (asyncio.CancelledError, CancelledError) as failure:
             status, error = JobStatus.CANCELLED, _describe(failure)
             raise
@@ -194,6 +227,7 @@ class _Governed(ActivityInboundInterceptor):
             run=lambda: _run_header(input),
             presented=text_of(input.headers.get(HEADER_APPROVAL)),
             now=datetime.now(UTC),
+            agent=_agent_header(input),
             standalone=not info.in_workflow,
         )
 
@@ -235,6 +269,17 @@ def _run_header(input: ExecuteActivityInput) -> RunHeader | None:
         return RunHeader.model_validate_json(payload.data)
     except ValidationError:
         return None
+
+
+def _agent_header(input: ExecuteActivityInput) -> AgentHeader | None:
+    """The agent that makes the call. An unreadable header is that of an agent which nobody registered: the call is denied."""
+    payload = input.headers.get(HEADER_AGENT)
+    if payload is None:
+        return None
+    try:
+        return AgentHeader.model_validate_json(payload.data)
+    except ValidationError:
+        return AgentHeader(agent="", version="", call="")
 
 
 def _describe(error: BaseException) -> dict[str, Any]:

@@ -8,7 +8,7 @@ call, tool, digest and rule, its signing key and principal are still trusted, it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -16,10 +16,12 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from agentgrid.domain.activities import ActivityKind
+from agentgrid.domain.agents import AgentHeader
 from agentgrid.domain.approvals import ApprovalKind, Decision, SignedDecision, Terms, Verdict, judge, out_of_date
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+from agentgrid.domain.steps import StepKind
 from agentgrid.domain.switches import SwitchKind, Thing
 from agentgrid.protocol import RunHeader
 from agentgrid.worker.admissions import Admissions, Scheduled
@@ -72,13 +74,16 @@ class Call:
     presented: str | None
     """The signed decision in the header, if any."""
     now: datetime
+    agent: AgentHeader | None = None
+    """The agent that makes the call, if one does."""
     standalone: bool = False
     """Started by a client, not by a workflow, so it belongs to no run."""
 
     @property
     def things(self) -> tuple[Thing, ...]:
         """What this call uses: the kill switch of any of them stops it."""
-        return Thing(self.kind.switch, self.subject), Thing(SwitchKind.WORKFLOW, self.workflow)
+        own = (Thing(self.kind.switch, self.subject), Thing(SwitchKind.WORKFLOW, self.workflow))
+        return own if self.agent is None else (*own, Thing(SwitchKind.AGENT, self.agent.agent))
 
     @property
     def writes(self) -> bool:
@@ -132,6 +137,8 @@ class Governor:
     policy_required: bool = True
     """Whether reads and plain activities wait for the first policy too: a rule in it could deny them."""
     admissions: Admissions = field(default_factory=Admissions)
+    allowed_to: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The tools that each of the grid's agents may call, as the worker's own code has it, whatever a workflow's code asks."""
 
     def judge(self, call: Call) -> Answer:
         """Apply the current policy to this attempt."""
@@ -140,6 +147,8 @@ class Governor:
                 reason=f"{call.subject} writes, and was started by a client without a workflow: such a call belongs to no run, in which "
                 "it could be seen and approved. Start a workflow that calls it"
             )
+        if (refusal := self._barred(call)) is not None:
+            return Deny(reason=refusal)
         snapshot = self.policy.snapshot
         stale = self.stale(snapshot, writes=call.writes)
         if stale is not None:
@@ -156,6 +165,16 @@ class Governor:
                 reason=f"{call.subject} is denied by the rule {rule.reference}{': ' + rule.reason if rule.reason else ''}"
             )
         return self._approval(call, rule, snapshot)
+
+    def _barred(self, call: Call) -> str | None:
+        """Why an agent may not make this call, regardless of policy, or None."""
+        if call.agent is None:
+            return "a model turn needs the agent that asks" if call.kind.step is StepKind.MODEL else None
+        tools = self.allowed_to.get(call.agent.agent)
+        if tools is None:
+            return f"the agent {call.agent.agent} is not registered on this worker"
+        allowed = call.subject == call.agent.agent if call.kind.step is StepKind.MODEL else call.subject in tools
+        return None if allowed else f"the agent {call.agent.agent} may not use {call.subject}"
 
     def stale(self, snapshot: Snapshot | None, *, writes: bool) -> Stale | None:
         """Why the snapshot is missing or too old for this call, or None."""

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from temporalio import activity
 
+from agentgrid.domain.secrets import known
 from agentgrid.sdk.log import FIELDS
 
 LOWERED = ("temporalio.workflow", "temporalio.activity")
@@ -153,12 +154,13 @@ def _line(record: logging.LogRecord) -> dict[str, Any]:
     fields = getattr(record, FIELDS, None) or {}
     if record.exc_info and record.exc_info[1] is not None:
         fields = {**fields, "error": f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"}
+    fields = known.shown(fields)
     text = json.dumps(fields, default=str)
     return {
         "logged_at": datetime.fromtimestamp(record.created, UTC),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "message": _message(record)[:MAX_MESSAGE],
+        "message": known.text(_message(record))[:MAX_MESSAGE],
         "fields": fields
         if fields and len(text) <= MAX_FIELDS
         else ({"truncated": text[:MAX_FIELDS]} if fields else None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
@@ -21,16 +21,21 @@ from temporalio.worker import (
     WorkflowReplayResult,
 )
 
+from agentgrid.domain.agents import OFFLINE
 from agentgrid.sdk.gate import GateInterceptor
 from agentgrid.sdk.grid import Grid
 from agentgrid.sdk.sandbox import PASSED_THROUGH
+from agentgrid.sdk.secrets import SecretProvider, SecretStore, current_store, standard_providers
+from agentgrid.sdk.toolsets import Toolset
 from agentgrid.settings import Settings
 from agentgrid.worker import builds, catalog
 from agentgrid.worker.activities import GovernedActivities
+from agentgrid.worker.agents import Models, agent_activities, load, model_named
 from agentgrid.worker.approvals import approval_activities
 from agentgrid.worker.governor import Governor
 from agentgrid.worker.policy import FixedPolicy, PolicySource
 from agentgrid.worker.runner import passing_through, replaying, touching
+from agentgrid.worker.secrets import check_secrets, guard_logs, unguard_logs
 from agentgrid.worker.starts import ScheduledStarts
 from agentgrid.worker.telemetry import Telemetry
 from agentgrid.worker.watchdog import Watchdog
@@ -46,15 +51,26 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
 
     grid: its workflows and tools are registered on the worker; without a grid, the worker's own workflows are governed.
     settings: read from the environment by default; a worker needs `AGENTGRID_DATABASE_URL`, a replayer nothing.
+    models: finds the model of a name in place of the providers, for tests.
     policy: a fixed policy instead of the database's, for tests; nothing is reported then, unless the settings name a database.
+    secret_providers: asked for secrets before the grid's own providers, environment variables and files.
 
     Raises RegistrationErrors, with all faults at once, and SettingsError when a worker is created.
     """
 
     def __init__(
-        self, grid: Grid | None = None, *, settings: Settings | None = None, policy: FixedPolicy | None = None
+        self,
+        grid: Grid | None = None,
+        *,
+        settings: Settings | None = None,
+        policy: FixedPolicy | None = None,
+        models: Models | None = None,
+        secret_providers: Iterable[SecretProvider] = (),
     ) -> None:
         self._grid = grid
+        self._models = models
+        self._default_model = OFFLINE
+        self._secret_providers = tuple(secret_providers)
         self._settings = settings
         self._policy = policy
 
@@ -78,11 +94,13 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         client = config["client"]
         identity = config.get("identity") or client.identity
         policy, telemetry = self._sources(settings, client.namespace, identity)
+        agents = self._grid.agents if self._grid is not None else ()
         governor = Governor(
             policy=policy,
             max_age_seconds=settings.policy_max_age_seconds,
             valid_for_seconds=settings.decision_valid_for_seconds,
             policy_required=settings.policy_required,
+            allowed_to={agent.name: frozenset(agent.tool_names) for agent in agents},
         )
         wait_seconds = 2 * settings.policy_refresh_seconds
         tools = self._grid.tools if self._grid is not None else ()
@@ -98,6 +116,16 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             config["no_remote_activities"] = True
         if workflows:
             activities += approval_activities(governor, policy_wait_seconds=wait_seconds)
+        if agents:
+            self._default_model = settings.model or OFFLINE
+            activities += agent_activities(
+                agents,
+                tools,
+                governor,
+                default_model=self._default_model,
+                policy_wait_seconds=wait_seconds,
+                models=self._models or model_named,
+            )
         config["activities"] = activities
         config["workflows"] = workflows
         builds.name_build(config, self._grid)
@@ -107,6 +135,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             tools={tool.activity_type: tool for tool in tools},
             worker=identity,
             policy_wait_seconds=wait_seconds,
+            secrets=self._secrets(settings),
             encoded=client.data_converter.payload_codec is not None,
         )
         # An eagerly dispatched activity bypasses its task queue and the queue's limits.
@@ -119,6 +148,10 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             config["unsandboxed_workflow_runner"], telemetry.touch, attribute
         )
         return config
+
+    def _secrets(self, settings: Settings) -> SecretStore:
+        of_grid = self._grid.secret_providers if self._grid is not None else ()
+        return SecretStore([*self._secret_providers, *of_grid, *standard_providers(settings.secrets_dir)])
 
     def _sources(
         self, settings: Settings, namespace: str, identity: str
@@ -138,19 +171,26 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         if not isinstance(policy, (PolicySource, FixedPolicy)):
             raise TypeError("the governor's policy was replaced")
         _of(worker, GateInterceptor).builds_are_kept = await builds.are_kept(worker.client)
+        if self._grid is not None and (names := self._grid.secrets):
+            required = (self._settings or Settings.load()).secrets_required
+            await check_secrets(current_store.get() or governed.secrets, names, required=required)
         await policy.start()
         await telemetry.start(worker.task_queue)
         watchdog = Watchdog(governed.tools.values(), worker.config(active_config=True).get("activities") or ())
         watchdog.start()
+        for agent in self._grid.agents if self._grid is not None and self._models is None else ():
+            for model in agent.models or [self._default_model]:
+                await load(model)
         syncing: asyncio.Task[None] | None = None
         toolsets = self._grid.toolsets if self._grid is not None else ()
         if self._grid is not None and telemetry.dsn is not None:
             syncing = asyncio.create_task(
                 catalog.sync(telemetry.dsn, self._grid, worker.task_queue), name="agentgrid-catalog"
             )
+        guard_logs()
         try:
-            for toolset in toolsets:
-                await toolset.start((self._settings or Settings.load()).allowed_hosts)
+            if toolsets:
+                await self._start(toolsets, governed.secrets)
             if policy.snapshot is None:
                 await policy.confirmed(FIRST_POLICY_SECONDS)
             await next(worker)
@@ -162,8 +202,18 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
                     await syncing
             await telemetry.stop()
             await policy.stop()
+            await asyncio.gather(*(toolset.stop() for toolset in toolsets), return_exceptions=True)
+            unguard_logs()
+
+    async def _start(self, toolsets: Iterable[Toolset], secrets: SecretStore) -> None:
+        allowed = (self._settings or Settings.load()).allowed_hosts
+        # What they begin now reads the worker's secrets, as their calls do.
+        token = current_store.set(current_store.get() or secrets)
+        try:
             for toolset in toolsets:
-                await toolset.stop()
+                await toolset.start(allowed)
+        finally:
+            current_store.reset(token)
 
     def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
         """Only the workflow half: a replay checks no policy and reports nothing."""

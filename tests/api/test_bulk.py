@@ -51,6 +51,7 @@ async def test_each_item_has_its_own_outcome_and_its_own_command(api: Api, as_):
     ]
     pointers = [[fault["pointer"] for fault in each["problem"]["faults"]] for each in outcomes[2:7]]
     assert pointers == [["/items/2/input/id"], [], [], ["/items/5/priority", "/items/5/unknown"], ["/items/6"]]
+    assert outcomes[6]["problem"]["faults"][0]["message"] == "Input should be an object"
     first = (await as_("operator").get(f"/api/v1/runs/{outcomes[0]['run_id']}")).json()
     assert (first["workflow"], first["reference"], first["tags"], first["initiator"]) == (
         *("bulk_a", "R-1", ["x"], "operator"),

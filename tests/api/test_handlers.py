@@ -212,6 +212,7 @@ async def test_who_may_not_read_payloads_or_steer_is_refused_and_that_is_recorde
         ("agent", "delivered"),
         *((who, "refused") for who in ("viewer", "reviewer", "admin", "nobody", "auditor")),
     }
+    assert {each["what"] for each in audit} == {"add"}
     place = f"/api/v1/runs/{run.run_id}/updates/{by_agent.json()['command_id']}"
     assert [(await as_(who).get(place)).status_code for who in ("viewer", "auditor")] == [403, 200]
     await talk.app.state.reads.flush()
@@ -250,8 +251,13 @@ async def test_arguments_too_large_for_temporal_are_refused_before_they_are_sent
     huge = "x" * (2 * 1024 * 1024 - 2048)
     for send in (ask, change, signal):
         assert (await send(as_("operator"), run, "name", huge)).status_code == 413, send
-    deep = {"name": "name", "arguments": [1] * 21}
-    assert (await as_("operator").post(f"/api/v1/runs/{run.run_id}/signal", json=deep)).status_code == 422
+    many = {"name": "name", "arguments": [1] * 21}
+    assert (await as_("operator").post(f"/api/v1/runs/{run.run_id}/signal", json=many)).status_code == 422
+    other = {"name": "other", "arguments": []}
+    assert (await as_("operator").post(f"/api/v1/runs/{run.run_id}/updates/name", json=other)).status_code == 422
+    updates = {"run": run.run_id, "kind": "run.update"}
+    audit = (await as_("auditor").get("/api/v1/commands", params=updates)).json()["items"]
+    assert [(each["status"], each["what"]) for each in audit] == [("refused", "name")] * 2
     assert (await count(handle, SIGNALED), await count(handle, ACCEPTED)) == (0, 0)
 
 

@@ -41,6 +41,8 @@ CASES: dict[str, dict] = {
     "under no key": {"keys": {}},
     "with a text that PostgreSQL can't hold": {"terms": {"title": "a\x00b", "issuers": ["\x00", "reviewer"]}},
     "with such a text, and otherwise in order": {"terms": {"title": "a\\u0000\x00b"}},
+    "with a lone surrogate": {"terms": {"title": "\\ud800\ud800😀", "issuers": ["\udfff", "reviewer"]}},
+    "with such a surrogate, and otherwise in order": {"terms": {"title": "\udc00\ud800x"}},
     "of another workflow": {"run": {"workflow": "elsewhere"}},
 }
 
@@ -132,7 +134,7 @@ async def test_the_inbox_is_what_a_decision_would_be_accepted_for(api: Api, gate
     assert "of the reviewer's own run" in expected["second"] - expected["reviewer"]
     assert "of the reviewer's own run" not in expected["second, by a key of the reviewer"]
     assert "with such a text, and otherwise in order" in expected["reviewer"]
-    assert len(expected["reviewer"]) == 6
+    assert len(expected["reviewer"]) == 7
 
 
 async def test_a_workflow_that_is_disabled_changes_neither_the_inbox_nor_the_decision(api: Api, as_, gates, callers):

@@ -83,7 +83,10 @@ async def test_a_key_is_rotated_retired_once_no_api_signs_with_it_and_stays_so(s
         gates = [factories.approval(run) for _ in range(3)]
         for gate, names in zip(gates, ([old], [old], [old, new]), strict=True):
             gate.terms = {**gate.terms, "keys": dict.fromkeys(names, "k")}
-        await factories.insert(second.plane.engine, run, factories.execution(run), *gates)
+        # A worker wrote the terms, and may hide no key behind them.
+        odd = factories.approval(run)
+        odd.terms = {**odd.terms, "title": "\ud800", "keys": {"\x00\udfff": "k"}}
+        await factories.insert(second.plane.engine, run, factories.execution(run), *gates, odd)
 
         retired = await end(second, "retire", old)
 

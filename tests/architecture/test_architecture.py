@@ -26,11 +26,13 @@ ROOT = Path(__file__).parents[2]
 HEAVY = ("sqlalchemy", "sqlmodel", "fastapi", "asyncpg", "httpx", "alembic", "uvicorn")
 
 PUBLIC = [
+    "Agent",
     "AgentGridError",
     "AgentGridPlugin",
     "ApprovalExpired",
     "ApprovalRejected",
     "Approved",
+    "Budget",
     "Effect",
     "Grid",
     "RegistrationError",
@@ -39,12 +41,14 @@ PUBLIC = [
     "Tool",
     "ToolError",
     "Toolset",
+    "agent",
     "approval",
     "idempotency_key",
     "log",
     "mcp",
     "openapi",
     "run_worker",
+    "secret",
     "tool",
     "workflow",
 ]

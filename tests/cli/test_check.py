@@ -41,6 +41,7 @@ def test_a_good_grid_passes_from_any_folder_of_the_project(project: Path) -> Non
     assert found["ok"] is True
     assert found["workflows"] == ["publish_note"]
     assert found["tools"] == ["publish"]
+    assert found["secrets"] == []
 
 
 def test_every_fault_is_reported_at_once_with_file_and_line(project: Path) -> None:

@@ -22,6 +22,7 @@ from agentgrid.cli import client as client_module
 from agentgrid.cli.exits import ExitCode
 from agentgrid.cli.main import app
 from tests.cli.conftest import KEY, Cli, FakeServer, Reply, problem
+from tests.cli.terminal import on_terminal
 
 PROGRAM = [sys.executable, "-m", "agentgrid.cli.main"]
 APPROVE = ("approval", "approve", "a", "--yes")
@@ -122,6 +123,57 @@ def test_a_server_of_another_version_is_asked_for_nothing(cli: Cli, server: Fake
     assert ended.code == ExitCode.FAILED
     assert "does not fit this version of the command line" in ended.err
     assert [seen.method for seen in server.seen] == ["GET"]
+
+
+def test_a_decisions_reason_and_comment_are_whole_at_every_width(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision = {
+        "judged": "refused",
+        "verdict": "approved",
+        "principal": "reviewer",
+        "attributed": True,
+        "signalled_at": "2026-01-01T00:00:00Z",
+        "reason": "signed by a key that the approval does not know",
+        "comment": "checked against the invoice and the order, twice",
+    }
+    refusal = {"verb": "approve", "allowed": False, "reason": "it is expired"}
+    closed = {"status": "expired", "decisions": [decision], "actions": [refusal]}
+    server.on(DETAIL, Reply(body=APPROVAL | closed))
+    shown = " ".join(" ".join(on_terminal(monkeypatch, 50, ["approval", "show", "a"])).split())
+    assert f"why: {decision['reason']} comment: {decision['comment']}" in shown
+    assert "you can't decide it" not in shown, "its status says that"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "no pending approvals"),
+        (("--mine",), "no approvals that you can decide now"),
+        (("--mine", "--status", "pending"), "no approvals that you can decide now"),
+        (("--status", "rejected"), "no approvals"),
+    ],
+)
+def test_an_empty_list_of_approvals_says_of_what(
+    cli: Cli, server: FakeServer, options: tuple[str, ...], words: str
+) -> None:
+    server.on("GET /approvals", Reply(body={"items": [], "next_cursor": None}))
+    ended = cli("approval", "list", *options)
+    assert (ended.code, ended.out, ended.err.strip()) == (ExitCode.OK, "", words)
+
+
+@pytest.mark.parametrize(
+    ("command", "route", "words"),
+    [
+        ("policy list", "/policies", "no rules"),
+        ("audit unattributed", "/commands/unattributed", "no unattributed acts"),
+    ],
+)
+def test_an_empty_list_names_what_it_has_none_of(
+    cli: Cli, server: FakeServer, command: str, route: str, words: str
+) -> None:
+    server.on(f"GET {route}", Reply(body={"items": [], "next_cursor": None}))
+    assert cli(*command.split()).err.strip() == words
 
 
 def test_a_newer_servers_words_are_shown_as_they_are(cli: Cli, server: FakeServer) -> None:

@@ -16,10 +16,12 @@ from rich.console import Console
 from agentgrid.cli import modes, workers
 from agentgrid.cli.client import unreachable
 from agentgrid.cli.exits import ExitCode
+from agentgrid.cli.show import said
 from agentgrid.domain import approvals as domain_approvals
 from tests.api import factories
 from tests.api.conftest import Api, api
 from tests.cli.conftest import Cli, FakeServer, Reply, problem
+from tests.cli.terminal import on_terminal
 from tests.cli.test_govern import Run, admin
 from tests.cli.test_ids import RUN, TWIN, page
 from tests.cli.test_watch import APPROVAL, a_run, a_step
@@ -168,6 +170,33 @@ async def test_the_audit_says_what_was_asked(api: Api, admin: Run, monkeypatch: 
         assert run.run_id in shown
         assert "operator" in shown
     await admin("audit", "show", "no-such-command", code=ExitCode.NOT_FOUND)
+
+
+def test_a_list_of_commands_has_room_for_the_ids_that_show_one_in_full(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = {
+        "command_id": RUN,
+        "kind": "run.update",
+        "what": None,
+        "status": "refused",
+        "principal": "operator",
+        "run_id": RUN,
+        "approval_id": None,
+        "target": None,
+        "reason": "a long reason " * 9,
+        "outcome": {"message": "a long message " * 9},
+        "created_at": "2026-01-31T09:00:00Z",
+    }
+    server.on("GET /commands", page(command))
+    heading, line = on_terminal(monkeypatch, 80, ["audit", "list"])
+    assert "COMMAND" in heading
+    assert line.count(RUN[-8:]) == 2
+
+
+def test_what_became_of_a_command_is_in_words() -> None:
+    outcome = {"faults": [{"pointer": "/name", "message": "no such update"}], "alone": True, "roles": ["a", "b"]}
+    assert said(outcome) == {"faults": "/name no such update", "alone": "yes", "roles": "a, b"}
 
 
 # --- filters, names, dates

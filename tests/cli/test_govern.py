@@ -159,7 +159,7 @@ async def test_an_auditor_sees_who_read_what(api: Api, admin: Run, monkeypatch: 
     await api.app.state.reads.flush()
     await admin("audit", "reads", code=ExitCode.NOT_ALLOWED)
     monkeypatch.setenv("AGENTGRID_API_KEY", api.tokens["auditor"])
-    (read,) = (await admin("audit", "reads", "--subject", run.run_id, "-o", "json")).json()["items"]
+    (read,) = (await admin("audit", "reads", "--subject", run.run_id[-8:], "-o", "json")).json()["items"]
     assert (read["principal"], read["outcome"], read["count"]) == ("operator", "read", 1)
     assert "operator" in (await admin("audit", "reads", "--principal", "operator", "--outcome", "read")).out
 

@@ -24,7 +24,7 @@ async def test_a_run_and_its_details_equal_those_read_through_a_session(postgres
     engine = make_engine(postgres_dsn)
     at = datetime(2026, 1, 2, 3, 4, 5, 120_000, UTC)
     run = factories.run(input={"size": 9, "value": {"n": 2**62, "u": "\u0000"}}, tags=["a"], note="ä", next_at=at)
-    execution = factories.execution(run, live_checked_at=at, fold_state={"task_completed": 4})
+    execution = factories.execution(run, live_checked_at=at, fold_state={"problem": "\u0000"}, taken=True)
     waiting = factories.step(run, 5, status="waiting", due_at=at, error={"type": "E", "message": "m"}, live_attempt=2)
     control = Control(
         execution_id=run.execution_id, event_id=7, run_id=run.run_id, action="pause", attributed=False, signalled_at=at

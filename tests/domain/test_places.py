@@ -23,6 +23,8 @@ OURS = f"""
     ("stack", "place"),
     [
         (OURS, "shop/activities/pay.py:12 in pay"),
+        (OURS.replace("sdk/tools.py", "testing/governance.py"), "shop/activities/pay.py:12 in pay"),
+        ('  File "/opt/checkout/agentgrid/testing/governance.py", line 3, in decide\n', None),
         (
             OURS.replace("/home/ada/shop/activities", f"{VENV}/site-packages/shop"),
             "site-packages/shop/pay.py:12 in pay",
@@ -33,7 +35,17 @@ OURS = f"""
         ("at pay (/home/ada/shop/src/pay.ts:12:3)\n", None),
         ("", None),
     ],
-    ids=["own", "installed", "windows-library", "windows", "a-folder-of-our-name", "typescript", "none"],
+    ids=[
+        "own",
+        "own-under-test",
+        "our-helpers",
+        "installed",
+        "windows-library",
+        "windows",
+        "a-folder-of-our-name",
+        "typescript",
+        "none",
+    ],
 )
 def test_the_innermost_line_of_the_project_is_found(stack: str, place: str | None) -> None:
     assert failing_place(stack.replace("\\\\", "\\")) == place

@@ -10,7 +10,9 @@ from typing import Any
 
 import asyncpg
 import pytest
+from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
+from temporalio.common import RawValue
 
 from agentgrid.errors import NotFound
 from agentgrid.projector import changes, work
@@ -18,6 +20,7 @@ from agentgrid.projector.fold.state import State
 from agentgrid.projector.listener import Listener
 from agentgrid.projector.rebuild import rebuild
 from agentgrid.projector.store import Loaded, Store
+from agentgrid.protocol import SIGNAL_CONTROL
 from agentgrid.settings import Settings
 from agentgrid.temporal.history import Execution, HistoryReader
 from tests.api.conftest import Proxy
@@ -353,13 +356,21 @@ async def test_a_pass_that_somebody_else_overtook_is_dropped(
 
 
 async def test_payloads_keep_what_only_json_can_hold(
-    projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
+    projector: asyncio.Task[None], client: Client, queue: str, tables: Tables, store: Store
 ) -> None:
     text = "nul \x00 and a lone surrogate " + json.loads('"\\ud800"').encode("utf-8", "surrogatepass").decode(
         "utf-8", "replace"
     )
     handle = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
     await handle.signal("note\x00", text)
+    # Ids that a sender chose are looked up among the commands.
+    await store.pool.execute(
+        "INSERT INTO commands (command_id, kind, status, principal) VALUES ('c', 'run.update', 'delivered', 'p')"
+    )
+    await handle.execute_update(Messages.ask, "asked", id="update\x00")
+    control = {"action": "pause", "principal": "p\x00", "command_id": "\x00\ud800", "reason": "\x00"}
+    sent = Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(control).encode())
+    await handle.signal(SIGNAL_CONTROL, RawValue(sent))
     for word in ("a", "b", "c", "d"):
         await handle.signal(Messages.note, word)
     run = await tables.run_in(handle.id, "completed")

@@ -20,11 +20,11 @@ from agentgrid.settings import Settings
 from agentgrid.testing import Governance
 from tests.projector.conftest import Tables, unique
 
-MODEL = ActivityKind(prefix="model.", step=StepKind.MODEL, switch="agent")
+PROBE = ActivityKind(prefix="probe.", step=StepKind.NEXUS, switch="probe")
 
 
-@activity.defn(name="model.triager")
-async def model_turn() -> str:
+@activity.defn(name="probe.triager")
+async def probe() -> str:
     return "an answer"
 
 
@@ -33,14 +33,14 @@ class Asking:
     @workflow.run
     async def run(self, local: bool) -> str:
         call = workflow.execute_local_activity if local else workflow.execute_activity
-        answer: str = await call(model_turn, schedule_to_close_timeout=timedelta(seconds=9))
+        answer: str = await call(probe, schedule_to_close_timeout=timedelta(seconds=9))
         return answer
 
 
 @pytest.fixture
-def model_kind(monkeypatch: pytest.MonkeyPatch) -> ActivityKind:
-    monkeypatch.setattr(activities, "KINDS", (*activities.KINDS, MODEL))
-    return MODEL
+def probe_kind(monkeypatch: pytest.MonkeyPatch) -> ActivityKind:
+    monkeypatch.setattr(activities, "KINDS", (*activities.KINDS, PROBE))
+    return PROBE
 
 
 @pytest.fixture
@@ -52,13 +52,13 @@ def governance() -> Governance:
 async def queue(client: Client, settings: Settings, governance: Governance) -> AsyncIterator[str]:
     plugin = governance.plugin(settings=settings)
     async with Worker(
-        client, task_queue=(name := unique("models")), workflows=[Asking], activities=[model_turn], plugins=[plugin]
+        client, task_queue=(name := unique("probes")), workflows=[Asking], activities=[probe], plugins=[plugin]
     ):
         yield name
 
 
 async def ask(client: Client, queue: str) -> str:
-    """The model's answer, or how the gate refused the call."""
+    """Its answer, or how the gate refused the call."""
     try:
         answer: str = await client.execute_workflow(Asking.run, False, id=unique(), task_queue=queue)
     except WorkflowFailureError as failure:
@@ -69,7 +69,7 @@ async def ask(client: Client, queue: str) -> str:
 
 
 async def test_its_steps_have_its_kind_and_the_name_after_its_prefix(
-    model_kind: ActivityKind,
+    probe_kind: ActivityKind,
     projector: asyncio.Task[None],
     client: Client,
     queue: str,
@@ -80,25 +80,25 @@ async def test_its_steps_have_its_kind_and_the_name_after_its_prefix(
         await handle.result()
         run = await tables.run_in(handle.id, "completed")
         steps = await tables.steps(run["run_id"])
-        assert [(step["kind"], step["name"], step["local"]) for step in steps] == [("model", "triager", local)]
+        assert [(step["kind"], step["name"], step["local"]) for step in steps] == [("nexus", "triager", local)]
         assert run["tools"] == []
 
 
 async def test_its_kill_switch_stops_it_and_nothing_else_of_that_name(
-    model_kind: ActivityKind, client: Client, queue: str, governance: Governance
+    probe_kind: ActivityKind, client: Client, queue: str, governance: Governance
 ) -> None:
-    governance.change(disabled={"tool": frozenset({"triager", "model.triager"})})
+    governance.change(disabled={"tool": frozenset({"triager", "probe.triager"})})
     assert await ask(client, queue) == "an answer"
-    governance.change(disabled={"agent": frozenset({"triager"})})
-    assert await ask(client, queue) == "PolicyDenied: the agent triager is disabled by its kill switch"
+    governance.change(disabled={"probe": frozenset({"triager"})})
+    assert await ask(client, queue) == "PolicyDenied: the probe triager is disabled by its kill switch"
 
 
 async def test_only_rules_that_name_its_kind_are_about_it(
-    model_kind: ActivityKind, client: Client, queue: str, governance: Governance
+    probe_kind: ActivityKind, client: Client, queue: str, governance: Governance
 ) -> None:
     everything = Rule(rule_id="everything", tool="*", effect=Effect.DENY)
     governance.change(rules=(everything,))
     assert await ask(client, queue) == "an answer"
-    models = Rule(rule_id="models", kind=StepKind.MODEL, tool="tri*", effect=Effect.DENY, reason="too dear")
-    governance.change(rules=(everything, models))
-    assert await ask(client, queue) == "PolicyDenied: triager is denied by the rule models@1: too dear"
+    probes = Rule(rule_id="probes", kind=StepKind.NEXUS, tool="tri*", effect=Effect.DENY, reason="too dear")
+    governance.change(rules=(everything, probes))
+    assert await ask(client, queue) == "PolicyDenied: triager is denied by the rule probes@1: too dear"

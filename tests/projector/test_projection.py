@@ -23,7 +23,7 @@ from tests.projector.scenarios import Continued, InFlight, Messages, Mixed, Retr
 
 @activity.defn
 async def always_fails() -> None:
-    raise ApplicationError("not yet", type="NotYet")
+    raise ApplicationError("not yet", type="NotYet") from ValueError("nul \x00")
 
 
 @workflow.defn(sandboxed=False)

@@ -19,7 +19,7 @@ from agentgrid.db.session import writing
 from agentgrid.settings import Settings
 from tests.api import factories
 from tests.api.conftest import Api, listening, make_tokens, running, settings_for, until_its_key_is_known
-from tests.api.wire import Wire, asked, exchange, state, wire
+from tests.api.wire import Reply, Wire, asked, exchange, state, wire
 from tests.conftest import Temporal
 
 JSON = "Content-Type: application/json"
@@ -44,6 +44,11 @@ async def api(
 async def url(api: Api) -> AsyncIterator[str]:
     async with listening(api.app) as url:
         yield url
+
+
+def nested(levels: int) -> str:
+    """A schema of so many levels."""
+    return '{"items": ' * levels + "{}" + "}" * levels
 
 
 def spellings(path: str) -> list[str]:
@@ -415,18 +420,38 @@ async def test_an_unusable_schema_refuses_the_start_without_a_500(api: Api, url:
     assert (await exchange(url, api.tokens["viewer"], "GET", f"/api/v1/workflows/{name}")).status == 200
 
 
-async def test_a_schema_nested_too_deeply_causes_no_500(api: Api, url: str) -> None:
-    await factories.insert(api.plane.engine, *factories.workflow("deep", {}))
+@pytest.mark.parametrize("schema", ["null", "5", '["x"]', nested(260), nested(3_000)], ids=lambda schema: schema[:6])
+async def test_a_schema_that_is_none_hides_neither_its_catalog_entry_nor_its_kill_switch(
+    api: Api, url: str, schema: str
+) -> None:
+    """A hostile worker registers it. Nobody could otherwise list the tools, or disable the one."""
+    name = f"odd_{time.monotonic_ns()}"
+    await factories.insert(api.plane.engine, *factories.workflow(name, {}), factories.tool(name))
+
+    async def ask(who: str, method: str, target: str, body: bytes = b"") -> Reply:
+        return await exchange(url, api.tokens[who], method, f"/api/v1/{target}", JSON, body=body)
+
+    assert (await ask("viewer", "GET", f"tools/{name}")).json()["input_schema"] == {"type": "object"}
     async with writing(api.plane.engine) as session:
-        deep = '{"items": ' * 3_000 + "{}" + "}" * 3_000
+        for table in ("workflow_versions", "tools"):
+            odd = (
+                f"UPDATE {table} SET input_schema = CAST(:s AS json), output_schema = CAST(:s AS json) WHERE name = :n"
+            )
+            await session.execute(text(odd), {"s": schema, "n": name})
+        handlers = "UPDATE workflow_versions SET handlers = CAST(:s AS json) WHERE name = :n"
         await session.execute(
-            text("UPDATE workflow_versions SET input_schema = CAST(:s AS json) WHERE name = 'deep'"), {"s": deep}
+            text(handlers), {"s": f'{{"signals": [{{"name": "hold", "input_schema": {schema}}}]}}', "n": name}
         )
-    for method, target in (("POST", "/api/v1/workflows/deep/runs"), ("GET", "/api/v1/workflows/deep")):
-        reply = await exchange(
-            url, api.tokens["operator"], method, target, JSON, body=b'{"input": 1}' if method == "POST" else b""
-        )
-        reply.is_problem(409, "conflict")
+
+    (await ask("operator", "POST", f"workflows/{name}/runs", b'{"input": 1}')).is_problem(409, "conflict")
+    for noun in ("workflows", "tools"):
+        assert (await ask("viewer", "GET", f"{noun}?limit=200")).status == 200
+        shown = await ask("viewer", "GET", f"{noun}/{name}")
+        assert shown.status == 200
+        assert shown.json()["input_schema"]["not"] == {}
+        assert shown.json().get("handlers") is None
+        disabled = await ask("admin", "POST", f"{noun}/{name}/disable")
+        assert (disabled.status, disabled.json()["switch"]["disabled"]) == (200, True)
 
 
 @pytest.mark.parametrize("depth", [10, 60, 100, 5_000, 100_000])

@@ -38,10 +38,24 @@ def plain(data: bytes, encoding: bytes = b"json/plain") -> Payload:
         ([plain(b"NaN")], {"size": 3, "encoding": "json/plain", "opaque": True}),
         ([plain(b"1e400")], {"size": 5, "encoding": "json/plain", "opaque": True}),
         ([plain(b"[" * 5000 + b"]" * 5000)], {"size": 10000, "encoding": "json/plain", "opaque": True}),
+        ([plain(b"[" * 201 + b"]" * 201)], {"size": 402, "encoding": "json/plain", "opaque": True}),
         ([plain(b"\xff\xfe")], {"size": 2, "encoding": "json/plain", "opaque": True}),
         ([plain(b'"\\u0000\\ud800"')], {"size": 14, "value": "\x00\ud800"}),
     ],
-    ids=["one", "none", "two", "null", "encrypted", "no encoding", "nan", "infinite", "deep", "not utf-8", "odd text"],
+    ids=[
+        "one",
+        "none",
+        "two",
+        "null",
+        "encrypted",
+        "no encoding",
+        "nan",
+        "infinite",
+        "deep",
+        "a little too deep",
+        "not utf-8",
+        "odd text",
+    ],
 )
 def test_payloads_are_stored_as_plain_json(given_payloads: list[Payload], stored: dict[str, Any]) -> None:
     assert payloads.store(given_payloads, CONVERTER) == stored

@@ -15,7 +15,8 @@ from agentgrid.domain.policies import Effect, Rule
 from agentgrid.protocol import TIMER_POLICY
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
-from agentgrid.testing import KEY_ID, Governance
+from agentgrid.testing import Governance
+from agentgrid.testing.governance import KEY_ID
 from tests.worker import gated
 from tests.worker.gated import EXECUTED, plain
 from tests.worker.test_gate import next_gate, start

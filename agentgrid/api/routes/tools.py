@@ -107,7 +107,13 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     values = _values(row, served[name], await _Policies.read(session), switch)
     rule = values["policy"]
     note = await nobody(session, rule.effect, rule.approvers)
-    return ToolDetail.model_validate(values | {"note": note, "actions": actions.of_tool(principal)})
+    values |= {
+        "input_schema": views.schema(row.input_schema),
+        "output_schema": None if row.output_schema is None else views.schema(row.output_schema),
+        "note": note,
+        "actions": actions.of_tool(principal),
+    }
+    return ToolDetail.model_validate(values)
 
 
 @router.get("/{name}", summary="One tool: schemas, limits, and the policy in force")

@@ -101,8 +101,10 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     served = await _served(session, plane, [row])
     switch = (await switches.newest(session, SwitchKind.WORKFLOW, [name])).get(name)
     values = _values(row, served[name], last.get(name), switch) | {
-        "input_schema": {} if current is None else current.input_schema,
-        "output_schema": None if current is None else current.output_schema,
+        "input_schema": {} if current is None else views.schema(current.input_schema),
+        "output_schema": None
+        if current is None or current.output_schema is None
+        else views.schema(current.output_schema),
         "handlers": None if current is None else Handlers.read(current.handlers),
         "versions": [
             WorkflowVersionOut.model_validate(version)

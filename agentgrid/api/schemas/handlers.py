@@ -63,7 +63,7 @@ class UpdateOut(Out):
 
     run_id: str
     command_id: str = Field(description="The command that records it; also Temporal's update id.")
-    name: str | None = Field(description="Null for a request that was refused before it was recorded as an update.")
+    name: str | None = Field(description="Null if it is too long to be one.")
     handler: Fit = Field(description="What was checked before it was sent.")
     stage: UpdateStage = Field(
         description="`pending`: no worker has accepted it yet. `accepted`: its handler runs. The others are final: `completed`; `failed`, if its "

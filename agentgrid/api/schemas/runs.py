@@ -93,6 +93,29 @@ class RunSignal(In):
     reason: Prose | None = None
 
 
+class UsageOut(Out):
+    """What model turns used."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = Field(0, description="The part of the input tokens that the provider had in its cache.")
+    output_tokens: int = 0
+    usd: float | None = Field(None, description="US dollars; without the requests whose price is unknown.")
+    unpriced: int = Field(0, description="Requests whose price is unknown, which is not 0.")
+
+
+class StepUsage(UsageOut):
+    """What a model turn, or an agent so far, used."""
+
+    tool_calls: int | None = Field(None, description="Of an agent that has ended.")
+    model: str | None = Field(None, description="As the provider names it.")
+    provider: str | None = None
+    price: str | None = Field(None, description="The source of the price.")
+    finish: str | None = Field(None, description="Why the model stopped, as the provider says.")
+    latency_ms: int | None = None
+    attempt: int | None = None
+
+
 class RunSummary(Out):
     """A run in a list: no payloads."""
 
@@ -129,6 +152,7 @@ class RunSummary(Out):
     steps_done: int
     steps_failed: int
     approvals_pending: int
+    usage: UsageOut | None = Field(description="The sum of its model turns so far; null without any.")
     updated_at: datetime
 
 
@@ -169,9 +193,10 @@ class StepOut(Out):
     execution_id: str
     event_id: int
     parent: int | None = Field(
-        description="The `event_id` of the step that it belongs to, in the same execution: a signal to a child belongs to the child's step. "
-        "Null for most steps."
+        description="The `event_id` of the step that it belongs to, in the same execution: a signal to a child belongs to the child's step, "
+        "or a model turn and a tool's call to the agent's. Null for most steps."
     )
+    turn: int | None = Field(description="The agent's model turn that it is, or that asked for it.")
     kind: StepKind
     name: str
     title: str | None
@@ -198,6 +223,7 @@ class StepOut(Out):
     live_worker: str | None
     error: ErrorOut | None
     live_error: ErrorOut | None
+    usage: StepUsage | None
     input: StoredPayload | None = None
     output: StoredPayload | None = None
 

@@ -38,9 +38,10 @@ class WorkflowVersion(SQLModel, table=True):
 
     name: str = columns.text(primary=True)
     version: str = columns.text(primary=True)
-    input_schema: dict[str, Any] = columns.json(null=False)
-    output_schema: dict[str, Any] | None = columns.json()
-    handlers: Any = columns.json()
+    input_schema: Any = columns.registered(null=False)
+    """A JSON Schema, if the worker is honest."""
+    output_schema: Any = columns.registered()
+    handlers: Any = columns.registered()
     """`domain.handlers.Handlers`, as the worker that registered last has them; null from a worker that sent none."""
     build: str = columns.text()
     """The grid's digest, as Temporal's history names it on each completed workflow task."""
@@ -69,8 +70,9 @@ class Tool(SQLModel, table=True):
     description: str = columns.text(default="''")
     risk: str = columns.text()
     tags: list[str] = columns.texts()
-    input_schema: dict[str, Any] = columns.json(null=False)
-    output_schema: dict[str, Any] | None = columns.json()
+    input_schema: Any = columns.registered(null=False)
+    """A JSON Schema, if the worker is honest."""
+    output_schema: Any = columns.registered()
     timeout_seconds: float = Field(nullable=False)
     retries: int = Field(nullable=False)
     local: bool = columns.flag()

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from json import loads
 from typing import Any
 
-from sqlalchemy import ARRAY, JSON, BigInteger, Boolean, CheckConstraint, Column, DateTime, ForeignKey, Text
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Text,
+    TypeDecorator,
+    cast,
+    type_coerce,
+)
 from sqlalchemy import text as sql
 from sqlmodel import Field, SQLModel
+
+from agentgrid.domain.nesting import MAX_STORED, is_deeper
 
 NAMING = {
     "pk": "pk_%(table_name)s",
@@ -51,6 +69,27 @@ def json(*, null: bool = True, default: str | None = None) -> Any:
     """A payload or document, kept as it was written."""
     server = sql(default) if default is not None else None
     return Field(sa_column=Column(JSON(none_as_null=True), nullable=null, server_default=server))
+
+
+class _Registered(TypeDecorator[Any]):
+    impl = JSON
+    cache_ok = True
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        # As text: the driver would parse it, and fail, with the whole row, where it is nested too deeply.
+        return type_coerce(cast(column, Text), self)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        try:
+            found = None if value is None else loads(value)
+        except RecursionError:
+            return None
+        return None if is_deeper(found, MAX_STORED) else found
+
+
+def registered(*, null: bool = True) -> Any:
+    """A document that a worker registered, and so of any form. Read as None if it is nested too deeply to be shown."""
+    return Field(sa_column=Column(_Registered(none_as_null=True), nullable=null))
 
 
 def big(*, null: bool = False, default: str | None = None, primary: bool = False) -> Any:

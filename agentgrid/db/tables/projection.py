@@ -105,6 +105,8 @@ class Run(SQLModel, table=True):
     current_step: str | None = columns.text(null=True)
     next_at: datetime | None = columns.time()
     """When the next timer, retry or expiry is due."""
+    usage: Any = columns.json()
+    """The sums of its model turns, `domain.agents.Usage`; None without any."""
     step_count: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     steps_done: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     steps_failed: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
@@ -176,6 +178,9 @@ class Execution(SQLModel, table=True):
     last_event_id: int = columns.big(default="0")
     fold_version: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     fold_state: Any = columns.json()
+    """The projector's own. PostgreSQL can't look into it where a text holds U+0000, which a worker may send."""
+    taken: bool = columns.flag()
+    """Whether a worker has completed a workflow task."""
     opaque_events: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     last_event_at: datetime | None = columns.time()
     live_task_attempt: int | None = Field(default=None, nullable=True)
@@ -204,6 +209,8 @@ class Step(SQLModel, table=True):
     run_id: str = columns.text()
     parent: int | None = columns.big(null=True)
     """The event id of the step that it belongs to, in the same execution."""
+    turn: int | None = columns.big(null=True)
+    """The agent's model turn that it is, or that asked for it."""
     kind: str = columns.text()
     name: str = columns.text()
     """The tool's name, activity type, child's workflow, signal's or update's name, approval's title, timer's summary."""
@@ -231,6 +238,8 @@ class Step(SQLModel, table=True):
     input: Any = columns.json()
     output: Any = columns.json()
     error: Any = columns.json()
+    usage: Any = columns.json()
+    """Of a model turn: tokens, price, model, latency. Of an agent: the sums so far."""
     live_state: str | None = columns.text(null=True)
     live_attempt: int | None = Field(default=None, nullable=True)
     live_error: Any = columns.json()

@@ -13,11 +13,13 @@ from agentgrid.domain.activities import PLAIN, classify
 from agentgrid.domain.approvals import Terms
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
-from agentgrid.projector.decode import foreign
+from agentgrid.projector.decode import agents, foreign
 from agentgrid.projector.decode.reader import Built, Reader, seconds_of, terms_of, time_of
 from agentgrid.protocol import (
     ACTIVITY_CONFIRM_APPROVAL,
+    ACTIVITY_OPEN_AGENT,
     ACTIVITY_OPEN_APPROVAL,
+    AGENT_ACTIVITIES,
     HEADER_KEY,
     Confirmation,
     text_of,
@@ -34,8 +36,9 @@ _CONFIRMATION = TypeAdapter(Confirmation)
 
 def activity_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     kind, name = classify(a.activity_type.name)
-    call = _tool_call(reader, a) if kind.step is StepKind.TOOL else None
-    if kind.step is StepKind.TOOL and call is None:
+    read = _CALLS.get(kind.step)
+    call = read(reader, a) if read is not None else None
+    if read is not None and call is None:
         kind, name = PLAIN, a.activity_type.name
     return events.ActivityScheduled, {
         "activity_id": a.activity_id,
@@ -43,6 +46,7 @@ def activity_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         "task_queue": a.task_queue.name,
         "title": reader.summary(event),
         "call_key": text_of(a.header.fields.get(HEADER_KEY)),
+        "agent": agents.caller(a),
         "headed": HEADER_KEY in a.header.fields,
         "kind": kind.step,
         "name": name,
@@ -64,6 +68,10 @@ def _tool_call(reader: Reader, a: Any) -> dict[str, Any] | None:
     }
 
 
+_CALLS = {StepKind.TOOL: _tool_call, StepKind.MODEL: agents.model_call}
+"""How the input of a call is read, by the kind that its type claims. Another form makes it a plain activity."""
+
+
 def activity_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     return events.ActivityStarted, {
         "scheduled_event_id": a.scheduled_event_id,
@@ -77,6 +85,7 @@ def activity_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         "scheduled_event_id": a.scheduled_event_id,
         "status": StepStatus.COMPLETED,
         "output": reader.stored(a.result.payloads),
+        "turn": agents.turn(reader, a),
     }
 
 
@@ -131,6 +140,8 @@ def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         "kind": kind.step,
         "name": subject,
     }
+    if name == ACTIVITY_OPEN_AGENT:
+        values |= {"kind": StepKind.AGENT, "name": values["title"]}
     if a.HasField("failure"):
         if (backoff := data.get("backoff")) is not None:
             values["backs_off"] = True
@@ -145,6 +156,8 @@ def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         values["terms"] = terms.model_copy(update={"shown": None})
     elif name == ACTIVITY_CONFIRM_APPROVAL and (confirmation := _confirmed(reader, a)) is not None:
         values["confirmation"] = confirmation
+    elif name in AGENT_ACTIVITIES:
+        values |= agents.marker(reader, name, a)
     else:
         result = list(a.details["result"].payloads)
         values["output"] = reader.stored(result)

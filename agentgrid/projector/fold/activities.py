@@ -7,7 +7,7 @@ from typing import Any
 from agentgrid.domain.approvals import ApprovalKind, Terms
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
-from agentgrid.projector.fold import gates, governed
+from agentgrid.projector.fold import agents, gates, governed
 from agentgrid.projector.fold.passing import LIVE_CLEARED, Pass, iso
 from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
@@ -40,6 +40,7 @@ def scheduled(fold: Pass, event: events.ActivityScheduled) -> None:
         tool_version=event.tool_version,
         governed=event.call_key is not None,
         input=event.input,
+        **agents.beneath(fold, event.agent),
     )
 
 
@@ -78,6 +79,9 @@ def closed(fold: Pass, event: events.ActivityClosed) -> None:
         return
     if _waits_for_policy(fold, event, key):
         return
+    if event.turn is not None and step.kind == StepKind.MODEL.value:
+        agents.answered(fold, key, event, event.turn)
+        return
     fold.close_step(key, event, event.status, output=event.output, error=event.error)
 
 
@@ -96,6 +100,15 @@ def _waits_for_policy(fold: Pass, event: events.ActivityClosed | events.LocalAct
 
 def local(fold: Pass, event: events.LocalActivity) -> None:
     """A local activity leaves one marker, when it has ended or backs off for long."""
+    if event.hold is not None:
+        agents.held(fold, event)
+        return
+    if isinstance(event.agent, events.AgentOpened):
+        agents.opened(fold, event, event.agent)
+        return
+    if isinstance(event.agent, events.AgentClosed):
+        agents.closed(fold, event, event.agent)
+        return
     state = fold.state
     thread = _thread(fold, event)
     key = state.local.pop(thread, None)
@@ -166,7 +179,7 @@ def _open_local(fold: Pass, event: events.LocalActivity) -> None:
         status=StepStatus.RUNNING,
         scheduled_at=event.first_scheduled_at,
         activity_id=event.activity_id,
-        local=not opens_approval,
+        local=not opens_approval and kind is not StepKind.AGENT,
         input=event.input,
         call_key=event.terms.key if event.terms is not None else None,
         **columns,

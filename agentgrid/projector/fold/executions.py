@@ -88,6 +88,7 @@ def _forked(fold: Pass, event: events.TaskFailed) -> None:
     state.started_at = iso(event.at)
     state.task = None
     state.problem, state.misfit = None, False
+    fold.state.usage = {}
     fold.changes.fork = Fork(
         event_id=event.event_id, base_execution_id=event.base_execution_id, reason=event.reason or None
     )
@@ -121,6 +122,7 @@ def controlled(fold: Pass, event: events.Controlled) -> None:
         return
     control = event.control
     fold.state.paused = control.action == "pause"
+    fold.state.hold = None
     kind = CommandKind.RUN_PAUSE if fold.state.paused else CommandKind.RUN_RESUME
     fold.changes.controls[event.event_id] = {
         "event_id": event.event_id,

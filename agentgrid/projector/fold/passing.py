@@ -65,6 +65,7 @@ class Pass:
             since=iso(event.at),
             call_key=columns.get("call_key"),
             attempts=columns.get("attempts", 0),
+            parent=parent,
             child=columns.get("child_workflow_id") if kind is StepKind.CHILD else None,
         )
         self.state.steps[event.event_id] = step

@@ -69,6 +69,10 @@ class OpenStep(_Json):
     child: str | None = None
     """The workflow id of the child that it stands for."""
     update_id: str | None = None
+    parent: int | None = None
+    """The key of the step that it belongs to."""
+    usage: dict[str, Any] = field(default_factory=dict)
+    """What an agent has used so far."""
 
 
 @dataclass(kw_only=True)
@@ -142,6 +146,8 @@ class State(_Json):
     claimed: bool = False
     """The claim of the last completed task, whose commands come now."""
     paused: bool = False
+    hold: str | None = None
+    """Why the run paused by itself."""
     temporal_paused: bool = False
     cancel_requested: bool = False
     task: str | None = None
@@ -155,6 +161,10 @@ class State(_Json):
     misfit: bool = False
     """It failed because the worker's code doesn't fit the history: only other code helps."""
     steps: dict[int, OpenStep] = field(default_factory=dict)
+    agents: dict[str, int] = field(default_factory=dict)
+    """The step of each open call of an agent, by the call's key."""
+    usage: dict[str, Any] = field(default_factory=dict)
+    """What its model turns used; what a reset copied counts for the execution that it is a copy of."""
     calls: dict[int, int] = field(default_factory=dict)
     """The step of each open activity, by its scheduled event."""
     activity_ids: dict[int, str] = field(default_factory=dict)
@@ -186,6 +196,8 @@ class State(_Json):
         loaded.gates = {key: Gate.load(item) for key, item in value.get("gates", {}).items()}
         loaded.closed_gates = {key: Gate.load(item) for key, item in value.get("closed_gates", {}).items()}
         loaded.local = dict(value.get("local", {}))
+        loaded.agents = dict(value.get("agents", {}))
+        loaded.usage = dict(value.get("usage", {}))
         loaded.updates = dict(value.get("updates", {}))
         loaded.tools = list(value.get("tools", ()))
         loaded.claims = list(value.get("claims", ()))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.projector import rows
 from agentgrid.projector.fold.changes import Claim
 from agentgrid.projector.store.batch import Batch
 
@@ -51,7 +52,8 @@ async def _commands(batch: Batch, command_ids: set[str]) -> dict[str, Recorded]:
     records = await batch.db.fetch(
         "SELECT command_id, kind, status, principal, run_id, body FROM commands WHERE command_id = ANY($1) "
         "AND kind = ANY($2)",
-        sorted(command_ids),
+        # No command has an id with what a text column can't hold.
+        sorted(map(rows.text, command_ids)),
         [kind.value for kind in (CommandKind.APPROVAL_DECIDE, CommandKind.RUN_PAUSE, CommandKind.RUN_RESUME)],
     )
     return {

@@ -52,6 +52,7 @@ def _execution(item: Folded) -> dict[str, Any]:
         "last_event_at": when(state.last_event_at),
         "fold_version": FOLD_VERSION,
         "fold_state": state.dump(),
+        "taken": state.task_completed is not None,
         "opaque_events": state.opaque,
         "projected_at": datetime.now(UTC),
     }

@@ -11,6 +11,7 @@ from agentgrid.db import locks
 from agentgrid.db.events import NewEvent
 from agentgrid.domain.commands import HANDLING, CommandKind
 from agentgrid.domain.runs import RunStatus
+from agentgrid.projector import rows
 from agentgrid.projector.fold.changes import Settlement
 from agentgrid.projector.store import statements
 from agentgrid.projector.store.batch import Batch
@@ -26,7 +27,8 @@ async def settle(batch: Batch, started: Mapping[str, Settlement], before: Before
     shown = [*started.items(), *_shown(batch)]
     values = [
         {
-            "command_id": each.command_id,
+            # The sender of the message chose it.
+            "command_id": rows.text(each.command_id),
             "kind": each.kind.value,
             "run_id": run_id,
             "status": each.status.value,

@@ -82,9 +82,8 @@ async def _live_steps(db: Connection, links: Sequence[Link]) -> dict[str, list[L
     if not waiting:
         return {}
     records = await db.fetch(
-        "SELECT execution_id, event_id, live_state, live_attempt, live_error->>'type' AS error_type, "
-        "live_next_retry_at FROM steps WHERE execution_id = ANY($1) AND live_state IS NOT NULL "
-        "AND status IN ('scheduled', 'running', 'waiting')",
+        "SELECT execution_id, event_id, live_state, live_attempt, live_error, live_next_retry_at FROM steps "
+        "WHERE execution_id = ANY($1) AND live_state IS NOT NULL AND status IN ('scheduled', 'running', 'waiting')",
         waiting,
     )
     found: dict[str, list[LiveStep]] = {}
@@ -93,7 +92,8 @@ async def _live_steps(db: Connection, links: Sequence[Link]) -> dict[str, list[L
             event_id=record["event_id"],
             state=record["live_state"],
             attempt=record["live_attempt"] or 1,
-            error_type=record["error_type"],
+            # Parsed here, as a state is.
+            error_type=json.loads(record["live_error"])["type"] if record["live_error"] is not None else None,
             next_retry_at=record["live_next_retry_at"],
         )
         found.setdefault(record["execution_id"], []).append(said)

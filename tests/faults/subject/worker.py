@@ -2,4 +2,4 @@
 
 import agentgrid as ag
 
-grid = ag.Grid("faults", "fault_tools", "fault_flows")
+grid = ag.Grid("faults", "fault_tools", "fault_flows", "fault_agents")

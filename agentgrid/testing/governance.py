@@ -1,4 +1,4 @@
-"""Helpers for developers' own tests: an in-memory policy, and an approver who decides a workflow's approvals.
+"""An in-memory policy, and an approver who decides a workflow's approvals.
 
     governance = Governance(rules=[ag.Rule(rule_id="r", tool="post_reply", effect=ag.Effect.REQUIRE_APPROVAL)])
     async with Worker(client, task_queue="test", plugins=[governance.plugin(grid)]):
@@ -30,14 +30,12 @@ from agentgrid.domain.policies import Rule, Snapshot
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.errors import Conflict, Forbidden
 from agentgrid.protocol import SIGNAL_DECIDE, TIMER_APPROVAL, ErrorType, to_payload
-from agentgrid.sdk.context import keyed
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
+from agentgrid.worker.agents import Models
 from agentgrid.worker.governor import distrust
 from agentgrid.worker.plugin import AgentGridPlugin
 from agentgrid.worker.policy import FixedPolicy
-
-__all__ = ["Governance", "keyed", "open_approvals"]
 
 KEY_ID = "test"
 POLL_SECONDS = 0.05
@@ -88,9 +86,11 @@ class Governance:
         kept = {name: getattr(self.snapshot, name) for name in Snapshot.model_fields}
         self.policy.snapshot = Snapshot.model_validate({**kept, "version": self.snapshot.version + 1, **fields})
 
-    def plugin(self, grid: Grid | None = None, *, settings: Settings | None = None) -> AgentGridPlugin:
-        """A plugin under this policy."""
-        return AgentGridPlugin(grid, settings=settings or Settings(), policy=self.policy)
+    def plugin(
+        self, grid: Grid | None = None, *, settings: Settings | None = None, models: Models | None = None
+    ) -> AgentGridPlugin:
+        """A plugin under this policy. models: what answers in place of providers, such as `scripted(…)`."""
+        return AgentGridPlugin(grid, settings=settings or Settings(), policy=self.policy, models=models)
 
     def decide(self, terms: Terms, verdict: Verdict = Verdict.APPROVED, **changed: Any) -> SignedDecision:
         """A signed decision under these terms. Fields in `changed` make it invalid; `key` signs with another key."""

@@ -1,0 +1,201 @@
+"""Agents as they cross the boundary between workflow code, workers and the projector. Payloads only ever gain optional fields.
+
+A call of an agent is, in history: a marker that opens it with the `AgentSpec` it is pinned to, one activity `model.<agent>` for each model
+turn (`ModelCall` in, `ModelTurn` out), the tools' own activities with an `AgentHeader`, and a marker that closes it with its `AgentEnd`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.dataclasses import dataclass
+
+FINAL_ANSWER = "final_answer"
+"""The tool by which a model gives an answer that has a schema."""
+
+OFFLINE = "offline"
+"""The model that needs no provider: a deterministic stand-in, named as such on every record."""
+
+
+class AgentHeader(BaseModel):
+    """The agent for which a call is made, in the header of the call."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    agent: str
+    version: str
+    call: str
+    """The key of the agent's call, which its opening marker names too."""
+    turn: int = 0
+    """The model turn, or the turn that asked for the tool; the first is 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one call of an agent may use; None is no limit."""
+
+    requests: int | None = 20
+    tool_calls: int | None = 50
+    tokens: int | None = None
+    """Input and output tokens."""
+    usd: float | None = None
+    seconds: float | None = None
+    soft: float | None = None
+    """The share of each limit, between 0 and 1, at which people are asked to raise it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentSpec:
+    """An agent's version: what the code, or an operator's edit of it, says. With a call's key it is what that call is pinned to."""
+
+    agent: str
+    version: str
+    models: list[str]
+    """In order of preference, as `provider:model`."""
+    instructions: str
+    tools: list[str]
+    output_schema: dict[str, Any] | None = None
+    """None if the answer is text."""
+    limits: Limits = field(default_factory=Limits)
+    call: str = ""
+    prompt: str = ""
+    parent: str | None = None
+    """The key of the call of the agent that called this one."""
+    turn: int | None = None
+    """The turn of that call."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAgent:
+    """Input of the local activity that opens a call of an agent."""
+
+    agent: str
+    call: str
+    prompt: str
+    parent: str | None = None
+    turn: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCall:
+    """Input of a model turn: the whole conversation, since the model remembers nothing."""
+
+    agent: str
+    version: str
+    call: str
+    turn: int
+    model: str
+    instructions: str
+    tools: list[str]
+    messages: list[dict[str, Any]]
+    """`{"role": "user", "text"}`, `{"role": "tool", "id", "name", "result" or "fault"}`, `{"role": "model", "answer"}`.
+
+    An answer holds the provider's parts as the worker wrote them, and is opaque to workflow code.
+    """
+    output_schema: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a model turn, or several, used."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    """The part of the input tokens that the provider had in its cache."""
+    output_tokens: int = 0
+    usd: float | None = None
+    """None if the price is unknown, which is not 0."""
+    unpriced: int = 0
+    """Requests without a known price."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedCall:
+    """A tool's call that a model asks for."""
+
+    id: str
+    name: str
+    args: dict[str, Any] = field(default_factory=dict)
+    fault: str | None = None
+    """Why it can't be made: told to the model."""
+    barred: bool = False
+    """The tool exists, but not for this agent: the call is made all the same, so that the worker's refusal is on the record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelTurn:
+    """Result of a model turn: all that the loop, the fold and an auditor need, priced where the model was asked."""
+
+    message: dict[str, Any]
+    """The provider's parts, for the next turn."""
+    calls: list[AskedCall] = field(default_factory=list)
+    text: str | None = None
+    output: Any = None
+    final: bool = False
+    fault: str | None = None
+    """Why the answer doesn't fit: told to the model."""
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    provider: str = ""
+    price: str = "unpriced"
+    """The source of the price."""
+    finish: str | None = None
+    latency_ms: int = 0
+    attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentEnd:
+    """How a call of an agent ended, with its sums. Input and result of the local activity that closes it."""
+
+    agent: str
+    call: str
+    output: Any = None
+    error_type: str | None = None
+    error: str | None = None
+    cancelled: bool = False
+    turns: int = 0
+    tool_calls: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """Why a run pauses by itself. Input and result of the local activity that records it."""
+
+    reason: str
+    """`loop` or `budget_exceeded`."""
+    detail: str
+    agent: str
+    call: str
+
+
+def conversation_size(messages: list[dict[str, Any]]) -> int:
+    """A lower bound of the JSON size of these messages, in bytes, at a fraction of the cost of serialising them."""
+    return sum(_size(message) for message in messages)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value) + 2
+    if isinstance(value, dict):
+        return 2 + sum(len(name) + 4 + _size(item) for name, item in value.items())
+    if isinstance(value, list):
+        return 2 + sum(1 + _size(item) for item in value)
+    return 4
+
+
+def add(total: Usage, turn: Usage) -> Usage:
+    """The sum of two usages. A known price is kept where another is unknown: `unpriced` counts those."""
+    usd = total.usd if turn.usd is None else (total.usd or 0.0) + turn.usd
+    return Usage(
+        requests=total.requests + turn.requests,
+        input_tokens=total.input_tokens + turn.input_tokens,
+        cached_tokens=total.cached_tokens + turn.cached_tokens,
+        output_tokens=total.output_tokens + turn.output_tokens,
+        usd=None if usd is None else round(usd, 9),
+        unpriced=total.unpriced + turn.unpriced,
+    )

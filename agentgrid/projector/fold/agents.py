@@ -1,0 +1,91 @@
+"""Agents: a call opens and closes with a marker; model turns and the calls that they ask for are steps below it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from agentgrid.domain.agents import AgentHeader, Usage, add
+from agentgrid.domain.steps import StepKind, StepStatus
+from agentgrid.projector import events
+from agentgrid.projector.fold.passing import Pass
+
+
+def beneath(fold: Pass, caller: AgentHeader | None) -> dict[str, Any]:
+    """Where the step of a call belongs: below the agent that makes it, in one of its turns."""
+    if caller is None:
+        return {}
+    return {"parent": fold.state.agents.get(caller.call), "turn": caller.turn or None}
+
+
+def opened(fold: Pass, event: events.LocalActivity, opened: events.AgentOpened) -> None:
+    """A call of an agent begins."""
+    if opened.call in fold.state.agents:
+        return
+    parent = fold.state.agents.get(opened.parent or "")
+    columns: dict[str, Any] = {
+        "turn": opened.turn,
+        "started_at": event.at,
+        "tool_version": opened.version,
+        "governed": True,
+        "input": opened.input,
+        "attempts": 1,
+    }
+    # It may have waited for policy before.
+    key = next((key for key, step in fold.state.steps.items() if step.call_key == opened.call), None)
+    if key is not None:
+        fold.state.steps[key].parent, fold.state.steps[key].local_type = parent, None
+        fold.move_step(key, StepStatus.RUNNING, name=opened.agent, parent=parent, error=None, **columns)
+    else:
+        key = event.event_id
+        fold.open_step(
+            event,
+            kind=StepKind.AGENT,
+            name=opened.agent,
+            status=StepStatus.RUNNING,
+            parent=parent,
+            scheduled_at=event.first_scheduled_at,
+            call_key=opened.call,
+            **columns,
+        )
+    fold.state.agents[opened.call] = key
+
+
+def closed(fold: Pass, event: events.LocalActivity, closed: events.AgentClosed) -> None:
+    """A call of an agent ends."""
+    key = fold.state.agents.pop(closed.call, None)
+    if key is None:
+        return
+    status = StepStatus.COMPLETED if closed.error is None else StepStatus.FAILED
+    if closed.cancelled:
+        status = StepStatus.CANCELLED
+    usage = {**_wire(closed.usage), "tool_calls": closed.tool_calls}
+    fold.close_step(key, event, status, output=closed.output, error=closed.error, usage=usage)
+
+
+def held(fold: Pass, event: events.LocalActivity) -> None:
+    """The run pauses by itself, until a person resumes it."""
+    assert event.hold is not None
+    fold.state.paused = True
+    fold.state.hold = f"{event.hold.reason}: {event.hold.detail}"
+
+
+def answered(fold: Pass, key: int, event: events.ActivityClosed, turn: events.Turn) -> None:
+    """A model turn ends: its usage counts for the agent, for those that called it, and for the run."""
+    step = fold.state.steps[key]
+    fold.state.usage = _add(fold.state.usage, turn.usage)
+    parent = step.parent
+    while parent is not None and (agent := fold.state.steps.get(parent)) is not None:
+        agent.usage = _add(agent.usage, turn.usage)
+        fold.changes.steps.patch(parent, usage=dict(agent.usage))
+        parent = agent.parent
+    usage = {**_wire(turn.usage), **{name: value for name, value in turn.facts.items() if value is not None}}
+    fold.close_step(key, event, event.status, output=turn.output, error=event.error, usage=usage)
+
+
+def _add(total: dict[str, Any], usage: Usage) -> dict[str, Any]:
+    return _wire(add(Usage(**total), usage))
+
+
+def _wire(usage: Usage) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(usage).items() if value is not None}

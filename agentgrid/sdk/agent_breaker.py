@@ -1,0 +1,87 @@
+"""Notices an agent that goes in circles. Pure; fed from history, so a replay notices the same.
+
+It compares calls with their outcomes: an honest retry changes its arguments or sees another result sooner or later, a loop does neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from agentgrid.domain.agents import Usage
+from agentgrid.domain.canonical import sorted_json
+from agentgrid.protocol import ErrorType
+
+REPEATS = {1: 6, 2: 4, 3: 3}
+"""A pattern of this many calls, with the same arguments and outcomes, this often in a row, is a loop."""
+
+DENIALS = 3
+"""The same call, denied or rejected this often without another outcome, is a loop."""
+
+SPIKE = 10
+"""A turn that uses this many times the tokens of the turns before it, on average, is a spike..."""
+SPIKE_TURNS = 4
+"""...once there are this many turns to compare with..."""
+SPIKE_TOKENS = 50_000
+"""...and if it uses at least this many tokens."""
+
+REFUSALS = frozenset({ErrorType.POLICY_DENIED, ErrorType.APPROVAL_REJECTED, ErrorType.APPROVAL_EXPIRED})
+
+_KEPT = max(period * times for period, times in REPEATS.items())
+
+
+class Breaker:
+    """What one call of an agent has called lately, and what its turns used."""
+
+    def __init__(self) -> None:
+        self._calls: deque[bytes] = deque(maxlen=_KEPT)
+        self._denials: dict[bytes, int] = {}
+        self._tokens: list[int] = []
+
+    def called(self, name: str, arguments: Any, answer: dict[str, Any]) -> None:
+        """Note a call and its outcome. answer: what the model is told of it."""
+        call = hashlib.sha256(sorted_json([name, arguments])).digest()
+        outcome = {key: answer.get(key) for key in ("result", "fault")}
+        self._calls.append(hashlib.sha256(call + sorted_json(outcome)).digest())
+        refused = str(answer.get("fault", "")).split(":")[0] in REFUSALS
+        self._denials[call] = self._denials.get(call, 0) + 1 if refused else 0
+
+    def used(self, usage: Usage) -> None:
+        """Note a model turn's usage."""
+        self._tokens.append(usage.input_tokens - usage.cached_tokens + usage.output_tokens)
+
+    def loop(self) -> str | None:
+        """Which loop the agent is in, in words, or None."""
+        if any(times >= DENIALS for times in self._denials.values()):
+            return f"it made a call {DENIALS} times that was refused each time"
+        calls = list(self._calls)
+        for period, times in REPEATS.items():
+            tail = calls[-period * times :]
+            if len(tail) == period * times and all(tail[at] == tail[at % period] for at in range(len(tail))):
+                what = "the same call" if period == 1 else f"the same {period} calls"
+                return f"it made {what} {times} times, with the same results"
+        return self._spike()
+
+    def _spike(self) -> str | None:
+        *before, last = self._tokens or [0]
+        if len(before) < SPIKE_TURNS or last < SPIKE_TOKENS:
+            return None
+        average = _average(before)
+        return (
+            f"its last turn used {last:,} tokens, the turns before {average:,.0f} on average"
+            if last > SPIKE * average
+            else None
+        )
+
+    def forget(self) -> None:
+        """Begin again: a person has seen the loop and let the agent go on."""
+        self._calls.clear()
+        self._denials.clear()
+        self._tokens.clear()
+
+
+def _average(values: Iterable[int]) -> float:
+    kept = list(values)
+    return sum(kept) / max(len(kept), 1)

@@ -1,0 +1,258 @@
+"""The loop of an agent's call: model turns and the calls they ask for, until there is an answer. Workflow code.
+
+All that it decides by is in history: the version from the opening marker, and usage, answers and faults from the activities' results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+from agentgrid.domain.activities import TOOL_PREFIX
+from agentgrid.domain.agents import (
+    AgentEnd,
+    AgentHeader,
+    AgentSpec,
+    AskedCall,
+    Hold,
+    ModelCall,
+    ModelTurn,
+    OpenAgent,
+    conversation_size,
+)
+from agentgrid.protocol import (
+    ACTIVITY_CLOSE_AGENT,
+    ACTIVITY_OPEN_AGENT,
+    ErrorType,
+    ToolCall,
+    ToolOutcome,
+    too_long,
+)
+from agentgrid.sdk.agent_breaker import Breaker
+from agentgrid.sdk.agent_meter import Meter
+from agentgrid.sdk.context import current_agent
+from agentgrid.sdk.holds import hold
+from agentgrid.sdk.recorded import judged, recorded
+from agentgrid.sdk.state import RunState, current_state
+
+if TYPE_CHECKING:
+    from agentgrid.sdk.agents import Agent
+
+HEARTBEAT_TIMEOUT = timedelta(seconds=10)
+"""After this long without a heartbeat the worker is taken for dead, and the request is made again by another."""
+
+MAX_TOLD = 2_000
+"""Characters of an error that a model is told."""
+
+MAX_FAULTS = 8
+"""Turns in a row with an answer or a call that can't be used."""
+
+MAX_DEPTH = 5
+"""Agents that call agents that call agents."""
+
+
+async def converse(agent: Agent[Any], prompt: str, within: Meter | None = None) -> Any:
+    """Open a call of the agent, work until there is an answer, and close it. The answer is JSON.
+
+    within: the meter of the agent that calls this one; what this one uses counts there too.
+    """
+    state = current_state()
+    if state is None:
+        raise ApplicationError(
+            f"this worker runs without AgentGridPlugin, so the agent {agent.name} can't run: add the plugin",
+            type=ErrorType.AGENT_FAILED,
+            non_retryable=True,
+        )
+    outer = current_agent.get()
+    request = OpenAgent(
+        agent=agent.name,
+        call=state.next_key(ACTIVITY_OPEN_AGENT, f"{agent.name}\0{prompt}".encode()),
+        prompt=prompt,
+        parent=outer.call if outer is not None else None,
+        turn=outer.turn if outer is not None else None,
+    )
+    # The version is fixed once, by the worker, and history has it: an operator's edit can't change a replay.
+    spec: AgentSpec = await judged(state, ACTIVITY_OPEN_AGENT, request, AgentSpec, agent.name)
+    meter = Meter(spec, approvers=agent.budget.approvers if agent.budget is not None else (), within=within)
+    current_agent.set(AgentHeader(agent=spec.agent, version=spec.version, call=spec.call))
+    end = AgentEnd(agent=spec.agent, call=spec.call)
+    try:
+        answer = await _Conversation(agent, spec, state, meter).until_answered()
+        await _closed(dataclasses.replace(end, output=answer), meter)
+        return answer
+    except (Exception, asyncio.CancelledError) as error:
+        kind = getattr(error, "type", None) or type(error).__name__
+        cancelled = is_cancelled_exception(error)
+        await _closed(dataclasses.replace(end, error_type=kind, error=_message(error), cancelled=cancelled), meter)
+        raise
+    finally:
+        # Not `reset(token)`: an evicted execution is closed in another context, where the token is refused.
+        current_agent.set(outer)
+
+
+async def _closed(end: AgentEnd, meter: Meter) -> None:
+    end = dataclasses.replace(end, turns=meter.turns, tool_calls=meter.tool_calls, usage=meter.usage)
+    await recorded(ACTIVITY_CLOSE_AGENT, end, AgentEnd, end.agent)
+
+
+class _Conversation:
+    """One call of an agent."""
+
+    def __init__(self, agent: Agent[Any], spec: AgentSpec, state: RunState, meter: Meter) -> None:
+        self.agent, self.spec, self.state, self.meter = agent, spec, state, meter
+        self.tools = {tool.name: tool for tool in agent.tools if tool.name in spec.tools}
+        self.messages: list[dict[str, Any]] = [{"role": "user", "text": spec.prompt}]
+        self.measured = self.size = 0
+        self.breaker = Breaker()
+        self.faults = self.model = 0
+        """The index of the model in use: those before it have failed."""
+
+    async def until_answered(self) -> Any:
+        while True:
+            self._measure()
+            await self.meter.before_request()
+            turn = await self._turn()
+            self.meter.count(turn)
+            self.breaker.used(turn.usage)
+            self._faulted(turn.fault is not None or any(call.fault is not None for call in turn.calls))
+            self.messages.append({"role": "model", "answer": turn.message})
+            if turn.final:
+                return turn.output
+            if turn.fault is not None:
+                self.messages.append({"role": "user", "text": turn.fault})
+                continue
+            answers = await asyncio.gather(*(self._called(call) for call in turn.calls))
+            self.messages += answers
+            for call, answer in zip(turn.calls, answers, strict=True):
+                self.breaker.called(call.name, call.args, answer)
+            await self._stopped_in_circles()
+
+    def _faulted(self, fault: bool) -> None:
+        """Bound the answers that lead nowhere: the budget may allow hundreds of them."""
+        self.faults = self.faults + 1 if fault else 0
+        if self.faults >= MAX_FAULTS:
+            raise ApplicationError(
+                f"{self.spec.agent}: the model gave {MAX_FAULTS} answers in a row that can't be used",
+                type=ErrorType.AGENT_FAILED,
+                non_retryable=True,
+            )
+
+    async def _stopped_in_circles(self) -> None:
+        """Pause the run if the agent loops; a person who resumes it lets the agent go on."""
+        if (loop := self.breaker.loop()) is not None:
+            await hold(Hold(reason="loop", detail=loop, agent=self.spec.agent, call=self.spec.call))
+            self.breaker.forget()
+
+    def _measure(self) -> None:
+        self.size += conversation_size(self.messages[self.measured :])
+        self.measured = len(self.messages)
+        if (wrong := too_long("the conversation", self.size)) is not None:
+            raise ApplicationError(f"{self.spec.agent}: {wrong}", type=ErrorType.AGENT_FAILED, non_retryable=True)
+
+    async def _turn(self) -> ModelTurn:
+        """The next turn, by the first model that does not fail."""
+        number = self.meter.turns + 1
+        header = AgentHeader(agent=self.spec.agent, version=self.spec.version, call=self.spec.call, turn=number)
+        current_agent.set(header)
+        while True:
+            try:
+                return await self._asked(number)
+            except ActivityError as error:
+                if is_cancelled_exception(error):
+                    raise
+                cause = error.cause
+                kind = cause.type if isinstance(cause, ApplicationError) and cause.type else ErrorType.MODEL_ERROR
+                if kind != ErrorType.MODEL_ERROR or self.model + 1 >= len(self.spec.models):
+                    raise ApplicationError(
+                        f"{self.spec.agent}: {_message(error)}", type=kind, non_retryable=True
+                    ) from error
+                self.model += 1
+
+    async def _asked(self, number: int) -> ModelTurn:
+        spec, agent = self.spec, self.agent
+        call = ModelCall(
+            agent=spec.agent,
+            version=spec.version,
+            call=spec.call,
+            turn=number,
+            model=spec.models[self.model],
+            instructions=spec.instructions,
+            tools=spec.tools,
+            messages=self.messages,
+            output_schema=spec.output_schema,
+        )
+        answered: ModelTurn = await workflow.execute_activity(
+            agent.activity_type,
+            call,
+            result_type=ModelTurn,
+            start_to_close_timeout=agent.timeout,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            retry_policy=RetryPolicy(
+                initial_interval=timedelta(seconds=1),
+                maximum_interval=timedelta(seconds=60),
+                maximum_attempts=agent.retries + 1,
+            ),
+            summary=f"turn {number}",
+        )
+        return answered
+
+    async def _called(self, call: AskedCall) -> dict[str, Any]:
+        """What the model is told of the call: its result, or why it failed."""
+        answer = {"role": "tool", "id": call.id, "name": call.name}
+        try:
+            if call.barred:
+                await self._barred(call)
+            if call.fault is not None:
+                return {**answer, "fault": call.fault}
+            await self.meter.before_call()
+            return {**answer, "result": await self._result(call)}
+        except (ActivityError, ApplicationError, ValidationError) as error:
+            if is_cancelled_exception(error) or _ends_the_agent(error):
+                raise
+            return {**answer, "fault": _message(error)}
+
+    async def _result(self, call: AskedCall) -> Any:
+        tool = self.tools.get(call.name)
+        if tool is None:
+            raise ApplicationError(f"there is no tool {call.name!r}", type=ErrorType.TOOL_INPUT, non_retryable=True)
+        if hasattr(tool, "call"):
+            return await tool.call(call.args)
+        return await self._delegated(tool, str(call.args.get("prompt", "")))
+
+    async def _delegated(self, agent: Agent[Any], prompt: str) -> Any:
+        if self.meter.depth >= MAX_DEPTH:
+            raise ApplicationError(
+                f"agents may call each other {MAX_DEPTH} deep", type=ErrorType.AGENT_FAILED, non_retryable=True
+            )
+        return await converse(agent, prompt, within=self.meter)
+
+    async def _barred(self, call: AskedCall) -> None:
+        """Make the call, for which the worker has no permission: its refusal is then a step, in history."""
+        await workflow.execute_activity(
+            TOOL_PREFIX + call.name,
+            ToolCall(tool=call.name, version="", args=call.args),
+            result_type=ToolOutcome,
+            start_to_close_timeout=timedelta(seconds=30),
+            retry_policy=RetryPolicy(maximum_attempts=1),
+            summary=call.name,
+        )
+
+
+def _ends_the_agent(error: BaseException) -> bool:
+    """Whether the error is about the agent itself, not about the call."""
+    return getattr(error, "type", None) == ErrorType.BUDGET_EXCEEDED
+
+
+def _message(error: BaseException) -> str:
+    """An error as a model and the closing marker are told it."""
+    cause = error.cause if isinstance(error, ActivityError) and error.cause is not None else error
+    kind = getattr(cause, "type", None) or type(cause).__name__
+    text = str(getattr(cause, "message", None) or cause)
+    return f"{kind}: {text}"[:MAX_TOLD]

@@ -1,0 +1,227 @@
+"""An agent: a model, instructions, tools that it may use, an output type and a budget; called in a workflow like a tool.
+
+The loop (`sdk/agent_loop.py`) is workflow code. A model turn is one activity, `model.<agent>`; a tool's call is the tool's own, through the
+gate that every call passes. Nothing here imports a provider: those are in the worker, behind the activity.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar, overload
+
+from pydantic import TypeAdapter, ValidationError
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+from agentgrid.domain.activities import MODEL_PREFIX
+from agentgrid.domain.agents import AgentSpec, Limits
+from agentgrid.domain.principals import ANY_APPROVER
+from agentgrid.protocol import ErrorType
+from agentgrid.sdk.agent_loop import converse
+from agentgrid.sdk.schema import adapter_of, message_of, version_of
+from agentgrid.sdk.tools import Tool
+
+Out = TypeVar("Out")
+
+PROMPT_SCHEMA = {
+    "type": "object",
+    "properties": {"prompt": {"type": "string", "description": "What to do, with all that it must know."}},
+    "required": ["prompt"],
+    "additionalProperties": False,
+}
+"""The arguments of an agent that another agent calls."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What one call of an agent may use; None is no limit.
+
+    At `soft`, a share of each limit, people are asked to raise it. At the limit the run pauses with the reason `budget_exceeded`; a person who
+    resumes it grants as much again. tokens: of input and output. seconds: wall time, with waits for approvals and without pauses.
+    """
+
+    requests: int | None = 20
+    tool_calls: int | None = 50
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+    soft: float | None = None
+    approvers: tuple[str, ...] = (ANY_APPROVER,)
+    """Who may raise it."""
+
+    def limits(self) -> Limits:
+        """As an agent's version has it."""
+        return Limits(
+            requests=self.requests,
+            tool_calls=self.tool_calls,
+            tokens=self.tokens,
+            usd=self.usd,
+            seconds=self.seconds,
+            soft=self.soft,
+        )
+
+
+class Agent(Generic[Out]):
+    """A registered agent. Made by `agentgrid.agent`."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        title: str,
+        models: tuple[str, ...],
+        instructions: str,
+        tools: Sequence[Tool[..., Any] | Agent[Any]],
+        output: type[Out],
+        budget: Budget | None,
+        timeout: timedelta,
+        retries: int,
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.models = models
+        self.instructions = inspect.cleandoc(instructions)
+        self.tools = tuple(tools)
+        self.output = output
+        self.budget = budget
+        self.timeout = timeout
+        self.retries = retries
+        frame = sys._getframe(2)
+        self.module, self.file, self.line = frame.f_globals["__name__"], frame.f_code.co_filename, frame.f_lineno
+
+    @property
+    def activity_type(self) -> str:
+        """The name of its model turns on the wire."""
+        return MODEL_PREFIX + self.name
+
+    @functools.cached_property
+    def adapter(self) -> TypeAdapter[Out]:
+        """The output type. Raises what pydantic raises for a type that JSON can't hold."""
+        return adapter_of(self.output)
+
+    @functools.cached_property
+    def output_schema(self) -> dict[str, Any] | None:
+        """The JSON Schema of its output; None if the output is text."""
+        return None if self.output is str else self.adapter.json_schema()
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The names under which the model sees its tools and agents."""
+        return [tool.name for tool in self.tools]
+
+    @functools.cached_property
+    def version(self) -> str:
+        """A digest of what the code says of it."""
+        limits = dataclasses.asdict(self.limits)
+        return version_of(self.name, list(self.models), self.instructions, self.tool_names, self.output_schema, limits)
+
+    @property
+    def limits(self) -> Limits:
+        """Its budget as its version has it."""
+        return (self.budget or Budget()).limits()
+
+    def spec(self) -> AgentSpec:
+        """Its version as the code has it. Without models the worker adds its default one."""
+        return AgentSpec(
+            agent=self.name,
+            version=self.version,
+            models=list(self.models),
+            instructions=self.instructions,
+            tools=self.tool_names,
+            output_schema=self.output_schema,
+            limits=self.limits,
+        )
+
+    async def run(self, prompt: str) -> Out:
+        """Work until there is an answer, durably. Only in a workflow, on a worker with AgentGridPlugin.
+
+        Raises ApplicationError, not retryable: `AgentDisabled`, `ModelError` if every model failed, `AgentFailed` for a conversation that
+        is too long or an answer that doesn't fit the output type, `ApprovalRejected` or `ApprovalExpired` if nobody raises its budget.
+        """
+        if not workflow.in_workflow():
+            raise RuntimeError(
+                f"the agent {self.name} runs in a workflow: call it there, or test it with agentgrid.testing"
+            )
+        answer = await converse(self, prompt)
+        try:
+            return self.adapter.validate_python(answer)
+        except ValidationError as error:
+            # A worker with other code made it. This fails the run; a plain error would retry its workflow task forever.
+            raise ApplicationError(
+                f"{self.name}: the answer does not fit its output type: {message_of(error)}",
+                type=ErrorType.AGENT_FAILED,
+                non_retryable=True,
+            ) from None
+
+    def __repr__(self) -> str:
+        return f"<Agent {self.name}>"
+
+
+@overload
+def agent(
+    name: str,
+    *,
+    instructions: str,
+    title: str = "",
+    model: str | Sequence[str] | None = None,
+    tools: Sequence[Tool[..., Any] | Agent[Any]] = (),
+    budget: Budget | None = None,
+    timeout: timedelta = timedelta(minutes=2),
+    retries: int = 4,
+) -> Agent[str]: ...
+
+
+@overload
+def agent(
+    name: str,
+    *,
+    instructions: str,
+    output: type[Out],
+    title: str = "",
+    model: str | Sequence[str] | None = None,
+    tools: Sequence[Tool[..., Any] | Agent[Any]] = (),
+    budget: Budget | None = None,
+    timeout: timedelta = timedelta(minutes=2),
+    retries: int = 4,
+) -> Agent[Out]: ...
+
+
+def agent(
+    name: str,
+    *,
+    instructions: str,
+    output: Any = str,
+    title: str = "",
+    model: str | Sequence[str] | None = None,
+    tools: Sequence[Tool[..., Any] | Agent[Any]] = (),
+    budget: Budget | None = None,
+    timeout: timedelta = timedelta(minutes=2),
+    retries: int = 4,
+) -> Agent[Any]:
+    """Register an agent; call it in a workflow with `await triager.run("…")`.
+
+    model: `provider:model`, such as `openai:gpt-5` (OpenAI's Responses), `openai-chat:…` (chat completions), `anthropic:…` or `offline`;
+    several in the order in which they are tried. Without one, the worker's AGENTGRID_MODEL.
+    tools: what the model may call, and nothing else; another agent is one too. output: the type of the answer; text by default.
+    budget: required. timeout: maximum duration of one model request. retries: attempts after the first, for each model.
+
+    `agentgrid check` and worker start report all mistakes at once.
+    """
+    models = () if model is None else (model,) if isinstance(model, str) else tuple(model)
+    return Agent(
+        name,
+        title=title or name,
+        models=models,
+        instructions=instructions,
+        tools=tools,
+        output=output,
+        budget=budget,
+        timeout=timeout,
+        retries=retries,
+    )

@@ -1,0 +1,259 @@
+"""What a scripted model does, in one form for every protocol. This module loads no server.
+
+A script answers a conversation with a turn. It is a list of turns, or a function from `Conversation` to `Turn`:
+
+    script = [Turn(calls=[Call("get_order", {"order_id": "A1"})]), Turn(text="It was shipped.")]
+
+A list is read by position: a conversation that holds n messages of the assistant is answered by the (n + 1)th turn. So the answer depends on
+the conversation alone, and a client that was killed and asks again gets the same one. A turn with a fault is consumed by the attempt that it
+fails: `[Turn(fault=Fault.rate_limited()), Turn(text="Hello")]` refuses the first request, and answers when the same conversation comes again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias
+
+CHARACTERS_PER_TOKEN = 4
+"""For turns without a usage of their own."""
+MAX_DELAY_SECONDS = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Tokens of one answer. `input_tokens` counts all input, whether it was read from the cache, written to it, or neither."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    """Input that was read from the cache."""
+    cache_write_tokens: int = 0
+    """Input that was written to the cache."""
+
+    def __post_init__(self) -> None:
+        if min(self.input_tokens, self.output_tokens, self.cached_tokens, self.cache_write_tokens) < 0:
+            raise ValueError("a number of tokens can't be negative")
+        if self.cached_tokens + self.cache_write_tokens > self.input_tokens:
+            raise ValueError(
+                "input_tokens counts all input: it can't be less than cached_tokens and cache_write_tokens together"
+            )
+
+    def __add__(self, other: Usage) -> Usage:
+        mine, its = asdict(self), asdict(other)
+        return Usage(**{name: mine[name] + its[name] for name in mine})
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a tool by the model. Arguments given as a string are sent as they are, also if they aren't JSON."""
+
+    name: str
+    arguments: Mapping[str, Any] | str = field(default_factory=dict)
+    id: str | None = None
+    """None: the provider makes one, which is the same for the same conversation."""
+
+    @property
+    def text(self) -> str:
+        """The arguments as they are sent."""
+        return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A failure in place of an answer: an error status, or a connection that is dropped in the middle."""
+
+    status: int | None = None
+    """The HTTP status; None for a dropped connection."""
+    message: str = "a scripted fault"
+    code: str | None = None
+    retry_after: float | None = None
+    """Seconds, sent as the header Retry-After."""
+    cut_after: float = 0.5
+    """The share of the response that is sent before the connection is dropped, from 0 (nothing at all) to 1 (all but the last byte or event)."""
+
+    @classmethod
+    def rate_limited(cls, retry_after: float | None = None) -> Fault:
+        return cls(status=429, message="rate limit reached", code="rate_limit_exceeded", retry_after=retry_after)
+
+    @classmethod
+    def bad_request(cls, message: str = "the request is invalid", code: str | None = None) -> Fault:
+        return cls(status=400, message=message, code=code)
+
+    @classmethod
+    def unauthorized(cls) -> Fault:
+        return cls(status=401, message="the API key is not valid", code="invalid_api_key")
+
+    @classmethod
+    def server_error(cls) -> Fault:
+        return cls(status=500, message="the server had an error")
+
+    @classmethod
+    def overloaded(cls) -> Fault:
+        return cls(status=529, message="the server is overloaded")
+
+    @classmethod
+    def cut(cls, after: float = 0.5) -> Fault:
+        """Drop the connection after this share of the turn's answer. The answer is billed all the same."""
+        return cls(message="the connection was dropped", cut_after=after)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What the model answers: text, calls of tools, or both; or a fault.
+
+    usage: what the provider bills; None counts characters. delay_seconds: before the first byte. pause_seconds: before each later event of a
+    stream. truncated: the answer ended at the limit of tokens.
+    """
+
+    text: str | None = None
+    calls: Sequence[Call] = ()
+    usage: Usage | None = None
+    delay_seconds: float = 0.0
+    pause_seconds: float = 0.0
+    truncated: bool = False
+    fault: Fault | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("delay_seconds", "pause_seconds"):
+            if not 0 <= getattr(self, name) <= MAX_DELAY_SECONDS:
+                raise ValueError(f"{name} must be between 0 and {MAX_DELAY_SECONDS:g}")
+        if self.text is None and not self.calls and self.fault is None:
+            raise ValueError("a turn needs text, calls or a fault")
+
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A message that the client sent. The result of a tool is a message of the role `tool`."""
+
+    role: Role
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    """Of the assistant."""
+    call_id: str | None = None
+    """Of a result: the call that it answers."""
+    failed: bool = False
+    """Of a result: whether it is marked as an error (Anthropic only)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A tool that the client offers to the model."""
+
+    name: str
+    description: str = ""
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    """The JSON Schema of its arguments."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a called tool returned."""
+
+    name: str
+    call_id: str
+    text: str
+    failed: bool = False
+
+    @property
+    def value(self) -> Any:
+        """The text read as JSON, or the text itself."""
+        try:
+            return json.loads(self.text)
+        except ValueError:
+            return self.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversation:
+    """What one request contains."""
+
+    protocol: str
+    model: str
+    messages: tuple[Message, ...]
+    tools: tuple[Offer, ...] = ()
+    must_call: str | None = None
+    """A tool that the model must call, `*` for any, None if it may answer by text."""
+    output_schema: Mapping[str, Any] | None = None
+    """The JSON Schema that an answer by text must fit."""
+    attempt: int = 1
+    """How often this provider has received these messages, this time included."""
+
+    @property
+    def turn(self) -> int:
+        """The number of the assistant's messages so far."""
+        return sum(message.role == "assistant" for message in self.messages)
+
+    @property
+    def prompt(self) -> str:
+        """The text of the last message of the user."""
+        return next((message.text for message in reversed(self.messages) if message.role == "user"), "")
+
+    @property
+    def instructions(self) -> str:
+        return "\n\n".join(message.text for message in self.messages if message.role == "system")
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """The results of all tools so far, oldest first."""
+        return tuple(self._results())
+
+    @property
+    def digest(self) -> str:
+        """Of the messages alone: retries and fallback models ask the same."""
+        text = json.dumps([asdict(message) for message in self.messages], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _results(self) -> Iterator[Result]:
+        names: dict[str, str] = {}
+        for message in self.messages:
+            names |= {call.id: call.name for call in message.calls if call.id}
+            if message.role == "tool" and message.call_id:
+                name = names.get(message.call_id, "")
+                yield Result(name=name, call_id=message.call_id, text=message.text, failed=message.failed)
+
+
+Script: TypeAlias = Sequence[Turn] | Callable[[Conversation], Turn | Awaitable[Turn]]
+
+
+class ScriptExhausted(Exception):
+    """The script has no turn for this conversation."""
+
+
+async def next_turn(script: Script, conversation: Conversation) -> Turn:
+    """The turn with which the script answers. Raises ScriptExhausted at the end of a list, and what a function raises."""
+    if callable(script):
+        answer = script(conversation)
+        return await answer if inspect.isawaitable(answer) else answer
+    faults: list[Turn] = []
+    done = 0
+    for turn in script:
+        if turn.fault is not None:
+            faults.append(turn)
+        elif done == conversation.turn:
+            return faults[conversation.attempt - 1] if conversation.attempt <= len(faults) else turn
+        else:
+            done, faults = done + 1, []
+    if faults and done == conversation.turn:
+        return faults[min(conversation.attempt, len(faults)) - 1]
+    raise ScriptExhausted(
+        f"the script has answers for {done} turns, and this conversation asks for turn {conversation.turn + 1}"
+    )
+
+
+def counted(turn: Turn, conversation: Conversation) -> Usage:
+    """The turn's usage, or one by the number of characters."""
+    if turn.usage is not None:
+        return turn.usage
+    asked = [asdict(message) for message in conversation.messages], [asdict(tool) for tool in conversation.tools]
+    answered = (turn.text or "") + "".join(call.name + call.text for call in turn.calls)
+    return Usage(
+        input_tokens=1 + len(json.dumps(asked)) // CHARACTERS_PER_TOKEN,
+        output_tokens=1 + len(answered) // CHARACTERS_PER_TOKEN,
+    )

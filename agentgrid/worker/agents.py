@@ -1,0 +1,242 @@
+"""The activities of agents: a call's opening and closing, and its model turns.
+
+What a model asks for is checked here, not in workflow code: an exception there would repeat its workflow task. Nothing here needs a
+provider's library; `worker/models.py` has those, and is imported when an agent first asks one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import importlib
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from agentgrid.domain.agents import (
+    FINAL_ANSWER,
+    OFFLINE,
+    AgentEnd,
+    AgentSpec,
+    AskedCall,
+    Hold,
+    ModelCall,
+    ModelTurn,
+    OpenAgent,
+)
+from agentgrid.domain.switches import SwitchKind, Thing
+from agentgrid.protocol import ACTIVITY_CLOSE_AGENT, ACTIVITY_HOLD, ACTIVITY_OPEN_AGENT, ErrorType
+from agentgrid.sdk.agents import PROMPT_SCHEMA, Agent
+from agentgrid.sdk.schema import message_of
+from agentgrid.sdk.tools import Tool
+from agentgrid.worker.approvals import stale_policy
+from agentgrid.worker.governor import Governor
+from agentgrid.worker.model_requests import Answer, Model, Offer, RawCall, model_fault
+from agentgrid.worker.offline import Offline
+
+HEARTBEAT_SECONDS = 3.0
+PROVIDERS = "agentgrid.worker.models"
+MAX_FAULT = 1_000
+"""Characters of a fault that a model is told."""
+
+Models = Callable[[str], Model]
+"""Finds a model by its name."""
+
+
+def model_named(name: str) -> Model:
+    """The offline model, or a provider's. Raises ApplicationError if the provider's library is not installed."""
+    if name == OFFLINE:
+        return Offline()
+    try:
+        from agentgrid.worker import models
+    except ModuleNotFoundError as error:
+        raise model_fault(f"{name} needs the extra `agents`: {error.name} is not installed", retryable=False) from None
+    return models.loaded(name)
+
+
+async def load(model: str) -> None:
+    """Import the provider's library, in a thread: it takes seconds, in which the worker's event loop must turn."""
+    if model != OFFLINE and PROVIDERS not in sys.modules:
+        with contextlib.suppress(ModuleNotFoundError):
+            await asyncio.to_thread(importlib.import_module, PROVIDERS)
+
+
+def agent_activities(
+    agents: Sequence[Agent[Any]],
+    tools: Sequence[Tool[..., Any]],
+    governor: Governor,
+    *,
+    default_model: str,
+    policy_wait_seconds: float,
+    models: Models = model_named,
+) -> list[Any]:
+    """The activities and local activities that a worker registers for its agents."""
+    registered = {agent.name: agent for agent in agents}
+    known = {tool.name for tool in tools}
+
+    @activity.defn(name=ACTIVITY_OPEN_AGENT)
+    async def open_agent(request: OpenAgent) -> AgentSpec:
+        agent = registered.get(request.agent)
+        if agent is None:
+            raise ApplicationError(
+                f"the agent {request.agent} is not registered on this worker: pass its package to the grid",
+                type=ErrorType.AGENT_FAILED,
+                non_retryable=True,
+            )
+        snapshot = governor.policy.snapshot
+        if (stale := governor.stale(snapshot, writes=False)) is not None:
+            raise stale_policy(stale.reason, request.call, activity.info().attempt, policy_wait_seconds)
+        if snapshot is not None and (refusal := snapshot.refusal(Thing(SwitchKind.AGENT, agent.name))) is not None:
+            raise ApplicationError(refusal, type=ErrorType.AGENT_DISABLED, non_retryable=True)
+        spec = agent.spec()
+        return dataclasses.replace(
+            spec,
+            models=spec.models or [default_model],
+            call=request.call,
+            prompt=request.prompt,
+            parent=request.parent,
+            turn=request.turn,
+        )
+
+    @activity.defn(name=ACTIVITY_CLOSE_AGENT)
+    async def close_agent(end: AgentEnd) -> AgentEnd:
+        return end
+
+    @activity.defn(name=ACTIVITY_HOLD)
+    async def hold(why: Hold) -> Hold:
+        return why
+
+    return [open_agent, close_agent, hold, *(_turn_activity(agent, known, models) for agent in agents)]
+
+
+def _turn_activity(agent: Agent[Any], known: set[str], models: Models) -> Callable[..., Any]:
+    @activity.defn(name=agent.activity_type)
+    async def turn(call: ModelCall) -> ModelTurn:
+        began = time.perf_counter()
+        offers = [_offer(tool) for tool in agent.tools if tool.name in call.tools]
+        async with _beating():
+            await load(call.model)
+            answer = await models(call.model).answer(call, offers, _final(call))
+        return dataclasses.replace(
+            _read(agent, call, answer, known),
+            latency_ms=int((time.perf_counter() - began) * 1000),
+            attempt=activity.info().attempt,
+        )
+
+    return turn
+
+
+def _offer(tool: Tool[..., Any] | Agent[Any]) -> Offer:
+    if isinstance(tool, Agent):
+        return Offer(name=tool.name, description=tool.title, input_schema=PROMPT_SCHEMA)
+    description = f"{tool.title}. {tool.description}".strip()
+    return Offer(name=tool.name, description=description, input_schema=tool.signature.input_schema)
+
+
+def _final(call: ModelCall) -> Offer | None:
+    if call.output_schema is None:
+        return None
+    schema = call.output_schema
+    if not _is_object(schema):
+        schema = {"type": "object", "properties": {"answer": schema}, "required": ["answer"]}
+        if (definitions := call.output_schema.get("$defs")) is not None:
+            schema["$defs"] = definitions
+    return Offer(name=FINAL_ANSWER, description="Give the final answer.", input_schema=schema)
+
+
+def _is_object(schema: dict[str, Any]) -> bool:
+    return schema.get("type") == "object"
+
+
+def _read(agent: Agent[Any], call: ModelCall, answer: Answer, known: set[str]) -> ModelTurn:
+    """What the loop must do about an answer."""
+    turn = ModelTurn(
+        message=answer.message,
+        text=answer.text,
+        usage=answer.usage,
+        model=answer.model,
+        provider=answer.provider,
+        price=answer.price,
+        finish=answer.finish,
+    )
+    if not answer.calls:
+        if call.output_schema is None:
+            return dataclasses.replace(turn, final=True, output=answer.text or "")
+        return dataclasses.replace(turn, fault=f"Call {FINAL_ANSWER} to give the answer.")
+    final = next((raw for raw in answer.calls if raw.name == FINAL_ANSWER and call.output_schema is not None), None)
+    if final is not None and len(answer.calls) == 1:
+        try:
+            return dataclasses.replace(turn, final=True, output=_answered(agent, call, _arguments(final)))
+        except ValueError as error:
+            fault = f"the answer does not fit: {message_of(error)}"[:MAX_FAULT]
+            return dataclasses.replace(turn, calls=[AskedCall(id=final.id, name=final.name, fault=fault)])
+    return dataclasses.replace(turn, calls=[_asked(agent, call, raw, known) for raw in answer.calls])
+
+
+def _arguments(raw: RawCall) -> dict[str, Any]:
+    """The arguments of a call. Raises ValueError if they are no JSON object."""
+    value = json.loads(raw.arguments) if isinstance(raw.arguments, str) else raw.arguments
+    if not isinstance(value, dict):
+        raise ValueError("the arguments must be a JSON object")
+    return value
+
+
+def _answered(agent: Agent[Any], call: ModelCall, value: dict[str, Any]) -> Any:
+    """The answer in JSON, by the type in the code and by the version's schema. Raises ValueError."""
+    from agentgrid.domain import schemas
+
+    schema = call.output_schema or {}
+    given = value if _is_object(schema) else value.get("answer")
+    if schema != agent.output_schema:
+        faults = schemas.faults(schemas.compiled(schema), given)
+        if faults:
+            raise ValueError("; ".join(f"{'.'.join(map(str, path)) or 'the value'}: {why}" for path, why in faults))
+    return agent.adapter.dump_python(agent.adapter.validate_python(given), mode="json")
+
+
+def _asked(agent: Agent[Any], call: ModelCall, raw: RawCall, known: set[str]) -> AskedCall:
+    asked = AskedCall(id=raw.id, name=raw.name)
+    if raw.name == FINAL_ANSWER and call.output_schema is not None:
+        return dataclasses.replace(asked, fault="The other calls come first: answer when you have their results.")
+    tool = next((tool for tool in agent.tools if tool.name == raw.name and raw.name in call.tools), None)
+    try:
+        arguments = _arguments(raw)
+        if tool is None:
+            barred = raw.name in known
+            fault = None if barred else f"there is no tool {raw.name!r}"[:MAX_FAULT]
+            return dataclasses.replace(asked, args=arguments if barred else {}, fault=fault, barred=barred)
+        _check(tool, arguments)
+    except (ValidationError, ValueError, RecursionError) as error:
+        return dataclasses.replace(asked, fault=f"wrong arguments: {message_of(error)}"[:MAX_FAULT])
+    return dataclasses.replace(asked, args=arguments)
+
+
+def _check(tool: Tool[..., Any] | Agent[Any], arguments: dict[str, Any]) -> None:
+    if isinstance(tool, Agent):
+        if not isinstance(arguments.get("prompt"), str) or len(arguments) != 1:
+            raise ValueError("an agent takes one text, `prompt`")
+        return
+    tool.signature.load_arguments(arguments)
+
+
+@contextlib.asynccontextmanager
+async def _beating() -> AsyncIterator[None]:
+    """Heartbeats, so that a worker's death is noticed long before the request's timeout."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    task = asyncio.create_task(beat(), name="agentgrid-model-heartbeat")
+    try:
+        yield
+    finally:
+        task.cancel()

@@ -1,0 +1,67 @@
+"""A request to a model, independent of its provider: what a turn offers, and what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from temporalio.exceptions import ApplicationError
+
+from agentgrid.domain.agents import ModelCall, Usage
+from agentgrid.protocol import ErrorType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A tool as a model sees it."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawCall:
+    """A call that a model asks for, as it wrote it."""
+
+    id: str
+    name: str
+    arguments: str | dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A model's answer. message: the parts that the provider must be sent again in the next turn."""
+
+    message: dict[str, Any]
+    calls: list[RawCall] = field(default_factory=list)
+    text: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    provider: str = ""
+    price: str = "unpriced"
+    finish: str | None = None
+
+
+def plain_message(calls: Sequence[RawCall], text: str | None) -> dict[str, Any]:
+    """The parts of an answer that no provider gave, in the form in which those of providers are kept."""
+    parts: list[dict[str, Any]] = [
+        {"part_kind": "tool-call", "tool_name": call.name, "args": call.arguments, "tool_call_id": call.id}
+        for call in calls
+    ]
+    if text is not None:
+        parts.append({"part_kind": "text", "content": text})
+    return {"parts": parts, "kind": "response"}
+
+
+class Model(Protocol):
+    """Something that answers a conversation."""
+
+    async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
+        """The answer to the conversation. final: the tool by which the answer is given, if it has a schema. Raises ApplicationError."""
+
+
+def model_fault(message: str, *, retryable: bool) -> ApplicationError:
+    """The error of a request that a model did not answer."""
+    return ApplicationError(message, type=ErrorType.MODEL_ERROR, non_retryable=not retryable)

@@ -1,0 +1,177 @@
+"""Providers' models: the one module that knows pydantic-ai. Loaded when an agent first asks a provider.
+
+A provider's own retries are off: Temporal's are bounded and visible. The price is computed here, with the installed price table, so that
+the cost is in history and a later table can't change a replay.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Any
+
+from anthropic import AsyncAnthropic
+from openai import AsyncOpenAI
+from pydantic import TypeAdapter
+from pydantic_ai import messages as parts
+from pydantic_ai.direct import model_request
+from pydantic_ai.exceptions import (
+    ModelAPIError,
+    ModelHTTPError,
+    ModelQuotaExceededError,
+    ModelRequestRejectedError,
+    UserError,
+)
+from pydantic_ai.models import Model as ProviderModel
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+from pydantic_ai.providers.anthropic import AnthropicProvider
+from pydantic_ai.providers.openai import OpenAIProvider
+from pydantic_ai.tools import ToolDefinition
+from temporalio.exceptions import ApplicationError
+
+from agentgrid.domain.agents import ModelCall, Usage
+from agentgrid.domain.secrets import known
+from agentgrid.protocol import ErrorType
+from agentgrid.sdk.secrets import find
+from agentgrid.worker.model_requests import Answer, Offer, RawCall, model_fault
+
+_ANSWER: TypeAdapter[Any] = TypeAdapter(parts.ModelResponse)
+_KEPT = ("parts", "kind", "provider_name", "canonical_system", "provider_response_id")
+"""What a provider needs of its own answer in the next turn. Usage, price and times are in the turn itself."""
+_FINAL_STATUS = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422})
+"""A repetition of the request would be refused again."""
+_KEYS = {"openai": "OPENAI", "openai-chat": "OPENAI", "anthropic": "ANTHROPIC"}
+"""Prefix of the secret `…_API_KEY` and the environment variable `…_BASE_URL`, by provider."""
+MAX_MESSAGE = 1_000
+
+
+class ProviderBacked:
+    """A provider's model, by its name: `provider:model`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
+        """Ask the provider once."""
+        parameters = ModelRequestParameters(
+            function_tools=[_definition(offer) for offer in offers],
+            output_mode="tool" if final is not None else "text",
+            output_tools=[_definition(final, kind="output")] if final is not None else [],
+            allow_text_output=final is None,
+        )
+        try:
+            answer = await model_request(
+                await self._model(), list(_conversation(call)), model_request_parameters=parameters
+            )
+        except ModelAPIError as error:
+            raise _refused(error) from None
+        except UserError as error:
+            raise model_fault(known.text(f"{self.name}: {error}")[:MAX_MESSAGE], retryable=False) from None
+        return _read(answer, self.name)
+
+    async def _model(self) -> ProviderModel:
+        provider, _, model = self.name.partition(":")
+        prefix = _KEYS.get(provider)
+        if prefix is None or not model:
+            names = ", ".join(_KEYS)
+            raise model_fault(f"{self.name!r} is no model: it must be provider:model, with {names}", retryable=False)
+        key, url = await find(f"{prefix}_API_KEY"), os.environ.get(f"{prefix}_BASE_URL")
+        if not key:
+            raise model_fault(
+                f"{self.name} needs the secret {prefix}_API_KEY in the worker, for example as a variable of its environment",
+                retryable=False,
+            )
+        return _client(provider, model, key, url)
+
+
+@functools.lru_cache(maxsize=64)
+def _client(provider: str, model: str, key: str, url: str | None) -> ProviderModel:
+    if provider == "anthropic":
+        anthropic = AsyncAnthropic(api_key=key, base_url=url, max_retries=0)
+        return AnthropicModel(model, provider=AnthropicProvider(anthropic_client=anthropic))
+    openai = OpenAIProvider(openai_client=AsyncOpenAI(api_key=key, base_url=url, max_retries=0))
+    return (
+        OpenAIChatModel(model, provider=openai)
+        if provider == "openai-chat"
+        else OpenAIResponsesModel(model, provider=openai)
+    )
+
+
+def _definition(offer: Offer, *, kind: Any = "function") -> ToolDefinition:
+    return ToolDefinition(
+        name=offer.name, parameters_json_schema=offer.input_schema, description=offer.description, kind=kind
+    )
+
+
+def _conversation(call: ModelCall) -> list[parts.ModelMessage]:
+    """The conversation as the provider's messages."""
+    found: list[parts.ModelMessage] = []
+    pending: list[Any] = []
+    for message in call.messages:
+        match message["role"]:
+            case "user":
+                pending.append(parts.UserPromptPart(message["text"]))
+            case "tool":
+                content = message["result"] if "result" in message else f"Failed: {message['fault']}"
+                pending.append(parts.ToolReturnPart(message["name"], content, tool_call_id=message["id"]))
+            case "model":
+                found.append(parts.ModelRequest(pending, instructions=call.instructions))
+                found.append(_ANSWER.validate_python(message["answer"]))
+                pending = []
+    found.append(parts.ModelRequest(pending, instructions=call.instructions))
+    return found
+
+
+def _read(answer: parts.ModelResponse, asked: str) -> Answer:
+    # Not `exclude_defaults`: that would drop the kinds of the parts.
+    dumped = _ANSWER.dump_python(answer, mode="json", exclude_none=True)
+    usage = answer.usage
+    usd, price = _price(answer)
+    return Answer(
+        message={name: dumped[name] for name in _KEPT if name in dumped},
+        calls=[
+            RawCall(id=part.tool_call_id, name=part.tool_name, arguments=part.args or {}) for part in answer.tool_calls
+        ],
+        text=answer.text,
+        usage=Usage(
+            requests=1,
+            input_tokens=usage.input_tokens,
+            cached_tokens=usage.cache_read_tokens,
+            output_tokens=usage.output_tokens,
+            usd=usd,
+            unpriced=int(usd is None),
+        ),
+        model=answer.model_name or asked,
+        provider=answer.provider_name or "",
+        price=price,
+        finish=answer.finish_reason,
+    )
+
+
+def _price(answer: parts.ModelResponse) -> tuple[float | None, str]:
+    """The price in US dollars and its source. The table knows no price for some models, and none without usage."""
+    try:
+        return float(answer.cost().total_price), f"genai-prices {version('genai-prices')}"
+    except (LookupError, ValueError, AssertionError):
+        return None, "unpriced"
+
+
+def _refused(error: ModelAPIError) -> ApplicationError:
+    status = error.status_code if isinstance(error, ModelHTTPError) else None
+    final = status in _FINAL_STATUS or isinstance(error, (ModelQuotaExceededError, ModelRequestRejectedError))
+    wait = error.retry_after
+    return ApplicationError(
+        known.text(str(error))[:MAX_MESSAGE],  # cut afterwards: a part of a value would not be found
+        type=ErrorType.MODEL_ERROR,
+        non_retryable=final,
+        next_retry_delay=timedelta(seconds=min(wait, 300.0)) if wait and not final else None,
+    )
+
+
+def loaded(name: str) -> ProviderBacked:
+    """The model with this name."""
+    return ProviderBacked(name)

@@ -1,0 +1,130 @@
+"""A help desk whose work an agent does: what the tests of agents run."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel
+from temporalio import workflow
+
+import agentgrid as ag
+
+REFUNDS: list[dict[str, Any]] = []
+"""The refunds that were really made, with their idempotency keys."""
+
+
+class Order(BaseModel):
+    order_id: str
+    amount_cents: int
+
+
+class Verdict(BaseModel):
+    order_id: str
+    refunded: bool
+    summary: str
+
+
+@ag.tool(title="Look up an order", risk="read", timeout=timedelta(seconds=10))
+async def get_order(order_id: str) -> Order:
+    """Find an order by its id."""
+    if order_id == "missing":
+        raise ag.ToolError("there is no such order")
+    return Order(order_id=order_id, amount_cents=1250)
+
+
+@ag.tool(title="Refund an order", risk="destructive", timeout=timedelta(seconds=10))
+async def refund_order(order_id: str, amount_cents: int) -> str:
+    """Pay money back."""
+    REFUNDS.append({"order_id": order_id, "cents": amount_cents, "key": ag.idempotency_key()})
+    return f"refunded {amount_cents}"
+
+
+@ag.tool(title="Delete a customer", risk="destructive", timeout=timedelta(seconds=10))
+async def delete_customer(customer_id: str) -> str:
+    """Not for agents."""
+    return f"deleted {customer_id}"
+
+
+desk = ag.agent(
+    "desk",
+    title="Help desk",
+    instructions="Look up the order and refund it if that is fair.",
+    tools=[get_order, refund_order],
+    output=Verdict,
+    budget=ag.Budget(requests=12, usd=1.0),
+)
+
+chatty = ag.agent(
+    "chatty",
+    instructions="Answer in a sentence.",
+    tools=[get_order],
+    budget=ag.Budget(requests=3),
+)
+
+lead = ag.agent(
+    "lead",
+    instructions="Let others do it.",
+    tools=[chatty],
+    budget=ag.Budget(requests=5),
+)
+
+
+careful = ag.agent(
+    "careful",
+    instructions="Work with little.",
+    model=["openai:first", "openai:second"],
+    tools=[get_order],
+    budget=ag.Budget(requests=3, tool_calls=4),
+    retries=1,
+)
+
+thrifty = ag.agent(
+    "thrifty",
+    instructions="Ask before you spend.",
+    tools=[get_order],
+    budget=ag.Budget(requests=4, soft=0.5),
+)
+
+
+@ag.workflow(title="Careful work")
+class CarefulWork:
+    @workflow.run
+    async def run(self, request: str) -> str:
+        return await careful.run(request)
+
+
+@ag.workflow(title="Thrifty work")
+class ThriftyWork:
+    @workflow.run
+    async def run(self, request: str) -> str:
+        return await thrifty.run(request)
+
+
+@ag.workflow(title="Two at once")
+class TwoAtOnce:
+    @workflow.run
+    async def run(self, requests: list[str]) -> list[str]:
+        return list(await asyncio.gather(*(chatty.run(request) for request in requests)))
+
+
+@ag.workflow(title="Help desk")
+class HelpDesk:
+    @workflow.run
+    async def run(self, request: str) -> Verdict:
+        return await desk.run(request)
+
+
+@ag.workflow(title="Chat")
+class Chat:
+    @workflow.run
+    async def run(self, request: str) -> str:
+        return await chatty.run(request)
+
+
+@ag.workflow(title="Delegation")
+class Delegation:
+    @workflow.run
+    async def run(self, request: str) -> str:
+        return await lead.run(request)

@@ -1,0 +1,75 @@
+"""One `agentgrid dev` for the tests of this folder, and what they do again and again on its command line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentgrid.cli.exits import ExitCode
+from tests.cli.conftest import Cli
+from tests.cli.dev.stack import DevStack
+
+NOTE = '{"author": "Ada", "text": "Hello \\u001b[31m\\u202e"}'
+
+
+@pytest.fixture(scope="package")
+def stack() -> Iterator[DevStack]:
+    running = DevStack()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.dispose()
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(stack: DevStack, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in another terminal, in the project's folder. A test that stopped the stack doesn't decide what the next one meets."""
+    if not stack.runs:
+        stack.start()
+    monkeypatch.delenv("AGENTGRID_HOME")
+    monkeypatch.chdir(stack.root)
+
+
+def until(look: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """What `look` gives, once it gives something."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"it did not come about within {seconds} s")
+
+
+class Terminal:
+    """What the tests do again and again on the command line."""
+
+    def __init__(self, cli: Cli) -> None:
+        self.cli = cli
+
+    def json(self, *arguments: str) -> Any:
+        ended = self.cli(*arguments, "-o", "json")
+        assert ended.code == ExitCode.OK, ended.err
+        return ended.json()
+
+    def start(self) -> str:
+        return self.json("run", "start", "publish_note", "--input", NOTE)["run_id"]
+
+    def status(self, run_id: str) -> str:
+        return self.json("run", "get", run_id)["status"]
+
+    def approval_of(self, run_id: str) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            items = self.json("approval", "list")["items"]
+            return next((item for item in items if item["run_id"] == run_id and item["decidable"]), None)
+
+        return until(look)
+
+
+@pytest.fixture
+def terminal(cli: Cli) -> Terminal:
+    return Terminal(cli)

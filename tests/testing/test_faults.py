@@ -1,0 +1,212 @@
+"""What goes wrong at a provider, as the clients see it and as the provider records it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import anthropic as anthropic_errors
+import httpx
+import openai as openai_errors
+import pytest
+from pydantic_ai import ModelRequest, UserPromptPart
+from pydantic_ai.exceptions import ModelAPIError
+
+from agentgrid.testing.ledger import State, billed, read_log
+from agentgrid.testing.provider import Provider
+from agentgrid.testing.service import Limits
+from agentgrid.testing.turns import Fault, Turn, Usage
+from tests.testing.clients import KEY, MODELS, anthropic, ask, model, openai
+
+HELLO: list[Any] = [{"role": "user", "content": "hello"}]
+USAGE = Usage(input_tokens=70, output_tokens=7)
+LONG = "one two three four five six seven eight nine ten"
+
+
+async def send(provider: Provider, protocol: str, *, stream: bool = False, **options: Any) -> Any:
+    """One request by the protocol's own client. Of a stream, what was received of it."""
+    if protocol == "messages":
+        answer = await anthropic(provider, **options).messages.create(
+            model="m", max_tokens=9, messages=HELLO, stream=stream
+        )
+    elif protocol == "chat":
+        answer = await openai(provider, **options).chat.completions.create(model="m", messages=HELLO, stream=stream)
+    else:
+        answer = await openai(provider, **options).responses.create(model="m", input="hello", stream=stream)
+    return answer
+
+
+async def receive(provider: Provider, protocol: str, received: list[Any], *, stream: bool) -> None:
+    async for event in await send(provider, protocol, stream=stream):
+        received.append(event)
+
+
+@pytest.mark.parametrize("protocol", MODELS)
+@pytest.mark.parametrize(
+    ("fault", "error", "status"),
+    [
+        (Fault.rate_limited(retry_after=2), "RateLimitError", 429),
+        (Fault.bad_request("too long", "context_length_exceeded"), "BadRequestError", 400),
+        (Fault.unauthorized(), "AuthenticationError", 401),
+        (Fault.server_error(), "InternalServerError", 500),
+    ],
+    ids=["429", "400", "401", "500"],
+)
+async def test_a_refusal_is_the_clients_own_error_and_is_not_billed(
+    protocol: str, fault: Fault, error: str, status: int
+) -> None:
+    errors = anthropic_errors if protocol == "messages" else openai_errors
+    async with Provider([Turn(fault=fault)]) as provider:
+        for stream in (False, True):
+            with pytest.raises(getattr(errors, error), match=fault.message) as raised:
+                await send(provider, protocol, stream=stream)
+            assert raised.value.response.headers.get("retry-after") == ("2" if status == 429 else None)
+        assert [(r.state, r.status, r.billed) for r in provider.requests] == [(State.REFUSED, status, None)] * 2
+
+
+@pytest.mark.parametrize("protocol", MODELS)
+async def test_a_slow_answer_times_out_and_is_recorded_as_abandoned(protocol: str) -> None:
+    errors = anthropic_errors if protocol == "messages" else openai_errors
+    async with Provider([Turn(text="late", delay_seconds=60, usage=USAGE)]) as provider:
+        with pytest.raises(errors.APITimeoutError):
+            await send(provider, protocol, timeout=0.3)
+        (request,) = await provider.wait(lambda requests: [r.state for r in requests] == [State.ABANDONED])
+        assert (request.answered, request.billed) == (False, USAGE)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("protocol", MODELS)
+async def test_a_connection_cut_in_the_middle_is_an_error_after_a_part(protocol: str, stream: bool) -> None:
+    cut = Turn(text=LONG, fault=Fault.cut(), usage=USAGE)
+    async with Provider([cut, Turn(text=LONG, usage=USAGE)]) as provider:
+        received: list[Any] = []
+        with pytest.raises(Exception) as raised:
+            await receive(provider, protocol, received, stream=stream)
+        assert "without sending complete message body" in f"{raised.value!r} {raised.value.__cause__!r}"
+        assert (len(received) >= 3) is stream
+        with pytest.raises(ModelAPIError):
+            await ask(model(provider, protocol), [ModelRequest(parts=[UserPromptPart("other")])], stream=stream)
+
+        whole = await ask(model(provider, protocol), [ModelRequest(parts=[UserPromptPart("other")])], stream=stream)
+        assert whole.text == LONG
+        assert [request.state for request in provider.requests] == [State.CUT, State.CUT, State.ANSWERED]
+        assert provider.billed == USAGE + USAGE + USAGE, "what was cut is billed too"
+
+
+async def test_a_connection_may_be_cut_before_the_first_byte() -> None:
+    async with Provider([Turn(fault=Fault.cut(after=0))]) as provider:
+        with pytest.raises(openai_errors.APIConnectionError) as raised:
+            await send(provider, "chat")
+        assert "without sending a response" in repr(raised.value.__cause__)
+
+
+async def test_the_end_of_the_provider_drops_what_is_in_flight() -> None:
+    async with Provider([Turn(text="late", delay_seconds=60)]) as provider:
+        waiting = asyncio.create_task(send(provider, "responses"))
+        await provider.wait(lambda requests: len(requests) == 1)
+    with pytest.raises(openai_errors.APIConnectionError):
+        await waiting
+    assert [request.state for request in provider.requests] == [State.CUT]
+
+
+CLIENT = """
+import http.client, json, sys
+connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+for text in sys.argv[2:]:
+    body = {"model": "m", "messages": [{"role": "user", "content": text}], "stream": True}
+    head = {"content-type": "application/json", "authorization": "Bearer sk-canary-0123456789"}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), head)
+    connection.getresponse().read()
+"""
+
+
+async def test_the_log_is_complete_when_the_client_is_killed_in_the_middle_of_a_stream(tmp_path: Path) -> None:
+    log = tmp_path / "provider.jsonl"
+    slow = Turn(text=LONG, usage=USAGE, pause_seconds=60)
+
+    def script(conversation: Any) -> Turn:
+        return slow if conversation.prompt == "slow" else Turn(text="quick", usage=USAGE)
+
+    async with Provider(script, log=log) as provider:
+        arguments = [sys.executable, "-c", CLIENT, provider.url.rpartition(":")[2], "quick", "slow"]
+        client = await asyncio.create_subprocess_exec(*arguments)
+        try:
+            await provider.wait(lambda requests: [r.state for r in requests] == [State.ANSWERED, State.ANSWERING])
+            assert read_log(log) == list(provider.requests), "on record before the response has ended"
+        finally:
+            client.kill()
+            await client.wait()
+        await provider.wait(lambda requests: requests[1].state is State.ABANDONED)
+        assert read_log(log) == list(provider.requests)
+
+    # A killed provider may leave a line unfinished; the next one continues the file.
+    log.write_text(log.read_text() + '{"number": 2, "sta')
+    async with Provider([Turn(text="next", usage=USAGE)], log=log) as provider:
+        await send(provider, "messages")
+    kept = read_log(log)
+    assert [(r.number, r.state) for r in kept] == [(1, State.ANSWERED), (2, State.ABANDONED), (3, State.ANSWERED)]
+    assert billed(kept) == USAGE + USAGE + USAGE
+    assert all(request.key_given for request in kept)
+    assert KEY not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "why"),
+    [
+        ("chat/completions", {"messages": [*HELLO, {"role": "tool", "tool_call_id": "x", "content": ""}]}, "waits for"),
+        (
+            "responses",
+            {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}]},
+            "no result for the calls c",
+        ),
+        (
+            "messages",
+            {
+                "max_tokens": 9,
+                "messages": [
+                    *HELLO,
+                    {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+                    *HELLO,
+                ],
+            },
+            "no result for the calls t",
+        ),
+        ("messages", {"messages": HELLO}, "max_tokens: Field required"),
+        ("responses", {"input": "hello", "previous_response_id": "resp_1"}, "keeps no responses"),
+        (
+            "chat/completions",
+            {"messages": HELLO, "tools": [{"type": "function", "function": {"name": "get.order"}}]},
+            "name: String should match",
+        ),
+        ("chat/completions", {"messages": [{"role": "user", "content": "x" * 5000}]}, "larger than 4096 bytes"),
+    ],
+    ids=["lone result", "lost result", "late result", "no limit", "stateful", "name", "size"],
+)
+async def test_what_real_providers_refuse_is_refused(path: str, body: dict[str, Any], why: str) -> None:
+    async with (
+        Provider([Turn(text="hello")], limits=Limits(max_body_bytes=4096)) as provider,
+        httpx.AsyncClient(base_url=provider.base_url, headers={"x-api-key": "k"}) as client,
+    ):
+        refused = await client.post(f"/{path}", json={"model": "m", **body})
+        assert refused.status_code in (400, 413)
+        assert why in refused.json()["error"]["message"]
+        assert provider.requests == ()
+
+
+async def test_only_this_machine_may_ask_with_a_key_and_within_the_limit() -> None:
+    async with (
+        Provider([Turn(text="hello")], limits=Limits(max_requests=1)) as provider,
+        httpx.AsyncClient(base_url=provider.base_url) as client,
+    ):
+        body = {"model": "m", "input": "hello"}
+        assert (await client.post("/responses", json=body, headers={"host": "evil.example"})).status_code == 400
+        assert (
+            await client.post("/responses", content="{}", headers={"content-type": "text/plain"})
+        ).status_code == 415
+        deep = await client.post("/responses", content="[" * 100_000, headers={"content-type": "application/json"})
+        assert deep.status_code == 400
+        assert (await client.post("/responses", json=body)).status_code == 401
+        assert [(r.state, r.key_given, r.billed) for r in provider.requests] == [(State.REFUSED, False, None)]
+        assert (await client.post("/responses", json=body, headers={"x-api-key": "k"})).status_code == 503
