@@ -53,7 +53,7 @@ def of_approval(caller: Caller, found: Found, signer: Signer | None) -> list[Act
 def of_workflow(principal: Principal, name: str, switch: Switch | None) -> list[Action]:
     """Start, disable, enable."""
     disabled = switches.refusal(switch)
-    unseen = None if principal.sees(name) else f"{principal.name} may not see the runs of this workflow"
+    unseen = None if principal.reaches(name) else f"{principal.name}'s scope does not include this workflow"
     start = _forbidden(principal, START) or unseen or (disabled.message if disabled else None)
     return [Action(verb="start", allowed=start is None, reason=start), *_switched(principal, "workflows")]
 

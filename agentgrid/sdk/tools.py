@@ -103,7 +103,7 @@ class Tool(Generic[P, R]):
             raise self._unfit(error) from None
 
     async def call(self, arguments: dict[str, Any]) -> Any:
-        """Call the tool with a JSON object of arguments, as an agent does; the result is JSON too.
+        """Call the tool with a JSON object of arguments, as an agent's loop and the run of a single tool do; the result is JSON too.
 
         Its activity checks the arguments: wrong ones fail the call with an ApplicationError of type `ToolInputInvalid`.
         Never a local activity: the marker of one has no header, and so could not name the agent.
