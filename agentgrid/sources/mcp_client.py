@@ -1,4 +1,4 @@
-"""One MCP server, as a client: its process or connection, its listing, its calls. The only importer of the package `mcp`.
+"""One MCP server, as a client: its process or connection, its listing, its calls. Beside the API, the only importer of the package `mcp`.
 
 A session lives in a task of its own, which opens and closes it; calls from other tasks share it, in parallel. When it breaks, the next call
 opens another.
