@@ -72,6 +72,13 @@ def _switched(principal: Principal, noun: str) -> list[Action]:
     return found
 
 
+HOLDS = {
+    "loop": "its agent went in circles",
+    "budget_exceeded": "its agent has used up its budget",
+}
+"""Why a run paused by itself, in words."""
+
+
 def next_of(run: Run, approvals: Sequence[Approval], waiting: Sequence[Step], actions: Sequence[Action]) -> Next:
     """Who or what the run waits for, until when, and what this caller may do about it."""
     open_gates = approvals if not RunStatus(run.status).closed else ()
@@ -94,6 +101,8 @@ def _summary(run: Run, gates: Sequence[Approval], approvers: Sequence[str], wait
         return f"ended: {status}"
     if status is RunStatus.QUEUED:
         return "waits to start" + (f", not before {run.start_at.isoformat()}" if run.start_at else "")
+    if status is RunStatus.PAUSED and run.hold is not None:
+        return f"paused by itself: {HOLDS.get(run.hold, run.hold)}; resume it to let its agent go on"
     if status is RunStatus.PAUSED:
         return "paused: timers, timeouts and approval expiry go on; resume it to continue"
     if status is RunStatus.CANCELLING:

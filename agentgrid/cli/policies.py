@@ -37,6 +37,15 @@ ApproverOption = Annotated[
 ExpiresOption = Annotated[float | None, typer.Option(help="Seconds until an approval expires.", min=1)]
 
 
+ChangesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="one_person|second_person",
+        help="How many people it takes to approve a tool's call with changed arguments; by default one.",
+    ),
+]
+
+
 class Effect(StrEnum):
     """The effect of a rule. Duplicates `domain.policies.Effect`, to avoid the cost of importing it at every start."""
 
@@ -83,12 +92,17 @@ def put(
         str | None, typer.Option(help="What it is about: tool or activity; by default both.", metavar="KIND")
     ] = None,
     reason: Annotated[str | None, typer.Option(help="The reason; shown to approvers and in denials.")] = None,
+    changes: ChangesOption = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Create or replace the rule with this id. Workers receive it within seconds."""
-    body = rule_body(effect, approver, expires, reason) | {"tool": tool} | ({} if kind is None else {"kind": kind})
+    body = (
+        rule_body(effect, approver, expires, reason, changes)
+        | {"tool": tool}
+        | ({} if kind is None else {"kind": kind})
+    )
     with session(profile, output) as client:
         if effect is Effect.ALLOW:
             confirm(f"Allow {tool!r} to be called without approval, even destructive calls?", yes=yes)
@@ -119,9 +133,11 @@ def withdraw(
         show_answer(answer, output, _detail)
 
 
-def rule_body(effect: Effect, approver: list[str] | None, expires: float | None, reason: str | None) -> dict[str, Any]:
+def rule_body(
+    effect: Effect, approver: list[str] | None, expires: float | None, reason: str | None, changes: str | None
+) -> dict[str, Any]:
     """The request body for a rule. Omitted options use the API's defaults."""
-    given = {"approvers": approver or None, "expires_seconds": expires, "reason": reason}
+    given = {"approvers": approver or None, "expires_seconds": expires, "reason": reason, "changes": changes}
     return {"effect": effect.value} | {key: value for key, value in given.items() if value is not None}
 
 
@@ -184,6 +200,7 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
         "policy": effect_text(rule),
         "approvers": rule["approvers"] if _asks(rule) else None,
         "expires after": words.duration(rule["expires_seconds"]) if _asks(rule) else None,
+        "changes take": "two approvers" if _asks(rule) and rule["changes"] == "second_person" else None,
         "reason": rule["reason"],
         "put by": rule["created_by"],
         "put": words.absolute(rule["created_at"]),

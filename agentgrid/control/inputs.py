@@ -54,6 +54,9 @@ class Place:
 
     pointer: str
     subject: str
+    whose: str = "the workflow's"
+    """Whose schema it is."""
+    verb: str = "does"
 
 
 INPUT = Place(pointer="/input", subject="the input")
@@ -82,7 +85,7 @@ class Checker:
             )
         faults = _wrong_count(schema, value, place) or await _faults(schema, ready, value, place)
         if faults:
-            raise InvalidInput(f"{place.subject} does not fit the workflow's schema", faults)
+            raise InvalidInput(f"{place.subject} {place.verb} not fit {place.whose} schema", faults)
 
     def _compiled(self, workflow: str, version: str, schema: dict[str, Any]) -> Compiled | str:
         key = (workflow, version)

@@ -18,6 +18,7 @@ from agentgrid.db import principals, signing_keys, switches, tools
 from agentgrid.db.session import WriteSession, writing
 from agentgrid.db.tables import Command, Policy
 from agentgrid.domain.activities import about, governed
+from agentgrid.domain.approvals import Changes
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.lifting import lifted
 from agentgrid.domain.policies import BUILT_IN_RULE, TOOL_RULE, Effect, Risk, Rule, Snapshot
@@ -42,6 +43,7 @@ class RulePut:
     approvers: tuple[str, ...]
     expires: timedelta
     reason: str = ""
+    changes: Changes = Changes.ONE_PERSON
 
 
 async def put(
@@ -140,13 +142,17 @@ def _wire(rule: RulePut) -> dict[str, Any]:
         "effect": rule.effect.value,
         "approvers": list(rule.approvers),
         "expires": rule.expires.total_seconds(),
+        "changes": rule.changes.value,
     }
 
 
 def _rule_put(said: dict[str, Any]) -> RulePut:
     expires = timedelta(seconds=said["expires"])
+    changes = Changes(said.get("changes", Changes.ONE_PERSON))
     return RulePut(
-        **{**said, "effect": Effect(said["effect"]), "approvers": tuple(said["approvers"]), "expires": expires}
+        **said
+        | {"effect": Effect(said["effect"]), "approvers": tuple(said["approvers"]), "expires": expires}
+        | {"changes": changes}
     )
 
 
@@ -172,6 +178,7 @@ async def _put(
         "approvers": list(rule.approvers),
         "expires_seconds": rule.expires.total_seconds(),
         "reason": rule.reason,
+        "changes": rule.changes.value,
         "withdrawn": False,
     }
     last = await table.newest(session, rule_id)
@@ -260,6 +267,7 @@ def rule_of(row: Policy) -> Rule:
         approvers=tuple(row.approvers),
         expires_seconds=row.expires_seconds,
         reason=row.reason,
+        changes=Changes(row.changes),
     )
 
 

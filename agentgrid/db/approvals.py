@@ -19,6 +19,7 @@ from agentgrid.db.rows import loaded
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, Command, DecisionRow, Run
 from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
 from agentgrid.domain.scopes import is_everything
 
@@ -77,6 +78,12 @@ _DECISIONS = """
     WHERE d.execution_id = $1 AND NOT d.inherited AND (d.approval_id = $2
         OR (d.approval_id IS NULL AND d.signalled_at >= $3 AND ($4::timestamptz IS NULL OR d.signalled_at <= $4)))
     ORDER BY d.judged <> 'counted', d.signalled_at, d.event_id LIMIT $5
+"""
+
+MAX_PROPOSALS = 50
+_PROPOSALS = """
+    SELECT * FROM commands WHERE approval_id = $1 AND kind = $2 AND status = 'applied' AND ($3::text IS NULL OR principal <> $3)
+    ORDER BY created_at DESC, command_id DESC LIMIT $4
 """
 
 _ORDERED = ("status", "tool")
@@ -149,7 +156,8 @@ _LISTING = Listing(
     belongs=lambda approval: [~approval.inherited],
     # A list shows neither what is asked nor the run's payloads, which are most of both rows.
     options=lambda approval: [
-        defer(column, raiseload=True) for column in (approval.terms, approval.payload, R.input, R.result, R.error)
+        defer(column, raiseload=True)
+        for column in (approval.terms, approval.payload, approval.changed, R.input, R.result, R.error)
     ],
 )
 
@@ -203,6 +211,12 @@ async def decisions(
     )
     rows = [(loaded(DecisionRow, dict(row)), row["comment"]) for row in found]
     return sorted(rows, key=lambda row: (row[0].signalled_at, row[0].event_id))
+
+
+async def proposals(connection: Connection, approval_id: str, *, but_by: str | None = None) -> Sequence[Command]:
+    """The changed arguments that approvers have proposed, newest first; at most 50, without those of one principal if it is given."""
+    found = await connection.fetch(_PROPOSALS, approval_id, CommandKind.APPROVAL_PROPOSE.value, but_by, MAX_PROPOSALS)
+    return [loaded(Command, dict(row)) for row in found]
 
 
 async def refused_since(session: ReadSession, since: timedelta) -> int:

@@ -25,6 +25,7 @@ class CommandKind(StrEnum):
     RUN_SIGNAL = "run.signal"
     RUN_UPDATE = "run.update"
     APPROVAL_DECIDE = "approval.decide"
+    APPROVAL_PROPOSE = "approval.propose"
     TOOL_POLICY = "tool.policy"
     TOOL_DISABLE = "tool.disable"
     TOOL_ENABLE = "tool.enable"
@@ -169,6 +170,7 @@ HANDLING: dict[str, Handling] = {
         target=Target.APPROVAL,
         words=Words(paths=(("verdict",),), among=frozenset({"approved", "rejected"})),
     ),
+    CommandKind.APPROVAL_PROPOSE: Handling(confirmed_by=ConfirmedBy.TRANSACTION, target=Target.APPROVAL),
     CommandKind.TOOL_POLICY: _RULE,
     CommandKind.TOOL_DISABLE: _RECORDED,
     CommandKind.TOOL_ENABLE: _RECORDED,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from agentgrid.domain.activities import about, governed
+from agentgrid.domain.approvals import Changes
 from agentgrid.domain.policies import BY_RISK, Effect, Risk, Rule, Snapshot
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
@@ -23,7 +24,8 @@ STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
 
 
 def lifted(before: Snapshot, after: Snapshot, tools: Mapping[str, Risk]) -> tuple[str, ...]:
-    """The tools, activities and patterns that become less restricted: a weaker effect (deny, require approval, allow), or more approvers.
+    """The tools, activities and patterns that become less restricted: a weaker effect (deny, require approval, allow), more
+    approvers, or changes by one person.
 
     tools: the known tools with their risks.
     """
@@ -43,8 +45,11 @@ def needs_less(rule: Rule, than: Rule) -> bool:
     """Whether this rule is less restrictive than the other."""
     if rule.effect is not than.effect:
         return STRICTNESS[rule.effect] < STRICTNESS[than.effect]
-    asked = rule.effect is Effect.REQUIRE_APPROVAL and ANY_APPROVER not in than.approvers
-    return asked and not set(rule.approvers) <= set(than.approvers)
+    if rule.effect is not Effect.REQUIRE_APPROVAL:
+        return False
+    if (rule.changes, than.changes) == (Changes.ONE_PERSON, Changes.SECOND_PERSON):
+        return True
+    return ANY_APPROVER not in than.approvers and not set(rule.approvers) <= set(than.approvers)
 
 
 def _patterns(before: Snapshot, after: Snapshot) -> set[str]:
@@ -113,7 +118,7 @@ def _same(rule: Rule, other: Rule) -> bool:
 
 
 def _differ(rule: Rule, other: Rule) -> bool:
-    return rule.effect is not other.effect or set(rule.approvers) != set(other.approvers)
+    return (rule.effect, rule.changes, set(rule.approvers)) != (other.effect, other.changes, set(other.approvers))
 
 
 def _is_glob(rule: Rule) -> bool:

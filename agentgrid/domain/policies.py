@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from agentgrid.domain.activities import about
-from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS
+from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, Changes
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
 from agentgrid.domain.switches import SwitchKind, Thing
@@ -68,6 +68,8 @@ class Rule(BaseModel):
     approvers: tuple[str, ...] = (ANY_APPROVER,)
     expires_seconds: float = DEFAULT_EXPIRY_SECONDS
     reason: str = ""
+    changes: Changes = Field(default=Changes.ONE_PERSON, exclude_if=lambda changes: changes is Changes.ONE_PERSON)
+    """How many people it takes to approve a tool's call with changed arguments."""
 
     @property
     def reference(self) -> str:

@@ -127,6 +127,8 @@ def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
         yield f"its risk is {tool.risk!r}; it must be one of {', '.join(Risk)}"
     elif tool.local and Risk(tool.risk).writes and not tool.idempotent:
         yield "local=True is only for risk 'read' or idempotent tools: a crash in the workflow task runs it again"
+    if tool.check is not None:
+        yield from _check_faults(tool, tool.check)
     try:
         yield from map(GIVEN_AWAY.format, secret_defaults(tool.signature.input_schema))
         yield from _schema_faults("input", tool.signature.input_schema)
@@ -139,6 +141,17 @@ def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
         yield f"an annotation can't be resolved: {error}"
     except Exception as error:
         yield f"its signature can't be read: {type(error).__name__}: {error}"
+
+
+def _check_faults(tool: Tool[..., Any], check: Any) -> Iterator[str]:
+    """Faults of a tool's own check, which is called with the tool's arguments by name."""
+    if not callable(check) or inspect.iscoroutinefunction(check):
+        yield "its check must be a plain function, not a coroutine function"
+        return
+    try:
+        inspect.signature(check).bind(**dict.fromkeys(inspect.signature(tool.fn).parameters))
+    except (TypeError, ValueError):
+        yield "its check must take the tool's parameters, by the same names"
 
 
 def _undecidable(source: Source) -> Iterator[RegistrationError]:

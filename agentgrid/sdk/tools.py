@@ -56,6 +56,7 @@ class Tool(Generic[P, R]):
         heartbeat: timedelta | None,
         tags: tuple[str, ...],
         name: str | None,
+        check: Callable[..., None] | None = None,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn = fn
@@ -69,6 +70,7 @@ class Tool(Generic[P, R]):
         self.idempotent = idempotent
         self.heartbeat = heartbeat
         self.tags = tags
+        self.check = check
         self.file = inspect.getsourcefile(fn) or ""
         self.line = fn.__code__.co_firstlineno if inspect.isfunction(fn) else 0
         self.module = fn.__module__
@@ -111,7 +113,7 @@ class Tool(Generic[P, R]):
         values = self._object(arguments)
         if not workflow.in_workflow():
             with self._directly():
-                result = await self.fn(**self._loaded(values))  # type: ignore[call-arg]
+                result = await self.fn(**self.checked(values))  # type: ignore[call-arg]
                 return self._dumped(result)
         return (await self._scheduled(values, local=False)).result
 
@@ -159,7 +161,7 @@ class Tool(Generic[P, R]):
 
         @activity.defn(name=self.activity_type)
         async def run(call: ToolCall) -> ToolOutcome:
-            result = await self.fn(**self._loaded(call.args))  # type: ignore[call-arg]
+            result = await self.fn(**self.checked(call.args))  # type: ignore[call-arg]
             return ToolOutcome(result=self._dumped(result))
 
         return run
@@ -178,14 +180,17 @@ class Tool(Generic[P, R]):
             return values
         raise ApplicationError(f"{self.name}: {why}", type=ErrorType.TOOL_INPUT, non_retryable=True)
 
-    def _loaded(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The function's keyword arguments. Raises ApplicationError if the JSON does not fit."""
+    def checked(self, args: dict[str, Any]) -> dict[str, Any]:
+        """The typed arguments of a call. Raises ApplicationError if they don't fit the signature or the tool's own check refuses them."""
         try:
-            return self.signature.load_arguments(arguments)
+            arguments = self.signature.load_arguments(args)
+            if self.check is not None:
+                self.check(**arguments)
         except ValueError as error:
             raise ApplicationError(
                 f"{self.name}: {message_of(error)}", type=ErrorType.TOOL_INPUT, non_retryable=True
             ) from None
+        return arguments
 
     def _dumped(self, result: Any) -> Any:
         """The result as JSON. Raises ApplicationError if it does not fit, or is too long."""
@@ -219,13 +224,16 @@ def tool(
     heartbeat: timedelta | None = None,
     tags: tuple[str, ...] = (),
     name: str | None = None,
+    check: Callable[..., None] | None = None,
 ) -> Callable[[Callable[P, Awaitable[R]]], Tool[P, R]]:
     """Make an async function a tool.
 
     title: shown to approvers and operators. risk: `read`, `write` or `destructive` (destructive tools require approval unless a rule says otherwise).
     timeout: maximum duration of one attempt (required). retries: attempts after the first. local: run as a local activity, in the workflow's
     own worker; only for risk `read` or `idempotent` tools, because a crash runs it again. idempotent: one effect per `idempotency_key()`.
-    heartbeat: maximum time between calls of `activity.heartbeat`.
+    heartbeat: maximum time between calls of `activity.heartbeat`. check: a plain function with the tool's parameters that raises ValueError for
+    arguments that fit their types and are wrong all the same. It runs in the worker before an approval is requested and before each attempt,
+    also of a call whose arguments an approver changed; so it must be quick, and must depend on nothing but the arguments.
 
     `agentgrid check` and worker start report all mistakes at once.
     """
@@ -242,6 +250,7 @@ def tool(
             heartbeat=heartbeat,
             tags=tuple(tags),
             name=name,
+            check=check,
         )
 
     return register

@@ -59,10 +59,11 @@ def model_named(name: str) -> Model:
     if name == OFFLINE:
         return Offline()
     try:
-        from agentgrid.worker import models
+        # Not an import statement: a user's type checker would follow it into the providers' libraries, for minutes.
+        found: Model = importlib.import_module(PROVIDERS).loaded(name)
     except ModuleNotFoundError as error:
         raise model_fault(f"{name} needs the extra `agents`: {error.name} is not installed", retryable=False) from None
-    return models.loaded(name)
+    return found
 
 
 async def load(model: str) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agentgrid.domain.approvals import Changes
 from agentgrid.domain.lifting import lifted, needs_less
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
 from agentgrid.domain.steps import StepKind
@@ -21,7 +22,13 @@ approvers = st.sets(st.sampled_from(["role:approver", "finance", "sales"]), min_
 )
 kinds = st.sampled_from([None, StepKind.TOOL, StepKind.ACTIVITY])
 rules = st.builds(
-    Rule, rule_id=st.sampled_from(["r1", "r2", "r3"]), kind=kinds, tool=globs, effect=effects, approvers=approvers
+    Rule,
+    rule_id=st.sampled_from(["r1", "r2", "r3"]),
+    kind=kinds,
+    tool=globs,
+    effect=effects,
+    approvers=approvers,
+    changes=st.sampled_from(Changes),
 )
 CALLS = [*((name, risk, StepKind.TOOL) for name in NAMES for risk in Risk)] + [
     (name, Risk.READ, StepKind.ACTIVITY) for name in NAMES
@@ -96,3 +103,10 @@ def test_relaxed_names_and_patterns_are_reported() -> None:
     assert lifted(snapshot(), snapshot(one("later", Effect.ALLOW)), known) == ("later",), (
         "a future tool may be destructive"
     )
+
+
+def test_changes_by_one_person_need_less_than_changes_by_two() -> None:
+    one = Rule(rule_id="r", tool="crm_*", effect=Effect.REQUIRE_APPROVAL)
+    two = one.model_copy(update={"changes": Changes.SECOND_PERSON})
+    assert lifted(snapshot(two), snapshot(one), {"crm_x": Risk.READ}) == ("crm_*", "crm_x")
+    assert lifted(snapshot(one), snapshot(two), {"crm_x": Risk.READ}) == ()

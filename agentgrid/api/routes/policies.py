@@ -40,6 +40,7 @@ def rule_put(body: RuleIn) -> control.RulePut:
         approvers=tuple(dict.fromkeys(body.approvers)),
         expires=timedelta(seconds=body.expires_seconds),
         reason=body.reason,
+        changes=body.changes,
     )
 
 

@@ -55,6 +55,7 @@ class _Policies:
             approvers=list(rule.approvers),
             expires_seconds=rule.expires_seconds,
             reason=rule.reason,
+            changes=rule.changes,
             created_by=None if row is None else row.created_by,
             created_at=None if row is None else row.created_at,
         )

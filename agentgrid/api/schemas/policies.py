@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from agentgrid.api.schemas.common import In, Name, Out, Prose, Seconds
-from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS
+from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS, Changes
 from agentgrid.domain.policies import Effect
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
@@ -21,6 +21,11 @@ class RuleIn(In):
     approvers: Annotated[list[Name], Field(min_length=1, max_length=50)] = [ANY_APPROVER]
     expires_seconds: Annotated[Seconds, Field(ge=1, le=MAX_EXPIRY_SECONDS)] = DEFAULT_EXPIRY_SECONDS
     reason: Prose = ""
+    changes: Changes = Field(
+        Changes.ONE_PERSON,
+        description="How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver "
+        "has proposed exactly these.",
+    )
 
 
 class PolicyIn(RuleIn):
@@ -44,6 +49,7 @@ class PolicyVersionOut(Out):
     approvers: list[str]
     expires_seconds: float
     reason: str
+    changes: Changes
     withdrawn: bool = Field(description="The rule was withdrawn with this version.")
     created_by: str
     created_at: datetime

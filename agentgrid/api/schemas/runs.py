@@ -126,6 +126,9 @@ class RunSummary(Out):
     status: RunStatus
     waiting_on: WaitingOn | None
     status_reason: str | None = Field(description="Null unless the caller may read payloads, which it may quote.")
+    hold: str | None = Field(
+        description="Why it paused by itself: `loop` or `budget_exceeded`. A person who resumes it lets its agent go on."
+    )
     error_type: str | None = Field(description="The class of the innermost cause of its error.")
     temporal_status: str | None
     governed: bool
@@ -224,7 +227,11 @@ class StepOut(Out):
     error: ErrorOut | None
     live_error: ErrorOut | None
     usage: StepUsage | None
-    input: StoredPayload | None = None
+    input: StoredPayload | None = Field(None, description="What it was called with.")
+    original_input: StoredPayload | None = Field(
+        None,
+        description="What the workflow's code called it with, if an approver changed the arguments; otherwise null.",
+    )
     output: StoredPayload | None = None
 
 

@@ -79,6 +79,13 @@ class Approval(SQLModel, table=True):
     unattributed_because: str | None = columns.text(null=True)
     decision_event_id: int | None = columns.big(null=True)
     command_id: str | None = columns.text(null=True)
+    changed: Any = columns.json()
+    """The arguments that the decision approved in place of those asked, as a stored payload."""
+    changed_digest: str | None = columns.text(null=True)
+    proposed_by: str | None = columns.text(null=True)
+    """The other approver, who proposed them, as the decision names them."""
+    change_refused: str | None = columns.text(null=True)
+    """Why the worker found the arguments of an earlier decision invalid, so that this approval opened."""
 
 
 class DecisionRow(SQLModel, table=True):

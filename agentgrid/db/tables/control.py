@@ -15,6 +15,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from agentgrid.db.tables import columns
+from agentgrid.domain.approvals import Changes
 from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.principals import PrincipalKind
 from agentgrid.domain.reads import ReadOutcome
@@ -231,6 +232,7 @@ class Policy(SQLModel, table=True):
         columns.one_of("kind", StepKind),
         CheckConstraint("effect IN ('allow', 'require_approval', 'deny')", name="effect"),
         CheckConstraint("expires_seconds > 0", name="expires_seconds"),
+        columns.one_of("changes", Changes),
     )
 
     rule_id: str = columns.text(primary=True)
@@ -242,6 +244,8 @@ class Policy(SQLModel, table=True):
     approvers: list[str] = columns.texts()
     expires_seconds: float = Field(nullable=False)
     reason: str = columns.text(default="''")
+    changes: str = columns.text(default="'one_person'")
+    """How many people it takes to approve changed arguments."""
     withdrawn: bool = columns.flag()
     created_by: str = columns.text()
     created_at: datetime = columns.time(null=False, now=True)

@@ -19,6 +19,7 @@ from agentgrid.projector.fold.changes import Claim, Settlement
 from agentgrid.projector.fold.passing import Pass, iso, when
 from agentgrid.projector.fold.state import CLOSED_GATES_KEPT, Gate, Signalled
 from agentgrid.protocol import TIMER_APPROVAL, ErrorType
+from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
 
 
 def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown: events.Stored | None) -> None:
@@ -45,8 +46,14 @@ def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown
             "status": ApprovalStatus.PENDING.value,
             "inherited": not own,
             "opened_at": event.at,
+            **_refused_change(fold, step),
         },
     )
+
+
+def _refused_change(fold: Pass, step: int) -> dict[str, Any]:
+    refused = fold.state.steps[step].refused if step in fold.state.steps else None
+    return {} if refused is None else {"change_refused": refused}
 
 
 def _own(fold: Pass, terms: Terms) -> bool:
@@ -166,7 +173,7 @@ def _close(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
         # The call is made again with the decision, or the worker confirms the decision: at once or after resume.
         if explicit:
             fold.state.steps[gate.step].confirms = approval_id
-        fold.move_step(gate.step, StepStatus.SCHEDULED, due_at=None)
+        fold.move_step(gate.step, StepStatus.SCHEDULED, due_at=None, **_changed(fold, gate))
     elif status is ApprovalStatus.REJECTED:
         # The approval shows by whom: a step never shows a name that only history supports.
         error = _error(ErrorType.APPROVAL_REJECTED, "its approval was rejected")
@@ -177,6 +184,17 @@ def _close(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
         )
     else:
         fold.close_step(gate.step, event, StepStatus.CANCELLED)
+
+
+def _changed(fold: Pass, gate: Gate) -> dict[str, Any]:
+    """What the approver changed the arguments to, as the step's columns; from now on the call sends these."""
+    arguments = gate.counted.decision.get("arguments") if gate.counted is not None else None
+    step = fold.state.steps[gate.step]
+    step.refused = None
+    if arguments is None:
+        return {}
+    step.changed = store_value(arguments, limit=ARGUMENTS_BYTES)
+    return {"changed_input": step.changed}
 
 
 def _leave(fold: Pass, event: events.Event, approval_id: str, status: ApprovalStatus, **columns: Any) -> Gate:
@@ -191,6 +209,10 @@ def _leave(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
     fold.state.closed_gates = dict(kept)
     if gate.counted is not None and status.value == gate.counted.decision["verdict"]:
         columns["decision_event_id"] = gate.counted.event_id
+        if (arguments := gate.counted.decision.get("arguments")) is not None:
+            columns["changed"] = store_value(arguments, limit=ARGUMENTS_BYTES)
+            columns["changed_digest"] = gate.counted.decision["digest"]
+            columns["proposed_by"] = gate.counted.decision.get("proposer")
         _claim(fold, gate.counted)
     fold.changes.approvals.patch(approval_id, status=status.value, decidable=False, closed_at=event.at, **columns)
     return gate
