@@ -53,6 +53,7 @@ def list_(
         typer.Option(metavar="STATUS", help="Only this status, such as approved; may be repeated."),
     ] = None,
     run: Annotated[str | None, typer.Option(metavar="RUN", help="Only approvals of this run, of any status.")] = None,
+    agent: Annotated[str | None, typer.Option(metavar="AGENT", help="Only approvals that this agent asks for.")] = None,
     mine: Annotated[
         bool,
         typer.Option(
@@ -72,6 +73,7 @@ def list_(
             "/approvals",
             status=status or ([] if any_status or now else [ApprovalStatus.PENDING]),
             run=run and run_id_of(client, run),
+            agent=agent,
             assigned_to="me" if mine and not now else None,
             decidable_by="me" if now else None,
             limit=limit,
@@ -208,6 +210,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
             text("TOOL", 4, least=10),
             fixed("STATUS", 0),
             text("WORKFLOW", 6, least=12),
+            text("ASKED BY", 4, least=10),
             text("STARTED BY", 3, least=8),
             ago("OPENED", 5),
             ago("EXPIRES", 2),
@@ -220,6 +223,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
                 approval["tool"],
                 words.status(approval["status"]),
                 approval["workflow"],
+                _asked_by(approval),
                 approval["initiator"],
                 approval["opened_at"],
                 approval["expires_at"] if approval["status"] == ApprovalStatus.PENDING else None,
@@ -249,6 +253,7 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
                     "approval": approval["approval_id"],
                     "tool": approval["tool"],
                     "run": f"{approval['run_id']} ({approval['workflow']}, {approval['run_status']})",
+                    "asked by": f"agent {asker}" if (asker := _asked_by(approval)) else None,
                     "started by": _started_by(approval),
                     "approvers": approval["approvers"],
                     "policy": approval["policy"],
@@ -339,6 +344,15 @@ def _decided_by(approval: Mapping[str, Any]) -> str | None:
     if approval["attributed"] is False:
         return f"unattributed: {approval['unattributed_because']}"
     return str(approval["decided_by"]) if approval["decided_by"] else None
+
+
+def _asked_by(approval: Mapping[str, Any]) -> str | None:
+    """The agent that asks, with its version and turn; None if workflow code does."""
+    if not approval.get("agent"):
+        return None
+    version = f"@{approval['agent_version']}" if approval["agent_version"] else ""
+    turn = f", turn {approval['turn']}" if approval["turn"] else ""
+    return f"{approval['agent']}{version}{turn}"
 
 
 def _started_by(approval: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from agentgrid.cli import (
+    agents,
     approvals,
     audit,
     database,
@@ -64,6 +65,7 @@ handlers.add_to(runs.app)
 app.add_typer(approvals.app, name="approval")
 app.add_typer(workflows.app, name="workflow")
 app.add_typer(tools.app, name="tool")
+app.add_typer(agents.app, name="agent")
 app.add_typer(policies.app, name="policy")
 app.add_typer(workers.app, name="worker")
 app.add_typer(queues.app, name="queue")

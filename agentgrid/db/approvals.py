@@ -39,6 +39,7 @@ class ApprovalFilter:
     status: tuple[str, ...] = ()
     run_id: str | None = None
     tool: str | None = None
+    agent: str | None = None
     workflow: str | None = None
     approver_entries: frozenset[str] | None = None
     """Only those that name one of these among their approvers."""
@@ -86,7 +87,7 @@ _PROPOSALS = """
     ORDER BY created_at DESC, command_id DESC LIMIT $4
 """
 
-_ORDERED = ("status", "tool")
+_ORDERED = ("status", "tool", "agent")
 """Each alone has an index in the list's order."""
 
 
@@ -105,6 +106,8 @@ def _conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any) ->
         found.append(approval.run_id == wanted.run_id)
     if wanted.tool is not None:
         found.append(approval.tool == wanted.tool)
+    if wanted.agent is not None:
+        found.append(approval.agent == wanted.agent)
     if wanted.workflow is not None:
         found.append(R.workflow == wanted.workflow)
     if wanted.approver_entries is not None:

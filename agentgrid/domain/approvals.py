@@ -105,6 +105,11 @@ class Terms(BaseModel):
     """Why the rule asks, in its author's words: shown to people, and no part of what is signed."""
     parameters: tuple[str, ...] = Field(default=(), exclude_if=lambda parameters: not parameters)
     """What the positional arguments of a plain activity are called, in its function's signature: shown to people, and no part of what is signed."""
+    agent: str | None = None
+    """The agent that asks, as the call's header has it: shown to people, and no part of what is signed."""
+    agent_version: str | None = None
+    turn: int | None = None
+    """The agent's model turn that asked for the call."""
     keys: dict[str, str] = {}
     """The public keys that count, base64 by key id."""
     takes: tuple[str, ...] = Field(default=(), exclude_if=lambda takes: not takes)

@@ -29,6 +29,9 @@ class CommandKind(StrEnum):
     TOOL_POLICY = "tool.policy"
     TOOL_DISABLE = "tool.disable"
     TOOL_ENABLE = "tool.enable"
+    AGENT_POLICY = "agent.policy"
+    AGENT_DISABLE = "agent.disable"
+    AGENT_ENABLE = "agent.enable"
     WORKFLOW_DISABLE = "workflow.disable"
     WORKFLOW_ENABLE = "workflow.enable"
     POLICY_PUT = "policy.put"
@@ -174,6 +177,9 @@ HANDLING: dict[str, Handling] = {
     CommandKind.TOOL_POLICY: _RULE,
     CommandKind.TOOL_DISABLE: _RECORDED,
     CommandKind.TOOL_ENABLE: _RECORDED,
+    CommandKind.AGENT_POLICY: _RULE,
+    CommandKind.AGENT_DISABLE: _RECORDED,
+    CommandKind.AGENT_ENABLE: _RECORDED,
     CommandKind.WORKFLOW_DISABLE: _RECORDED,
     CommandKind.WORKFLOW_ENABLE: _RECORDED,
     CommandKind.POLICY_PUT: _RULE,

@@ -68,7 +68,7 @@ class Call:
     risk: Risk | None
     """None for a plain activity, which declares no risk."""
     arguments: Callable[[], Any]
-    """Makes the JSON that a decision binds, if approval is required; raises ValueError if JSON can't represent it exactly."""
+    """Makes the JSON that conditions look at and a decision binds, if either is needed; raises ValueError if JSON can't represent it exactly."""
     parameters: Callable[[], tuple[str, ...]] = tuple
     """Reads the names of a plain activity's positional arguments, if approval is required."""
     local: bool
@@ -167,7 +167,10 @@ class Governor:
             return Allow()
         if (refusal := snapshot.refusal(*call.things)) is not None:
             return Deny(reason=refusal)
-        rule = snapshot.rule_for(call.subject, call.risk or Risk.READ, call.kind.step)
+        caller = None if call.agent is None else call.agent.agent
+        rule = snapshot.rule_for(
+            call.subject, call.risk or Risk.READ, call.kind.step, agent=caller, arguments=call.arguments
+        )
         if rule.effect is Effect.ALLOW:
             return Allow()
         if rule.effect is Effect.DENY:
@@ -227,6 +230,7 @@ class Governor:
             policy=rule.reference,
             reason=rule.reason or None,
             keys=snapshot.keys_in_force,
+            **_asking(call.agent),
             # A tool's arguments have names and a schema; those of plain activities, and of malformed calls, don't.
             takes=(COMMENT, ARGUMENTS) if call.version is not None and isinstance(arguments, dict) else (COMMENT,),
             changes=rule.changes,
@@ -270,6 +274,11 @@ class Governor:
         if found.decision is None or found.verdict is not Verdict.APPROVED:
             return found.reason or "the verdict is not an approval"
         return distrust(found.decision, snapshot) or out_of_date(found.decision, now, self.valid_for_seconds)
+
+
+def _asking(agent: AgentHeader | None) -> dict[str, Any]:
+    """What the terms say of the agent that asks."""
+    return {} if agent is None else {"agent": agent.agent, "agent_version": agent.version, "turn": agent.turn or None}
 
 
 def distrust(decision: Decision, snapshot: Snapshot) -> str | None:

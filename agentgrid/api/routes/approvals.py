@@ -62,6 +62,7 @@ async def list_approvals(
     ] = None,
     run: Text = None,
     tool: Text = None,
+    agent: Text = None,
     workflow: Text = None,
 ) -> Page[ApprovalSummary]:
     """Without payloads: read a single approval to see its payload."""
@@ -73,6 +74,7 @@ async def list_approvals(
         status=tuple(status),
         run_id=run,
         tool=tool,
+        agent=agent,
         workflow=workflow,
         started_by=started_by(caller.principal),
     )

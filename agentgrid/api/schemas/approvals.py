@@ -49,6 +49,9 @@ class ApprovalSummary(Out):
     kind: ApprovalKind
     title: str
     tool: str | None
+    agent: str | None = Field(description="The agent that asks; null if workflow code does.")
+    agent_version: str | None
+    turn: int | None = Field(description="The agent's model turn that asked for the call.")
     status: ApprovalStatus
     decidable: bool = Field(description="Whether a decision would be accepted now: its expiry timer is running.")
     approvers: list[str]

@@ -26,6 +26,9 @@ class ToolPolicyOut(Out):
     approvers: list[str]
     expires_seconds: float
     reason: str
+    also: list[str] = Field(
+        description="Rules about some agents or arguments only, `id@version`, that may apply instead. `POST /api/v1/policies/test` says which does."
+    )
     changes: Changes
     created_by: str | None = None
     created_at: datetime | None = None

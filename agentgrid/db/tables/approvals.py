@@ -43,6 +43,13 @@ class Approval(SQLModel, table=True):
             text("approval_id DESC"),
             postgresql_where=text("NOT inherited AND tool IS NOT NULL"),
         ),
+        Index(
+            "ix_approvals_agent",
+            "agent",
+            text("opened_at DESC"),
+            text("approval_id DESC"),
+            postgresql_where=text("NOT inherited AND agent IS NOT NULL"),
+        ),
         Index("ix_approvals_run", "run_id", "opened_at"),
         Index(
             "ix_approvals_approvers", "approvers", postgresql_using="gin", postgresql_where=text("status = 'pending'")
@@ -58,6 +65,11 @@ class Approval(SQLModel, table=True):
     kind: str = columns.text()
     title: str = columns.text()
     tool: str | None = columns.text(null=True)
+    agent: str | None = columns.text(null=True)
+    """The agent that asks, as the call's header has it."""
+    agent_version: str | None = columns.text(null=True)
+    turn: int | None = columns.big(null=True)
+    """The agent's model turn that asked for the call."""
     digest: str = columns.text()
     policy: str | None = columns.text(null=True)
     approvers: list[str] = columns.texts()

@@ -240,6 +240,10 @@ class Policy(SQLModel, table=True):
     kind: str | None = columns.text(null=True)
     """What it is about; null: tools and plain activities."""
     tool: str = columns.text()
+    agent: str | None = columns.text(null=True)
+    """The agent whose calls it is about, or a glob; null: everybody's."""
+    when: Any = columns.json(null=False, default="'[]'")
+    """Its conditions: `domain.conditions.Condition`."""
     effect: str = columns.text()
     approvers: list[str] = columns.texts()
     expires_seconds: float = Field(nullable=False)

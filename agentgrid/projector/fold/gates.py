@@ -21,6 +21,11 @@ from agentgrid.projector.fold.state import CLOSED_GATES_KEPT, Gate, Signalled
 from agentgrid.protocol import TIMER_APPROVAL, ErrorType
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
 
+MAX_NAME = 255
+"""An agent's name in terms is cut here: an index can't hold any length, and history may say anything."""
+
+MAX_TURN = 10**9
+
 
 def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown: events.Stored | None) -> None:
     """The worker asks for people: the step waits."""
@@ -37,6 +42,9 @@ def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown
             "kind": terms.kind.value,
             "title": terms.title,
             "tool": terms.tool,
+            "agent": (terms.agent or "")[:MAX_NAME] or None,
+            "agent_version": terms.agent_version,
+            "turn": terms.turn if terms.turn is not None and 0 < terms.turn <= MAX_TURN else None,
             "digest": terms.digest,
             "policy": terms.policy,
             "approvers": list(terms.approvers),
