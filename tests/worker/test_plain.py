@@ -13,7 +13,7 @@ from temporalio.worker import Replayer, Worker
 from agentgrid.domain.policies import Effect, Rule
 from agentgrid.testing import Governance
 from tests.worker.beginnings import marked, told
-from tests.worker.conftest import kinds
+from tests.worker.conftest import kinds, recorded
 from tests.worker.plain import CANCELLATIONS, SHAPES, Cancellations, Child, Counting, Shapes, beat, describe, echo
 
 WORKFLOWS = [Shapes, Child, Cancellations]
@@ -25,8 +25,7 @@ async def outcome(client: Client, queue: str, case: str, plugins: list[Any]) -> 
         Cancellations.run, case, id=f"{case}-{queue}", task_queue=queue, execution_timeout=timedelta(seconds=40)
     )
     if case == "workflow_cancel":
-        while "ACTIVITY_TASK_SCHEDULED" not in kinds((await handle.fetch_history()).events):
-            pass
+        await recorded(handle, "ACTIVITY_TASK_SCHEDULED")
         await asyncio.sleep(0.3)  # let the activity beat once, so that it can notice
         await handle.cancel()
     try:
@@ -102,8 +101,7 @@ async def test_runs_open_before_the_plugin_go_on_untouched(client: Client, queue
             for number in range(3)
         ]
         for handle in handles:
-            while "ACTIVITY_TASK_COMPLETED" not in kinds((await handle.fetch_history()).events):
-                pass
+            await recorded(handle, "ACTIVITY_TASK_COMPLETED")
     governance = Governance()
     async with Worker(
         client,
@@ -132,8 +130,7 @@ async def test_runs_open_before_the_plugin_go_on_untouched(client: Client, queue
 async def test_a_run_open_before_the_plugin_cannot_wait_for_an_approval(client: Client, queue: str) -> None:
     async with Worker(client, task_queue=queue, workflows=[Counting], activities=[echo], max_cached_workflows=0):
         handle = await client.start_workflow(Counting.run, 1, id=f"count-{queue}", task_queue=queue)
-        while "ACTIVITY_TASK_COMPLETED" not in kinds((await handle.fetch_history()).events):
-            pass
+        await recorded(handle, "ACTIVITY_TASK_COMPLETED")
     governance = Governance(rules=[Rule(rule_id="ask", tool="echo", effect=Effect.REQUIRE_APPROVAL)])
     async with Worker(client, task_queue=queue, workflows=[Counting], activities=[echo], plugins=[governance.plugin()]):
         await handle.signal("go")
