@@ -177,10 +177,29 @@ async def postgres_dsn(postgres_server: Postgres, migrated_template: str) -> Asy
     await postgres_server.drop(name)
 
 
-@pytest.fixture(scope="module")
-async def module_postgres_dsn(postgres_server: Postgres, migrated_template: str) -> AsyncIterator[str]:
-    """The DSN of a migrated database that the tests of one module share."""
+@dataclass(frozen=True, kw_only=True)
+class Peopled:
+    """A migrated database with principals, to be copied and never connected to."""
+
+    template: str
+    tokens: dict[str, str]
+    """A key for each principal."""
+
+
+@pytest.fixture(scope="session")
+async def peopled(postgres_server: Postgres, migrated_template: str) -> AsyncIterator[Peopled]:
+    """The principals of `tests.api.conftest`, made once: a second of work for a new process, a fifth of one after that."""
+    from tests.api.conftest import make_tokens  # not at the top: tests that need no API shouldn't pay for it
+
     name = await postgres_server.create(template=migrated_template)
+    yield Peopled(template=name, tokens=await make_tokens(postgres_server.dsn_of(name)))
+    await postgres_server.drop(name)
+
+
+@pytest.fixture(scope="module")
+async def module_postgres_dsn(postgres_server: Postgres, peopled: Peopled) -> AsyncIterator[str]:
+    """The DSN of a migrated database with principals that the tests of one module share."""
+    name = await postgres_server.create(template=peopled.template)
     yield postgres_server.dsn_of(name)
     await postgres_server.drop(name)
 
