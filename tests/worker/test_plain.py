@@ -26,7 +26,7 @@ async def outcome(client: Client, queue: str, case: str, plugins: list[Any]) -> 
     )
     if case == "workflow_cancel":
         await recorded(handle, "ACTIVITY_TASK_SCHEDULED")
-        await asyncio.sleep(0.3)  # let the activity beat once, so that it can notice
+        await _beaten(handle)
         await handle.cancel()
     try:
         seen = str(await handle.result())
@@ -39,6 +39,16 @@ async def outcome(client: Client, queue: str, case: str, plugins: list[Any]) -> 
     except Exception as error:
         replay = repr(error)[:200]
     return seen, [kind for kind in kinds(history.events) if kind.startswith("ACTIVITY")], replay
+
+
+async def _beaten(handle: WorkflowHandle[Any, Any]) -> None:
+    """Wait until the activity has beaten once, so that it can notice a cancellation."""
+    async with asyncio.timeout(20):
+        while not any(
+            activity.HasField("last_heartbeat_time")
+            for activity in (await handle.describe()).raw_description.pending_activities
+        ):
+            await asyncio.sleep(0.05)
 
 
 async def test_thirteen_shapes_of_cancellation_behave_as_in_the_plain_sdk(client: Client, queue: str) -> None:
