@@ -18,6 +18,8 @@ from agentgrid.cli import (
     handlers,
     keys,
     logins,
+    mcp,
+    openapi,
     policies,
     principals,
     proposals,
@@ -68,6 +70,8 @@ app.add_typer(policies.app, name="policy")
 app.add_typer(workers.app, name="worker")
 app.add_typer(queues.app, name="queue")
 app.add_typer(audit.app, name="audit")
+app.add_typer(mcp.app, name="mcp")
+app.add_typer(openapi.app, name="openapi")
 app.command()(overview)
 app.command()(check)
 app.command()(init)

@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -154,8 +154,12 @@ class _Governed(ActivityInboundInterceptor):
             return result
         except ToolError as failure:
             error = _describe(failure)
+            after = failure.retry_after_seconds
             raise ApplicationError(
-                failure.message[:MAX_MESSAGE], type=ErrorType.TOOL_ERROR, non_retryable=not failure.retryable
+                failure.message[:MAX_MESSAGE],
+                type=ErrorType.TOOL_ERROR,
+                non_retryable=not failure.retryable,
+                next_retry_delay=None if after is None else timedelta(seconds=after),
             ) from (failure if len(failure.message) <= MAX_MESSAGE else None)
         except SecretMissing as failure:
             error = _describe(failure)
