@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agentgrid.errors import SettingsError
 
@@ -48,6 +48,11 @@ class Settings(BaseSettings):
 
     model: str | None = None
     """The model of agents that name none, `provider:model`; without it the offline model."""
+    models: Annotated[tuple[str, ...], NoDecode] = ()
+    """Globs of the models that an operator's version of an agent may use, separated by commas: `openai:*,anthropic:claude-haiku-*`. For the API.
+
+    The offline model, AGENTGRID_MODEL and the models in the agent's own code are always allowed.
+    """
     policy_max_age_seconds: float = Field(60.0, gt=0)
     """Tools that write wait if the policy snapshot is older than this."""
     eager_activities: bool = False
@@ -65,6 +70,11 @@ class Settings(BaseSettings):
     def allowed_hosts(self) -> tuple[str, ...]:
         """The hosts in `egress_allow`."""
         return tuple(host for part in self.egress_allow.split(",") if (host := part.strip().lower()))
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _listed(cls, models: Any) -> Any:
+        return [each.strip() for each in models.split(",") if each.strip()] if isinstance(models, str) else models
 
     @field_validator("database_url")
     @classmethod

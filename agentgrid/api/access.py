@@ -48,6 +48,11 @@ def _govern(command: CommandKind, target: str) -> Access:
     return Access(permission=Permission.GOVERN, command=command, target=target)
 
 
+def _edit(command: CommandKind) -> Access:
+    # An agent may work in every workflow, so nobody who sees only some edits it.
+    return Access(permission=Permission.EDIT, command=command, target="name", everywhere=True)
+
+
 def _administer(command: CommandKind, target: str) -> Access:
     return Access(permission=Permission.ADMINISTER, command=command, target=target)
 
@@ -66,6 +71,7 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/overview": READ,
     f"GET {V1}/workflows": READ,
     f"GET {V1}/workflows/{{name}}": READ,
+    f"GET {V1}/workflows/{{name}}/usage": READ,
     f"POST {V1}/workflows/{{name}}/disable": _govern(CommandKind.WORKFLOW_DISABLE, "name"),
     f"POST {V1}/workflows/{{name}}/enable": _govern(CommandKind.WORKFLOW_ENABLE, "name"),
     f"POST {V1}/workflows/{{name}}/runs": Access(
@@ -100,6 +106,11 @@ ACCESS: dict[str, Access] = {
     f"PUT {V1}/tools/{{name}}/policy": _govern(CommandKind.TOOL_POLICY, "name"),
     f"POST {V1}/tools/{{name}}/disable": _govern(CommandKind.TOOL_DISABLE, "name"),
     f"POST {V1}/tools/{{name}}/enable": _govern(CommandKind.TOOL_ENABLE, "name"),
+    f"GET {V1}/agents": READ,
+    f"GET {V1}/agents/{{name}}": READ,
+    f"GET {V1}/agents/{{name}}/usage": READ,
+    f"PUT {V1}/agents/{{name}}": _edit(CommandKind.AGENT_PUT),
+    f"POST {V1}/agents/{{name}}/use": _edit(CommandKind.AGENT_USE),
     f"PUT {V1}/agents/{{name}}/policy": _govern(CommandKind.AGENT_POLICY, "name"),
     f"POST {V1}/agents/{{name}}/disable": _govern(CommandKind.AGENT_DISABLE, "name"),
     f"POST {V1}/agents/{{name}}/enable": _govern(CommandKind.AGENT_ENABLE, "name"),

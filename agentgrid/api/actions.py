@@ -66,9 +66,13 @@ def of_tool(principal: Principal) -> list[Action]:
 
 
 def of_agent(principal: Principal) -> list[Action]:
-    """Set the policy, disable, enable."""
+    """Make a version, use another one, set the policy, disable, enable."""
+    found = []
+    for verb, route in (("edit", f"PUT {V1}/agents/{{name}}"), ("use", f"POST {V1}/agents/{{name}}/use")):
+        why = _forbidden(principal, ACCESS[route])
+        found.append(Action(verb=verb, allowed=why is None, reason=why))
     why = _forbidden(principal, AGENT_POLICY)
-    return [Action(verb="policy", allowed=why is None, reason=why), *_switched(principal, "agents")]
+    return [*found, Action(verb="policy", allowed=why is None, reason=why), *_switched(principal, "agents")]
 
 
 def _switched(principal: Principal, noun: str) -> list[Action]:

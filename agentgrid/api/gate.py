@@ -113,6 +113,8 @@ def authorise(principal: Principal, access: Access) -> None:
         return
     if needed is Permission.DECIDE and principal.kind is not PrincipalKind.HUMAN:
         raise Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
+    if needed is Permission.EDIT and principal.kind is PrincipalKind.AGENT:
+        raise Forbidden(f"{principal.name} is an agent, and agents can't edit agents")
     roles = " or ".join(role.value for role, granted in GRANTS.items() if needed in granted)
     raise Forbidden(f"this requires the role {roles}")
 

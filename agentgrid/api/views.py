@@ -50,7 +50,7 @@ from agentgrid.domain.commands import HANDLING, CommandStatus
 from agentgrid.domain.handlers import Fit
 from agentgrid.domain.principals import UNKNOWN_INITIATOR, Principal
 from agentgrid.domain.runs import RunStatus
-from agentgrid.domain.steps import JobStatus, StepStatus, job_status
+from agentgrid.domain.steps import JobStatus, StepKind, StepStatus, job_status
 from agentgrid.settings import Settings
 
 
@@ -80,6 +80,7 @@ def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
         "output": shown.payload(row.output) if payloads else None,
         "error": shown.error(row.error, whole=payloads),
         "live_error": shown.error(row.live_error, whole=payloads),
+        "version": row.tool_version if row.kind in (StepKind.AGENT, StepKind.MODEL) else None,
     }
     return StepOut.model_validate(values)
 

@@ -1,120 +1,308 @@
-"""`agentgrid agent`: what agents may do."""
+"""`agentgrid agent`: registered agents, their versions, and what they used."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from agentgrid.cli import agent_edit, agent_policies, names
 from agentgrid.cli.groups import group
-from agentgrid.cli.inputs import part
+from agentgrid.cli.inputs import moment_of, part
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.policies import (
-    ApproverOption,
-    ChangesOption,
-    Effect,
-    ExpiresOption,
-    about,
-    effect_text,
-    rule_body,
-)
-from agentgrid.cli.session import OutputOption, ProfileOption, ReasonOption, YesOption, confirm, session
+from agentgrid.cli.names import suggesting
+from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session
 from agentgrid.cli.switches import switch_facts
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("Govern agents.")
+app = group("List, show, edit and govern agents.")
+app.command()(agent_edit.edit)
+app.command()(agent_policies.policy)
+app.command()(agent_policies.disable)
+app.command()(agent_policies.enable)
 
-AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
+AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=names.agents)]
 
 
-@app.command()
-def policy(
-    name: AgentName,
-    effect: Annotated[Effect, typer.Argument(help="The effect on all calls that the agent makes.")],
-    approver: ApproverOption = None,
-    expires: ExpiresOption = None,
-    reason: Annotated[str | None, typer.Option(help="The reason; shown to approvers.")] = None,
-    changes: ChangesOption = None,
-    yes: YesOption = False,
+@app.command("list")
+def list_(
+    limit: LimitOption = 50,
+    cursor: CursorOption = None,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Create or replace the rule for all calls of an agent. Workers receive it within seconds."""
-    body = rule_body(effect, approver, expires, reason, changes)
+    """List the registered agents with their version in use and their last 24 hours."""
     with session(profile, output) as client:
-        if effect is Effect.ALLOW:
-            confirm(f"Allow {name!r} its calls without approval, where no rule names the tool?", yes=yes)
-        answer = client.write("PUT", f"/agents/{part(name)}/policy", body, doing=f"the policy on {name}")
+        answer = client.get("/agents", limit=limit, cursor=cursor)
+        from agentgrid.cli.show import show_page
+
+        show_page(answer, output, _table, empty="no agents")
+
+
+@app.command()
+def show(name: AgentName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """Show an agent: its version in use, its tools with what each needs, its last 24 hours."""
+    with session(profile, output) as client:
+        with suggesting(client, "agents", name):
+            answer = client.get(f"/agents/{part(name)}")
         from agentgrid.cli.show import show as show_answer
 
-        show_answer(answer, output, _governance)
+        show_answer(answer, output, _detail)
 
 
 @app.command()
-def disable(
-    name: AgentName,
-    reason: ReasonOption = None,
-    yes: YesOption = False,
-    profile: ProfileOption = None,
-    output: OutputOption = OutputFormat.TABLE,
-) -> None:
-    """Turn on an agent's kill switch: its next step fails, in every run. Lists its calls that have not ended."""
+def versions(name: AgentName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """List an agent's versions, newest first."""
     with session(profile, output) as client:
-        confirm(f"Every step of {name} will fail from now on, without a retry. Disable it?", yes=yes)
-        _switch(client, name, "disable", reason, output)
+        with suggesting(client, "agents", name):
+            answer = client.get(f"/agents/{part(name)}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, _versions)
 
 
 @app.command()
-def enable(
+def use(
     name: AgentName,
-    reason: ReasonOption = None,
+    version: Annotated[str, typer.Argument(help="A version, such as edit-3, or `code` for whatever the code says.")],
+    note: Annotated[str | None, typer.Option(help="Why; stored with the choice and in the audit log.")] = None,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Turn off an agent's kill switch: the current rules apply again."""
+    """Use another version for new calls, within seconds. Calls that are open keep theirs."""
     with session(profile, output) as client:
-        _switch(client, name, "enable", reason, output)
+        with suggesting(client, "agents", name):
+            body = {"version": version, **({} if note is None else {"note": note})}
+            answer = client.write("POST", f"/agents/{part(name)}/use", body, doing=f"the version of {name}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, agent_edit.changed)
 
 
-def _switch(client: Any, name: str, verb: str, reason: str | None, output: OutputFormat) -> None:
-    body = {} if reason is None else {"reason": reason}
-    answer = client.write("POST", f"/agents/{part(name)}/{verb}", body, doing=f"the kill switch of {name}")
-    from agentgrid.cli.show import show as show_answer
+@app.command()
+def usage(
+    name: AgentName,
+    since: Annotated[str | None, typer.Option("--from", help="A date or time. Default: a day before --to.")] = None,
+    before: Annotated[str | None, typer.Option("--to", help="A date or time. Default: now.")] = None,
+    bucket: Annotated[Literal["hour", "day"], typer.Option(help="The size of a line.")] = "hour",
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Show what an agent's model turns used over a time."""
+    span: dict[str, Any] = {"from": moment_of(since, "--from"), "to": moment_of(before, "--to"), "bucket": bucket}
+    with session(profile, output) as client:
+        with suggesting(client, "agents", name):
+            answer = client.get(f"/agents/{part(name)}/usage", **span)
+        from agentgrid.cli.show import show as show_answer
 
-    show_answer(answer, output, _governance)
+        show_answer(answer, output, _usage)
 
 
-def _governance(agent: Mapping[str, Any]) -> RenderableType:
+def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
+    from agentgrid.cli import words
+    from agentgrid.cli.tables import Listing, fixed, text
+    from agentgrid.cli.usage import money
+
+    return Listing(
+        (
+            text("AGENT", least=12),
+            text("TITLE", 5, least=16),
+            fixed("VERSION"),
+            text("MODEL", 3, least=14),
+            fixed("STATE", 1),
+            fixed("CALLS", 2),
+            fixed("SUCCESS", 2),
+            fixed("SPEND", 1),
+            fixed("P95", 4),
+            fixed("SERVED", 6),
+        ),
+        (
+            (
+                agent["name"],
+                agent["title"],
+                agent["version"],
+                ", ".join(agent["models"]) or "default",
+                words.status(agent["state"]),
+                str(sum(_ends(agent))),
+                _success(agent),
+                money(agent["stats"]["usage"]["usd"], agent["stats"]["usage"]["unpriced"]),
+                _seconds(agent["stats"]["calls"]["p95_seconds"]),
+                words.yes_no(agent["served"]),
+            )
+            for agent in items
+        ),
+    )
+
+
+def _ends(agent: Mapping[str, Any]) -> tuple[int, int, int]:
+    calls = agent["stats"]["calls"]
+    return calls["completed"], calls["failed"], calls["cancelled"]
+
+
+def _success(agent: Mapping[str, Any]) -> str | None:
+    completed, failed, _ = _ends(agent)
+    return f"{100 * completed // (completed + failed)}%" if completed + failed else None
+
+
+def _seconds(value: float | None) -> str | None:
+    from agentgrid.cli import words
+
+    return None if value is None else words.duration(value)
+
+
+def _summary(agent: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
+    from agentgrid.cli import words
     from agentgrid.cli.output import facts, indented
-    from agentgrid.cli.tables import Listing, ago, fixed, ids, text
     from agentgrid.cli.text import safe
+    from agentgrid.cli.usage import used
 
-    own = next((rule for rule in agent["rules"] if rule["rule_id"] == f"agent:{agent['name']}"), None)
-    named = {
-        "policy": effect_text(own) if own else None,
-        "approvers": own["approvers"] if own and own["effect"] == Effect.REQUIRE_APPROVAL else None,
-        "rules that name it": [f"{rule['rule_id']}@{rule['version']}: {about(rule)}" for rule in agent["rules"]]
-        or None,
-    }
-    parts: list[RenderableType] = [
-        Text(safe(agent["name"]), style="bold"),
-        indented(facts({**switch_facts(agent["switch"]), **named})),
-    ]
-    if agent["note"]:
-        parts.append(indented(Text(safe(agent["note"]), style="yellow")))
-    if agent["in_flight"]:
-        calls = Listing(
-            (ids("RUN"), text("WORKFLOW", 2, least=16), fixed("STATUS", 1), fixed("VERSION", 3), ago("SINCE", 4)),
-            (
-                (call["run_id"], call["workflow"], call["run_status"], call["version"], call["started_at"])
-                for call in agent["in_flight"]
-            ),
-        )
-        parts += [Text("\nIn flight", style="bold"), indented(calls)]
+    active = agent["active"] or {}
+    calls, stats = agent["stats"]["calls"], agent["stats"]
+    ends = f"{calls['completed']} completed, {calls['failed']} failed, {calls['cancelled']} cancelled"
+    problems = [Text(safe(problem), style="yellow") for problem in agent["problems"]]
+    if agent["outdated"]:
+        problems.insert(0, Text(f"made for the code's version {safe(active.get('made_for'))}", style="yellow"))
+    return Group(
+        Text(safe(agent["title"]), style="bold"),
+        indented(
+            facts(
+                {
+                    "agent": agent["name"],
+                    "version": f"{agent['version']}, by {'an operator' if agent['source'] == 'operator' else 'the code'}",
+                    "chosen by": agent["chosen_by"],
+                    "note": active.get("note"),
+                    "code's version": agent["code_version"] if agent["source"] == "operator" else None,
+                    "state": words.status(agent["state"]),
+                    **switch_facts(agent["switch"]),
+                    "models": ", ".join(agent["models"]) or "the worker's default",
+                    "budget": budget(active.get("limits") or {}),
+                    "open calls": str(stats["open"]),
+                    "last 24 hours": ends,
+                    "used": used(stats["usage"]),
+                    "duration": _durations(calls),
+                    "task queue": agent["task_queue"],
+                    "served": words.yes_no(agent["served"]),
+                }
+            )
+        ),
+        *(indented(each) for each in problems),
+    )
+
+
+def _durations(calls: Mapping[str, Any]) -> str | None:
+    if calls["p50_seconds"] is None:
+        return None
+    return f"half within {_seconds(calls['p50_seconds'])}, 95% within {_seconds(calls['p95_seconds'])}"
+
+
+def budget(limits: Mapping[str, Any]) -> str:
+    """The limits of one call, in words."""
+    parts = [f"${limits['usd']:g}" if limits.get("usd") is not None else ""]
+    for name in ("requests", "tool_calls", "tokens", "seconds"):
+        if limits.get(name) is not None:
+            parts.append(f"{limits[name]:g} {name.replace('_', ' ')}")
+    if limits.get("soft") is not None:
+        parts.append(f"people are asked at {limits['soft']:.0%}")
+    return ", ".join(part for part in parts if part)
+
+
+def _detail(agent: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from agentgrid.cli.output import indented
+    from agentgrid.cli.text import safe_lines
+
+    active = agent["active"]
+    parts: list[RenderableType] = [_summary(agent)]
+    if active is not None:
+        parts += [Text("\nInstructions", style="bold"), indented(Text(safe_lines(active["instructions"])))]
+    if agent["tools"]:
+        parts += [Text("\nTools", style="bold"), indented(_tools(agent["tools"]))]
     return Group(*parts)
+
+
+def _tools(tools: Sequence[Mapping[str, Any]]) -> RenderableType:
+    from rich.text import Text
+
+    from agentgrid.cli import words
+    from agentgrid.cli.policies import effect_text
+    from agentgrid.cli.tables import Listing, fixed, text
+
+    return Listing(
+        (
+            text("TOOL", least=16),
+            fixed("RISK", 1),
+            fixed("POLICY"),
+            text("APPROVERS", 2),
+            text("RULE", 3),
+            fixed("IN USE"),
+        ),
+        (
+            (
+                tool["name"],
+                words.styled(tool["risk"], words.RISK_STYLES) if tool["risk"] else Text(tool["kind"], style="dim"),
+                effect_text(tool) if tool["effect"] else None,
+                tool["approvers"] if tool["effect"] == "require_approval" else None,
+                tool["rule"],
+                words.yes_no(tool["allowed"], no_style="yellow"),
+            )
+            for tool in tools
+        ),
+    )
+
+
+def _versions(agent: Mapping[str, Any]) -> RenderableType:
+    from agentgrid.cli.tables import Listing, fixed, text, time
+
+    return Listing(
+        (
+            fixed("VERSION"),
+            fixed("IN USE"),
+            time("MADE", 1),
+            text("BY", 2),
+            text("NOTE", 1, least=20),
+            fixed("FOR CODE", 3),
+        ),
+        (
+            (
+                each["version"],
+                "◀" if each["version"] == agent["version"] else "",
+                each["created_at"],
+                each["created_by"] or each["source"],
+                each["note"],
+                each["made_for"],
+            )
+            for each in agent["versions"]
+        ),
+    )
+
+
+def _usage(over: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from agentgrid.cli.tables import Listing, fixed, time
+    from agentgrid.cli.usage import money, used
+
+    rows = Listing(
+        (time("FROM"), fixed("REQUESTS", 1), fixed("INPUT", 1), fixed("OUTPUT", 1), fixed("SPEND")),
+        (
+            (
+                each["start"],
+                f"{each['requests']:,}",
+                f"{each['input_tokens']:,}",
+                f"{each['output_tokens']:,}",
+                money(each["usd"], each["unpriced"]),
+            )
+            for each in over["items"]
+        ),
+    )
+    total = used(over["total"])
+    return Group(*([rows] if over["items"] else []), Text(total or "nothing was used", style="bold"))

@@ -47,6 +47,11 @@ def read_json_lines(file: str) -> dict[int, Any]:
     return found
 
 
+def read_text(file: str) -> str:
+    """The text of a file, or of standard input for `-`. Raises CommandFailed."""
+    return _text_of(file if file == "-" else f"@{file}", "FILE")[0]
+
+
 def part(identifier: str) -> str:
     """An identifier as one segment of a URL's path."""
     if identifier in ("", ".", ".."):

@@ -70,6 +70,11 @@ def tools(context: typer.Context, incomplete: str) -> list[str]:
     return _completed(context, "tools", incomplete)
 
 
+def agents(context: typer.Context, incomplete: str) -> list[str]:
+    """Complete the name of an agent."""
+    return _completed(context, "agents", incomplete)
+
+
 def rules(context: typer.Context, incomplete: str) -> list[str]:
     """Complete the id of a rule."""
     return _completed(context, "policies", incomplete)

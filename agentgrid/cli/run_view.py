@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from agentgrid.cli import words
+from agentgrid.cli import usage, words
 from agentgrid.cli.output import error_text, facts, indented, payload
 from agentgrid.cli.profiles import Target
 from agentgrid.cli.program import command
@@ -87,6 +87,7 @@ def run_detail(
                     "initiator": run["initiator"],
                     "reference": run["reference"],
                     "tags": run["tags"],
+                    "used": usage.used(run["usage"]),
                     "note": run["note"],
                     "version": run["version"],
                     "task queue": run["task_queue"],
@@ -218,7 +219,7 @@ def verdict_of(step: Document, decided: Sequence[Document]) -> Text | None:
 
 def step_note(step: Document, now: datetime | None = None, *, error: bool = True, verdict: Text | None = None) -> Text:
     """What else there is to say of a step: who approved it, attempts, the next one, a deadline, and its error where that is wanted."""
-    parts: list[Text] = [] if verdict is None else [verdict]
+    parts: list[Text] = ([] if verdict is None else [verdict]) + usage.of_step(step)
     closed = step["closed_at"] is not None
     attempts = max(step["attempts"] or 0, step["live_attempt"] or 0)
     if attempts > 1:

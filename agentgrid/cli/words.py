@@ -16,6 +16,7 @@ ICONS: Mapping[str, tuple[str, str]] = {
     "pending": ("◆", "yellow"),
     "running": ("●", "cyan"),
     "live": ("●", "green"),
+    "active": ("●", "green"),
     "waiting": ("◆", "yellow"),
     "paused": ("‖", "magenta"),
     "cancelling": ("◌", "yellow"),

@@ -12,9 +12,9 @@ from agentgrid.control import commands, confirmation
 from agentgrid.control.confirmation import Proposal
 from agentgrid.control.plane import Caller, ControlPlane, principal_of
 from agentgrid.control.signing import Signer
+from agentgrid.db import agents, principals, signing_keys, switches, tools
 from agentgrid.db import commands as commands_table
 from agentgrid.db import policies as table
-from agentgrid.db import principals, signing_keys, switches, tools
 from agentgrid.db.session import WriteSession, writing
 from agentgrid.db.tables import Command, Policy
 from agentgrid.domain.activities import about, governed
@@ -371,6 +371,7 @@ async def publish(session: WriteSession) -> Snapshot:
             "version": await table.next_snapshot_version(session),
             "made_at": await commands_table.clock(session),
             "disabled": await switches.disabled(session),
+            "agents": {row.agent: agents.document(row).model_dump(mode="json") for row in await agents.chosen(session)},
             "approver_entries": {person.name: person.approver_entries for person in people if person.approver_entries},
             "revoked_principals": frozenset(await principals.disabled_names(session)),
             "revoked_keys": frozenset(key.key_id for key in keys if key.revoked_at is not None),

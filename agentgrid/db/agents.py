@@ -1,21 +1,107 @@
-"""Agents, as the steps of runs show them."""
+"""The catalog's agents, their versions and which one new calls use; and their calls, as the steps of runs show them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select, tuple_
 
 from agentgrid.db import scopes
-from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Run, Step
+from agentgrid.db.session import FRESH, ReadSession, WriteSession
+from agentgrid.db.tables import Agent, AgentChoice, AgentVersionRow, Run, Step
+from agentgrid.domain.agent_versions import EDIT_PREFIX, AgentVersion
 from agentgrid.domain.steps import StepKind, StepStatus
 
+# The same classes, typed so that their attributes are SQL expressions.
+A: Any = Agent
+C: Any = AgentChoice
+V: Any = AgentVersionRow
 R: Any = Run
 S: Any = Step
 
 OPEN = tuple(status.value for status in (StepStatus.SCHEDULED, StepStatus.RUNNING, StepStatus.WAITING))
+
+
+async def by_name(
+    session: ReadSession, *, limit: int, after: str | None = None, q: str | None = None
+) -> Sequence[Agent]:
+    """Agents in the order of their names."""
+    statement = select(Agent).order_by(A.name).limit(limit)
+    if after is not None:
+        statement = statement.where(A.name > after)
+    if q is not None:
+        statement = statement.where(A.name.icontains(q, autoescape=True) | A.title.icontains(q, autoescape=True))
+    return (await session.execute(statement)).scalars().all()
+
+
+async def get(session: ReadSession | WriteSession, name: str) -> Agent | None:
+    """One agent, with the newest version of its code."""
+    return await session.get(Agent, name)
+
+
+async def named(session: ReadSession, names: Sequence[str]) -> Sequence[Agent]:
+    """Those of these names that are agents."""
+    return (await session.execute(select(Agent).where(A.name.in_(names)))).scalars().all()
+
+
+async def version(session: ReadSession | WriteSession, agent: str, version: str) -> AgentVersionRow | None:
+    """One version of an agent."""
+    return await session.get(AgentVersionRow, (agent, version))
+
+
+async def versions(session: ReadSession, agent: str, *, limit: int) -> Sequence[AgentVersionRow]:
+    """An agent's versions, newest first."""
+    statement = select(AgentVersionRow).where(V.agent == agent).order_by(V.created_at.desc(), V.version).limit(limit)
+    return (await session.execute(statement)).scalars().all()
+
+
+async def active(session: ReadSession, rows: Sequence[Agent]) -> dict[str, AgentVersionRow]:
+    """The version that new calls of each of these agents use, by the agent's name."""
+    chosen = await choices(session, [row.name for row in rows])
+    wanted = [(row.name, _version_of(row, chosen.get(row.name))) for row in rows]
+    statement = select(AgentVersionRow).where(tuple_(V.agent, V.version).in_(wanted))
+    return {row.agent: row for row in (await session.execute(statement)).scalars()}
+
+
+def _version_of(row: Agent, choice: AgentChoice | None) -> str:
+    return row.version if choice is None or choice.version is None else choice.version
+
+
+async def choices(session: ReadSession | WriteSession, agents: Sequence[str]) -> dict[str, AgentChoice]:
+    """The newest choice of a version of each of these agents for which there ever was one."""
+    statement = select(AgentChoice).where(C.agent.in_(agents)).distinct(C.agent).order_by(C.agent, C.number.desc())
+    return {row.agent: row for row in (await session.execute(statement, execution_options=FRESH)).scalars()}
+
+
+async def chosen(session: WriteSession) -> Sequence[AgentVersionRow]:
+    """The versions that operators chose in place of the code's, in the order of the agents' names."""
+    newest = select(C.agent, C.version).distinct(C.agent).order_by(C.agent, C.number.desc()).subquery()
+    statement = (
+        select(AgentVersionRow)
+        .join(newest, (V.agent == newest.c.agent) & (V.version == newest.c.version))
+        .order_by(V.agent)
+    )
+    return (await session.execute(statement)).scalars().all()
+
+
+async def next_edit(session: WriteSession, agent: str) -> str:
+    """The name of the next version that an operator makes. Unique under the lock of policy changes."""
+    statement = select(func.count()).where(V.agent == agent, V.source == "operator")
+    return f"{EDIT_PREFIX}{(await session.execute(statement)).scalar_one() + 1}"
+
+
+async def current(session: ReadSession, rows: Sequence[Agent]) -> frozenset[str]:
+    """Those of these agents that were in the newest registration for their grid and queue: the others' code is gone, or has another name."""
+    newest = select(A.grid, A.task_queue, func.max(A.registered_at)).group_by(A.grid, A.task_queue)
+    found = await session.execute(newest.where(A.task_queue.in_({row.task_queue for row in rows})))
+    latest = {(grid, queue): at for grid, queue, at in found.all()}
+    return frozenset(row.name for row in rows if row.registered_at >= latest[row.grid, row.task_queue])
+
+
+def document(row: AgentVersionRow) -> AgentVersion:
+    """The version as data. Raises ValueError if what a worker registered is none."""
+    return AgentVersion.model_validate(row.model_dump())
 
 
 async def was_called(session: ReadSession, name: str) -> bool:

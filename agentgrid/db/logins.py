@@ -150,7 +150,7 @@ async def move_grid(connection: Connection, before: str, after: str) -> int:
     """Move the names that one grid registered to another; returns how many. Raises NotFound if there are none."""
     async with connection.transaction():
         moved = 0
-        for table in ("workflows", "tools"):
+        for table in ("workflows", "tools", "agents"):
             status = await connection.execute(f"UPDATE {table} SET grid = $2 WHERE grid = $1", before, after)  # noqa: S608
             moved += int(status.rsplit(" ", 1)[1])
     if moved == 0:

@@ -59,6 +59,11 @@ async def get(session: ReadSession | WriteSession, name: str) -> Tool | None:
     return await session.get(Tool, name)
 
 
+async def named(session: ReadSession, names: Sequence[str]) -> Sequence[Tool]:
+    """Those of these names that are tools."""
+    return (await session.execute(select(Tool).where(T.name.in_(names)))).scalars().all()
+
+
 async def risks(session: ReadSession | WriteSession) -> dict[str, str]:
     """The risk of every tool, by its name, in the order of the names."""
     return {name: risk for name, risk in (await session.execute(select(T.name, T.risk).order_by(T.name))).all()}

@@ -18,6 +18,9 @@ FINAL_ANSWER = "final_answer"
 OFFLINE = "offline"
 """The model that needs no provider: a deterministic stand-in, named as such on every record."""
 
+PROVIDERS = ("openai", "openai-chat", "anthropic")
+"""The providers that a worker can ask."""
+
 
 class AgentHeader(BaseModel):
     """The agent for which a call is made, in the header of the call."""
@@ -30,6 +33,8 @@ class AgentHeader(BaseModel):
     """The key of the agent's call, which its opening marker names too."""
     turn: int = 0
     """The model turn, or the turn that asked for the tool; the first is 1."""
+    barred: bool = False
+    """The call's version of the agent doesn't have the tool: the call is made to be refused, on the record."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,8 @@ class CommandKind(StrEnum):
     AGENT_ENABLE = "agent.enable"
     WORKFLOW_DISABLE = "workflow.disable"
     WORKFLOW_ENABLE = "workflow.enable"
+    AGENT_PUT = "agent.put"
+    AGENT_USE = "agent.use"
     POLICY_PUT = "policy.put"
     POLICY_WITHDRAW = "policy.withdraw"
     PRINCIPAL_PUT = "principal.put"
@@ -182,6 +184,10 @@ HANDLING: dict[str, Handling] = {
     CommandKind.AGENT_ENABLE: _RECORDED,
     CommandKind.WORKFLOW_DISABLE: _RECORDED,
     CommandKind.WORKFLOW_ENABLE: _RECORDED,
+    CommandKind.AGENT_PUT: _RECORDED,
+    CommandKind.AGENT_USE: Handling(
+        confirmed_by=ConfirmedBy.TRANSACTION, target=Target.NAMED, words=Words(paths=(("version",),))
+    ),
     CommandKind.POLICY_PUT: _RULE,
     CommandKind.POLICY_WITHDRAW: _RECORDED,
     CommandKind.PRINCIPAL_PUT: _RECORDED,

@@ -140,6 +140,9 @@ class Snapshot(BaseModel):
     rules: tuple[Rule, ...] = ()
     disabled: dict[str, frozenset[str]] = Field(default_factory=dict)
     """The names whose kill switch is on, by kind. `disabled_tools` and `disabled_workflows` are for older workers, and read from older snapshots."""
+    agents: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """The versions that operators chose, by the agent's name: an `AgentVersion` each. Read when a call opens, so that a worker that can't use
+    one still has its policy."""
     revoked_principals: frozenset[str] = frozenset()
     revoked_keys: frozenset[str] = frozenset()
     """Ids of the signing keys whose decisions no longer count."""

@@ -47,6 +47,8 @@ class Permission(StrEnum):
     DECIDE = "decide"
     AUDIT = "audit"
     """Everybody's commands; without it, one's own."""
+    EDIT = "edit"
+    """Versions of agents, within what their code allows. Not for agents: a model may be able to read their keys."""
     GOVERN = "govern"
     """Policies and kill switches."""
     ADMINISTER = "administer"
@@ -55,11 +57,15 @@ class Permission(StrEnum):
 
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset({Permission.READ}),
-    Role.OPERATOR: frozenset({Permission.READ, Permission.READ_PAYLOADS, Permission.START, Permission.CONTROL}),
+    Role.OPERATOR: frozenset(
+        {Permission.READ, Permission.READ_PAYLOADS, Permission.START, Permission.CONTROL, Permission.EDIT}
+    ),
     Role.APPROVER: frozenset({Permission.READ, Permission.DECIDE}),
-    Role.DEVELOPER: frozenset({Permission.READ, Permission.READ_PAYLOADS, Permission.START, Permission.CONTROL}),
+    Role.DEVELOPER: frozenset(
+        {Permission.READ, Permission.READ_PAYLOADS, Permission.START, Permission.CONTROL, Permission.EDIT}
+    ),
     Role.AUDITOR: frozenset({Permission.READ, Permission.READ_PAYLOADS, Permission.AUDIT}),
-    Role.ADMIN: frozenset({Permission.READ, Permission.GOVERN, Permission.ADMINISTER}),
+    Role.ADMIN: frozenset({Permission.READ, Permission.EDIT, Permission.GOVERN, Permission.ADMINISTER}),
 }
 
 ANY_APPROVER = "role:approver"
@@ -112,6 +118,8 @@ class Principal:
             granted |= GRANTS[role]
         if self.kind is not PrincipalKind.HUMAN or Role.ADMIN in self.roles:
             granted.discard(Permission.DECIDE)
+        if self.kind is PrincipalKind.AGENT:
+            granted.discard(Permission.EDIT)
         return frozenset(granted)
 
     def may(self, permission: Permission) -> bool:

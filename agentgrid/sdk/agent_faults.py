@@ -6,15 +6,12 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from agentgrid.domain.agents import FINAL_ANSWER, OFFLINE
+from agentgrid.domain.agents import FINAL_ANSWER, OFFLINE, PROVIDERS
 from agentgrid.errors import RegistrationError
 from agentgrid.sdk.agents import Agent, Budget
 from agentgrid.sdk.faults import NAME
 from agentgrid.sdk.schema import SCHEMA_ERRORS
 from agentgrid.sdk.tools import Tool
-
-PROVIDERS = ("openai", "openai-chat", "anthropic")
-"""The providers that a worker can ask."""
 
 
 def agent_faults(agents: Sequence[Agent[Any]], tools: Sequence[Tool[..., Any]]) -> Iterator[RegistrationError]:

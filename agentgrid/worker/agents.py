@@ -22,6 +22,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from agentgrid.domain import nesting
+from agentgrid.domain.agent_versions import CODE, AgentVersion, fitted
 from agentgrid.domain.agents import (
     FINAL_ANSWER,
     OFFLINE,
@@ -33,7 +34,9 @@ from agentgrid.domain.agents import (
     ModelTurn,
     OpenAgent,
 )
+from agentgrid.domain.policies import Snapshot
 from agentgrid.domain.switches import SwitchKind, Thing
+from agentgrid.logging import get_logger
 from agentgrid.protocol import ACTIVITY_CLOSE_AGENT, ACTIVITY_HOLD, ACTIVITY_OPEN_AGENT, ErrorType
 from agentgrid.sdk.agents import PROMPT_SCHEMA, Agent
 from agentgrid.sdk.schema import message_of
@@ -42,6 +45,8 @@ from agentgrid.worker.approvals import stale_policy
 from agentgrid.worker.governor import Governor
 from agentgrid.worker.model_requests import Answer, Model, Offer, RawCall, model_fault, plain_message
 from agentgrid.worker.offline import Offline
+
+log = get_logger()
 
 HEARTBEAT_SECONDS = 3.0
 PROVIDERS = "agentgrid.worker.models"
@@ -100,7 +105,7 @@ def agent_activities(
             raise stale_policy(stale.reason, request.call, activity.info().attempt, policy_wait_seconds)
         if snapshot is not None and (refusal := snapshot.refusal(Thing(SwitchKind.AGENT, agent.name))) is not None:
             raise ApplicationError(refusal, type=ErrorType.AGENT_DISABLED, non_retryable=True)
-        spec = agent.spec()
+        spec = _version(agent, snapshot)
         return dataclasses.replace(
             spec,
             models=spec.models or [default_model],
@@ -119,6 +124,31 @@ def agent_activities(
         return why
 
     return [open_agent, close_agent, hold, *(_turn_activity(agent, known, models) for agent in agents)]
+
+
+def _version(agent: Agent[Any], snapshot: Snapshot | None) -> AgentSpec:
+    """The agent's version for a new call: the one that an operator chose, within what this code allows, or the code's.
+
+    Raises ApplicationError if the chosen one can't be used with this code: the code's own could be what the operator wanted to replace.
+    """
+    chosen = None if snapshot is None else snapshot.agents.get(agent.name)
+    if chosen is None:
+        return agent.spec()
+    try:
+        version = AgentVersion.model_validate(chosen)
+        spec = fitted(agent.spec(), version)
+    except ValueError as error:
+        name = chosen.get("version")
+        log.warning("agent_version_not_usable", agent=agent.name, version=name, error=message_of(error))
+        raise ApplicationError(
+            f"the version {name} of the agent {agent.name} can't be used with this worker's code: {message_of(error)}. Edit the agent, or go "
+            f"back to the code's version with: agentgrid agent use {agent.name} {CODE}",
+            type=ErrorType.AGENT_FAILED,
+            non_retryable=True,
+        ) from None
+    if left_out := sorted(set(version.tools) - set(spec.tools)):
+        log.warning("agent_tools_left_out", agent=agent.name, version=version.version, tools=left_out)
+    return spec
 
 
 def _turn_activity(agent: Agent[Any], known: set[str], models: Models) -> Callable[..., Any]:

@@ -1,8 +1,9 @@
-"""Registers a grid's workflows and tools, with their schemas and versions, once when the worker starts."""
+"""Registers a grid's workflows, tools and agents, with their schemas and versions, once when the worker starts."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from typing import Any
 
@@ -54,6 +55,21 @@ def document(grid: Grid, task_queue: str) -> dict[str, Any]:
             }
             for tool in grid.tools
         ],
+        "agents": [
+            {
+                "name": agent.name,
+                "version": agent.version,
+                "title": agent.title,
+                "models": list(agent.models),
+                "instructions": agent.instructions,
+                "tools": agent.tool_names,
+                "output_schema": agent.output_schema,
+                "limits": dataclasses.asdict(agent.limits),
+                "timeout_seconds": agent.timeout.total_seconds(),
+                "retries": agent.retries,
+            }
+            for agent in grid.agents
+        ],
     }
 
 
@@ -80,5 +96,6 @@ async def sync(dsn: str, grid: Grid, task_queue: str) -> None:
                 build=grid.digest,
                 workflows=len(grid.workflows),
                 tools=len(grid.tools),
+                agents=len(grid.agents),
             )
             return

@@ -187,7 +187,11 @@ class Governor:
         if tools is None:
             return f"the agent {call.agent.agent} is not registered on this worker"
         allowed = call.subject == call.agent.agent if call.kind.step is StepKind.MODEL else call.subject in tools
-        return None if allowed else f"the agent {call.agent.agent} may not use {call.subject}"
+        if not allowed:
+            return f"the agent {call.agent.agent} may not use {call.subject}"
+        if call.agent.barred:
+            return f"the version {call.agent.version} of the agent {call.agent.agent} may not use {call.subject}"
+        return None
 
     def stale(self, snapshot: Snapshot | None, *, writes: bool) -> Stale | None:
         """Why the snapshot is missing or too old for this call, or None."""

@@ -1,8 +1,8 @@
 """Policy in a worker: one snapshot, refreshed from the database, stored on disk, and evaluated without I/O.
 
-The database is checked on `NOTIFY` and every few seconds, in the background. While it is unreachable the last snapshot stays in force. Its age is
-the time since it was last confirmed; above the limit, the governor makes tools that write wait. A worker can start without the database,
-from the snapshot on disk or with none, which counts as infinitely old.
+The database is checked on `NOTIFY` and every few seconds, in the background; the document is read only if its version is another. While the
+database is unreachable the last snapshot stays in force. Its age is the time since it was last confirmed; above the limit, the governor makes
+tools that write wait. A worker can start without the database, from the snapshot on disk or with none, which counts as infinitely old.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ from agentgrid.logging import get_logger
 log = get_logger()
 
 CHANNEL = "agentgrid_policy"
+NEWEST = """
+SELECT version, CASE WHEN version IS DISTINCT FROM $1 THEN document END AS document
+FROM policy_snapshots ORDER BY version DESC LIMIT 1
+"""
+"""The number of the newest snapshot, and the document if it isn't the one that this connection read last."""
 CONNECT_TIMEOUT_SECONDS = 5.0
 CATCH_UP_SECONDS = 2.0
 """Maximum wait of a call for a database check after this process was suspended: several times the duration of one check."""
@@ -61,6 +66,8 @@ class PolicySource:
         self._cache = cache
         self._refresh_seconds = refresh_seconds
         self._snapshot: Snapshot | None = None
+        self._document = ""
+        """The snapshot as the database had it."""
         self._confirmed: _Moment | None = None
         self._written = _Moment()
         self._changed = asyncio.Event()
@@ -145,11 +152,15 @@ class PolicySource:
         )
         try:
             await connection.add_listener(CHANNEL, lambda *_: self._changed.set())
+            # Not that of the snapshot on disk: another database may have the same numbers.
+            known: int | None = None
             while True:
                 self._changed.clear()
                 asked = _Moment()
-                row = await connection.fetchrow("SELECT document FROM policy_snapshots ORDER BY version DESC LIMIT 1")
-                self._take(row["document"] if row is not None else None, asked)
+                row = await connection.fetchrow(NEWEST, known)
+                if row is not None:
+                    self._take(row["document"], asked)
+                    known = row["version"]
                 self._note_look(away=False)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._refresh_seconds):
@@ -159,17 +170,19 @@ class PolicySource:
                 await connection.close(timeout=1)
 
     def _take(self, document: str | None, asked: _Moment) -> None:
-        if document is None:
-            return
-        snapshot = Snapshot.model_validate_json(document)
-        changed = self._snapshot is None or snapshot.version != self._snapshot.version
+        """The database has confirmed what this connection read last; document: what it reads now, if that is another version."""
+        changed = False
+        if document is not None:
+            snapshot = Snapshot.model_validate_json(document)
+            changed = self._snapshot is None or snapshot.version != self._snapshot.version
+            self._snapshot, self._document = snapshot, document
         # Not the time of the response: this process may have been frozen while it was in transit.
-        self._snapshot, self._confirmed = snapshot, asked
+        self._confirmed = asked
         self._fresh.set()
-        if changed:
-            log.info("policy_refreshed", version=snapshot.version, rules=len(snapshot.rules))
+        if changed and self._snapshot is not None:
+            log.info("policy_refreshed", version=self._snapshot.version, rules=len(self._snapshot.rules))
         if changed or self._written.age_seconds > DISK_INTERVAL_SECONDS:
-            self._save(document, self._confirmed)
+            self._save(self._document, self._confirmed)
 
     def _save(self, document: str, confirmed: _Moment) -> None:
         self._written = _Moment()

@@ -13,7 +13,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentgrid.control.signing import Signer
 from agentgrid.db import locks
 from agentgrid.db.session import writing
-from agentgrid.db.tables import Approval, DecisionRow, Event, Execution, Run, Step, Tool, Workflow, WorkflowVersion
+from agentgrid.db.tables import (
+    Agent,
+    AgentVersionRow,
+    Approval,
+    DecisionRow,
+    Event,
+    Execution,
+    Run,
+    Step,
+    Tool,
+    Workflow,
+    WorkflowVersion,
+)
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.ids import new_id
 
@@ -180,3 +192,22 @@ async def publish(engine: AsyncEngine, *events: tuple[str, str, dict[str, Any]],
         identifiers = [row.event_id for row in rows]
         await session.execute(text("SELECT pg_notify('agentgrid_events', :id)"), {"id": str(identifiers[-1])})
     return identifiers
+
+
+def agent(name: str, version: str = "0123456789ab", **over: Any) -> tuple[Agent, AgentVersionRow]:
+    """An agent as its worker registers it. over: columns of its version."""
+    values: dict[str, Any] = {
+        "models": ["openai:gpt-5"],
+        "instructions": "Look up the order.\nRefund it if that is fair.",
+        "tools": ["get_order", "refund_order"],
+        "output_schema": {
+            "type": "object",
+            "properties": {"verdict": {"enum": ["refund", "reject"]}, "note": {"type": "string", "maxLength": 200}},
+            "required": ["verdict"],
+        },
+        "limits": {"requests": 12, "tool_calls": 50, "tokens": None, "usd": 1.0, "seconds": None, "soft": None},
+    }
+    return (
+        Agent(name=name, version=version, title=name, timeout_seconds=120.0, retries=4, task_queue="desk", grid="test"),
+        AgentVersionRow(agent=name, version=version, source="code", made_for=version, **{**values, **over}),
+    )

@@ -1,187 +1,257 @@
-"""Agents governed over the API: their own rule, rules that name them, conditions, and the kill switch."""
+"""Agents over the API: versions that operators make, within what the code allows, and what agents used."""
 
 from __future__ import annotations
 
+import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from agentgrid.domain.policies import Effect, Risk
+from agentgrid.control import agents as control
+from agentgrid.control import principals
+from agentgrid.db.session import writing
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
-from tests.api.conftest import Api
-from tests.api.test_policies import PLACE, last_command, published
-from tests.api.test_principals import second_administrator
+from tests.api.conftest import PRINCIPALS, SETUP, Api
+from tests.api.test_policies import last_command, published
 
-SMALL = {"argument": "cents", "op": "<=", "value": 1000}
+PLACE = "/api/v1/agents"
+HOUR = timedelta(hours=1)
 
 
-async def test_a_rule_names_an_agent_a_tool_and_conditions(api: Api, as_):
-    await factories.insert(api.plane.engine, factories.tool("payout", risk="destructive"))
-    admin = as_("admin")
-    body = {"tool": "payout", "agent": "payer", "when": [SMALL], "effect": "allow"}
+async def registered(api: Api, name: str, **over: Any) -> str:
+    """An agent in the catalog; the place of its routes."""
+    await factories.insert(api.plane.engine, *factories.agent(name, **over))
+    return f"{PLACE}/{name}"
 
-    put = await admin.put(f"{PLACE}/small-payouts", json=body)
 
-    assert put.status_code == 200, put.text
-    shown = put.json()
-    assert (shown["agent"], shown["when"], shown["fits"], shown["holds_for"]) == (
-        "payer",
-        [SMALL],
-        ["payout"],
-        ["payout"],
+async def test_an_edit_is_a_new_version_with_a_diff_that_workers_receive(api: Api, as_):
+    place = await registered(api, "desk")
+    before = (await as_("viewer").get(place)).json()
+    assert (before["version"], before["source"], before["chosen_by"]) == ("0123456789ab", "code", None)
+    edit = {
+        "instructions": "Look up the order.\nNever refund.",
+        "tools": ["get_order"],
+        "limits": {"usd": 0.25},
+        "note": "too many refunds",
+        "expected_version": before["version"],
+    }
+
+    answer = await as_("operator").put(place, json=edit)
+
+    assert answer.status_code == 200, answer.text
+    made = answer.json()
+    assert (made["version"], made["source"], made["changed"], made["chosen_by"]) == (
+        "edit-1",
+        "operator",
+        True,
+        "operator",
     )
-    snapshot = await published(api)
+    assert made["changes"].keys() == {"instructions", "tools", "limits"}
+    assert "+Never refund." in made["changes"]["instructions"]["diff"]
+    assert (made["active"]["note"], made["active"]["made_for"]) == ("too many refunds", "0123456789ab")
+    # What was left out is as the code has it.
+    assert (made["active"]["limits"]["requests"], made["active"]["models"]) == (12, ["openai:gpt-5"])
+    assert [(tool["name"], tool["allowed"]) for tool in made["tools"]] == [("get_order", True), ("refund_order", False)]
+    sent = (await published(api)).agents["desk"]
+    assert (sent["version"], sent["tools"], sent["limits"]["usd"]) == ("edit-1", ["get_order"], 0.25)
+    audit = await last_command(as_, "agent.put")
+    assert (audit["status"], audit["target"], audit["reason"], audit["principal"]) == (
+        "applied",
+        "desk",
+        "too many refunds",
+        "operator",
+    )
 
-    def held(agent: str | None, cents: Any) -> str:
-        return snapshot.rule_for("payout", Risk.DESTRUCTIVE, agent=agent, arguments=lambda: {"cents": cents}).rule_id
+    again = (await as_("operator").put(place, json={**edit, "expected_version": "edit-1"})).json()
+    assert (again["version"], again["changed"], again["changes"]) == ("edit-1", False, {})
 
-    assert [held("payer", 1000), held("payer", 1001), held("payer", "1"), held(None, 1)] == [
-        "small-payouts",
-        *["default:destructive"] * 3,
-    ]
-    tool = (await as_("viewer").get("/api/v1/tools/payout")).json()["policy"]
-    assert (tool["rule"], tool["also"]) == ("default:destructive@1", ["small-payouts@1"])
-    assert (await admin.put(f"{PLACE}/small-payouts", json=body)).json()["version"] == 1, "it says what it says"
-    paid = {**body, "tool": "payback", "agent": "booker", "when": [{"argument": "paid", "op": "==", "value": 1}]}
-    await admin.put(f"{PLACE}/paid", json=paid)
-    paid["when"][0]["value"] = True
-    assert (await admin.put(f"{PLACE}/paid", json=paid)).json()["version"] == 2, "true is another value than 1"
-    again = await admin.put(f"{PLACE}/other", json=body)
-    assert (again.status_code, "for the agent payer under the same conditions" in again.text) == (409, True)
-    wider = await admin.put(f"{PLACE}/other", json=body | {"when": [SMALL | {"value": 2000}]})
-    assert (wider.status_code, wider.json()["when"][0]["value"]) == (200, 2000)
-    listed = (await admin.get(PLACE, params={"agent": "payer"})).json()["items"]
-    assert [each["rule_id"] for each in listed] == ["other", "small-payouts"]
-    alone = await admin.put(f"{PLACE}/payers", json={"agent": "pay*", "effect": "require_approval"})
-    assert (alone.status_code, alone.json()["tool"], alone.json()["agent"]) == (200, "*", "pay*")
-    for rule_id in ("small-payouts", "other", "payers", "paid"):
-        await admin.delete(f"{PLACE}/{rule_id}")
+
+async def test_an_old_version_and_the_codes_are_one_request_away(api: Api, as_):
+    place = await registered(api, "back")
+    for text in ("First.", "Second."):
+        await as_("operator").put(place, json={"instructions": text})
+
+    first = (await as_("operator").post(f"{place}/use", json={"version": "edit-1", "note": "worse"})).json()
+
+    assert (first["version"], first["active"]["instructions"]) == ("edit-1", "First.")
+    assert first["changes"]["instructions"]["before"] == "Second."
+    code = (await as_("operator").post(f"{place}/use", json={"version": "code"})).json()
+    assert (code["version"], code["source"]) == ("0123456789ab", "code")
+    assert "back" not in (await published(api)).agents
+    assert {each["version"] for each in code["versions"]} == {"0123456789ab", "edit-1", "edit-2"}
+    unknown = await as_("operator").post(f"{place}/use", json={"version": "edit-7"})
+    assert unknown.status_code == 404
+    # The number of a version is never used twice.
+    assert (await as_("operator").put(place, json={"instructions": "Third."})).json()["version"] == "edit-3"
+
+
+async def test_of_two_edits_of_one_version_the_second_is_refused(api: Api, as_):
+    place = await registered(api, "twice")
+    edit = {"instructions": "Mine.", "expected_version": "0123456789ab"}
+    assert (await as_("operator").put(place, json=edit)).status_code == 200
+    late = await as_("developer").put(place, json={**edit, "instructions": "Theirs."})
+    assert (late.status_code, late.json()["current_status"]) == (409, "edit-1")
+    assert (await last_command(as_, "agent.put"))["status"] == "refused"
 
 
 @pytest.mark.parametrize(
-    ("change", "pointer"),
+    ("edit", "pointer", "why"),
     [
-        ({"tool": None}, ""),
-        ({"agent": "Pay er"}, "/agent"),
-        ({"when": [SMALL, SMALL | {"op": "~"}]}, "/when/1/op"),
-        ({"when": [SMALL | {"argument": "a b"}]}, "/when/0/argument"),
-        ({"when": [SMALL | {"value": [1]}]}, "/when/0/value"),
-        ({"when": [SMALL | {"op": "matches", "value": "(?=a)"}]}, "/when/0/value"),
-        ({"when": [SMALL | {"unit": "EUR"}]}, "/when/0/unit"),
-        ({"when": [SMALL] * 11}, "/when"),
+        ({"tools": ["get_order", "delete_customer"]}, "/tools/1", "the code gives it no tool"),
+        ({"models": ["anthropic:claude-opus"]}, "/models/0", "is not allowed here"),
+        ({"models": ["evil:x"]}, "/models/0", "is unknown"),
+        ({"limits": {"usd": 2.0}}, "/limits/usd", "must be at most 1"),
+        ({"limits": {"requests": 10**13}}, "/limits/requests", ""),
+        ({"limits": {"usd": "0.5"}}, "/limits/usd", ""),
+        ({"output_schema": {"type": "object"}}, "/output_schema", "must be narrower"),
+        ({"output_schema": {"$ref": "http://127.0.0.1/x"}}, "/output_schema", ""),
+        ({"instructions": " \n"}, "/instructions", "must not be empty"),
+        ({"instructions": "a\u0000b"}, "", ""),
+        ({"instructions": "x" * 20_001}, "/instructions", ""),
+        ({"timeout_seconds": 5}, "/timeout_seconds", ""),
     ],
 )
-async def test_a_rule_that_could_not_be_judged_is_refused(api: Api, as_, change: dict[str, Any], pointer: str):
-    answer = await as_("admin").put(f"{PLACE}/wrong", json={"tool": "payout", "effect": "deny", **change})
-    assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (422, pointer), answer.text
+async def test_what_the_code_does_not_allow_is_refused_with_its_place(api: Api, as_, edit, pointer, why):
+    name = f"bounded-{uuid.uuid4().hex}"
+    place = await registered(api, name)
+    answer = await as_("operator").put(place, json=edit)
+    assert answer.status_code == 422, answer.text
+    (fault,) = answer.json()["faults"]
+    assert fault["pointer"].startswith(pointer)
+    assert why in fault["message"]
+    assert name not in (await published(api)).agents
 
 
-async def test_an_agents_own_rule_and_kill_switch(api: Api, as_):
-    run = factories.run(status="running")
-    opened = factories.step(run, 5, kind="agent", name="filer", status="running", tool_version="v7")
-    ended = factories.step(run, 9, kind="agent", name="filer", status="completed")
-    await factories.insert(api.plane.engine, run, factories.execution(run), opened, ended)
-    admin = as_("admin")
-
-    put = await admin.put("/api/v1/agents/filer/policy", json={"effect": "require_approval", "approvers": ["nobodys"]})
-
-    assert put.status_code == 200, put.text
-    (own,) = put.json()["rules"]
-    assert (own["rule_id"], own["tool"], own["agent"]) == ("agent:filer", "*", "filer")
-    assert "nobodys" in put.json()["note"]
-    held = (await published(api)).rule_for("file", Risk.WRITE, agent="filer")
-    assert (held.rule_id, held.effect) == ("agent:filer", Effect.REQUIRE_APPROVAL)
-    assert (await last_command(as_, "agent.policy"))["target"] == "filer"
-
-    off = await admin.post("/api/v1/agents/filer/disable", json={"reason": "it loses files"})
-
-    assert off.status_code == 200, off.text
-    assert (off.json()["switch"]["disabled"], off.json()["switch"]["reason"]) == (True, "it loses files")
-    (call,) = off.json()["in_flight"]
-    assert (call["run_id"], call["event_id"], call["version"]) == (run.run_id, 5, "v7")
-    assert off.json()["rules"] == put.json()["rules"]
-    assert "filer" in (await published(api)).disabled["agent"]
-    assert (await last_command(as_, "agent.disable"))["reason"] == "it loses files"
-    on = await admin.post("/api/v1/agents/filer/enable")
-    assert on.json()["switch"]["disabled"] is False
-    assert (await admin.delete(f"{PLACE}/agent:filer")).status_code == 200
-
-    unknown = (await admin.post("/api/v1/agents/never_called/enable")).json()
-    assert (unknown["called"], unknown["in_flight"]) == (False, [])
-    assert "no run has called" in unknown["note"]
-    for path in ("policy", "disable"):
-        method = "PUT" if path == "policy" else "POST"
-        wrong = await admin.request(
-            method, f"/api/v1/agents/No%20Agent/{path}", json={"effect": "deny"} if method == "PUT" else {}
-        )
-        assert wrong.status_code == 404, wrong.text
-        assert (
-            await as_("operator").request(method, f"/api/v1/agents/filer/{path}", json={"effect": "deny"})
-        ).status_code in (403, 422)
+async def test_instructions_of_ten_megabytes_are_refused_unread(api: Api, as_):
+    place = await registered(api, "huge")
+    answer = await as_("operator").put(place, json={"instructions": "x" * 10_000_000})
+    assert answer.status_code == 413
 
 
-async def test_which_rule_would_apply_and_why(api: Api, as_):
-    await factories.insert(api.plane.engine, factories.tool("recall", risk="destructive"))
-    admin = as_("admin")
-    await admin.put(
-        f"{PLACE}/small-recalls", json={"tool": "recall", "agent": "caller", "when": [SMALL], "effect": "allow"}
+async def test_versions_that_together_are_too_large_for_every_workers_policy_are_refused_whole(
+    api: Api, as_, monkeypatch: pytest.MonkeyPatch
+):
+    place = await registered(api, "bulky")
+    monkeypatch.setattr(control, "MAX_PUBLISHED_BYTES", 100)
+    answer = await as_("operator").put(place, json={"instructions": "Longer than that."})
+    assert answer.status_code == 409, answer.text
+    shown = (await as_("viewer").get(place)).json()
+    assert (shown["source"], len(shown["versions"])) == ("code", 1)
+    assert "bulky" not in (await published(api)).agents
+
+
+@pytest.mark.parametrize("who", ["viewer", "reviewer", "auditor", "agent", "nobody"])
+async def test_who_may_not_edit_agents_is_refused_and_recorded(api: Api, as_, who: str):
+    """An agent's own key may have the role operator: it edits no agent, and so not itself."""
+    place = await registered(api, f"kept-{who}")
+    for method, path, body in (("PUT", place, {"tools": []}), ("POST", f"{place}/use", {"version": "code"})):
+        answer = await as_(who).request(method, path, json=body)
+        assert answer.status_code == 403, answer.text
+        command = (await as_("auditor").get(f"/api/v1/commands/{answer.json()['command_id']}")).json()
+        assert (command["status"], command["target"]) == ("refused", f"kept-{who}")
+
+
+async def test_who_sees_only_some_workflows_edits_no_agent_that_may_work_in_others(api: Api, as_):
+    place = await registered(api, "shared")
+    scoped = Principal(
+        name="operator", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}), workflows=frozenset({"mine"})
     )
-    await admin.put(f"{PLACE}/recalls", json={"tool": "rec*", "effect": "require_approval", "reason": "they cost"})
-
-    async def tried(**call: Any) -> tuple[str, str, dict[str, str]]:
-        answer = await admin.post(f"{PLACE}/test", json={"tool": "recall", **call})
-        assert answer.status_code == 200, answer.text
-        told = answer.json()
-        return told["rule"], told["effect"], {each["rule"]: each["because"] for each in told["considered"]}
-
+    await principals.put(api.plane.engine, SETUP, scoped)
     try:
-        small = await tried(agent="caller", arguments={"cents": 5})
-        assert small == (
-            "small-recalls@1",
-            "allow",
-            {"small-recalls@1": "it applies", "recalls@1": "small-recalls@1 is more exact"},
-        )
-        assert (await tried(agent="caller", arguments={"cents": 5000}))[2][
-            "small-recalls@1"
-        ] == "a condition doesn't hold"
-        unknown = await tried(agent="caller")
-        assert (unknown[0], unknown[2]["small-recalls@1"]) == (
-            "recalls@1",
-            "its conditions can't be judged, and it allows",
-        )
-        assert (await tried(arguments={"cents": 5}))[2] == {"recalls@1": "it applies"}
-        await admin.post("/api/v1/agents/caller/disable", json={"reason": "stop"})
-        off = (await admin.post(f"{PLACE}/test", json={"tool": "recall", "agent": "caller"})).json()["disabled"]
-        assert off == "the agent caller is disabled by its kill switch: stop"
-        assert (await as_("viewer").post(f"{PLACE}/test", json={"tool": "recall"})).status_code == 403
-        assert (await admin.post(f"{PLACE}/test", json={"tool": "recall", "kind": "timer"})).status_code == 422
+        assert (await as_("operator").put(place, json={"tools": []})).status_code == 403
     finally:
-        await admin.post("/api/v1/agents/caller/enable")
-        for rule_id in ("small-recalls", "recalls"):
-            await admin.delete(f"{PLACE}/{rule_id}")
+        await principals.put(api.plane.engine, SETUP, PRINCIPALS["operator"])
 
 
-async def test_loosening_a_rule_about_an_agent_takes_two_administrators(api: Api, as_):
-    admin = as_("admin")
-    await admin.put("/api/v1/agents/clerk/policy", json={"effect": "deny"})
-    large = {"tool": "clerks_tool", "agent": "clerk", "when": [SMALL | {"op": ">"}], "effect": "deny"}
-    await admin.put(f"{PLACE}/clerks-large", json=large)
-    async with second_administrator(api) as second:
-        for place, body in (
-            ("/api/v1/agents/clerk/policy", {"effect": "require_approval"}),
-            (f"{PLACE}/clerks-large", {**large, "when": [SMALL | {"op": ">", "value": 2000}]}),
-            (f"{PLACE}/clerks-exception", {"tool": "clerks_tool", "agent": "clerk", "effect": "allow"}),
-        ):
-            proposed = await admin.put(place, json=body)
-            assert proposed.status_code == 202, proposed.text
-            confirmed = await second.post(proposed.json()["confirm"])
-            assert (confirmed.status_code, confirmed.json()["status"]) == (200, "applied"), confirmed.text
-        stricter = await admin.put("/api/v1/agents/clerk/policy", json={"effect": "deny", "reason": "again"})
-        assert stricter.status_code == 200, stricter.text
-    snapshot = await published(api)
-    rules = {each.rule_id: each for each in snapshot.rules}
-    assert rules["clerks-large"].when[0].value == 2000
-    assert rules["agent:clerk"].effect is Effect.DENY
-    assert rules["clerks-exception"].agent == "clerk"
-    for rule_id in ("agent:clerk", "clerks-large", "clerks-exception"):
-        await admin.delete(f"{PLACE}/{rule_id}")
+async def test_new_code_under_an_edit_is_shown_and_an_old_version_that_it_does_not_allow_is_not_used(api: Api, as_):
+    place = await registered(api, "moved")
+    await as_("operator").put(place, json={"instructions": "Mine.", "limits": {"usd": 0.9}})
+    (row, version) = factories.agent("moved", "ba9876543210", tools=["get_order"], limits={"usd": 0.5})
+    async with writing(api.plane.engine) as session:
+        await session.merge(row)
+        session.add(version)
+
+    shown = (await as_("viewer").get(place)).json()
+
+    assert (shown["version"], shown["code_version"], shown["outdated"]) == ("edit-1", "ba9876543210", True)
+    assert any("refund_order" in problem for problem in shown["problems"])
+    assert any("usd" in problem for problem in shown["problems"])
+    assert (await as_("operator").post(f"{place}/use", json={"version": "code"})).json()["problems"] == []
+    back = await as_("operator").post(f"{place}/use", json={"version": "edit-1"})
+    assert (back.status_code, back.json()["code"]) == (409, "conflict")
+    assert "made for other code" in back.json()["detail"]
+
+
+async def turns(
+    api: Api, agent: str, workflow: str, *usages: dict[str, Any], at: datetime, inherited: bool = False
+) -> None:
+    run = factories.run(workflow=workflow, created_at=at)
+    steps = [
+        factories.step(
+            run, 3, kind="agent", name=agent, started_at=at, closed_at=at + timedelta(seconds=4), scheduled_at=at
+        )
+    ]
+    for number, usage in enumerate(usages):
+        steps.append(
+            factories.step(
+                run, 5 + number, kind="model", name=agent, usage=usage, scheduled_at=at, parent=3, inherited=inherited
+            )
+        )
+    await factories.insert(api.plane.engine, run, factories.execution(run), *steps)
+
+
+async def test_usage_is_summed_by_hour_of_the_runs_in_scope_and_what_a_reset_copied_counts_once(api: Api, as_):
+    place = await registered(api, "meter")
+    await factories.insert(api.plane.engine, *factories.workflow("billing"), *factories.workflow("other"))
+    now = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
+    priced = {"requests": 1, "input_tokens": 100, "output_tokens": 10, "usd": 0.25, "unpriced": 0, "model": "m"}
+    unpriced = {"requests": 1, "input_tokens": 7, "output_tokens": 3, "unpriced": 1}
+    await turns(api, "meter", "billing", priced, priced, at=now - 2 * HOUR)
+    await turns(api, "meter", "other", unpriced, at=now - HOUR)
+    await turns(api, "meter", "billing", priced, at=now - HOUR, inherited=True)
+    await turns(api, "meter", "billing", priced, at=now - timedelta(days=3))
+
+    day = (await as_("viewer").get(f"{place}/usage")).json()
+
+    assert [(each["requests"], each["usd"], each["unpriced"]) for each in day["items"]] == [(2, 0.5, 0), (1, None, 1)]
+    assert day["items"][0]["start"].startswith((now - 2 * HOUR).strftime("%Y-%m-%dT%H:00"))
+    assert (day["total"]["requests"], day["total"]["input_tokens"], day["total"]["usd"]) == (3, 207, 0.5)
+    week = {"from": (now - timedelta(days=7)).isoformat(), "bucket": "day"}
+    assert (await as_("viewer").get(f"{place}/usage", params=week)).json()["total"]["requests"] == 4
+    workflow = (await as_("viewer").get("/api/v1/workflows/billing/usage")).json()
+    assert (workflow["total"]["requests"], workflow["total"]["usd"]) == (2, 0.5)
+    (listed,) = (await as_("viewer").get(PLACE, params={"q": "meter"})).json()["items"]
+    assert listed["stats"]["usage"]["requests"] == 3
+    assert (listed["stats"]["calls"]["completed"], listed["stats"]["calls"]["p95_seconds"]) == (3, 4.0)
+    runs = (await as_("viewer").get("/api/v1/runs", params={"agent": "meter", "workflow": "other"})).json()["items"]
+    assert len(runs) == 1
+
+    scoped = Principal(
+        name="viewer", kind=PrincipalKind.HUMAN, roles=frozenset({Role.VIEWER}), workflows=frozenset({"oth*"})
+    )
+    await principals.put(api.plane.engine, SETUP, scoped)
+    try:
+        assert (await as_("viewer").get(f"{place}/usage")).json()["total"]["requests"] == 1
+        assert (await as_("viewer").get("/api/v1/workflows/billing/usage")).json()["total"]["requests"] == 0
+        assert (await as_("viewer").get(place)).json()["stats"]["calls"]["completed"] == 1
+    finally:
+        await principals.put(api.plane.engine, SETUP, PRINCIPALS["viewer"])
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"from": "2026-01-01T00:00:00Z", "to": "2026-03-01T00:00:00Z"},
+        {"from": "2026-03-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"},
+        {"from": "2020-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z", "bucket": "day"},
+        {"to": "0001-01-01T00:00:00Z"},
+        {"from": "9999-12-31T23:59:59Z"},
+        {"bucket": "minute"},
+        {"from": "yesterday"},
+    ],
+)
+async def test_a_time_range_that_can_not_be_answered_is_refused(api: Api, as_, params):
+    answer = await as_("viewer").get(f"{PLACE}/meter/usage", params=params)
+    assert answer.status_code in (404, 422) if params.get("from", "").startswith("9999") else answer.status_code == 422

@@ -126,7 +126,7 @@ IDS = [
 
 
 @pytest.mark.parametrize("identifier", IDS)
-@pytest.mark.parametrize("resource", ["runs", "approvals", "commands", "workflows", "tools"])
+@pytest.mark.parametrize("resource", ["runs", "approvals", "commands", "workflows", "tools", "agents"])
 async def test_an_identifier_of_nothing_is_not_found_or_not_acceptable(as_, resource: str, identifier: str):
     answer = await as_("operator").get(f"/api/v1/{resource}/{identifier}")
     if httpx.URL(f"http://x/api/v1/{resource}/{identifier}").path.rstrip("/") in ("/api/v1", f"/api/v1/{resource}"):
@@ -144,6 +144,8 @@ GOVERNING = [
     ("POST", "tools/{}/disable"),
     ("POST", "tools/{}/enable"),
     ("PUT", "tools/{}/policy"),
+    ("PUT", "agents/{}"),
+    ("POST", "agents/{}/use"),
     ("GET", "principals/{}"),
     ("PUT", "principals/{}"),
     ("POST", "principals/{}/disable"),
@@ -155,6 +157,7 @@ GOVERNING = [
 GOVERNED = {
     "policies/{}": {"tool": "x", "effect": "deny"},
     "tools/{}/policy": {"effect": "deny"},
+    "agents/{}/use": {"version": "code"},
     "principals/{}": {"kind": "human", "roles": []},
 }
 """A body that would be acceptable."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from temporalio.worker import Worker
+from temporalio.worker import Replayer, Worker
 
 from agentgrid.domain.agents import ModelCall
 from agentgrid.sdk.grid import Grid
@@ -157,3 +157,59 @@ async def mirrored(loop: Loop) -> AsyncIterator[None]:
             return await loop.run(run_id), await steps_of(loop, run_id), approvals
 
         await oracle.eventually(loop.client, ask)
+
+
+async def used_version(loop: Loop, run_id: str) -> str:
+    """The version of the run's agent, once its call has opened."""
+    async with asyncio.timeout(20):
+        while not (found := [step for step in await steps_of(loop, run_id) if step["kind"] == "agent"]):
+            await asyncio.sleep(0.05)
+    return str(found[0]["version"])
+
+
+async def test_an_edit_reaches_new_calls_within_five_seconds_and_open_ones_keep_their_version(agents: Loop):
+    code = (await agents.call("viewer", "GET", "/agents/desk"))["version"]
+    opened = await agents.start("help_desk", "Please refund order_id: C-1")
+    approval = await agents.approval(opened)
+    edit = {"tools": ["get_order"], "note": "no refunds today", "expected_version": code}
+    made = await agents.call("operator", "PUT", "/agents/desk", json=edit)
+    assert (made["version"], made["source"]) == ("edit-1", "operator")
+
+    async with asyncio.timeout(5):
+        while (
+            version := await used_version(agents, later := await agents.start("help_desk", "order_id: C-2"))
+        ) != "edit-1":
+            assert version == code
+    await agents.decide(approval)
+
+    assert {(await agents.until(run_id))["status"] for run_id in (opened, later)} == {"completed"}
+    by_run = {run_id: await steps_of(agents, run_id) for run_id in (opened, later)}
+    assert [step["name"] for step in by_run[opened] if step["kind"] == "tool"] == ["get_order", "refund_order"]
+    assert [step["name"] for step in by_run[later] if step["kind"] == "tool"] == ["get_order"]
+    for run_id, version in ((opened, code), (later, "edit-1")):
+        assert {step["version"] for step in by_run[run_id] if step["kind"] in ("agent", "model")} == {version}
+    # The histories fit the code, whatever the version is by now.
+    replayer = Replayer(workflows=[], plugins=[AgentGridPlugin(Grid("desk", desk), settings=agents.worker_settings)])
+    for run_id in (opened, later):
+        await replayer.replay_workflow(await agents.client.get_workflow_handle(run_id).fetch_history())
+    # The agent's sums are those of its runs, of other tests too, once all are projected.
+    async with asyncio.timeout(20):
+        while True:
+            usage = (await agents.call("viewer", "GET", "/agents/desk/usage"))["total"]
+            ran = (await agents.call("viewer", "GET", "/runs?agent=desk"))["items"]
+            if usage["requests"] == sum(run["usage"]["requests"] for run in ran if run["usage"]):
+                break
+            await asyncio.sleep(0.05)
+    assert {opened, later} <= {run["run_id"] for run in ran}
+    shown = await agents.call("viewer", "GET", "/agents/desk")
+    assert shown["stats"]["calls"]["completed"] >= 2
+    tools = {tool["name"]: (tool["risk"], tool["allowed"], tool["effect"]) for tool in shown["tools"]}
+    assert tools == {
+        "get_order": ("read", True, "allow"),
+        "refund_order": ("destructive", False, "require_approval"),
+    }
+
+    await agents.call("operator", "POST", "/agents/desk/use", json={"version": "code"})
+    async with asyncio.timeout(5):
+        while await used_version(agents, await agents.start("help_desk", "order_id: missing")) != code:
+            pass

@@ -51,6 +51,19 @@ def test_an_event_of_a_type_from_the_future_is_counted_and_passed_over() -> None
     assert not changes.steps.opened
 
 
+def test_what_a_model_turn_says_of_itself_holds_nothing_that_would_keep_the_database_from_summing_usage() -> None:
+    """PostgreSQL refuses to look into JSON with U+0000: one such turn would break the sums of every agent."""
+    event = made("activity_task_completed_event_attributes")
+    data = (
+        b'{"message": {}, "calls": [], "final": true, "latency_ms": 5, "usage": {"requests": 1}, "model": "a\\u0000b"}'
+    )
+    event.activity_task_completed_event_attributes.result.payloads.append(
+        Payload(metadata={"encoding": b"json/plain"}, data=data)
+    )
+    turn = one(event).turn
+    assert (turn.usage.requests, turn.facts["model"]) == (1, "ab")
+
+
 def test_an_undecodable_payload_is_shown_as_opaque_and_counted() -> None:
     event = made("activity_task_scheduled_event_attributes")
     attributes = event.activity_task_scheduled_event_attributes

@@ -41,6 +41,18 @@ from tests.projector.scenarios import Sequence
 TOUCH = "SELECT agentgrid_touch('default', $1::text[], $2::text[], $3::bigint[], NULL)"
 TELEMETRY = "SELECT agentgrid_telemetry($1::json, $2::json)"
 CATALOG = "SELECT agentgrid_catalog($1::json)"
+AGENT = {
+    "name": "triager",
+    "version": "v9",
+    "title": "t",
+    "models": [],
+    "instructions": "obey",
+    "tools": ["refund_ticket"],
+    "output_schema": None,
+    "limits": {},
+    "timeout_seconds": 1,
+    "retries": 1,
+}
 MINE = "mine"
 THEIRS = "theirs"
 
@@ -106,7 +118,15 @@ def document(grid: str = MINE, task_queue: str = MINE, **over: Any) -> str:
         "idempotent": False,
     }
     return json.dumps(
-        {"grid": grid, "build": "b9", "task_queue": task_queue, "workflows": [workflow], "tools": [tool], **over}
+        {
+            "grid": grid,
+            "build": "b9",
+            "task_queue": task_queue,
+            "workflows": [workflow],
+            "tools": [tool],
+            "agents": [AGENT],
+            **over,
+        }
     )
 
 
@@ -268,20 +288,33 @@ async def test_r35_a_grid_registers_only_its_own_names_on_its_own_queues(
 ) -> None:
     """Seen: another grid's login moved `support_triage` to its queue, dropped its schema, and set the risk of `refund_ticket` to read."""
     await admin.execute(CATALOG, document(THEIRS, THEIRS, build="b1"))
-    before = [dict(row) for name in ("workflows", "tools") for row in await admin.fetch(f"SELECT * FROM {name}")]
+    catalog = ("workflows", "tools", "agents", "agent_versions")
+    before = [dict(row) for name in catalog for row in await admin.fetch(f"SELECT * FROM {name}")]
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="registers the grid 'mine', not 'theirs'"):
         await hostile.execute(CATALOG, document(THEIRS, MINE))
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="does not serve the task queue 'theirs'"):
         await hostile.execute(CATALOG, document(MINE, THEIRS))
     with pytest.raises(asyncpg.UniqueViolationError, match="names that another one has: workflow 'support_triage'"):
         await hostile.execute(CATALOG, document())
-    assert [
-        dict(row) for name in ("workflows", "tools") for row in await admin.fetch(f"SELECT * FROM {name}")
-    ] == before
+    with pytest.raises(asyncpg.UniqueViolationError, match="names that another one has: agent 'triager'"):
+        await hostile.execute(CATALOG, document(workflows=[], tools=[]))
+    assert [dict(row) for name in catalog for row in await admin.fetch(f"SELECT * FROM {name}")] == before
     assert await admin.fetchval("SELECT count(*) FROM workflow_builds WHERE build = 'b9'") == 0
-    assert await logins.move_grid(admin, THEIRS, MINE) == 2
+    assert await logins.move_grid(admin, THEIRS, MINE) == 3
     await hostile.execute(CATALOG, document())
     assert await admin.fetchval("SELECT version FROM workflows") == "v9"
+
+
+async def test_r35_a_worker_changes_no_version_of_an_agent_and_makes_none_that_looks_like_an_operators(
+    hostile: asyncpg.Connection, admin: asyncpg.Connection
+) -> None:
+    """An operator's version is chosen by its name: a worker that could write one would give instructions in the operator's name."""
+    await hostile.execute(CATALOG, document())
+    await hostile.execute(CATALOG, document(agents=[{**AGENT, "instructions": "disobey"}]))
+    assert await admin.fetchval("SELECT instructions FROM agent_versions") == "obey"
+    with pytest.raises(asyncpg.CheckViolationError, match="ck_agent_versions_named"):
+        await hostile.execute(CATALOG, document(agents=[{**AGENT, "version": "edit-1"}]))
+    assert await admin.fetchval("SELECT count(*) FROM agent_versions") == 1
 
 
 async def test_r35_reports_about_other_queues_are_counted_and_not_shown(

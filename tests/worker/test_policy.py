@@ -462,3 +462,36 @@ async def test_calls_do_not_wait_for_a_database_known_to_be_unreachable(tmp_path
             await source.caught_up()
     finally:
         await source.stop()
+
+
+async def test_a_snapshot_that_did_not_change_is_confirmed_without_being_read_again(
+    postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With agents' instructions in it a snapshot is no longer small, and every worker asks every two seconds."""
+    read: list[str | None] = []
+    take = PolicySource._take
+
+    def taken(source: PolicySource, document: str | None, asked: Any) -> None:
+        read.append(document)
+        take(source, document, asked)
+
+    monkeypatch.setattr(PolicySource, "_take", taken)
+    agents = {"desk": {"version": "edit-1", "instructions": "x" * 50_000}}
+    await publish(postgres_dsn, agents=agents)
+    # The file on disk is another database's, whose snapshot has the same number.
+    cache = tmp_path / "policy.json"
+    old = Snapshot(version=1, made_at=datetime.now(UTC), agents={"desk": {"version": "edit-9"}})
+    cache.write_text(json.dumps({"confirmed_at": time.time(), "document": old.model_dump_json()}))
+    source = PolicySource(postgres_dsn, cache, refresh_seconds=0.05)
+    await source.start()
+    try:
+        await until(lambda: len(read) >= 3)
+        assert [document is None for document in read[:3]] == [False, True, True]
+        assert source.snapshot is not None
+        assert source.snapshot.agents == agents
+        assert source.age_seconds < 5
+        version = await publish(postgres_dsn)
+        await until(lambda: source.snapshot is not None and source.snapshot.version == version)
+    finally:
+        await source.stop()
+    assert json.loads(cache.read_text())["document"] == next(text for text in reversed(read) if text)

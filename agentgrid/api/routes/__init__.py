@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentgrid.api.routes import (
+    agent_policies,
     agents,
     approvals,
     bulk,
@@ -33,6 +34,7 @@ ROUTERS = (
     approvals.router,
     tools.router,
     agents.router,
+    agent_policies.router,
     policies.router,
     workers.router,
     principals.router,

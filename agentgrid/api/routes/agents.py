@@ -1,109 +1,243 @@
-"""Agents: their own rule, and their kill switch."""
+"""Agents: the catalog, their versions, and what they used."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
-from starlette.responses import Response
+from starlette.requests import Request
 
-from agentgrid.api import actions, views
+from agentgrid.api import actions
 from agentgrid.api.access import V1
-from agentgrid.api.deps import Asking, Id, Plane
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
 from agentgrid.api.gate import router as make_router
-from agentgrid.api.routes.policies import nobody, rule_put
-from agentgrid.api.schemas.agents import AgentCallOut, AgentGovernance, AgentPolicyIn
-from agentgrid.api.schemas.commands import Proposed
-from agentgrid.api.schemas.common import Reason, SwitchOut
-from agentgrid.api.schemas.policies import PolicySummary
-from agentgrid.control import policies as control
-from agentgrid.control import switches as kill_switch
+from agentgrid.api.paging import cut, decode, encode
+from agentgrid.api.schemas.agents import (
+    AgentChanged,
+    AgentDetail,
+    AgentPut,
+    AgentSummary,
+    AgentTool,
+    AgentUse,
+    AgentVersionOut,
+    Change,
+    LimitsIn,
+    UsageOver,
+)
+from agentgrid.api.schemas.common import Page, SwitchOut
+from agentgrid.api.usage import Span, over
+from agentgrid.control import agents as control
+from agentgrid.control import policies as rules
+from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import agents, policies, switches
-from agentgrid.db.session import reading
-from agentgrid.db.tables import Run, Step
-from agentgrid.domain.policies import AGENT_RULE
+from agentgrid.db import agent_usage, agents, policies, switches, tools
+from agentgrid.db.agent_usage import Stats
+from agentgrid.db.session import ReadSession, reading
+from agentgrid.db.tables import Agent, AgentVersionRow, Command, Switch, Tool
+from agentgrid.domain.agent_versions import changes, faults
+from agentgrid.domain.agents import Limits
+from agentgrid.domain.policies import Risk, Snapshot
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.switches import SwitchKind
+from agentgrid.errors import NotFound
 
 router = make_router(tags=["agents"], prefix=f"{V1}/agents")
 
-MAX_SHOWN = 200
+MAX_VERSIONS = 50
+DAY = timedelta(days=1)
 
 
-@router.put(
-    "/{name}/policy",
-    summary="Create or replace the rule for all calls of one agent",
-    response_model=AgentGovernance,
-    responses={202: {"model": Proposed}},
-)
-async def put_agent_policy(plane: Plane, caller: Asking, name: Id, body: AgentPolicyIn) -> AgentGovernance | Response:
-    """Workers receive it within seconds; it applies to the agent's next call of a tool, also in running workflows. It is not about model turns.
-
-    The rule's id is `agent:` and the agent's name. A tool's rule with the same effect or a stricter one still applies, and so does a rule that
-    names both. To withdraw it: `DELETE /api/v1/policies/agent:...`.
-    `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
-    """
-    command = await control.put_agent_policy(plane, caller, name, rule_put(body))
-    if views.is_proposed(command):
-        return views.proposed(command)
-    return await _governance(plane, caller.principal, name)
+def _values(
+    row: Agent, active: AgentVersionRow | None, served: bool | None, switch: Switch | None, lately: Stats
+) -> dict[str, Any]:
+    state = SwitchOut(disabled=False) if switch is None else SwitchOut.model_validate(switch)
+    return {
+        **row.model_dump(),
+        "code_version": row.version,
+        "version": row.version if active is None else active.version,
+        "source": "code" if active is None else active.source,
+        "models": [] if active is None else active.models,
+        "state": "disabled" if state.disabled else "active",
+        "switch": state,
+        "served": served,
+        "stats": asdict(lately),
+    }
 
 
-@router.post("/{name}/disable", summary="Turn on an agent's kill switch: its next step is denied")
-async def disable_agent(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> AgentGovernance:
-    """Within seconds each model turn and each tool call of it fails without a retry, also in running workflows.
-
-    `in_flight` lists the calls that have not ended.
-    """
-    return await _switch(plane, caller, name, True, body)
+async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[Agent]) -> dict[str, bool | None]:
+    """Whether each agent is in the newest code of its queue, and a live worker polls that."""
+    current = await agents.current(session, rows)
+    polled = await workers.served(plane, [row.task_queue for row in rows if row.name in current], workers.ACTIVITY)
+    return {row.name: polled[row.task_queue] if row.name in current else False for row in rows}
 
 
-@router.post("/{name}/enable", summary="Turn off an agent's kill switch")
-async def enable_agent(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> AgentGovernance:
-    """The current rules apply again. Calls that were denied stay failed."""
-    return await _switch(plane, caller, name, False, body)
-
-
-async def _switch(
-    plane: ControlPlane, caller: Caller, name: str, disabled: bool, body: Reason | None
-) -> AgentGovernance:
-    reason = (body.reason if body else None) or ""
-    await kill_switch.put(plane, caller, SwitchKind.AGENT, name, disabled=disabled, reason=reason)
-    return await _governance(plane, caller.principal, name)
-
-
-async def _governance(plane: ControlPlane, principal: Principal, name: str) -> AgentGovernance:
-    async with reading(plane.engine) as session:
-        switch = (await switches.newest(session, SwitchKind.AGENT, [name])).get(name)
-        rows = [
-            row
-            for row in await policies.in_force(session)
-            if row.agent is not None and control.rule_of(row).is_about(name)
-        ]
-        own = next((row for row in rows if row.rule_id == f"{AGENT_RULE}{name}"), None)
-        called = await agents.was_called(session, name)
-        note = None if own is None else await nobody(session, own.effect, own.approvers)
-        in_flight = await agents.open_calls(session, name, scope=principal.workflows, limit=MAX_SHOWN)
-    return AgentGovernance(
-        name=name,
-        called=called,
-        switch=SwitchOut(disabled=False) if switch is None else SwitchOut.model_validate(switch),
-        rules=[PolicySummary.model_validate(row) for row in rows[:MAX_SHOWN]],
-        in_flight=[AgentCallOut.model_validate(_call(step, run)) for step, run in in_flight],
-        note=note or (None if called else f"no run has called an agent named {name!r} yet"),
-        actions=actions.of_agent(principal),
+@router.get("", summary="List agents by name")
+async def list_agents(
+    request: Request,
+    session: Session,
+    plane: Plane,
+    principal: Who,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    q: Search = None,
+) -> Page[AgentSummary]:
+    """All registered agents, each with its version in use and its last 24 hours, of the runs that the caller may see."""
+    after = decode(request, cursor, str)[0] if cursor else None
+    rows = await agents.by_name(session, limit=limit + 1, after=after, q=q)
+    page, onward = cut(rows, limit, lambda row: encode(request, row.name))
+    return Page[AgentSummary](
+        items=[AgentSummary.model_validate(values) for _, _, values in await _read(session, plane, principal, page)],
+        next_cursor=onward,
     )
 
 
-def _call(step: Step, run: Run) -> dict[str, Any]:
-    return {
-        "run_id": run.run_id,
-        "workflow": run.workflow,
-        "reference": run.reference,
-        "run_status": run.status,
-        "execution_id": step.execution_id,
-        "event_id": step.event_id,
-        "version": step.tool_version,
-        "status": step.status,
-        "started_at": step.started_at,
+async def _read(
+    session: ReadSession, plane: ControlPlane, principal: Principal, rows: Sequence[Agent]
+) -> list[tuple[Agent, AgentVersionRow | None, dict[str, Any]]]:
+    names = [row.name for row in rows]
+    active = await agents.active(session, rows)
+    switched = await switches.newest(session, SwitchKind.AGENT, names)
+    lately = await agent_usage.stats(session, names, since=DAY, scope=principal.workflows)
+    served = await _served(session, plane, rows)
+    return [
+        (
+            row,
+            active.get(row.name),
+            _values(row, active.get(row.name), served[row.name], switched.get(row.name), lately[row.name]),
+        )
+        for row in rows
+    ]
+
+
+async def _detail(session: ReadSession, plane: ControlPlane, principal: Principal, name: str) -> dict[str, Any]:
+    row = await agents.get(session, name)
+    if row is None:
+        raise NotFound("agent", name)
+    ((row, active, values),) = await _read(session, plane, principal, [row])
+    choice = (await agents.choices(session, [name])).get(name)
+    code = await agents.version(session, name, row.version)
+    return values | {
+        "active": _version(active),
+        "chosen_by": None if choice is None else choice.created_by,
+        "chosen_at": None if choice is None else choice.created_at,
+        "outdated": active is not None and active.made_for != row.version,
+        "problems": _problems(plane, code, active),
+        "tools": await _tools(session, code, active),
+        "versions": [
+            found
+            for version in await agents.versions(session, name, limit=MAX_VERSIONS)
+            if (found := _version(version)) is not None
+        ],
+        "actions": actions.of_agent(principal),
     }
+
+
+def _version(row: AgentVersionRow | None) -> AgentVersionOut | None:
+    """A version; None if what a worker registered is none."""
+    if row is None:
+        return None
+    try:
+        return AgentVersionOut.model_validate({**row.model_dump(), "limits": asdict(agents.document(row).limits)})
+    except ValueError:
+        return None
+
+
+def _problems(plane: ControlPlane, code: AgentVersionRow | None, active: AgentVersionRow | None) -> list[str]:
+    if code is None or active is None or active.version == code.version:
+        return []
+    try:
+        found = faults(agents.document(code), agents.document(active), control.allowed_models(plane.settings))
+        return [f"{fault.pointer.lstrip('/')}: {fault.message}" for fault in found]
+    except ValueError:
+        return ["what the worker registered is no version of an agent"]
+
+
+async def _tools(session: ReadSession, code: AgentVersionRow | None, active: AgentVersionRow | None) -> list[AgentTool]:
+    if code is None:
+        return []
+    known = {row.name: row for row in await tools.named(session, code.tools)}
+    snapshot = rules.snapshot_of(list(await policies.in_force(session)))
+    others = {row.name for row in await agents.named(session, code.tools)}
+    used = set(code.tools if active is None else active.tools)
+    return [_tool(code.agent, name, known.get(name), name in others, name in used, snapshot) for name in code.tools]
+
+
+def _tool(agent: str, name: str, row: Tool | None, is_agent: bool, allowed: bool, snapshot: Snapshot) -> AgentTool:
+    if row is None:
+        kind: Any = "agent" if is_agent else "tool"
+        return AgentTool(
+            name=name, kind=kind, title=None, risk=None, allowed=allowed, rule=None, effect=None, approvers=[]
+        )
+    rule = snapshot.rule_for(name, Risk(row.risk), agent=agent)
+    return AgentTool(
+        name=name,
+        kind="tool",
+        title=row.title,
+        risk=Risk(row.risk),
+        allowed=allowed,
+        rule=rule.reference,
+        effect=rule.effect,
+        approvers=list(rule.approvers),
+    )
+
+
+@router.get("/{name}", summary="One agent: versions, tools with what each needs, and its last 24 hours")
+async def get_agent(session: Session, plane: Plane, principal: Who, name: Id) -> AgentDetail:
+    """`active` is the version that new calls use. Open calls keep the version that they began with."""
+    return AgentDetail.model_validate(await _detail(session, plane, principal, name))
+
+
+@router.get("/{name}/usage", summary="What an agent used over a time, by hour or day")
+async def get_agent_usage(session: Session, principal: Who, name: Id, span: Span) -> UsageOver:
+    """Of its own model turns, without those of the agents that it calls."""
+    if await agents.get(session, name) is None:
+        raise NotFound("agent", name)
+    found = await agent_usage.of_agent(
+        session, name, since=span.since, before=span.before, bucket=span.bucket, scope=principal.workflows
+    )
+    return over(span, found)
+
+
+@router.put("/{name}", summary="Make a version of an agent, and use it for new calls")
+async def put_agent(plane: Plane, caller: Asking, name: Id, body: AgentPut) -> AgentChanged:
+    """Workers receive it within seconds. Calls that are open keep their version, also when their run is replayed.
+
+    Nothing may exceed the code: `tools` is a subset, `limits` are at most the code's, `output_schema` admits only what the code's admits.
+    `422` with the reason otherwise. `409` if `expected_version` is not in use any more. Without a difference there is no new version.
+    """
+    limits = None if body.limits is None else _limits(body.limits)
+    edit = control.Edit(
+        models=body.models,
+        instructions=body.instructions,
+        tools=body.tools,
+        output_schema=body.output_schema,
+        limits=limits,
+    )
+    asked = control.Asked(note=body.note, expected_version=body.expected_version)
+    return await _changed(plane, caller, name, await control.put(plane, caller, name, edit, asked))
+
+
+@router.post("/{name}/use", summary="Use another version of an agent for new calls")
+async def use_agent(plane: Plane, caller: Asking, name: Id, body: AgentUse) -> AgentChanged:
+    """Any of its versions that the newest code still allows, or `code` for whatever its code says. Otherwise as `PUT`."""
+    asked = control.Asked(note=body.note, expected_version=body.expected_version)
+    return await _changed(plane, caller, name, await control.use(plane, caller, name, body.version, asked))
+
+
+def _limits(given: LimitsIn) -> Limits:
+    return Limits(**given.model_dump())
+
+
+async def _changed(plane: ControlPlane, caller: Caller, name: str, command: Command) -> AgentChanged:
+    outcome = command.outcome or {}
+    async with reading(plane.engine) as session:
+        values = await _detail(session, plane, caller.principal, name)
+        found: dict[str, Change] = {}
+        before = await agents.version(session, name, outcome["before"])
+        after = await agents.version(session, name, outcome["version"])
+        if before is not None and after is not None and outcome["changed"]:
+            differs = changes(agents.document(before), agents.document(after))
+            found = {field: Change.model_validate(each) for field, each in differs.items()}
+    return AgentChanged.model_validate({**values, "changed": outcome["changed"], "changes": found})

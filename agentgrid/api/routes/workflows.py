@@ -17,6 +17,7 @@ from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, 
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.routes.runs import details
+from agentgrid.api.schemas.agents import UsageOver
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
 from agentgrid.api.schemas.runs import RunAccepted, RunStart
 from agentgrid.api.schemas.workflows import (
@@ -27,11 +28,12 @@ from agentgrid.api.schemas.workflows import (
     WorkflowVersionOut,
 )
 from agentgrid.api.shown import Shown
+from agentgrid.api.usage import Span, over
 from agentgrid.control import runs as control
 from agentgrid.control import switches as kill_switch
 from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import runs, switches, workflows
+from agentgrid.db import agent_usage, runs, switches, workflows
 from agentgrid.db.run_details import Details
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Run, Switch, Workflow
@@ -120,6 +122,19 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
 async def get_workflow(session: Session, plane: Plane, principal: Who, name: Id) -> WorkflowDetail:
     """`input_schema` is the JSON Schema for `input` when a run is started."""
     return await _detail(session, plane, principal, name)
+
+
+@router.get("/{name}/usage", summary="What the model turns of a workflow's runs used over a time, by hour or day")
+async def get_workflow_usage(session: Session, principal: Who, name: Id, span: Span) -> UsageOver:
+    """Of all agents that its runs called."""
+    if await workflows.get(session, name) is None:
+        raise NotFound("workflow", name)
+    found = (
+        await agent_usage.of_workflow(session, name, since=span.since, before=span.before, bucket=span.bucket)
+        if principal.sees(name)
+        else []
+    )
+    return over(span, found)
 
 
 @router.post("/{name}/disable", summary="Turn on a workflow's kill switch: it can't be started")

@@ -212,6 +212,10 @@ class StepOut(Out):
     task_queue: str | None
     worker: str | None
     tool_version: str | None
+    version: str | None = Field(
+        None,
+        description="The version of the agent that its call is pinned to: on the agent's step and on its model turns.",
+    )
     approval_id: str | None
     child_workflow_id: str | None
     child_execution_id: str | None

@@ -174,7 +174,7 @@ BEGIN
 END
 $$;
 
--- A worker's registration: {"grid", "build", "task_queue", "workflows": [...], "tools": [...]}. A name belongs to the grid that registered it.
+-- A worker's registration: {"grid", "build", "task_queue", "workflows": [...], "tools": [...], "agents": [...]}. A name belongs to the grid that registered it.
 CREATE OR REPLACE FUNCTION agentgrid_catalog(p_document json)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -201,6 +201,9 @@ BEGIN
         UNION ALL
         SELECT 'tool', k.name, k.grid FROM public.tools AS k
         WHERE k.grid <> v_grid AND k.name IN (SELECT w->>'name' FROM json_array_elements(p_document->'tools') AS w)
+        UNION ALL
+        SELECT 'agent', k.name, k.grid FROM public.agents AS k
+        WHERE k.grid <> v_grid AND k.name IN (SELECT w->>'name' FROM json_array_elements(p_document->'agents') AS w)
     ) AS t;
     IF v_taken IS NOT NULL THEN
         RAISE unique_violation USING MESSAGE = format(
@@ -238,6 +241,19 @@ BEGIN
         tags = excluded.tags, input_schema = excluded.input_schema, output_schema = excluded.output_schema,
         timeout_seconds = excluded.timeout_seconds, retries = excluded.retries, local = excluded.local,
         idempotent = excluded.idempotent, task_queue = excluded.task_queue, grid = excluded.grid, registered_at = now()
+        WHERE t.grid = excluded.grid;
+    -- A worker's versions are digests. Those of operators have other names, which the table's check keeps from workers.
+    INSERT INTO public.agent_versions AS t (agent, version, source, made_for, models, instructions, tools, output_schema, limits)
+    SELECT r->>'name', r->>'version', 'code', r->>'version', ARRAY(SELECT json_array_elements_text(r->'models')), r->>'instructions',
+           ARRAY(SELECT json_array_elements_text(r->'tools')), r->'output_schema', r->'limits'
+    FROM json_array_elements(p_document->'agents') AS r ORDER BY 1, 2
+    ON CONFLICT (agent, version) DO NOTHING;
+    INSERT INTO public.agents AS t (name, version, title, timeout_seconds, retries, task_queue, grid)
+    SELECT r->>'name', r->>'version', r->>'title', (r->>'timeout_seconds')::float, (r->>'retries')::integer, v_queue, v_grid
+    FROM json_array_elements(p_document->'agents') AS r ORDER BY 1
+    ON CONFLICT (name) DO UPDATE SET
+        version = excluded.version, title = excluded.title, timeout_seconds = excluded.timeout_seconds,
+        retries = excluded.retries, task_queue = excluded.task_queue, grid = excluded.grid, registered_at = now()
         WHERE t.grid = excluded.grid;
 END
 $$;

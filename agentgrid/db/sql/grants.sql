@@ -23,7 +23,8 @@ GRANT USAGE ON SCHEMA public TO agentgrid_worker, agentgrid_control, agentgrid_r
 -- The API and the projector: rows, not tables. Only the owner may bind workers' logins.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO agentgrid_control;
 REVOKE INSERT, UPDATE, DELETE ON worker_logins, locks, alembic_version FROM agentgrid_control;
-REVOKE DELETE ON commands, principals, policies, switches, signing_keys, policy_snapshots FROM agentgrid_control; -- records are kept
+REVOKE DELETE ON commands, principals, policies, switches, signing_keys, policy_snapshots, agent_versions, agent_choices
+    FROM agentgrid_control; -- records are kept
 GRANT UPDATE ON locks TO agentgrid_control; -- required to lock a row
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO agentgrid_control;
 
@@ -33,7 +34,8 @@ GRANT SELECT ON policy_snapshots TO agentgrid_worker;
 -- The limit of what the workers' functions can access, even if one has a security hole.
 GRANT SELECT ON worker_logins, executions, runs, steps TO agentgrid_reports;
 GRANT INSERT ON touches, logs TO agentgrid_reports;
-GRANT SELECT, INSERT, UPDATE ON worker_budgets, jobs, workflows, workflow_versions, workflow_builds, tools TO agentgrid_reports;
+GRANT SELECT, INSERT, UPDATE ON worker_budgets, jobs, workflows, workflow_versions, workflow_builds, tools, agents TO agentgrid_reports;
+GRANT SELECT, INSERT ON agent_versions TO agentgrid_reports;
 GRANT USAGE ON SEQUENCE touches_touch_id_seq, logs_log_id_seq TO agentgrid_reports;
 
 REVOKE ALL ON FUNCTION agentgrid_login(), agentgrid_spend(worker_logins, integer, integer, integer, integer),

@@ -8,7 +8,15 @@ lower-case UUID form. Payload columns are `json`, not `jsonb`: they keep the exa
 from __future__ import annotations
 
 from agentgrid.db.tables.approvals import Approval, Control, DecisionRow
-from agentgrid.db.tables.catalog import Tool, Workflow, WorkflowBuild, WorkflowVersion
+from agentgrid.db.tables.catalog import (
+    Agent,
+    AgentChoice,
+    AgentVersionRow,
+    Tool,
+    Workflow,
+    WorkflowBuild,
+    WorkflowVersion,
+)
 from agentgrid.db.tables.changes import History, RunChange, Touch
 from agentgrid.db.tables.control import (
     ApiKey,
@@ -29,6 +37,9 @@ from agentgrid.db.tables.projection import Execution, Run, RunSearch, Step
 from agentgrid.db.tables.telemetry import Job, Log
 
 __all__ = [
+    "Agent",
+    "AgentChoice",
+    "AgentVersionRow",
     "ApiKey",
     "Approval",
     "Command",

@@ -13,6 +13,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from agentgrid.db.tables import columns
+from agentgrid.domain.agent_versions import EDIT_PREFIX
 
 
 class Workflow(SQLModel, table=True):
@@ -80,3 +81,59 @@ class Tool(SQLModel, table=True):
     task_queue: str = columns.text()
     grid: str = columns.text()
     registered_at: datetime = columns.time(null=False, now=True)
+
+
+class Agent(SQLModel, table=True):
+    """An agent registered in code, at its newest version."""
+
+    __tablename__ = "agents"
+
+    name: str = columns.text(primary=True)
+    version: str = columns.text()
+    title: str = columns.text()
+    timeout_seconds: float = Field(nullable=False)
+    retries: int = Field(nullable=False)
+    task_queue: str = columns.text()
+    grid: str = columns.text()
+    registered_at: datetime = columns.time(null=False, now=True)
+
+
+class AgentVersionRow(SQLModel, table=True):
+    """One version of an agent, of the code or made by an operator. Immutable."""
+
+    __tablename__ = "agent_versions"
+    __table_args__ = (
+        CheckConstraint("source IN ('code', 'operator')", name="source"),
+        # A worker can't take the name of a version that an operator makes, nor the other way round.
+        CheckConstraint(f"(source = 'operator') = (version LIKE '{EDIT_PREFIX}%')", name="named"),
+        Index("ix_agent_versions_newest", "agent", text("created_at DESC"), "version"),
+    )
+
+    agent: str = columns.text(primary=True)
+    version: str = columns.text(primary=True)
+    source: str = columns.text()
+    made_for: str = columns.text()
+    """The version of the code that it was checked against."""
+    models: list[str] = columns.texts()
+    instructions: str = columns.text()
+    tools: list[str] = columns.texts()
+    output_schema: Any = columns.registered()
+    limits: Any = columns.registered(null=False)
+    """`domain.agents.Limits`, if the worker is honest."""
+    note: str = columns.text(default="''")
+    created_by: str | None = columns.text(null=True)
+    created_at: datetime = columns.time(null=False, now=True)
+
+
+class AgentChoice(SQLModel, table=True):
+    """Which version of an agent new calls use, since when, by whom. The newest one holds; without any it is the code's."""
+
+    __tablename__ = "agent_choices"
+
+    agent: str = columns.text(primary=True)
+    number: int = Field(primary_key=True)
+    version: str | None = columns.text(null=True)
+    """None for whatever version the code has."""
+    note: str = columns.text(default="''")
+    created_by: str = columns.text()
+    created_at: datetime = columns.time(null=False, now=True)

@@ -204,6 +204,10 @@ class Step(SQLModel, table=True):
             "ix_steps_pending", "execution_id", postgresql_where=text("status IN ('scheduled', 'running', 'waiting')")
         ),
         Index("ix_steps_agent", "name", "run_id", postgresql_where=text("kind = 'agent'")),
+        Index("ix_steps_agent_open", "name", postgresql_where=text("kind = 'agent' AND status = 'running'")),
+        Index("ix_steps_agent_time", "name", "scheduled_at", postgresql_where=text("kind = 'agent'")),
+        Index("ix_steps_model_time", "name", "scheduled_at", postgresql_where=text("kind = 'model'")),
+        Index("ix_steps_model_run", "run_id", "scheduled_at", postgresql_where=text("kind = 'model'")),
     )
 
     execution_id: str = columns.text(primary=True, references="executions.execution_id")

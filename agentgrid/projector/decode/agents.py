@@ -131,7 +131,10 @@ def _sane(usage: Usage) -> Usage | None:
 
 
 def _short(value: Any) -> str | None:
-    return value[:200] if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    # PostgreSQL can't look into JSON with U+0000 or half a surrogate pair, and usage is summed there.
+    return value.replace("\0", "").encode("utf-8", "replace").decode()[:200]
 
 
 def _count(value: Any) -> int | None:

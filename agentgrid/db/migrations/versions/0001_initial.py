@@ -258,6 +258,48 @@ CREATE TABLE tools (
     CONSTRAINT ck_tools_risk CHECK (risk IN ('read', 'write', 'destructive'))
 );
 
+CREATE TABLE agents (
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    title TEXT NOT NULL,
+    timeout_seconds FLOAT NOT NULL,
+    retries INTEGER NOT NULL,
+    task_queue TEXT NOT NULL,
+    grid TEXT NOT NULL,
+    registered_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_agents PRIMARY KEY (name)
+);
+
+CREATE TABLE agent_versions (
+    agent TEXT NOT NULL,
+    version TEXT NOT NULL,
+    source TEXT NOT NULL,
+    made_for TEXT NOT NULL,
+    models TEXT[] DEFAULT '{}' NOT NULL,
+    instructions TEXT NOT NULL,
+    tools TEXT[] DEFAULT '{}' NOT NULL,
+    output_schema JSON,
+    limits JSON NOT NULL,
+    note TEXT DEFAULT '' NOT NULL,
+    created_by TEXT,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_agent_versions PRIMARY KEY (agent, version),
+    CONSTRAINT ck_agent_versions_source CHECK (source IN ('code', 'operator')),
+    CONSTRAINT ck_agent_versions_named CHECK ((source = 'operator') = (version LIKE 'edit-%'))
+);
+
+CREATE INDEX ix_agent_versions_newest ON agent_versions (agent, created_at DESC, version);
+
+CREATE TABLE agent_choices (
+    agent TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    version TEXT,
+    note TEXT DEFAULT '' NOT NULL,
+    created_by TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_agent_choices PRIMARY KEY (agent, number)
+);
+
 CREATE TABLE workflow_builds (
     build TEXT NOT NULL,
     name TEXT NOT NULL,

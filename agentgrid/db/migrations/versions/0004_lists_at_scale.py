@@ -22,6 +22,11 @@ INDEXES = (
     # No list asks for steps by name but that of an agent's runs.
     "DROP INDEX ix_steps_name",
     "CREATE INDEX ix_steps_agent ON steps (name, run_id) WHERE kind = 'agent'",
+    "CREATE INDEX ix_steps_agent_open ON steps (name) WHERE kind = 'agent' AND status = 'running'",
+    # Sums of an agent, and of a workflow's runs, over a range of time.
+    "CREATE INDEX ix_steps_agent_time ON steps (name, scheduled_at) WHERE kind = 'agent'",
+    "CREATE INDEX ix_steps_model_time ON steps (name, scheduled_at) WHERE kind = 'model'",
+    "CREATE INDEX ix_steps_model_run ON steps (run_id, scheduled_at) WHERE kind = 'model'",
     # Names belong to kinds; taken as independent, an agent's steps are thought to be a tenth of what they are.
     "CREATE STATISTICS st_steps_kind_name (mcv) ON kind, name FROM steps",
     "CREATE INDEX ix_approvals_newest ON approvals (opened_at DESC, approval_id DESC) WHERE NOT inherited",

@@ -1,0 +1,204 @@
+"""`agentgrid agent edit`: a new version of an agent, in an editor or by options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgrid.cli import names
+from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.inputs import part, read_json, read_text
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.names import suggesting
+from agentgrid.cli.session import OutputOption, ProfileOption, YesOption, confirm, session
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+FIELDS = ("models", "instructions", "tools", "limits", "output_schema")
+LIMITS = ("requests", "tool_calls", "tokens", "usd", "seconds", "soft")
+
+
+def edit(
+    name: Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=names.agents)],
+    instructions: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A file with the instructions, or `-`.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="`provider:model`; repeat it, in order of preference.")
+    ] = None,
+    tool: Annotated[list[str] | None, typer.Option(help="A tool that it may use; repeat it for several.")] = None,
+    no_tools: Annotated[bool, typer.Option("--no-tools", help="It may use no tool.")] = False,
+    budget_usd: Annotated[float | None, typer.Option(help="US dollars for one call.")] = None,
+    budget_requests: Annotated[int | None, typer.Option(help="Model requests for one call.")] = None,
+    output_schema: Annotated[str | None, typer.Option(help="A narrower JSON Schema: JSON, @FILE or -.")] = None,
+    note: Annotated[str | None, typer.Option(help="Why; stored with the version and in the audit log.")] = None,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Make a new version of an agent and use it for new calls, within seconds. Calls that are open keep theirs.
+
+    Without options for its content, $VISUAL or $EDITOR opens the version in use, as JSON. Nothing may exceed the agent's code.
+    """
+    given: dict[str, Any] = {
+        "instructions": None if instructions is None else read_text(instructions),
+        "models": model,
+        "tools": [] if no_tools else tool,
+        "output_schema": None if output_schema is None else read_json(output_schema, option="--output-schema"),
+    }
+    limits = {"usd": budget_usd, "requests": budget_requests}
+    fields = {field: value for field, value in given.items() if value is not None}
+    fewer = {field: value for field, value in limits.items() if value is not None}
+    with session(profile, output) as client:
+        place = f"/agents/{part(name)}"
+        with suggesting(client, "agents", name):
+            active = client.get(place).json()["active"]
+        if active is None:
+            raise CommandFailed(f"{name} has no version that can be edited: deploy its worker again", ExitCode.FAILED)
+        before = {field: active[field] for field in FIELDS}
+        if fields or fewer:
+            after = {**before, **fields, "limits": {**before["limits"], **fewer}}
+        else:
+            after = _edited(before)
+        if not _show_changes(active, before, after):
+            raise CommandFailed("nothing differs from the version in use. Nothing was sent.", ExitCode.FAILED)
+        if note is None and not yes and sys.stdin and sys.stdin.isatty() and sys.stderr.isatty():
+            note = _asked_note()
+        confirm(f"Use this version of {name} for new calls?", yes=yes)
+        body = {**_sent(after), "note": note or "", "expected_version": active["version"]}
+        answer = client.write("PUT", place, body, doing=f"the version of {name}")
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, changed)
+
+
+def _sent(after: Mapping[str, Any]) -> dict[str, Any]:
+    """What is as the code has it is left out."""
+    return {
+        field: value for field, value in after.items() if value is not None and not (field == "models" and not value)
+    }
+
+
+def _asked_note() -> str:
+    try:
+        return str(typer.prompt("Why (shown with the version)", default="", show_default=False, err=True))
+    except (typer.Abort, KeyboardInterrupt, EOFError):
+        raise CommandFailed("interrupted. Nothing was sent.", ExitCode.INTERRUPTED) from None
+
+
+def _edited(before: Mapping[str, Any]) -> dict[str, Any]:
+    """The document as the editor leaves it; asked again while it can't be read."""
+    import click
+
+    if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
+        raise CommandFailed("there is no terminal for an editor: give what is to change by options", ExitCode.USAGE)
+    # Lines, because JSON can't hold a text over several.
+    text = json.dumps({**before, "instructions": before["instructions"].splitlines()}, indent=2, ensure_ascii=False)
+    while True:
+        try:
+            found = click.edit(text, extension=".json")
+        except click.ClickException as error:
+            raise CommandFailed(
+                f"{error.message}. Set EDITOR, or give what is to change by options", ExitCode.USAGE
+            ) from None
+        if found is None:
+            raise CommandFailed("the editor saved nothing. Nothing was sent.", ExitCode.FAILED)
+        try:
+            return _read(found)
+        except ValueError as error:
+            confirm(f"This can't be read: {error}. Edit it again?", yes=False)
+            text = found
+
+
+def _read(text: str) -> dict[str, Any]:
+    """The edited document. Raises ValueError."""
+    value = json.loads(text)
+    if not isinstance(value, dict) or not isinstance(value.get("limits", {}), dict):
+        raise ValueError("it must be a JSON object, and so must its limits")
+    if unknown := sorted({*value} - {*FIELDS} | {*value.get("limits", {})} - {*LIMITS}):
+        raise ValueError(f"{', '.join(unknown)} can't be edited: only {', '.join(FIELDS)}")
+    lines = value.get("instructions", [])
+    if isinstance(lines, list) and all(isinstance(line, str) for line in lines):
+        value["instructions"] = "\n".join(lines)
+    elif not isinstance(lines, str):
+        raise ValueError("instructions must be a list of lines, or a text")
+    return {field: value.get(field) for field in FIELDS} | {
+        "limits": {limit: value.get("limits", {}).get(limit) for limit in LIMITS}
+    }
+
+
+def _show_changes(active: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Print on standard error what differs; False if nothing does."""
+    import difflib
+
+    from agentgrid.cli.output import put, stderr
+
+    found: dict[str, dict[str, Any]] = {}
+    for field in FIELDS:
+        if before[field] != after[field]:
+            found[field] = {"before": before[field], "after": after[field]}
+    if "instructions" in found:
+        lines = difflib.unified_diff(
+            before["instructions"].splitlines(),
+            after["instructions"].splitlines(),
+            active["version"],
+            "new",
+            lineterm="",
+            n=2,
+        )
+        found["instructions"]["diff"] = "\n".join(lines)
+    if found:
+        put(stderr(), differences(found))
+    return bool(found)
+
+
+def differences(changes: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    """What differs, by field: a diff of the instructions, and before and after of the others."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from agentgrid.cli.output import indented
+    from agentgrid.cli.text import safe_lines
+
+    parts: list[RenderableType] = []
+    for field, change in changes.items():
+        parts.append(Text(field.replace("_", " "), style="bold"))
+        before, after = change["before"], change["after"]
+        if change.get("diff"):
+            lines = change["diff"].splitlines()[2:]
+        else:
+            if field == "limits":
+                names = [name for name in LIMITS if before.get(name) != after.get(name)]
+                before, after = ({name: each.get(name) for name in names} for each in (before, after))
+            lines = [f"-{_short(before)}", f"+{_short(after)}"]
+        styles = {"-": "red", "+": "green", "@": "cyan"}
+        parts += [indented(Text(safe_lines(line), style=styles.get(line[:1], "dim"))) for line in lines]
+    return Group(*parts)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict) and set(value) <= set(LIMITS):
+        return ", ".join(f"{name} {'as the code' if each is None else each}" for name, each in value.items())
+    return json.dumps(value, ensure_ascii=False)
+
+
+def changed(agent: Mapping[str, Any]) -> RenderableType:
+    """An agent after a change of its version."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from agentgrid.cli.output import indented
+    from agentgrid.cli.text import safe
+
+    if not agent["changed"]:
+        return Text(f"{safe(agent['name'])} already uses {safe(agent['version'])}", style="dim")
+    heading = Text(f"{safe(agent['name'])} uses {safe(agent['version'])} for new calls", style="green")
+    problems = [indented(Text(safe(problem), style="yellow")) for problem in agent["problems"]]
+    return Group(heading, *([indented(differences(agent["changes"]))] if agent["changes"] else []), *problems)

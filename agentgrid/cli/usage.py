@@ -1,0 +1,60 @@
+"""Tokens and money on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+
+from agentgrid.cli import words
+from agentgrid.cli.text import safe
+
+OFFLINE_MODEL = "offline model"
+
+
+def money(usd: float | None, unpriced: int) -> str:
+    """US dollars; what has no known price is counted, never taken for 0."""
+    if usd is None:
+        return "unpriced" if unpriced else ""
+    if usd == 0:
+        known = "$0"
+    elif usd < 0.0001:
+        known = "under $0.0001"
+    else:
+        whole, cents = f"{usd:,.4f}".split(".")
+        known = f"${whole}.{cents[:2]}{cents[2:].rstrip('0')}"
+    return f"{known} + {unpriced} unpriced" if unpriced else known
+
+
+def tokens(usage: Mapping[str, Any]) -> str:
+    """Input and output tokens."""
+    return f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out"
+
+
+def used(usage: Mapping[str, Any] | None) -> str | None:
+    """A sum: money, requests, tokens. None without any."""
+    if not usage or not usage["requests"]:
+        return None
+    requests = f"{usage['requests']:,} request{'' if usage['requests'] == 1 else 's'}"
+    return "  ".join(filter(None, (money(usage["usd"], usage["unpriced"]), requests, tokens(usage))))
+
+
+def of_step(step: Mapping[str, Any]) -> list[Text]:
+    """What there is to say of an agent's step, its sums so far, and of a model turn."""
+    usage = step.get("usage")
+    if step["kind"] == "agent":
+        version = [Text(f"version {safe(step['version'])}", style="dim")] if step.get("version") else []
+        sums = used(usage)
+        return version + ([Text(sums)] if sums else [])
+    if step["kind"] != "model" or not usage:
+        return []
+    model = str(usage.get("model") or "")
+    offline = model == OFFLINE_MODEL
+    parts = [Text(safe(model), style="yellow" if offline else "")] if model else []
+    if not offline and (price := money(usage["usd"], usage["unpriced"])):
+        parts.append(Text(price, style="yellow" if usage["unpriced"] else ""))
+    parts.append(Text(tokens(usage)))
+    if usage.get("latency_ms") is not None:
+        parts.append(Text(words.duration(usage["latency_ms"] / 1000), style="dim"))
+    return parts

@@ -1,0 +1,144 @@
+"""Versions of an agent as data: what an operator may edit, what bounds the edit, and what a worker makes of it.
+
+The code is the bound. A version may use fewer tools, smaller limits and a narrower output than the code says, and never more; instructions and
+models are free, models only among those that the installation allows. The API checks this when the version is made, and the worker again
+under its own code whenever a call opens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from agentgrid.domain.agents import OFFLINE, PROVIDERS, AgentSpec, Limits
+from agentgrid.domain.narrowing import why_wider
+from agentgrid.errors import Fault
+
+EDIT_PREFIX = "edit-"
+"""An operator's version is called this and a number. A version of the code is a digest."""
+CODE = "code"
+"""In place of a version: whatever the code says."""
+
+MAX_INSTRUCTIONS = 20_000
+MAX_MODELS = 5
+MAX_SCHEMA_BYTES = 16 * 1024
+MAX_PUBLISHED_BYTES = 1024 * 1024
+"""All versions together that workers read with their policy."""
+MAX_DIFF_LINES = 400
+
+_BOUNDS = ("requests", "tool_calls", "tokens", "usd", "seconds", "soft")
+
+
+class AgentVersion(BaseModel):
+    """One version of an agent, as the catalog stores it and as it reaches workers."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: str
+    made_for: str
+    """The version of the code that it was checked against."""
+    models: list[str]
+    """Empty: the worker's default model."""
+    instructions: str
+    tools: list[str]
+    output_schema: dict[str, Any] | None = None
+    limits: Limits
+
+    def content(self) -> dict[str, Any]:
+        """All that an edit can change."""
+        return self.model_dump(mode="json", exclude={"version", "made_for"})
+
+
+def fitted(code: AgentSpec, version: AgentVersion) -> AgentSpec:
+    """The version, as far as this code allows it: only the code's tools, and the smaller of both limits.
+
+    Raises ValueError, with the reason, if its output can't be shown to be narrower than the code's.
+    """
+    if (why := _output_fault(code.output_schema, version.output_schema)) is not None:
+        raise ValueError(f"its output schema is not narrower than the code's: {why}")
+    bounds = {name: _smaller(getattr(code.limits, name), getattr(version.limits, name)) for name in _BOUNDS}
+    return dataclasses.replace(
+        code,
+        version=version.version,
+        models=list(version.models),
+        instructions=version.instructions,
+        tools=[name for name in code.tools if name in version.tools],
+        output_schema=version.output_schema,
+        limits=Limits(**bounds),
+    )
+
+
+def _smaller(one: Any, other: Any) -> Any:
+    given = [value for value in (one, other) if value is not None]
+    return min(given) if given else None
+
+
+def faults(code: AgentVersion, edited: AgentVersion, allowed: Sequence[str]) -> Iterator[Fault]:
+    """What of an edit the code does not allow. allowed: globs of the models that the installation allows."""
+    for number, model in enumerate(edited.models):
+        if (why := model_fault(model, [*code.models, *allowed])) is not None:
+            yield Fault(pointer=f"/models/{number}", message=why)
+    for number, tool in enumerate(edited.tools):
+        if tool not in code.tools:
+            known = ", ".join(code.tools) or "none"
+            yield Fault(pointer=f"/tools/{number}", message=f"the code gives it no tool {tool!r:.100}; it has: {known}")
+    for name in _BOUNDS:
+        most, given = getattr(code.limits, name), getattr(edited.limits, name)
+        if most is not None and (given is None or given > most):
+            yield Fault(pointer=f"/limits/{name}", message=f"must be at most {most:g}, which is the code's limit")
+    if (why := _output_fault(code.output_schema, edited.output_schema)) is not None:
+        yield Fault(pointer="/output_schema", message=f"must be narrower than the code's: {why}")
+
+
+def model_fault(model: str, allowed: Sequence[str]) -> str | None:
+    """Why this model can't be used, or None."""
+    if model == OFFLINE:
+        return None
+    provider, _, name = model.partition(":")
+    if provider not in PROVIDERS or not name:
+        known = ", ".join(f"{provider}:…" for provider in PROVIDERS)
+        return f"{model!r:.100} is unknown: it must be {known} or {OFFLINE}"
+    if any(fnmatchcase(model, glob) for glob in allowed):
+        return None
+    others = ", ".join(dict.fromkeys([OFFLINE, *allowed]))
+    return f"{model!r:.100} is not allowed here; allowed are: {others}. The API's AGENTGRID_MODELS has the list"
+
+
+def _output_fault(code: dict[str, Any] | None, edited: dict[str, Any] | None) -> str | None:
+    if json.dumps(code, sort_keys=True) == json.dumps(edited, sort_keys=True):
+        return None
+    if code is None:
+        return "the code's output is text"
+    if edited is None:
+        return "the code's output has a schema"
+    if len(json.dumps(edited)) > MAX_SCHEMA_BYTES:
+        return f"it is over {MAX_SCHEMA_BYTES // 1024} KiB"
+    from agentgrid.domain import schemas
+
+    try:
+        schemas.compiled(edited)
+        return why_wider(edited, code)
+    except ValueError as error:
+        return str(error)
+
+
+def changes(before: AgentVersion, after: AgentVersion) -> dict[str, dict[str, Any]]:
+    """What differs, by field, each with `before` and `after`; instructions also with a unified `diff`."""
+    old, new = before.content(), after.content()
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in new.items():
+        if old[name] == value:
+            continue
+        found[name] = {"before": old[name], "after": value}
+        if name == "instructions":
+            lines = difflib.unified_diff(
+                old[name].splitlines(), value.splitlines(), before.version, after.version, lineterm="", n=2
+            )
+            found[name]["diff"] = "\n".join(line for _, line in zip(range(MAX_DIFF_LINES), lines, strict=False))
+    return found
