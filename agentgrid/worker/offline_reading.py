@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Set
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from agentgrid.domain.agents import ModelCall
@@ -28,6 +29,10 @@ _EMPTY = re.compile(
 """Words that say nothing of what a text is about."""
 
 _DEPTH = 12
+MAX_SEEN = 6
+"""Values of one result that a report repeats..."""
+MAX_SEEN_TEXT = 40
+"""...and how long each may be."""
 MAX_TEXT = 20_000
 """Characters of the texts that are compared."""
 
@@ -59,6 +64,8 @@ class Reading:
     """What somebody wrote: the prompt, and longer texts in results, but not those of lists that were looked up."""
     items: list[dict[str, Any]] = field(default_factory=list)
     """The objects of the lists that were looked up."""
+    seen: dict[str, Any] = field(default_factory=dict)
+    """A few short values of the objects that were looked up, for a report."""
     used: list[str] = field(default_factory=list)
     """The tools that were called, in order."""
     done: list[str] = field(default_factory=list)
@@ -139,6 +146,8 @@ def _read_result(reading: Reading, message: dict[str, Any], *, reads: bool) -> N
     noun = name.rsplit("_", 1)[-1].removesuffix("s")
     _name(reading, result, noun)
     if reads:
+        short = {key: each for key, each in result.items() if _is_short(each)} if isinstance(result, dict) else {}
+        reading.seen |= dict(islice(short.items(), MAX_SEEN))
         reading.texts += [text for text in _texts(result) if len(text.split()) >= 3]
 
 
@@ -152,6 +161,10 @@ def _name(reading: Reading, value: Any, noun: str, depth: int = 0) -> None:
             reading.facts.setdefault(name.lower(), item)
     for name, item in value.items():
         _name(reading, item, name, depth + 1)
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool) and 0 < len(str(value)) <= MAX_SEEN_TEXT
 
 
 def _texts(value: Any, depth: int = 0) -> list[str]:

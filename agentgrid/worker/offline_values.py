@@ -124,7 +124,7 @@ class Maker:
             return None
         if parts & _REPORT:
             quoted = self.reading.sentence(words) if words else None
-            return f"Offline model, because of this sentence: {quoted}" if quoted else self.report()
+            return f"Offline model. What was written: “{quoted}”" if quoted else self.report()
         return self.draft() if parts & _TEXT else None
 
     def _topic(self) -> str:
@@ -150,6 +150,8 @@ class Maker:
         """What was used, found and refused."""
         used = ", ".join(dict.fromkeys(self.reading.used)) or "none"
         found = [f"Found: {_shown(self.item)}"] if self.item is not None else []
+        if self.reading.seen:
+            found.append(f"Read: {', '.join(f'{name} {value}' for name, value in self.reading.seen.items())}.")
         return " ".join([f"Offline model: no provider was asked. Tools used: {used}.", *found, *self.reading.notes])
 
 

@@ -89,7 +89,7 @@ async def test_it_reads_first_and_takes_ids_amounts_and_reasons_from_what_was_wr
     assert arguments == {
         "order_id": "O-17",
         "amount_cents": 1250,
-        "reason": "Offline model, because of this sentence: Please refund $12.50 of it.",
+        "reason": "Offline model. What was written: “Please refund $12.50 of it.”",
     }
     case.told(result={"id": "RF-1"})
     answer = await case.next()
