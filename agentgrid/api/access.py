@@ -26,7 +26,7 @@ class Access:
     reads: str | None = None
     """The path parameter that names the resource. Every answer with payloads is recorded under its value; a list's, under none."""
     asks: bool = False
-    """A POST that only reads: its body holds the question. Every other one is a change, and has a command."""
+    """A POST that changes nothing itself: its body holds the question. Every other one is a change, and has a command."""
     everywhere: bool = False
     """Only for principals that see every workflow: the response can't be filtered by workflow."""
 
@@ -124,5 +124,6 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/commands/{{command_id}}/withdraw": _administer(CommandKind.COMMAND_WITHDRAW, "command_id"),
     f"GET {V1}/reads": Access(permission=Permission.AUDIT, everywhere=True),
     f"GET {V1}/events": READ,
+    "POST /mcp": Access(permission=Permission.READ, asks=True),
 }
 """Without the permission `audit`, callers see only their own commands; administrators see proposals as well."""

@@ -18,6 +18,7 @@ from agentgrid.sdk.faults import NAME, tool_faults, workflow_faults
 from agentgrid.sdk.schema import version_of
 from agentgrid.sdk.secrets import SecretProvider
 from agentgrid.sdk.source import Source
+from agentgrid.sdk.tool_runs import tool_runs
 from agentgrid.sdk.tools import Tool
 
 
@@ -56,6 +57,11 @@ class Grid:
     def workflows(self) -> tuple[RegisteredWorkflow, ...]:
         """Every workflow, by name, with its schemas and version."""
         return discovery.workflows_in(self.modules, self._sources)
+
+    @functools.cached_property
+    def tool_runs(self) -> tuple[RegisteredWorkflow, ...]:
+        """The built-in workflows that run one tool each. None without workflows: a worker for tools alone polls for no workflow tasks."""
+        return tool_runs(self.tools) if self.workflows else ()
 
     @functools.cached_property
     def secrets(self) -> tuple[str, ...]:

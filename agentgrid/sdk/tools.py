@@ -104,7 +104,7 @@ class Tool(Generic[P, R]):
             raise self._unfit(error) from None
 
     async def call(self, arguments: dict[str, Any]) -> Any:
-        """Call the tool durably by its JSON arguments; the result is JSON. Only in a workflow. What an agent's loop uses.
+        """Call the tool durably by its JSON arguments; the result is JSON. Only in a workflow. What an agent's loop and the run of a single tool use.
 
         Never a local activity: the marker of one has no header, and so could not name the agent.
         """

@@ -46,6 +46,7 @@ _FINAL_STATUS = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422})
 """A repetition of the request would be refused again."""
 _KEYS = {"openai": "OPENAI", "openai-chat": "OPENAI", "anthropic": "ANTHROPIC"}
 """Prefix of the secret `…_API_KEY` and the environment variable `…_BASE_URL`, by provider."""
+_PRICES = f"genai-prices {version('genai-prices')}"
 MAX_MESSAGE = 1_000
 
 
@@ -155,7 +156,7 @@ def _read(answer: parts.ModelResponse, asked: str) -> Answer:
 def _price(answer: parts.ModelResponse) -> tuple[float | None, str]:
     """The price in US dollars and its source. The table knows no price for some models, and none without usage."""
     try:
-        return float(answer.cost().total_price), f"genai-prices {version('genai-prices')}"
+        return float(answer.cost().total_price), _PRICES
     except (LookupError, ValueError, AssertionError):
         return None, "unpriced"
 

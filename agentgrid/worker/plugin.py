@@ -108,7 +108,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         modules: tuple[str, ...] = PASSED_THROUGH
         if self._grid is not None:
             self._grid.check()
-            workflows += [registered.cls for registered in self._grid.workflows if registered.cls not in workflows]
+            workflows += _missing(self._grid, workflows)
             modules = (*modules, *self._grid.shared_modules)
         if workflows and not activities:
             # A workflow-only worker that polled for activities would take, and fail, other workers' tasks.
@@ -206,7 +206,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         workflows = list(config.get("workflows") or ())
         if self._grid is not None:
             modules = (*modules, *self._grid.shared_modules)
-            workflows += [registered.cls for registered in self._grid.workflows if registered.cls not in workflows]
+            workflows += _missing(self._grid, workflows)
         config["workflows"] = workflows
         config["interceptors"] = [GateInterceptor(), *(config.get("interceptors") or ())]
         if (runner := config.get("workflow_runner")) is not None:
@@ -225,6 +225,12 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
     ) -> AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]:
         """Replay as configured."""
         return next(replayer, histories)
+
+
+def _missing(grid: Grid, workflows: list[type]) -> list[type]:
+    """The grid's workflows, and those that run one of its tools each, apart from these."""
+    found = (registered.cls for registered in (*grid.workflows, *grid.tool_runs))
+    return [cls for cls in found if cls not in workflows]
 
 
 def governed_of(worker: Worker) -> GovernedActivities:

@@ -95,7 +95,7 @@ async def test_a_held_run_is_paused_with_its_reason_until_it_is_resumed(running:
     await held(handle)
     state, _ = folded("execution", [await events_of(handle)])
     standing = summarise(state)
-    assert (standing.status, standing.reason) == (RunStatus.PAUSED, "budget_exceeded: 3 of 3 model requests")
+    assert (standing.status, standing.reason) == (RunStatus.PAUSED, "3 of 3 model requests")
     await running.resume(handle)
     state, _ = await ended(handle)
     assert state.hold is None

@@ -78,6 +78,11 @@ def test_importing_agentgrid_is_quick_and_loads_no_server() -> None:
     assert took < 0.6, "seconds of CPU"
 
 
+def test_the_api_loads_nothing_for_mcp_before_the_first_such_request() -> None:
+    code = "import json, sys; import agentgrid.api.app; print(json.dumps([m for m in sys.modules if m.split('.')[0] in ('mcp', 'mcp_types')]))"
+    assert in_fresh_process(code) == []
+
+
 def test_what_workflow_code_uses_loads_no_server() -> None:
     code = (
         "import json, sys; import agentgrid as ag; ag.tool, ag.workflow, ag.approval, ag.Grid, ag.log; import workflows.support_triage; "

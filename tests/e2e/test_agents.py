@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from temporalio.worker import Worker
 
+from agentgrid.domain.agents import ModelCall
 from agentgrid.sdk.grid import Grid
+from agentgrid.worker.model_requests import Answer, Offer, RawCall, plain_message
+from agentgrid.worker.offline import Offline
+from agentgrid.worker.plugin import AgentGridPlugin
 from tests import oracle
 from tests.agents import desk
 from tests.e2e.conftest import Loop
 
 
+class Model(Offline):
+    """The offline model; one that goes in circles for five turns where it is told to."""
+
+    async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
+        answer = await super().answer(call, offers, final)
+        if "in circles" not in call.messages[0]["text"] or call.turn > 5:
+            return answer
+        asked = RawCall(id=f"call-{call.turn}", name="get_order", arguments={"order_id": "missing"})
+        return dataclasses.replace(answer, calls=[asked], message=plain_message([asked], None))
+
+
 @pytest.fixture(scope="module")
 async def agents(loop: Loop) -> AsyncIterator[Loop]:
-    async with loop.worker("desk", Grid("desk", desk)):
+    plugin = AgentGridPlugin(Grid("desk", desk), settings=loop.worker_settings, models=lambda _: Model())
+    async with Worker(loop.client, task_queue="desk", plugins=[plugin]):
         async with asyncio.timeout(30):
             while len((await loop.call("operator", "GET", "/workflows?q=help_desk"))["items"]) < 1:
                 await asyncio.sleep(0.05)
@@ -71,6 +89,19 @@ async def test_an_agent_that_calls_another_is_above_it(agents: Loop):
         ("model", "chatty", "chatty"),
         ("model", "lead", "lead"),
     ]
+
+
+async def test_an_agent_in_circles_pauses_its_run_which_says_why_and_goes_on_when_resumed(agents: Loop):
+    run_id = await agents.start("chat", "go in circles", reference="circles")
+    run = await agents.until(run_id, "paused")
+    assert (run["hold"], run["status_reason"]) == ("budget_exceeded", "3 of 3 model requests")
+    assert (
+        run["next"]["summary"] == "paused by itself: its agent has used up its budget; resume it to let its agent go on"
+    )
+    assert "resume" in run["next"]["actions"]
+    await agents.call("operator", "POST", f"/runs/{run_id}/resume", 202, json={"reason": "one more budget"})
+    run = await agents.until(run_id)
+    assert (run["status"], run["hold"], run["usage"]["requests"]) == ("completed", None, 6)
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from agentgrid.api.routes import (
     events,
     handlers,
     keys,
+    mcp,
     policies,
     principals,
     reads,
@@ -38,4 +39,5 @@ ROUTERS = (
     commands.router,
     reads.router,
     events.router,
+    mcp.router,
 )

@@ -126,6 +126,9 @@ class RunSummary(Out):
     status: RunStatus
     waiting_on: WaitingOn | None
     status_reason: str | None = Field(description="Null unless the caller may read payloads, which it may quote.")
+    hold: str | None = Field(
+        description="Why it paused by itself: `loop` or `budget_exceeded`. A person who resumes it lets its agent go on."
+    )
     error_type: str | None = Field(description="The class of the innermost cause of its error.")
     temporal_status: str | None
     governed: bool

@@ -10,6 +10,9 @@ from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold.passing import Pass
 
+MAX_WORD = 100
+MAX_DETAIL = 500
+
 
 def beneath(fold: Pass, caller: AgentHeader | None) -> dict[str, Any]:
     """Where the step of a call belongs: below the agent that makes it, in one of its turns."""
@@ -67,7 +70,7 @@ def held(fold: Pass, event: events.LocalActivity) -> None:
     """The run pauses by itself, until a person resumes it."""
     assert event.hold is not None
     fold.state.paused = True
-    fold.state.hold = f"{event.hold.reason}: {event.hold.detail}"
+    fold.state.hold, fold.state.hold_detail = event.hold.reason[:MAX_WORD], event.hold.detail[:MAX_DETAIL]
 
 
 def answered(fold: Pass, key: int, event: events.ActivityClosed, turn: events.Turn) -> None:

@@ -122,7 +122,7 @@ def controlled(fold: Pass, event: events.Controlled) -> None:
         return
     control = event.control
     fold.state.paused = control.action == "pause"
-    fold.state.hold = None
+    fold.state.hold = fold.state.hold_detail = None
     kind = CommandKind.RUN_PAUSE if fold.state.paused else CommandKind.RUN_RESUME
     fold.changes.controls[event.event_id] = {
         "event_id": event.event_id,

@@ -147,7 +147,8 @@ class State(_Json):
     """The claim of the last completed task, whose commands come now."""
     paused: bool = False
     hold: str | None = None
-    """Why the run paused by itself."""
+    """Why the run paused by itself, in a word, and in more of them."""
+    hold_detail: str | None = None
     temporal_paused: bool = False
     cancel_requested: bool = False
     task: str | None = None

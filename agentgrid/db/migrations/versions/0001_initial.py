@@ -179,6 +179,7 @@ CREATE TABLE runs (
     status TEXT NOT NULL,
     waiting_on TEXT,
     status_reason TEXT,
+    hold TEXT,
     temporal_status TEXT,
     governed BOOLEAN DEFAULT false NOT NULL,
     initiator TEXT DEFAULT 'unknown' NOT NULL,
