@@ -22,6 +22,7 @@ START = ACCESS[f"POST {V1}/workflows/{{name}}/runs"]
 PATHS = {Verb.UPDATE: "updates/{name}"}
 """The path of a verb's route below the run, where it isn't the verb itself."""
 TOOL_POLICY = ACCESS[f"PUT {V1}/tools/{{name}}/policy"]
+AGENT_POLICY = ACCESS[f"PUT {V1}/agents/{{name}}/policy"]
 
 
 def _forbidden(principal: Principal, access: Access) -> str | None:
@@ -62,6 +63,12 @@ def of_tool(principal: Principal) -> list[Action]:
     """Set the policy, disable, enable."""
     why = _forbidden(principal, TOOL_POLICY)
     return [Action(verb="policy", allowed=why is None, reason=why), *_switched(principal, "tools")]
+
+
+def of_agent(principal: Principal) -> list[Action]:
+    """Set the policy, disable, enable."""
+    why = _forbidden(principal, AGENT_POLICY)
+    return [Action(verb="policy", allowed=why is None, reason=why), *_switched(principal, "agents")]
 
 
 def _switched(principal: Principal, noun: str) -> list[Action]:

@@ -20,6 +20,7 @@ from agentgrid.sdk.secrets import SecretProvider
 from agentgrid.sdk.source import Source
 from agentgrid.sdk.tool_runs import tool_runs
 from agentgrid.sdk.tools import Tool
+from agentgrid.sdk.toolsets import Toolset
 
 
 class Grid:
@@ -47,6 +48,11 @@ class Grid:
     def tools(self) -> tuple[Tool[..., Any], ...]:
         """Every tool, by name."""
         return discovery.tools_in(self.modules)
+
+    @functools.cached_property
+    def toolsets(self) -> tuple[Toolset, ...]:
+        """Every source of tools outside the project's code, by name."""
+        return discovery.toolsets_in(self.modules)
 
     @functools.cached_property
     def agents(self) -> tuple[Agent[Any], ...]:
@@ -82,7 +88,7 @@ class Grid:
     @property
     def shared_modules(self) -> tuple[str, ...]:
         """The top-level packages with tools or agents and without workflows: shared with the sandbox, so that their drivers aren't imported again."""
-        packages = {tool.fn.__module__.split(".")[0] for tool in self.tools}
+        packages = {tool.module.split(".")[0] for tool in self.tools}
         packages |= {agent.module.split(".")[0] for agent in self.agents}
         homes = {registered.cls.__module__.split(".")[0] for registered in self.workflows}
         return tuple(sorted(packages - homes))
@@ -91,6 +97,7 @@ class Grid:
         """Raise RegistrationErrors with every fault in the registered code, or return."""
         faults = [
             *self._found[1],
+            *(fault for toolset in self.toolsets for fault in toolset.faults),
             *tool_faults(self.tools, self._sources),
             *agent_faults(self.agents, self.tools),
             *workflow_faults(self.workflows, self._sources, shared_modules=self.shared_modules),

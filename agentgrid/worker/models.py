@@ -118,6 +118,9 @@ def _conversation(call: ModelCall) -> list[parts.ModelMessage]:
                 pending.append(parts.UserPromptPart(message["text"]))
             case "tool":
                 content = message["result"] if "result" in message else f"Failed: {message['fault']}"
+                if "approval" in message:
+                    # A person approved the call, perhaps with other arguments than the model's.
+                    content = {"result": content, "approval": message["approval"]}
                 pending.append(parts.ToolReturnPart(message["name"], content, tool_call_id=message["id"]))
             case "model":
                 found.append(parts.ModelRequest(pending, instructions=call.instructions))

@@ -26,6 +26,7 @@ from agentgrid.sdk.gate import GateInterceptor
 from agentgrid.sdk.grid import Grid
 from agentgrid.sdk.sandbox import PASSED_THROUGH
 from agentgrid.sdk.secrets import SecretProvider, SecretStore, current_store, standard_providers
+from agentgrid.sdk.toolsets import Toolset
 from agentgrid.settings import Settings
 from agentgrid.worker import builds, catalog
 from agentgrid.worker.activities import GovernedActivities
@@ -181,12 +182,15 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             for model in agent.models or [self._default_model]:
                 await load(model)
         syncing: asyncio.Task[None] | None = None
+        toolsets = self._grid.toolsets if self._grid is not None else ()
         if self._grid is not None and telemetry.dsn is not None:
             syncing = asyncio.create_task(
                 catalog.sync(telemetry.dsn, self._grid, worker.task_queue), name="agentgrid-catalog"
             )
         guard_logs()
         try:
+            if toolsets:
+                await self._start(toolsets, governed.secrets)
             if policy.snapshot is None:
                 await policy.confirmed(FIRST_POLICY_SECONDS)
             await next(worker)
@@ -198,7 +202,18 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
                     await syncing
             await telemetry.stop()
             await policy.stop()
+            await asyncio.gather(*(toolset.stop() for toolset in toolsets), return_exceptions=True)
             unguard_logs()
+
+    async def _start(self, toolsets: Iterable[Toolset], secrets: SecretStore) -> None:
+        allowed = (self._settings or Settings.load()).allowed_hosts
+        # What they begin now reads the worker's secrets, as their calls do.
+        token = current_store.set(current_store.get() or secrets)
+        try:
+            for toolset in toolsets:
+                await toolset.start(allowed)
+        finally:
+            current_store.reset(token)
 
     def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
         """Only the workflow half: a replay checks no policy and reports nothing."""

@@ -50,6 +50,10 @@ async def test_an_agent_looks_up_asks_to_refund_and_answers(agents: Loop):
     run_id = await agents.start("help_desk", "Please refund order_id: A-17")
     approval = await agents.approval(run_id)
     assert (approval["tool"], approval["title"]) == ("refund_order", "Refund an order")
+    assert (approval["agent"], approval["agent_version"], approval["turn"]) == ("desk", desk.desk.version, 2)
+    listed = await agents.call("reviewer", "GET", f"/approvals?agent=desk&run={run_id}")
+    assert [each["turn"] for each in listed["items"]] == [2]
+    assert (await agents.call("reviewer", "GET", f"/approvals?agent=chatty&run={run_id}"))["items"] == []
     await agents.decide(approval)
 
     run = await agents.until(run_id)
@@ -91,6 +95,27 @@ async def test_an_agent_that_calls_another_is_above_it(agents: Loop):
     ]
 
 
+async def test_the_kill_switch_lists_what_is_in_flight_and_ends_it_at_its_next_step(agents: Loop):
+    run_id = await agents.start("help_desk", "Please refund order_id: K-1")
+    approval = await agents.approval(run_id)
+
+    off = await agents.call("admin", "POST", "/agents/desk/disable", json={"reason": "it refunds too much"})
+    try:
+        (call,) = [each for each in off["in_flight"] if each["run_id"] == run_id]
+        assert (call["workflow"], call["version"], call["run_status"]) == ("help_desk", desk.desk.version, "waiting")
+        assert (off["switch"]["disabled"], off["called"]) == (True, True)
+        await agents.decide(approval)
+        run = await agents.until(run_id, timeout_seconds=10)
+    finally:
+        await agents.call("admin", "POST", "/agents/desk/enable")
+
+    assert run["status"] == "failed"
+    assert "the agent desk is disabled by its kill switch" in str(run["error"])
+    assert [item for item in desk.REFUNDS if item["order_id"] == "K-1"] == []
+    last = (await steps_of(agents, run_id))[-1]
+    assert (last["kind"], last["status"], last["error"]["type"]) == ("model", "failed", "PolicyDenied")
+
+
 async def test_an_agent_in_circles_pauses_its_run_which_says_why_and_goes_on_when_resumed(agents: Loop):
     run_id = await agents.start("chat", "go in circles", reference="circles")
     run = await agents.until(run_id, "paused")
@@ -102,6 +127,22 @@ async def test_an_agent_in_circles_pauses_its_run_which_says_why_and_goes_on_whe
     await agents.call("operator", "POST", f"/runs/{run_id}/resume", 202, json={"reason": "one more budget"})
     run = await agents.until(run_id)
     assert (run["status"], run["hold"], run["usage"]["requests"]) == ("completed", None, 6)
+
+
+async def test_the_model_is_told_what_ran_where_an_approver_changed_its_call(agents: Loop):
+    run_id = await agents.start("help_desk", "Please refund order_id: C-3")
+    approval = await agents.approval(run_id)
+    ran = {"order_id": "C-3", "amount_cents": 600}
+    await agents.decide(approval, arguments=ran, comment="half of it")
+
+    await agents.until(run_id)
+    steps = await steps_of(agents, run_id)
+
+    refund, turn = steps[4], steps[5]
+    assert (refund["input"]["value"], refund["original_input"]["value"]["amount_cents"]) == (ran, 1250)
+    (told,) = turn["input"]["value"]["new"]
+    assert told["result"] == "refunded 600"
+    assert told["approval"] == {"comment": "half of it", "ran_with": ran}
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentgrid.api.routes import (
+    agents,
     approvals,
     bulk,
     commands,
@@ -31,6 +32,7 @@ ROUTERS = (
     handlers.router,
     approvals.router,
     tools.router,
+    agents.router,
     policies.router,
     workers.router,
     principals.router,

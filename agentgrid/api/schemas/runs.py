@@ -227,7 +227,11 @@ class StepOut(Out):
     error: ErrorOut | None
     live_error: ErrorOut | None
     usage: StepUsage | None
-    input: StoredPayload | None = None
+    input: StoredPayload | None = Field(None, description="What it was called with.")
+    original_input: StoredPayload | None = Field(
+        None,
+        description="What the workflow's code called it with, if an approver changed the arguments; otherwise null.",
+    )
     output: StoredPayload | None = None
 
 

@@ -238,6 +238,9 @@ class Step(SQLModel, table=True):
     """When a timer fires or a gate expires."""
     closed_event_id: int | None = columns.big(null=True)
     input: Any = columns.json()
+    """The arguments as the workflow's code gave them."""
+    changed_input: Any = columns.json()
+    """The arguments that an approver gave instead: what ran."""
     output: Any = columns.json()
     error: Any = columns.json()
     usage: Any = columns.json()
