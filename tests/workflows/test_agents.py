@@ -76,9 +76,11 @@ async def test_an_approved_refund_is_made_once_and_the_reply_is_the_agents(offic
 async def test_a_rejection_is_told_to_the_model_and_a_person_goes_on(office: Office) -> None:
     script = [READ, refund(4_800), final(summary="The refund was rejected.", needs_person=True)]
     async with office.run("support_triage", {"ticket_id": "T-1002"}, script) as handle:
-        await office.governance.reject(handle)
+        await office.governance.reject(handle, comment="ask finance first")
         result = await handle.result()
-    assert office.asked[-1].results[-1].text == "ApprovalRejected: Refund ticket: rejected by reviewer"
+    assert office.asked[-1].results[-1].text == (
+        "ApprovalRejected: Refund ticket: rejected by reviewer: ask finance first"
+    )
     assert (await office.refunded(), result["reply_id"]) == (0, None)
     detail = await office.value("SELECT detail FROM backoffice.tasks WHERE id = $1", result["task_id"])
     assert detail == "The refund was rejected."
