@@ -161,6 +161,7 @@ async def test_an_account_is_researched_and_the_brief_is_in_its_note(start: Any,
     note = await value(backoffice, "SELECT note FROM backoffice.accounts WHERE id = 'A-302'")
     assert result["brief"]["summary"] in note
     assert result["brief"]["summary"].startswith("Offline model: no provider was asked. Tools used: fetch_account")
+    assert "Found: Brightmoor opens two practices" in result["brief"]["summary"], "which an MCP server knows"
     await keep(handle, "account_research")
 
 
