@@ -9,11 +9,9 @@ from pydantic import Field
 
 import agentgrid as ag
 from activities.backoffice import Connection, Record, Row, connection, effect_key, transaction, unknown
-from activities.support import ArticleHit
 
 READ = timedelta(seconds=10)
 WRITE = timedelta(seconds=20)
-JUDGE = timedelta(seconds=5)
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
 LINK = re.compile(r"\]\(/([a-z0-9-]+)\)")
@@ -32,15 +30,6 @@ class PageStatus(StrEnum):
     DRAFT = "draft"
     PUBLISHED = "published"
     UNPUBLISHED = "unpublished"
-
-
-class PageDraft(Record):
-    """The words of a page that is stored nowhere yet."""
-
-    slug: str
-    title: str
-    summary: str
-    body: str
 
 
 class PageRevision(Record):
@@ -89,18 +78,9 @@ class PageCheck(Record):
     problems: tuple[str, ...]
 
 
-@ag.tool(title="Draft page", risk="read", timeout=JUDGE, retries=2, idempotent=True, local=True, tags=("content",))
-async def draft_page(title: str, points: list[str], related: list[ArticleHit]) -> PageDraft:
-    """Word a page from its title, its points and the articles to link to; it saves nothing."""
-    said = [point.strip() for point in points if point.strip()]
-    slug = "-".join(re.findall(r"[a-z0-9]+", title.lower()))[:100].strip("-")
-    if not said or not slug:
-        raise ag.ToolError("a page needs a title with letters or digits and at least one point")
-    paragraphs = [point if point[-1] in ".!?" else f"{point}." for point in said]
-    if related:
-        links = ", ".join(f"[{article.title}](/{article.slug})" for article in related)
-        paragraphs.append(f"Read on: {links}.")
-    return PageDraft(slug=slug, title=title.strip(), summary=paragraphs[0], body="\n\n".join(paragraphs))
+def slug_of(title: str) -> str:
+    """The address of a new page. `untitled` for a title without letters and digits."""
+    return "-".join(re.findall(r"[a-z0-9]+", title.lower()))[:100].strip("-") or "untitled"
 
 
 @ag.tool(title="Fetch page", risk="read", timeout=READ, retries=5, idempotent=True, tags=("content",))

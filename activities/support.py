@@ -17,6 +17,15 @@ class TicketStatus(StrEnum):
     CLOSED = "closed"
 
 
+class Team(StrEnum):
+    """Who takes what the help desk can't settle."""
+
+    ENGINEERING = "engineering"
+    BILLING = "billing"
+    PRIVACY = "privacy"
+    ACCOUNTS = "accounts"
+
+
 class Plan(StrEnum):
     FREE = "free"
     STARTER = "starter"
@@ -270,7 +279,7 @@ async def refund_ticket(ticket_id: str, amount_cents: Cents, reason: str) -> Ref
 
 
 @ag.tool(title="Escalate ticket", risk="write", timeout=WRITE, retries=5, idempotent=True, tags=("support",))
-async def escalate_ticket(ticket_id: str, team: str, reason: str) -> TicketChange:
+async def escalate_ticket(ticket_id: str, team: Team, reason: str) -> TicketChange:
     """Hand the ticket to another team, with the reason."""
     return await _change_ticket(ticket_id, TicketStatus.ESCALATED, team, reason)
 

@@ -1,4 +1,4 @@
-"""Judging a ticket by rules, and wording an answer from templates: pure, quick and the same every time.
+"""Judging a ticket by rules: pure, quick and the same every time.
 
 Rules are data: each pattern that matches adds its weight, and the heaviest category wins. `tests/activities` holds them
 against labels that people gave to the seeded tickets.
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import agentgrid as ag
 from activities.backoffice import Record
-from activities.support import ArticleHit, Plan, Ticket
+from activities.support import Plan, Ticket
 
 JUDGE = timedelta(seconds=5)
 
@@ -52,15 +52,6 @@ class Classification(Record):
     """What the customer asks to get back, if the ticket asks for a refund and names an amount or a charge."""
     matched: tuple[str, ...]
     """The words that decided the category, for people to check."""
-
-
-class ReplyDraft(Record):
-    """An answer that nobody has sent yet."""
-
-    ticket_id: str
-    subject: str
-    body: str
-    article_slugs: tuple[str, ...]
 
 
 def _rules(*lines: tuple[int, str]) -> tuple[tuple[int, re.Pattern[str]], ...]:
@@ -265,51 +256,3 @@ def _any(rules: Iterable[tuple[int, re.Pattern[str]]], text: str) -> bool:
 
 def _weigh(rules: Iterable[tuple[int, re.Pattern[str]]], text: str) -> int:
     return sum(points * len(pattern.findall(text)) for points, pattern in rules)
-
-
-OPENINGS = {
-    Sentiment.NEGATIVE: "I am sorry for the trouble this causes you.",
-    Sentiment.NEUTRAL: "Thank you for writing to us.",
-    Sentiment.POSITIVE: "Thank you for your kind message.",
-}
-
-# What is true whoever sends the answer, and whenever: a draft must not claim that something was done.
-NEXT_STEPS = {
-    Category.OUTAGE: "We treat this as an outage until we know better, and post every change on the status page.",
-    Category.PRIVACY: "The person in charge of data protection will answer you in writing.",
-    Category.REFUND: "We are checking the charge, and you will hear from us about the amount.",
-    Category.CANCELLATION: "Nothing is cancelled or deleted before you confirm it.",
-    Category.BILLING: "We are checking this against your invoices and will correct what is wrong.",
-    Category.ACCESS: "For your protection we change access only after we are certain who asks.",
-    Category.BUG: "This is not how it should work, and the team that builds this part will look at it.",
-    Category.FEATURE: "Wishes go to the product team, together with the reason that you gave.",
-    Category.HOW_TO: "Here is how it works.",
-    Category.FEEDBACK: "Everybody who works on this will read what you wrote.",
-}
-
-# A hit with less than this share of the best one's rank shares words with the ticket, not its subject.
-RELEVANT_SHARE = 0.5
-
-
-@ag.tool(title="Draft reply", risk="read", timeout=JUDGE, retries=2, idempotent=True, local=True, tags=("support",))
-async def draft_reply(ticket: Ticket, classification: Classification, articles: list[ArticleHit]) -> ReplyDraft:
-    """Word an answer to the ticket from a template and the help articles; it sends nothing."""
-    paragraphs = [
-        f"Dear {ticket.customer.contact_name},",
-        f"{OPENINGS[classification.sentiment]} {NEXT_STEPS[classification.category]}",
-    ]
-    if classification.refund_cents is not None:
-        paragraphs.append(f"You asked for ${classification.refund_cents / 100:,.2f}.")
-    best = max((article.rank for article in articles), default=0.0)
-    listed = [article for article in articles if article.rank >= best * RELEVANT_SHARE]
-    if listed:
-        lines = "\n".join(f"- {article.title}: {article.summary} (/{article.slug})" for article in listed)
-        paragraphs.append(f"These pages may help:\n{lines}")
-    paragraphs.append(f"Please answer to this message if anything is open; it belongs to ticket {ticket.id}.")
-    paragraphs.append("Kind regards\nLumenfold support")
-    return ReplyDraft(
-        ticket_id=ticket.id,
-        subject=f"Re: {ticket.subject}",
-        body="\n\n".join(paragraphs),
-        article_slugs=tuple(article.slug for article in listed),
-    )

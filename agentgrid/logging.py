@@ -127,5 +127,5 @@ def configure(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("httpx", "httpcore", "alembic", "watchfiles", "uvicorn.access", "sse_starlette"):
+    for noisy in ("httpx", "httpx2", "httpcore", "alembic", "watchfiles", "uvicorn.access", "sse_starlette"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))

@@ -1,4 +1,4 @@
-"""Content publishing: draft, review by people, publish, let it settle, verify, and roll back what does not hold."""
+"""Content publishing: an agent drafts, people review; then publish, let it settle, verify, and roll back what does not hold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from temporalio import workflow
 
 import agentgrid as ag
-from activities.cms import draft_page, publish_page, save_draft, unpublish_page, verify_page
+from activities.cms import publish_page, save_draft, slug_of, unpublish_page, verify_page
 from activities.support import search_articles
 
 PATIENCE = timedelta(days=2)
@@ -35,15 +35,39 @@ class ContentResult(BaseModel):
     problems: list[str] = []
 
 
+class Draft(BaseModel):
+    """The words of a page."""
+
+    summary: str = Field(min_length=1, max_length=400, description="One sentence for lists of pages.")
+    body: str = Field(min_length=1, max_length=20_000, description="Markdown, without the title.")
+
+
+writer = ag.agent(
+    "writer",
+    title="Page writer",
+    instructions="""
+        You write one page of a help centre. Search the published articles first. Then write the page: say each of the
+        points, in plain words and short paragraphs, and nothing else. Link to the articles that a reader needs next, as
+        [title](/slug); link to nothing that the search did not return.
+    """,
+    tools=[search_articles],
+    output=Draft,
+    budget=ag.Budget(usd=0.30, requests=6),
+)
+
+
 @ag.workflow(title="Content publish", tags=("content",))
 class ContentPublish:
     """Publish a page after a review, and take it back if the live page is not what was reviewed."""
 
     @workflow.run
     async def run(self, content: ContentInput) -> ContentResult:
-        related = await search_articles(content.title, limit=3)
-        draft = await draft_page(content.title, content.points, related)
-        saved = await save_draft(draft.slug, draft.title, draft.body, content.author, summary=draft.summary)
+        points = "\n".join(f"- {point}" for point in content.points)
+        draft = await writer.run(f"title: {content.title}\npoints:\n{points}")
+        # The address of a page is no matter of taste: code makes it.
+        saved = await save_draft(
+            slug_of(content.title), content.title, draft.body, content.author, summary=draft.summary
+        )
         try:
             await ag.approval(f"Publish {saved.slug}", show=saved, approvers=["editors"], expires=PATIENCE)
         except (ag.ApprovalRejected, ag.ApprovalExpired) as no:

@@ -1,4 +1,8 @@
-"""Lead qualification: enrich in parallel, score, then one child run per account of the lead."""
+"""Lead qualification: enrich in parallel, score, then one child run per account of the lead.
+
+No agent here, on purpose. The steps are always the same, so there is nothing to choose; a score must be the same for the same facts, for every
+lead, and must name the rule behind each point; and it costs nothing. An agent is for work whose next step depends on what was read.
+"""
 
 from __future__ import annotations
 

@@ -73,6 +73,7 @@ def _print_faults(faults: tuple[RegistrationError, ...], output: OutputFormat, *
 def _print_grid(grid: Grid, output: OutputFormat) -> None:
     workflows = [registered.spec.name for registered in grid.workflows]
     tools = [tool.name for tool in grid.tools]
+    agents = [agent.name for agent in grid.agents]
     if output is OutputFormat.JSON:
         found = {
             "ok": True,
@@ -80,12 +81,14 @@ def _print_grid(grid: Grid, output: OutputFormat) -> None:
             "build": grid.digest,
             "workflows": workflows,
             "tools": tools,
+            "agents": agents,
             "secrets": list(grid.secrets),
             "faults": [],
         }
         typer.echo(json.dumps(found))
         return
-    typer.echo(f"{grid.name}: {len(workflows)} workflows, {len(tools)} tools, no faults")
-    for noun, names in (("workflow", workflows), ("tool", tools), ("secret", grid.secrets)):
+    more = f", {len(agents)} agents" if agents else ""
+    typer.echo(f"{grid.name}: {len(workflows)} workflows, {len(tools)} tools{more}, no faults")
+    for noun, names in (("workflow", workflows), ("tool", tools), ("agent", agents), ("secret", grid.secrets)):
         for name in names:
             typer.echo(f"  {noun} {name}")

@@ -172,7 +172,7 @@ def _offer(tool: Tool[..., Any] | Agent[Any]) -> Offer:
     if isinstance(tool, Agent):
         return Offer(name=tool.name, description=tool.title, input_schema=PROMPT_SCHEMA)
     description = f"{tool.title}. {tool.description}".strip()
-    return Offer(name=tool.name, description=description, input_schema=tool.signature.input_schema)
+    return Offer(name=tool.name, description=description, input_schema=tool.signature.input_schema, risk=tool.risk)
 
 
 def _final(call: ModelCall) -> Offer | None:

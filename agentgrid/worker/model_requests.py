@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from temporalio.exceptions import ApplicationError
 
 from agentgrid.domain.agents import ModelCall, Usage
+from agentgrid.domain.policies import Risk
 from agentgrid.protocol import ErrorType
 
 
@@ -19,6 +20,8 @@ class Offer:
     name: str
     description: str
     input_schema: dict[str, Any]
+    risk: str = Risk.READ
+    """What the tool can do. An agent counts as reading: its own tools have risks of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)

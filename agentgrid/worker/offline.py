@@ -1,22 +1,23 @@
 """The offline model: a deterministic stand-in for a provider, so that a project runs without a key. It says so on every record.
 
-It understands nothing. It calls each tool once whose required arguments it can find by name in the prompt or in the results so far, in the
-order in which the tools are offered, and then answers with what it found.
+It understands nothing. It reads before it writes, and calls a tool once at most: a tool that reads where it finds the required arguments in the
+prompt and in the results so far; one that writes only where what was written shares words with the tool's name and description; one that hands
+over to people only where nothing else fits. After a refusal it stops. Its answer is made of what it found, and of what was refused and why.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
 from agentgrid.domain.agents import FINAL_ANSWER, OFFLINE, ModelCall, Usage
+from agentgrid.domain.policies import Risk
 from agentgrid.worker.model_requests import Answer, Offer, RawCall, plain_message
+from agentgrid.worker.offline_reading import Reading, read, stems
+from agentgrid.worker.offline_values import HANDS_OVER, MISSING, QUERY, Maker, fields, fits
 
-_PAIR = re.compile(r"\b([a-z][a-z0-9_]*)\s*[:=]\s*(\"[^\"]*\"|[^\s,;]+)", re.IGNORECASE)
-_LONGEST = 200
-_DEPTH = 20
+_ORDER = {Risk.READ: 0, Risk.DESTRUCTIVE: 1, Risk.WRITE: 2}
+"""What people are asked about comes before what else writes, so that a message can say how it went."""
 
 
 class Offline:
@@ -24,25 +25,23 @@ class Offline:
 
     async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
         """The next call, or the answer."""
-        facts = _facts(call.messages)
-        done = {message["name"] for message in call.messages if message["role"] == "tool"}
-        for offer in offers:
-            if offer.name not in done and (arguments := _filled(offer.input_schema, facts)) is not None:
-                return _answer(call, [RawCall(id=f"call-{call.turn}", name=offer.name, arguments=arguments)], None)
+        work = _Work(read(call, offers), offers)
+        if (asked := work.next_call()) is not None:
+            return _answer(call, [RawCall(id=f"call-{call.turn}", name=asked[0], arguments=asked[1])], None)
         if final is None:
-            return _answer(call, [], _told(call, facts))
-        value = _made(final.input_schema, final.input_schema, facts, _told(call, facts))
+            return _answer(call, [], work.make.report())
+        value = work.make.value("", final.input_schema, final.input_schema, must=True)
         return _answer(call, [RawCall(id=f"call-{call.turn}", name=FINAL_ANSWER, arguments=value)], None)
 
 
 def _answer(call: ModelCall, calls: list[RawCall], text: str | None) -> Answer:
     message = plain_message(calls, text)
-    read = sum(len(json.dumps(message, default=str)) for message in call.messages) // 4
+    size = sum(len(json.dumps(message, default=str)) for message in call.messages) // 4
     return Answer(
         message=message,
         calls=calls,
         text=text,
-        usage=Usage(requests=1, input_tokens=read, output_tokens=len(json.dumps(message)) // 4, usd=0.0),
+        usage=Usage(requests=1, input_tokens=size, output_tokens=len(json.dumps(message)) // 4, usd=0.0),
         model="offline model",
         provider=OFFLINE,
         price="offline model: nothing to pay",
@@ -50,95 +49,54 @@ def _answer(call: ModelCall, calls: list[RawCall], text: str | None) -> Answer:
     )
 
 
-def _told(call: ModelCall, facts: dict[str, Any]) -> str:
-    used = ", ".join(dict.fromkeys(message["name"] for message in call.messages if message["role"] == "tool"))
-    return f"Offline model: no provider was asked. Tools used: {used or 'none'}."
+class _Work:
+    """One turn."""
 
+    def __init__(self, reading: Reading, offers: list[Offer]) -> None:
+        self.reading, self.asked, self.item = reading, reading.asked, reading.item
+        self.offers = sorted(offers, key=lambda offer: (_ORDER[Risk(offer.risk)], _searches(offer)))
+        self.writes = {offer.name: offer.description.split(".")[0] for offer in self.offers if Risk(offer.risk).writes}
+        self.make = Maker(reading, self.writes)
+        names = [stems(offer.name) for offer in offers]
+        every = {word for words in names for word in words}
+        self.common = {word for word in every if sum(word in words for words in names) > 1}
+        """Words in the names of several tools tell none of them from the others."""
 
-def _facts(messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the conversation names: the last value of each name."""
-    found: dict[str, Any] = {}
-    for message in messages:
-        if message["role"] == "user":
-            found |= {name.lower(): _scalar(value.strip('"')) for name, value in _PAIR.findall(message["text"])}
-        elif "result" in message:
-            found |= dict(_named(message["result"]))
-    return found
-
-
-def _scalar(text: str) -> Any:
-    return int(text) if re.fullmatch(r"-?\d{1,15}", text) else text.rstrip(".")
-
-
-def _named(value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    if depth > _DEPTH:
-        return
-    if isinstance(value, dict):
-        for name, item in value.items():
-            if isinstance(item, (dict, list)):
-                yield from _named(item, depth + 1)
-            else:
-                yield name.lower(), item
-    elif isinstance(value, list):
-        for item in value[:1]:
-            yield from _named(item, depth + 1)
-
-
-def _filled(schema: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any] | None:
-    """The required arguments, or None if one is not known."""
-    properties = schema.get("properties", {})
-    arguments = {}
-    for name in schema.get("required", ()):
-        value = facts.get(name.lower())
-        if value is None or not _fits(properties.get(name, {}), value):
+    def next_call(self) -> tuple[str, dict[str, Any]] | None:
+        """The next tool and its arguments."""
+        if self.reading.refused:
             return None
-        arguments[name] = value
-    return arguments
+        for offer in self.offers:
+            if offer.name not in self.reading.used and self._makes_sense(offer):
+                arguments = self._arguments(offer)
+                if arguments is not None:
+                    return offer.name, arguments
+        return None
 
+    def _makes_sense(self, offer: Offer) -> bool:
+        own, described = stems(offer.name) - self.common, stems(offer.description) - self.common
+        named = bool(own & self.asked)
+        if offer.name not in self.writes:
+            return named or bool(offer.input_schema.get("required"))
+        if HANDS_OVER & (own | described):
+            return self.item is None and self.writes.keys().isdisjoint(self.reading.done)
+        return named or len(described & self.asked) >= 2
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-}
-
-
-def _fits(schema: dict[str, Any], value: Any) -> bool:
-    kinds = _TYPES.get(schema.get("type", ""), (object,))
-    return isinstance(value, kinds) and ("enum" not in schema or value in schema["enum"])
-
-
-def _made(schema: dict[str, Any], root: dict[str, Any], facts: dict[str, Any], text: str, depth: int = 0) -> Any:
-    """A value of this schema, from the facts where their names and types fit."""
-    if "$ref" in schema and depth < _DEPTH:
-        name = str(schema["$ref"]).rsplit("/", 1)[-1]
-        return _made(root.get("$defs", {}).get(name, {}), root, facts, text, depth + 1)
-    if "default" in schema:
-        return schema["default"]
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    for several in ("anyOf", "oneOf", "allOf"):
-        if schema.get(several):
-            return _made(schema[several][0], root, facts, text, depth + 1)
-    match schema.get("type"):
-        case "object":
-            properties: dict[str, Any] = schema.get("properties", {})
-            return {
-                name: facts[name.lower()]
-                if name.lower() in facts and _fits(inner, facts[name.lower()])
-                else _made(inner, root, facts, text, depth + 1)
-                for name, inner in properties.items()
-                if name in schema.get("required", ()) or name.lower() in facts
-            }
-        case "array":
-            return []
-        case "integer" | "number":
-            return schema.get("minimum", 0)
-        case "boolean":
-            return False
-        case "null":
+    def _arguments(self, offer: Offer) -> dict[str, Any] | None:
+        """Valid arguments, or None if a required one is not known."""
+        schema = offer.input_schema
+        if schema.get("type", "object") != "object":
             return None
-    return text[: min(_LONGEST, schema.get("maxLength", _LONGEST))]
+        words = stems(f"{offer.name} {offer.description}") - self.common
+        found: dict[str, Any] = {}
+        for name, inner in fields(schema).items():
+            if name in schema.get("required", ()):
+                found[name] = self.make.value(name, inner, schema, writes=offer.name in self.writes, words=words)
+            elif name.lower() in self.reading.given and fits(inner, schema, self.reading.given[name.lower()]):
+                found[name] = self.reading.given[name.lower()]
+        return None if MISSING in found.values() or not fits(schema, schema, found) else found
+
+
+def _searches(offer: Offer) -> bool:
+    """Whether it can be asked anything: then it comes after those that need something known, which tell what to search for."""
+    return bool(QUERY & set(offer.input_schema.get("required", ())))

@@ -11,10 +11,10 @@ import agentgrid as ag
 from activities.cms import (
     PageKind,
     PageStatus,
-    draft_page,
     fetch_page,
     publish_page,
     save_draft,
+    slug_of,
     unpublish_page,
     verify_page,
 )
@@ -34,20 +34,11 @@ async def test_a_page_is_read_with_its_latest_or_a_named_revision() -> None:
     assert "forty bookings" in (await fetch_page("pricing", 1)).content.body
 
 
-async def test_a_draft_links_related_articles_and_is_the_same_every_time() -> None:
-    related = await search_articles("gift voucher logo", limit=2)
-    draft = await draft_page("Vouchers: 5 ideas!", ["Start in October", " Put a picture on it. "], related)
-    assert draft.slug == "vouchers-5-ideas"
-    assert draft.summary == "Start in October."
-    assert draft.body.startswith("Start in October.\n\nPut a picture on it.\n\nRead on: [")
-    assert "(/packages-and-memberships)" in draft.body
-    assert draft == await draft_page("Vouchers: 5 ideas!", ["Start in October", " Put a picture on it. "], related)
-
-
-@pytest.mark.parametrize(("title", "points"), [("???", ["a point"]), ("A title", []), ("A title", ["  "])])
-async def test_a_draft_of_nothing_is_refused(title: str, points: list[str]) -> None:
-    with pytest.raises(ag.ToolError, match="at least one point"):
-        await draft_page(title, points, [])
+@pytest.mark.parametrize(
+    ("title", "slug"), [("Vouchers: 5 ideas!", "vouchers-5-ideas"), ("???", "untitled"), ("a" * 120, "a" * 100)]
+)
+def test_the_address_of_a_page_is_made_of_its_title(title: str, slug: str) -> None:
+    assert slug_of(title) == slug
 
 
 @pytest.mark.usefixtures("backoffice")

@@ -39,8 +39,9 @@ def test_a_good_grid_passes_from_any_folder_of_the_project(project: Path) -> Non
     assert done.returncode == ExitCode.OK, done.stderr
     found = json.loads(done.stdout)
     assert found["ok"] is True
-    assert found["workflows"] == ["publish_note"]
-    assert found["tools"] == ["publish"]
+    assert found["workflows"] == ["answer_question", "publish_note"]
+    assert found["tools"] == ["find_notes", "publish"]
+    assert found["agents"] == ["librarian"]
     assert found["secrets"] == []
 
 
@@ -94,7 +95,10 @@ STALE = {
         '{ workflow = "publish_notes" }',
         "no workflow 'publish_notes'; did you mean 'publish_note'?",
     ),
-    "a workflow of another project": ('{ workflow = "x" }', "there is no workflow 'x'; there are publish_note"),
+    "a workflow of another project": (
+        '{ workflow = "x" }',
+        "there is no workflow 'x'; there are answer_question, publish_note",
+    ),
     "a field that was renamed": (
         '{ workflow = "publish_note", input = { author = "Ada", txt = "Hello" } }',
         "input/txt: unknown field; did you mean 'text'?",

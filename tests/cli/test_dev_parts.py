@@ -18,6 +18,7 @@ from rich.console import Console
 
 from agentgrid.cli.dev import children as children_module
 from agentgrid.cli.dev.children import ManagedChild
+from agentgrid.cli.dev.models import model_line
 from agentgrid.cli.dev.ports import USUAL, choose_ports
 from agentgrid.cli.dev.ready import ReadyFile
 from agentgrid.cli.dev.reload import code_changes, code_folders
@@ -256,3 +257,19 @@ async def _until(look: object, seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
         while not look():  # type: ignore[operator]
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("environment", "what", "line"),
+    [
+        ({}, "offline model", "AGENTGRID_MODEL=openai:gpt-5 OPENAI_API_KEY=KEY"),
+        ({"AGENTGRID_MODEL": "openai-chat:llama"}, "its key is missing", "OPENAI_API_KEY=KEY"),
+        ({"AGENTGRID_MODEL": "gpt-5", "OPENAI_API_KEY": "k"}, "unknown", "openai:…"),
+        ({"AGENTGRID_MODEL": "anthropic:claude", "ANTHROPIC_API_KEY": "k"}, "use the model", "anthropic:claude"),
+    ],
+)
+def test_which_model_agents_use_is_said_without_its_key(environment: dict[str, str], what: str, line: str) -> None:
+    said = model_line(environment)
+    assert what in said[0]
+    assert line in said[1]
+    assert "=k" not in said[1]

@@ -24,6 +24,7 @@ def project(cli: Cli, tmp_path: Path) -> Path:
 def test_it_has_the_shape_of_every_project(project: Path) -> None:
     made = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()}
     assert {"pyproject.toml", "worker.py", "api.py", "workflows/notes.py", "activities/notes.py"} <= made
+    assert {"workflows/answers.py", "tests/test_answers.py"} <= made
     assert {"tests/test_notes.py", ".gitignore", "README.md"} <= made
     assert not any(name.endswith(".tmpl") for name in made)
     assert tomllib.loads((project / "pyproject.toml").read_text())["tool"]["agentgrid"]["grid"] == "worker:grid"
@@ -57,7 +58,7 @@ def test_its_own_tests_pass(project: Path) -> None:
         timeout=90,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 passed" in done.stdout
+    assert "5 passed" in done.stdout
 
 
 def test_it_can_be_installed(project: Path) -> None:

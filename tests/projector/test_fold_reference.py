@@ -42,6 +42,6 @@ def test_a_reference_history_reads_as_what_was_done(path: Path) -> None:
     assert state.governed
     assert state.opaque == 0
     assert [row["status"] for row in rows.approvals.values()][-1:] == APPROVALS.get(path.stem, [])
-    assert {row["kind"] for row in rows.steps.values()} <= {"tool", "approval", "timer", "child"}
+    assert {row["kind"] for row in rows.steps.values()} <= {"tool", "approval", "timer", "child", "agent", "model"}
     failed = [row["name"] for row in rows.steps.values() if row["status"] != "completed"]
-    assert failed == (["Send reply to T-1002"] if path.stem == "support_triage-rejected" else [])
+    assert failed == (["refund_ticket"] if path.stem == "support_triage-rejected" else [])

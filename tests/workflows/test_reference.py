@@ -52,51 +52,52 @@ async def value(backoffice: str, query: str, *arguments: Any) -> Any:
         await connection.close()
 
 
-async def test_an_urgent_ticket_is_answered_after_an_approval(
+async def replies(backoffice: str, ticket_id: str) -> int:
+    query = "SELECT count(*) FROM backoffice.replies WHERE ticket_id = $1 AND idempotency_key IS NOT NULL"
+    return int(await value(backoffice, query, ticket_id))
+
+
+async def test_an_agent_asks_to_refund_and_the_ticket_is_answered(
     start: Any, governance: Governance, backoffice: str
 ) -> None:
     handle = await start("support_triage", {"ticket_id": "T-1002"})
     terms = await governance.approve(handle)
-    assert terms.title == "Send reply to T-1002"
-    assert terms.approvers == ("support-leads",)
+    assert (terms.title, terms.tool, terms.policy) == ("Refund ticket", "refund_ticket", "default:destructive@1")
     result = await handle.result()
     assert await handle.query("so_far") == result
-    assert result["approved_by"] == "reviewer"
-    assert result["urgency"] == "urgent"
+    assert (result["urgency"], result["refunded_cents"], result["approved_by"]) == ("urgent", 4_800, None)
     body = await value(backoffice, "SELECT body FROM backoffice.replies WHERE id = $1", result["reply_id"])
-    assert body == terms.shown["draft"]["body"], "what was sent is what was shown"
+    assert "(/booking-page-down)" in body
+    assert body.endswith("Written by AgentGrid's offline model.")
     assert await value(backoffice, "SELECT about FROM backoffice.tasks WHERE id = $1", result["task_id"]) == "T-1002"
     await keep(handle, "support_triage-approved")
 
 
-async def test_a_rejected_reply_is_left_to_a_person(start: Any, governance: Governance, backoffice: str) -> None:
+async def test_after_a_rejected_refund_the_ticket_is_left_to_a_person(
+    start: Any, governance: Governance, backoffice: str
+) -> None:
     handle = await start("support_triage", {"ticket_id": "T-1002"})
     await governance.reject(handle)
     result = await handle.result()
-    assert result["reply_id"] is None
-    assert (
-        await value(
-            backoffice,
-            "SELECT count(*) FROM backoffice.replies WHERE ticket_id = 'T-1002' AND idempotency_key IS NOT NULL",
-        )
-        == 0
-    )
-    assert (
-        await value(backoffice, "SELECT title FROM backoffice.tasks WHERE id = $1", result["task_id"])
-        == "Answer T-1002 by hand"
-    )
+    assert (result["reply_id"], result["refunded_cents"]) == (None, 0)
+    assert "rejected by reviewer" in result["summary"]
+    assert await replies(backoffice, "T-1002") == 0
+    query = "SELECT title FROM backoffice.tasks WHERE id = $1"
+    assert await value(backoffice, query, result["task_id"]) == "Answer T-1002 by hand"
     await keep(handle, "support_triage-rejected")
 
 
-async def test_a_refund_is_asked_about_by_policy(start: Any, governance: Governance, backoffice: str) -> None:
-    handle = await start("support_triage", {"ticket_id": "T-1015", "approval_above_cents": 10_000_000})
-    while (terms := (await governance.pending(handle))[0]).tool != "refund_ticket":
-        await governance.send(handle, governance.decide(terms))
-    assert terms.policy == "default:destructive@1"
-    await governance.send(handle, governance.decide(terms))
+async def test_a_reply_about_a_large_refund_is_approved_as_well(
+    start: Any, governance: Governance, backoffice: str
+) -> None:
+    handle = await start("support_triage", {"ticket_id": "T-1015"})
+    await governance.approve(handle)
+    terms = await governance.approve(handle)
+    assert (terms.title, terms.approvers) == ("Send reply to T-1015", ("support-leads",))
     result = await handle.result()
-    refunded = await value(backoffice, "SELECT amount_cents FROM backoffice.refunds WHERE id = $1", result["refund_id"])
-    assert refunded == await value(backoffice, "SELECT charge_cents FROM backoffice.tickets WHERE id = 'T-1015'")
+    assert (result["approved_by"], result["refunded_cents"]) == ("reviewer", 7_600)
+    body = await value(backoffice, "SELECT body FROM backoffice.replies WHERE id = $1", result["reply_id"])
+    assert body == terms.shown["reply"], "what was sent is what was shown"
     await keep(handle, "support_triage-refund")
 
 
@@ -152,6 +153,16 @@ async def test_a_live_page_that_is_not_what_was_reviewed_is_rolled_back(
     assert result["problems"]
     assert await value(backoffice, "SELECT count(*) FROM backoffice.site_pages WHERE slug = $1", result["slug"]) == 0
     await keep(handle, "content_publish-rolled_back")
+
+
+async def test_an_account_is_researched_and_the_brief_is_in_its_note(start: Any, backoffice: str) -> None:
+    handle = await start("account_research", {"account_id": "A-302"})
+    result = await handle.result()
+    note = await value(backoffice, "SELECT note FROM backoffice.accounts WHERE id = 'A-302'")
+    assert result["brief"]["summary"] in note
+    assert result["brief"]["summary"].startswith("Offline model: no provider was asked. Tools used: fetch_account")
+    assert "Found: Brightmoor opens two practices" in result["brief"]["summary"], "which an MCP server knows"
+    await keep(handle, "account_research")
 
 
 async def test_a_digest_of_a_week_that_does_not_exist_fails_at_once(start: Any) -> None:

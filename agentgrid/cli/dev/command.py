@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from agentgrid.cli.dev.models import model_line, model_variables
 from agentgrid.cli.dev.ready import ReadyFile
 from agentgrid.cli.dev.reload import code_changes
 from agentgrid.cli.dev.stack import Options, Stack
@@ -153,6 +154,9 @@ def _commands(stack: Stack) -> Iterator[tuple[str, str]]:
         yield "Start a run and watch it:", safe(command(*words, "--watch"))
     for approver in _approvers(stack)[:1]:
         yield "List pending approvals:", safe(command("approval", "list", "--profile", approver))
+    if stack.agents:
+        what, line = model_line({**stack.project.environment, **model_variables()})
+        yield safe(what), safe(line)
     key = shlex.quote(f"{shown_path(stack.home)}/keys/operator.key")
     yield (
         "The same over HTTP:",

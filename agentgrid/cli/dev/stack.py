@@ -17,13 +17,14 @@ from pathlib import Path
 import httpx
 
 from agentgrid.cli.dev.children import ManagedChild
+from agentgrid.cli.dev.models import model_variables
 from agentgrid.cli.dev.ports import choose_ports
 from agentgrid.cli.dev.prepare import Prepared, prepare
 from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.project import PROJECT_FILE, Example, Project, load_project
 from agentgrid.cli.servers import EmbeddedServer, PostgresServer, TemporalServer
-from agentgrid.cli.servers.child import HOST, Child, ServerError, ended_within, make_home
+from agentgrid.cli.servers.child import HOST, Child, ServerError, clean_environment, ended_within, make_home
 from agentgrid.cli.servers.lease import Lease
 from agentgrid.control.private import write_private
 from agentgrid.errors import SettingsError
@@ -70,6 +71,8 @@ class Stack:
         """The faults that `agentgrid check` last found in the project's code."""
         self.example_fault: str | None = None
         """Why the project's example can't be started, as far as the last check says."""
+        self.agents: tuple[str, ...] = ()
+        """The project's agents, as far as the last check says."""
         self._options = options
         self._terminal = terminal
         self._places: Places | None = None
@@ -145,10 +148,10 @@ class Stack:
                 process.kill()
                 await process.wait()
         self.example_fault = None
-        if process.returncode == ExitCode.OK:
-            return ()
         try:
-            found = json.loads(out.splitlines()[-1])["faults"]
+            told = json.loads(out.splitlines()[-1])
+            self.agents = tuple(told.get("agents", self.agents))
+            found = told["faults"]
             stale = [fault["message"] for fault in found if fault["kind"] == "example"]
             self.example_fault = stale[0] if stale else None
             return tuple(fault["message"] for fault in found if fault["kind"] != "example")
@@ -220,7 +223,8 @@ class Stack:
         control_plane = self._control_plane_environment()
         self._child("projector", ["projector"], without_signing_key(control_plane))
         self._child("api", ["api", "--port", str(port)], control_plane)
-        self._child("worker", ["worker"], self._worker_environment(), hopeless=self._worker_is_hopeless)
+        environment = self._worker_environment() | model_variables()
+        self._child("worker", ["worker"], environment, hopeless=self._worker_is_hopeless)
         stack.push_async_callback(self._stop_children)
         for child in self.children.values():
             await child.start()
@@ -373,8 +377,8 @@ class _Hopeless(Exception):
 
 
 def inherited_environment() -> dict[str, str]:
-    """This process's environment without variables that would configure the children unintentionally."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
+    """What every child gets of this process's environment."""
+    return clean_environment(*NOT_INHERITED)
 
 
 async def _comes_true(look: Callable[[], Awaitable[bool]], seconds: float) -> bool:

@@ -212,9 +212,13 @@ async def ended_within(seconds: float, ended: Callable[[], bool]) -> bool:
     return True
 
 
+FOR_MODELS = ("AGENTGRID_MODEL", "OPENAI_", "ANTHROPIC_")
+"""Prefixes of the variables that name an agent's model or its provider, with the provider's key."""
+
+
 def clean_environment(*prefixes: str) -> dict[str, str]:
-    """This process's environment without variables that would configure the child unintentionally."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    """This process's environment without variables that would configure the child unintentionally, and without providers' keys."""
+    return {name: value for name, value in os.environ.items() if not name.startswith((*prefixes, *FOR_MODELS))}
 
 
 def _as_account(account: Account | None) -> dict[str, Any]:

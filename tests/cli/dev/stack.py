@@ -24,6 +24,9 @@ READY_SECONDS = 90.0
 STOP_SECONDS = 40.0
 
 
+PROVIDER_KEY = "a-key-of-a-provider"
+
+
 class DevStack:
     """A project with its home. The home remembers free ports, so that nobody's are taken."""
 
@@ -46,6 +49,7 @@ class DevStack:
         """Start it, and wait until it says that it is ready."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AGENTGRID_")}
         environment["NOTES_FILE"] = str(self.folder / "notes.txt")
+        environment["OPENAI_API_KEY"] = PROVIDER_KEY
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [*PROGRAM, "dev", "--ready-file", str(self.ready_file), *arguments],

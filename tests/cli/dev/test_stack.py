@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from agentgrid.cli.exits import ExitCode
 from tests.cli.dev.conftest import Terminal, until
-from tests.cli.dev.stack import DevStack, all_ended
+from tests.cli.dev.stack import PROVIDER_KEY, DevStack, all_ended
 
 
 def test_everything_that_holds_a_secret_is_private(stack: DevStack) -> None:
@@ -49,6 +50,17 @@ def test_the_worker_is_given_nothing_that_opens_the_control_plane(stack: DevStac
     assert "://agentgrid_app:" in environment["APP_DATABASE_URL"]
     assert not {"AGENTGRID_SIGNING_KEY_FILE", "AGENTGRID_API_KEY"} & environment.keys()
     assert Path(environment["AGENTGRID_HOME"]) == stack.home / "worker"
+
+
+def test_a_providers_key_is_given_to_the_worker_alone(stack: DevStack) -> None:
+    """Of all processes that the stack runs, PostgreSQL's and Temporal's too."""
+    assert stack.process is not None
+    holders = []
+    for process in psutil.Process(stack.process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            holders += [process.cmdline()] if PROVIDER_KEY in process.environ().values() else []
+    assert holders == [stack.child("worker").cmdline()]
+    assert "AGENTGRID_MODEL=openai:gpt-5 OPENAI_API_KEY=KEY" in stack.output.read_text()
 
 
 def test_r44_only_the_api_is_given_the_signing_key(stack: DevStack) -> None:
