@@ -17,6 +17,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 from agentgrid.domain.activities import TOOL_PREFIX
 from agentgrid.domain.agents import (
+    FINAL_ANSWER,
     AgentEnd,
     AgentHeader,
     AgentSpec,
@@ -43,6 +44,7 @@ from agentgrid.sdk.recorded import judged, recorded
 from agentgrid.sdk.state import RunState, current_state
 
 if TYPE_CHECKING:
+    from agentgrid.sdk.agent_sessions import AgentSession
     from agentgrid.sdk.agents import Agent
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
@@ -51,6 +53,11 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 MAX_TOLD = 2_000
 """Characters of an error that a model is told."""
 
+MAX_PROMPT_BYTES = 1024 * 1024
+"""The opening marker holds it, beside the agent's version."""
+
+NOT_COMPLETED = "the call was not completed, and may have had an effect"
+
 MAX_FAULTS = 8
 """Turns in a row with an answer or a call that can't be used."""
 
@@ -58,15 +65,24 @@ MAX_DEPTH = 5
 """Agents that call agents that call agents."""
 
 
-async def converse(agent: Agent[Any], prompt: str, within: Meter | None = None) -> Any:
+async def converse(
+    agent: Agent[Any], prompt: str, within: Meter | None = None, session: AgentSession[Any] | None = None
+) -> Any:
     """Open a call of the agent, work until there is an answer, and close it. The answer is JSON.
 
-    within: the meter of the agent that calls this one; what this one uses counts there too.
+    within: the meter of the agent that calls this one; what this one uses counts there too. session: the conversation that this call
+    goes on with, and leaves as it is when the call ends, also by an error.
     """
     state = current_state()
     if state is None:
         raise ApplicationError(
             f"this worker runs without AgentGridPlugin, so the agent {agent.name} can't run: add the plugin",
+            type=ErrorType.AGENT_FAILED,
+            non_retryable=True,
+        )
+    if (size := len(prompt.encode(errors="surrogatepass"))) > MAX_PROMPT_BYTES:
+        raise ApplicationError(
+            f"{agent.name}: the prompt has {size:,} bytes; at most {MAX_PROMPT_BYTES:,} are allowed",
             type=ErrorType.AGENT_FAILED,
             non_retryable=True,
         )
@@ -80,11 +96,14 @@ async def converse(agent: Agent[Any], prompt: str, within: Meter | None = None) 
     )
     # The version is fixed once, by the worker, and history has it: an operator's edit can't change a replay.
     spec: AgentSpec = await judged(state, ACTIVITY_OPEN_AGENT, request, AgentSpec, agent.title)
+    if session is not None:
+        within = session.meter(spec)
     meter = Meter(spec, approvers=agent.budget.approvers if agent.budget is not None else (), within=within)
+    conversation = _Conversation(agent, spec, state, meter, session.messages if session is not None else [])
     current_agent.set(AgentHeader(agent=spec.agent, version=spec.version, call=spec.call))
     end = AgentEnd(agent=spec.agent, call=spec.call)
     try:
-        answer = await _Conversation(agent, spec, state, meter).until_answered()
+        answer = await conversation.until_answered()
         await _closed(dataclasses.replace(end, output=answer), meter)
         return answer
     except (Exception, asyncio.CancelledError) as error:
@@ -93,6 +112,8 @@ async def converse(agent: Agent[Any], prompt: str, within: Meter | None = None) 
         await _closed(dataclasses.replace(end, error_type=kind, error=_message(error), cancelled=cancelled), meter)
         raise
     finally:
+        if session is not None:
+            session.took(conversation.messages, meter)
         # Not `reset(token)`: an evicted execution is closed in another context, where the token is refused.
         current_agent.set(outer)
 
@@ -105,10 +126,14 @@ async def _closed(end: AgentEnd, meter: Meter) -> None:
 class _Conversation:
     """One call of an agent."""
 
-    def __init__(self, agent: Agent[Any], spec: AgentSpec, state: RunState, meter: Meter) -> None:
+    def __init__(
+        self, agent: Agent[Any], spec: AgentSpec, state: RunState, meter: Meter, before: list[dict[str, Any]]
+    ) -> None:
+        """before: the messages of the session's earlier calls."""
         self.agent, self.spec, self.state, self.meter = agent, spec, state, meter
         self.tools = {tool.name: tool for tool in agent.tools if tool.name in spec.tools}
-        self.messages: list[dict[str, Any]] = [{"role": "user", "text": spec.prompt}]
+        self.messages: list[dict[str, Any]] = [*before, {"role": "user", "text": spec.prompt}]
+        """Complete after each turn: every call that a model asked for has its result or fault."""
         self.measured = self.size = 0
         self.breaker = Breaker()
         self.faults = self.model = 0
@@ -124,13 +149,14 @@ class _Conversation:
             self._faulted(turn.fault is not None or any(call.fault is not None for call in turn.calls))
             self.messages.append({"role": "model", "answer": turn.message})
             if turn.final:
+                if turn.answer_id is not None:
+                    accepted = {"role": "tool", "id": turn.answer_id, "name": FINAL_ANSWER, "result": "accepted"}
+                    self.messages.append(accepted)
                 return turn.output
             if turn.fault is not None:
                 self.messages.append({"role": "user", "text": turn.fault})
                 continue
-            answers = await asyncio.gather(*(self._called(call) for call in turn.calls))
-            self.messages += answers
-            for call, answer in zip(turn.calls, answers, strict=True):
+            for call, answer in zip(turn.calls, await self._calls(turn.calls), strict=True):
                 self.breaker.called(call.name, call.args, answer)
             await self._stopped_in_circles()
 
@@ -203,6 +229,36 @@ class _Conversation:
         )
         return answered
 
+    async def _calls(self, calls: list[AskedCall]) -> list[dict[str, Any]]:
+        """Make the calls of a turn at once; what the model is told of each. If one ends the agent, the others are cancelled."""
+        tasks = [asyncio.create_task(self._called(call), name=f"agent: {call.name}") for call in calls]
+        try:
+            await self._ended(tasks, [task for task, call in zip(tasks, calls, strict=True) if self._delegates(call)])
+        finally:
+            # Also if the agent ends: a session may go on, and the model must know what was done.
+            answers = [_outcome(call, task) for call, task in zip(calls, tasks, strict=True)]
+            self.messages += answers
+        for task in tasks:
+            task.result()
+        return answers
+
+    async def _ended(self, tasks: list[asyncio.Task[Any]], agents: list[asyncio.Task[Any]]) -> None:
+        """Wait for the tasks. A cancellation reaches them all, and waits for those of other agents: they must close their calls."""
+        try:
+            await workflow.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            waiting = [task for task in tasks if not task.done()]
+        except asyncio.CancelledError:
+            _cancel(tasks)
+            if agents:
+                await workflow.wait(agents)
+            raise
+        if waiting:
+            _cancel(waiting)
+            await workflow.wait(waiting)
+
+    def _delegates(self, call: AskedCall) -> bool:
+        return not hasattr(self.tools.get(call.name), "call")
+
     async def _called(self, call: AskedCall) -> dict[str, Any]:
         """What the model is told of the call: its result, or why it failed."""
         answer = {"role": "tool", "id": call.id, "name": call.name}
@@ -243,6 +299,20 @@ class _Conversation:
             retry_policy=RetryPolicy(maximum_attempts=1),
             summary=call.name,
         )
+
+
+def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        # Nobody may be left to ask for its outcome.
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        task.cancel()
+
+
+def _outcome(call: AskedCall, task: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
+    """What the model is told of a call that may not have been completed."""
+    if task.done() and not task.cancelled() and task.exception() is None:
+        return task.result()
+    return {"role": "tool", "id": call.id, "name": call.name, "fault": NOT_COMPLETED}
 
 
 def _ends_the_agent(error: BaseException) -> bool:

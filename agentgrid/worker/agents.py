@@ -173,7 +173,8 @@ def _read(agent: Agent[Any], call: ModelCall, answer: Answer, known: set[str]) -
     final = next((raw for raw in answer.calls if raw.name == FINAL_ANSWER and call.output_schema is not None), None)
     if final is not None and len(answer.calls) == 1:
         try:
-            return dataclasses.replace(turn, final=True, output=_answered(agent, call, _arguments(final)))
+            output = _answered(agent, call, _arguments(final))
+            return dataclasses.replace(turn, final=True, output=output, answer_id=final.id)
         except ValueError as error:
             fault = f"the answer does not fit: {message_of(error)}"[:MAX_FAULT]
             return dataclasses.replace(turn, calls=[AskedCall(id=final.id, name=final.name, fault=fault)])

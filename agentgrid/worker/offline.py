@@ -25,14 +25,26 @@ class Offline:
     async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
         """The next call, or the answer."""
         facts = _facts(call.messages)
-        done = {message["name"] for message in call.messages if message["role"] == "tool"}
+        done = {message["name"] for message in _of_this_call(call.messages) if message["role"] == "tool"}
         for offer in offers:
             if offer.name not in done and (arguments := _filled(offer.input_schema, facts)) is not None:
-                return _answer(call, [RawCall(id=f"call-{call.turn}", name=offer.name, arguments=arguments)], None)
+                return _answer(call, [RawCall(id=_id(call), name=offer.name, arguments=arguments)], None)
         if final is None:
             return _answer(call, [], _told(call, facts))
         value = _made(final.input_schema, final.input_schema, facts, _told(call, facts))
-        return _answer(call, [RawCall(id=f"call-{call.turn}", name=FINAL_ANSWER, arguments=value)], None)
+        return _answer(call, [RawCall(id=_id(call), name=FINAL_ANSWER, arguments=value)], None)
+
+
+def _of_this_call(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages since the last answer of a session's earlier calls."""
+    prompts = [
+        at for at, message in enumerate(messages) if message["role"] == "user" and at and _answers(messages[at - 1])
+    ]
+    return messages[prompts[-1] :] if prompts else messages
+
+
+def _answers(message: dict[str, Any]) -> bool:
+    return message["role"] == "model" or message.get("name") == FINAL_ANSWER
 
 
 def _answer(call: ModelCall, calls: list[RawCall], text: str | None) -> Answer:
@@ -50,8 +62,14 @@ def _answer(call: ModelCall, calls: list[RawCall], text: str | None) -> Answer:
     )
 
 
+def _id(call: ModelCall) -> str:
+    # Another provider that takes over the session refuses ids that repeat.
+    return f"call-{call.call[:8]}-{call.turn}"
+
+
 def _told(call: ModelCall, facts: dict[str, Any]) -> str:
-    used = ", ".join(dict.fromkeys(message["name"] for message in call.messages if message["role"] == "tool"))
+    messages = _of_this_call(call.messages)
+    used = ", ".join(dict.fromkeys(message["name"] for message in messages if message["role"] == "tool"))
     return f"Offline model: no provider was asked. Tools used: {used or 'none'}."
 
 

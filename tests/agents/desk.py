@@ -116,6 +116,31 @@ class HelpDesk:
         return await desk.run(request)
 
 
+@ag.workflow(title="Conversation")
+class Conversation:
+    """Two calls in the first execution and one in each later one, until there are four."""
+
+    @workflow.run
+    async def run(self, request: str, said: list[str] | None = None, state: dict[str, Any] | None = None) -> list[str]:
+        said = said or []
+        session = desk.session(state, budget=ag.Budget(requests=5))
+        if not said:
+            said.append((await session.run(request)).summary)
+        said.append((await session.run(f"prompt {len(said) + 1}")).summary)
+        if len(said) < 4:
+            workflow.continue_as_new(args=[request, said, session.state()])
+        return said
+
+
+@ag.workflow(title="Repetition")
+class Repetition:
+    @workflow.run
+    async def run(self, request: str) -> None:
+        session = chatty.session()
+        while True:
+            await session.run(request)
+
+
 @ag.workflow(title="Chat")
 class Chat:
     @workflow.run
