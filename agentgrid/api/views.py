@@ -199,7 +199,7 @@ def _detail_values(settings: Settings, principal: Principal, shown: Shown, found
     run, last = found.run, found.last_control
     own = not principal.only_own_approvals or run.initiator == principal.name
     gates = found.gates if own else ()
-    verbs = actions.of_run(principal, run, taken=found.taken)
+    verbs = actions.of_run(principal, run, taken=found.taken, at_work=found.at_work)
     place = f"{V1}/runs/{quote(run.run_id, safe='')}"
     return _values(run, RunDetail) | {
         **_guarded(vars(run), shown),

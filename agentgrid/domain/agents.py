@@ -19,6 +19,10 @@ OFFLINE = "offline"
 """The model that needs no provider: a deterministic stand-in, named as such on every record."""
 
 
+INTERRUPTED = "interrupted"
+"""The reason of the hold with which a run pauses after a person has interrupted its agents."""
+
+
 class AgentHeader(BaseModel):
     """The agent for which a call is made, in the header of the call."""
 
@@ -169,7 +173,7 @@ class Hold:
     """Why a run pauses by itself. Input and result of the local activity that records it."""
 
     reason: str
-    """`loop` or `budget_exceeded`."""
+    """`loop`, `budget_exceeded` or `interrupted`."""
     detail: str
     agent: str
     call: str

@@ -18,6 +18,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 from agentgrid.domain.activities import TOOL_PREFIX
 from agentgrid.domain.agents import (
     FINAL_ANSWER,
+    INTERRUPTED,
     AgentEnd,
     AgentHeader,
     AgentSpec,
@@ -37,9 +38,9 @@ from agentgrid.protocol import (
     too_long,
 )
 from agentgrid.sdk.agent_breaker import Breaker
+from agentgrid.sdk.agent_interrupts import Interruptions, ended, was_cancelled
 from agentgrid.sdk.agent_meter import Meter
 from agentgrid.sdk.context import current_agent
-from agentgrid.sdk.holds import hold
 from agentgrid.sdk.recorded import judged, recorded
 from agentgrid.sdk.state import RunState, current_state
 
@@ -56,7 +57,9 @@ MAX_TOLD = 2_000
 MAX_PROMPT_BYTES = 1024 * 1024
 """The opening marker holds it, beside the agent's version."""
 
-NOT_COMPLETED = "the call was not completed, and may have had an effect"
+BY_A_PERSON = "interrupted by a person"
+NOT_MADE = "the call was not made"
+MAYBE_MADE = "the call was stopped, and may have had an effect"
 
 MAX_FAULTS = 8
 """Turns in a row with an answer or a call that can't be used."""
@@ -104,16 +107,18 @@ async def converse(
     end = AgentEnd(agent=spec.agent, call=spec.call)
     try:
         answer = await conversation.until_answered()
+        if session is not None:
+            session.took(conversation.messages, meter)
         await _closed(dataclasses.replace(end, output=answer), meter)
         return answer
     except (Exception, asyncio.CancelledError) as error:
+        if session is not None:
+            session.took(conversation.messages, meter)
         kind = getattr(error, "type", None) or type(error).__name__
         cancelled = is_cancelled_exception(error)
         await _closed(dataclasses.replace(end, error_type=kind, error=_message(error), cancelled=cancelled), meter)
         raise
     finally:
-        if session is not None:
-            session.took(conversation.messages, meter)
         # Not `reset(token)`: an evicted execution is closed in another context, where the token is refused.
         current_agent.set(outer)
 
@@ -136,29 +141,67 @@ class _Conversation:
         """Complete after each turn: every call that a model asked for has its result or fault."""
         self.measured = self.size = 0
         self.breaker = Breaker()
+        self.interruptions = Interruptions()
+        self.outermost = meter.depth == 1
+        self.number = 0
+        """The turn that it is at."""
         self.faults = self.model = 0
         """The index of the model in use: those before it have failed."""
 
     async def until_answered(self) -> Any:
-        while True:
-            self._measure()
-            await self.meter.before_request()
-            turn = await self._turn()
-            self.meter.count(turn)
-            self.breaker.used(turn.usage)
-            self._faulted(turn.fault is not None or any(call.fault is not None for call in turn.calls))
-            self.messages.append({"role": "model", "answer": turn.message})
-            if turn.final:
-                if turn.answer_id is not None:
-                    accepted = {"role": "tool", "id": turn.answer_id, "name": FINAL_ANSWER, "result": "accepted"}
-                    self.messages.append(accepted)
-                return turn.output
-            if turn.fault is not None:
-                self.messages.append({"role": "user", "text": turn.fault})
-                continue
-            for call, answer in zip(turn.calls, await self._calls(turn.calls), strict=True):
-                self.breaker.called(call.name, call.args, answer)
-            await self._stopped_in_circles()
+        """Work until there is an answer. Interruptions reach the call that workflow code made, not the agents that it calls."""
+        at_work = self.state.at_work
+        if self.outermost:
+            at_work.append(self.interruptions)
+        try:
+            while True:
+                answered = await self._one_turn()
+                told = await self._interrupted()
+                if answered is not None and not told:
+                    return answered.output
+        except Exception as error:
+            if not is_cancelled_exception(error):
+                await self._interrupted()
+            raise
+        finally:
+            # By identity: others that nobody has interrupted either are equal.
+            at_work[:] = [each for each in at_work if each is not self.interruptions]
+
+    async def _one_turn(self) -> ModelTurn | None:
+        """A model turn and the calls that it asks for. The turn, if it is the last one."""
+        self._measure()
+        turn = await self._next()
+        if turn is None:
+            return None
+        self.meter.count(turn)
+        self.breaker.used(turn.usage)
+        self._faulted(turn.fault is not None or any(call.fault is not None for call in turn.calls))
+        self.messages.append({"role": "model", "answer": turn.message})
+        if turn.final:
+            if turn.answer_id is not None:
+                accepted = {"role": "tool", "id": turn.answer_id, "name": FINAL_ANSWER, "result": "accepted"}
+                self.messages.append(accepted)
+            return turn
+        if turn.fault is not None:
+            self.messages.append({"role": "user", "text": turn.fault})
+        elif turn.calls:
+            answers = await self._calls(turn.calls)
+            if not self.interruptions.asked:
+                for call, answer in zip(turn.calls, answers, strict=True):
+                    self.breaker.called(call.name, call.args, answer)
+                await self._stopped_in_circles()
+        return None
+
+    async def _interrupted(self) -> bool:
+        """If a person has interrupted the agent, hold the run until it is resumed; whether there is a message for the agent."""
+        told = False
+        while self.interruptions.asked:
+            texts = self.interruptions.take()
+            detail = f"a person interrupted the agent {self.spec.agent} in turn {self.number}"
+            await self.meter.held(Hold(reason=INTERRUPTED, detail=detail, agent=self.spec.agent, call=self.spec.call))
+            self.messages += [{"role": "user", "text": text} for text in texts]
+            told = told or bool(texts)
+        return told
 
     def _faulted(self, fault: bool) -> None:
         """Bound the answers that lead nowhere: the budget may allow hundreds of them."""
@@ -173,7 +216,7 @@ class _Conversation:
     async def _stopped_in_circles(self) -> None:
         """Pause the run if the agent loops; a person who resumes it lets the agent go on."""
         if (loop := self.breaker.loop()) is not None:
-            await hold(Hold(reason="loop", detail=loop, agent=self.spec.agent, call=self.spec.call))
+            await self.meter.held(Hold(reason="loop", detail=loop, agent=self.spec.agent, call=self.spec.call))
             self.breaker.forget()
 
     def _measure(self) -> None:
@@ -182,11 +225,20 @@ class _Conversation:
         if (wrong := too_long("the conversation", self.size)) is not None:
             raise ApplicationError(f"{self.spec.agent}: {wrong}", type=ErrorType.AGENT_FAILED, non_retryable=True)
 
-    async def _turn(self) -> ModelTurn:
-        """The next turn, by the first model that does not fail."""
-        number = self.meter.turns + 1
+    async def _next(self) -> ModelTurn | None:
+        """The next turn; None if a person interrupts it."""
+        number = self.number = self.meter.turns + 1
         header = AgentHeader(agent=self.spec.agent, version=self.spec.version, call=self.spec.call, turn=number)
         current_agent.set(header)
+        task = asyncio.create_task(self._turn(number), name=f"agent: turn {number}")
+        await ended([task], self.interruptions)
+        if self.interruptions.asked and was_cancelled(task):
+            return None
+        return task.result()
+
+    async def _turn(self, number: int) -> ModelTurn:
+        """The turn, by the first model that does not fail."""
+        await self.meter.before_request()
         while True:
             try:
                 return await self._asked(number)
@@ -231,33 +283,34 @@ class _Conversation:
 
     async def _calls(self, calls: list[AskedCall]) -> list[dict[str, Any]]:
         """Make the calls of a turn at once; what the model is told of each. If one ends the agent, the others are cancelled."""
+        if self.interruptions.asked:
+            self.messages += [_fault(call, f"{BY_A_PERSON}: {NOT_MADE}") for call in calls]
+            return []
         tasks = [asyncio.create_task(self._called(call), name=f"agent: {call.name}") for call in calls]
         try:
-            await self._ended(tasks, [task for task, call in zip(tasks, calls, strict=True) if self._delegates(call)])
+            agents = [task for task, call in zip(tasks, calls, strict=True) if self._delegates(call)]
+            await ended(tasks, self.interruptions, agents=agents)
         finally:
             # Also if the agent ends: a session may go on, and the model must know what was done.
-            answers = [_outcome(call, task) for call, task in zip(calls, tasks, strict=True)]
+            answers = [self._outcome(call, task) for call, task in zip(calls, tasks, strict=True)]
             self.messages += answers
         for task in tasks:
-            task.result()
+            if not (self.interruptions.asked and was_cancelled(task)):
+                task.result()
         return answers
 
-    async def _ended(self, tasks: list[asyncio.Task[Any]], agents: list[asyncio.Task[Any]]) -> None:
-        """Wait for the tasks. A cancellation reaches them all, and waits for those of other agents: they must close their calls."""
-        try:
-            await workflow.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            waiting = [task for task in tasks if not task.done()]
-        except asyncio.CancelledError:
-            _cancel(tasks)
-            if agents:
-                await workflow.wait(agents)
-            raise
-        if waiting:
-            _cancel(waiting)
-            await workflow.wait(waiting)
-
     def _delegates(self, call: AskedCall) -> bool:
-        return not hasattr(self.tools.get(call.name), "call")
+        tool = self.tools.get(call.name)
+        return tool is not None and not hasattr(tool, "call")
+
+    def _outcome(self, call: AskedCall, task: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
+        """What the model is told of a call that may not have been completed."""
+        if task.done() and not task.cancelled() and task.exception() is None:
+            return task.result()
+        # A call that waited, for people or for policy, is cancelled without an error of its activity.
+        made = not task.cancelled() or self._delegates(call)
+        fault = MAYBE_MADE if made else NOT_MADE
+        return _fault(call, f"{BY_A_PERSON}: {fault}" if self.interruptions.asked else fault)
 
     async def _called(self, call: AskedCall) -> dict[str, Any]:
         """What the model is told of the call: its result, or why it failed."""
@@ -301,18 +354,8 @@ class _Conversation:
         )
 
 
-def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        # Nobody may be left to ask for its outcome.
-        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        task.cancel()
-
-
-def _outcome(call: AskedCall, task: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
-    """What the model is told of a call that may not have been completed."""
-    if task.done() and not task.cancelled() and task.exception() is None:
-        return task.result()
-    return {"role": "tool", "id": call.id, "name": call.name, "fault": NOT_COMPLETED}
+def _fault(call: AskedCall, fault: str) -> dict[str, Any]:
+    return {"role": "tool", "id": call.id, "name": call.name, "fault": fault}
 
 
 def _ends_the_agent(error: BaseException) -> bool:

@@ -58,15 +58,28 @@ class Meter:
             meter.tool_calls += 1
             meter = meter.within
 
+    async def held(self, why: Hold) -> None:
+        """Hold the run. The time until it is resumed does not count, nor for the agents that called this one."""
+        began = workflow.time()
+        try:
+            await hold(why)
+        except asyncio.CancelledError:
+            self._away(workflow.time() - began)
+            raise
+        self._away(workflow.time() - began)
+
+    def _away(self, seconds: float) -> None:
+        self.began += seconds
+        if self.within is not None:
+            self.within._away(seconds)
+
     async def _check(self, about: str) -> None:
         if self.within is not None:
             await self.within._check(about)
         # Calls of one turn run in parallel: one of them asks for all.
         async with self.checking:
             while (over := self._over(1.0, about)) is not None:
-                began = workflow.time()
-                await hold(Hold(reason="budget_exceeded", detail=over, agent=self.spec.agent, call=self.spec.call))
-                self.began += workflow.time() - began
+                await self.held(Hold(reason="budget_exceeded", detail=over, agent=self.spec.agent, call=self.spec.call))
                 self.granted += 1
             soft = self.spec.limits.soft
             if soft is not None and (over := self._over(soft, about)) is not None:

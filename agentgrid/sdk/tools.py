@@ -106,11 +106,19 @@ class Tool(Generic[P, R]):
     async def call(self, arguments: dict[str, Any]) -> Any:
         """Call the tool durably by its JSON arguments; the result is JSON. Only in a workflow. What an agent's loop uses.
 
-        Never a local activity: the marker of one has no header, and so could not name the agent.
+        Never a local activity: the marker of one has no header, and so could not name the agent. A cancellation waits for the outcome:
+        a call that was completed nevertheless has its result, and an agent must not believe that it had no effect.
         """
-        return (await self._scheduled(arguments, local=False)).result
+        wait = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+        return (await self._scheduled(arguments, local=False, cancellation=wait)).result
 
-    async def _scheduled(self, arguments: dict[str, Any], *, local: bool) -> ToolOutcome:
+    async def _scheduled(
+        self,
+        arguments: dict[str, Any],
+        *,
+        local: bool,
+        cancellation: workflow.ActivityCancellationType = workflow.ActivityCancellationType.TRY_CANCEL,
+    ) -> ToolOutcome:
         call = ToolCall(tool=self.name, version=self.version, args=arguments)
         retry = RetryPolicy(
             initial_interval=timedelta(seconds=1),
@@ -135,6 +143,7 @@ class Tool(Generic[P, R]):
                 heartbeat_timeout=self.heartbeat,
                 retry_policy=retry,
                 summary=self.title,
+                cancellation_type=cancellation,
             )
         return outcome
 

@@ -70,3 +70,36 @@ async def test_an_agent_that_calls_another_is_above_it(agents: Loop):
         ("model", "chatty", "chatty"),
         ("model", "lead", "lead"),
     ]
+
+
+async def test_an_interrupted_agent_pauses_its_run_and_goes_on_with_the_message(agents: Loop):
+    run_id = await agents.start("help_desk", "Please refund order_id: C-3")
+    approval = await agents.approval(run_id)
+    body = {"reason": "wrong order", "message": "Do not refund it."}
+    answer = await agents.call("operator", "POST", f"/runs/{run_id}/interrupt", 202, json=body)
+    command = answer["command"]
+    assert command["kind"] == "run.interrupt"
+
+    run = await agents.until(run_id, "paused")
+    assert run["status_reason"] == "interrupted: a person interrupted the agent desk in turn 2"
+    assert (run["last_control"]["action"], run["last_control"]["principal"]) == ("interrupt", "operator")
+    found = await agents.call("operator", "GET", f"/commands/{command['command_id']}")
+    assert (found["status"], found["body"]) == ("applied", {"message": "Do not refund it."})
+    approval = await agents.call("operator", "GET", f"/approvals/{approval['approval_id']}")
+    assert approval["status"] == "cancelled"
+
+    await agents.call("operator", "POST", f"/runs/{run_id}/resume", 202)
+    run = await agents.until(run_id)
+    assert run["status"] == "completed"
+    steps = await steps_of(agents, run_id)
+    assert [(step["kind"], step["status"]) for step in steps if step["name"] == "refund_order"] == [
+        ("tool", "cancelled")
+    ]
+    told = steps[-1]["input"]["value"]["new"]
+    assert [message.get("fault") or message["text"] for message in told] == [
+        "interrupted by a person: the call was not made",
+        "Do not refund it.",
+    ]
+    assert [item for item in desk.REFUNDS if item["order_id"] == "C-3"] == []
+    refused = await agents.call("operator", "POST", f"/runs/{run_id}/interrupt", 409)
+    assert "has ended" in refused["detail"]

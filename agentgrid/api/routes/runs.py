@@ -26,6 +26,7 @@ from agentgrid.api.schemas.runs import (
     RunCounts,
     RunDetail,
     RunHistory,
+    RunInterrupt,
     RunReason,
     RunSignal,
     RunSummary,
@@ -288,6 +289,22 @@ async def pause(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: Ru
 async def resume(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None) -> RunAccepted:
     """Starts the steps that were held back."""
     command = await control.act(plane, caller, run_id, Verb.RESUME, reason=body.reason if body else None)
+    return await _accepted(plane, caller, shown, command)
+
+
+@router.post(
+    "/{run_id}/interrupt", status_code=202, summary="Stop the current turn of the run's agents, and pause the run"
+)
+async def interrupt(
+    plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunInterrupt | None = None
+) -> RunAccepted:
+    """Cancels the model request and the tool calls in progress and withdraws their approvals. Completed calls keep their results.
+
+    The run is `paused` when all of them have ended; the command is then `applied`. After resume the agent goes on, with the message if there
+    is one. `409` if no agent is at work. Agents in child runs are not interrupted.
+    """
+    asked = body or RunInterrupt()
+    command = await control.act(plane, caller, run_id, Verb.INTERRUPT, reason=asked.reason, message=asked.message)
     return await _accepted(plane, caller, shown, command)
 
 

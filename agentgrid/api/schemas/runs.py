@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SkipValidation
+from pydantic import Field, SkipValidation, StringConstraints
 
 from agentgrid.api.schemas.approvals import ApprovalSummary
-from agentgrid.api.schemas.commands import CommandSummary
+from agentgrid.api.schemas.commands import CommandSummary, ControlOut
 from agentgrid.api.schemas.common import (
+    MAX_TEXT,
     Action,
     ErrorOut,
     In,
@@ -83,6 +84,14 @@ class RunReason(In):
     """The reason, stored in the audit log and passed to Temporal."""
 
     reason: Prose | None = None
+
+
+class RunInterrupt(RunReason):
+    """The reason, and what the agent is told."""
+
+    message: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)] | None = Field(
+        None, description="The agent reads it after resume, as a message of its user. At most 5,000 bytes in JSON."
+    )
 
 
 class RunSignal(In):
@@ -228,21 +237,6 @@ class StepOut(Out):
     output: StoredPayload | None = None
 
 
-class ControlOut(Out):
-    """A signal that paused or resumed an execution."""
-
-    execution_id: str
-    event_id: int
-    action: Literal["pause", "resume"]
-    principal: str | None = Field(description="Who sent it; null if no command confirms it.")
-    attributed: bool
-    unattributed_because: str | None
-    claimed_principal: str | None = Field(description="The principal that an unattributed signal names. Unverified.")
-    identity: str | None
-    signalled_at: datetime
-    command_id: str | None
-
-
 class JobOut(Out):
     """One attempt of a step on one worker, as reported by the worker and corrected by history."""
 
@@ -327,7 +321,9 @@ class RunDetail(RunSummary):
     unattributed_signals: int = Field(
         description="Decisions that took effect, pauses and resumes without a registered signing key and a matching command."
     )
-    last_control: ControlOut | None = Field(description="The signal that last paused or resumed the newest execution.")
+    last_control: ControlOut | None = Field(
+        description="The signal that last paused, resumed or interrupted the newest execution."
+    )
     payloads_visible: bool = Field(description="Whether this caller may read inputs, results and error messages.")
     input: StoredPayload | None
     result: StoredPayload | None
