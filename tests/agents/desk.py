@@ -179,6 +179,14 @@ class WaitsThenChats:
         return await chatty.run(request)
 
 
+@ag.workflow(title="Waits, then works")
+class WaitsThenWorks(WaitsThenChats):
+    @workflow.run
+    async def run(self, request: str) -> str:
+        await workflow.wait_condition(lambda: self.gone)
+        return await slow.run(request)
+
+
 @ag.workflow(title="Chat")
 class Chat:
     @workflow.run

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
+from httpx_sse import aconnect_sse
+from temporalio.worker import Worker
 
 from agentgrid.sdk.grid import Grid
+from agentgrid.worker.deltas import Watched
+from agentgrid.worker.plugin import governed_of
+from agentgrid.worker.policy import PolicySource
 from tests.agents import desk
+from tests.api.conftest import eventually, listening
 from tests.e2e.conftest import Loop
 
 
 @pytest.fixture(scope="module")
-async def agents(loop: Loop) -> AsyncIterator[Loop]:
-    async with loop.worker("desk", Grid("desk", desk)):
-        async with asyncio.timeout(30):
-            while len((await loop.call("operator", "GET", "/workflows?q=help_desk"))["items"]) < 1:
-                await asyncio.sleep(0.05)
-        yield loop
+async def desk_worker(loop: Loop) -> AsyncIterator[Worker]:
+    async with loop.worker("desk", Grid("desk", desk)) as worker:
+        yield worker
+
+
+@pytest.fixture(scope="module")
+def watched(desk_worker: Worker) -> Watched:
+    """What the worker has heard of runs that are watched."""
+    policy = governed_of(desk_worker).governor.policy
+    assert isinstance(policy, PolicySource)
+    return policy.watched
+
+
+@pytest.fixture(scope="module")
+async def agents(loop: Loop, desk_worker: Worker) -> Loop:
+    async with asyncio.timeout(30):
+        while len((await loop.call("operator", "GET", "/workflows?q=help_desk"))["items"]) < 1:
+            await asyncio.sleep(0.05)
+    return loop
 
 
 async def steps_of(loop: Loop, run_id: str) -> list[dict[str, Any]]:
@@ -103,3 +124,38 @@ async def test_an_interrupted_agent_pauses_its_run_and_goes_on_with_the_message(
     assert [item for item in desk.REFUNDS if item["order_id"] == "C-3"] == []
     refused = await agents.call("operator", "POST", f"/runs/{run_id}/interrupt", 409)
     assert "has ended" in refused["detail"]
+
+
+async def test_who_watches_hears_what_the_model_says(agents: Loop, watched: Watched):
+    desk.SLOW.clear()
+    run_id = await agents.start("waits_then_works", "Go on.")
+    heard: list[Any] = []
+
+    async def listen(url: str) -> None:
+        headers = {"Authorization": f"Bearer {agents.api.tokens['operator']}"}
+        async with (
+            httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as http,
+            aconnect_sse(http, "GET", f"/api/v1/runs/{run_id}/events?deltas=true") as source,
+        ):
+            async for event in source.aiter_sse():
+                heard.append(event)
+                if event.event == "delta":
+                    desk.SLOW.set()
+
+    async with listening(agents.api.app) as url, asyncio.timeout(30):
+        assert not watched.holds(run_id)
+        listener = asyncio.create_task(listen(url))
+        while not watched.holds(run_id):
+            await asyncio.sleep(0.02)
+        await agents.until(run_id, "waiting")
+        await agents.call("operator", "POST", f"/runs/{run_id}/signal", 202, json={"name": "go"})
+        await listener
+    first = next(json.loads(event.data)["data"] for event in heard if event.event == "delta")
+    assert (first["agent"], first["turn"], first["text"], first["tools"]) == ("slow", 1, "", ["slow_effect"])
+    assert heard[-1].event == "end"
+
+    async def recorded() -> bool:
+        reads = await agents.call("auditor", "GET", "/reads?limit=200")
+        return any(each["subject"] == run_id and each["route"].endswith("/events") for each in reads["items"])
+
+    await eventually(recorded)

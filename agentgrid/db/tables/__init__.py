@@ -13,6 +13,7 @@ from agentgrid.db.tables.changes import History, RunChange, Touch
 from agentgrid.db.tables.control import (
     ApiKey,
     Command,
+    DeltaChannel,
     Event,
     Lock,
     Policy,
@@ -34,6 +35,7 @@ __all__ = [
     "Command",
     "Control",
     "DecisionRow",
+    "DeltaChannel",
     "Event",
     "Execution",
     "History",
