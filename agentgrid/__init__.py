@@ -1,7 +1,7 @@
 """AgentGrid: a control plane for governed agent work, on Temporal.
 
-What developers use: `Grid`, `workflow`, `tool`, `agent`, `approval`, `secret`, `log`, and `AgentGridPlugin` or `run_worker` to run it; `Rule` and `Effect` in
-tests.
+What developers use: `Grid`, `workflow`, `tool`, `openapi`, `mcp`, `agent`, `approval`, `secret`, `log`, and `AgentGridPlugin` or `run_worker` to
+run it; `Rule` and `Effect` in tests.
 A name is loaded when it is first asked for: Temporal's SDK alone takes most of a second to import, which a command line that only asks an
 API need not pay, and workflow code never meets a database driver or a web framework.
 """
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from agentgrid.sdk.log import log
     from agentgrid.sdk.secrets import secret
     from agentgrid.sdk.tools import Tool, idempotency_key, tool
+    from agentgrid.sdk.toolsets import Toolset
     from agentgrid.sdk.workflows import workflow
+    from agentgrid.sources.mcp_servers import mcp
+    from agentgrid.sources.openapi import openapi
     from agentgrid.worker.main import run_worker
     from agentgrid.worker.plugin import AgentGridPlugin
 
@@ -41,10 +44,13 @@ __all__ = [
     "Rule",
     "Tool",
     "ToolError",
+    "Toolset",
     "agent",
     "approval",
     "idempotency_key",
     "log",
+    "mcp",
+    "openapi",
     "run_worker",
     "secret",
     "tool",
@@ -67,10 +73,13 @@ _HOMES = {
     "Rule": "agentgrid.domain.policies",
     "Tool": "agentgrid.sdk.tools",
     "ToolError": "agentgrid.errors",
+    "Toolset": "agentgrid.sdk.toolsets",
     "agent": "agentgrid.sdk.agents",
     "approval": "agentgrid.sdk.approvals",
     "idempotency_key": "agentgrid.sdk.tools",
     "log": "agentgrid.sdk.log",
+    "mcp": "agentgrid.sources.mcp_servers",
+    "openapi": "agentgrid.sources.openapi",
     "run_worker": "agentgrid.worker.main",
     "secret": "agentgrid.sdk.secrets",
     "tool": "agentgrid.sdk.tools",

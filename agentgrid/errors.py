@@ -238,10 +238,12 @@ class ToolError(AgentGridError):
     """A tool's business failure: not retried unless `retryable`.
 
     Any other exception from a tool counts as transient and is retried under the tool's policy.
+    retry_after_seconds: the delay before the next attempt, in place of the policy's own.
     """
 
     code = "tool_error"
 
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
+    def __init__(self, message: str, *, retryable: bool = False, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.retry_after_seconds = retry_after_seconds

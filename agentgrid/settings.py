@@ -58,6 +58,14 @@ class Settings(BaseSettings):
     decision_valid_for_seconds: float = Field(3600.0, gt=0)
     """How old a decision may be when the approved call is first attempted."""
 
+    egress_allow: str = ""
+    """Private hosts that tools from OpenAPI documents and MCP servers may reach: names or addresses, with a port or without, comma-separated."""
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]:
+        """The hosts in `egress_allow`."""
+        return tuple(host for part in self.egress_allow.split(",") if (host := part.strip().lower()))
+
     @field_validator("database_url")
     @classmethod
     def _of_postgres(cls, url: SecretStr | None) -> SecretStr | None:

@@ -35,6 +35,14 @@ ENDS = {
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED: "terminated",
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TIMED_OUT: "timed_out",
 }
+_NO_ACTIVITIES = {
+    "agentgrid.open_approval",
+    "agentgrid.confirm_approval",
+    "agentgrid.open_agent",
+    "agentgrid.close_agent",
+    "agentgrid.hold",
+}
+"""Local activities that are no steps of their own."""
 OPEN = {"queued", "running", "waiting", "paused", "cancelling"}
 RUNNING = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 GATE_TIMER = "agentgrid.approval:"
@@ -226,6 +234,7 @@ def _read_steps(seen: Seen) -> None:
     _read_activities(seen)
     _read_local(seen)
     _read_explicit(seen)
+    _read_agents(seen)
     closings: dict[int, str] = {}
     for event in seen.events:
         name, a = _named(event)
@@ -287,9 +296,7 @@ def _read_activities(seen: Seen) -> None:
     for group in calls.values():
         first_event, first = group[0]
         last_event, _ = group[-1]
-        kind, name = "activity", first.activity_type.name
-        if name.startswith("tool."):
-            kind, name = "tool", name.removeprefix("tool.")
+        kind, name = _kind_of(first.activity_type.name)
         closing, asked = _closing_of(seen, last_event.event_id)
         attempts = [
             a.attempt
@@ -347,11 +354,9 @@ def _read_local(seen: Seen) -> None:
     for markers in threads.values():
         first_event, _, data = markers[0]
         _, last, last_data = markers[-1]
-        kind, name = "activity", data["activity_type"]
-        if name.startswith("tool."):
-            kind, name = "tool", name.removeprefix("tool.")
+        kind, name = _kind_of(data["activity_type"])
         asked = _asked(last.failure) if last.marker_name == "core_local_activity" else None
-        if name in ("agentgrid.open_approval", "agentgrid.confirm_approval"):
+        if name in _NO_ACTIVITIES:
             continue
         if asked is not None:
             status = _gated_status(seen, asked.approval_id)
@@ -364,6 +369,33 @@ def _read_local(seen: Seen) -> None:
         else:
             status = "completed"
         seen.steps[first_event.event_id] = (kind, name, status, last_data["attempt"] if asked is None else None)
+
+
+def _kind_of(activity_type: str) -> tuple[str, str]:
+    kind, _, name = activity_type.partition(".")
+    return (kind, name) if name and kind in ("tool", "model") else ("activity", activity_type)
+
+
+def _read_agents(seen: Seen) -> None:
+    """Calls of agents: a marker opens each and another closes it, joined by the call's key."""
+    opened: dict[str, tuple[int, str]] = {}
+    for event, a in _of(seen.events, "marker_recorded"):
+        if a.marker_name != "core_local_activity":
+            continue
+        kind = _json(a.details["data"].payloads[0])["activity_type"]
+        if a.HasField("failure"):
+            if kind == "agentgrid.open_agent":
+                seen.steps[event.event_id] = ("agent", _json(event.user_metadata.summary), "failed", 1)
+            continue
+        said = _json(a.details["result"].payloads[0])
+        if kind == "agentgrid.open_agent":
+            opened[said["call"]] = (event.event_id, said["agent"])
+        elif kind == "agentgrid.close_agent" and said["call"] in opened:
+            key, name = opened.pop(said["call"])
+            status = "cancelled" if said["cancelled"] else "failed" if said["error_type"] else "completed"
+            seen.steps[key] = ("agent", name, status, 1)
+    for key, name in opened.values():
+        seen.steps[key] = ("agent", name, _open_word(seen, "running"), 1)
 
 
 def _read_explicit(seen: Seen) -> None:

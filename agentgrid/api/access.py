@@ -26,7 +26,7 @@ class Access:
     reads: str | None = None
     """The path parameter that names the resource. Every answer with payloads is recorded under its value; a list's, under none."""
     asks: bool = False
-    """A POST that only reads: its body holds the question. Every other one is a change, and has a command."""
+    """A POST that changes nothing itself: its body holds the question. Every other one is a change, and has a command."""
     everywhere: bool = False
     """Only for principals that see every workflow: the response can't be filtered by workflow."""
 
@@ -101,7 +101,11 @@ ACCESS: dict[str, Access] = {
     f"PUT {V1}/tools/{{name}}/policy": _govern(CommandKind.TOOL_POLICY, "name"),
     f"POST {V1}/tools/{{name}}/disable": _govern(CommandKind.TOOL_DISABLE, "name"),
     f"POST {V1}/tools/{{name}}/enable": _govern(CommandKind.TOOL_ENABLE, "name"),
+    f"PUT {V1}/agents/{{name}}/policy": _govern(CommandKind.AGENT_POLICY, "name"),
+    f"POST {V1}/agents/{{name}}/disable": _govern(CommandKind.AGENT_DISABLE, "name"),
+    f"POST {V1}/agents/{{name}}/enable": _govern(CommandKind.AGENT_ENABLE, "name"),
     f"GET {V1}/policies": GOVERN,
+    f"POST {V1}/policies/test": Access(permission=Permission.GOVERN, asks=True),
     f"GET {V1}/policies/{{rule_id}}": GOVERN,
     f"PUT {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_PUT, "rule_id"),
     f"DELETE {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_WITHDRAW, "rule_id"),
@@ -125,5 +129,6 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/commands/{{command_id}}/withdraw": _administer(CommandKind.COMMAND_WITHDRAW, "command_id"),
     f"GET {V1}/reads": Access(permission=Permission.AUDIT, everywhere=True),
     f"GET {V1}/events": READ,
+    "POST /mcp": Access(permission=Permission.READ, asks=True),
 }
 """Without the permission `audit`, callers see only their own commands; administrators see proposals as well."""

@@ -22,6 +22,7 @@ START = ACCESS[f"POST {V1}/workflows/{{name}}/runs"]
 PATHS = {Verb.UPDATE: "updates/{name}"}
 """The path of a verb's route below the run, where it isn't the verb itself."""
 TOOL_POLICY = ACCESS[f"PUT {V1}/tools/{{name}}/policy"]
+AGENT_POLICY = ACCESS[f"PUT {V1}/agents/{{name}}/policy"]
 
 
 def _forbidden(principal: Principal, access: Access) -> str | None:
@@ -54,7 +55,7 @@ def of_approval(caller: Caller, found: Found, signer: Signer | None) -> list[Act
 def of_workflow(principal: Principal, name: str, switch: Switch | None) -> list[Action]:
     """Start, disable, enable."""
     disabled = switches.refusal(switch)
-    unseen = None if principal.sees(name) else f"{principal.name} may not see the runs of this workflow"
+    unseen = None if principal.reaches(name) else f"{principal.name}'s scope does not include this workflow"
     start = _forbidden(principal, START) or unseen or (disabled.message if disabled else None)
     return [Action(verb="start", allowed=start is None, reason=start), *_switched(principal, "workflows")]
 
@@ -65,12 +66,26 @@ def of_tool(principal: Principal) -> list[Action]:
     return [Action(verb="policy", allowed=why is None, reason=why), *_switched(principal, "tools")]
 
 
+def of_agent(principal: Principal) -> list[Action]:
+    """Set the policy, disable, enable."""
+    why = _forbidden(principal, AGENT_POLICY)
+    return [Action(verb="policy", allowed=why is None, reason=why), *_switched(principal, "agents")]
+
+
 def _switched(principal: Principal, noun: str) -> list[Action]:
     found = []
     for verb in ("disable", "enable"):
         why = _forbidden(principal, ACCESS[f"POST {V1}/{noun}/{{name}}/{verb}"])
         found.append(Action(verb=verb, allowed=why is None, reason=why))
     return found
+
+
+HOLDS = {
+    "loop": "its agent went in circles",
+    "budget_exceeded": "its agent has used up its budget",
+    "interrupted": "a person interrupted its agent",
+}
+"""Why a run paused by itself, in words."""
 
 
 def next_of(run: Run, approvals: Sequence[Approval], waiting: Sequence[Step], actions: Sequence[Action]) -> Next:
@@ -95,6 +110,8 @@ def _summary(run: Run, gates: Sequence[Approval], approvers: Sequence[str], wait
         return f"ended: {status}"
     if status is RunStatus.QUEUED:
         return "waits to start" + (f", not before {run.start_at.isoformat()}" if run.start_at else "")
+    if status is RunStatus.PAUSED and run.hold is not None:
+        return f"paused by itself: {HOLDS.get(run.hold, run.hold)}; resume it to let its agent go on"
     if status is RunStatus.PAUSED:
         return "paused: timers, timeouts and approval expiry go on; resume it to continue"
     if status is RunStatus.CANCELLING:

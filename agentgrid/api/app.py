@@ -17,6 +17,7 @@ from agentgrid.api import errors, openapi
 from agentgrid.api.door import Door
 from agentgrid.api.feed import Feed
 from agentgrid.api.limits import Limits
+from agentgrid.api.mcp.lazy import Lazy
 from agentgrid.api.metrics import Measured, Metrics
 from agentgrid.api.routes import ROUTERS
 from agentgrid.api.waiting import Waiting
@@ -66,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
             room = max(1, min(MOST_WAITING, settings.max_connections // 2))
             app.state.waiting = Waiting(plane, app.state.feed, room=room)
             app.state.reads = Recorder(engine)
+            app.state.mcp = Lazy()
             tasks = [
                 asyncio.create_task(_kept_up("prepare", lambda: _prepare(plane))),
                 asyncio.create_task(_kept_up("delivery", lambda: delivery.run(plane))),
@@ -76,6 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
                 # `cli/serving.py` calls it when a stop is requested, long before this block ends.
                 yield {"stop_waiting": app.state.waiting.stop}
             finally:
+                await app.state.mcp.close()
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)

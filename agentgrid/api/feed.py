@@ -27,6 +27,7 @@ from agentgrid.db.principals import ACCESS_CHANNEL
 from agentgrid.db.session import SESSION_FAULTS, reading
 from agentgrid.db.tables import Event
 from agentgrid.domain.principals import Principal
+from agentgrid.domain.runs import WaitingOn
 from agentgrid.domain.scopes import EVERY_WORKFLOW
 from agentgrid.errors import Fault, InvalidInput, RateLimited
 
@@ -142,7 +143,7 @@ class Feed:
                     self._head = rows[-1][0].event_id
                     self._ring()
                     for event, _ in rows:
-                        if event.kind == END:
+                        if event.kind == END or _tells_of_a_gate(event):
                             self._ring_for(event.run_id)
 
     def _ring(self) -> None:
@@ -161,7 +162,10 @@ class Feed:
 
     @contextmanager
     def bell(self, run_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set when the run has ended, when principals or keys have changed, and perhaps without a reason: look again then."""
+        """An event that is set when the run has ended or waits for an approval, and when principals or keys have changed; perhaps also without a reason.
+
+        Look again then.
+        """
         bell = asyncio.Event()
         if not self._followed:
             # No events are read while nobody follows.
@@ -201,7 +205,8 @@ class Feed:
                 await asyncio.sleep(RECOVERY_SECONDS)
                 continue
             lost = asyncio.Event()
-            connection.add_termination_listener(lambda _, lost=lost: (lost.set(), self.deltas.wake()))
+            connection.add_termination_listener(lambda _, lost=lost: lost.set())
+            connection.add_termination_listener(lambda _: self.deltas.wake())
             try:
                 channel = await connection.fetchval("SELECT name FROM delta_channels")
                 await connection.add_listener(channel, lambda *heard: self.deltas.hear(heard[3]))
@@ -285,6 +290,10 @@ class Feed:
         seen = int(last_event_id)
         gone = seen > newest or (oldest > 0 and seen < oldest - 1)
         return Cursor(event_id=newest if gone else seen, reset=gone)
+
+
+def _tells_of_a_gate(event: Event) -> bool:
+    return isinstance(event.data, dict) and event.data.get("waiting_on") == WaitingOn.APPROVAL
 
 
 def message(event: Event, about: table.About) -> LiveEvent:

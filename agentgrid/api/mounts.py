@@ -43,7 +43,7 @@ class HeaderPolicy:
 
 API = HeaderPolicy()
 
-MOUNTS: dict[str, HeaderPolicy] = {"/api": API, "/healthz": API, "/readyz": API, "/metrics": API}
+MOUNTS: dict[str, HeaderPolicy] = {"/api": API, "/healthz": API, "/readyz": API, "/metrics": API, "/mcp": API}
 """By path. The longest that contains a response's path applies, and `API` if none does. The API's own are listed so that a mount at `/` can't
 loosen them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -12,12 +13,17 @@ from starlette.responses import JSONResponse, Response
 
 from agentgrid.api import actions
 from agentgrid.api.access import V1
-from agentgrid.api.schemas.approvals import ApprovalAccepted, ApprovalDetail, ApprovalSummary, DecisionOut
-from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, Proposed
+from agentgrid.api.schemas.approvals import (
+    ApprovalAccepted,
+    ApprovalDetail,
+    ApprovalSummary,
+    DecisionOut,
+    ProposedChange,
+)
+from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, ControlOut, Proposed
 from agentgrid.api.schemas.handlers import UpdateOut
 from agentgrid.api.schemas.runs import (
     ChildRun,
-    ControlOut,
     ExecutionOut,
     JobOut,
     RunAccepted,
@@ -35,8 +41,10 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.proposals import Confirmation
 from agentgrid.control.updates import Known
 from agentgrid.db import approvals, steps
+from agentgrid.db.pool import Connection
 from agentgrid.db.run_details import Details
 from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Execution, Run, Step
+from agentgrid.domain.approvals import Changes
 from agentgrid.domain.commands import HANDLING, CommandStatus
 from agentgrid.domain.handlers import Fit
 from agentgrid.domain.principals import UNKNOWN_INITIATOR, Principal
@@ -66,7 +74,8 @@ def _guarded(row: dict[str, Any], shown: Shown) -> dict[str, Any]:
 def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
     """A step. Inputs and outputs are included only if requested and allowed."""
     values = _values(row, StepOut) | {
-        "input": shown.payload(row.input) if payloads else None,
+        "input": shown.payload(row.input if row.changed_input is None else row.changed_input) if payloads else None,
+        "original_input": shown.payload(row.input) if payloads and row.changed_input is not None else None,
         "output": shown.payload(row.output) if payloads else None,
         "error": shown.error(row.error, whole=payloads),
         "live_error": shown.error(row.live_error, whole=payloads),
@@ -131,8 +140,32 @@ def _claims(row: DecisionRow | Control) -> dict[str, Any]:
     }
 
 
-Said = Sequence[tuple[DecisionRow, str | None]]
-"""Decision signals with their comments."""
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What people have said of an approval: decision signals with their comments, and proposed changes."""
+
+    decisions: Sequence[tuple[DecisionRow, str | None]]
+    proposals: Sequence[Command] = ()
+
+
+async def said_of(connection: Connection, row: Approval) -> Said:
+    """What people have said of this approval."""
+    decisions = await approvals.decisions(connection, row)
+    two = row.terms.get("changes") == Changes.SECOND_PERSON
+    return Said(decisions=decisions, proposals=await approvals.proposals(connection, row.approval_id) if two else ())
+
+
+def proposal(row: Command, shown: Shown) -> ProposedChange:
+    """Changed arguments that an approver proposed."""
+    changed = row.body["changed"]
+    return ProposedChange(
+        command_id=row.command_id,
+        principal=row.principal,
+        digest=changed["digest"],
+        arguments=shown.value(changed["arguments"]),
+        comment=shown.text(row.reason),
+        created_at=row.created_at,
+    )
 
 
 def approval_detail(
@@ -164,7 +197,14 @@ def _approval_detail_values(
         "parameters": row.terms.get("parameters", []),
         "payloads_visible": shown.payloads,
         "payload": shown.payload(row.payload),
-        "decisions": [decision(each, shown.text(comment)) for each, comment in said],
+        "changed": shown.payload(row.changed),
+        "proposed_by": row.proposed_by if row.attributed else None,
+        "comment": next((shown.text(comment) for each, comment in said.decisions if each.judged == "counted"), None),
+        "takes": row.terms.get("takes", []),
+        "changes": row.terms.get("changes", Changes.ONE_PERSON),
+        "change_refused": shown.text(row.change_refused),
+        "proposals": [proposal(each, shown) for each in said.proposals],
+        "decisions": [decision(each, shown.text(comment)) for each, comment in said.decisions],
         "actions": actions.of_approval(caller, found, signer_for(plane, found)),
     }
 

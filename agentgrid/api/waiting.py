@@ -24,7 +24,7 @@ from agentgrid.db import runs
 from agentgrid.db.pool import direct
 from agentgrid.db.tables import Run
 from agentgrid.domain.principals import Principal
-from agentgrid.domain.runs import RunStatus
+from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.errors import NotFound, RateLimited, Unauthenticated, Unavailable
 
 MAX_WAIT_SECONDS = 60
@@ -48,6 +48,11 @@ class Seen:
         """Whether the run has ended."""
         return RunStatus(self.run.status).closed
 
+    @property
+    def gated(self) -> bool:
+        """Whether the run waits for an approval."""
+        return self.run.waiting_on == WaitingOn.APPROVAL
+
 
 class Waiting:
     """The waiting requests of one process. room: how many there may be at once."""
@@ -70,22 +75,30 @@ class Waiting:
         self._stopping = True
         self._source.ring_all()
 
-    async def until_closed(self, request: Request, login: Identity, run_id: str, *, seconds: float) -> Seen:
-        """The run once it has ended, or as it is after this time.
+    async def until_closed(
+        self, request: Request, login: Identity, run_id: str, *, seconds: float, or_gated: bool = False
+    ) -> Seen:
+        """The run once it has ended (with `or_gated`, also once it waits for an approval), or as it is after this time.
 
         Raises NotFound, also for a run outside the scope; Unauthenticated and Forbidden if the caller lost the key or the permission meanwhile;
         RateLimited and Unavailable if too many requests wait already.
         """
         seen = Seen(run=await self._read(login.principal, run_id), principal=login.principal)
-        if seen.closed or seconds <= 0 or self._stopping:
+        if seen.closed or (or_gated and seen.gated) or seconds <= 0 or self._stopping:
             return seen
         deadline = asyncio.get_running_loop().time() + seconds
         with self._place(login.principal.name), self._source.bell(run_id) as bell:
             async with _departure(request, bell) as departed:
-                return await self._wait(login, run_id, bell, departed, deadline)
+                return await self._wait(login, run_id, bell, departed, deadline, or_gated)
 
     async def _wait(
-        self, login: Identity, run_id: str, bell: asyncio.Event, departed: asyncio.Task[None], deadline: float
+        self,
+        login: Identity,
+        run_id: str,
+        bell: asyncio.Event,
+        departed: asyncio.Task[None],
+        deadline: float,
+        or_gated: bool,
     ) -> Seen:
         loop = asyncio.get_running_loop()
         principal = login.principal
@@ -93,7 +106,7 @@ class Waiting:
             bell.clear()
             seen = Seen(run=await self._read(principal, run_id), principal=principal)
             left = deadline - loop.time()
-            if seen.closed or left <= 0 or self._stopping:
+            if seen.closed or (or_gated and seen.gated) or left <= 0 or self._stopping:
                 return seen
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, LOOK_AGAIN_SECONDS)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
+SECOND_PERSON = "second_person"
+
 app = group("List, show and decide approvals.")
 
 ApprovalId = Annotated[
@@ -35,7 +38,8 @@ ApprovalId = Annotated[
     ),
 ]
 CommentOption = Annotated[
-    str | None, typer.Option("--comment", "-c", help="A comment on the decision; stored in the audit log.")
+    str | None,
+    typer.Option("--comment", "-c", help="A comment on the decision; told to the run and stored in the audit log."),
 ]
 DigestOption = Annotated[
     str | None, typer.Option(help="Decide only if the digest is still this one, which you were shown earlier.")
@@ -49,6 +53,7 @@ def list_(
         typer.Option(metavar="STATUS", help="Only this status, such as approved; may be repeated."),
     ] = None,
     run: Annotated[str | None, typer.Option(metavar="RUN", help="Only approvals of this run, of any status.")] = None,
+    agent: Annotated[str | None, typer.Option(metavar="AGENT", help="Only approvals that this agent asks for.")] = None,
     mine: Annotated[
         bool,
         typer.Option(
@@ -68,6 +73,7 @@ def list_(
             "/approvals",
             status=status or ([] if any_status or now else [ApprovalStatus.PENDING]),
             run=run and run_id_of(client, run),
+            agent=agent,
             assigned_to="me" if mine and not now else None,
             decidable_by="me" if now else None,
             limit=limit,
@@ -96,12 +102,27 @@ def approve(
     approval_id: ApprovalId,
     comment: CommentOption = None,
     digest: DigestOption = None,
+    arguments: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON|@FILE|-",
+            help="Approve a tool's call with these arguments instead: all of them, as a JSON object.",
+        ),
+    ] = None,
+    edit: Annotated[
+        bool, typer.Option("--edit", help="Change the arguments in $EDITOR, and approve the result.")
+    ] = False,
+    proposed: Annotated[
+        str | None,
+        typer.Option(metavar="COMMAND", help="Approve the changed arguments that another approver proposed."),
+    ] = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Approve the call, with exactly the arguments that are shown."""
-    _decide("approved", approval_id, comment, digest, yes, profile, output)
+    """Approve the call, with exactly the arguments that are shown, or with changed ones."""
+    change = Change(given=arguments, edit=edit, proposed=proposed)
+    _decide("approved", approval_id, comment, digest, yes, profile, output, change)
 
 
 @app.command()
@@ -117,6 +138,18 @@ def reject(
     _decide("rejected", approval_id, comment, digest, yes, profile, output)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Where changed arguments come from."""
+
+    given: str | None = None
+    edit: bool = False
+    proposed: str | None = None
+
+
+UNCHANGED = Change()
+
+
 def _decide(
     verdict: str,
     approval_id: str,
@@ -125,6 +158,7 @@ def _decide(
     yes: bool,
     profile: str | None,
     output: OutputFormat,
+    change: Change = UNCHANGED,
 ) -> None:
     with session(profile, output) as client:
         doing = f"the decision on approval {approval_id}"
@@ -142,11 +176,18 @@ def _decide(
                 f"the digest is now {shown!r}, not {digest!r}: the approval has changed since you saw it. Nothing was sent.",
                 ExitCode.FAILED,
             )
+        from agentgrid.cli.changed import arguments_of
+
+        arguments = arguments_of(approval, given=change.given, edit=change.edit, proposed=change.proposed)
+        if arguments is not None:
+            put(stderr(), _change_of(approval, arguments, "Your change"))
         reason = _why_not(approval)
         if reason is None:
-            confirm("Approve exactly this?" if verdict == "approved" else "Reject this?", yes=yes)
+            approving = "Approve exactly this?" if arguments is None else "Approve the call with exactly this change?"
+            confirm(approving if verdict == "approved" else "Reject this?", yes=yes)
         # Otherwise the request is sent anyway: the server refuses it with the reason, and records the attempt.
-        body = {"verdict": verdict, "digest": shown} | ({} if comment is None else {"comment": comment})
+        given = {"comment": comment, "arguments": arguments}
+        body = {"verdict": verdict, "digest": shown} | {name: each for name, each in given.items() if each is not None}
         answer = client.write("POST", f"{place}/decisions", body, doing=doing)
         show_answer(answer, output, lambda decided: _decided(verdict, decided))
 
@@ -169,6 +210,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
             text("TOOL", 4, least=10),
             fixed("STATUS", 0),
             text("WORKFLOW", 6, least=12),
+            text("ASKED BY", 4, least=10),
             text("STARTED BY", 3, least=8),
             ago("OPENED", 5),
             ago("EXPIRES", 2),
@@ -181,6 +223,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
                 approval["tool"],
                 words.status(approval["status"]),
                 approval["workflow"],
+                _asked_by(approval),
                 approval["initiator"],
                 approval["opened_at"],
                 approval["expires_at"] if approval["status"] == ApprovalStatus.PENDING else None,
@@ -210,6 +253,7 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
                     "approval": approval["approval_id"],
                     "tool": approval["tool"],
                     "run": f"{approval['run_id']} ({approval['workflow']}, {approval['run_status']})",
+                    "asked by": f"agent {asker}" if (asker := _asked_by(approval)) else None,
                     "started by": _started_by(approval),
                     "approvers": approval["approvers"],
                     "policy": approval["policy"],
@@ -217,13 +261,27 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
                     "opened": words.absolute(approval["opened_at"]),
                     "expires": words.absolute(approval["expires_at"]) if approval["expires_at"] else None,
                     "decided by": _decided_by(approval),
+                    "proposed by": approval.get("proposed_by"),
+                    "comment": approval.get("comment"),
+                    "changes take": "two approvers" if approval.get("changes") == SECOND_PERSON else None,
                     "digest": approval["digest"],
+                    "digest of what was approved": approval.get("changed_digest"),
                 }
             )
         ),
-        Text("\nArguments, exactly as they would be used" if approval["tool"] else "\nShown", style="bold"),
+    ]
+    if approval.get("change_refused"):
+        refused = f"\nThe change that was approved before was refused by the worker: {safe(approval['change_refused'])}"
+        parts.append(Text(refused, style="yellow"))
+    parts += [
+        Text(_heading(approval), style="bold"),
         indented(payload(approval["payload"], names=approval.get("parameters", ()))),
     ]
+    if approval.get("changed"):
+        parts.append(_change_of(approval, approval["changed"].get("value"), "Approved with this change"))
+    for each in approval.get("proposals", ()):
+        title = f"Proposed by {safe(each['principal'])}, command {safe(each['command_id'])}"
+        parts.append(_change_of(approval, each["arguments"], title))
     if approval["decisions"]:
         made = Listing(
             (
@@ -249,6 +307,27 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
+def _heading(approval: Mapping[str, Any]) -> str:
+    if not approval["tool"]:
+        return "\nShown"
+    return (
+        "\nArguments, as the run gave them"
+        if approval.get("changed_digest")
+        else "\nArguments, exactly as they would be used"
+    )
+
+
+def _change_of(approval: Mapping[str, Any], arguments: Any, title: str) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from agentgrid.cli.changed import difference
+    from agentgrid.cli.output import indented, payload
+
+    shown = payload(None) if arguments is None else difference(approval, arguments)
+    return Group(Text(f"\n{title}", style="bold"), indented(shown))
+
+
 def _why_and_comment(decision: Mapping[str, Any]) -> Text | None:
     """In full: the row has no room for them."""
     from rich.text import Text
@@ -267,6 +346,15 @@ def _decided_by(approval: Mapping[str, Any]) -> str | None:
     return str(approval["decided_by"]) if approval["decided_by"] else None
 
 
+def _asked_by(approval: Mapping[str, Any]) -> str | None:
+    """The agent that asks, with its version and turn; None if workflow code does."""
+    if not approval.get("agent"):
+        return None
+    version = f"@{approval['agent_version']}" if approval["agent_version"] else ""
+    turn = f", turn {approval['turn']}" if approval["turn"] else ""
+    return f"{approval['agent']}{version}{turn}"
+
+
 def _started_by(approval: Mapping[str, Any]) -> str:
     claimed = approval["claimed_initiator"]
     return (
@@ -279,7 +367,10 @@ def _decided(verdict: str, approval: Mapping[str, Any]) -> RenderableType:
 
     from agentgrid.cli.text import safe
 
-    text = Text("✓ approved  " if verdict == "approved" else "✗ rejected  ", style="green")
-    text.append(safe(approval["title"]), style="bold")
     command = approval["command"]
+    done = "✓ approved  " if verdict == "approved" else "✗ rejected  "
+    if command.get("kind") == "approval.propose":
+        done = "proposed; another approver must approve exactly this change  "
+    text = Text(done, style="green")
+    text.append(safe(approval["title"]), style="bold")
     return text.append(f"  command {safe(command['command_id'])} {safe(command['status'])}", style="dim")

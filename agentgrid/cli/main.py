@@ -11,12 +11,15 @@ from typing import Annotated
 import typer
 
 from agentgrid.cli import (
+    agents,
     approvals,
     audit,
     database,
     handlers,
     keys,
     logins,
+    mcp,
+    openapi,
     policies,
     principals,
     proposals,
@@ -62,10 +65,13 @@ handlers.add_to(runs.app)
 app.add_typer(approvals.app, name="approval")
 app.add_typer(workflows.app, name="workflow")
 app.add_typer(tools.app, name="tool")
+app.add_typer(agents.app, name="agent")
 app.add_typer(policies.app, name="policy")
 app.add_typer(workers.app, name="worker")
 app.add_typer(queues.app, name="queue")
 app.add_typer(audit.app, name="audit")
+app.add_typer(mcp.app, name="mcp")
+app.add_typer(openapi.app, name="openapi")
 app.command()(overview)
 app.command()(check)
 app.command()(init)

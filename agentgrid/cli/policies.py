@@ -21,6 +21,7 @@ from agentgrid.cli.session import (
     ReasonOption,
     YesOption,
     confirm,
+    reporting,
     session,
 )
 
@@ -37,6 +38,15 @@ ApproverOption = Annotated[
 ExpiresOption = Annotated[float | None, typer.Option(help="Seconds until an approval expires.", min=1)]
 
 
+ChangesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="one_person|second_person",
+        help="How many people it takes to approve a tool's call with changed arguments; by default one.",
+    ),
+]
+
+
 class Effect(StrEnum):
     """The effect of a rule. Duplicates `domain.policies.Effect`, to avoid the cost of importing it at every start."""
 
@@ -48,6 +58,7 @@ class Effect(StrEnum):
 @app.command("list")
 def list_(
     tool: Annotated[str | None, typer.Option(help="Only rules that match this tool or activity.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only rules that name this agent, by itself or by a glob.")] = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
     profile: ProfileOption = None,
@@ -55,7 +66,7 @@ def list_(
 ) -> None:
     """List the rules in force."""
     with session(profile, output) as client:
-        answer = client.get("/policies", tool=tool, limit=limit, cursor=cursor)
+        answer = client.get("/policies", tool=tool, agent=agent, limit=limit, cursor=cursor)
         from agentgrid.cli.show import show_page
 
         show_page(answer, output, _table, empty="no rules")
@@ -82,13 +93,27 @@ def put(
     kind: Annotated[
         str | None, typer.Option(help="What it is about: tool or activity; by default both.", metavar="KIND")
     ] = None,
+    agent: Annotated[
+        str | None, typer.Option(help="Only the calls that this agent makes; a name or a glob.", metavar="AGENT")
+    ] = None,
+    when: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A condition on the arguments, such as 'amount_cents > 10000' or 'currency in [\"EUR\", \"USD\"]'; may be repeated: all must hold.",
+            metavar="CONDITION",
+        ),
+    ] = None,
     reason: Annotated[str | None, typer.Option(help="The reason; shown to approvers and in denials.")] = None,
+    changes: ChangesOption = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Create or replace the rule with this id. Workers receive it within seconds."""
-    body = rule_body(effect, approver, expires, reason) | {"tool": tool} | ({} if kind is None else {"kind": kind})
+    from agentgrid.cli.rules import narrowing
+
+    with reporting(output):
+        body = rule_body(effect, approver, expires, reason, changes) | {"tool": tool} | narrowing(kind, agent, when)
     with session(profile, output) as client:
         if effect is Effect.ALLOW:
             confirm(f"Allow {tool!r} to be called without approval, even destructive calls?", yes=yes)
@@ -119,9 +144,31 @@ def withdraw(
         show_answer(answer, output, _detail)
 
 
-def rule_body(effect: Effect, approver: list[str] | None, expires: float | None, reason: str | None) -> dict[str, Any]:
+@app.command("test")
+def try_rules(
+    tool: Annotated[str, typer.Option(help="A tool's name or the type of a plain activity.")],
+    agent: Annotated[str | None, typer.Option(help="The agent that makes the call; by default workflow code.")] = None,
+    arguments: Annotated[
+        str | None,
+        typer.Option(help="The call's arguments, as JSON; without them no condition can be judged.", metavar="JSON"),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="tool, activity or model; by default what is registered.", metavar="KIND")
+    ] = None,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Say which rule would apply to a call, and why. Nothing is called."""
+    from agentgrid.cli.rules import weighed
+
+    weighed(tool, agent, arguments, kind, profile, output)
+
+
+def rule_body(
+    effect: Effect, approver: list[str] | None, expires: float | None, reason: str | None, changes: str | None
+) -> dict[str, Any]:
     """The request body for a rule. Omitted options use the API's defaults."""
-    given = {"approvers": approver or None, "expires_seconds": expires, "reason": reason}
+    given = {"approvers": approver or None, "expires_seconds": expires, "reason": reason, "changes": changes}
     return {"effect": effect.value} | {key: value for key, value in given.items() if value is not None}
 
 
@@ -134,8 +181,13 @@ def effect_text(rule: Mapping[str, Any]) -> Text:
 
 
 def about(rule: Mapping[str, Any]) -> str:
-    """The name or glob of the rule, after its kind if it names one."""
-    return f"{rule['kind']} {rule['tool']}" if rule.get("kind") else str(rule["tool"])
+    """The calls that the rule is about: the kind, if it names one, the name or glob, the agent and the conditions."""
+    from agentgrid.domain.condition_text import written
+
+    named = f"{rule['kind']} {rule['tool']}" if rule.get("kind") else str(rule["tool"])
+    agent = f" by the agent {rule['agent']}" if rule.get("agent") else ""
+    when = " and ".join(written(condition) for condition in rule.get("when") or ())
+    return f"{named}{agent}{f' when {when}' if when else ''}"
 
 
 def _asks(rule: Mapping[str, Any]) -> bool:
@@ -184,6 +236,7 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
         "policy": effect_text(rule),
         "approvers": rule["approvers"] if _asks(rule) else None,
         "expires after": words.duration(rule["expires_seconds"]) if _asks(rule) else None,
+        "changes take": "two approvers" if _asks(rule) and rule["changes"] == "second_person" else None,
         "reason": rule["reason"],
         "put by": rule["created_by"],
         "put": words.absolute(rule["created_at"]),

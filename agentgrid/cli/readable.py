@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -37,12 +38,7 @@ class Readable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for line in self._lines():
-            width = max(MIN_WIDTH, options.max_width - len(line.indent) - len(BAR))
-            folded = Text(line.text).wrap(console, width, overflow="fold") if line.text else [Text("")]
-            for number, part in enumerate(folded):
-                front = Text(line.indent)
-                front.append(line.bar if number == 0 else FOLD, style="dim")
-                yield front.append_text(part)
+            yield from _folded(line, console, options.max_width)
 
     def _lines(self) -> Iterator[_Line]:
         if not self._names:
@@ -51,6 +47,45 @@ class Readable:
         for number, item in enumerate(self._value):
             name = self._names[number] if number < len(self._names) else f"[{number}]"
             yield from _lines(item, label=f"{safe_json(name)}: ")
+
+
+SIGNS = {"-": "red", "+": "green", " ": "dim"}
+
+
+class Difference:
+    """What changed between two values: their lines, each after a sign, `-` for what was, `+` for what is. Objects are compared by their keys."""
+
+    def __init__(self, old: Any, new: Any) -> None:
+        self._old, self._new = list(_lines(_ordered(old))), list(_lines(_ordered(new)))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for sign, lines in self._signed():
+            for line in lines:
+                for folded in _folded(line, console, options.max_width - len(sign) - 1):
+                    yield Text(f"{sign} ", style=SIGNS[sign]).append_text(folded)
+
+    def _signed(self) -> Iterator[tuple[str, Sequence[_Line]]]:
+        for tag, i1, i2, j1, j2 in SequenceMatcher(None, self._old, self._new, autojunk=False).get_opcodes():
+            if tag == "equal":
+                yield " ", self._old[i1:i2]
+            else:
+                yield "-", self._old[i1:i2]
+                yield "+", self._new[j1:j2]
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _ordered(value[key]) for key in sorted(value)}
+    return [_ordered(item) for item in value] if isinstance(value, list) else value
+
+
+def _folded(line: _Line, console: Console, most: int) -> Iterator[Text]:
+    width = max(MIN_WIDTH, most - len(line.indent) - len(BAR))
+    parts = Text(line.text).wrap(console, width, overflow="fold") if line.text else [Text("")]
+    for number, part in enumerate(parts):
+        front = Text(line.indent)
+        front.append(line.bar if number == 0 else FOLD, style="dim")
+        yield front.append_text(part)
 
 
 def _lines(value: Any, *, label: str = "", indent: str = "", comma: str = "") -> Iterator[_Line]:

@@ -211,6 +211,8 @@ def verdict_of(step: Document, decided: Sequence[Document]) -> Text | None:
         said.append(" by somebody unattributed", style="yellow")
     elif approval["decided_by"]:
         said.append(f" by {safe(approval['decided_by'])}")
+    if approval.get("changed_digest"):
+        said.append(", with changed arguments")
     return said
 
 

@@ -12,7 +12,7 @@ from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import suggesting
-from agentgrid.cli.policies import ApproverOption, Effect, ExpiresOption, effect_text, rule_body
+from agentgrid.cli.policies import ApproverOption, ChangesOption, Effect, ExpiresOption, effect_text, rule_body
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -66,12 +66,13 @@ def policy(
     approver: ApproverOption = None,
     expires: ExpiresOption = None,
     reason: Annotated[str | None, typer.Option(help="The reason; shown to approvers.")] = None,
+    changes: ChangesOption = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Create or replace the rule for a tool. Workers receive it within seconds."""
-    body = rule_body(effect, approver, expires, reason)
+    body = rule_body(effect, approver, expires, reason, changes)
     with session(profile, output) as client:
         place = f"/tools/{part(name)}"
         with suggesting(client, "tools", name):
@@ -163,6 +164,7 @@ def _summary(tool: Mapping[str, Any]) -> RenderableType:
                     "rule": f"{rule['rule']} on {rule['tool']}",
                     "approvers": rule["approvers"] if asks else None,
                     "expires after": words.duration(rule["expires_seconds"]) if asks else None,
+                    "changes take": "two approvers" if asks and rule["changes"] == "second_person" else None,
                     "reason": rule["reason"],
                     "put by": rule["created_by"],
                     "timeout": words.duration(tool["timeout_seconds"]),

@@ -6,10 +6,10 @@ This module decides only whether the decision may be made and by whom. `judge` i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from agentgrid.control import commands
+from agentgrid.control import changes, commands
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import asked
 from agentgrid.control.signing import Signer
@@ -18,12 +18,21 @@ from agentgrid.db import commands as commands_table
 from agentgrid.db.pool import direct
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Approval, Command
-from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, SignedDecision, Terms, Verdict
+from agentgrid.domain.approvals import (
+    COMMENT,
+    MAX_DECISION_BYTES,
+    ApprovalKind,
+    ApprovalStatus,
+    Decision,
+    SignedDecision,
+    Terms,
+    Verdict,
+)
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import UNKNOWN_INITIATOR, Permission, Principal, PrincipalKind
 from agentgrid.domain.scopes import EVERY_WORKFLOW
-from agentgrid.errors import AgentGridError, Conflict, Forbidden, NotFound, Unavailable
+from agentgrid.errors import AgentGridError, Conflict, Fault, Forbidden, InvalidInput, NotFound, Unavailable
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
 from agentgrid.temporal import rpc
 
@@ -35,6 +44,8 @@ class DecisionRequest:
     verdict: Verdict
     digest: str
     comment: str | None = None
+    arguments: dict[str, Any] | None = None
+    """The arguments to call the tool with instead; only with an approval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,53 +157,93 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
             "if a plain activity's arguments change in conversion, make it a tool",
             status=approval.status,
         )
+    change = await _change(plane, caller, found, request)
+    proposes = change is not None and change.proposes
     command = commands.made(
         caller,
-        CommandKind.APPROVAL_DECIDE,
+        CommandKind.APPROVAL_PROPOSE if proposes else CommandKind.APPROVAL_DECIDE,
         found.now,
         run_id=approval.run_id,
         execution_id=approval.execution_id,
         approval_id=approval_id,
         reason=request.comment,
     )
-    signed = _signed(signer, caller.principal, approval, request.verdict, command)
+    signed = _signed(signer, caller.principal, approval, request, command, change)
     command.body = {
         "verdict": request.verdict.value,
         "digest": request.digest,
         "workflow_id": found.run.workflow_id,
-        "signed": signed.model_dump(mode="json"),
+        # Of a proposal nothing is kept that could be sent.
+        **({} if proposes else {"signed": signed.model_dump(mode="json")}),
+        **({} if change is None else {"changed": asdict(change.change)}),
     }
+    if proposes:
+        command = commands.applied(command, {"message": "another approver must approve exactly these arguments"})
     async with plane.changing() as connection:
         recorded = await commands_table.record(connection, command)
     if not recorded:
         async with writing(plane.engine) as session:
             return Decided(command=await commands.first_of_equals(session, caller))
+    if proposes:
+        return Decided(command=command, found=found)
     return Decided(command=await commands.deliver(plane, command, deliver_decision), found=found)
 
 
+async def _change(
+    plane: ControlPlane, caller: Caller, found: table.Found, request: DecisionRequest
+) -> changes.Asked | None:
+    if request.arguments is None:
+        return None
+    if request.verdict is not Verdict.APPROVED:
+        fault = Fault(pointer="/arguments", message="only an approval can change arguments")
+        raise InvalidInput("a rejection changes nothing", [fault])
+    return await changes.asked(
+        plane, caller, found.approval, request.arguments, no_approver=lambda proposer: no_approver(proposer, found)
+    )
+
+
 def _signed(
-    signer: Signer, principal: Principal, approval: Approval, verdict: Verdict, command: Command
+    signer: Signer,
+    principal: Principal,
+    approval: Approval,
+    request: DecisionRequest,
+    command: Command,
+    asked: changes.Asked | None,
 ) -> SignedDecision:
+    """The signed decision. Raises InvalidInput if it is too long for the signal that carries it."""
     terms = Terms.model_validate(approval.terms)
     entry = principal.approver_entry(terms.approvers)
     if entry is None:
         raise Forbidden(f"this approval is for {', '.join(terms.approvers)}")
+    proposal = None if asked is None else asked.proposal
     decision = Decision(
         namespace=terms.namespace,
         workflow_id=terms.workflow_id,
         execution_id=terms.execution_id,
         approval_id=terms.approval_id,
-        digest=terms.digest,
+        digest=terms.digest if asked is None else asked.change.digest,
         key=terms.key or "",
         policy=terms.policy,
-        verdict=verdict,
+        verdict=request.verdict,
         principal=principal.name,
         approver=entry,
         decided_at=command.created_at,
         nonce=command.command_id,
         key_id=signer.key_id,
+        # An older worker would ignore a decision that carries a comment. The command keeps it in any case.
+        comment=(request.comment or None) if COMMENT in terms.takes else None,
+        arguments=None if asked is None else asked.change.arguments,
+        original=None if asked is None else terms.digest,
+        proposer=None if proposal is None else proposal.principal,
+        proposal=None if proposal is None else proposal.command_id,
     )
-    return signer.decision(decision)
+    signed = signer.decision(decision)
+    over = len(to_payload(signed).data) - MAX_DECISION_BYTES
+    if over > 0:
+        message = f"{over:,} bytes too long: a decision with its comment and arguments has at most {MAX_DECISION_BYTES:,} bytes"
+        fault = Fault(pointer="/comment" if asked is None else "/arguments", message=message)
+        raise InvalidInput("the decision is too long", [fault])
+    return signed
 
 
 async def deliver_late_decision(plane: ControlPlane, command: Command) -> dict[str, Any]:

@@ -11,14 +11,10 @@ from temporalio.converter import PayloadConverter
 
 from agentgrid.control import long_checks
 from agentgrid.domain import schemas
-from agentgrid.domain.schemas import Compiled
+from agentgrid.domain.schemas import CHEAP, CHEAP_TO_EXPLAIN, Compiled
 from agentgrid.errors import Conflict, Fault, InvalidInput, PayloadTooLarge
 from agentgrid.protocol import MAX_JSON_BYTES
 
-CHEAP = 2_000_000.0
-"""Up to this product of a schema's cost and a value's size, the check runs in this process: it takes less than 0.1 s."""
-CHEAP_TO_EXPLAIN = 50_000.0
-"""The same bound for listing all faults, which costs more and is unbounded for a schema that refers to itself."""
 KEPT_SCHEMAS = 256
 
 UNUSABLE = "unusable_schema"
@@ -58,6 +54,9 @@ class Place:
 
     pointer: str
     subject: str
+    whose: str = "the workflow's"
+    """Whose schema it is."""
+    verb: str = "does"
 
 
 INPUT = Place(pointer="/input", subject="the input")
@@ -86,7 +85,7 @@ class Checker:
             )
         faults = _wrong_count(schema, value, place) or await _faults(schema, ready, value, place)
         if faults:
-            raise InvalidInput(f"{place.subject} does not fit the workflow's schema", faults)
+            raise InvalidInput(f"{place.subject} {place.verb} not fit {place.whose} schema", faults)
 
     def _compiled(self, workflow: str, version: str, schema: dict[str, Any]) -> Compiled | str:
         key = (workflow, version)

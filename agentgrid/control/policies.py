@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,14 +18,20 @@ from agentgrid.db import principals, signing_keys, switches, tools
 from agentgrid.db.session import WriteSession, writing
 from agentgrid.db.tables import Command, Policy
 from agentgrid.domain.activities import about, governed
+from agentgrid.domain.approvals import Changes
 from agentgrid.domain.commands import CommandKind
+from agentgrid.domain.conditions import MAX_CONDITIONS, Condition
+from agentgrid.domain.conditions import fault as fault_of
 from agentgrid.domain.lifting import lifted
-from agentgrid.domain.policies import BUILT_IN_RULE, TOOL_RULE, Effect, Risk, Rule, Snapshot
+from agentgrid.domain.policies import AGENT_RULE, BUILT_IN_RULE, TOOL_RULE, Effect, Risk, Rule, Snapshot
 from agentgrid.domain.steps import StepKind
 from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
 
 RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
-"""Ids that operators choose. A colon is reserved for ids with a meaning: `tool:` and a tool's name, `default:` and a risk."""
+"""Ids that operators choose. A colon is reserved for ids with a meaning: `tool:` and a tool's name, `agent:` and an agent's, `default:` and a risk."""
+
+AGENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
+AGENT_GLOB = re.compile(r"[a-z0-9_*?\[\]!-]{1,100}")
 
 DECISIONS_TOLD = timedelta(days=1)
 """How long the snapshot lists a decision made with an API key that was later revoked: many times as long as a decision is valid."""
@@ -35,21 +41,68 @@ TOOL = re.compile(r"[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]{0,253}[^\s\x00-\x1f\x7f]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scope:
+    """The calls that a rule is about."""
+
+    tool: str
+    kind: StepKind | None = None
+    agent: str | None = None
+    when: tuple[Condition, ...] = ()
+
+    def wire(self) -> dict[str, Any]:
+        """As a row and a proposal have it."""
+        kind = None if self.kind is None else self.kind.value
+        when = [each.model_dump(mode="json") for each in self.when]
+        return {"kind": kind, "tool": self.tool, "agent": self.agent, "when": when}
+
+    @classmethod
+    def read(cls, wish: Mapping[str, Any]) -> Scope:
+        """That of a proposal."""
+        kind = StepKind(wish["kind"]) if wish.get("kind") is not None else None
+        when = tuple(Condition.model_validate(each) for each in wish.get("when", ()))
+        return cls(tool=wish["tool"], kind=kind, agent=wish.get("agent"), when=when)
+
+    def narrowed(self) -> str:
+        """Whose calls, and under which conditions; empty if it is about everybody's and all."""
+        agent = f" for the agent {self.agent}" if self.agent is not None else ""
+        return agent + (" under the same conditions" if self.when else "")
+
+
+_NARROWING = ("kind", "agent", "when")
+
+
+def scope_of(row: Policy) -> Scope:
+    """The calls that a stored rule is about."""
+    kind = None if row.kind is None else StepKind(row.kind)
+    return Scope(tool=row.tool, kind=kind, agent=row.agent, when=conditions_of(row))
+
+
+@dataclass(frozen=True, kw_only=True)
 class RulePut:
-    """An operator's rule for a tool, a plain activity, or all that match a glob."""
+    """The content of an operator's rule."""
 
     effect: Effect
     approvers: tuple[str, ...]
     expires: timedelta
     reason: str = ""
+    changes: Changes = Changes.ONE_PERSON
 
 
 async def put(
-    plane: ControlPlane, caller: Caller, rule_id: str, tool: str, rule: RulePut, *, kind: StepKind | None = None
+    plane: ControlPlane,
+    caller: Caller,
+    rule_id: str,
+    tool: str,
+    rule: RulePut,
+    *,
+    kind: StepKind | None = None,
+    agent: str | None = None,
+    when: Sequence[Condition] = (),
 ) -> Command:
-    """Put a rule under an id that the operator chose. Raises InvalidInput, Conflict if another rule covers the same kind and name.
+    """Put a rule under an id that the operator chose. Raises InvalidInput, Conflict if another rule covers the same calls.
 
-    kind: what the rule is about; None for tools and plain activities.
+    kind: what the rule is about; None for tools and plain activities. agent: whose calls it is about, a name or a glob; None for everybody's.
+    when: what must hold for the call's arguments.
     """
     if not RULE_ID.fullmatch(rule_id):
         raise InvalidInput("invalid rule id", [Fault(pointer="rule_id", message=_id_fault(rule_id))])
@@ -59,19 +112,35 @@ async def put(
     if kind is not None and not about(kind):
         known = ", ".join(sorted(each.step for each in governed()))
         raise InvalidInput("invalid rule", [Fault(pointer="/kind", message=f"rules can be about: {known}")])
+    if agent is not None and not AGENT_GLOB.fullmatch(agent):
+        message = "must be an agent's name or a glob: at most 100 lower-case letters, digits, _ and * ? [ ] ! -"
+        raise InvalidInput("invalid rule", [Fault(pointer="/agent", message=message)])
+    _check_conditions(when)
+    scope = Scope(tool=tool, kind=kind, agent=agent, when=tuple(when))
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         await table.lock(session)
-        await _check_only_one(session, rule_id, kind, tool)
-        return await _put(session, caller, CommandKind.POLICY_PUT, rule_id, tool, rule, kind=kind, target=rule_id)
+        await _check_only_one(session, rule_id, scope)
+        return await _put(session, caller, CommandKind.POLICY_PUT, rule_id, scope, rule, target=rule_id)
 
 
-async def _check_only_one(session: WriteSession, rule_id: str, kind: StepKind | None, tool: str) -> None:
+def _check_conditions(when: Sequence[Condition]) -> None:
+    if len(when) > MAX_CONDITIONS:
+        raise InvalidInput(
+            "invalid rule", [Fault(pointer="/when", message=f"must have at most {MAX_CONDITIONS} conditions")]
+        )
+    found = [(index, fault) for index, each in enumerate(when) if (fault := fault_of(each)) is not None]
+    faults = [Fault(pointer=f"/when/{index}/{name}", message=message) for index, (name, message) in found]
+    if faults:
+        raise InvalidInput("invalid rule", faults)
+
+
+async def _check_only_one(session: WriteSession, rule_id: str, scope: Scope) -> None:
     for other in await table.in_force(session):
-        if (other.kind, other.tool) == (kind, tool) and other.rule_id != rule_id:
+        if scope_of(other) == scope and other.rule_id != rule_id:
             raise Conflict(
-                f"the rule {other.rule_id!r} already covers {tool!r}: change that rule, or withdraw it first",
+                f"the rule {other.rule_id!r} already covers {scope.tool!r}{scope.narrowed()}: change that rule, or withdraw it first",
                 status=f"{other.rule_id}@{other.version}",
             )
 
@@ -85,7 +154,19 @@ async def put_tool_policy(plane: ControlPlane, caller: Caller, tool: str, rule: 
             raise NotFound("tool", tool)
         await table.lock(session)
         rule_id = f"{TOOL_RULE}{tool}"
-        return await _put(session, caller, CommandKind.TOOL_POLICY, rule_id, tool, rule, target=tool)
+        return await _put(session, caller, CommandKind.TOOL_POLICY, rule_id, Scope(tool=tool), rule, target=tool)
+
+
+async def put_agent_policy(plane: ControlPlane, caller: Caller, agent: str, rule: RulePut) -> Command:
+    """Put an agent's own rule, about all calls that it makes. Raises NotFound if no agent can have this name, InvalidInput."""
+    if not AGENT_NAME.fullmatch(agent):
+        raise NotFound("agent", agent)
+    async with writing(plane.engine) as session:
+        if (earlier := await commands.replayed(session, caller)) is not None:
+            return earlier
+        await table.lock(session)
+        scope = Scope(tool="*", agent=agent)
+        return await _put(session, caller, CommandKind.AGENT_POLICY, f"{AGENT_RULE}{agent}", scope, rule, target=agent)
 
 
 async def withdraw(plane: ControlPlane, caller: Caller, rule_id: str, *, reason: str) -> Command:
@@ -125,13 +206,16 @@ async def carry_out(session: WriteSession, caller: Caller, proposal: Command) ->
     if kind is CommandKind.POLICY_WITHDRAW:
         await _withdraw(session, caller, target, reason=proposal.reason or "", confirmed=proposal)
         return ""
-    about_kind = StepKind(wish["kind"]) if wish.get("kind") is not None else None
+    scope = Scope.read(wish)
     if kind is CommandKind.POLICY_PUT:
-        await _check_only_one(session, target, about_kind, wish["tool"])
-    rule_id = target if kind is CommandKind.POLICY_PUT else f"{TOOL_RULE}{target}"
-    rule = _rule_put(wish["rule"])
-    await _put(session, caller, kind, rule_id, wish["tool"], rule, kind=about_kind, target=target, confirmed=proposal)
+        await _check_only_one(session, target, scope)
+    rule_id = f"{_PREFIXES.get(kind, '')}{target}"
+    await _put(session, caller, kind, rule_id, scope, _rule_put(wish["rule"]), target=target, confirmed=proposal)
     return ""
+
+
+_PREFIXES = {CommandKind.TOOL_POLICY: TOOL_RULE, CommandKind.AGENT_POLICY: AGENT_RULE}
+"""What the id of a rule begins with, before the command's target."""
 
 
 def _wire(rule: RulePut) -> dict[str, Any]:
@@ -140,13 +224,17 @@ def _wire(rule: RulePut) -> dict[str, Any]:
         "effect": rule.effect.value,
         "approvers": list(rule.approvers),
         "expires": rule.expires.total_seconds(),
+        "changes": rule.changes.value,
     }
 
 
 def _rule_put(said: dict[str, Any]) -> RulePut:
     expires = timedelta(seconds=said["expires"])
+    changes = Changes(said.get("changes", Changes.ONE_PERSON))
     return RulePut(
-        **{**said, "effect": Effect(said["effect"]), "approvers": tuple(said["approvers"]), "expires": expires}
+        **said
+        | {"effect": Effect(said["effect"]), "approvers": tuple(said["approvers"]), "expires": expires}
+        | {"changes": changes}
     )
 
 
@@ -155,35 +243,35 @@ async def _put(
     caller: Caller,
     command: CommandKind,
     rule_id: str,
-    tool: str,
+    scope: Scope,
     rule: RulePut,
     *,
     target: str,
-    kind: StepKind | None = None,
     confirmed: Command | None = None,
 ) -> Command:
     """The rule's next version. An unchanged rule keeps its version: a new version would void the approvals that are pending under it."""
     if rule.effect is Effect.REQUIRE_APPROVAL and not rule.approvers:
         raise InvalidInput("nobody could approve", [Fault(pointer="/approvers", message="must name somebody")])
     said: dict[str, Any] = {
-        "kind": None if kind is None else kind.value,
-        "tool": tool,
+        **scope.wire(),
         "effect": rule.effect.value,
         "approvers": list(rule.approvers),
         "expires_seconds": rule.expires.total_seconds(),
         "reason": rule.reason,
+        "changes": rule.changes.value,
         "withdrawn": False,
     }
     last = await table.newest(session, rule_id)
-    changes = last is None or last.model_dump(include=set(said)) != said
+    plain = {name: value for name, value in said.items() if name not in scope.wire()}
+    changes = last is None or scope_of(last) != scope or last.model_dump(include=set(plain)) != plain
     before = 0 if last is None else last.version
     version = before + changes
     proposal = Proposal(
         kind=command,
         target=target,
-        wish={"kind": said["kind"], "tool": tool, "rule": _wire(rule)},
+        wish={**scope.wire(), "rule": _wire(rule)},
         basis={"version": before},
-        shown={"rule": rule_id, **{name: value for name, value in said.items() if name != "kind" or kind is not None}},
+        shown={"rule": rule_id, **{name: value for name, value in said.items() if value or name not in _NARROWING}},
         reason=rule.reason or None,
     )
     row = Policy(rule_id=rule_id, version=version, **said) if changes else None
@@ -239,6 +327,8 @@ async def _lifts(session: WriteSession, row: Policy | None) -> Sequence[str]:
 def _id_fault(rule_id: str) -> str:
     if rule_id.startswith(TOOL_RULE):
         return f"ids that begin with {TOOL_RULE!r} are reserved for PUT /api/v1/tools/{{name}}/policy"
+    if rule_id.startswith(AGENT_RULE):
+        return f"ids that begin with {AGENT_RULE!r} are reserved for PUT /api/v1/agents/{{name}}/policy"
     if rule_id.startswith(BUILT_IN_RULE):
         return f"ids that begin with {BUILT_IN_RULE!r} are reserved for built-in rules"
     return "lower-case letters, digits and . _ -, at most 127, a letter or digit first"
@@ -256,11 +346,19 @@ def rule_of(row: Policy) -> Rule:
         version=row.version,
         kind=row.kind,
         tool=row.tool,
+        agent=row.agent,
+        when=conditions_of(row),
         effect=Effect(row.effect),
         approvers=tuple(row.approvers),
         expires_seconds=row.expires_seconds,
         reason=row.reason,
+        changes=Changes(row.changes),
     )
+
+
+def conditions_of(row: Policy) -> tuple[Condition, ...]:
+    """The conditions stored in a row."""
+    return tuple(Condition.model_validate(each) for each in row.when)
 
 
 async def publish(session: WriteSession) -> Snapshot:

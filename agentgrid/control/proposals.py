@@ -37,6 +37,7 @@ CARRIERS: dict[CommandKind, Carrier] = {
     CommandKind.KEY_CREATE: keys.carry_out,
     CommandKind.POLICY_PUT: policies.carry_out,
     CommandKind.TOOL_POLICY: policies.carry_out,
+    CommandKind.AGENT_POLICY: policies.carry_out,
     CommandKind.POLICY_WITHDRAW: policies.carry_out,
 }
 

@@ -144,7 +144,7 @@ async def _asked(plane: ControlPlane, caller: Caller, workflow: str) -> starts.O
         async with writing(plane.engine) as session:
             if (earlier := await commands.replayed(session, caller)) is not None:
                 return Started(command=earlier)
-    if offer.version is None or not caller.principal.sees(workflow):
+    if offer.version is None or not caller.principal.reaches(workflow):
         raise NotFound("workflow", workflow)
     if (disabled := switches.refusal(offer.switch)) is not None:
         raise disabled
@@ -155,7 +155,7 @@ async def _record(
     plane: ControlPlane, caller: Caller, workflow: str, offer: starts.Offer, request: StartRequest
 ) -> Fresh | None:
     """Check and record the request. Returns None, with nothing written, if an identical request was first or the offer is out of date."""
-    if not caller.principal.sees(workflow):
+    if not caller.principal.reaches(workflow):
         raise NotFound("workflow", workflow)
     await _check(plane, workflow, offer, request)
     run_id = new_id()
@@ -284,7 +284,7 @@ async def deliver_late_start(plane: ControlPlane, command: Command) -> dict[str,
 async def _check_still_allowed(plane: ControlPlane, command: Command) -> None:
     workflow = command.target or ""
     caller = await commands.asker(plane, command)
-    if not caller.principal.may(Permission.START) or not caller.principal.sees(workflow):
+    if not caller.principal.may(Permission.START) or not caller.principal.reaches(workflow):
         raise Forbidden(f"{command.principal} may no longer start {workflow}")
     async with reading(plane.engine) as session:
         await switches.check(session, Thing(SwitchKind.WORKFLOW, workflow))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agentgrid.control import commands, policies
 from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.control.policies import AGENT_NAME
 from agentgrid.db import policies as policies_table
 from agentgrid.db import switches as table
 from agentgrid.db import tools, workflows
@@ -34,12 +35,18 @@ async def _is_tool(session: WriteSession, name: str) -> bool:
     return await tools.get(session, name) is not None
 
 
+async def _is_agent(session: WriteSession, name: str) -> bool:
+    # Agents are code, and one may have to be disabled before any run has called it: any name that an agent can have.
+    return AGENT_NAME.fullmatch(name) is not None
+
+
 async def _is_workflow(session: WriteSession, name: str) -> bool:
     return await workflows.get(session, name) is not None
 
 
 NOUNS: dict[str, Noun] = {
     SwitchKind.TOOL: Noun(disable=CommandKind.TOOL_DISABLE, enable=CommandKind.TOOL_ENABLE, exists=_is_tool),
+    SwitchKind.AGENT: Noun(disable=CommandKind.AGENT_DISABLE, enable=CommandKind.AGENT_ENABLE, exists=_is_agent),
     SwitchKind.WORKFLOW: Noun(
         disable=CommandKind.WORKFLOW_DISABLE, enable=CommandKind.WORKFLOW_ENABLE, exists=_is_workflow
     ),

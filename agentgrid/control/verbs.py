@@ -73,7 +73,7 @@ async def act(
     Raises NotFound, Conflict with the current status, InvalidInput for a signal that no handler of the run takes or a message that is too
     long, PayloadTooLarge, Unavailable.
     """
-    body = None
+    body: dict[str, Any] | None = None
     if message is not None:
         _check_message(message)
         body = {"message": message}

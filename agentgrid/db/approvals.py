@@ -19,6 +19,7 @@ from agentgrid.db.rows import loaded
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, Command, DecisionRow, Run
 from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
 from agentgrid.domain.scopes import is_everything
 
@@ -38,6 +39,7 @@ class ApprovalFilter:
     status: tuple[str, ...] = ()
     run_id: str | None = None
     tool: str | None = None
+    agent: str | None = None
     workflow: str | None = None
     approver_entries: frozenset[str] | None = None
     """Only those that name one of these among their approvers."""
@@ -79,7 +81,13 @@ _DECISIONS = """
     ORDER BY d.judged <> 'counted', d.signalled_at, d.event_id LIMIT $5
 """
 
-_ORDERED = ("status", "tool")
+MAX_PROPOSALS = 50
+_PROPOSALS = """
+    SELECT * FROM commands WHERE approval_id = $1 AND kind = $2 AND status = 'applied' AND ($3::text IS NULL OR principal <> $3)
+    ORDER BY created_at DESC, command_id DESC LIMIT $4
+"""
+
+_ORDERED = ("status", "tool", "agent")
 """Each alone has an index in the list's order."""
 
 
@@ -98,6 +106,8 @@ def _conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any) ->
         found.append(approval.run_id == wanted.run_id)
     if wanted.tool is not None:
         found.append(approval.tool == wanted.tool)
+    if wanted.agent is not None:
+        found.append(approval.agent == wanted.agent)
     if wanted.workflow is not None:
         found.append(R.workflow == wanted.workflow)
     if wanted.approver_entries is not None:
@@ -149,7 +159,8 @@ _LISTING = Listing(
     belongs=lambda approval: [~approval.inherited],
     # A list shows neither what is asked nor the run's payloads, which are most of both rows.
     options=lambda approval: [
-        defer(column, raiseload=True) for column in (approval.terms, approval.payload, R.input, R.result, R.error)
+        defer(column, raiseload=True)
+        for column in (approval.terms, approval.payload, approval.changed, R.input, R.result, R.error)
     ],
 )
 
@@ -203,6 +214,12 @@ async def decisions(
     )
     rows = [(loaded(DecisionRow, dict(row)), row["comment"]) for row in found]
     return sorted(rows, key=lambda row: (row[0].signalled_at, row[0].event_id))
+
+
+async def proposals(connection: Connection, approval_id: str, *, but_by: str | None = None) -> Sequence[Command]:
+    """The changed arguments that approvers have proposed, newest first; at most 50, without those of one principal if it is given."""
+    found = await connection.fetch(_PROPOSALS, approval_id, CommandKind.APPROVAL_PROPOSE.value, but_by, MAX_PROPOSALS)
+    return [loaded(Command, dict(row)) for row in found]
 
 
 async def refused_since(session: ReadSession, since: timedelta) -> int:

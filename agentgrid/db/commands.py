@@ -287,13 +287,16 @@ async def administrator_removed_since(session: WriteSession, since: timedelta) -
 
 
 async def decided_with_revoked_keys(session: WriteSession, since: timedelta) -> Sequence[str]:
-    """The ids of decisions of the last `since` made with an API key that has been revoked."""
+    """The ids of decisions and proposed changes of the last `since` made with an API key that has been revoked."""
     statement = (
         select(C.command_id)
         .join(ApiKey, K.key_id == C.key_id)
         .where(
-            C.kind == CommandKind.APPROVAL_DECIDE.value,
-            C.created_at > func.now() - since,
+            # A proposed change counts for as long as its approval waits.
+            or_(
+                and_(C.kind == CommandKind.APPROVAL_DECIDE.value, C.created_at > func.now() - since),
+                and_(C.kind == CommandKind.APPROVAL_PROPOSE.value, K.revoked_at > func.now() - since),
+            ),
             K.revoked_at.is_not(None),
         )
         .order_by(C.command_id)

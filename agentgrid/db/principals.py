@@ -176,7 +176,7 @@ async def live_keys_seen_by_others(session: WriteSession, principal: str) -> Seq
     return (await session.execute(statement)).scalars().all()
 
 
-async def programs(session: WriteSession, names: Iterable[str]) -> Sequence[str]:
+async def programs(session: ReadSession | WriteSession, names: Iterable[str]) -> Sequence[str]:
     """Those of these principals that are not people."""
     statement = select(P.name).where(P.name.in_(list(names)), P.kind != PrincipalKind.HUMAN.value).order_by(P.name)
     return (await session.execute(statement)).scalars().all()

@@ -76,9 +76,9 @@ SELECT {run},
 FROM runs r WHERE r.run_id = $1
 """.replace("{run}", columns(Run, "r"))
 _GET = (
-    _GET.replace("{step}", columns(Step, "s", without=("input", "output")))
+    _GET.replace("{step}", columns(Step, "s", without=("input", "changed_input", "output")))
     .replace("{execution}", columns(Execution, "e", without=("result", "error", "fold_state")))
-    .replace("{approval}", columns(Approval, "a", without=("terms", "payload")))
+    .replace("{approval}", columns(Approval, "a", without=("terms", "payload", "changed")))
     .replace("{control}", columns(Control, "k"))
 )
 

@@ -119,7 +119,7 @@ async def _attempts(session: ReadSession, found: Sequence[Job]) -> Sequence[Atte
     named = (
         select(Step)
         .where(S.execution_id.in_(executions), S.activity_id.in_(activities))
-        .options(defer(S.input, raiseload=True), defer(S.output, raiseload=True))
+        .options(*(defer(column, raiseload=True) for column in (S.input, S.changed_input, S.output)))
     )
     steps = {(step.execution_id, step.activity_id): step for step in (await session.execute(named)).scalars()}
     following = [_next_id(job) for job in found if not job.local]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
 
 from agentgrid.db.arrays import holds_all
 from agentgrid.db.session import ReadSession, WriteSession
-from agentgrid.db.tables import Tool
+from agentgrid.db.tables import Tool, Workflow
+from agentgrid.domain.activities import TOOL_PREFIX
 
 T: Any = Tool
+W: Any = Workflow
 
 
 async def by_name(
@@ -33,6 +35,22 @@ async def by_name(
         statement = statement.where(T.risk == risk)
     if q is not None:
         statement = statement.where(T.name.icontains(q, autoescape=True) | T.title.icontains(q, autoescape=True))
+    return (await session.execute(statement)).scalars().all()
+
+
+async def callable_alone(
+    session: ReadSession, *, limit: int, after: str | None = None, name: str | None = None
+) -> Sequence[Tool]:
+    """Tools that have a workflow which runs one alone, in the order of their names.
+
+    It must be of the same grid and queue: another grid's worker could register a workflow of that name, to be sent the tool's arguments.
+    """
+    alone = (W.name == literal(TOOL_PREFIX) + T.name) & (W.grid == T.grid) & (W.task_queue == T.task_queue)
+    statement = select(Tool).join(Workflow, alone).order_by(T.name).limit(limit)
+    if after is not None:
+        statement = statement.where(T.name > after)
+    if name is not None:
+        statement = statement.where(T.name == name)
     return (await session.execute(statement)).scalars().all()
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from agentgrid.db.arrays import holds_all
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Workflow, WorkflowVersion
+from agentgrid.domain.activities import TOOL_PREFIX
 
 # The same classes, their attributes read as the SQL expressions that they are.
 W: Any = Workflow
@@ -19,8 +20,8 @@ V: Any = WorkflowVersion
 async def by_name(
     session: ReadSession, *, limit: int, after: str | None = None, tag: str | None = None, q: str | None = None
 ) -> Sequence[Workflow]:
-    """Workflows in the order of their names."""
-    statement = select(Workflow).order_by(W.name).limit(limit)
+    """Workflows in the order of their names, without the built-in ones that run a single tool: the list of tools has those."""
+    statement = select(Workflow).where(W.name.not_like(f"{TOOL_PREFIX}%")).order_by(W.name).limit(limit)
     if after is not None:
         statement = statement.where(W.name > after)
     if tag is not None:
@@ -62,9 +63,9 @@ async def current(session: ReadSession, rows: Sequence[Workflow]) -> frozenset[s
 
 
 async def queues(session: ReadSession) -> dict[str, list[str]]:
-    """The workflows of each task queue."""
+    """The workflows of each task queue, without those that run a single tool."""
     found: dict[str, list[str]] = {}
-    statement = select(W.task_queue, W.name).order_by(W.task_queue, W.name)
+    statement = select(W.task_queue, W.name).where(W.name.not_like(f"{TOOL_PREFIX}%")).order_by(W.task_queue, W.name)
     for queue, name in (await session.execute(statement)).all():
         found.setdefault(queue, []).append(name)
     return found

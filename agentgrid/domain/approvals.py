@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from agentgrid.domain.canonical import canonical
+from agentgrid.domain.canonical import canonical, digest
 
 MAX_DECISION_BYTES = 8192
 """A decision signal over this is refused unread."""
@@ -27,6 +27,12 @@ DEFAULT_EXPIRY_SECONDS = 7 * 24 * 3600.0
 """Every approval expires; without a word from its author, after seven days."""
 
 MAX_EXPIRY_SECONDS = 365 * 24 * 3600.0
+
+MAX_COMMENT = 2_000
+"""Maximum number of characters of an approver's comment."""
+
+COMMENT, ARGUMENTS = "comment", "arguments"
+"""The optional parts of a decision, as `Terms.takes` names them."""
 
 CLOCK_TOLERANCE_SECONDS = 60.0
 """A decision dated further than this into the worker's future is refused, because it would be valid for longer. Decisions carry the database's
@@ -55,6 +61,15 @@ class ApprovalKind(StrEnum):
 
     TOOL = "tool"
     EXPLICIT = "explicit"
+
+
+class Changes(StrEnum):
+    """How many people it takes to let a tool's call through with changed arguments."""
+
+    ONE_PERSON = "one_person"
+    """An approver changes the arguments and approves, in one act."""
+    SECOND_PERSON = "second_person"
+    """An approver proposes the changed arguments; another approver approves exactly these."""
 
 
 class Terms(BaseModel):
@@ -90,16 +105,32 @@ class Terms(BaseModel):
     """Why the rule asks, in its author's words: shown to people, and no part of what is signed."""
     parameters: tuple[str, ...] = Field(default=(), exclude_if=lambda parameters: not parameters)
     """What the positional arguments of a plain activity are called, in its function's signature: shown to people, and no part of what is signed."""
+    agent: str | None = None
+    """The agent that asks, as the call's header has it: shown to people, and no part of what is signed."""
+    agent_version: str | None = None
+    turn: int | None = None
+    """The agent's model turn that asked for the call."""
     keys: dict[str, str] = {}
     """The public keys that count, base64 by key id."""
+    takes: tuple[str, ...] = Field(default=(), exclude_if=lambda takes: not takes)
+    """The optional parts of a decision that the worker understands: `comment`, `arguments`. An older worker would ignore a decision with others."""
+    changes: Changes = Field(default=Changes.ONE_PERSON, exclude_if=lambda changes: changes is Changes.ONE_PERSON)
+    """How many people it takes to approve changed arguments, by the rule that asked."""
 
     def wire(self) -> dict[str, Any]:
         """The terms as plain JSON values."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
+def _absent(value: Any) -> bool:
+    return value is None
+
+
 class Decision(BaseModel):
-    """One person's answer, as it is signed."""
+    """One person's answer, as it is signed. An absent optional part is no part of what is signed: without it, the bytes are those of version 1.
+
+    With changed arguments, `digest` covers what may run, and `original` is the digest of what was asked.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -120,9 +151,24 @@ class Decision(BaseModel):
     nonce: str
     """The id of the command that carries it."""
     key_id: str
+    comment: str | None = Field(default=None, exclude_if=_absent, max_length=MAX_COMMENT)
+    """What the approver says to the workflow's code."""
+    arguments: dict[str, Any] | None = Field(default=None, exclude_if=_absent)
+    """The arguments with which the tool is called instead."""
+    original: str | None = Field(default=None, exclude_if=_absent)
+    """The terms' digest, where `arguments` change it."""
+    proposer: str | None = Field(default=None, exclude_if=_absent)
+    """The other approver, who proposed these arguments."""
+    proposal: str | None = Field(default=None, exclude_if=_absent)
+    """The id of the command with which they did."""
+
+    @property
+    def asked(self) -> str:
+        """The digest of the call for which approval was requested."""
+        return self.digest if self.original is None else self.original
 
     def signed_bytes(self) -> bytes:
-        """Exactly what the signature covers."""
+        """Exactly what the signature covers. Raises ValueError if the arguments have no canonical JSON."""
         return canonical(self.model_dump(mode="json"))
 
 
@@ -193,8 +239,10 @@ def _mismatch(terms: Terms, decision: Decision) -> str | None:
         terms.execution_id,
     ):
         return "for another run"
-    if decision.digest != terms.digest:
+    if decision.asked != terms.digest:
         return "for other arguments"
+    if (reason := _wrong_change(terms, decision)) is not None:
+        return reason
     if decision.key != terms.key:
         return "for another call"
     if decision.policy != terms.policy:
@@ -206,6 +254,33 @@ def _mismatch(terms: Terms, decision: Decision) -> str | None:
     if decision.approver not in terms.approvers:
         return "by somebody who is not among the approvers"
     return None
+
+
+def _wrong_change(terms: Terms, decision: Decision) -> str | None:
+    """Why the decision's changed arguments don't count, or None if they do or there are none."""
+    if decision.arguments is None:
+        partial = decision.original is not None or decision.proposer is not None or decision.proposal is not None
+        return "names a change without its arguments" if partial else None
+    if terms.kind is not ApprovalKind.TOOL or ARGUMENTS not in terms.takes:
+        return "changes arguments that can't be changed"
+    if decision.verdict is not Verdict.APPROVED or decision.original is None:
+        return "changes arguments without approving them"
+    if decision.digest != changed_digest(terms, decision.arguments):
+        return "signed for other arguments than it carries"
+    if terms.changes is Changes.SECOND_PERSON:
+        if decision.proposer is None or decision.proposer == decision.principal:
+            return "changed by one person, where the rule requires two"
+        if decision.proposer == terms.initiator or decision.proposer in terms.issuers:
+            return "changed by somebody who took part in starting the run"
+    return None
+
+
+def changed_digest(terms: Terms, arguments: dict[str, Any]) -> str | None:
+    """The digest of the call with these arguments, or None if they have no canonical JSON."""
+    try:
+        return digest([terms.tool, terms.tool_version, arguments])
+    except ValueError:
+        return None
 
 
 def out_of_date(decision: Decision, now: datetime, valid_for_seconds: float) -> str | None:

@@ -26,9 +26,13 @@ class CommandKind(StrEnum):
     RUN_SIGNAL = "run.signal"
     RUN_UPDATE = "run.update"
     APPROVAL_DECIDE = "approval.decide"
+    APPROVAL_PROPOSE = "approval.propose"
     TOOL_POLICY = "tool.policy"
     TOOL_DISABLE = "tool.disable"
     TOOL_ENABLE = "tool.enable"
+    AGENT_POLICY = "agent.policy"
+    AGENT_DISABLE = "agent.disable"
+    AGENT_ENABLE = "agent.enable"
     WORKFLOW_DISABLE = "workflow.disable"
     WORKFLOW_ENABLE = "workflow.enable"
     POLICY_PUT = "policy.put"
@@ -171,9 +175,13 @@ HANDLING: dict[str, Handling] = {
         target=Target.APPROVAL,
         words=Words(paths=(("verdict",),), among=frozenset({"approved", "rejected"})),
     ),
+    CommandKind.APPROVAL_PROPOSE: Handling(confirmed_by=ConfirmedBy.TRANSACTION, target=Target.APPROVAL),
     CommandKind.TOOL_POLICY: _RULE,
     CommandKind.TOOL_DISABLE: _RECORDED,
     CommandKind.TOOL_ENABLE: _RECORDED,
+    CommandKind.AGENT_POLICY: _RULE,
+    CommandKind.AGENT_DISABLE: _RECORDED,
+    CommandKind.AGENT_ENABLE: _RECORDED,
     CommandKind.WORKFLOW_DISABLE: _RECORDED,
     CommandKind.WORKFLOW_ENABLE: _RECORDED,
     CommandKind.POLICY_PUT: _RULE,

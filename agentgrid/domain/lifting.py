@@ -1,29 +1,38 @@
 """Which calls a change of rules relaxes: those that need less under the new rules than under the old ones. Pure.
 
 For known tools every name is checked. A plain activity, or a future tool, can have any name: for these the rules themselves are compared, pair
-by pair. Where the comparison can't be exact, it reports too much rather than too little.
+by pair. Where the comparison can't be exact, it reports too much rather than too little: what a condition says is not compared, so each
+could hold or not, whatever others do; and an agent that no rule names could match any glob of agents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from agentgrid.domain.activities import about, governed
-from agentgrid.domain.policies import BY_RISK, Effect, Risk, Rule, Snapshot
+from agentgrid.domain.approvals import Changes
+from agentgrid.domain.conditions import Condition
+from agentgrid.domain.policies import BY_RISK, Effect, Risk, Rule, Snapshot, prevailing
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
 
+Value = TypeVar("Value")
 GLOB = frozenset("*?[")
 MANY, ANY = "many", ""
 """Parts of a glob that match any text, and any one character."""
 FILLER = "x"
-EPOCH = datetime.fromtimestamp(0, UTC)
+STRANGER = ""
+"""An agent that no rule names."""
+MAX_FREE = 8
+"""With more conditions and globs of agents than this about one name, the cases are not gone through: the name is reported."""
 STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
 
 
 def lifted(before: Snapshot, after: Snapshot, tools: Mapping[str, Risk]) -> tuple[str, ...]:
-    """The tools, activities and patterns that become less restricted: a weaker effect (deny, require approval, allow), or more approvers.
+    """The tools, activities and patterns that become less restricted: a weaker effect (deny, require approval, allow), more
+    approvers, or changes by one person.
 
     tools: the known tools with their risks.
     """
@@ -35,16 +44,82 @@ def lifted(before: Snapshot, after: Snapshot, tools: Mapping[str, Risk]) -> tupl
         # A plain activity can have the name of a tool.
         *((name, Risk.READ, kind.step) for name in named for kind in governed() if kind.step is not StepKind.TOOL),
     ]
-    found = {call[0] for call in tried if needs_less(after.rule_for(*call), before.rule_for(*call))}
+    found = {name for name, risk, kind in tried if _may_need_less(before.rules, after.rules, name, risk, kind)}
     return tuple(sorted(found | _patterns(before, after)))
+
+
+def _may_need_less(before: Sequence[Rule], after: Sequence[Rule], name: str, risk: Risk, kind: StepKind) -> bool:
+    """Whether some call of this name, by some agent or none, may need less."""
+    old, new = ([rule for rule in rules if rule.fits(name, kind)] for rules in (before, after))
+    if not any(_is_narrow(rule) for rule in (*old, *new)):
+        return _less(old, new, name, None, risk)
+    if all(rule in old for rule in new) and all(rule in new for rule in old):
+        return False
+    cases = _cases([*old, *new])
+    if cases is None:
+        return True
+    return any(
+        _less([rule for rule in old if counts(rule)], [rule for rule in new if counts(rule)], name, agent, risk)
+        for agent, counts in cases
+    )
+
+
+def _less(old: Sequence[Rule], new: Sequence[Rule], name: str, agent: str | None, risk: Risk) -> bool:
+    then, now = (prevailing([(rule, True) for rule in rules], name, agent, BY_RISK[risk]).rule for rules in (old, new))
+    return needs_less(now, then)
+
+
+def _cases(rules: Sequence[Rule]) -> Iterator[tuple[str | None, Callable[[Rule], bool]]] | None:
+    """The callers and states of conditions that may differ: who calls, and which rules match then. None if there are too many."""
+    agents = {rule.agent for rule in rules if rule.agent is not None}
+    globs = sorted(agent for agent in agents if GLOB & set(agent))
+    conditions = list(dict.fromkeys(rule.when for rule in rules if rule.when))
+    if len(globs) + len(conditions) > MAX_FREE:
+        return None
+    return _gone_through(sorted(agents - set(globs)), globs, conditions)
+
+
+def _gone_through(
+    named: Sequence[str], globs: Sequence[str], conditions: Sequence[tuple[Condition, ...]]
+) -> Iterator[tuple[str | None, Callable[[Rule], bool]]]:
+    for holding in _subsets(conditions):
+        for caller in (None, *named):
+            yield caller, lambda rule, caller=caller, holding=holding: rule.is_about(caller) and _holds(rule, holding)  # type: ignore[misc]
+        for matched in _subsets(globs):
+            # An agent of another name. It has the name of no rule, so any text without a glob's length stands for it.
+            yield (
+                STRANGER,
+                lambda rule, matched=matched, holding=holding: (
+                    (  # type: ignore[misc]
+                        rule.agent is None or rule.agent in matched
+                    )
+                    and _holds(rule, holding)
+                ),
+            )
+
+
+def _subsets(values: Sequence[Value]) -> list[tuple[Value, ...]]:
+    return [each for size in range(len(values) + 1) for each in itertools.combinations(values, size)]
+
+
+def _holds(rule: Rule, holding: Sequence[tuple[Condition, ...]]) -> bool:
+    return not rule.when or rule.when in holding
+
+
+def _is_narrow(rule: Rule) -> bool:
+    """Whether it is about some callers or arguments only."""
+    return rule.agent is not None or bool(rule.when)
 
 
 def needs_less(rule: Rule, than: Rule) -> bool:
     """Whether this rule is less restrictive than the other."""
     if rule.effect is not than.effect:
         return STRICTNESS[rule.effect] < STRICTNESS[than.effect]
-    asked = rule.effect is Effect.REQUIRE_APPROVAL and ANY_APPROVER not in than.approvers
-    return asked and not set(rule.approvers) <= set(than.approvers)
+    if rule.effect is not Effect.REQUIRE_APPROVAL:
+        return False
+    if (rule.changes, than.changes) == (Changes.ONE_PERSON, Changes.SECOND_PERSON):
+        return True
+    return ANY_APPROVER not in than.approvers and not set(rule.approvers) <= set(than.approvers)
 
 
 def _patterns(before: Snapshot, after: Snapshot) -> set[str]:
@@ -77,27 +152,31 @@ def _patterns(before: Snapshot, after: Snapshot) -> set[str]:
 
 
 def _may_precede(rule: Rule, other: Rule) -> bool:
-    """Whether this rule may take precedence over the other for some name that both match."""
+    """Whether this rule may take precedence over the other for some call that both match."""
     shared = _shared(rule, other)
     if shared is None:
         return False
-    name, kind = shared
-    if not (rule.fits(name, kind) and other.fits(name, kind)):
+    name, kind, agent = shared
+    if not all(each.fits(name, kind) and each.is_about(agent) for each in (rule, other)):
         return True
-    both = Snapshot(version=0, made_at=EPOCH, rules=(rule, other))
-    return both.rule_for(name, Risk.READ, kind).rule_id == rule.rule_id
+    return prevailing([(rule, True), (other, True)], name, agent, BY_RISK[Risk.READ]).rule is rule
 
 
-def _shared(rule: Rule, other: Rule) -> tuple[str, StepKind] | None:
-    """A name, with its kind, that both rules match, or None if there is none."""
+def _shared(rule: Rule, other: Rule) -> tuple[str, StepKind, str | None] | None:
+    """A call that both rules match, by its name, kind and agent; None if there is none."""
     kinds = about(rule.kind) & about(other.kind)
     name = _common(rule.tool, other.tool) if kinds else None
-    return None if name is None else (name, min(kinds))
+    if name is None:
+        return None
+    agents = [each.agent for each in (rule, other) if each.agent is not None]
+    agent = _common(agents[0], agents[-1]) if agents else None
+    return None if agents and agent is None else (name, min(kinds), agent)
 
 
 def _covers(rule: Rule, other: Rule) -> bool:
-    """Whether this rule matches all that the other does: it has the same name or glob, and is about the same kinds or more."""
-    return rule.tool == other.tool and about(other.kind) <= about(rule.kind)
+    """Whether this rule matches all that the other does: it has the same name or glob, and is about the same kinds, callers, arguments or more."""
+    named = rule.tool == other.tool and about(other.kind) <= about(rule.kind)
+    return named and rule.agent in (None, other.agent) and rule.when in ((), other.when)
 
 
 def _built_in(rule: Rule) -> list[Rule]:
@@ -108,12 +187,12 @@ def _built_in(rule: Rule) -> list[Rule]:
 
 def _same(rule: Rule, other: Rule) -> bool:
     """Whether both are equal, ignoring versions, reasons and expiries."""
-    same = rule.rule_id == other.rule_id and rule.kind == other.kind and rule.tool == other.tool
-    return same and not _differ(rule, other)
+    scopes = [(each.rule_id, each.kind, each.tool, each.agent, each.when) for each in (rule, other)]
+    return scopes[0] == scopes[1] and not _differ(rule, other)
 
 
 def _differ(rule: Rule, other: Rule) -> bool:
-    return rule.effect is not other.effect or set(rule.approvers) != set(other.approvers)
+    return (rule.effect, rule.changes, set(rule.approvers)) != (other.effect, other.changes, set(other.approvers))
 
 
 def _is_glob(rule: Rule) -> bool:

@@ -1,19 +1,22 @@
 """Policy: operators' rules and kill switches, and how they apply to one call. Pure; the worker's interceptors evaluate it before every call.
 
-A kill switch that is on denies every call, regardless of the rules. Of the rules that match a call, one applies: decision 0019 has the order,
-`_precedence` implements it, and the built-in rule for the risk (`BY_RISK`) applies where no rule matches.
+A kill switch that is on denies every call, regardless of the rules. Of the rules that match a call, one applies: decision 0036 has the order,
+`prevailing` implements it, and the built-in rule for the risk (`BY_RISK`) applies where no rule matches.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from agentgrid.domain.activities import about
-from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS
+from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, Changes
+from agentgrid.domain.conditions import Condition, all_hold
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
 from agentgrid.domain.switches import SwitchKind, Thing
@@ -43,6 +46,9 @@ class Effect(StrEnum):
 TOOL_RULE = "tool:"
 """Prefix of the id of a tool's own rule; the tool's name follows."""
 
+AGENT_RULE = "agent:"
+"""Prefix of the id of an agent's own rule; the agent's name follows."""
+
 BUILT_IN_RULE = "default:"
 """The rules of `BY_RISK`, which nobody can change, are called this and the risk."""
 
@@ -51,9 +57,13 @@ _STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
 
 
 class Rule(BaseModel):
-    """One operator's rule about what workflows call, by a name or a glob."""
+    """One operator's rule about what workflows and agents call, by a name or a glob.
 
-    model_config = ConfigDict(frozen=True)
+    A worker can't judge a rule with a field that it doesn't know, and takes it as one whose conditions can't be judged. So a new field is left
+    out of the snapshot where it has its default, which means what holds without the field.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     rule_id: str
     version: int = 1
@@ -64,10 +74,16 @@ class Rule(BaseModel):
     """
     tool: str
     """A tool's name, the type of a plain activity, a name of that kind, or a glob such as `crm_*`."""
+    agent: str | None = Field(default=None, exclude_if=lambda agent: agent is None)
+    """The agent whose calls it is about: a name, or a glob. None: everybody's calls, those of agents and of workflow code."""
+    when: tuple[Condition, ...] = Field(default=(), exclude_if=lambda when: not when)
+    """What must hold for the call's arguments; all of it."""
     effect: Effect
     approvers: tuple[str, ...] = (ANY_APPROVER,)
     expires_seconds: float = DEFAULT_EXPIRY_SECONDS
     reason: str = ""
+    changes: Changes = Field(default=Changes.ONE_PERSON, exclude_if=lambda changes: changes is Changes.ONE_PERSON)
+    """How many people it takes to approve a tool's call with changed arguments."""
 
     @property
     def reference(self) -> str:
@@ -81,6 +97,14 @@ class Rule(BaseModel):
     def matches(self, name: str) -> bool:
         """Whether its glob matches the name, whatever the kind."""
         return self.tool == name or fnmatchcase(name, self.tool)
+
+    def is_about(self, agent: str | None) -> bool:
+        """Whether it is about the calls of this agent; None for calls that workflow code makes."""
+        return self.agent is None or (agent is not None and (self.agent == agent or fnmatchcase(agent, self.agent)))
+
+    def holds(self, arguments: Any) -> bool | None:
+        """Whether its conditions hold; None if that can't be judged."""
+        return None if self.model_extra else all_hold(self.when, arguments)
 
 
 BY_RISK: dict[Risk, Rule] = {
@@ -170,14 +194,133 @@ class Snapshot(BaseModel):
     def _unrevoked(self, keys: dict[str, str]) -> dict[str, str]:
         return {key_id: key for key_id, key in keys.items() if key_id not in self.revoked_keys}
 
-    def rule_for(self, name: str, risk: Risk, kind: StepKind = StepKind.TOOL) -> Rule:
-        """The rule that applies to calls of this kind and name, by the order in decision 0019."""
-        fitting = (rule for rule in self.rules if rule.fits(name, kind))
-        return max(fitting, key=lambda rule: _precedence(rule, name), default=BY_RISK[risk])
+    def rule_for(
+        self,
+        name: str,
+        risk: Risk,
+        kind: StepKind = StepKind.TOOL,
+        *,
+        agent: str | None = None,
+        arguments: Callable[[], Any] | None = None,
+    ) -> Rule:
+        """The rule that applies to a call of this kind and name, by the order in decision 0036.
+
+        agent: the agent that makes the call. arguments: makes the call's arguments, if a rule has conditions; if they are not known, or it
+        raises ValueError, no condition can be judged.
+        """
+        return self.weigh(name, risk, kind, agent=agent, arguments=arguments).rule
+
+    def weigh(
+        self,
+        name: str,
+        risk: Risk,
+        kind: StepKind = StepKind.TOOL,
+        *,
+        agent: str | None = None,
+        arguments: Callable[[], Any] | None = None,
+    ) -> Weighed:
+        """Like `rule_for`, with all the rules that were considered."""
+        fitting = [rule for rule in self.rules if rule.fits(name, kind) and rule.is_about(agent)]
+        if not any(rule.when or rule.model_extra for rule in fitting):
+            return prevailing([(rule, True) for rule in fitting], name, agent, BY_RISK[risk])
+        try:
+            if arguments is None:
+                raise ValueError("not known")
+            values = arguments()
+        except ValueError:
+            held = [(rule, None if rule.when or rule.model_extra else True) for rule in fitting]
+        else:
+            held = [(rule, rule.holds(values)) for rule in fitting]
+        return prevailing(held, name, agent, BY_RISK[risk])
 
 
-def _precedence(rule: Rule, name: str) -> tuple[bool, bool, bool, int, bool, int, str]:
-    exact = rule.tool == name
-    own = exact and rule.rule_id == f"{TOOL_RULE}{name}"
-    denies, names_kind = rule.effect is Effect.DENY, rule.kind is not None
-    return exact, own, denies, len(rule.tool), names_kind, _STRICTNESS[rule.effect], rule.rule_id
+class Exactness(NamedTuple):
+    """How exactly a rule names a call, in three respects; each grows with exactness."""
+
+    tool: tuple[bool, int]
+    """Whether it names the tool itself, and the length of its glob."""
+    agent: tuple[bool, int]
+    """Whether it names the agent itself, and the length of its glob; -1 if it is about everybody's calls."""
+    conditions: bool
+
+    def covers(self, other: Exactness) -> bool:
+        """Whether it is less exact than the other in no respect."""
+        return self.tool >= other.tool and self.agent >= other.agent and self.conditions >= other.conditions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Considered:
+    """A rule that is about a call, and what became of it."""
+
+    rule: Rule
+    holds: bool | None
+    """Whether its conditions hold; None if that can't be judged."""
+    displaced_by: Rule | None = None
+    """A rule that is more exact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighed:
+    """The rule that applies to a call, and all that are about it."""
+
+    rule: Rule
+    considered: tuple[Considered, ...]
+
+
+def prevailing(held: Sequence[tuple[Rule, bool | None]], name: str, agent: str | None, built_in: Rule) -> Weighed:
+    """The rule that applies, of those that are about a call, each with whether its conditions hold. Their order makes no difference.
+
+    One whose conditions can't be judged displaces no other, and counts unless it allows. So the result is the strictest of what could be.
+    """
+    matching = [rule for rule, holds in held if holds]
+    considered = [
+        Considered(
+            rule=rule,
+            holds=holds,
+            displaced_by=next(
+                (each for each in matching if holds is not False and displaces(each, rule, name, agent)), None
+            ),
+        )
+        for rule, holds in held
+    ]
+    left = [each for each in considered if each.holds is not False and each.displaced_by is None]
+    counting = [each.rule for each in left if each.holds or each.rule.effect is not Effect.ALLOW]
+    if not matching:
+        counting.append(built_in)
+
+    def rank(rule: Rule) -> tuple[int, bool, Exactness, bool, bool, str]:
+        exact, own = exactness(rule, name, agent), is_own(rule, name, agent)
+        return _STRICTNESS[rule.effect], rule is not built_in, exact, own, rule.kind is not None, rule.rule_id
+
+    return Weighed(rule=max(counting, key=rank), considered=tuple(considered))
+
+
+def exactness(rule: Rule, name: str, agent: str | None) -> Exactness:
+    """How exactly the rule names this call."""
+    named = (False, -1) if rule.agent is None else (rule.agent == agent, len(rule.agent))
+    return Exactness(
+        tool=(rule.tool == name, len(rule.tool)), agent=named, conditions=bool(rule.when or rule.model_extra)
+    )
+
+
+def is_own(rule: Rule, name: str, agent: str | None) -> bool:
+    """Whether it is the tool's own rule, or the agent's."""
+    return (rule.tool == name and rule.rule_id == f"{TOOL_RULE}{name}") or (
+        agent is not None and rule.agent == agent and rule.rule_id == f"{AGENT_RULE}{agent}"
+    )
+
+
+def displaces(one: Rule, other: Rule, name: str, agent: str | None) -> bool:
+    """Whether the other rule doesn't count for this call where this one holds: it is more exact in one respect, and less in none.
+
+    A rule that denies is displaced only by one that names the tool itself, and names something for which the other has a glob or nothing.
+    """
+    mine, its = exactness(one, name, agent), exactness(other, name, agent)
+    denied = other.effect is Effect.DENY
+    if mine != its:
+        names_more = mine.tool[0] > its.tool[0] or mine.agent[0] > its.agent[0]
+        return mine.covers(its) and (not denied or (mine.tool[0] and names_more))
+    owns = is_own(one, name, agent), is_own(other, name, agent)
+    if owns[0] != owns[1]:
+        return owns[0] and (not denied or mine.tool[0])
+    return one.kind is not None and other.kind is None and (one.effect is Effect.DENY) == denied

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agentgrid.domain import scopes
+from agentgrid.domain.activities import TOOL_PREFIX
 from agentgrid.errors import Fault
 
 
@@ -96,6 +97,12 @@ class Principal:
     def sees(self, workflow: str) -> bool:
         """Whether this workflow is in its scope."""
         return scopes.admits(self.workflows, workflow)
+
+    def reaches(self, workflow: str) -> bool:
+        """Whether its scope lets it start this workflow. A run of a single tool requires a scope that names tools: see `scopes.admits_call`."""
+        if workflow.startswith(TOOL_PREFIX):
+            return scopes.admits_call(self.workflows, workflow.removeprefix(TOOL_PREFIX))
+        return self.sees(workflow)
 
     @property
     def permissions(self) -> frozenset[Permission]:

@@ -26,6 +26,8 @@ MAX_PATTERN_BYTES = 1 << 18
 """Maximum size of a compiled pattern. One for e-mail addresses, with every part bounded, takes half of it."""
 
 MAX_FAULTS = 20
+MAX_TOLD = 5
+"""Maximum number of faults in one message."""
 MESSAGE_CHARACTERS = 300
 MAX_UNKNOWN = 5
 """This many unknown fields of one object are named."""
@@ -36,6 +38,11 @@ MAX_COMPARED = 100
 PATTERN_SIZES = (1 << 10, 1 << 12, 1 << 14, 1 << 16, MAX_PATTERN_BYTES)
 STRING_STEP = 64
 """This many characters of text count as one more value."""
+
+CHEAP = 2_000_000.0
+"""Up to this product of a schema's cost and a value's size, a check may run in the process that needs it: it takes less than 0.1 s."""
+CHEAP_TO_EXPLAIN = 50_000.0
+"""The same bound for listing all faults, which costs more and is unbounded for a schema that refers to itself."""
 
 IN_PLACE = ("$ref", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
 """Keywords whose subschemas apply to the same value."""
@@ -79,8 +86,11 @@ class Compiled:
     recursive: bool
 
 
-def compiled(schema: dict[str, Any]) -> Compiled:
-    """Compile the schema. Raises ValueError, with the fault and its place, if it can't be used for validation."""
+def compiled(schema: dict[str, Any], *, mask: str | None = None) -> Compiled:
+    """Compile the schema. Raises ValueError, with the fault and its place, if it can't be used for validation.
+
+    mask: what messages call the checked value and its parts, instead of quoting them.
+    """
     if not isinstance(schema, dict):
         raise ValueError("it is not a JSON object")
     _check_size(schema)
@@ -98,6 +108,7 @@ def compiled(schema: dict[str, Any]) -> Compiled:
             formats=FORMATS,
             pattern_options=RegexOptions(size_limit=MAX_PATTERN_BYTES),
             retriever=_elsewhere,
+            mask=mask,
         )
     except ValidationError as error:
         raise ValueError(_message(error)) from None
@@ -108,6 +119,19 @@ def faults(ready: Compiled, value: Any) -> list[tuple[list[str | int], str]]:
     """The first faults of a value, each with its path and a message of bounded length."""
     found = (fault for error in ready.validator.iter_errors(value) for fault in _explained(ready.schema, error))
     return list(islice(found, MAX_FAULTS))
+
+
+def misfit(ready: Compiled, value: Any) -> str | None:
+    """Why a value does not fit, with the place of each fault, or None if it fits. A check that could take long is refused instead."""
+    cost = ready.price * size_of(value, limit=CHEAP / ready.price)
+    if cost > CHEAP:
+        return "it is too large to be checked against its schema"
+    if ready.validator.is_valid(value):
+        return None
+    if ready.recursive or cost > CHEAP_TO_EXPLAIN:
+        return "it does not fit its schema"
+    found = faults(ready, value)[:MAX_TOLD]
+    return "; ".join(f"{'.'.join(map(str, path)) or 'the value'}: {message}" for path, message in found)
 
 
 def _explained(schema: dict[str, Any], error: ValidationError) -> Iterator[tuple[list[str | int], str]]:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from agentgrid.domain.activities import TOOL_PREFIX
+
 EVERY_WORKFLOW = frozenset({"*"})
 MAX_GLOB = 255
 _OTHER_SYNTAX = frozenset("[]{}!^\\")
@@ -34,6 +36,16 @@ def is_exact(glob: str) -> bool:
 def admits(globs: Iterable[str], workflow: str) -> bool:
     """Whether the workflow is in the scope."""
     return any(glob == "*" or _pattern(glob).fullmatch(workflow) is not None for glob in globs)
+
+
+def admits_call(globs: Iterable[str], tool: str) -> bool:
+    """Whether the scope lets its principal call this tool directly: only by a glob that begins with `tool.`, not by `*`.
+
+    A workflow may ask for an approval, or check its input, before it calls a tool. Who may start the workflow could otherwise go around it.
+    """
+    return any(
+        glob.startswith(TOOL_PREFIX) and _pattern(glob).fullmatch(TOOL_PREFIX + tool) is not None for glob in globs
+    )
 
 
 @lru_cache(maxsize=1000)

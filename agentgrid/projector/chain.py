@@ -96,6 +96,7 @@ def derive(links: Sequence[Link], live: Mapping[str, Sequence[LiveStep]] | None 
         "status": summary.status.value,
         "waiting_on": summary.waiting_on.value if summary.waiting_on is not None else None,
         "status_reason": _end_reason(tip) if ends is not None else summary.reason,
+        "hold": tip.state.hold if summary.status is RunStatus.PAUSED else None,
         "error_type": _cause(tip.error).get("type") if ends is not None else None,
         "temporal_status": tip.status,
         "governed": tip.state.governed,

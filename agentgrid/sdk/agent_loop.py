@@ -40,7 +40,7 @@ from agentgrid.protocol import (
 from agentgrid.sdk.agent_breaker import Breaker
 from agentgrid.sdk.agent_interrupts import Interruptions, ended, was_cancelled
 from agentgrid.sdk.agent_meter import Meter
-from agentgrid.sdk.context import current_agent
+from agentgrid.sdk.context import Note, current_agent, current_note
 from agentgrid.sdk.recorded import judged, recorded
 from agentgrid.sdk.state import RunState, current_state
 
@@ -98,7 +98,7 @@ async def converse(
         turn=outer.turn if outer is not None else None,
     )
     # The version is fixed once, by the worker, and history has it: an operator's edit can't change a replay.
-    spec: AgentSpec = await judged(state, ACTIVITY_OPEN_AGENT, request, AgentSpec, agent.title)
+    spec: AgentSpec = await judged(state, ACTIVITY_OPEN_AGENT, request, AgentSpec, agent.name)
     if session is not None:
         within = session.meter(spec)
     meter = Meter(spec, approvers=agent.budget.approvers if agent.budget is not None else (), within=within)
@@ -321,7 +321,15 @@ class _Conversation:
             if call.fault is not None:
                 return {**answer, "fault": call.fault}
             await self.meter.before_call()
-            return {**answer, "result": await self._result(call)}
+            note = Note()
+            before = current_note.get()
+            current_note.set(note)
+            try:
+                result = await self._result(call)
+            finally:
+                # Not `reset`: it raises where the workflow is evicted.
+                current_note.set(before)
+            return {**answer, "result": result, **_approval(note)}
         except (ActivityError, ApplicationError, ValidationError) as error:
             if is_cancelled_exception(error) or _ends_the_agent(error):
                 raise
@@ -356,6 +364,15 @@ class _Conversation:
 
 def _fault(call: AskedCall, fault: str) -> dict[str, Any]:
     return {"role": "tool", "id": call.id, "name": call.name, "fault": fault}
+
+
+def _approval(note: Note) -> dict[str, Any]:
+    """What the model is told of the approval: the comment, and the arguments if an approver changed them."""
+    decision = note.decision
+    if decision is None or (decision.comment is None and decision.arguments is None):
+        return {}
+    said = {"comment": decision.comment, "ran_with": decision.arguments}
+    return {"approval": {name: value for name, value in said.items() if value is not None}}
 
 
 def _ends_the_agent(error: BaseException) -> bool:

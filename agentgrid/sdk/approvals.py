@@ -19,15 +19,22 @@ from agentgrid.sdk.state import Outcome, current_state
 
 
 class ApprovalRejected(ApplicationError):
-    """The approval was rejected. Raised at the waiting call."""
+    """The approval was rejected. Raised at the waiting call. The comment, if there is one, is in the message and the details."""
 
-    def __init__(self, terms: Terms, principal: str) -> None:
+    def __init__(self, terms: Terms, principal: str, comment: str | None = None) -> None:
+        said = {} if comment is None else {"comment": comment}
         super().__init__(
-            f"{terms.title}: rejected by {principal}",
-            {"approval_id": terms.approval_id, "principal": principal},
+            f"{terms.title}: rejected by {principal}{f': {comment}' if comment else ''}",
+            {"approval_id": terms.approval_id, "principal": principal} | said,
             type=ErrorType.APPROVAL_REJECTED,
             non_retryable=True,
         )
+
+    @property
+    def comment(self) -> str | None:
+        """What the approver said, or None."""
+        comment: str | None = self.details[0].get("comment")
+        return comment
 
 
 class ApprovalExpired(ApplicationError):
@@ -66,18 +73,19 @@ class DecidedApproval:
 
 @dataclass(frozen=True, kw_only=True)
 class Approved:
-    """Who approved, and when."""
+    """Who approved, when, and with which comment."""
 
     approval_id: str
     principal: str
     decided_at: datetime
+    comment: str | None = None
 
 
 def refusal(terms: Terms, outcome: Outcome) -> ApplicationError:
     """The error for a gate that was rejected or expired."""
     if outcome.decision is None:
         return ApprovalExpired(terms)
-    return ApprovalRejected(terms, outcome.decision.principal)
+    return ApprovalRejected(terms, outcome.decision.principal, outcome.decision.comment)
 
 
 async def approval(
@@ -140,4 +148,5 @@ async def approval(
                 approval_id=terms.approval_id,
                 principal=outcome.decision.principal,
                 decided_at=outcome.decision.decided_at,
+                comment=outcome.decision.comment,
             )

@@ -33,16 +33,7 @@ Call = TypeVar("Call", StartActivityInput, StartLocalActivityInput)
 
 def sealed(input: Call) -> tuple[Call, bytes]:
     """The call with its arguments as payloads, and the bytes that its key is derived from."""
-    info = workflow.info()
-    context = ActivitySerializationContext(
-        namespace=info.namespace,
-        workflow_id=info.workflow_id,
-        workflow_type=info.workflow_type,
-        activity_type=input.activity,
-        activity_id=input.activity_id,
-        activity_task_queue=(isinstance(input, StartActivityInput) and input.task_queue) or info.task_queue,
-        is_local=isinstance(input, StartLocalActivityInput),
-    )
+    context = _context(input)
     if len(input.args) == 1 and isinstance(input.args[0], ToolCall):
         # The key does not include the tool's version, so that fixed code makes the same call.
         content = _tool_content(input.args[0])
@@ -57,6 +48,25 @@ def sealed(input: Call) -> tuple[Call, bytes]:
         payloads = _payloads(input.args, context)
         content = b"\0".join(payload.data for payload in payloads)
     return dataclasses.replace(input, args=[RawValue(payload) for payload in payloads]), content
+
+
+def with_arguments(sealed: Call, call: ToolCall) -> Call:
+    """The sealed call of a tool, with other arguments."""
+    (payload,) = _payloads([call], _context(sealed))
+    return dataclasses.replace(sealed, args=[RawValue(payload)])
+
+
+def _context(input: StartActivityInput | StartLocalActivityInput) -> ActivitySerializationContext:
+    info = workflow.info()
+    return ActivitySerializationContext(
+        namespace=info.namespace,
+        workflow_id=info.workflow_id,
+        workflow_type=info.workflow_type,
+        activity_type=input.activity,
+        activity_id=input.activity_id,
+        activity_task_queue=(isinstance(input, StartActivityInput) and input.task_queue) or info.task_queue,
+        is_local=isinstance(input, StartLocalActivityInput),
+    )
 
 
 def sealed_child(input: StartChildWorkflowInput) -> StartChildWorkflowInput:

@@ -5,14 +5,27 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from agentgrid.domain.agents import AgentHeader
+from agentgrid.domain.approvals import Decision
 
 current_key: ContextVar[str | None] = ContextVar("agentgrid_key", default=None)
 """Set by the activity half of the interceptors for the duration of one attempt, and by tests."""
 
 current_agent: ContextVar[AgentHeader | None] = ContextVar("agentgrid_agent", default=None)
 """The agent for which workflow code makes calls. Each task of the event loop has its own, so agents may run in parallel."""
+
+
+@dataclass
+class Note:
+    """Under which decision a call of workflow code ran, for the code that made it; None if it needed no approval."""
+
+    decision: Decision | None = None
+
+
+current_note: ContextVar[Note | None] = ContextVar("agentgrid_note", default=None)
+"""Where the gate notes the decision on the calls that are made in this context."""
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from agentgrid.sdk.schema import canonical_source, input_schema_of, schema_of, v
 from agentgrid.sdk.secrets import Secret
 from agentgrid.sdk.source import Source
 from agentgrid.sdk.tools import Tool
+from agentgrid.sdk.toolsets import Toolset
 from agentgrid.sdk.workflows import SPEC, WorkflowSpec
 
 SECRET = ("agentgrid.secret", "agentgrid.sdk.secrets.secret")
@@ -72,9 +73,17 @@ def imported(packages: Sequence[ModuleType | str]) -> tuple[tuple[ModuleType, ..
 
 
 def tools_in(modules: Iterable[ModuleType]) -> tuple[Tool[..., Any], ...]:
-    """Every tool, by name."""
-    found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Tool)}
+    """Every tool, by name; those of toolsets too."""
+    values = [value for module in modules for value in vars(module).values()]
+    grouped = [tool for value in values if isinstance(value, Toolset) for tool in value]
+    found = {id(value): value for value in (*values, *grouped) if isinstance(value, Tool)}
     return tuple(sorted(found.values(), key=lambda tool: str(tool.name)))
+
+
+def toolsets_in(modules: Iterable[ModuleType]) -> tuple[Toolset, ...]:
+    """Every toolset, by name."""
+    found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Toolset)}
+    return tuple(sorted(found.values(), key=lambda toolset: str(toolset.name)))
 
 
 def agents_in(modules: Iterable[ModuleType]) -> tuple[Agent[Any], ...]:

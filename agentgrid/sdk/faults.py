@@ -16,6 +16,7 @@ from agentgrid.domain.policies import Risk
 from agentgrid.errors import RegistrationError
 from agentgrid.sdk import handlers, lint, sandbox
 from agentgrid.sdk.discovery import RegisteredWorkflow
+from agentgrid.sdk.json_tools import JsonTool
 from agentgrid.sdk.places import place_of, reworded
 from agentgrid.sdk.schema import is_mutable, is_secret, json_fault, secret_defaults
 from agentgrid.sdk.source import Source
@@ -32,7 +33,8 @@ def tool_faults(tools: Sequence[Tool[..., Any]], sources: dict[str, Source]) -> 
     seen: dict[str, Tool[..., Any]] = {}
     for tool in tools:
         for message in _faults_of(tool):
-            yield RegistrationError(f"tool {tool.name!r}: {message}", file=tool.file, line=tool.line)
+            origin = f" ({tool.origin})" if isinstance(tool, JsonTool) and tool.origin else ""
+            yield RegistrationError(f"tool {tool.name!r}{origin}: {message}", file=tool.file, line=tool.line)
         if (other := seen.get(str(tool.name))) is not None:
             yield RegistrationError(
                 f"tool {tool.name!r} is already registered at {other.file}:{other.line}", file=tool.file, line=tool.line
@@ -83,18 +85,18 @@ def _boundary_faults(registered: RegisteredWorkflow) -> Iterator[str]:
         if is_secret(parameter.name, parameter.default):
             yield GIVEN_AWAY.format(parameter.name)
     yield from map(GIVEN_AWAY.format, secret_defaults(registered.input_schema))
-    yield from _schema_faults(registered.input_schema)
+    yield from _schema_faults("input", registered.input_schema)
 
 
-def _schema_faults(schema: dict[str, Any]) -> Iterator[str]:
-    """Why the input schema can't be used for validation. A hand-written schema can contain anything."""
+def _schema_faults(which: str, schema: dict[str, Any]) -> Iterator[str]:
+    """Why the schema can't be used for validation. A hand-written schema can contain anything."""
     # Imported here, because workflow code imports this package and never validates.
     from agentgrid.domain import schemas
 
     try:
         schemas.compiled(schema)
     except ValueError as error:
-        yield f"its input schema can't be used: {error}"
+        yield f"its {which} schema can't be used: {error}"
 
 
 def _named(name: Any) -> bool:
@@ -125,15 +127,31 @@ def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
         yield f"its risk is {tool.risk!r}; it must be one of {', '.join(Risk)}"
     elif tool.local and Risk(tool.risk).writes and not tool.idempotent:
         yield "local=True is only for risk 'read' or idempotent tools: a crash in the workflow task runs it again"
+    if tool.check is not None:
+        yield from _check_faults(tool, tool.check)
     try:
         yield from map(GIVEN_AWAY.format, secret_defaults(tool.signature.input_schema))
-        yield from _schema_faults(tool.signature.input_schema)
+        yield from _schema_faults("input", tool.signature.input_schema)
+        if isinstance(tool, JsonTool):
+            # Results of Python tools are checked by their types instead.
+            yield from _schema_faults("output", tool.signature.output_schema)
     except TypeError as error:
         yield str(error)
     except NameError as error:
         yield f"an annotation can't be resolved: {error}"
     except Exception as error:
         yield f"its signature can't be read: {type(error).__name__}: {error}"
+
+
+def _check_faults(tool: Tool[..., Any], check: Any) -> Iterator[str]:
+    """Faults of a tool's own check, which is called with the tool's arguments by name."""
+    if not callable(check) or inspect.iscoroutinefunction(check):
+        yield "its check must be a plain function, not a coroutine function"
+        return
+    try:
+        inspect.signature(check).bind(**dict.fromkeys(inspect.signature(tool.fn).parameters))
+    except (TypeError, ValueError):
+        yield "its check must take the tool's parameters, by the same names"
 
 
 def _undecidable(source: Source) -> Iterator[RegistrationError]:

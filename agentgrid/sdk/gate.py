@@ -3,7 +3,8 @@
 The order of commands is protocol. The build of the first workflow task, or a marker, shows that an execution began under the plugin
 (`RunState.governed`); an execution that was already open replays unchanged. A call is scheduled at once, as without the plugin; only its
 *result* is wrapped. If policy requires approval, the activity half answers `ApprovalRequired` with the terms; the workflow then waits under
-those terms and makes the call again with the signed decision. The arguments are serialised once, at the call.
+those terms and makes the call again with the signed decision. The arguments are serialised once, at the call; if the decision changes them,
+every further call sends the changed ones, under the same key, until the worker finds them invalid: then the call is made as it was at first.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from temporalio.worker import (
     WorkflowOutboundInterceptor,
 )
 
-from agentgrid.domain.approvals import Terms
+from agentgrid.domain.approvals import Decision, Terms
 from agentgrid.protocol import (
     HEADER_AGENT,
     HEADER_APPROVAL,
@@ -41,11 +42,12 @@ from agentgrid.protocol import (
     SIGNAL_CONTROL,
     SIGNAL_DECIDE,
     ErrorType,
+    ToolCall,
     to_payload,
 )
 from agentgrid.sdk.approvals import refusal
-from agentgrid.sdk.calls import Call, sealed, sealed_child
-from agentgrid.sdk.context import current_agent
+from agentgrid.sdk.calls import Call, sealed, sealed_child, with_arguments
+from agentgrid.sdk.context import current_agent, current_note
 from agentgrid.sdk.results import check_result
 from agentgrid.sdk.state import BUILDS_ARE_KEPT, Patience, RunState, approved
 from agentgrid.sdk.workflows import SPEC
@@ -144,9 +146,10 @@ class GateOutbound(WorkflowOutboundInterceptor):
         if (agent := current_agent.get()) is not None:
             base[HEADER_AGENT] = to_payload(agent)
 
-        def start(decision: str | None = None) -> workflow.ActivityHandle[Any]:
+        def start(decision: str | None = None, changed: ToolCall | None = None) -> workflow.ActivityHandle[Any]:
             extra = {HEADER_APPROVAL: to_payload(decision)} if decision is not None else {}
-            return schedule(dataclasses.replace(sent, headers=base | extra))
+            call = sent if changed is None else with_arguments(sent, changed)
+            return schedule(dataclasses.replace(call, headers=base | extra))
 
         remote = isinstance(input, StartActivityInput)
         first = None if state.paused else start()
@@ -168,19 +171,20 @@ def _cancelling(inner: workflow.ActivityHandle[Any]) -> Callable[[asyncio.Task[A
 
 async def _result(
     state: RunState,
-    start: Callable[[str | None], Awaitable[Any]],
+    start: Callable[[str | None, ToolCall | None], Awaitable[Any]],
     handle: Awaitable[Any] | None,
     remote: bool,
 ) -> Any:
     """The call's result, after waiting for resume, approvals or a policy and making the call again as needed."""
     decision: str | None = None
+    changed: ToolCall | None = None
     patience = Patience()
     asked = state.generation
     while True:
         if handle is None:
             await state.resumed()
             asked = state.generation
-            handle = start(decision)
+            handle = start(decision, changed)
         try:
             return await handle
         except (ActivityError, ApplicationError) as error:
@@ -189,6 +193,11 @@ async def _result(
             if await patience.waited(cause):
                 handle = None
                 continue
+            if changed is not None and is_invalid_input(cause):
+                # Workflow code never made this call, so it doesn't fail there.
+                decision, changed, handle = None, None, None
+                _note(None)
+                continue
             terms = terms_in(cause)
             if terms is None:
                 raise
@@ -196,6 +205,21 @@ async def _result(
         if not outcome.void and not approved(outcome):
             raise refusal(terms, outcome)
         decision, handle = outcome.raw or None, None
+        if outcome.decision is not None and outcome.decision.arguments is not None:
+            changed = ToolCall(tool=terms.tool or "", version=terms.tool_version or "", args=outcome.decision.arguments)
+        if not outcome.void:
+            _note(outcome.decision)
+
+
+def _note(decision: Decision | None) -> None:
+    """Tell the code that made the call under which decision it is made now."""
+    if (note := current_note.get()) is not None:
+        note.decision = decision
+
+
+def is_invalid_input(error: BaseException | None) -> bool:
+    """Whether the worker found a tool's arguments invalid, before anything ran."""
+    return isinstance(error, ApplicationError) and error.type == ErrorType.TOOL_INPUT
 
 
 def terms_in(error: BaseException | None) -> Terms | None:

@@ -18,7 +18,9 @@ from agentgrid.sdk.faults import NAME, tool_faults, workflow_faults
 from agentgrid.sdk.schema import version_of
 from agentgrid.sdk.secrets import SecretProvider
 from agentgrid.sdk.source import Source
+from agentgrid.sdk.tool_runs import tool_runs
 from agentgrid.sdk.tools import Tool
+from agentgrid.sdk.toolsets import Toolset
 
 
 class Grid:
@@ -48,6 +50,11 @@ class Grid:
         return discovery.tools_in(self.modules)
 
     @functools.cached_property
+    def toolsets(self) -> tuple[Toolset, ...]:
+        """Every source of tools outside the project's code, by name."""
+        return discovery.toolsets_in(self.modules)
+
+    @functools.cached_property
     def agents(self) -> tuple[Agent[Any], ...]:
         """Every agent, by name."""
         return discovery.agents_in(self.modules)
@@ -56,6 +63,11 @@ class Grid:
     def workflows(self) -> tuple[RegisteredWorkflow, ...]:
         """Every workflow, by name, with its schemas and version."""
         return discovery.workflows_in(self.modules, self._sources)
+
+    @functools.cached_property
+    def tool_runs(self) -> tuple[RegisteredWorkflow, ...]:
+        """The built-in workflows that run one tool each. None without workflows: a worker for tools alone polls for no workflow tasks."""
+        return tool_runs(self.tools) if self.workflows else ()
 
     @functools.cached_property
     def secrets(self) -> tuple[str, ...]:
@@ -76,7 +88,7 @@ class Grid:
     @property
     def shared_modules(self) -> tuple[str, ...]:
         """The top-level packages with tools or agents and without workflows: shared with the sandbox, so that their drivers aren't imported again."""
-        packages = {tool.fn.__module__.split(".")[0] for tool in self.tools}
+        packages = {tool.module.split(".")[0] for tool in self.tools}
         packages |= {agent.module.split(".")[0] for agent in self.agents}
         homes = {registered.cls.__module__.split(".")[0] for registered in self.workflows}
         return tuple(sorted(packages - homes))
@@ -85,6 +97,7 @@ class Grid:
         """Raise RegistrationErrors with every fault in the registered code, or return."""
         faults = [
             *self._found[1],
+            *(fault for toolset in self.toolsets for fault in toolset.faults),
             *tool_faults(self.tools, self._sources),
             *agent_faults(self.agents, self.tools),
             *workflow_faults(self.workflows, self._sources, shared_modules=self.shared_modules),

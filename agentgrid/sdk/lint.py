@@ -181,8 +181,11 @@ def _value_at(path: Path) -> Any:
     return getattr(sys.modules.get(".".join(path[:-1])), path[-1], None)
 
 
-def _is_tool(path: Path) -> bool:
-    return isinstance(_value_at(path), Tool)
+def _tool_in(path: Path) -> str | None:
+    """The tool that this names, or whose method `call` it names."""
+    if isinstance(_value_at(path), Tool):
+        return path[-1]
+    return _tool_in(path[:-1]) if path[-1] == "call" and len(path) > 2 else None
 
 
 def _is_secret(path: Path) -> bool:
@@ -241,8 +244,8 @@ class _Reader(ast.NodeVisitor):
         path = self._path(call.func)
         if path is None or isinstance(call.func, ast.Call):
             return None
-        if _is_tool(path):
-            return f"the tool {path[-1]}"
+        if (tool := _tool_in(path)) is not None:
+            return f"the tool {tool}"
         return ast.unparse(call.func) if path in AWAITED else None
 
     def _read_function(self, node: Function | ast.Lambda) -> None:
@@ -281,8 +284,8 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         called = self._path(node.func)
-        if called and _is_tool(called):
-            self.tools.append((node.lineno, called[-1]))
+        if called and (tool := _tool_in(called)) is not None:
+            self.tools.append((node.lineno, tool))
         if called and called[-1] == "value" and _is_secret(called[:-1]):
             self.secrets.append(node.lineno)
         if self._is_async and (blocks := self._blocking_part(node, called)):

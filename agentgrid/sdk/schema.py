@@ -86,6 +86,25 @@ def _closed(made: JsonSchemaValue, cls: Any) -> JsonSchemaValue:
     return made
 
 
+class Boundary(typing.Protocol):
+    """How a tool's arguments and result become JSON and back."""
+
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any]
+
+    def dump_arguments(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The call's arguments as a JSON object. Raises TypeError or ValueError for a wrong call."""
+
+    def load_arguments(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The function's keyword arguments. Raises ValueError if the JSON object does not fit."""
+
+    def dump_result(self, result: Any) -> tuple[Any, int]:
+        """The result as a JSON value, and its length in bytes. Raises ValueError if it does not fit."""
+
+    def load_result(self, value: Any) -> Any:
+        """The typed result from a JSON value. Raises ValueError."""
+
+
 class Signature:
     """The typed boundary of one function: arguments to JSON and back, result to JSON and back.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import json
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
 
@@ -19,7 +21,7 @@ from agentgrid.domain.policies import Risk
 from agentgrid.errors import NoIdempotencyKey
 from agentgrid.protocol import ErrorType, ToolCall, ToolOutcome, too_long
 from agentgrid.sdk.context import current_key, keyed
-from agentgrid.sdk.schema import Signature, canonical_source, message_of, version_of
+from agentgrid.sdk.schema import Boundary, Signature, canonical_source, message_of, version_of
 
 INSIDE_ACTIVITY = (
     "{0} is a tool, and a tool can't be called inside an activity: the call would bypass the gate and appear in no step. "
@@ -54,6 +56,7 @@ class Tool(Generic[P, R]):
         heartbeat: timedelta | None,
         tags: tuple[str, ...],
         name: str | None,
+        check: Callable[..., None] | None = None,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn = fn
@@ -67,8 +70,11 @@ class Tool(Generic[P, R]):
         self.idempotent = idempotent
         self.heartbeat = heartbeat
         self.tags = tags
+        self.check = check
         self.file = inspect.getsourcefile(fn) or ""
         self.line = fn.__code__.co_firstlineno if inspect.isfunction(fn) else 0
+        self.module = fn.__module__
+        """The module that declares it."""
 
     @property
     def activity_type(self) -> str:
@@ -76,7 +82,7 @@ class Tool(Generic[P, R]):
         return TOOL_PREFIX + self.name
 
     @functools.cached_property
-    def signature(self) -> Signature:
+    def signature(self) -> Boundary:
         """Its typed boundary. Raises TypeError if the signature is invalid."""
         return Signature(self.fn)
 
@@ -89,12 +95,7 @@ class Tool(Generic[P, R]):
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the tool: durably inside a workflow, directly in a test or a script. Raises ApplicationError inside an activity."""
         if not workflow.in_workflow():
-            if activity.in_activity():
-                raise ApplicationError(
-                    INSIDE_ACTIVITY.format(self.name), type=ErrorType.TOOL_INSIDE_ACTIVITY, non_retryable=True
-                )
-            # Each call in a test or a script is an effect of its own, unless its author says otherwise.
-            with keyed(current_key.get() or f"direct-{uuid.uuid4().hex}"):
+            with self._directly():
                 return await self.fn(*args, **kwargs)
         outcome = await self._scheduled(self.signature.dump_arguments(*args, **kwargs), local=self.local)
         try:
@@ -104,13 +105,30 @@ class Tool(Generic[P, R]):
             raise self._unfit(error) from None
 
     async def call(self, arguments: dict[str, Any]) -> Any:
-        """Call the tool durably by its JSON arguments; the result is JSON. Only in a workflow. What an agent's loop uses.
+        """Call the tool with a JSON object of arguments, as an agent's loop and the run of a single tool do; the result is JSON too.
 
+        Its activity checks the arguments: wrong ones fail the call with an ApplicationError of type `ToolInputInvalid`.
         Never a local activity: the marker of one has no header, and so could not name the agent. A cancellation waits for the outcome:
         a call that was completed nevertheless has its result, and an agent must not believe that it had no effect.
         """
+        values = self._object(arguments)
+        if not workflow.in_workflow():
+            with self._directly():
+                result = await self.fn(**self.checked(values))  # type: ignore[call-arg]
+                return self._dumped(result)
         wait = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
-        return (await self._scheduled(arguments, local=False, cancellation=wait)).result
+        return (await self._scheduled(values, local=False, cancellation=wait)).result
+
+    @contextlib.contextmanager
+    def _directly(self) -> Iterator[None]:
+        """The context of a call in a test or a script. Raises ApplicationError inside an activity."""
+        if activity.in_activity():
+            raise ApplicationError(
+                INSIDE_ACTIVITY.format(self.name), type=ErrorType.TOOL_INSIDE_ACTIVITY, non_retryable=True
+            )
+        # Each call in a test or a script is an effect of its own, unless its author says otherwise.
+        with keyed(current_key.get() or f"direct-{uuid.uuid4().hex}"):
+            yield
 
     async def _scheduled(
         self,
@@ -134,17 +152,17 @@ class Tool(Generic[P, R]):
                 retry_policy=retry,
                 summary=self.title,
             )
-        else:
-            outcome = await workflow.execute_activity(
-                self.activity_type,
-                call,
-                result_type=ToolOutcome,
-                start_to_close_timeout=self.timeout,
-                heartbeat_timeout=self.heartbeat,
-                retry_policy=retry,
-                summary=self.title,
-                cancellation_type=cancellation,
-            )
+            return outcome
+        outcome = await workflow.execute_activity(
+            self.activity_type,
+            call,
+            result_type=ToolOutcome,
+            start_to_close_timeout=self.timeout,
+            heartbeat_timeout=self.heartbeat,
+            retry_policy=retry,
+            summary=self.title,
+            cancellation_type=cancellation,
+        )
         return outcome
 
     def as_activity(self) -> Callable[[ToolCall], Awaitable[ToolOutcome]]:
@@ -152,22 +170,46 @@ class Tool(Generic[P, R]):
 
         @activity.defn(name=self.activity_type)
         async def run(call: ToolCall) -> ToolOutcome:
-            try:
-                arguments = self.signature.load_arguments(call.args)
-            except ValueError as error:
-                raise ApplicationError(
-                    f"{self.name}: {message_of(error)}", type=ErrorType.TOOL_INPUT, non_retryable=True
-                ) from None
-            result = await self.fn(**arguments)  # type: ignore[call-arg]
-            try:
-                value, size = self.signature.dump_result(result)
-            except ValueError as error:
-                raise self._unfit(error) from None
-            if (wrong := too_long("its result", size)) is not None:
-                raise ApplicationError(f"{self.name}: {wrong}", type=ErrorType.TOOL_OUTPUT, non_retryable=True)
-            return ToolOutcome(result=value)
+            result = await self.fn(**self.checked(call.args))  # type: ignore[call-arg]
+            return ToolOutcome(result=self._dumped(result))
 
         return run
+
+    def _object(self, arguments: Any) -> dict[str, Any]:
+        """A copy of a JSON object. Raises ApplicationError if it is none: any other error in workflow code would retry its task forever."""
+        try:
+            text = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+            text.encode()
+            values = json.loads(text)
+        except (TypeError, ValueError, RecursionError) as error:
+            values, why = None, f"its arguments can't be represented in JSON: {error}"
+        else:
+            why = "its arguments must be one JSON object"
+        if isinstance(values, dict):
+            return values
+        raise ApplicationError(f"{self.name}: {why}", type=ErrorType.TOOL_INPUT, non_retryable=True)
+
+    def checked(self, args: dict[str, Any]) -> dict[str, Any]:
+        """The typed arguments of a call. Raises ApplicationError if they don't fit the signature or the tool's own check refuses them."""
+        try:
+            arguments = self.signature.load_arguments(args)
+            if self.check is not None:
+                self.check(**arguments)
+        except ValueError as error:
+            raise ApplicationError(
+                f"{self.name}: {message_of(error)}", type=ErrorType.TOOL_INPUT, non_retryable=True
+            ) from None
+        return arguments
+
+    def _dumped(self, result: Any) -> Any:
+        """The result as JSON. Raises ApplicationError if it does not fit, or is too long."""
+        try:
+            value, size = self.signature.dump_result(result)
+        except ValueError as error:
+            raise self._unfit(error) from None
+        if (wrong := too_long("its result", size)) is not None:
+            raise ApplicationError(f"{self.name}: {wrong}", type=ErrorType.TOOL_OUTPUT, non_retryable=True)
+        return value
 
     def _unfit(self, error: ValueError) -> ApplicationError:
         return ApplicationError(
@@ -191,13 +233,16 @@ def tool(
     heartbeat: timedelta | None = None,
     tags: tuple[str, ...] = (),
     name: str | None = None,
+    check: Callable[..., None] | None = None,
 ) -> Callable[[Callable[P, Awaitable[R]]], Tool[P, R]]:
     """Make an async function a tool.
 
     title: shown to approvers and operators. risk: `read`, `write` or `destructive` (destructive tools require approval unless a rule says otherwise).
     timeout: maximum duration of one attempt (required). retries: attempts after the first. local: run as a local activity, in the workflow's
     own worker; only for risk `read` or `idempotent` tools, because a crash runs it again. idempotent: one effect per `idempotency_key()`.
-    heartbeat: maximum time between calls of `activity.heartbeat`.
+    heartbeat: maximum time between calls of `activity.heartbeat`. check: a plain function with the tool's parameters that raises ValueError for
+    arguments that fit their types and are wrong all the same. It runs in the worker before an approval is requested and before each attempt,
+    also of a call whose arguments an approver changed; so it must be quick, and must depend on nothing but the arguments.
 
     `agentgrid check` and worker start report all mistakes at once.
     """
@@ -214,6 +259,7 @@ def tool(
             heartbeat=heartbeat,
             tags=tuple(tags),
             name=name,
+            check=check,
         )
 
     return register

@@ -27,14 +27,14 @@ def first_tools(conversation: Conversation) -> Turn:
         return Turn(calls=[_call((answers or tools)[-1])])
     if conversation.output_schema is not None:
         return Turn(text=json.dumps(sample(conversation.output_schema)))
-    return Turn(text=_said(conversation))
+    return Turn(text=_reply(conversation))
 
 
 def _call(tool: Offer) -> Call:
     return Call(tool.name, sample(tool.schema) or {})
 
 
-def _said(conversation: Conversation) -> str:
+def _reply(conversation: Conversation) -> str:
     results = [f"{result.name}: {result.text[:SHOWN_CHARACTERS]}" for result in conversation.results]
     if not results:
         return f"This is a scripted model. You wrote: {conversation.prompt[:SHOWN_CHARACTERS]}"

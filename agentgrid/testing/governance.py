@@ -24,7 +24,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import RawValue
 
-from agentgrid.domain.approvals import Decision, SignedDecision, Terms, Verdict, judge, sign
+from agentgrid.domain.approvals import Decision, SignedDecision, Terms, Verdict, changed_digest, judge, sign
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Rule, Snapshot
 from agentgrid.domain.principals import ANY_APPROVER
@@ -93,7 +93,8 @@ class Governance:
         return AgentGridPlugin(grid, settings=settings or Settings(), policy=self.policy, models=models)
 
     def decide(self, terms: Terms, verdict: Verdict = Verdict.APPROVED, **changed: Any) -> SignedDecision:
-        """A signed decision under these terms. Fields in `changed` make it invalid; `key` signs with another key."""
+        """A signed decision under these terms, with changed `arguments` if they are given. Other fields in `changed` make it invalid; `key` signs
+        with another key."""
         key = changed.pop("key", self.key)
         entries = self.snapshot.approver_entries.get(self.approver, frozenset())
         fields: dict[str, Any] = {
@@ -111,6 +112,8 @@ class Governance:
             "nonce": new_id(),
             "key_id": KEY_ID,
         }
+        if changed.get("arguments") is not None:
+            fields |= {"original": terms.digest, "digest": changed_digest(terms, changed["arguments"])}
         return sign(Decision(**(fields | changed)), key)
 
     async def pending(
@@ -127,23 +130,34 @@ class Governance:
         """Signal the decision as the API does."""
         await handle.signal(SIGNAL_DECIDE, RawValue(to_payload(decision)))
 
-    async def approve(self, handle: WorkflowHandle[Any, Any], *, timeout_seconds: float = 20.0) -> Terms:
-        """Approve the workflow's oldest undecided approval, waiting for one if necessary.
+    async def approve(
+        self,
+        handle: WorkflowHandle[Any, Any],
+        *,
+        timeout_seconds: float = 20.0,
+        comment: str | None = None,
+        arguments: dict[str, Any] | None = None,
+    ) -> Terms:
+        """Approve the workflow's oldest undecided approval, waiting for one if necessary; with `arguments`, a tool's call with these instead.
 
         Raises Forbidden, with the reason, if the approver may not decide it, and what `pending` raises if there is none.
         """
-        return await self._answer(handle, Verdict.APPROVED, timeout_seconds)
+        return await self._answer(handle, Verdict.APPROVED, timeout_seconds, comment=comment, arguments=arguments)
 
-    async def reject(self, handle: WorkflowHandle[Any, Any], *, timeout_seconds: float = 20.0) -> Terms:
+    async def reject(
+        self, handle: WorkflowHandle[Any, Any], *, timeout_seconds: float = 20.0, comment: str | None = None
+    ) -> Terms:
         """Reject the workflow's oldest undecided approval, waiting for one if necessary.
 
         Raises Forbidden, with the reason, if the approver may not decide it, and what `pending` raises if there is none.
         """
-        return await self._answer(handle, Verdict.REJECTED, timeout_seconds)
+        return await self._answer(handle, Verdict.REJECTED, timeout_seconds, comment=comment)
 
-    async def _answer(self, handle: WorkflowHandle[Any, Any], verdict: Verdict, timeout_seconds: float) -> Terms:
+    async def _answer(
+        self, handle: WorkflowHandle[Any, Any], verdict: Verdict, timeout_seconds: float, **said: Any
+    ) -> Terms:
         terms = (await self._pending(handle, 1, timeout_seconds, answered=self._answered))[0]
-        signed = self.decide(terms, verdict)
+        signed = self.decide(terms, verdict, **said)
         if (why := self._refusal(terms, signed)) is not None:
             raise Forbidden(f"{self.approver} can't decide {terms.title!r}: {why}")
         await self.send(handle, signed)

@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -144,6 +144,8 @@ class _Governed(ActivityInboundInterceptor):
                 self._owner.telemetry.standalone(info, passed=isinstance(answer, Allow))
             if isinstance(answer, Stale):
                 raise stale_policy(answer.reason, key, info.attempt, self._owner.policy_wait_seconds)
+            if isinstance(answer, Ask):
+                self._check(input, info)
             _enforce(answer, info)
             result = await self._redacted(input)
             own = info.activity_type in self._owner.tools or info.activity_type.startswith(MODEL_PREFIX)
@@ -152,8 +154,12 @@ class _Governed(ActivityInboundInterceptor):
             return result
         except ToolError as failure:
             error = _describe(failure)
+            after = failure.retry_after_seconds
             raise ApplicationError(
-                failure.message[:MAX_MESSAGE], type=ErrorType.TOOL_ERROR, non_retryable=not failure.retryable
+                failure.message[:MAX_MESSAGE],
+                type=ErrorType.TOOL_ERROR,
+                non_retryable=not failure.retryable,
+                next_retry_delay=None if after is None else timedelta(seconds=after),
             ) from (failure if len(failure.message) <= MAX_MESSAGE else None)
         except SecretMissing as failure:
             error = _describe(failure)
@@ -171,6 +177,12 @@ class _Governed(ActivityInboundInterceptor):
             current_key.reset(token)
             if status is not None:
                 self._tell(dataclasses.replace(job, status=status, finished_at=datetime.now(UTC), error=error))
+
+    def _check(self, input: ExecuteActivityInput, info: activity.Info) -> None:
+        """Raise ApplicationError if the arguments of a tool's call are invalid: such a call never opens an approval."""
+        tool = self._owner.tools.get(info.activity_type)
+        if tool is not None and len(input.args) == 1 and isinstance(input.args[0], ToolCall):
+            tool.checked(input.args[0].args)
 
     def _tell(self, job: JobReport) -> None:
         if job.execution_id:

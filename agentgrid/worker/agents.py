@@ -17,9 +17,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from agentgrid.domain import nesting
 from agentgrid.domain.agents import (
     FINAL_ANSWER,
     OFFLINE,
@@ -39,11 +41,13 @@ from agentgrid.sdk.tools import Tool
 from agentgrid.worker.approvals import stale_policy
 from agentgrid.worker.deltas import Deltas
 from agentgrid.worker.governor import Governor
-from agentgrid.worker.model_requests import Answer, Model, Offer, RawCall, heard, model_fault
+from agentgrid.worker.model_requests import Answer, Model, Offer, RawCall, heard, model_fault, plain_message
 from agentgrid.worker.offline import Offline
 
 HEARTBEAT_SECONDS = 3.0
 PROVIDERS = "agentgrid.worker.models"
+MAX_ANSWER_BYTES = 500_000
+"""A longer answer is dropped: history would hold it again in every later turn."""
 MAX_FAULT = 1_000
 """Characters of a fault that a model is told."""
 
@@ -56,10 +60,11 @@ def model_named(name: str) -> Model:
     if name == OFFLINE:
         return Offline()
     try:
-        from agentgrid.worker import models
+        # Not an import statement: a user's type checker would follow it into the providers' libraries, for minutes.
+        found: Model = importlib.import_module(PROVIDERS).loaded(name)
     except ModuleNotFoundError as error:
         raise model_fault(f"{name} needs the extra `agents`: {error.name} is not installed", retryable=False) from None
-    return models.loaded(name)
+    return found
 
 
 async def load(model: str) -> None:
@@ -164,6 +169,17 @@ def _is_object(schema: dict[str, Any]) -> bool:
 
 def _read(agent: Agent[Any], call: ModelCall, answer: Answer, known: set[str]) -> ModelTurn:
     """What the loop must do about an answer."""
+    if (wrong := _unusable(answer)) is not None:
+        # Temporal could not store it, or no provider could be sent it again.
+        return ModelTurn(
+            message=plain_message([], f"(an answer that {wrong} was dropped)"),
+            fault=f"Your answer {wrong}. Answer again, in short.",
+            usage=answer.usage,
+            model=answer.model,
+            provider=answer.provider,
+            price=answer.price,
+            finish=answer.finish,
+        )
     turn = ModelTurn(
         message=answer.message,
         text=answer.text,
@@ -188,11 +204,26 @@ def _read(agent: Agent[Any], call: ModelCall, answer: Answer, known: set[str]) -
     return dataclasses.replace(turn, calls=[_asked(agent, call, raw, known) for raw in answer.calls])
 
 
+def _unusable(answer: Answer) -> str | None:
+    """What is wrong with an answer as a whole, or None."""
+    try:
+        size = len(to_json([answer.message, answer.text], inf_nan_mode="strings"))
+    except (ValueError, RecursionError):
+        return "is no valid text"
+    if size > MAX_ANSWER_BYTES:
+        return f"has {size:,} bytes; at most {MAX_ANSWER_BYTES:,} are allowed"
+    return "is nested too deeply" if nesting.is_deeper(answer.message, nesting.MAX_STORED - 10) else None
+
+
 def _arguments(raw: RawCall) -> dict[str, Any]:
     """The arguments of a call. Raises ValueError if they are no JSON object."""
     value = json.loads(raw.arguments) if isinstance(raw.arguments, str) else raw.arguments
     if not isinstance(value, dict):
         raise ValueError("the arguments must be a JSON object")
+    if nesting.is_deeper(value, nesting.MAX_STORED - 20):
+        raise ValueError("the arguments are nested too deeply")
+    # NaN and lone surrogates are no JSON: workflow code could not send them to the tool, and would fail its task again and again.
+    json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     return value
 
 

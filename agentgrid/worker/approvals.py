@@ -11,7 +11,7 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from agentgrid.domain.approvals import ApprovalKind, Terms
+from agentgrid.domain.approvals import COMMENT, ApprovalKind, Terms
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.ids import new_id
 from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation, ErrorType, PolicyWait
@@ -55,6 +55,7 @@ def approval_activities(governor: Governor, *, policy_wait_seconds: float) -> li
             issuers=tuple(request.issuers),
             expires_seconds=governor.policy.expiry_seconds(request.expires_seconds),
             keys=snapshot.keys_in_force,
+            takes=(COMMENT,),
         )
         return terms.wire()
 

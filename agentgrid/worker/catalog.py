@@ -35,7 +35,7 @@ def document(grid: Grid, task_queue: str) -> dict[str, Any]:
                 "output_schema": registered.output_schema,
                 "handlers": registered.handlers.model_dump(mode="json"),
             }
-            for registered in grid.workflows
+            for registered in (*grid.workflows, *grid.tool_runs)
         ],
         "tools": [
             {

@@ -17,7 +17,17 @@ from pydantic import ValidationError
 
 from agentgrid.domain.activities import ActivityKind
 from agentgrid.domain.agents import AgentHeader
-from agentgrid.domain.approvals import ApprovalKind, Decision, SignedDecision, Terms, Verdict, judge, out_of_date
+from agentgrid.domain.approvals import (
+    ARGUMENTS,
+    COMMENT,
+    ApprovalKind,
+    Decision,
+    SignedDecision,
+    Terms,
+    Verdict,
+    judge,
+    out_of_date,
+)
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
@@ -58,7 +68,7 @@ class Call:
     risk: Risk | None
     """None for a plain activity, which declares no risk."""
     arguments: Callable[[], Any]
-    """Makes the JSON that a decision binds, if approval is required; raises ValueError if JSON can't represent it exactly."""
+    """Makes the JSON that conditions look at and a decision binds, if either is needed; raises ValueError if JSON can't represent it exactly."""
     parameters: Callable[[], tuple[str, ...]] = tuple
     """Reads the names of a plain activity's positional arguments, if approval is required."""
     local: bool
@@ -157,7 +167,10 @@ class Governor:
             return Allow()
         if (refusal := snapshot.refusal(*call.things)) is not None:
             return Deny(reason=refusal)
-        rule = snapshot.rule_for(call.subject, call.risk or Risk.READ, call.kind.step)
+        caller = None if call.agent is None else call.agent.agent
+        rule = snapshot.rule_for(
+            call.subject, call.risk or Risk.READ, call.kind.step, agent=caller, arguments=call.arguments
+        )
         if rule.effect is Effect.ALLOW:
             return Allow()
         if rule.effect is Effect.DENY:
@@ -217,6 +230,10 @@ class Governor:
             policy=rule.reference,
             reason=rule.reason or None,
             keys=snapshot.keys_in_force,
+            **_asking(call.agent),
+            # A tool's arguments have names and a schema; those of plain activities, and of malformed calls, don't.
+            takes=(COMMENT, ARGUMENTS) if call.version is not None and isinstance(arguments, dict) else (COMMENT,),
+            changes=rule.changes,
         )
         if call.presented is not None and self._admits(call, terms, snapshot):
             return Allow()
@@ -236,7 +253,9 @@ class Governor:
         """
         found = judge(_as_trusted(terms, snapshot, call.presented or ""), (call.presented or "").encode())
         decision = found.decision
-        if found.verdict is not Verdict.APPROVED or decision is None or distrust(decision, snapshot) is not None:
+        if found.verdict is not Verdict.APPROVED or decision is None or decision.digest != terms.digest:
+            return False
+        if distrust(decision, snapshot) is not None or distrust_proposer(decision, terms, snapshot) is not None:
             return False
         if self.admissions.refusal(decision, call.scheduled) is not None:
             return False
@@ -257,6 +276,11 @@ class Governor:
         return distrust(found.decision, snapshot) or out_of_date(found.decision, now, self.valid_for_seconds)
 
 
+def _asking(agent: AgentHeader | None) -> dict[str, Any]:
+    """What the terms say of the agent that asks."""
+    return {} if agent is None else {"agent": agent.agent, "agent_version": agent.version, "turn": agent.turn or None}
+
+
 def distrust(decision: Decision, snapshot: Snapshot) -> str | None:
     """Why the principal no longer has the authority for this decision, or None."""
     if decision.principal in snapshot.revoked_principals:
@@ -268,14 +292,33 @@ def distrust(decision: Decision, snapshot: Snapshot) -> str | None:
     return None
 
 
+def distrust_proposer(decision: Decision, terms: Terms, snapshot: Snapshot) -> str | None:
+    """Why the person who proposed the decision's changed arguments no longer counts as an approver, or None."""
+    proposer = decision.proposer
+    if proposer is None:
+        return None
+    if proposer in snapshot.revoked_principals:
+        return f"{proposer}, who proposed the change, is disabled"
+    if decision.proposal in snapshot.revoked_decisions:
+        return f"the key with which {proposer} proposed the change was revoked"
+    if not snapshot.approver_entries.get(proposer, frozenset()) & set(terms.approvers):
+        return f"{proposer}, who proposed the change, may no longer decide"
+    return None
+
+
 def _as_trusted(terms: Terms, snapshot: Snapshot, presented: str) -> Terms:
     """Terms made now, with the presented decision's approval id and every key that still counts.
+
+    If the decision changes the arguments, the digest is that of the original call, which is not known here: the caller compares the changed
+    one with what the call sends.
 
     Retired keys count here, although new terms don't name them, because the approval may have opened while they were in force. The workflow
     half, which has the original terms, has checked that they name the key.
     """
+    update: dict[str, Any] = {"keys": snapshot.keys_that_count}
     try:
-        approval_id = SignedDecision.model_validate_json(presented).decision.approval_id
+        decision = SignedDecision.model_validate_json(presented).decision
+        update |= {"approval_id": decision.approval_id, "digest": decision.asked}
     except ValidationError:
-        approval_id = terms.approval_id
-    return terms.model_copy(update={"approval_id": approval_id, "keys": snapshot.keys_that_count})
+        pass
+    return terms.model_copy(update=update)

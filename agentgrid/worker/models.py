@@ -49,6 +49,7 @@ _FINAL_STATUS = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422})
 """A repetition of the request would be refused again."""
 _KEYS = {"openai": "OPENAI", "openai-chat": "OPENAI", "anthropic": "ANTHROPIC"}
 """Prefix of the secret `…_API_KEY` and the environment variable `…_BASE_URL`, by provider."""
+_PRICES = f"genai-prices {version('genai-prices')}"
 MAX_MESSAGE = 1_000
 
 
@@ -153,6 +154,9 @@ def _conversation(call: ModelCall) -> list[parts.ModelMessage]:
                 pending.append(parts.UserPromptPart(message["text"]))
             case "tool":
                 content = message["result"] if "result" in message else f"Failed: {message['fault']}"
+                if "approval" in message:
+                    # A person approved the call, perhaps with other arguments than the model's.
+                    content = {"result": content, "approval": message["approval"]}
                 pending.append(parts.ToolReturnPart(message["name"], content, tool_call_id=message["id"]))
             case "model":
                 found.append(parts.ModelRequest(pending, instructions=call.instructions))
@@ -191,7 +195,7 @@ def _read(answer: parts.ModelResponse, asked: str) -> Answer:
 def _price(answer: parts.ModelResponse) -> tuple[float | None, str]:
     """The price in US dollars and its source. The table knows no price for some models, and none without usage."""
     try:
-        return float(answer.cost().total_price), f"genai-prices {version('genai-prices')}"
+        return float(answer.cost().total_price), _PRICES
     except (LookupError, ValueError, AssertionError):
         return None, "unpriced"
 

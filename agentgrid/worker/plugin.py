@@ -26,6 +26,7 @@ from agentgrid.sdk.gate import GateInterceptor
 from agentgrid.sdk.grid import Grid
 from agentgrid.sdk.sandbox import PASSED_THROUGH
 from agentgrid.sdk.secrets import SecretProvider, SecretStore, current_store, standard_providers
+from agentgrid.sdk.toolsets import Toolset
 from agentgrid.settings import Settings
 from agentgrid.worker import builds, catalog
 from agentgrid.worker.activities import GovernedActivities
@@ -109,7 +110,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         modules: tuple[str, ...] = PASSED_THROUGH
         if self._grid is not None:
             self._grid.check()
-            workflows += [registered.cls for registered in self._grid.workflows if registered.cls not in workflows]
+            workflows += _missing(self._grid, workflows)
             modules = (*modules, *self._grid.shared_modules)
         if workflows and not activities:
             # A workflow-only worker that polled for activities would take, and fail, other workers' tasks.
@@ -186,12 +187,15 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             for model in agent.models or [self._default_model]:
                 await load(model)
         syncing: asyncio.Task[None] | None = None
+        toolsets = self._grid.toolsets if self._grid is not None else ()
         if self._grid is not None and telemetry.dsn is not None:
             syncing = asyncio.create_task(
                 catalog.sync(telemetry.dsn, self._grid, worker.task_queue), name="agentgrid-catalog"
             )
         guard_logs()
         try:
+            if toolsets:
+                await self._start(toolsets, governed.secrets)
             if policy.snapshot is None:
                 await policy.confirmed(FIRST_POLICY_SECONDS)
             await next(worker)
@@ -203,7 +207,18 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
                     await syncing
             await telemetry.stop()
             await policy.stop()
+            await asyncio.gather(*(toolset.stop() for toolset in toolsets), return_exceptions=True)
             unguard_logs()
+
+    async def _start(self, toolsets: Iterable[Toolset], secrets: SecretStore) -> None:
+        allowed = (self._settings or Settings.load()).allowed_hosts
+        # What they begin now reads the worker's secrets, as their calls do.
+        token = current_store.set(current_store.get() or secrets)
+        try:
+            for toolset in toolsets:
+                await toolset.start(allowed)
+        finally:
+            current_store.reset(token)
 
     def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
         """Only the workflow half: a replay checks no policy and reports nothing."""
@@ -211,7 +226,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         workflows = list(config.get("workflows") or ())
         if self._grid is not None:
             modules = (*modules, *self._grid.shared_modules)
-            workflows += [registered.cls for registered in self._grid.workflows if registered.cls not in workflows]
+            workflows += _missing(self._grid, workflows)
         config["workflows"] = workflows
         config["interceptors"] = [GateInterceptor(), *(config.get("interceptors") or ())]
         if (runner := config.get("workflow_runner")) is not None:
@@ -230,6 +245,12 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
     ) -> AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]:
         """Replay as configured."""
         return next(replayer, histories)
+
+
+def _missing(grid: Grid, workflows: list[type]) -> list[type]:
+    """The grid's workflows, and those that run one of its tools each, apart from these."""
+    found = (registered.cls for registered in (*grid.workflows, *grid.tool_runs))
+    return [cls for cls in found if cls not in workflows]
 
 
 def governed_of(worker: Worker) -> GovernedActivities:

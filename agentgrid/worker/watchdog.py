@@ -91,7 +91,8 @@ def _names(tools: Iterable[Tool[..., Any]], activities: Iterable[Any]) -> dict[C
         if isinstance(code, CodeType) and not str(getattr(activity, "__module__", "")).startswith("agentgrid."):
             names[code] = getattr(activity, "__name__", "an activity")
     for tool in tools:
-        if isinstance(code := getattr(tool.fn, "__code__", None), CodeType):
+        # Those from elsewhere share a function of AgentGrid's.
+        if isinstance(code := getattr(tool.fn, "__code__", None), CodeType) and tool.module == tool.fn.__module__:
             names[code] = str(tool.name)
     return names
 

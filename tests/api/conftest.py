@@ -23,7 +23,7 @@ from agentgrid.db import signing_keys
 from agentgrid.db.session import make_engine, reading
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.settings import Settings
-from tests.conftest import Temporal
+from tests.conftest import Peopled, Temporal
 
 SETUP = Caller(principal=Principal(name="system", kind=PrincipalKind.SYSTEM), route="setup")
 
@@ -108,11 +108,11 @@ def settings_for(dsn: str, temporal: str, home: Path, **over: Any) -> Settings:
 
 @pytest.fixture(scope="module")
 async def api(
-    module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
+    peopled: Peopled, module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Api]:
     """An API over a database that the tests of one module share."""
     settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("api"))
-    async with running(settings, await make_tokens(module_postgres_dsn)) as api:
+    async with running(settings, dict(peopled.tokens)) as api:
         await until_its_key_is_known(api)
         yield api
 

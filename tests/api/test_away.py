@@ -16,7 +16,7 @@ from agentgrid.db.session import reading
 from agentgrid.temporal.client import connect
 from tests.api import factories
 from tests.api.conftest import Api, Proxy, eventually, make_tokens, running, settings_for
-from tests.conftest import Temporal
+from tests.conftest import Peopled, Temporal
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +27,10 @@ async def proxy(temporal_server: Temporal) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture(scope="module")
-async def api(module_postgres_dsn: str, proxy: Proxy, tmp_path_factory) -> AsyncIterator[Api]:
+async def api(peopled: Peopled, module_postgres_dsn: str, proxy: Proxy, tmp_path_factory) -> AsyncIterator[Api]:
     """An API whose Temporal is not there when it starts."""
     settings = settings_for(module_postgres_dsn, proxy.address, tmp_path_factory.mktemp("api"))
-    async with running(settings, await make_tokens(module_postgres_dsn)) as api:
+    async with running(settings, dict(peopled.tokens)) as api:
         await factories.insert(api.plane.engine, *factories.workflow("away"))
         yield api
 

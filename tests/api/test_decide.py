@@ -24,7 +24,7 @@ from tests.api import factories
 from tests.api.conftest import Api
 
 
-async def waiting(api: Api, *, run_over=None, keys=None, **over):
+async def waiting(api: Api, *, run_over=None, keys=None, terms=None, **over):
     """A run that waits in Temporal, and its open gate."""
     workflow_id = f"gate-{uuid.uuid4()}"
     handle = await api.plane.temporal.start_workflow("Waits", id=workflow_id, task_queue=f"nobody-{workflow_id}")
@@ -41,6 +41,7 @@ async def waiting(api: Api, *, run_over=None, keys=None, **over):
         **gate.terms,
         "kind": gate.kind,
         "keys": keys or {api.plane.signer.key_id: api.plane.signer.public_key},
+        **(terms or {}),
     }
     await factories.insert(api.plane.engine, run, factories.execution(run), gate)
     return run, gate, handle
@@ -206,7 +207,7 @@ REFUSALS = {
     "another digest": ("reviewer", {}, {}, {"digest": "0" * 64}, 409, "digest"),
     "no digest": ("reviewer", {}, {}, {"digest": None}, 422, ""),
     "an unknown verdict": ("reviewer", {}, {}, {"verdict": "maybe"}, 422, ""),
-    "edited arguments": ("reviewer", {}, {}, {"arguments": {}}, 422, ""),
+    "other arguments, to an older worker": ("reviewer", {}, {}, {"arguments": {}}, 409, "can't take changed arguments"),
     "a comment of a megabyte": ("reviewer", {}, {}, {"comment": "x" * 1_000_000}, 422, ""),
     "an expired gate": ("reviewer", {"expires_at": PAST}, {}, {}, 409, "expired"),
     "a gate not open yet": ("reviewer", {"decidable": False}, {}, {}, 409, "not open yet"),

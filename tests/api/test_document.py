@@ -93,6 +93,7 @@ async def search(api: Api) -> AsyncIterator[Search]:
         "approvals": gate.approval_id,
         "workflows": "known",
         "tools": "known",
+        "agents": "known",
         "policies": "known",
         "principals": spare.name,
         "keys": api.tokens["second"].split("_")[1],

@@ -65,6 +65,25 @@ def asked(client: httpx.AsyncClient, run: Run, seconds: float = 30) -> asyncio.T
     return asyncio.create_task(client.get(f"/api/v1/runs/{run.run_id}/result", params={"wait": seconds}))
 
 
+async def test_a_wait_may_end_when_the_run_waits_for_an_approval_instead(api: Api, as_, waiting: Waiting):
+    run = await a_run(api)
+    patient = asked(as_("operator"), run)
+    params = {"wait": 30, "or_approval": True}
+    hasty = asyncio.create_task(as_("operator").get(f"/api/v1/runs/{run.run_id}/result", params=params))
+    await waits(waiting, 2)
+    gated = {"status": "waiting", "waiting_on": "approval"}
+    await factories.publish(
+        api.plane.engine,
+        (run.run_id, "run", gated),
+        first=update(Run).where(Run.run_id == run.run_id).values(**gated),
+    )
+    async with asyncio.timeout(5):
+        answer = await hasty
+    assert (answer.status_code, answer.json()["waiting_on"], patient.done()) == (202, "approval", False)
+    await end(api, run)
+    assert (await patient).status_code == 200
+
+
 async def test_waiters_are_answered_when_the_run_ends_each_with_what_they_may_read(api: Api, as_, waiting: Waiting):
     run = await a_run(api)
     tasks = [asked(as_(name), run) for name in ("operator", "viewer")]

@@ -41,10 +41,13 @@ PUBLIC = [
     "Rule",
     "Tool",
     "ToolError",
+    "Toolset",
     "agent",
     "approval",
     "idempotency_key",
     "log",
+    "mcp",
+    "openapi",
     "run_worker",
     "secret",
     "tool",
@@ -77,6 +80,11 @@ def test_importing_agentgrid_is_quick_and_loads_no_server() -> None:
     took, loaded = in_fresh_process(code)
     assert loaded == []
     assert took < 0.6, "seconds of CPU"
+
+
+def test_the_api_loads_nothing_for_mcp_before_the_first_such_request() -> None:
+    code = "import json, sys; import agentgrid.api.app; print(json.dumps([m for m in sys.modules if m.split('.')[0] in ('mcp', 'mcp_types')]))"
+    assert in_fresh_process(code) == []
 
 
 def test_what_workflow_code_uses_loads_no_server() -> None:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import decide, front, lists, projecting, start, streams, throughput, waiting
+from tests.bench import agents, decide, front, lists, projecting, start, streams, throughput, waiting
 from tests.bench.page import merged, section
 from tests.bench.stand import ROOT
 
@@ -25,6 +25,7 @@ PARTS = {
     "projector": projecting,
     "start": start,
     "waiting": waiting,
+    "agents": agents,
 }
 """Each part has a title, a sentence on how it measures, arguments of its own, and `measure`. Servers and data are its own too."""
 

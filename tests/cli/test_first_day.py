@@ -60,10 +60,14 @@ def asked(server: FakeServer, path: str) -> dict[str, list[str]]:
     [
         ({"status": "approved", "attributed": True, "decided_by": "reviewer"}, "approved by reviewer"),
         ({"status": "rejected", "attributed": True, "decided_by": "reviewer"}, "rejected by reviewer"),
+        (
+            {"status": "approved", "attributed": True, "decided_by": "reviewer", "changed_digest": "d"},
+            "approved by reviewer, with changed arguments",
+        ),
         ({"status": "approved", "attributed": False, "decided_by": None}, "approved by somebody unattributed"),
         ({"status": "expired", "attributed": None, "decided_by": None}, "expired"),
     ],
-    ids=["approved", "rejected", "unattributed", "expired"],
+    ids=["approved", "rejected", "changed", "unattributed", "expired"],
 )
 def test_a_step_says_who_approved_it(cli: Cli, server: FakeServer, approval: dict[str, Any], said: str) -> None:
     server.on(f"GET /runs/{RUN}", Reply(body=a_run("completed") | DETAIL))

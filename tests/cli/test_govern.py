@@ -213,3 +213,29 @@ def test_a_reason_goes_along_and_no_reason_is_none(cli: Cli, server: FakeServer)
         cli(*command, "--yes", "--reason", "why not")
         cli(*command, "--yes")
     assert [json.loads(seen.body) for seen in server.seen] == [{"reason": "why not"}, {}] * 3
+
+
+async def test_a_rule_about_an_agents_small_calls_is_put_and_tried(api: Api, admin: Run) -> None:
+    await factories.insert(api.plane.engine, factories.tool("wire_back", risk="destructive"))
+    rule = ("policy", "put", "small-wires", "wire_back", "allow", "--agent", "wirer")
+    put = await admin(*rule, "--when", "cents <= 1000", "--when", 'currency in ["EUR"]', "--yes")
+    assert 'wire_back by the agent wirer when cents <= 1000 and currency in ["EUR"]' in " ".join(put.out.split())
+    wrong = await admin(*rule, "--when", "cents <= lots", "--yes", code=ExitCode.FAILED)
+    assert "is wrong at character 10: expected a JSON value" in wrong.err
+    call = ("policy", "test", "--tool", "wire_back", "--agent", "wirer", "--arguments")
+    small = await admin(*call, '{"cents": 5, "currency": "EUR"}')
+    assert "allow  by small-wires@1" in small.out
+    large = await admin(*call, '{"cents": 5000, "currency": "EUR"}')
+    assert "require_approval  by default:destructive@1" in large.out
+    assert "a condition doesn't hold" in large.out
+    await admin(*call, "{", code=ExitCode.FAILED)
+    await admin("policy", "withdraw", "small-wires", "--yes")
+
+
+async def test_an_agent_is_governed_disabled_and_enabled(admin: Run) -> None:
+    put = await admin("agent", "policy", "clerk", "require_approval")
+    assert "agent:clerk@1: * by the agent clerk" in put.out
+    off = await admin("agent", "disable", "clerk", "--reason", "it files twice", "--yes")
+    assert ("it files twice" in off.out, "no run has called an agent named" in off.out) == (True, True)
+    assert (await admin("agent", "enable", "clerk", "-o", "json")).json()["switch"]["disabled"] is False
+    await admin("agent", "disable", "No Agent", "--yes", code=ExitCode.NOT_FOUND)

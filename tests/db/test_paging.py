@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import event, text
 
 from agentgrid.db import paging
-from tests.api.conftest import Api, make_tokens, running, settings_for
+from tests.api.conftest import Api, running, settings_for
 from tests.bench import cases, dataset
-from tests.conftest import Temporal
+from tests.conftest import Peopled, Temporal
 from tests.db.ways import walk_alone
 
 RUNS = 10_000
@@ -33,9 +33,11 @@ async def dsn(module_postgres_dsn: str) -> str:
 
 
 @pytest.fixture(scope="module")
-async def api(dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+async def api(
+    peopled: Peopled, dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Api]:
     settings = settings_for(dsn, temporal_server.address, tmp_path_factory.mktemp("lists"))
-    async with running(settings, await make_tokens(dsn)) as api:
+    async with running(settings, dict(peopled.tokens)) as api:
         yield api
 
 

@@ -28,6 +28,15 @@ async def engine(postgres_dsn: str):
     await engine.dispose()
 
 
+@pytest.fixture(scope="module")
+async def known(module_postgres_dsn: str):
+    """An engine of a database that has RUNS and is only read."""
+    engine = make_engine(module_postgres_dsn, pool_size=2)
+    await factories.insert(engine, *(factories.run(run_id=run_id, **values) for run_id, values in RUNS.items()))
+    yield engine
+    await engine.dispose()
+
+
 async def found(engine, q: str) -> set[str]:
     async with reading(engine) as session:
         return {run.run_id for run in await newest(session, wanted=RunFilter(q=q), scope=EVERY_WORKFLOW, limit=100)}
@@ -81,10 +90,8 @@ FIRST, SECOND, THIRD, FOURTH = RUNS
         ("5-93ff", set()),
     ],
 )
-async def test_words_are_found_wherever_they_stand_and_ids_by_their_ends(engine, q: str, expected: set[str]):
-    made = [factories.run(run_id=run_id, **values) for run_id, values in RUNS.items()]
-    await factories.insert(engine, *made)
-    assert await found(engine, q) == expected
+async def test_words_are_found_wherever_they_stand_and_ids_by_their_ends(known, q: str, expected: set[str]):
+    assert await found(known, q) == expected
 
 
 async def test_the_index_follows_what_becomes_of_a_run(engine, monkeypatch: pytest.MonkeyPatch):

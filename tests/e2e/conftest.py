@@ -25,8 +25,8 @@ from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.worker.plugin import AgentGridPlugin
 from tests.activities.conftest import seeded_template
-from tests.api.conftest import Api, make_tokens, running, settings_for
-from tests.conftest import Postgres, Temporal, control_login, worker_login
+from tests.api.conftest import Api, running, settings_for
+from tests.conftest import Peopled, Postgres, Temporal, control_login, worker_login
 from tests.worker import gated
 from tests.worker.plain import Cancellations, Child, Shapes, beat, echo
 from worker import grid as backoffice_grid
@@ -143,6 +143,7 @@ async def loop(
     namespace: str,
     temporal_server: Temporal,
     postgres_server: Postgres,
+    peopled: Peopled,
     module_postgres_dsn: str,
     seeded_template: str,
     tmp_path_factory: pytest.TempPathFactory,
@@ -158,8 +159,7 @@ async def loop(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("APP_DATABASE_URL", postgres_server.dsn_of(app_database))
         async with contextlib.AsyncExitStack() as stack:
-            tokens = await make_tokens(module_postgres_dsn)
-            api = await stack.enter_async_context(running(settings, tokens))
+            api = await stack.enter_async_context(running(settings, dict(peopled.tokens)))
             projecting = asyncio.create_task(projector.run(settings))
             stack.push_async_callback(_ended, projecting)
             loop = Loop(api, client, settings, worker_settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,18 +13,34 @@ import pytest
 from httpx_sse import aconnect_sse
 from temporalio.worker import Worker
 
+from agentgrid.domain.agents import ModelCall
 from agentgrid.sdk.grid import Grid
 from agentgrid.worker.deltas import Watched
-from agentgrid.worker.plugin import governed_of
+from agentgrid.worker.model_requests import Answer, Offer, RawCall, plain_message
+from agentgrid.worker.offline import Offline
+from agentgrid.worker.plugin import AgentGridPlugin, governed_of
 from agentgrid.worker.policy import PolicySource
+from tests import oracle
 from tests.agents import desk
 from tests.api.conftest import eventually, listening
 from tests.e2e.conftest import Loop
 
 
+class Model(Offline):
+    """The offline model; one that goes in circles for five turns where it is told to."""
+
+    async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
+        answer = await super().answer(call, offers, final)
+        if "in circles" not in call.messages[0]["text"] or call.turn > 5:
+            return answer
+        asked = RawCall(id=f"call-{call.turn}", name="get_order", arguments={"order_id": "missing"})
+        return dataclasses.replace(answer, calls=[asked], message=plain_message([asked], None))
+
+
 @pytest.fixture(scope="module")
 async def desk_worker(loop: Loop) -> AsyncIterator[Worker]:
-    async with loop.worker("desk", Grid("desk", desk)) as worker:
+    plugin = AgentGridPlugin(Grid("desk", desk), settings=loop.worker_settings, models=lambda _: Model())
+    async with Worker(loop.client, task_queue="desk", plugins=[plugin]) as worker:
         yield worker
 
 
@@ -52,6 +69,10 @@ async def test_an_agent_looks_up_asks_to_refund_and_answers(agents: Loop):
     run_id = await agents.start("help_desk", "Please refund order_id: A-17")
     approval = await agents.approval(run_id)
     assert (approval["tool"], approval["title"]) == ("refund_order", "Refund an order")
+    assert (approval["agent"], approval["agent_version"], approval["turn"]) == ("desk", desk.desk.version, 2)
+    listed = await agents.call("reviewer", "GET", f"/approvals?agent=desk&run={run_id}")
+    assert [each["turn"] for each in listed["items"]] == [2]
+    assert (await agents.call("reviewer", "GET", f"/approvals?agent=chatty&run={run_id}"))["items"] == []
     await agents.decide(approval)
 
     run = await agents.until(run_id)
@@ -94,7 +115,7 @@ async def test_an_agent_that_calls_another_is_above_it(agents: Loop):
 
 
 async def test_an_interrupted_agent_pauses_its_run_and_goes_on_with_the_message(agents: Loop):
-    run_id = await agents.start("help_desk", "Please refund order_id: C-3")
+    run_id = await agents.start("help_desk", "Please refund order_id: E-5")
     approval = await agents.approval(run_id)
     body = {"reason": "wrong order", "message": "Do not refund it."}
     answer = await agents.call("operator", "POST", f"/runs/{run_id}/interrupt", 202, json=body)
@@ -102,7 +123,10 @@ async def test_an_interrupted_agent_pauses_its_run_and_goes_on_with_the_message(
     assert command["kind"] == "run.interrupt"
 
     run = await agents.until(run_id, "paused")
-    assert run["status_reason"] == "interrupted: a person interrupted the agent desk in turn 2"
+    assert (run["hold"], run["status_reason"]) == ("interrupted", "a person interrupted the agent desk in turn 2")
+    assert (
+        run["next"]["summary"] == "paused by itself: a person interrupted its agent; resume it to let its agent go on"
+    )
     assert (run["last_control"]["action"], run["last_control"]["principal"]) == ("interrupt", "operator")
     found = await agents.call("operator", "GET", f"/commands/{command['command_id']}")
     assert (found["status"], found["body"]) == ("applied", {"message": "Do not refund it."})
@@ -121,7 +145,7 @@ async def test_an_interrupted_agent_pauses_its_run_and_goes_on_with_the_message(
         "interrupted by a person: the call was not made",
         "Do not refund it.",
     ]
-    assert [item for item in desk.REFUNDS if item["order_id"] == "C-3"] == []
+    assert [item for item in desk.REFUNDS if item["order_id"] == "E-5"] == []
     refused = await agents.call("operator", "POST", f"/runs/{run_id}/interrupt", 409)
     assert "has ended" in refused["detail"]
 
@@ -159,3 +183,67 @@ async def test_who_watches_hears_what_the_model_says(agents: Loop, watched: Watc
         return any(each["subject"] == run_id and each["route"].endswith("/events") for each in reads["items"])
 
     await eventually(recorded)
+
+
+async def test_the_kill_switch_lists_what_is_in_flight_and_ends_it_at_its_next_step(agents: Loop):
+    run_id = await agents.start("help_desk", "Please refund order_id: K-1")
+    approval = await agents.approval(run_id)
+
+    off = await agents.call("admin", "POST", "/agents/desk/disable", json={"reason": "it refunds too much"})
+    try:
+        (call,) = [each for each in off["in_flight"] if each["run_id"] == run_id]
+        assert (call["workflow"], call["version"], call["run_status"]) == ("help_desk", desk.desk.version, "waiting")
+        assert (off["switch"]["disabled"], off["called"]) == (True, True)
+        await agents.decide(approval)
+        run = await agents.until(run_id, timeout_seconds=10)
+    finally:
+        await agents.call("admin", "POST", "/agents/desk/enable")
+
+    assert run["status"] == "failed"
+    assert "the agent desk is disabled by its kill switch" in str(run["error"])
+    assert [item for item in desk.REFUNDS if item["order_id"] == "K-1"] == []
+    last = (await steps_of(agents, run_id))[-1]
+    assert (last["kind"], last["status"], last["error"]["type"]) == ("model", "failed", "PolicyDenied")
+
+
+async def test_an_agent_in_circles_pauses_its_run_which_says_why_and_goes_on_when_resumed(agents: Loop):
+    run_id = await agents.start("chat", "go in circles", reference="circles")
+    run = await agents.until(run_id, "paused")
+    assert (run["hold"], run["status_reason"]) == ("budget_exceeded", "3 of 3 model requests")
+    assert (
+        run["next"]["summary"] == "paused by itself: its agent has used up its budget; resume it to let its agent go on"
+    )
+    assert "resume" in run["next"]["actions"]
+    await agents.call("operator", "POST", f"/runs/{run_id}/resume", 202, json={"reason": "one more budget"})
+    run = await agents.until(run_id)
+    assert (run["status"], run["hold"], run["usage"]["requests"]) == ("completed", None, 6)
+
+
+async def test_the_model_is_told_what_ran_where_an_approver_changed_its_call(agents: Loop):
+    run_id = await agents.start("help_desk", "Please refund order_id: C-3")
+    approval = await agents.approval(run_id)
+    ran = {"order_id": "C-3", "amount_cents": 600}
+    await agents.decide(approval, arguments=ran, comment="half of it")
+
+    await agents.until(run_id)
+    steps = await steps_of(agents, run_id)
+
+    refund, turn = steps[4], steps[5]
+    assert (refund["input"]["value"], refund["original_input"]["value"]["amount_cents"]) == (ran, 1250)
+    (told,) = turn["input"]["value"]["new"]
+    assert told["result"] == "refunded 600"
+    assert told["approval"] == {"comment": "half of it", "ran_with": ran}
+
+
+@pytest.fixture(autouse=True)
+async def mirrored(loop: Loop) -> AsyncIterator[None]:
+    """After each test an oracle that shares no code with the projector reads Temporal itself, and compares every run with the API's answer."""
+    loop.runs.clear()
+    yield
+    for run_id in list(loop.runs):
+
+        async def ask(run_id: str = run_id) -> tuple[Any, Any, Any]:
+            approvals = (await loop.call("operator", "GET", f"/runs/{run_id}/approvals"))["items"]
+            return await loop.run(run_id), await steps_of(loop, run_id), approvals
+
+        await oracle.eventually(loop.client, ask)

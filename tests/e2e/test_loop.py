@@ -15,6 +15,7 @@ from temporalio.common import RawValue
 from agentgrid.api.schemas.events import StreamData
 from agentgrid.control import principals
 from agentgrid.domain.approvals import Verdict
+from agentgrid.projector.rebuild import rebuild
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
 from agentgrid.testing import Governance, open_approvals
 from tests import oracle
@@ -365,3 +366,39 @@ async def test_a_failing_tool_shows_its_attempts_and_when_it_is_tried_again(loop
     assert step["attempts"] >= 2
     jobs = await loop.told(run_id, "jobs", lambda jobs: "completed" in [job["status"] for job in jobs])
     assert {job["status"] for job in jobs} == {"failed", "completed"}
+
+
+async def test_an_approver_changes_a_call_and_everything_shows_both(loop: Loop) -> None:
+    rule = {"effect": "require_approval", "changes": "second_person"}
+    await loop.call("admin", "PUT", "/tools/refund/policy", json=rule)
+    run_id = await loop.start("gated", "rejectable")
+    approval = await loop.approval(run_id)
+    assert approval["changes"] == "second_person"
+    given = {"order": "order", "cents": 500}
+    unfit = await loop.decide(approval, arguments={**given, "cents": "many"}, expect=422)
+    assert [fault["pointer"] for fault in unfit["faults"]] == ["/arguments/cents"]
+    await loop.decide(approval, arguments=given, who="second")
+    assert (await loop.run(run_id))["status"] == "waiting", "it takes another approver"
+    await loop.decide(approval, arguments=given, comment="half is enough")
+    run = await loop.until(run_id)
+    assert run["result"]["value"] == "refunded 500"
+
+    async def shown() -> Any:
+        (step,) = await steps(loop, run_id)
+        told = await loop.call("reviewer", "GET", f"/approvals/{approval['approval_id']}")
+        return step, {name: value for name, value in told.items() if name != "actions"}
+
+    step, told = await shown()
+    assert (step["status"], step["attempts"]) == ("completed", 1)
+    assert (step["input"]["value"], step["original_input"]["value"]) == (given, {"order": "order", "cents": 900})
+    assert (told["payload"]["value"], told["changed"]["value"]) == ({"order": "order", "cents": 900}, given)
+    assert (told["decided_by"], told["proposed_by"], told["comment"]) == ("reviewer", "second", "half is enough")
+    assert told["changed_digest"] not in (None, told["digest"])
+    commands = (await loop.call("auditor", "GET", f"/commands?approval={approval['approval_id']}"))["items"]
+    assert {(command["kind"], command["principal"], command["status"]) for command in commands} == {
+        ("approval.decide", "reviewer", "applied"),
+        ("approval.propose", "second", "applied"),
+        ("approval.decide", "reviewer", "refused"),
+    }
+    await rebuild(loop.settings, run_ids=[run_id])
+    assert await shown() == (step, told)

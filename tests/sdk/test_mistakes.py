@@ -25,6 +25,14 @@ MISTAKES = {
     "a timeout in seconds": (tool("risk='read', timeout=5"), "its timeout must be a positive timedelta"),
     "a heartbeat in seconds": (tool("risk='read', timeout=SECONDS, heartbeat=5"), "its heartbeat must be"),
     "a heartbeat of nothing": (tool("risk='read', timeout=SECONDS, heartbeat=timedelta(0)"), "its heartbeat must be"),
+    "a check that is awaited": (
+        "\nasync def fit(x: int) -> None: ..." + tool("risk='read', timeout=SECONDS, check=fit"),
+        "its check must be a plain function",
+    ),
+    "a check of something else": (
+        tool("risk='read', timeout=SECONDS, check=lambda other: None"),
+        "its check must take the tool's parameters",
+    ),
     "retries in words": (tool("risk='read', timeout=SECONDS, retries='many'"), "retries must be 0 to 100"),
     "retries without end": (tool("risk='read', timeout=SECONDS, retries=101"), "retries must be 0 to 100"),
     "no risk": (tool("risk=None, timeout=SECONDS"), "risk is None"),

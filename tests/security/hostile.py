@@ -98,6 +98,44 @@ class Hostile:
         return self.terms
 
 
+@workflow.defn(name="swapper")
+class Swapper:
+    """Gets one approval, then presents the decision on the call that its author would rather make, and then on the decided one."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, Payload] = {}
+        self.terms: dict[str, Any] | None = None
+        self.decision: str | None = None
+
+    @workflow.run
+    async def run(self, queue: str, version: str, asked: int, sent: list[int]) -> list[str]:
+        self.queue, self.version = queue, version
+        self.headers = {HEADER_RUN: RUN, HEADER_KEY: to_payload("my-own-key")}
+        (refused,) = await asyncio.gather(self.refund(asked), return_exceptions=True)
+        self.terms = getattr(getattr(refused, "cause", None), "details", (None,))[0]
+        await workflow.wait_condition(lambda: self.decision is not None)
+        assert self.decision is not None
+        self.headers |= {HEADER_APPROVAL: to_payload(self.decision)}
+        return [_word(*await asyncio.gather(self.refund(cents), return_exceptions=True)) for cents in sent]
+
+    async def refund(self, cents: int) -> str:
+        outcome = await workflow.execute_activity(
+            "tool.refund",
+            {"tool": "refund", "version": self.version, "args": {"order": "order", "cents": cents}},
+            task_queue=self.queue,
+            start_to_close_timeout=timedelta(seconds=10),
+        )
+        return str(outcome["result"])
+
+    @workflow.signal(name="take")
+    def take(self, decision: str) -> None:
+        self.decision = decision
+
+    @workflow.query
+    def asked(self) -> dict[str, Any] | None:
+        return self.terms
+
+
 def _word(ended: Any) -> str:
     cause = getattr(ended, "cause", None)
     return cause.type or "" if isinstance(cause, ApplicationError) else str(ended)

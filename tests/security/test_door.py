@@ -18,9 +18,9 @@ from agentgrid.control import keys
 from agentgrid.db.session import writing
 from agentgrid.settings import Settings
 from tests.api import factories
-from tests.api.conftest import Api, listening, make_tokens, running, settings_for, until_its_key_is_known
+from tests.api.conftest import Api, listening, running, settings_for, until_its_key_is_known
 from tests.api.wire import Reply, Wire, asked, exchange, state, wire
-from tests.conftest import Temporal
+from tests.conftest import Peopled, Temporal
 
 JSON = "Content-Type: application/json"
 ME = "/api/v1/me"
@@ -31,10 +31,10 @@ A_KEY = "ag_0123456789abcdef_" + "A" * 43
 
 @pytest.fixture(scope="module")
 async def api(
-    module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
+    peopled: Peopled, module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Api]:
     settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("door"))
-    async with running(settings, await make_tokens(module_postgres_dsn)) as api:
+    async with running(settings, dict(peopled.tokens)) as api:
         await until_its_key_is_known(api)
         await factories.insert(api.plane.engine, *factories.workflow("known", {}))
         yield api

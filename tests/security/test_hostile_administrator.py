@@ -21,8 +21,8 @@ from agentgrid.db.session import reading, writing
 from agentgrid.domain.policies import Effect, Risk, Snapshot
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
-from tests.api.conftest import SETUP, Api, eventually, make_tokens, running, settings_for
-from tests.conftest import Temporal
+from tests.api.conftest import SETUP, Api, eventually, running, settings_for
+from tests.conftest import Peopled, Temporal
 
 V1 = "/api/v1"
 GRANT = {"kind": "human", "roles": ["approver"]}
@@ -80,10 +80,10 @@ class Town:
 
 @pytest.fixture(scope="module")
 async def shared(
-    module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
+    peopled: Peopled, module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Town]:
     settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("town"))
-    async with running(settings, await make_tokens(module_postgres_dsn)) as api:
+    async with running(settings, dict(peopled.tokens)) as api:
         await eventually(lambda: _published(api))
         yield Town(api)
 

@@ -19,12 +19,12 @@ from temporalio.client import (
 )
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from agentgrid.domain.approvals import Terms
+from agentgrid.domain.approvals import Changes, Terms
 from agentgrid.domain.policies import Effect, Rule
 from agentgrid.protocol import HEADER_APPROVAL, HEADER_KEY, to_payload
 from agentgrid.sdk.grid import Grid
 from agentgrid.testing import Governance
-from tests.security.hostile import Headers, Hostile, Thief
+from tests.security.hostile import Headers, Hostile, Swapper, Thief
 from tests.worker import gated
 from tests.worker.conftest import client as client  # the fixture
 from tests.worker.conftest import kinds
@@ -94,6 +94,75 @@ async def test_r37_setting_the_gates_headers_in_workflow_code_still_requires_app
     assert len(EXECUTED) == 1
     assert [HEADER_APPROVAL in headers for headers in scheduled] == [False, True, False, False, False]
     assert len({headers[HEADER_KEY].data for headers in scheduled}) == 4, "an identical call has a different key"
+
+
+@pytest.mark.parametrize(
+    ("given", "sent", "ended"),
+    [
+        (500, [900, 700, 500, 500], ["ApprovalRequired", "ApprovalRequired", "refunded 500", "ApprovalRequired"]),
+        (None, [500, 900], ["ApprovalRequired", "refunded 900"]),
+    ],
+    ids=["the change ignored", "a change of the author's own"],
+)
+async def test_r37_a_decision_admits_exactly_the_arguments_that_the_approver_gave(
+    client: Client, queue: str, governance: Governance, given: int | None, sent: list[int], ended: list[str]
+) -> None:
+    """The author's own worker ignores the approver's change, makes one of its own, or uses the right call twice."""
+    theirs = f"{queue}-theirs"
+    async with (
+        Worker(client, task_queue=queue, plugins=[governance.plugin(Grid("gated", gated))]),
+        Worker(
+            client,
+            task_queue=theirs,
+            workflows=[Swapper],
+            interceptors=[Headers()],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        ),
+    ):
+        handle = await client.start_workflow(
+            Swapper.run, args=[queue, refund.version, 900, sent], id=f"swapper-{queue}", task_queue=theirs
+        )
+        arguments = None if given is None else {"order": "order", "cents": given}
+        decision = governance.decide(await asked(handle), arguments=arguments)
+        await handle.signal(Swapper.take, decision.model_dump_json())
+        assert await handle.result() == ended
+    assert len(EXECUTED) == 1
+
+
+async def test_r37_a_change_by_one_person_admits_nothing_where_the_rule_wants_two(
+    client: Client, queue: str, governance: Governance
+) -> None:
+    """The rule of this moment counts, also if the terms that the author's worker shows are from before."""
+    theirs = f"{queue}-theirs"
+    async with (
+        Worker(client, task_queue=queue, plugins=[governance.plugin(Grid("gated", gated))]),
+        Worker(
+            client,
+            task_queue=theirs,
+            workflows=[Swapper],
+            interceptors=[Headers()],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        ),
+    ):
+        for proposer, change, word in (
+            (None, {}, "ApprovalRequired"),
+            ("second", {"revoked_principals": frozenset({"second"})}, "ApprovalRequired"),
+            ("second", {}, "refunded 500"),
+        ):
+            entries = {name: frozenset({"role:approver"}) for name in ("reviewer", "second")}
+            handle = await client.start_workflow(
+                Swapper.run, args=[queue, refund.version, 900, [500]], id=f"two-{uuid.uuid4()}", task_queue=theirs
+            )
+            terms = await asked(handle)
+            arguments = {"order": "order", "cents": 500}
+            decision = governance.decide(terms, arguments=arguments, proposer=proposer, proposal=proposer and "c")
+            two = ASK.model_copy(update={"changes": Changes.SECOND_PERSON})
+            governance.change(
+                **{"rules": (two,), "approver_entries": entries, "revoked_principals": frozenset()} | change
+            )
+            await handle.signal(Swapper.take, decision.model_dump_json())
+            assert await handle.result() == [word]
+    assert len(EXECUTED) == 1
 
 
 class Presenting(Interceptor):

@@ -20,9 +20,9 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from agentgrid.api.access import ACCESS
 from agentgrid.cli.servers import TemporalServer
 from tests.api import factories
-from tests.api.conftest import Api, listening, make_tokens, running, settings_for, until_its_key_is_known
+from tests.api.conftest import Api, listening, running, settings_for, until_its_key_is_known
 from tests.api.wire import Reply, asked, exchange, state, wire
-from tests.conftest import Temporal
+from tests.conftest import Peopled, Temporal
 
 FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
 FOREIGN = (
@@ -37,10 +37,10 @@ FOREIGN = (
 
 @pytest.fixture(scope="module")
 async def api(
-    module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
+    peopled: Peopled, module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Api]:
     settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("page"))
-    async with running(settings, await make_tokens(module_postgres_dsn)) as api:
+    async with running(settings, dict(peopled.tokens)) as api:
         await until_its_key_is_known(api)
         run = factories.run()
         await factories.insert(

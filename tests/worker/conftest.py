@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -26,6 +27,17 @@ def queue() -> str:
 def kinds(events: Any) -> list[str]:
     """The names of events, without their common prefix."""
     return [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in events]
+
+
+async def recorded(handle: WorkflowHandle[Any, Any], kind: str, times: int = 1, *, after: int = 0) -> None:
+    """Wait until the history has so many events of this kind with ids above `after`. Raises TimeoutError, AssertionError if the run ends before."""
+    seen = 0
+    async with asyncio.timeout(40):
+        async for event in handle.fetch_history_events(wait_new_event=True):
+            seen += event.event_id > after and kinds([event]) == [kind]
+            if seen == times:
+                return
+    raise AssertionError(f"the run ended after {seen} of {times} {kind}")
 
 
 async def reset(

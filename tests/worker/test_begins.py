@@ -202,7 +202,7 @@ async def test_a_first_task_that_failed_does_not_count(
     client: Client, queue: str, governance: Governance, first: str, second: str
 ) -> None:
     async with serving(client, queue, first, governance, Broken):
-        handle = await begin(client, queue)
+        handle = await begin(client, queue, task_timeout=timedelta(seconds=3))
         await happened(handle, "WORKFLOW_TASK_FAILED")
     async with serving(client, queue, second, governance):
         await happened(handle, "ACTIVITY_TASK_COMPLETED")

@@ -25,7 +25,7 @@ from agentgrid.domain.policies import Effect, Rule
 from agentgrid.protocol import SIGNAL_CONTROL, ControlSignal, to_payload
 from agentgrid.settings import Settings
 from agentgrid.testing import Governance
-from tests.worker.conftest import kinds
+from tests.worker.conftest import kinds, recorded
 from tests.worker.serialised import GOT, Changing, Payee, fail_once, pay
 
 ASK = Rule(rule_id="ask", tool="*", effect=Effect.REQUIRE_APPROVAL, expires_seconds=60)
@@ -76,8 +76,7 @@ async def test_r20_a_pause_does_not_change_a_calls_arguments(
             start_signal=SIGNAL_CONTROL,
             start_signal_args=[RawValue(to_payload(ControlSignal(action="pause")))],
         )
-        while "WORKFLOW_TASK_COMPLETED" not in kinds((await handle.fetch_history()).events):
-            pass
+        await recorded(handle, "WORKFLOW_TASK_COMPLETED")
         assert GOT == []
         await handle.signal(SIGNAL_CONTROL, RawValue(to_payload(ControlSignal(action="resume"))))
         await ends(handle, governance, case)
@@ -111,8 +110,7 @@ async def test_r20_a_wait_for_policy_does_not_change_a_calls_arguments(
     async with workers(client, queue, governance, cached):
         handle = await client.start_workflow(Changing.run, case, id=f"{case}-{queue}", task_queue=queue)
         async with asyncio.timeout(20):
-            while "TIMER_STARTED" not in kinds((await handle.fetch_history()).events):
-                await asyncio.sleep(0.02)
+            await recorded(handle, "TIMER_STARTED")
         assert GOT == []
         governance.change(rules=(), public_keys=keys)
         await ends(handle, governance, case)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,7 +23,7 @@ from agentgrid.sdk.grid import Grid
 from agentgrid.testing import Governance
 from tests.projector.folding import folded
 from tests.worker import gated
-from tests.worker.conftest import kinds
+from tests.worker.conftest import kinds, recorded
 from tests.worker.gated import EXECUTED, plain
 from tests.worker.plain import Elsewhere
 
@@ -64,6 +65,7 @@ async def next_gate(governance: Governance, handle: WorkflowHandle[Any, Any], be
         for terms in await governance.pending(handle):
             if terms.approval_id != before.approval_id:
                 return terms
+        await asyncio.sleep(0.02)
 
 
 async def failure(handle: WorkflowHandle[Any, Any]) -> BaseException:
@@ -332,8 +334,7 @@ async def test_r27_a_paused_run_confirms_an_explicit_approval_on_resume(
     first = (await governance.pending(handle))[0]
     await handle.signal(SIGNAL_CONTROL, RawValue(to_payload(ControlSignal(action="pause"))))
     await governance.send(handle, governance.decide(first))
-    while "TIMER_CANCELED" not in kinds((await handle.fetch_history()).events):
-        pass
+    await recorded(handle, "TIMER_CANCELED")
     governance.change(revoked_principals=frozenset({"reviewer"}))
     await handle.signal(SIGNAL_CONTROL, RawValue(to_payload(ControlSignal(action="resume"))))
     second = await next_gate(governance, handle, first)
@@ -349,8 +350,7 @@ async def test_an_explicit_approval_is_confirmed_once_the_policy_is_fresh(
     terms = (await governance.pending(handle))[0]
     governance.policy.age_seconds = float("inf")
     await governance.send(handle, governance.decide(terms))
-    while kinds((await handle.fetch_history()).events).count("TIMER_STARTED") < 2:
-        pass
+    await recorded(handle, "TIMER_STARTED", 2)
     governance.policy.age_seconds = 0.0
     assert await handle.result() == "reviewer"
     await replays(handle, governance)
@@ -368,8 +368,7 @@ async def test_a_paused_run_makes_no_call_until_it_is_resumed(
         start_signal=SIGNAL_CONTROL,
         start_signal_args=[RawValue(to_payload(ControlSignal(action="pause")))],
     )
-    while "WORKFLOW_TASK_COMPLETED" not in kinds((await handle.fetch_history()).events):
-        pass
+    await recorded(handle, "WORKFLOW_TASK_COMPLETED")
     assert "ACTIVITY_TASK_SCHEDULED" not in kinds((await handle.fetch_history()).events)
     await handle.signal(SIGNAL_CONTROL, RawValue(to_payload(ControlSignal(action="resume"))))
     assert await handle.result() == ["refunded 1", "refunded 2"]

@@ -10,7 +10,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from agentgrid.testing import Governance
 from tests.worker import gated
-from tests.worker.conftest import kinds, reset
+from tests.worker.conftest import kinds, recorded, reset
 from tests.worker.gated import EXECUTED
 from tests.worker.test_gate import ASK, governance, next_gate, replays, start, worker
 
@@ -22,8 +22,7 @@ async def test_resets_reopen_the_gate_and_never_act_on_the_old_decision(
 ) -> None:
     handle = await start(client, queue, "ticking")
     first = (await governance.pending(handle))[0]
-    while kinds((await handle.fetch_history()).events).count("TIMER_FIRED") < 3:
-        pass
+    await recorded(handle, "TIMER_FIRED", 3)
     await governance.send(handle, governance.decide(first))
     assert await handle.result() == "refunded 900"
     base = handle.first_execution_run_id or ""
@@ -130,8 +129,7 @@ async def test_a_reset_with_the_approved_call_in_flight_asks_again(
     await gated.STARTED.acquire()
     before = len((await handle.fetch_history()).events)
     await handle.signal("wake")
-    while kinds((await handle.fetch_history()).events[before:]).count("WORKFLOW_TASK_COMPLETED") < 1:
-        pass
+    await recorded(handle, "WORKFLOW_TASK_COMPLETED", after=before)
     events = (await handle.fetch_history()).events
     last = [event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes")][-1]
     fork = await reset(client, handle, handle.first_execution_run_id or "", last)

@@ -13,7 +13,7 @@ from temporalio.worker import Replayer, Worker
 from agentgrid.domain.policies import Effect, Rule
 from agentgrid.testing import Governance
 from tests.worker.beginnings import marked, told
-from tests.worker.conftest import kinds
+from tests.worker.conftest import kinds, recorded
 from tests.worker.plain import CANCELLATIONS, SHAPES, Cancellations, Child, Counting, Shapes, beat, describe, echo
 
 WORKFLOWS = [Shapes, Child, Cancellations]
@@ -25,9 +25,8 @@ async def outcome(client: Client, queue: str, case: str, plugins: list[Any]) -> 
         Cancellations.run, case, id=f"{case}-{queue}", task_queue=queue, execution_timeout=timedelta(seconds=40)
     )
     if case == "workflow_cancel":
-        while "ACTIVITY_TASK_SCHEDULED" not in kinds((await handle.fetch_history()).events):
-            pass
-        await asyncio.sleep(0.3)  # let the activity beat once, so that it can notice
+        await recorded(handle, "ACTIVITY_TASK_SCHEDULED")
+        await _beaten(handle)
         await handle.cancel()
     try:
         seen = str(await handle.result())
@@ -40,6 +39,16 @@ async def outcome(client: Client, queue: str, case: str, plugins: list[Any]) -> 
     except Exception as error:
         replay = repr(error)[:200]
     return seen, [kind for kind in kinds(history.events) if kind.startswith("ACTIVITY")], replay
+
+
+async def _beaten(handle: WorkflowHandle[Any, Any]) -> None:
+    """Wait until the activity has beaten once, so that it can notice a cancellation."""
+    async with asyncio.timeout(20):
+        while not any(
+            activity.HasField("last_heartbeat_time")
+            for activity in (await handle.describe()).raw_description.pending_activities
+        ):
+            await asyncio.sleep(0.05)
 
 
 async def test_thirteen_shapes_of_cancellation_behave_as_in_the_plain_sdk(client: Client, queue: str) -> None:
@@ -102,8 +111,7 @@ async def test_runs_open_before_the_plugin_go_on_untouched(client: Client, queue
             for number in range(3)
         ]
         for handle in handles:
-            while "ACTIVITY_TASK_COMPLETED" not in kinds((await handle.fetch_history()).events):
-                pass
+            await recorded(handle, "ACTIVITY_TASK_COMPLETED")
     governance = Governance()
     async with Worker(
         client,
@@ -132,8 +140,7 @@ async def test_runs_open_before_the_plugin_go_on_untouched(client: Client, queue
 async def test_a_run_open_before_the_plugin_cannot_wait_for_an_approval(client: Client, queue: str) -> None:
     async with Worker(client, task_queue=queue, workflows=[Counting], activities=[echo], max_cached_workflows=0):
         handle = await client.start_workflow(Counting.run, 1, id=f"count-{queue}", task_queue=queue)
-        while "ACTIVITY_TASK_COMPLETED" not in kinds((await handle.fetch_history()).events):
-            pass
+        await recorded(handle, "ACTIVITY_TASK_COMPLETED")
     governance = Governance(rules=[Rule(rule_id="ask", tool="echo", effect=Effect.REQUIRE_APPROVAL)])
     async with Worker(client, task_queue=queue, workflows=[Counting], activities=[echo], plugins=[governance.plugin()]):
         await handle.signal("go")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from agentgrid.api.routes import (
+    agents,
     approvals,
     bulk,
     commands,
     events,
     handlers,
     keys,
+    mcp,
     policies,
     principals,
     reads,
@@ -30,6 +32,7 @@ ROUTERS = (
     handlers.router,
     approvals.router,
     tools.router,
+    agents.router,
     policies.router,
     workers.router,
     principals.router,
@@ -38,4 +41,5 @@ ROUTERS = (
     commands.router,
     reads.router,
     events.router,
+    mcp.router,
 )

@@ -62,6 +62,7 @@ async def list_approvals(
     ] = None,
     run: Text = None,
     tool: Text = None,
+    agent: Text = None,
     workflow: Text = None,
 ) -> Page[ApprovalSummary]:
     """Without payloads: read a single approval to see its payload."""
@@ -73,6 +74,7 @@ async def list_approvals(
         status=tuple(status),
         run_id=run,
         tool=tool,
+        agent=agent,
         workflow=workflow,
         started_by=started_by(caller.principal),
     )
@@ -94,7 +96,7 @@ async def get_approval(plane: Plane, caller: Asking, shown: Shows, approval_id: 
         found = await approvals.get(connection, approval_id, scope=caller.principal.workflows)
         if found is None or started_by(caller.principal) not in (None, found.run.initiator):
             raise NotFound("approval", approval_id)
-        said = await approvals.decisions(connection, found.approval)
+        said = await views.said_of(connection, found.approval)
     return views.approval_detail(plane, caller, shown, found, said)
 
 
@@ -104,16 +106,23 @@ async def decide(plane: Plane, caller: Asking, shown: Shows, approval_id: Id, bo
 
     `202`: the decision is signed and sent. It takes effect when the run receives it: its command then becomes `applied`, or `superseded` if
     another decision arrived first.
+
+    With `arguments`, a tool is called with these instead. They are checked against the tool's input schema before anything is signed; a check
+    that the tool's own code makes runs in the worker, which requests a new approval of the original call if it refuses them. If `changes` is
+    `second_person`, the first such request only records a proposal (the command's kind is `approval.propose`), and the approval stays
+    pending until another approver sends exactly the same arguments.
     """
     decided = await control.decide(
         plane,
         caller,
         approval_id,
-        control.DecisionRequest(verdict=body.verdict, digest=body.digest, comment=body.comment),
+        control.DecisionRequest(
+            verdict=body.verdict, digest=body.digest, comment=body.comment, arguments=body.arguments
+        ),
     )
     async with direct(plane.pool) as connection:
         found = decided.found or await approvals.get(connection, approval_id, scope=caller.principal.workflows)
         if found is None or started_by(caller.principal) not in (None, found.run.initiator):
             raise NotFound("approval", approval_id)
-        said = await approvals.decisions(connection, found.approval)
+        said = await views.said_of(connection, found.approval)
     return views.approval_accepted(plane, caller, shown, found, said, decided.command)

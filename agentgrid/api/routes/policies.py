@@ -11,19 +11,28 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentgrid.api import views
+from agentgrid.api import policy_tests, views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason
-from agentgrid.api.schemas.policies import PolicyDetail, PolicyIn, PolicySummary, PolicyVersionOut, RuleIn
+from agentgrid.api.schemas.policies import (
+    PolicyDetail,
+    PolicyIn,
+    PolicySummary,
+    PolicyTest,
+    PolicyTested,
+    PolicyVersionOut,
+    RuleIn,
+)
 from agentgrid.control import policies as control
 from agentgrid.db import policies, principals, tools
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Policy
-from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.conditions import Condition
+from agentgrid.domain.policies import BY_RISK, Effect, Risk, Rule, Snapshot, prevailing
 from agentgrid.errors import NotFound
 
 router = make_router(tags=["policies"], prefix=f"{V1}/policies")
@@ -40,6 +49,7 @@ def rule_put(body: RuleIn) -> control.RulePut:
         approvers=tuple(dict.fromkeys(body.approvers)),
         expires=timedelta(seconds=body.expires_seconds),
         reason=body.reason,
+        changes=body.changes,
     )
 
 
@@ -53,6 +63,10 @@ async def list_policies(
         str | None,
         Query(min_length=1, max_length=255, description="Only rules that match this tool or activity."),
     ] = None,
+    agent: Annotated[
+        str | None,
+        Query(min_length=1, max_length=255, description="Only rules that name this agent, by itself or by a glob."),
+    ] = None,
 ) -> Page[PolicySummary]:
     """Where no rule matches, destructive tools require approval and everything else is allowed."""
     after = decode(request, cursor, str)[0] if cursor else ""
@@ -60,7 +74,9 @@ async def list_policies(
     rows = [
         row
         for row in await policies.in_force(session)
-        if row.rule_id > after and (tool is None or control.rule_of(row).matches(tool))
+        if row.rule_id > after
+        and (tool is None or control.rule_of(row).matches(tool))
+        and (agent is None or (row.agent is not None and control.rule_of(row).is_about(agent)))
     ]
     page, onward = cut(rows, limit, lambda row: encode(request, row.rule_id))
     return Page[PolicySummary](items=[PolicySummary.model_validate(row) for row in page], next_cursor=onward)
@@ -81,13 +97,17 @@ async def get_policy(session: Session, rule_id: Id) -> PolicyDetail:
 async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) -> PolicyDetail | Response:
     """Workers receive it within seconds; it applies to the next call, also in running workflows.
 
-    One rule applies to each call: the tool's own rule, else a rule with its exact name, else a glob that denies, else the longest glob,
-    else the built-in rule for its risk. Of two alike, the one that denies applies, else the one that names its
-    kind. An unchanged rule keeps its version; a new version would reopen the approvals that are pending under it.
+    One rule applies to each call. A rule displaces another that is less exact in its tool, its agent or its conditions, unless it is less exact
+    in one of the others; one that denies is displaced only by a rule that names the tool itself. Of the rules that are left the strictest
+    applies, and where there is none the built-in rule for the tool's risk. `POST /api/v1/policies/test` shows it for a call.
+    An unchanged rule keeps its version; a new version would reopen the approvals that are pending under it.
 
     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
     """
-    command = await control.put(plane, caller, rule_id, body.tool, rule_put(body), kind=body.kind)
+    when = [Condition(**each.model_dump()) for each in body.when]
+    command = await control.put(
+        plane, caller, rule_id, body.tool or "*", rule_put(body), kind=body.kind, agent=body.agent, when=when
+    )
     if views.is_proposed(command):
         return views.proposed(command)
     async with reading(plane.engine) as session:
@@ -122,7 +142,7 @@ async def _detail(session: ReadSession, rule_id: str) -> PolicyDetail:
     risks = await tools.risks(session)
     rule = control.rule_of(row)
     fits = [] if row.withdrawn else [name for name in risks if rule.fits(name)]
-    holds_for = [name for name in fits if snapshot.rule_for(name, Risk(risks[name])).rule_id == rule_id]
+    holds_for = [name for name in fits if _holds(snapshot, rule, name, Risk(risks[name]))]
     return PolicyDetail(
         **PolicySummary.model_validate(row).model_dump(),
         fits=fits[:MAX_TOOLS],
@@ -147,6 +167,19 @@ async def nobody(session: ReadSession, effect: str, approvers: Collection[str]) 
     meant = f"; did you mean {alike[0]!r}?" if alike else ""
     all_ = "" if len(missing) < len(approvers) else ", so nobody can approve"
     return f"nobody is in {' or '.join(map(repr, missing))}: no approver has that name or group{all_}{meant}"
+
+
+def _holds(snapshot: Snapshot, rule: Rule, name: str, risk: Risk) -> bool:
+    """Whether the rule applies to the calls of this tool that it is about, where no other rule's conditions hold."""
+    others = [each for each in snapshot.rules if each.rule_id == rule.rule_id or not each.when]
+    about = [(each, True) for each in others if each.fits(name) and each.is_about(rule.agent)]
+    return prevailing(about, name, rule.agent, BY_RISK[risk]).rule.rule_id == rule.rule_id
+
+
+@router.post("/test", summary="Which rule would apply to a call, and why")
+async def test_policy(session: Session, body: PolicyTest) -> PolicyTested:
+    """As a worker with the newest policy would judge it. An agent's own list of tools, which is in its code, is not considered."""
+    return await policy_tests.tested(session, body)
 
 
 def _note(row: Policy, fits: list[str], holds_for: list[str]) -> str | None:

@@ -35,6 +35,9 @@ async def get_result(
         float,
         Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for the run to end; 0 answers at once."),
     ] = 0,
+    or_approval: Annotated[
+        bool, Query(description="End the wait also when the run waits for an approval: people may take days.")
+    ] = False,
 ) -> Response | RunResult:
     """`200` when the run has ended, whatever way; `202` while it is open, also after the wait: ask again.
 
@@ -42,7 +45,7 @@ async def get_result(
     stops. A run that is reset after its end is open again.
     """
     waiting: Waiting = request.app.state.waiting
-    seen = await waiting.until_closed(request, login, run_id, seconds=wait)
+    seen = await waiting.until_closed(request, login, run_id, seconds=wait, or_gated=or_approval)
     if not seen.closed:
         return JSONResponse(RunOpen.model_validate(seen.run).model_dump(mode="json"), status_code=202)
     # The permission may have been lost during the wait.

@@ -27,13 +27,12 @@ from agentgrid.api.schemas.runs import (
     RunCounts,
     RunDetail,
     RunHistory,
-    RunInterrupt,
-    RunReason,
     RunSignal,
     RunSummary,
     SignalAccepted,
     StepOut,
 )
+from agentgrid.api.schemas.verbs import RunInterrupt, RunReason
 from agentgrid.api.shown import Shown
 from agentgrid.control import verbs as control
 from agentgrid.control.plane import Caller, ControlPlane

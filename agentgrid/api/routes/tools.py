@@ -25,7 +25,7 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import policies, switches, tools
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Policy, Switch, Tool
-from agentgrid.domain.policies import Risk, Snapshot
+from agentgrid.domain.policies import Risk, Rule, Snapshot
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.switches import SwitchKind
 from agentgrid.errors import NotFound
@@ -33,11 +33,19 @@ from agentgrid.errors import NotFound
 router = make_router(tags=["tools"], prefix=f"{V1}/tools")
 
 
+def _narrow(rule: Rule) -> bool:
+    """Whether it is about some callers or arguments only."""
+    return rule.agent is not None or bool(rule.when)
+
+
 class _Policies:
-    """The policy of each tool, as a worker with the newest snapshot would apply it."""
+    """The policy of each tool, as a worker with the newest snapshot would apply it to a call by workflow code."""
 
     def __init__(self, snapshot: Snapshot, rows: list[Policy]) -> None:
-        self._snapshot = snapshot
+        self._snapshot = snapshot.model_copy(
+            update={"rules": tuple(each for each in snapshot.rules if not _narrow(each))}
+        )
+        self._narrow = [each for each in snapshot.rules if _narrow(each)]
         self._rows = {row.rule_id: row for row in rows}
 
     @classmethod
@@ -55,6 +63,8 @@ class _Policies:
             approvers=list(rule.approvers),
             expires_seconds=rule.expires_seconds,
             reason=rule.reason,
+            also=[each.reference for each in self._narrow if each.fits(tool.name)],
+            changes=rule.changes,
             created_by=None if row is None else row.created_by,
             created_at=None if row is None else row.created_at,
         )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from agentgrid.api.schemas.commands import CommandSummary
-from agentgrid.api.schemas.common import Action, In, Name, Out, Prose, StoredPayload
-from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Verdict
+from agentgrid.api.schemas.common import Action, In, Name, Out, StoredPayload
+from agentgrid.domain.approvals import MAX_COMMENT, ApprovalKind, ApprovalStatus, Changes, Verdict
 from agentgrid.domain.runs import RunStatus
+
+Comment = Annotated[str, StringConstraints(max_length=MAX_COMMENT)]
 
 
 class DecisionIn(In):
@@ -17,7 +20,23 @@ class DecisionIn(In):
 
     verdict: Verdict
     digest: Name = Field(description="The digest that was shown; it must match the approval's.")
-    comment: Prose | None = None
+    comment: Comment | None = Field(None, description="Told to the workflow's code, and shown with the decision.")
+    arguments: dict[str, Any] | None = Field(
+        None,
+        description="With `approved`, for a tool's call: call the tool with these arguments instead. They must fit the tool's input schema. All "
+        "arguments are given, not only the changed ones.",
+    )
+
+
+class ProposedChange(Out):
+    """Changed arguments that an approver proposed, where the rule wants a second person for changes."""
+
+    command_id: str
+    principal: str
+    digest: str
+    arguments: dict[str, Any] | None = Field(description="Null for callers who may not see payloads.")
+    comment: str | None
+    created_at: datetime
 
 
 class ApprovalSummary(Out):
@@ -30,6 +49,9 @@ class ApprovalSummary(Out):
     kind: ApprovalKind
     title: str
     tool: str | None
+    agent: str | None = Field(description="The agent that asks; null if workflow code does.")
+    agent_version: str | None
+    turn: int | None = Field(description="The agent's model turn that asked for the call.")
     status: ApprovalStatus
     decidable: bool = Field(description="Whether a decision would be accepted now: its expiry timer is running.")
     approvers: list[str]
@@ -50,6 +72,9 @@ class ApprovalSummary(Out):
     )
     unattributed_because: str | None
     reference: str | None = Field(description="The run's reference.")
+    changed_digest: str | None = Field(
+        description="The digest of the call that was approved, if the approver changed its arguments; otherwise null."
+    )
 
 
 class DecisionOut(Out):
@@ -86,6 +111,23 @@ class ApprovalDetail(ApprovalSummary):
     )
     payloads_visible: bool
     payload: StoredPayload | None
+    changed: StoredPayload | None = Field(description="The arguments that were approved instead; null if unchanged.")
+    proposed_by: str | None = Field(
+        description="The other approver, who proposed the changed arguments; null if nobody did or if the decision is unattributed."
+    )
+    comment: str | None = Field(description="The comment on the decision that took effect.")
+    takes: list[str] = Field(
+        description="What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker."
+    )
+    changes: Changes = Field(
+        description="How many people it takes to approve changed arguments, by the rule that asked."
+    )
+    change_refused: str | None = Field(
+        description="Why the worker found the changed arguments of an earlier decision invalid, so that it asked again."
+    )
+    proposals: list[ProposedChange] = Field(
+        description="Changed arguments that were proposed; newest first, at most 50."
+    )
     decisions: list[DecisionOut] = Field(description="Oldest first; at most 200, including the one that took effect.")
     actions: list[Action]
 

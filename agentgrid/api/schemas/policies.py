@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agentgrid.api.schemas.common import In, Name, Out, Prose, Seconds
-from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS
-from agentgrid.domain.policies import Effect
+from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS, Changes
+from agentgrid.domain.conditions import MAX_CONDITIONS
+from agentgrid.domain.policies import Effect, Risk
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
 
@@ -21,6 +22,33 @@ class RuleIn(In):
     approvers: Annotated[list[Name], Field(min_length=1, max_length=50)] = [ANY_APPROVER]
     expires_seconds: Annotated[Seconds, Field(ge=1, le=MAX_EXPIRY_SECONDS)] = DEFAULT_EXPIRY_SECONDS
     reason: Prose = ""
+    changes: Changes = Field(
+        Changes.ONE_PERSON,
+        description="How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver "
+        "has proposed exactly these.",
+    )
+
+
+class ConditionIn(In):
+    """One condition on the call's JSON arguments."""
+
+    argument: Name = Field(
+        description="The argument's name, or a dotted path into it, such as `customer.country`. A number is an index into a list."
+    )
+    op: Literal["==", "!=", ">", ">=", "<", "<=", "in", "not in", "contains", "exists", "matches"]
+    value: Any = Field(
+        True,
+        description="A text, number, true, false or null; for `in` and `not in` a list of them; for `exists` true or false; for `matches` a regular "
+        "expression, which is searched for.",
+    )
+
+
+class ConditionOut(Out):
+    """One condition on the call's JSON arguments."""
+
+    argument: str
+    op: str
+    value: Any
 
 
 class PolicyIn(RuleIn):
@@ -29,9 +57,28 @@ class PolicyIn(RuleIn):
     kind: StepKind | None = Field(
         None, description="What the rule is about: `tool` or `activity`. Null: tools and plain activities of that name."
     )
-    tool: Name = Field(
-        description="A tool's name, the type of a plain activity, or a glob (`*`, `?`, `[...]`) such as `crm_*`."
+    tool: Name | None = Field(
+        None,
+        description="A tool's name, the type of a plain activity, or a glob (`*`, `?`, `[...]`) such as `crm_*`. May be left out if `agent` is given: "
+        "`*`.",
     )
+    agent: Name | None = Field(
+        None,
+        description="An agent's name or a glob: the rule is about the calls that it makes. Null: everybody's calls, those of agents and of workflow "
+        "code.",
+    )
+    when: list[ConditionIn] = Field(
+        [],
+        max_length=MAX_CONDITIONS,
+        description="What must hold for the call's arguments; all of it. If that can't be judged, because an argument is missing or has another type, "
+        "a rule that allows doesn't apply, and one that denies or requires approval does.",
+    )
+
+    @model_validator(mode="after")
+    def _names_something(self) -> PolicyIn:
+        if self.tool is None and self.agent is None:
+            raise ValueError("must name a tool, an agent or both")
+        return self
 
 
 class PolicyVersionOut(Out):
@@ -40,10 +87,13 @@ class PolicyVersionOut(Out):
     version: int
     kind: StepKind | None
     tool: str
+    agent: str | None
+    when: list[ConditionOut]
     effect: Effect
     approvers: list[str]
     expires_seconds: float
     reason: str
+    changes: Changes
     withdrawn: bool = Field(description="The rule was withdrawn with this version.")
     created_by: str
     created_at: datetime
@@ -53,7 +103,7 @@ class PolicySummary(PolicyVersionOut):
     """A rule at its newest version."""
 
     rule_id: str = Field(
-        description="The id that the operator chose, or `tool:` and the name of the tool that it governs."
+        description="The id that the operator chose, or `tool:` or `agent:` and the name of what it governs."
     )
 
 
@@ -66,3 +116,44 @@ class PolicyDetail(PolicySummary):
     )
     note: str | None = Field(description="A warning about the rule, for example that it matches no registered tool.")
     versions: list[PolicyVersionOut] = Field(description="The newest 50.")
+
+
+class PolicyTest(In):
+    """A call to try the rules on. Nothing is called."""
+
+    tool: Name = Field(description="A tool's name or the type of a plain activity.")
+    kind: StepKind | None = Field(None, description="By default `tool` if such a tool is registered, else `activity`.")
+    agent: Name | None = Field(None, description="The agent that makes the call; null: workflow code.")
+    arguments: Any = Field(
+        None, description="The call's JSON arguments; null: not known, so no condition can be judged."
+    )
+
+
+class ConsideredOut(Out):
+    """A rule that is about the call, and what became of it."""
+
+    rule: str = Field(description="`id@version`.")
+    tool: str
+    agent: str | None
+    when: list[ConditionOut]
+    effect: Effect
+    holds: bool | None = Field(description="Whether its conditions hold; null if that can't be judged.")
+    applies: bool
+    because: str
+
+
+class PolicyTested(Out):
+    """What would happen to the call."""
+
+    kind: StepKind
+    risk: Risk = Field(description="What is not a registered tool counts as reading.")
+    rule: str = Field(
+        description="The rule that applies, `id@version`; ids that begin with `default:` are built-in rules."
+    )
+    effect: Effect
+    approvers: list[str]
+    reason: str
+    disabled: str | None = Field(
+        description="The kill switch that denies the call regardless of the rules; null if none is on."
+    )
+    considered: list[ConsideredOut] = Field(description="The rules that are about the call; at most 200.")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SkipValidation, StringConstraints
+from pydantic import Field, SkipValidation
 
 from agentgrid.api.schemas.approvals import ApprovalSummary
 from agentgrid.api.schemas.commands import CommandSummary, ControlOut
 from agentgrid.api.schemas.common import (
-    MAX_TEXT,
     Action,
     ErrorOut,
     In,
@@ -80,20 +79,6 @@ class RunBulkResult(Out):
     items: list[RunBulkOutcome]
 
 
-class RunReason(In):
-    """The reason, stored in the audit log and passed to Temporal."""
-
-    reason: Prose | None = None
-
-
-class RunInterrupt(RunReason):
-    """The reason, and what the agent is told."""
-
-    message: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)] | None = Field(
-        None, description="The agent reads it after resume, as a message of its user. At most 5,000 bytes in JSON."
-    )
-
-
 class RunSignal(In):
     """A signal for the workflow's own handler."""
 
@@ -135,6 +120,9 @@ class RunSummary(Out):
     status: RunStatus
     waiting_on: WaitingOn | None
     status_reason: str | None = Field(description="Null unless the caller may read payloads, which it may quote.")
+    hold: str | None = Field(
+        description="Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on."
+    )
     error_type: str | None = Field(description="The class of the innermost cause of its error.")
     temporal_status: str | None
     governed: bool
@@ -233,7 +221,11 @@ class StepOut(Out):
     error: ErrorOut | None
     live_error: ErrorOut | None
     usage: StepUsage | None
-    input: StoredPayload | None = None
+    input: StoredPayload | None = Field(None, description="What it was called with.")
+    original_input: StoredPayload | None = Field(
+        None,
+        description="What the workflow's code called it with, if an approver changed the arguments; otherwise null.",
+    )
     output: StoredPayload | None = None
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from agentgrid.api.schemas.common import Action, Out, SwitchOut
 from agentgrid.api.schemas.policies import RuleIn
+from agentgrid.domain.approvals import Changes
 from agentgrid.domain.policies import Effect, Risk
 
 
@@ -25,6 +26,10 @@ class ToolPolicyOut(Out):
     approvers: list[str]
     expires_seconds: float
     reason: str
+    also: list[str] = Field(
+        description="Rules about some agents or arguments only, `id@version`, that may apply instead. `POST /api/v1/policies/test` says which does."
+    )
+    changes: Changes
     created_by: str | None = None
     created_at: datetime | None = None
 

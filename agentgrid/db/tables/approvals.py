@@ -43,6 +43,13 @@ class Approval(SQLModel, table=True):
             text("approval_id DESC"),
             postgresql_where=text("NOT inherited AND tool IS NOT NULL"),
         ),
+        Index(
+            "ix_approvals_agent",
+            "agent",
+            text("opened_at DESC"),
+            text("approval_id DESC"),
+            postgresql_where=text("NOT inherited AND agent IS NOT NULL"),
+        ),
         Index("ix_approvals_run", "run_id", "opened_at"),
         Index(
             "ix_approvals_approvers", "approvers", postgresql_using="gin", postgresql_where=text("status = 'pending'")
@@ -58,6 +65,11 @@ class Approval(SQLModel, table=True):
     kind: str = columns.text()
     title: str = columns.text()
     tool: str | None = columns.text(null=True)
+    agent: str | None = columns.text(null=True)
+    """The agent that asks, as the call's header has it."""
+    agent_version: str | None = columns.text(null=True)
+    turn: int | None = columns.big(null=True)
+    """The agent's model turn that asked for the call."""
     digest: str = columns.text()
     policy: str | None = columns.text(null=True)
     approvers: list[str] = columns.texts()
@@ -79,6 +91,13 @@ class Approval(SQLModel, table=True):
     unattributed_because: str | None = columns.text(null=True)
     decision_event_id: int | None = columns.big(null=True)
     command_id: str | None = columns.text(null=True)
+    changed: Any = columns.json()
+    """The arguments that the decision approved in place of those asked, as a stored payload."""
+    changed_digest: str | None = columns.text(null=True)
+    proposed_by: str | None = columns.text(null=True)
+    """The other approver, who proposed them, as the decision names them."""
+    change_refused: str | None = columns.text(null=True)
+    """Why the worker found the arguments of an earlier decision invalid, so that this approval opened."""
 
 
 class DecisionRow(SQLModel, table=True):

@@ -15,6 +15,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from agentgrid.db.tables import columns
+from agentgrid.domain.approvals import Changes
 from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.principals import PrincipalKind
 from agentgrid.domain.reads import ReadOutcome
@@ -239,6 +240,7 @@ class Policy(SQLModel, table=True):
         columns.one_of("kind", StepKind),
         CheckConstraint("effect IN ('allow', 'require_approval', 'deny')", name="effect"),
         CheckConstraint("expires_seconds > 0", name="expires_seconds"),
+        columns.one_of("changes", Changes),
     )
 
     rule_id: str = columns.text(primary=True)
@@ -246,10 +248,16 @@ class Policy(SQLModel, table=True):
     kind: str | None = columns.text(null=True)
     """What it is about; null: tools and plain activities."""
     tool: str = columns.text()
+    agent: str | None = columns.text(null=True)
+    """The agent whose calls it is about, or a glob; null: everybody's."""
+    when: Any = columns.json(null=False, default="'[]'")
+    """Its conditions: `domain.conditions.Condition`."""
     effect: str = columns.text()
     approvers: list[str] = columns.texts()
     expires_seconds: float = Field(nullable=False)
     reason: str = columns.text(default="''")
+    changes: str = columns.text(default="'one_person'")
+    """How many people it takes to approve changed arguments."""
     withdrawn: bool = columns.flag()
     created_by: str = columns.text()
     created_at: datetime = columns.time(null=False, now=True)

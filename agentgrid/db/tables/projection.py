@@ -75,6 +75,8 @@ class Run(SQLModel, table=True):
     waiting_on: str | None = columns.text(null=True)
     status_reason: str | None = columns.text(null=True)
     """Free text, which may quote payloads."""
+    hold: str | None = columns.text(null=True)
+    """Why it paused by itself: `loop`, `budget_exceeded`, or a word of a later version."""
     error_type: str | None = columns.text(null=True)
     """The class of the innermost cause of its error."""
     temporal_status: str | None = columns.text(null=True)
@@ -236,6 +238,9 @@ class Step(SQLModel, table=True):
     """When a timer fires or a gate expires."""
     closed_event_id: int | None = columns.big(null=True)
     input: Any = columns.json()
+    """The arguments as the workflow's code gave them."""
+    changed_input: Any = columns.json()
+    """The arguments that an approver gave instead: what ran."""
     output: Any = columns.json()
     error: Any = columns.json()
     usage: Any = columns.json()

@@ -17,6 +17,7 @@ from agentgrid.projector.decode import agents, foreign
 from agentgrid.projector.decode.reader import Built, Reader, seconds_of, terms_of, time_of
 from agentgrid.protocol import (
     ACTIVITY_CONFIRM_APPROVAL,
+    ACTIVITY_OPEN_AGENT,
     ACTIVITY_OPEN_APPROVAL,
     AGENT_ACTIVITIES,
     HEADER_KEY,
@@ -139,6 +140,8 @@ def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         "kind": kind.step,
         "name": subject,
     }
+    if name == ACTIVITY_OPEN_AGENT:
+        values |= {"kind": StepKind.AGENT, "name": values["title"]}
     if a.HasField("failure"):
         if (backoff := data.get("backoff")) is not None:
             values["backs_off"] = True

@@ -9,7 +9,7 @@ from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold import agents, gates, governed
 from agentgrid.projector.fold.passing import LIVE_CLEARED, Pass, iso
-from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation
+from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation, ErrorType
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
 
 
@@ -23,7 +23,9 @@ def scheduled(fold: Pass, event: events.ActivityScheduled) -> None:
         step = fold.state.steps[again]
         step.since = iso(event.at)
         fold.state.calls[event.event_id] = again
-        columns = {"activity_id": event.activity_id, "due_at": None, "error": None}
+        columns: dict[str, Any] = {"activity_id": event.activity_id, "due_at": None, "error": None}
+        if step.changed is not None:
+            columns["changed_input"] = step.changed = event.input
         fold.move_step(again, StepStatus.SCHEDULED, **columns, **LIVE_CLEARED)
         return
     fold.state.calls[event.event_id] = event.event_id
@@ -75,7 +77,9 @@ def closed(fold: Pass, event: events.ActivityClosed) -> None:
         # The attempt that only asked is no attempt of the effect.
         step.attempts_before = step.attempts = max(step.attempts - 1, 0)
         fold.changes.steps.patch(key, attempts=step.attempts, started_at=None, worker=None, **LIVE_CLEARED)
-        gates.open_gate(fold, event, step=key, terms=event.terms, shown=_shown(event.terms))
+        gates.open_gate(fold, event, step=key, terms=event.terms, shown=_shown(event.terms) or step.changed)
+        return
+    if _drops_change(fold, event, key):
         return
     if _waits_for_policy(fold, event, key):
         return
@@ -83,6 +87,18 @@ def closed(fold: Pass, event: events.ActivityClosed) -> None:
         agents.answered(fold, key, event, event.turn)
         return
     fold.close_step(key, event, event.status, output=event.output, error=event.error)
+
+
+def _drops_change(fold: Pass, event: events.ActivityClosed | events.LocalActivity, key: int) -> bool:
+    """Whether the worker found an approver's arguments invalid, so that the call is made as it was at first; that attempt is none."""
+    step, error = fold.state.steps[key], event.error or {}
+    if step.changed is None or error.get("type") != ErrorType.TOOL_INPUT:
+        return False
+    step.changed, step.refused = None, str(error.get("message") or "the arguments are invalid")
+    step.attempts_before = step.attempts = max(step.attempts - 1, 0)
+    columns = {"attempts": step.attempts, "started_at": None, "worker": None, "error": error, "changed_input": None}
+    fold.move_step(key, StepStatus.SCHEDULED, **columns, **LIVE_CLEARED)
+    return True
 
 
 def _waits_for_policy(fold: Pass, event: events.ActivityClosed | events.LocalActivity, key: int) -> bool:
@@ -126,7 +142,7 @@ def local(fold: Pass, event: events.LocalActivity) -> None:
         fold.move_step(key, StepStatus.SCHEDULED, attempts=step.attempts, error=event.error)
     elif event.terms is not None:
         _open_local_gate(fold, event, key)
-    elif _waits_for_policy(fold, event, key):
+    elif _drops_change(fold, event, key) or _waits_for_policy(fold, event, key):
         step.local_type = event.activity_type
     elif event.confirmation is not None and step.confirms is not None:
         _confirmed(fold, event, key, event.confirmation)
@@ -179,7 +195,7 @@ def _open_local(fold: Pass, event: events.LocalActivity) -> None:
         status=StepStatus.RUNNING,
         scheduled_at=event.first_scheduled_at,
         activity_id=event.activity_id,
-        local=not opens_approval,
+        local=not opens_approval and kind is not StepKind.AGENT,
         input=event.input,
         call_key=event.terms.key if event.terms is not None else None,
         **columns,

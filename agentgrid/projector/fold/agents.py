@@ -12,6 +12,9 @@ from agentgrid.projector import events
 from agentgrid.projector.fold.executions import settle_interrupts
 from agentgrid.projector.fold.passing import Pass
 
+MAX_WORD = 100
+MAX_DETAIL = 500
+
 
 def beneath(fold: Pass, caller: AgentHeader | None) -> dict[str, Any]:
     """Where the step of a call belongs: below the agent that makes it, in one of its turns."""
@@ -24,23 +27,33 @@ def opened(fold: Pass, event: events.LocalActivity, opened: events.AgentOpened) 
     """A call of an agent begins."""
     if opened.call in fold.state.agents:
         return
-    fold.state.agents[opened.call] = event.event_id
-    fold.open_step(
-        event,
-        kind=StepKind.AGENT,
-        name=opened.agent,
-        title=event.title if event.title != opened.agent else None,
-        status=StepStatus.RUNNING,
-        parent=fold.state.agents.get(opened.parent or ""),
-        turn=opened.turn,
-        scheduled_at=event.first_scheduled_at,
-        started_at=event.at,
-        call_key=opened.call,
-        tool_version=opened.version,
-        governed=True,
-        input=opened.input,
-        attempts=1,
-    )
+    parent = fold.state.agents.get(opened.parent or "")
+    columns: dict[str, Any] = {
+        "turn": opened.turn,
+        "started_at": event.at,
+        "tool_version": opened.version,
+        "governed": True,
+        "input": opened.input,
+        "attempts": 1,
+    }
+    # It may have waited for policy before.
+    key = next((key for key, step in fold.state.steps.items() if step.call_key == opened.call), None)
+    if key is not None:
+        fold.state.steps[key].parent, fold.state.steps[key].local_type = parent, None
+        fold.move_step(key, StepStatus.RUNNING, name=opened.agent, parent=parent, error=None, **columns)
+    else:
+        key = event.event_id
+        fold.open_step(
+            event,
+            kind=StepKind.AGENT,
+            name=opened.agent,
+            status=StepStatus.RUNNING,
+            parent=parent,
+            scheduled_at=event.first_scheduled_at,
+            call_key=opened.call,
+            **columns,
+        )
+    fold.state.agents[opened.call] = key
 
 
 def closed(fold: Pass, event: events.LocalActivity, closed: events.AgentClosed) -> None:
@@ -80,7 +93,7 @@ def held(fold: Pass, event: events.LocalActivity) -> None:
         if (agent := fold.state.agents.get(event.hold.call)) is not None:
             _withdraw(fold, event, agent)
     if fold.state.paused:
-        fold.state.hold = f"{event.hold.reason}: {event.hold.detail}"
+        fold.state.hold, fold.state.hold_detail = event.hold.reason[:MAX_WORD], event.hold.detail[:MAX_DETAIL]
 
 
 def answered(fold: Pass, key: int, event: events.ActivityClosed, turn: events.Turn) -> None:

@@ -128,7 +128,7 @@ def controlled(fold: Pass, event: events.Controlled) -> None:
         return
     fold.state.paused = control.action == "pause"
     fold.state.resumed_since |= not fold.state.paused
-    fold.state.hold = None
+    fold.state.hold = fold.state.hold_detail = None
     kind = CommandKind.RUN_PAUSE if fold.state.paused else CommandKind.RUN_RESUME
     _control(fold, event, control, kind)
     settle(fold, kind, event.request_id, {"event_id": event.event_id})

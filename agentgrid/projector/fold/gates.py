@@ -19,6 +19,12 @@ from agentgrid.projector.fold.changes import Claim, Settlement
 from agentgrid.projector.fold.passing import Pass, iso, when
 from agentgrid.projector.fold.state import CLOSED_GATES_KEPT, Gate, Signalled
 from agentgrid.protocol import TIMER_APPROVAL, ErrorType
+from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
+
+MAX_NAME = 255
+"""An agent's name in terms is cut here: an index can't hold any length, and history may say anything."""
+
+MAX_TURN = 10**9
 
 
 def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown: events.Stored | None) -> None:
@@ -36,6 +42,9 @@ def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown
             "kind": terms.kind.value,
             "title": terms.title,
             "tool": terms.tool,
+            "agent": (terms.agent or "")[:MAX_NAME] or None,
+            "agent_version": terms.agent_version,
+            "turn": terms.turn if terms.turn is not None and 0 < terms.turn <= MAX_TURN else None,
             "digest": terms.digest,
             "policy": terms.policy,
             "approvers": list(terms.approvers),
@@ -45,8 +54,14 @@ def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown
             "status": ApprovalStatus.PENDING.value,
             "inherited": not own,
             "opened_at": event.at,
+            **_refused_change(fold, step),
         },
     )
+
+
+def _refused_change(fold: Pass, step: int) -> dict[str, Any]:
+    refused = fold.state.steps[step].refused if step in fold.state.steps else None
+    return {} if refused is None else {"change_refused": refused}
 
 
 def _own(fold: Pass, terms: Terms) -> bool:
@@ -166,7 +181,7 @@ def _close(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
         # The call is made again with the decision, or the worker confirms the decision: at once or after resume.
         if explicit:
             fold.state.steps[gate.step].confirms = approval_id
-        fold.move_step(gate.step, StepStatus.SCHEDULED, due_at=None)
+        fold.move_step(gate.step, StepStatus.SCHEDULED, due_at=None, **_changed(fold, gate))
     elif status is ApprovalStatus.REJECTED:
         # The approval shows by whom: a step never shows a name that only history supports.
         error = _error(ErrorType.APPROVAL_REJECTED, "its approval was rejected")
@@ -177,6 +192,17 @@ def _close(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
         )
     else:
         fold.close_step(gate.step, event, StepStatus.CANCELLED)
+
+
+def _changed(fold: Pass, gate: Gate) -> dict[str, Any]:
+    """What the approver changed the arguments to, as the step's columns; from now on the call sends these."""
+    arguments = gate.counted.decision.get("arguments") if gate.counted is not None else None
+    step = fold.state.steps[gate.step]
+    step.refused = None
+    if arguments is None:
+        return {}
+    step.changed = store_value(arguments, limit=ARGUMENTS_BYTES)
+    return {"changed_input": step.changed}
 
 
 def _leave(fold: Pass, event: events.Event, approval_id: str, status: ApprovalStatus, **columns: Any) -> Gate:
@@ -191,6 +217,10 @@ def _leave(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
     fold.state.closed_gates = dict(kept)
     if gate.counted is not None and status.value == gate.counted.decision["verdict"]:
         columns["decision_event_id"] = gate.counted.event_id
+        if (arguments := gate.counted.decision.get("arguments")) is not None:
+            columns["changed"] = store_value(arguments, limit=ARGUMENTS_BYTES)
+            columns["changed_digest"] = gate.counted.decision["digest"]
+            columns["proposed_by"] = gate.counted.decision.get("proposer")
         _claim(fold, gate.counted)
     fold.changes.approvals.patch(approval_id, status=status.value, decidable=False, closed_at=event.at, **columns)
     return gate

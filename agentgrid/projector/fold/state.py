@@ -63,6 +63,10 @@ class OpenStep(_Json):
     """The activity type, for a local call that waits for an approval or for policy: its next marker names nothing else."""
     confirms: str | None = None
     """The explicit approval that was approved but not yet confirmed by the worker."""
+    changed: dict[str, Any] | None = None
+    """The arguments that an approver gave, as a stored payload: the call sends these."""
+    refused: str | None = None
+    """Why the worker found such arguments invalid: the call is made as it was at first."""
     policy_tries: int = 0
     """How often the call has waited for a policy that is not too old."""
     since: str | None = None
@@ -148,7 +152,8 @@ class State(_Json):
     """The claim of the last completed task, whose commands come now."""
     paused: bool = False
     hold: str | None = None
-    """Why the run paused by itself."""
+    """Why the run paused by itself, in a word, and in more of them."""
+    hold_detail: str | None = None
     interrupts: list[str] = field(default_factory=list)
     """The commands that interrupted agents, until the run has paused for them."""
     resumed_since: bool = False

@@ -32,7 +32,7 @@ def summarise(state: State) -> Summary:
 
 def _standing(state: State) -> tuple[RunStatus, WaitingOn | None, str | None]:
     if state.paused and state.governed:
-        return RunStatus.PAUSED, None, state.problem or state.hold
+        return RunStatus.PAUSED, None, state.problem or state.hold_detail
     if state.temporal_paused:
         return RunStatus.PAUSED, None, "paused in Temporal itself"
     if state.cancel_requested:

@@ -31,6 +31,10 @@ INDEXES = (
     CREATE INDEX ix_approvals_tool ON approvals (tool, opened_at DESC, approval_id DESC)
         WHERE NOT inherited AND tool IS NOT NULL
     """,
+    """
+    CREATE INDEX ix_approvals_agent ON approvals (agent, opened_at DESC, approval_id DESC)
+        WHERE NOT inherited AND agent IS NOT NULL
+    """,
     "CREATE INDEX ix_commands_kind ON commands (kind, created_at DESC, command_id DESC)",
     # What was applied is most of them, and found by walking the list.
     "CREATE INDEX ix_commands_status ON commands (status, created_at DESC, command_id DESC) WHERE status <> 'applied'",

@@ -1,4 +1,4 @@
-"""Scopes of principals, and the record of reads.
+"""Scopes of principals, the record of reads, and changed arguments.
 
 Revision ID: 0009
 """
@@ -11,6 +11,11 @@ branch_labels = None
 depends_on = None
 
 STATEMENTS: tuple[str, ...] = (
+    "ALTER TABLE steps ADD COLUMN changed_input JSON",
+    "ALTER TABLE approvals ADD COLUMN changed JSON, ADD COLUMN changed_digest TEXT, ADD COLUMN proposed_by TEXT, "
+    "ADD COLUMN change_refused TEXT",
+    "ALTER TABLE policies ADD COLUMN changes TEXT DEFAULT 'one_person' NOT NULL, "
+    "ADD CONSTRAINT ck_policies_changes CHECK (changes IN ('one_person', 'second_person'))",
     "ALTER TABLE principals ADD COLUMN workflows TEXT[] DEFAULT '{*}' NOT NULL",
     # The projector's rolling check fills it in for runs that have already ended.
     "ALTER TABLE runs ADD COLUMN error_type TEXT",

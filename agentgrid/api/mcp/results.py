@@ -1,0 +1,115 @@
+"""The API's answers as results of MCP tools, bounded in size."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import mcp_types as types
+
+from agentgrid.api import errors
+from agentgrid.api.access import V1
+from agentgrid.api.mcp.inner import Answer
+from agentgrid.api.mcp.verbs import PREFIX
+from agentgrid.domain.runs import RunStatus, WaitingOn
+from agentgrid.errors import AgentGridError
+
+MAX_RESULT_BYTES = 64 * 1024
+"""A longer result is cut, and refers to where the whole is: it would fill the model's context."""
+BEGINNING_BYTES = 16 * 1024
+
+WORKING = "working"
+WAITING = {
+    WaitingOn.APPROVAL: "The call waits for approval by a person, in AgentGrid; nobody can approve it from here.",
+    WaitingOn.WORKER: "The call waits for a worker.",
+}
+ASK_AGAIN = f"Ask for its result with {PREFIX}run_result and this run_id; calling the tool again would be another call."
+
+OUTCOME = {
+    "type": "object",
+    "properties": {
+        "run_id": {"type": "string", "description": "The run that makes the call."},
+        "status": {"type": "string", "description": f"`{WORKING}` while it is open, otherwise how it ended."},
+        "result": {"description": "The tool's result, once the run is `completed`."},
+        "message": {"type": "string"},
+    },
+    "required": ["run_id", "status"],
+}
+"""The schema of what a call of a grid's tool returns."""
+
+
+def outcome(answer: Answer) -> types.CallToolResult:
+    """A run as it is after the wait: its result, its error, or `working`."""
+    if not answer.ok:
+        return problem(answer)
+    run = answer.value
+    told: dict[str, Any] = {"run_id": run["run_id"], "status": run["status"]}
+    if run["open"]:
+        waiting = WAITING.get(run["waiting_on"], f"The run is {run['status']}.")
+        told |= {"status": WORKING, "message": f"{waiting} {ASK_AGAIN}"}
+        return _result(told, f"{told['message']} run_id: {run['run_id']}")
+    if run["status"] != RunStatus.COMPLETED:
+        error = run["error"] or {}
+        parts = [f"The run {run['run_id']} {run['status'].replace('_', ' ')}", run["error_type"], error.get("message")]
+        told["message"] = ": ".join(part for part in parts if part)
+        return _result(told, told["message"], is_error=True)
+    if not run["payloads_visible"]:
+        told["message"] = "The run is completed. This key may not read results."
+        return _result(told, told["message"])
+    stored = run["result"] or {"value": None}
+    if "value" not in stored:
+        # The database holds only its beginning, or a codec has its key elsewhere.
+        beginning = stored.get("preview") or "The result can't be shown here."
+        return _cut(told, beginning, stored["size"])
+    told["result"] = stored["value"]
+    return _result(told, _json(stored["value"]))
+
+
+def plain(answer: Answer) -> types.CallToolResult:
+    """What a route answered."""
+    if not answer.ok:
+        return problem(answer)
+    return _result(answer.value, _json(answer.value))
+
+
+def refusal(error: AgentGridError) -> types.CallToolResult:
+    """A refusal that no route made."""
+    return _refused(errors.problem(error).model_dump(mode="json", exclude_none=True))
+
+
+def problem(answer: Answer, *, within: str = "") -> types.CallToolResult:
+    """A route's refusal, for the model to read. within: a pointer that is left out of the faults' pointers."""
+    return _refused(answer.value, within)
+
+
+def _refused(told: dict[str, Any], within: str = "") -> types.CallToolResult:
+    faults = [f"{fault['pointer'].removeprefix(within) or '/'}: {fault['message']}" for fault in told.get("faults", ())]
+    text = "\n".join([f"{told.get('detail') or told['title']} ({told['code']})", *faults])
+    return failure(text, told)
+
+
+def failure(text: str, told: dict[str, Any] | None = None) -> types.CallToolResult:
+    """An error that the model can react to."""
+    return _result(told, text, is_error=True)
+
+
+def _cut(told: dict[str, Any], text: str, size: int, *, is_error: bool = False) -> types.CallToolResult:
+    """The beginning of what is too long, and where the whole is."""
+    where = f"in GET {V1}/runs/{told['run_id']}/history" if "run_id" in told else "in pages: ask for less at once"
+    message = f"{size:,} bytes are too many to return here; the whole is {where}"
+    kept = {name: told[name] for name in ("run_id", "status") if name in told}
+    beginning = text.encode()[:BEGINNING_BYTES].decode(errors="ignore")
+    return _result(kept | {"message": message}, f"{beginning}\n[{message}]", is_error=is_error)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _result(told: dict[str, Any] | None, text: str, *, is_error: bool = False) -> types.CallToolResult:
+    size = max(len(text.encode()), 0 if told is None else len(_json(told).encode()))
+    if size > MAX_RESULT_BYTES:
+        return _cut(told or {}, text, size, is_error=is_error)
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)], structured_content=told, is_error=is_error
+    )

@@ -1,0 +1,163 @@
+"""What an MCP client may do with the control plane itself: one table of the API's routes. Names, texts and schemas are the routes' own.
+
+Left out on purpose, for everybody: decisions, because a model that reads a person's key must not approve its own calls; policies, kill switches, principals and
+keys; and everything that stops or changes a run. Whether a caller is offered one depends on its permissions, and so does what it then sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+
+from agentgrid.api import openapi
+from agentgrid.api.access import ACCESS, V1
+from agentgrid.api.mcp.inner import Call
+from agentgrid.control.keys import LOOKS_LIKE_A_KEY
+from agentgrid.domain.principals import Principal
+from agentgrid.errors import Fault, InvalidInput
+
+PREFIX = "agentgrid_"
+"""Of all their names. A grid's tool of such a name is hidden by the verb."""
+
+RESULT = f"GET {V1}/runs/{{run_id}}/result"
+START = f"POST {V1}/workflows/{{name}}/runs"
+
+VERBS: dict[str, str] = {
+    "agentgrid_overview": f"GET {V1}/overview",
+    "agentgrid_list_workflows": f"GET {V1}/workflows",
+    "agentgrid_get_workflow": f"GET {V1}/workflows/{{name}}",
+    "agentgrid_list_tools": f"GET {V1}/tools",
+    "agentgrid_get_tool": f"GET {V1}/tools/{{name}}",
+    "agentgrid_list_runs": f"GET {V1}/runs",
+    "agentgrid_get_run": f"GET {V1}/runs/{{run_id}}",
+    "agentgrid_list_steps": f"GET {V1}/runs/{{run_id}}/steps",
+    "agentgrid_run_result": RESULT,
+    "agentgrid_list_approvals": f"GET {V1}/approvals",
+    "agentgrid_get_approval": f"GET {V1}/approvals/{{approval_id}}",
+    "agentgrid_start_run": START,
+}
+
+TEXTS = {
+    RESULT: "The result of a run, also of one that a call of a tool started. A run that has not ended is `working`: ask again later. "
+    "Only people can give an approval that it waits for, in AgentGrid.",
+    START: "Start a run of a workflow. Answers at once with its id; ask for its result afterwards.",
+}
+"""Instead of the routes' own descriptions, which speak of HTTP."""
+
+SCALAR = (str, int, float, bool)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """One route, as an MCP tool."""
+
+    name: str
+    route: str
+    title: str
+    description: str
+    schema: dict[str, Any]
+    """Of the arguments: the route's path and query parameters, and the fields of its body."""
+    in_path: frozenset[str]
+    has_body: bool
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing."""
+        return self.route.startswith("GET ")
+
+    def open_to(self, principal: Principal) -> bool:
+        """Whether the caller has the permission that the route requires."""
+        needed = ACCESS[self.route].permission
+        return needed is None or principal.may(needed)
+
+    def call(self, arguments: Mapping[str, Any], *, idempotency_key: str | None = None) -> Call:
+        """The request for these arguments, which the route itself checks. Raises InvalidInput for what can't be put into a request."""
+        missing = sorted(name for name in self.in_path if not isinstance(arguments.get(name), str))
+        if missing:
+            raise InvalidInput(
+                "invalid arguments", [Fault(pointer=f"/{name}", message="requires a string") for name in missing]
+            )
+        rest = {name: value for name, value in arguments.items() if name not in self.in_path}
+        path = {name: arguments[name] for name in self.in_path}
+        query = () if self.has_body else _query(rest)
+        if any(LOOKS_LIKE_A_KEY.search(value) for value in (*path.values(), *(value for _, value in query))):
+            # As the door refuses it in a URL: the audit and logs would keep it.
+            raise InvalidInput(
+                "an argument contains an API key: revoke the key, and send keys as `Authorization: Bearer`"
+            )
+        return Call(
+            route=self.route,
+            path=path,
+            query=query,
+            body=rest if self.has_body else None,
+            idempotency_key=None if self.reads else idempotency_key,
+        )
+
+
+def _query(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    found = []
+    for name, value in values.items():
+        for each in value if isinstance(value, list) else [] if value is None else [value]:
+            if not isinstance(each, SCALAR):
+                fault = Fault(
+                    pointer=f"/{name[:100]}", message="must be a string, a number, a boolean, or a list of such"
+                )
+                raise InvalidInput("invalid arguments", [fault])
+            found.append((name, str(each).lower() if isinstance(each, bool) else str(each)))
+    return tuple(found)
+
+
+def verbs_of(app: FastAPI) -> dict[str, Verb]:
+    """Every verb by its name, made from the application's OpenAPI document."""
+    document = openapi.document(app)
+    return {name: _verb(document, name, route) for name, route in VERBS.items()}
+
+
+def _verb(document: dict[str, Any], name: str, route: str) -> Verb:
+    method, _, pattern = route.partition(" ")
+    operation = document["paths"][pattern][method.lower()]
+    given = [each for each in operation.get("parameters", ()) if each["in"] in ("path", "query")]
+    properties = {each["name"]: _described(each) for each in given}
+    required = [each["name"] for each in given if each["required"]]
+    body = operation.get("requestBody")
+    if body is not None:
+        fields = _inlined(document, body["content"]["application/json"]["schema"])
+        properties |= fields["properties"]
+        required += fields.get("required", [])
+    return Verb(
+        name=name,
+        route=route,
+        title=operation["summary"],
+        description=TEXTS.get(route) or f"{operation['summary']}. {operation.get('description', '')}".strip(),
+        schema={
+            "type": "object",
+            "properties": {key: _inlined(document, value) for key, value in properties.items()},
+            "required": required,
+            "additionalProperties": False,
+        },
+        in_path=frozenset(each["name"] for each in given if each["in"] == "path"),
+        has_body=body is not None,
+    )
+
+
+def _described(parameter: dict[str, Any]) -> dict[str, Any]:
+    return {"description": parameter.get("description", ""), **parameter["schema"]}
+
+
+def _inlined(document: dict[str, Any], schema: Any) -> Any:
+    """The schema without references and titles. The parts of requests that are used here don't contain themselves."""
+    if isinstance(schema, list):
+        return [_inlined(document, each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        found = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
+        return _inlined(document, {**found, **{key: value for key, value in schema.items() if key != "$ref"}})
+    return {
+        key: _inlined(document, value)
+        for key, value in schema.items()
+        if not (key == "title" and isinstance(value, str)) and value != ""
+    }

@@ -1,0 +1,69 @@
+"""`agentgrid openapi`: keep a copy of an OpenAPI document in the project, which its tools are made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.groups import group
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import YesOption, confirm, reporting
+
+app = group("Keep OpenAPI documents in the project's folder openapi/.")
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name in `ag.openapi(NAME, ...)`.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where the document is.")],
+    yes: YesOption = False,
+) -> None:
+    """Fetch a document and keep a copy: workers never fetch it. Private hosts must be in AGENTGRID_EGRESS_ALLOW."""
+    with reporting(OutputFormat.TABLE):
+        import asyncio
+
+        from agentgrid.cli.project import find_root
+        from agentgrid.errors import ToolError
+        from agentgrid.sdk.faults import NAME
+        from agentgrid.sources.documents import Operation, Unusable, parsed
+        from agentgrid.sources.openapi import kept_at
+
+        if NAME.fullmatch(name) is None:
+            raise CommandFailed(f"the name must match {NAME.pattern}", ExitCode.USAGE)
+        try:
+            body = asyncio.run(_fetched(url))
+            found = [each for each in parsed(body).operations() if isinstance(each, Operation) and each.id]
+        except ToolError as error:
+            raise CommandFailed(error.message, ExitCode.UNAVAILABLE if error.retryable else ExitCode.FAILED) from None
+        except Unusable as error:
+            raise CommandFailed(f"{url}: {error}") from None
+        path: Path = (find_root() or Path.cwd()) / kept_at(name)
+        if path.exists() and path.read_bytes() != body:
+            confirm(f"{path} is there already, and differs. Replace it?", yes=yes)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        from agentgrid.cli.text import safe
+
+        typer.echo(f"{path}: {len(found)} operations")
+        for operation in found:
+            typer.echo(f"  {safe(operation.place)}")
+
+
+async def _fetched(url: str) -> bytes:
+    from agentgrid.errors import ToolError
+    from agentgrid.settings import Settings
+    from agentgrid.sources.documents import MAX_BYTES
+    from agentgrid.sources.egress import Egress
+    from agentgrid.sources.exchange import Ask, Limits
+
+    egress = Egress(Settings.load().allowed_hosts)
+    try:
+        answer = await egress.send(Ask(method="GET", url=url), Limits(max_bytes=MAX_BYTES))
+    finally:
+        await egress.aclose()
+    if answer.status != 200:
+        raise ToolError(f"{url} answers {answer.status}")
+    return answer.body

@@ -1,0 +1,78 @@
+"""Conditions of rules, and trying rules on a call: the parts of `agentgrid policy` that not every command needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.policies import about, effect_text
+from agentgrid.cli.session import reporting, session
+from agentgrid.domain.condition_text import parsed
+from agentgrid.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def narrowing(kind: str | None, agent: str | None, when: Sequence[str] | None) -> dict[str, Any]:
+    """The part of a rule's request body that says whose calls, of which kind and under which conditions. Raises InvalidInput."""
+    given = {"kind": kind, "agent": agent, "when": [parsed(each) for each in when or ()] or None}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def weighed(
+    tool: str, agent: str | None, arguments: str | None, kind: str | None, profile: str | None, output: OutputFormat
+) -> None:
+    """Ask the API which rule would apply, and show it."""
+    body = {"tool": tool} | narrowing(kind, agent, None)
+    with reporting(output):
+        if arguments is not None:
+            body["arguments"] = _json(arguments)
+    with session(profile, output) as client:
+        answer = client.ask("/policies/test", body)
+        from agentgrid.cli.show import show as show_answer
+
+        show_answer(answer, output, _tested)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"--arguments is not JSON: {error}") from None
+
+
+def _tested(tested: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from agentgrid.cli import words
+    from agentgrid.cli.output import facts, indented
+    from agentgrid.cli.tables import Listing, fixed, text
+    from agentgrid.cli.text import safe
+
+    heading = Text.assemble(effect_text(tested), f"  by {safe(tested['rule'])}")
+    shown = {
+        "kill switch": Text(safe(tested["disabled"]), style="red") if tested["disabled"] else None,
+        "approvers": tested["approvers"] or None,
+        "reason": tested["reason"] or None,
+        "kind": f"{tested['kind']}, {tested['risk']}",
+    }
+    parts: list[RenderableType] = [heading, indented(facts(shown))]
+    if tested["considered"]:
+        rules = Listing(
+            (text("RULE", least=20), text("ABOUT", 2, least=16), fixed("POLICY", 1), text("BECAUSE", 3, least=24)),
+            (
+                (
+                    Text(safe(rule["rule"]), style="bold" if rule["applies"] else ""),
+                    about(rule),
+                    words.styled(rule["effect"], words.EFFECT_STYLES),
+                    rule["because"],
+                )
+                for rule in tested["considered"]
+            ),
+        )
+        parts += [Text("\nRules about this call", style="bold"), indented(rules)]
+    return Group(*parts)

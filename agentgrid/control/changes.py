@@ -1,0 +1,120 @@
+"""Approving a tool's call with changed arguments: every check that can be made here before anything is signed.
+
+The tool's schema is in the catalogue; its own `check` is code, and so runs in the worker only, which refuses what it finds wrong and asks again.
+Where the rule wants a second person, an approver's changed arguments are recorded as a proposal: a command, which signs and sends nothing.
+Another approver then approves exactly these arguments, and the decision names both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from agentgrid.control import commands
+from agentgrid.control.inputs import Place
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.db import approvals as table
+from agentgrid.db import principals, tools
+from agentgrid.db.pool import direct
+from agentgrid.db.session import reading
+from agentgrid.db.tables import Approval, Command
+from agentgrid.domain.approvals import ARGUMENTS, ApprovalKind, Changes, Terms, changed_digest
+from agentgrid.errors import AgentGridError, Conflict, Fault, Forbidden, InvalidInput
+
+PLACE = Place(pointer="/arguments", subject="the arguments", whose="the tool's", verb="do")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Arguments that fit the tool's schema, and the digest of the call with them."""
+
+    arguments: dict[str, Any]
+    digest: str
+
+
+async def checked(plane: ControlPlane, approval: Approval, arguments: dict[str, Any]) -> Change:
+    """Check an approver's arguments. Raises InvalidInput, with a JSON pointer for each fault; Conflict if this approval takes none."""
+    terms = Terms.model_validate(approval.terms)
+    if terms.kind is not ApprovalKind.TOOL or terms.tool is None or terms.tool_version is None:
+        raise Conflict(
+            "only the arguments of a tool's call can be changed; this approval can be approved or rejected as it is",
+            status=approval.status,
+        )
+    if ARGUMENTS not in terms.takes:
+        raise Conflict(
+            "the worker that requested this approval can't take changed arguments: update it, or approve or reject the call as it is",
+            status=approval.status,
+        )
+    async with reading(plane.engine) as session:
+        tool = await tools.get(session, terms.tool)
+    if tool is None or tool.version != terms.tool_version:
+        raise Conflict(
+            f"the catalogue has another version of {terms.tool} than the worker that requested this approval, so changed arguments can't be "
+            "checked: approve or reject the call as it is",
+            status=approval.status,
+        )
+    await plane.checker.check(f"tool:{tool.name}", tool.version, tool.input_schema, arguments, place=PLACE)
+    digest = changed_digest(terms, arguments)
+    if digest is None:
+        message = "a number is too large to be signed exactly: integers go up to 2^53"
+        raise InvalidInput("the arguments can't be signed", [Fault(pointer="/arguments", message=message)])
+    if digest == approval.digest:
+        message = "these are the arguments of the call: leave `arguments` out to approve it unchanged"
+        raise InvalidInput("the arguments are unchanged", [Fault(pointer="/arguments", message=message)])
+    return Change(arguments=arguments, digest=digest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A change that an approver asks for, and the proposal by another approver that it confirms, if there is one."""
+
+    change: Change
+    proposal: Command | None = None
+    proposes: bool = False
+    """The rule wants a second person, and nobody else has proposed these arguments: this request is the proposal."""
+
+
+Refusal = Callable[[Caller], AgentGridError | None]
+"""Why a caller may never decide the approval, or None."""
+
+
+async def asked(
+    plane: ControlPlane, caller: Caller, approval: Approval, arguments: dict[str, Any], *, no_approver: Refusal
+) -> Asked:
+    """The change with these arguments, checked. Raises InvalidInput, Conflict and, if no proposal of them counts, Forbidden."""
+    change = await checked(plane, approval, arguments)
+    if Terms.model_validate(approval.terms).changes is not Changes.SECOND_PERSON:
+        return Asked(change=change)
+    async with direct(plane.pool) as connection:
+        known = await table.proposals(connection, approval.approval_id, but_by=caller.principal.name)
+    reasons: list[str] = []
+    for proposal in known:
+        if proposal.body["changed"]["digest"] == change.digest:
+            reason = await _why_not(plane, caller, proposal, no_approver)
+            if reason is None:
+                return Asked(change=change, proposal=proposal)
+            reasons.append(reason)
+    if reasons:
+        raise Forbidden(reasons[0])
+    return Asked(change=change, proposes=True)
+
+
+async def _why_not(plane: ControlPlane, caller: Caller, proposal: Command, no_approver: Refusal) -> str | None:
+    """Why the proposal doesn't count for this caller, or None: it takes two people, and both must be able to decide the approval now."""
+    try:
+        proposer = await commands.asker(plane, proposal)
+    except Forbidden as error:
+        return f"the proposal of these arguments doesn't count: {error.message}"
+    if (refused := no_approver(proposer)) is not None:
+        return f"{proposal.principal}, who proposed these arguments, may not decide this approval: {refused.message}"
+    if shared := sorted(caller.persons & proposer.persons):
+        return (
+            f"{', '.join(shared)} issued your key or the proposer's, and could be both of you: use a key created on the machine that owns the "
+            f"database, by `agentgrid key create {caller.principal.name}`"
+        )
+    async with reading(plane.engine) as session:
+        programs = await principals.programs(session, caller.persons | proposer.persons)
+    if programs:
+        return f"your key or the proposer's was issued by a program ({', '.join(programs)}), so the two of you can't be told apart"
+    return None

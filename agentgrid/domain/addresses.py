@@ -1,0 +1,69 @@
+"""Which network addresses a tool from elsewhere may reach."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+GLOBAL_V6 = ipaddress.ip_network("2000::/3")
+"""The only IPv6 addresses that are assigned for the internet."""
+TUNNELS = tuple(map(ipaddress.ip_network, ("2002::/16", "2001::/32")))
+"""6to4 and Teredo: an IPv4 address in an IPv6 one, as the translated ones outside `GLOBAL_V6` are."""
+METADATA = frozenset(
+    map(ipaddress.ip_address, ("169.254.169.254", "168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254"))
+)
+"""Where clouds hand out credentials to the machine that asks."""
+PROTOCOL = ipaddress.ip_network("192.0.0.0/24")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why an address may not be reached."""
+
+    reason: str
+    by_name: bool = False
+    """Whether it may be if its host's name is allowed; otherwise only if the address itself is."""
+
+
+def refusal(text: str) -> Refusal | None:
+    """Why an address may not be reached unless it is allowed; None for one in the internet."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return Refusal(reason="is no address")
+    if address in METADATA:
+        return Refusal(reason="is a cloud's metadata service")
+    if address.is_link_local:
+        return Refusal(reason="is a link-local address")
+    if address.is_multicast:
+        return Refusal(reason="is a multicast address")
+    if address.is_unspecified:
+        return Refusal(reason="is the unspecified address")
+    if address.is_loopback:
+        return Refusal(reason="is a loopback address", by_name=True)
+    if isinstance(address, IPv6Address):
+        return _refusal_v6(address)
+    return _refusal_v4(address)
+
+
+def _refusal_v4(address: IPv4Address) -> Refusal | None:
+    if address.is_global and address not in PROTOCOL:
+        return None
+    return Refusal(reason="is not an address of the internet", by_name=address.is_private and address not in PROTOCOL)
+
+
+def _refusal_v6(address: IPv6Address) -> Refusal | None:
+    if address.ipv4_mapped is not None or any(address in tunnel for tunnel in TUNNELS):
+        return Refusal(reason="has an IPv4 address inside")
+    if address.is_global and address in GLOBAL_V6:
+        return None
+    return Refusal(reason="is not an address of the internet", by_name=address.is_private)
+
+
+def is_allowed(allowed: Collection[str], host: str, port: int) -> bool:
+    """Whether a host is in a list of hosts such as `crm.internal`, `10.1.2.3`, `localhost:8080`, `[::1]:8080`. Without a port all are meant."""
+    name = host.lower().rstrip(".")
+    shown = f"[{name}]" if ":" in name else name
+    return not {name, shown, f"{shown}:{port}"}.isdisjoint(allowed)

@@ -1,0 +1,66 @@
+"""Conditions as people write them: `amount_cents > 10000`. No heavy imports, because the command line reads them.
+
+    condition  = path, operator, value | path, "exists", [ "true" | "false" ]
+    path       = names without blanks and without < > = !, with dots between them
+    operator   = "==" | "!=" | ">" | ">=" | "<" | "<=" | "in" | "not in" | "contains" | "matches"
+    value      = JSON
+
+Blanks separate the three; beside an operator that is made of signs they may be left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from agentgrid.errors import InvalidInput
+
+SHAPE = re.compile(
+    r"\s*(?P<path>[^\s<>=!]+)\s*(?P<op>==|!=|>=|<=|>|<|(?<=\s)(?:not\s+in|in|contains|exists|matches)(?=[\s\[\"]|$))?"
+)
+EXAMPLE = "amount_cents > 10000"
+HINTS = {
+    "path": f"expected an argument's name, as in {EXAMPLE!r}",
+    "op": "expected one of ==, !=, >, >=, <, <=, in, not in, contains, exists, matches",
+    "value": 'expected a JSON value: 10000, "EUR", true, null, or a list such as ["EUR", "USD"]',
+}
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """The condition, as the API takes it. Raises InvalidInput, which says where the text is wrong."""
+    found = SHAPE.match(text)
+    if found is None:
+        raise _wrong(text, len(text), "path")
+    if found["op"] is None:
+        rest = text[found.end() :]
+        raise _wrong(text, len(text) - len(rest.lstrip()), "op")
+    op = " ".join(found["op"].split())
+    rest = text[found.end() :].strip()
+    if op == "exists" and not rest:
+        return {"argument": found["path"], "op": op, "value": True}
+    start = len(text) - len(text[found.end() :].lstrip())
+    try:
+        value = json.loads(rest, parse_constant=_constant)
+    except json.JSONDecodeError as error:
+        raise _wrong(text, start + error.pos, "value") from None
+    except (ValueError, RecursionError):
+        raise _wrong(text, start, "value") from None
+    return {"argument": found["path"], "op": op, "value": value}
+
+
+def written(condition: Mapping[str, Any]) -> str:
+    """The text of a condition that the API shows. `parsed` reads it."""
+    if condition["op"] == "exists" and condition.get("value") is True:
+        return f"{condition['argument']} exists"
+    return f"{condition['argument']} {condition['op']} {json.dumps(condition.get('value'), ensure_ascii=False)}"
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _wrong(text: str, at: int, expected: str) -> InvalidInput:
+    shown = text if len(text) <= 80 else f"{text[:80]}…"
+    return InvalidInput(f"the condition {shown!r} is wrong at character {at + 1}: {HINTS[expected]}")

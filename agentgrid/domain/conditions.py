@@ -1,0 +1,216 @@
+"""Conditions of rules on a call's JSON arguments, such as `amount_cents > 10000`.
+
+A condition holds, doesn't hold, or can't be judged: the argument is missing, has another type than the comparison needs, or this version doesn't
+know the comparison. What can't be judged never makes a call easier: see `Snapshot.rule_for`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+MAX_CONDITIONS = 10
+MAX_PATH = 200
+MAX_PARTS = 10
+MAX_VALUE_BYTES = 4_000
+"""Maximum size of a condition's value, as JSON."""
+MAX_ITEMS = 100
+MAX_PATTERN = 1_000
+MAX_MATCHED = 16_384
+"""A longer text is not matched against a pattern: such a condition can't be judged."""
+MAX_PATTERN_BYTES = 1 << 14
+"""Maximum size of a compiled pattern. The engine is linear: the time is at most this times the length of the text."""
+
+PATH = re.compile(r"[^\s.<>=!]+(\.[^\s.<>=!]+)*")
+
+ORDERED: dict[str, Callable[[Any, Any], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+OPERATORS = ("==", "!=", *ORDERED, "in", "not in", "contains", "exists", "matches")
+
+_MISSING = object()
+
+
+class Condition(BaseModel):
+    """One comparison of an argument with a value. A worker must be able to read those of later versions, so anything may be in it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    argument: str
+    """The argument's name, or a dotted path into it. A number is an index into a list."""
+    op: str
+    """One of `OPERATORS`."""
+    value: Any = True
+
+    def __eq__(self, other: object) -> bool:
+        # As JSON: to Python, true equals 1.
+        return isinstance(other, Condition) and self._text() == other._text()
+
+    def __hash__(self) -> int:
+        return hash(self._text())
+
+    def _text(self) -> str:
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+    def holds(self, arguments: Any) -> bool | None:
+        """Whether it holds for these arguments; None if that can't be judged."""
+        if self.model_extra:
+            return None
+        found = _at(arguments, self.argument)
+        if self.op == "exists":
+            return (found is not _MISSING and found is not None) is self.value if isinstance(self.value, bool) else None
+        return None if found is _MISSING else _compared(self.op, found, self.value)
+
+
+def all_hold(conditions: Iterable[Condition], arguments: Any) -> bool | None:
+    """Whether all of them hold. One that doesn't hold decides, also if others can't be judged."""
+    found = [condition.holds(arguments) for condition in conditions]
+    if False in found:
+        return False
+    return None if None in found else True
+
+
+def fault(condition: Condition) -> tuple[str, str] | None:
+    """What is wrong with an operator's condition: the field, and what it must be. None if nothing is."""
+    if len(condition.argument) > MAX_PATH or not PATH.fullmatch(condition.argument):
+        return (
+            "argument",
+            f"must be a name or a dotted path, without blanks and < > = !, of at most {MAX_PATH} characters",
+        )
+    if condition.argument.count(".") >= MAX_PARTS:
+        return "argument", f"must have at most {MAX_PARTS} parts"
+    if condition.op not in OPERATORS:
+        return "op", f"must be one of {', '.join(OPERATORS)}"
+    needed = _needed(condition.op, condition.value)
+    return None if needed is None else ("value", f"for {condition.op!r} {needed}")
+
+
+def _needed(op: str, value: Any) -> str | None:
+    """What the value must be for this comparison, or None if it is."""
+    if op == "exists":
+        return None if isinstance(value, bool) else "must be true or false"
+    if op == "matches":
+        return _pattern_fault(value)
+    if op in ("in", "not in"):
+        fits = isinstance(value, list) and 0 < len(value) <= MAX_ITEMS and all(_type(item) for item in value)
+        if not fits:
+            return f"must be a list of 1 to {MAX_ITEMS} texts, numbers, true, false or null"
+    elif op in ORDERED:
+        if _type(value) not in ("number", "string"):
+            return "must be a number or a text"
+    elif not _type(value):
+        return "must be a text, a number, true, false or null"
+    return None if len(json.dumps(value)) <= MAX_VALUE_BYTES else f"must have at most {MAX_VALUE_BYTES} bytes"
+
+
+def _pattern_fault(value: Any) -> str | None:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_PATTERN:
+        return f"must be a regular expression of 1 to {MAX_PATTERN} characters"
+    if _pattern(value) is None:
+        return "must be a regular expression without look-around and back-references, and not too large"
+    return None
+
+
+def _at(arguments: Any, path: str) -> Any:
+    found = arguments
+    for part in path.split("."):
+        if isinstance(found, dict) and part in found:
+            found = found[part]
+        elif (
+            isinstance(found, list)
+            and part.isascii()
+            and part.isdecimal()
+            and len(part) < 10
+            and int(part) < len(found)
+        ):
+            found = found[int(part)]
+        else:
+            return _MISSING
+    return found
+
+
+def _type(value: Any) -> str:
+    """The type of a scalar; "" for all else. A boolean is no number, and a number that JSON can't say is nothing."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return "number"
+    return "string" if isinstance(value, str) else ""
+
+
+def _compared(op: str, found: Any, value: Any) -> bool | None:
+    if op in ("==", "!="):
+        equal = _equal(found, value)
+        return equal if equal is None or op == "==" else not equal
+    if op in ORDERED:
+        alike = _type(found) == _type(value) and _type(found) in ("number", "string")
+        return ORDERED[op](found, value) if alike else None
+    if op in ("in", "not in"):
+        among = _among(found, value) if isinstance(value, list) else None
+        return among if among is None or op == "in" else not among
+    if op == "contains":
+        return _contains(found, value)
+    return _matches(found, value) if op == "matches" else None
+
+
+def _equal(found: Any, value: Any) -> bool | None:
+    types = _type(found), _type(value)
+    if "" in types:
+        return None
+    if types[0] != types[1]:
+        return False if value is None else None
+    return bool(found == value)
+
+
+def _among(found: Any, values: list[Any]) -> bool | None:
+    if not _type(found) or _type(found) not in map(_type, values):
+        return None
+    return any(_equal(found, value) for value in values)
+
+
+def _contains(found: Any, value: Any) -> bool | None:
+    if isinstance(found, str):
+        return value in found if isinstance(value, str) else None
+    if not isinstance(found, list) or not _type(value):
+        return None
+    equal = [_equal(item, value) for item in found]
+    if True in equal:
+        return True
+    return None if None in equal else False
+
+
+def _matches(found: Any, pattern: Any) -> bool | None:
+    if not isinstance(found, str) or not isinstance(pattern, str) or len(found) > MAX_MATCHED:
+        return None
+    is_valid = _pattern(pattern)
+    try:
+        return None if is_valid is None else is_valid(found)
+    except ValueError:
+        return None  # lone surrogates
+
+
+@functools.lru_cache(maxsize=256)
+def _pattern(pattern: str) -> Callable[[str], bool] | None:
+    """Whether a text matches the pattern somewhere, on an engine that takes linear time; None if the pattern is not one of its."""
+    # Here, because workflow code imports this module and never matches anything.
+    from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
+
+    if len(pattern) > MAX_PATTERN:
+        return None
+    try:
+        options = RegexOptions(size_limit=MAX_PATTERN_BYTES)
+        return Draft202012Validator({"pattern": pattern}, pattern_options=options).is_valid
+    except (ValidationError, ValueError):
+        return None

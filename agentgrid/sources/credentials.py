@@ -1,0 +1,38 @@
+"""Credentials of tools from elsewhere: the project's code holds the name of a secret, the value is read in the activity."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+
+from agentgrid.sdk.secrets import Secret, secret
+
+Credential = str | Secret | Callable[[], str | Awaitable[str]]
+"""The name of a secret, `ag.secret(...)`, or a function that returns the value."""
+
+
+def shown_name(credential: Credential) -> str:
+    """What to call it in a version and in messages: never its value."""
+    if isinstance(credential, str):
+        return credential
+    return credential.name if isinstance(credential, Secret) else getattr(credential, "__qualname__", "a function")
+
+
+def name_fault(credential: Credential) -> str | None:
+    """Why it can't be the name of a secret, or None."""
+    try:
+        if isinstance(credential, str):
+            secret(credential)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+async def value_of(credential: Credential) -> str:
+    """The value, read now. Raises what `Secret.value` raises."""
+    if isinstance(credential, str):
+        credential = secret(credential)
+    if isinstance(credential, Secret):
+        return await credential.value()
+    found = credential()
+    return await found if inspect.isawaitable(found) else found

@@ -1,0 +1,166 @@
+"""The one way out for HTTP requests of tools from elsewhere: every address, redirect, byte and second is bounded and checked."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import Any
+
+import httpcore
+import httpx
+
+from agentgrid.errors import ToolError
+from agentgrid.sources.exchange import Answer, Ask, Limits
+from agentgrid.sources.guard import EgressRefused, Guard, GuardedBackend, Resolve, system_addresses
+
+SCHEMES = {"http": 80, "https": 443}
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+FOLLOWED = frozenset({"GET", "HEAD"})
+"""Methods whose redirects are followed. Any other request would be repeated elsewhere."""
+MAX_SHOWN = 200
+
+
+class Egress:
+    """Sends requests. It keeps connections, but no cookies; it uses no proxy and no credentials of the environment."""
+
+    def __init__(self, allowed: Iterable[str] = (), *, resolve: Resolve = system_addresses) -> None:
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=httpx.create_ssl_context(),
+            network_backend=GuardedBackend(Guard(allowed, resolve=resolve)),
+            keepalive_expiry=5.0,
+        )
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._pool.aclose()
+
+    async def send(self, ask: Ask, limits: Limits = Limits()) -> Answer:
+        """The answer, after redirects. Raises EgressRefused for what may not be reached; ToolError, retryable, if the host can't be reached in time."""
+        try:
+            async with asyncio.timeout(limits.total_seconds):
+                return await self._followed(ask, limits)
+        except TimeoutError:
+            raise ToolError(
+                f"{_shown(ask.url)} did not answer in time: a request has {limits.total_seconds:g} s", retryable=True
+            ) from None
+        except (OSError, httpcore.NetworkError, httpcore.TimeoutException) as error:
+            raise ToolError(
+                f"{_shown(ask.url)} can't be reached: {str(error)[:MAX_SHOWN] or type(error).__name__}", retryable=True
+            ) from None
+        except (httpcore.LocalProtocolError, UnicodeEncodeError) as error:
+            raise ToolError(f"the request to {_shown(ask.url)} is not valid: {str(error)[:MAX_SHOWN]}") from None
+        except httpcore.ProtocolError as error:
+            raise ToolError(
+                f"{_shown(ask.url)} does not speak HTTP as it should: {str(error)[:MAX_SHOWN]}", retryable=True
+            ) from None
+
+    async def _followed(self, ask: Ask, limits: Limits) -> Answer:
+        url = _checked(ask.url)
+        own: Mapping[str, str] = ask.own
+        for _ in range(limits.max_redirects + 1):
+            answer, location = await self._once(ask, url, own, limits)
+            if location is None:
+                return answer
+            target = _checked(str(_joined(url, location)))
+            if ask.method not in FOLLOWED:
+                raise EgressRefused(
+                    f"{_shown(str(url))} redirects a {ask.method} to {_shown(str(target))}: not followed"
+                )
+            if url.scheme == "https" and target.scheme == "http":
+                raise EgressRefused(f"{_shown(str(url))} redirects to {_shown(str(target))}, without encryption")
+            own = own if _origin(url) == _origin(target) else {}
+            url = target
+        raise EgressRefused(f"{_shown(ask.url)} redirects more than {limits.max_redirects} times")
+
+    async def _once(
+        self, ask: Ask, url: httpx.URL, own: Mapping[str, str], limits: Limits
+    ) -> tuple[Answer, str | None]:
+        given = {"user-agent": "agentgrid", "accept": "*/*"} | _lowered(ask.headers) | _lowered(own)
+        headers = given | {"host": url.netloc.decode("ascii"), "accept-encoding": "gzip"}
+        if ask.content is not None or ask.method not in FOLLOWED:
+            headers["content-length"] = str(len(ask.content or b""))
+        request = httpcore.Request(
+            ask.method,
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=[(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()],
+            content=ask.content,
+            # Reads are bounded by the total alone.
+            extensions={"timeout": {"connect": limits.connect_seconds, "pool": limits.connect_seconds}},
+        )
+        response = await self._pool.handle_async_request(request)
+        try:
+            found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+            if response.status in REDIRECTS and (location := found.get("location")):
+                return Answer(status=response.status, headers=found, body=b"", url=str(url)), location
+            body, whole = await _read(response, found.get("content-encoding", ""), limits.max_bytes)
+        finally:
+            await response.aclose()
+        if not whole and response.status < 400:
+            raise ToolError(f"{_shown(str(url))} answers with more than {limits.max_bytes:,} bytes")
+        return Answer(status=response.status, headers=found, body=body, url=str(url), truncated=not whole), None
+
+
+async def _read(response: httpcore.Response, encoding: str, max_bytes: int) -> tuple[bytes, bool]:
+    """The decoded body up to this length, and whether that is all. Never more is decompressed."""
+    read = bytearray()
+    unpack: Any = None
+    if encoding.strip().lower() in ("gzip", "x-gzip", "deflate"):
+        unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    elif encoding.strip().lower() not in ("", "identity"):
+        raise ToolError(f"the answer's encoding {encoding[:MAX_SHOWN]!r} was not asked for")
+    assert isinstance(response.stream, AsyncIterable)
+    received = 0
+    async for chunk in response.stream:
+        received += len(chunk)
+        try:
+            read += chunk if unpack is None else unpack.decompress(chunk, max_bytes - len(read) + 1)
+        except zlib.error:
+            raise ToolError("the answer is not compressed as it says", retryable=True) from None
+        if len(read) > max_bytes:
+            return bytes(read[:max_bytes]), False
+    if received and unpack is not None and not unpack.eof:
+        raise ToolError("the compressed answer has no end", retryable=True)
+    return bytes(read), True
+
+
+def _checked(text: str) -> httpx.URL:
+    """The URL, if requests to it may be made at all."""
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise EgressRefused(f"{_shown(text)} is no valid URL: {str(error)[:MAX_SHOWN]}") from None
+    if url.scheme not in SCHEMES:
+        raise EgressRefused(f"{_shown(text)} is neither http nor https")
+    if url.userinfo:
+        raise EgressRefused(f"{_shown(text)} has a user name inside")
+    if not url.host:
+        raise EgressRefused(f"{_shown(text)} has no host")
+    if not 0 < (url.port or SCHEMES[url.scheme]) < 65536:
+        raise EgressRefused(f"{_shown(text)} has no valid port")
+    return url
+
+
+def _joined(url: httpx.URL, location: str) -> httpx.URL:
+    try:
+        return url.join(location)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise EgressRefused(f"{_shown(str(url))} redirects to no valid URL: {str(error)[:MAX_SHOWN]}") from None
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int]:
+    return url.scheme, url.host, url.port or SCHEMES[url.scheme]
+
+
+def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _shown(text: str) -> str:
+    """A URL in a message: without user name, query and fragment, which may be secret."""
+    shown = text.partition("?")[0].partition("#")[0]
+    scheme, mark, rest = shown.partition("://")
+    if mark:
+        authority, slash, path = rest.partition("/")
+        shown = f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    return shown[:MAX_SHOWN]

@@ -1,0 +1,215 @@
+"""`ag.mcp`: an MCP server as a source of tools, as it was reviewed.
+
+A worker compares what the server lists with its pin: when it first uses the server, when the server says that its tools have changed, and
+every minute. A server that lists anything else is held: its tools fail until somebody has reviewed the new listing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from agentgrid.domain.policies import Risk
+from agentgrid.errors import ToolError
+from agentgrid.sdk.json_tools import Declared, JsonTool
+from agentgrid.sdk.tools import RiskName
+from agentgrid.sdk.toolsets import Toolset, near, tool_name
+from agentgrid.sources import pins
+from agentgrid.sources.credentials import Credential, name_fault
+from agentgrid.sources.pins import Pin, PinUnusable, Server
+
+if TYPE_CHECKING:
+    from agentgrid.sources.mcp_client import Session
+
+CHECKED_SECONDS = 60.0
+"""How old a comparison with the pin may be."""
+MAX_DESCRIPTION = 4_000
+MAX_SHOWN = 5
+EXTRA = "MCP servers need the extra agentgrid[mcp]: install it"
+
+
+class McpToolset(Toolset):
+    """The tools of an MCP server, and its session."""
+
+    def __init__(self, pin: Pin, *, allow: Sequence[str], auth: Credential | None, **fields: Any) -> None:
+        super().__init__(pin.server.name, **fields)
+        self.pin = pin
+        self._own = tuple(allow)
+        self._auth = auth
+        self._allowed: tuple[str, ...] | None = None
+        self._workers = 0
+        self._session: tuple[asyncio.AbstractEventLoop, asyncio.Lock, Session | None] | None = None
+        self._checked_at = 0.0
+        self._held: str | None = None
+        self._first: asyncio.Task[None] | None = None
+
+    async def start(self, allowed_hosts: Sequence[str]) -> None:
+        """Compare the server with its pin in the background, so that a worker's log shows what is wrong before a call fails."""
+        self._workers += 1
+        self._allowed = tuple(allowed_hosts)
+        if self._first is None and len(self):
+            self._first = asyncio.create_task(self._look(), name=f"mcp: {self.name}, first look")
+
+    async def stop(self) -> None:
+        """End the session, and the server's process with it."""
+        self._workers -= 1
+        if self._workers > 0:
+            return
+        if self._first is not None:
+            self._first.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._first
+            self._first = None
+        if self._session is not None and self._session[2] is not None:
+            await self._session[2].close()
+        self._session = None
+
+    async def called(self, name: str, arguments: dict[str, Any], seconds: float) -> Any:
+        """The result of a tool, if the server is as it was reviewed. Raises ToolError."""
+        session = await self._reviewed()
+        return await session.call(name, arguments, seconds)
+
+    async def _look(self) -> None:
+        from agentgrid.logging import get_logger
+
+        try:
+            await self._reviewed()
+        except Exception as error:
+            get_logger().warning("mcp_server_not_used", server=self.name, error=str(error))
+
+    async def _reviewed(self) -> Session:
+        """The session, after a comparison with the pin that is young enough. Raises ToolError."""
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._session[0] is not loop:
+            self._session = (loop, asyncio.Lock(), None)
+        lock = self._session[1]
+        async with lock:
+            session = self._session[2]
+            if session is None or session.has_ended:
+                session = self._opened()
+                self._session = (loop, lock, session)
+                self._compare((await session.opened()).tools)
+            elif time.monotonic() - self._checked_at > CHECKED_SECONDS:
+                self._compare(await session.listed())
+        if self._held is not None:
+            raise ToolError(self._held)
+        return session
+
+    def _opened(self) -> Session:
+        try:
+            from agentgrid.sources.mcp_client import Session
+        except ModuleNotFoundError:
+            raise ToolError(EXTRA) from None
+        allowed = self._allowed
+        if allowed is None:
+            from agentgrid.settings import Settings
+
+            allowed = Settings.load().allowed_hosts
+        return Session(self.pin.server, allowed=(*self._own, *allowed), auth=self._auth, on_change=self._forget)
+
+    def _forget(self) -> None:
+        """The next call compares again."""
+        self._checked_at = float("-inf")
+
+    def _compare(self, tools: Sequence[Mapping[str, Any]]) -> None:
+        self._checked_at = time.monotonic()
+        self._held = None
+        if pins.digest_of(tools) != self.pin.digest:
+            changed = pins.changes(self.pin.tools, tools)
+            shown = ", ".join(f"{name[:100]} {what}" for name, what in list(changed.items())[:MAX_SHOWN])
+            more = f" and {len(changed) - MAX_SHOWN} more" if len(changed) > MAX_SHOWN else ""
+            self._held = (
+                f"the MCP server {self.name} is held: it lists other tools than were reviewed ({shown}{more}). "
+                f"See `agentgrid mcp diff {self.name}`; `agentgrid mcp accept {self.name}` pins the new listing"
+            )
+
+
+def mcp(
+    name: str,
+    *,
+    command: Sequence[str] | None = None,
+    url: str | None = None,
+    include: Sequence[str] | None = None,
+    risk: Mapping[str, RiskName | Risk] | None = None,
+    auth: Credential | None = None,
+    timeout: timedelta = timedelta(seconds=60),
+    retries: int = 0,
+    allow: Sequence[str] = (),
+) -> Toolset:
+    """Tools `<name>_<tool>` of an MCP server, as reviewed in `mcp/<name>.json`. Assign the result to a module's variable.
+
+    `agentgrid mcp add` makes that file. command, url: how the server is reached; they must be the file's, which has them too. include: the tools
+    to use; by default all. risk: by the tool's name there, in place of the file's; a tool with neither is destructive. auth: the secret for a
+    server with a URL, in place of the file's. timeout: maximum duration of a call. retries: attempts after the first. allow: private hosts
+    that may be reached.
+
+    A call takes the tool's arguments as one object; its result is the structured one, or the text.
+    """
+    declared = Declared.at(sys._getframe(1))
+    pin, faults = _read(declared, name)
+    if pin is None:
+        empty = Pin(server=Server(name=name, command=("none",)), tools=())
+        return McpToolset(empty, allow=(), auth=None, tools={}, faults=faults, declared=declared)
+    if (command is not None and tuple(command) != pin.server.command) or (url is not None and url != pin.server.url):
+        faults.append(
+            f"its pin was made with {pin.server.shown!r}: run `agentgrid mcp add {name}` again with what the code names"
+        )
+    if auth is not None and (wrong := name_fault(auth)) is not None:
+        faults.append(wrong)
+    listed = {str(tool["name"]): tool for tool in pin.tools}
+    for option, names in {"include": include or (), "risk": risk or ()}.items():
+        faults += [f"{option} names {each!r}, which the server does not list" for each in names if each not in listed]
+    toolset = McpToolset(pin, allow=allow, auth=auth, tools={}, faults=faults, declared=declared)
+    for each, tool in listed.items():
+        if include is None or each in include:
+            given = (risk or {}).get(each) or pin.risks.get(each, Risk.DESTRUCTIVE)
+            toolset.add(each, _tool(toolset, tool, risk=given, timeout=timeout, retries=retries))
+    return toolset
+
+
+def _read(declared: Declared, name: str) -> tuple[Pin | None, list[str]]:
+    path = near(declared, pins.path_of(name))
+    try:
+        pin = pins.read(path)
+    except FileNotFoundError:
+        how = f"agentgrid mcp add {name} -- COMMAND..."
+        return None, [f"there is no reviewed listing at {path}: run `{how}`, or with --url in place of the command"]
+    except (PinUnusable, OSError) as error:
+        return None, [str(error)]
+    if pin.server.name != name:
+        return None, [f"{path} is the pin of the server {pin.server.name!r}"]
+    return pin, [] if importlib.util.find_spec("mcp") is not None else [EXTRA]
+
+
+def _tool(
+    toolset: McpToolset, listed: Mapping[str, Any], *, risk: Risk | RiskName, timeout: timedelta, retries: int
+) -> JsonTool:
+    name, server = str(listed["name"]), toolset.pin.server
+    # A second less than the attempt, so that the message says what was waited for.
+    seconds = max(1.0, timeout.total_seconds() - 1.0)
+
+    async def handle(arguments: dict[str, Any]) -> Any:
+        return await toolset.called(name, arguments, seconds)
+
+    schema, result = listed.get("inputSchema"), listed.get("outputSchema")
+    return JsonTool(
+        handle,
+        name=tool_name(server.name, name),
+        # The server's own title could say anything to an approver.
+        title=f"{server.name}: {name[:100]}",
+        description=str(listed.get("description") or "")[:MAX_DESCRIPTION],
+        input_schema=dict(schema) if isinstance(schema, Mapping) else {"type": "object"},
+        output_schema=dict(result) if isinstance(result, Mapping) else None,
+        risk=risk,
+        timeout=timeout,
+        retries=retries,
+        pin={"mcp": [server.name, list(server.command), server.url], "listed": dict(listed)},
+        declared=toolset.declared,
+        origin=f"{name[:100]} of the MCP server {server.name}",
+    )

@@ -1,0 +1,275 @@
+"""`ag.openapi`: an OpenAPI document as a source of typed tools.
+
+The document is read once, when the project's code is imported: a worker never fetches it. A tool's version is a digest of its operation.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from agentgrid.domain.policies import Risk
+from agentgrid.sdk.json_tools import Declared, JsonTool
+from agentgrid.sdk.tools import RiskName, idempotency_key
+from agentgrid.sdk.toolsets import Toolset, near, tool_name
+from agentgrid.sources.boundaries import MAX_DESCRIPTION, REFUSED_HEADERS, Inputs, output_schema
+from agentgrid.sources.connections import Connections
+from agentgrid.sources.credentials import Credential, name_fault, shown_name
+from agentgrid.sources.documents import Document, Operation, Unusable, parsed
+from agentgrid.sources.exchange import Limits
+from agentgrid.sources.operations import TEMPLATE, Auth, Call
+
+KEPT_FOLDER = "openapi"
+"""Where `agentgrid openapi add` keeps a document that it fetched."""
+MAX_OPERATIONS = 500
+DEFAULT_MAX_BYTES = 1024 * 1024
+RISKS = {"GET": Risk.READ, "HEAD": Risk.READ, "DELETE": Risk.DESTRUCTIVE}
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
+"""What reading a document raises where it has other types than OpenAPI says."""
+Risks = RiskName | Risk | Mapping[str, RiskName | Risk]
+
+
+class OpenApiToolset(Toolset):
+    """The tools of an OpenAPI document."""
+
+    def __init__(self, *args: Any, connections: Connections, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._connections = connections
+
+    async def start(self, allowed_hosts: Sequence[str]) -> None:
+        """Let its tools reach these private hosts too."""
+        self._connections.start(allowed_hosts)
+
+    async def stop(self) -> None:
+        """Close its connections."""
+        await self._connections.stop()
+
+
+def openapi(
+    name: str,
+    document: str,
+    *,
+    include: Sequence[str] | None = None,
+    risk: Risks | None = None,
+    server: str | None = None,
+    auth: Credential | Mapping[str, Credential] | None = None,
+    timeout: timedelta = timedelta(seconds=30),
+    retries: int = 3,
+    allow: Sequence[str] = (),
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    check_results: bool = True,
+) -> Toolset:
+    """Tools `<name>_<operationId>` from an OpenAPI document of version 3.0 or 3.1, in JSON. Assign the result to a module's variable.
+
+    document: a file in the project, or the URL of which `agentgrid openapi add` keeps a copy. include: the operationIds to use; by default
+    all. risk: one for all tools, or by operationId; by default GET and HEAD read, DELETE is destructive, others write. server: the base URL
+    in place of the document's first. auth: the name of the secret for the API, or one for each of the document's security schemes.
+    timeout, retries: as for `ag.tool`. allow: private hosts that may be reached. max_bytes: maximum size of a response. check_results:
+    whether a response must fit the document's schema.
+
+    A call takes one object: the operation's parameters by name, and `body`. Its result is the response's JSON. A status of 4xx is a ToolError
+    that is not retried; 408, 425, 429 and 5xx are retried, after the service's `Retry-After` if it has one.
+    """
+    declared = Declared.at(sys._getframe(1))
+    source = _Source(
+        name=name,
+        risk=risk,
+        server=server,
+        auth=auth,
+        timeout=timeout,
+        retries=retries,
+        max_bytes=max_bytes,
+        check_results=check_results,
+        declared=declared,
+        connections=Connections(allow),
+    )
+    faults: list[str] = []
+    tools: dict[str, JsonTool] = {}
+    try:
+        read = _read(declared, name, document)
+        chosen = list(_chosen(read, include, risk, faults))
+        for operation in chosen:
+            try:
+                tools[operation.id] = source.tool(read, operation)
+            except Unusable as error:
+                faults.append(f"{operation.place}: {error}")
+            except UNREADABLE as error:
+                faults.append(
+                    f"{operation.place}: it is not as OpenAPI says: {type(error).__name__}: {str(error)[:200]}"
+                )
+    except Unusable as error:
+        faults.append(str(error))
+    except UNREADABLE as error:
+        faults.append(f"the document is not as OpenAPI says: {type(error).__name__}: {str(error)[:200]}")
+    return OpenApiToolset(name, tools=tools, faults=faults, declared=declared, connections=source.connections)
+
+
+def kept_at(name: str) -> str:
+    """Where in a project the copy of a fetched document is."""
+    return f"{KEPT_FOLDER}/{name}.json"
+
+
+def _read(declared: Declared, name: str, document: str) -> Document:
+    is_url = document.startswith(("http://", "https://"))
+    path = near(declared, kept_at(name) if is_url else document)
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        if is_url:
+            raise Unusable(
+                f"there is no copy of {document} at {path}: run `agentgrid openapi add {name} {document}`, which keeps one"
+            ) from None
+        raise Unusable(f"there is no document at {path}") from None
+    except OSError as error:
+        raise Unusable(f"{path} can't be read: {error.strerror}") from None
+    return parsed(data)
+
+
+def _chosen(
+    document: Document, include: Sequence[str] | None, risk: Risks | None, faults: list[str]
+) -> Iterator[Operation]:
+    """The operations to use, in the document's order."""
+    wanted = None if include is None else set(include)
+    seen: dict[str, str] = {}
+    for found in document.operations():
+        if isinstance(found, Unusable):
+            faults += [] if wanted is not None else [str(found)]
+            continue
+        if wanted is not None and found.id not in wanted:
+            continue
+        if not found.id:
+            faults.append(f"{found.place}: it has no operationId; name those to use with include=[...]")
+        elif found.id in seen:
+            faults.append(f"{found.place}: {seen[found.id]} has the same operationId")
+        else:
+            seen[found.id] = found.place
+            yield found
+        if len(seen) > MAX_OPERATIONS:
+            raise Unusable(f"it has over {MAX_OPERATIONS} operations; name those to use with include=[...]")
+    named = {"include": wanted or (), "risk": risk if isinstance(risk, Mapping) else ()}
+    for option, ids in named.items():
+        faults += [
+            f"{option} names {missing!r}, which is no operation that it uses"
+            for missing in sorted(set(ids) - set(seen))
+        ]
+
+
+class _Source:
+    """The options of `openapi`, and the tool that they make of an operation."""
+
+    def __init__(self, **options: Any) -> None:
+        self.name: str = options["name"]
+        self.risk: Risks | None = options["risk"]
+        self.server: str | None = options["server"]
+        self.auth: Any = options["auth"]
+        self.timeout: timedelta = options["timeout"]
+        self.retries: int = options["retries"]
+        self.max_bytes: int = options["max_bytes"]
+        self.check_results: bool = options["check_results"]
+        self.declared: Declared = options["declared"]
+        self.connections: Connections = options["connections"]
+
+    def tool(self, document: Document, operation: Operation) -> JsonTool:
+        """The tool for an operation. Raises Unusable."""
+        inputs = Inputs(document, operation)
+        call = Call(
+            method=operation.method,
+            server=self._server(operation),
+            path=operation.path,
+            parameters=tuple(inputs.parameters),
+            body=inputs.body,
+            auth=tuple(self._auth(document, operation)),
+        )
+        return JsonTool(
+            self._handler(call),
+            name=tool_name(self.name, operation.id),
+            title=str(operation.spec.get("summary") or operation.id)[:200],
+            description=str(operation.spec.get("description") or "")[:MAX_DESCRIPTION],
+            input_schema=inputs.schema(),
+            output_schema=output_schema(document, operation) if self.check_results else None,
+            risk=self._risk(operation),
+            timeout=self.timeout,
+            retries=self.retries,
+            pin={
+                "openapi": [call.method, call.server, call.path, call.body],
+                "parameters": [[p.argument, p.name, p.where, p.explode, p.deep, p.as_json] for p in call.parameters],
+                "auth": [[auth.kind, auth.name, shown_name(auth.credential)] for auth in call.auth],
+            },
+            declared=self.declared,
+            origin=operation.place,
+            idempotent=operation.method in ("GET", "HEAD"),
+        )
+
+    def _handler(self, call: Call) -> Any:
+        # A second less than the attempt, so that the message says what was waited for.
+        limits = Limits(total_seconds=max(1.0, self.timeout.total_seconds() - 1.0), max_bytes=self.max_bytes)
+        connections = self.connections
+
+        async def handle(arguments: dict[str, Any]) -> Any:
+            ask = await call.ask(arguments, idempotency_key())
+            return call.result(await connections.egress().send(ask, limits))
+
+        return handle
+
+    def _risk(self, operation: Operation) -> Risk | RiskName:
+        given = self.risk.get(operation.id) if isinstance(self.risk, Mapping) else self.risk
+        return given or RISKS.get(operation.method, Risk.WRITE)
+
+    def _server(self, operation: Operation) -> str:
+        url = self.server
+        if url is None:
+            first = operation.servers[0] if operation.servers else {}
+            given = first if isinstance(first, Mapping) else {}
+            variables = given.get("variables")
+            url = TEMPLATE.sub(lambda found: _default(variables, found[1]), str(given.get("url") or ""))
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Unusable(f"its server {url[:200]!r} is no URL of http or https: pass server=")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise Unusable("its server's URL must have neither a user name nor a query")
+        return url
+
+    def _auth(self, document: Document, operation: Operation) -> Iterator[Auth]:
+        if not operation.security or any(not each for each in operation.security):
+            if self.auth is not None and not isinstance(self.auth, Mapping) and not operation.security:
+                # The document says nothing about it.
+                yield _auth_of("bearer", {"type": "oauth2"}, self.auth)
+            return
+        schemes = document.resolved((document.root.get("components") or {}).get("securitySchemes") or {})
+        wanted = [dict(each) for each in operation.security if isinstance(each, Mapping)]
+        named = self.auth if isinstance(self.auth, Mapping) else None
+        for names in wanted:
+            if named is not None and not set(names) <= set(named):
+                continue
+            if self.auth is None or (named is None and len(names) != 1):
+                continue
+            for scheme in names:
+                credential = self.auth if named is None else named[scheme]
+                yield _auth_of(scheme, document.resolved(schemes.get(scheme)), credential)
+            return
+        shown = " or ".join(" with ".join(sorted(names)) for names in wanted)
+        raise Unusable(f"it needs {shown}: pass auth= with the name of the secret, or of one for each")
+
+
+def _auth_of(name: str, scheme: Any, credential: Credential) -> Auth:
+    if (wrong := name_fault(credential)) is not None:
+        raise Unusable(wrong)
+    if not isinstance(scheme, Mapping):
+        raise Unusable(f"its security scheme {name!r} is not in the document")
+    kind, where = scheme.get("type"), scheme.get("in")
+    if kind in ("oauth2", "openIdConnect"):
+        return Auth(kind="bearer", credential=credential)
+    if kind == "http" and str(scheme.get("scheme")).lower() in ("bearer", "basic"):
+        return Auth(kind=str(scheme["scheme"]).lower(), credential=credential)
+    if kind == "apiKey" and where in ("header", "query") and str(scheme.get("name")).lower() not in REFUSED_HEADERS:
+        return Auth(kind=str(where), name=str(scheme.get("name")), credential=credential)
+    raise Unusable(f"its security scheme {name!r} is not supported")
+
+
+def _default(variables: Any, name: str) -> str:
+    given = variables.get(name) if isinstance(variables, Mapping) else None
+    return str(given.get("default", "")) if isinstance(given, Mapping) else ""

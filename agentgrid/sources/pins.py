@@ -1,0 +1,159 @@
+"""Pins of MCP servers: what a server listed when somebody reviewed it, in a file of the project, `mcp/<server>.json`.
+
+Names, descriptions, schemas and annotations come from the server, and none of them is trusted: a tool is destructive until its risk is set
+in the file. The digest is over the whole listing, so that a changed, added, removed or renamed tool holds the server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from agentgrid.domain.canonical import sorted_json
+from agentgrid.domain.policies import Risk
+
+FOLDER = "mcp"
+MAX_BYTES = 4 * 1024 * 1024
+MAX_TOOLS = 500
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+REFUSED_VARIABLES = re.compile(r"LD_.*|DYLD_.*|PYTHON.*|NODE_OPTIONS|PATH|HOME|BASH_ENV|ENV", re.IGNORECASE)
+"""Variables that would change what is run."""
+
+
+class PinUnusable(Exception):
+    """Why a pin can't be used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """How a server is reached: a command for stdio, or the URL of streamable HTTP."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    url: str = ""
+    environment: tuple[str, ...] = ()
+    """Names of the secrets that its process gets as environment variables."""
+    auth: str | None = None
+    """The name of the secret that is sent as a bearer token."""
+
+    @property
+    def shown(self) -> str:
+        """What is run or asked, on one line."""
+        return self.url or " ".join(self.command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """A server, its listing as reviewed, and the risks that were set."""
+
+    server: Server
+    tools: tuple[Mapping[str, Any], ...]
+    risks: Mapping[str, Risk] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """The digest of the listing."""
+        return digest_of(self.tools)
+
+    def accepting(self, tools: Sequence[Mapping[str, Any]]) -> Pin:
+        """With another listing. Only a tool that is the same keeps its risk."""
+        before = {tool["name"]: tool for tool in self.tools}
+        same = {tool["name"] for tool in tools if before.get(tool["name"]) == tool}
+        return replace(
+            self, tools=tuple(tools), risks={name: risk for name, risk in self.risks.items() if name in same}
+        )
+
+    def text(self) -> str:
+        """The file."""
+        server = self.server
+        reached = {"url": server.url, "auth": server.auth} if server.url else {"command": list(server.command)}
+        value = {
+            "server": server.name,
+            **reached,
+            **({"environment": list(server.environment)} if server.environment else {}),
+            "risk": {tool["name"]: self.risks.get(tool["name"], "unreviewed") for tool in self.tools},
+            "digest": self.digest,
+            "untrusted_listing": list(self.tools),
+        }
+        return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(self.text(), encoding="utf-8")
+        partial.replace(path)
+
+
+def path_of(name: str) -> str:
+    """Where in a project the pin of a server is."""
+    return f"{FOLDER}/{name}.json"
+
+
+def digest_of(tools: Sequence[Mapping[str, Any]]) -> str:
+    """The digest of a listing, whatever its order."""
+    return hashlib.sha256(sorted_json(sorted(tools, key=lambda tool: str(tool["name"])))).hexdigest()
+
+
+def read(path: Path, *, edited: bool = False) -> Pin:
+    """The pin in a file. edited: whether its listing may have been edited. Raises PinUnusable, FileNotFoundError."""
+    if path.stat().st_size > MAX_BYTES:
+        raise PinUnusable(f"{path} is over {MAX_BYTES // 1024 // 1024} MiB")
+    try:
+        value = json.loads(path.read_bytes())
+        pin = _pin(value)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PinUnusable(f"{path} can't be read: {type(error).__name__}: {str(error)[:200]}") from None
+    if not edited and value.get("digest") != pin.digest:
+        raise PinUnusable(
+            f"the listing in {path} was edited: its digest does not fit; run `agentgrid mcp accept {pin.server.name}`"
+        )
+    return pin
+
+
+def _pin(value: Any) -> Pin:
+    tools = tuple(value["untrusted_listing"])
+    risks = {str(name): Risk(risk) for name, risk in dict(value.get("risk") or {}).items() if risk != "unreviewed"}
+    if missing := sorted(set(risks) - {str(tool["name"]) for tool in tools}):
+        raise ValueError(f"it has a risk for {missing[0]!r}, which is not in the listing")
+    server = Server(
+        name=str(value["server"]),
+        command=tuple(map(str, value.get("command") or ())),
+        url=str(value.get("url") or ""),
+        environment=tuple(map(str, value.get("environment") or ())),
+        auth=value.get("auth"),
+    )
+    if (wrong := fault_of(server)) is not None:
+        raise ValueError(wrong)
+    return Pin(server=server, tools=tools, risks=risks)
+
+
+def fault_of(server: Server) -> str | None:
+    """What is wrong with how a server is reached, or None."""
+    if NAME.fullmatch(server.name) is None:
+        return f"a server's name must match {NAME.pattern}"
+    if bool(server.command) == bool(server.url):
+        return "give either a command or a URL"
+    if server.url and not server.url.startswith(("https://", "http://")):
+        return "its URL must begin with https:// or http://"
+    if server.url and "@" in server.url.split("/")[2]:
+        return "its URL must not have a user name: use auth"
+    for name in server.environment:
+        if VARIABLE.fullmatch(name) is None or REFUSED_VARIABLES.fullmatch(name):
+            return f"{name!r} can't be an environment variable of a server"
+    return None
+
+
+def changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What has become of each tool that isn't the same in both listings: `added`, `removed` or `changed`."""
+    old, new = ({str(tool["name"]): tool for tool in tools} for tools in (before, after))
+    found = dict.fromkeys(new.keys() - old.keys(), "added") | dict.fromkeys(old.keys() - new.keys(), "removed")
+    found |= {name: "changed" for name in old.keys() & new.keys() if old[name] != new[name]}
+    return dict(sorted(found.items()))

@@ -1,0 +1,41 @@
+"""MCP clients for tests: the SDK's own, with a principal's key."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from agentgrid.control import principals
+from tests.api.conftest import PRINCIPALS, SETUP, Api
+
+MODES = ("auto", "legacy")
+"""Without a handshake, as of the revision 2026-07-28, and with one, as before."""
+
+
+@asynccontextmanager
+async def mcp_client(api: Api, who: str, mode: str = "auto", **headers: str) -> AsyncIterator[Client]:
+    """A client that speaks to the application, in this process, with this principal's key."""
+    transport = httpx2.ASGITransport(app=api.app)
+    given = {"Authorization": f"Bearer {api.tokens[who]}", **headers}
+    async with httpx2.AsyncClient(transport=transport, headers=given, timeout=60) as http:
+        streams = streamable_http_client("http://127.0.0.1:8700/mcp", http_client=http)
+        async with Client(streams, mode=mode) as client:
+            yield client
+
+
+async def may_call(api: Api, *names: str) -> None:
+    """Let these principals call every tool, besides what they may already."""
+    for name in names:
+        widened = replace(PRINCIPALS[name], workflows=frozenset({"*", "tool.*"}))
+        await principals.put(api.plane.engine, SETUP, widened)
+
+
+def message(method: str, params: dict[str, Any] | None = None, number: int = 1) -> dict[str, Any]:
+    """A request as clients sent it before 2026, which needs nothing but itself."""
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params or {}}

@@ -1,0 +1,187 @@
+"""Agents governed over the API: their own rule, rules that name them, conditions, and the kill switch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agentgrid.domain.policies import Effect, Risk
+from tests.api import factories
+from tests.api.conftest import Api
+from tests.api.test_policies import PLACE, last_command, published
+from tests.api.test_principals import second_administrator
+
+SMALL = {"argument": "cents", "op": "<=", "value": 1000}
+
+
+async def test_a_rule_names_an_agent_a_tool_and_conditions(api: Api, as_):
+    await factories.insert(api.plane.engine, factories.tool("payout", risk="destructive"))
+    admin = as_("admin")
+    body = {"tool": "payout", "agent": "payer", "when": [SMALL], "effect": "allow"}
+
+    put = await admin.put(f"{PLACE}/small-payouts", json=body)
+
+    assert put.status_code == 200, put.text
+    shown = put.json()
+    assert (shown["agent"], shown["when"], shown["fits"], shown["holds_for"]) == (
+        "payer",
+        [SMALL],
+        ["payout"],
+        ["payout"],
+    )
+    snapshot = await published(api)
+
+    def held(agent: str | None, cents: Any) -> str:
+        return snapshot.rule_for("payout", Risk.DESTRUCTIVE, agent=agent, arguments=lambda: {"cents": cents}).rule_id
+
+    assert [held("payer", 1000), held("payer", 1001), held("payer", "1"), held(None, 1)] == [
+        "small-payouts",
+        *["default:destructive"] * 3,
+    ]
+    tool = (await as_("viewer").get("/api/v1/tools/payout")).json()["policy"]
+    assert (tool["rule"], tool["also"]) == ("default:destructive@1", ["small-payouts@1"])
+    assert (await admin.put(f"{PLACE}/small-payouts", json=body)).json()["version"] == 1, "it says what it says"
+    paid = {**body, "tool": "payback", "agent": "booker", "when": [{"argument": "paid", "op": "==", "value": 1}]}
+    await admin.put(f"{PLACE}/paid", json=paid)
+    paid["when"][0]["value"] = True
+    assert (await admin.put(f"{PLACE}/paid", json=paid)).json()["version"] == 2, "true is another value than 1"
+    again = await admin.put(f"{PLACE}/other", json=body)
+    assert (again.status_code, "for the agent payer under the same conditions" in again.text) == (409, True)
+    wider = await admin.put(f"{PLACE}/other", json=body | {"when": [SMALL | {"value": 2000}]})
+    assert (wider.status_code, wider.json()["when"][0]["value"]) == (200, 2000)
+    listed = (await admin.get(PLACE, params={"agent": "payer"})).json()["items"]
+    assert [each["rule_id"] for each in listed] == ["other", "small-payouts"]
+    alone = await admin.put(f"{PLACE}/payers", json={"agent": "pay*", "effect": "require_approval"})
+    assert (alone.status_code, alone.json()["tool"], alone.json()["agent"]) == (200, "*", "pay*")
+    for rule_id in ("small-payouts", "other", "payers", "paid"):
+        await admin.delete(f"{PLACE}/{rule_id}")
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"tool": None}, ""),
+        ({"agent": "Pay er"}, "/agent"),
+        ({"when": [SMALL, SMALL | {"op": "~"}]}, "/when/1/op"),
+        ({"when": [SMALL | {"argument": "a b"}]}, "/when/0/argument"),
+        ({"when": [SMALL | {"value": [1]}]}, "/when/0/value"),
+        ({"when": [SMALL | {"op": "matches", "value": "(?=a)"}]}, "/when/0/value"),
+        ({"when": [SMALL | {"unit": "EUR"}]}, "/when/0/unit"),
+        ({"when": [SMALL] * 11}, "/when"),
+    ],
+)
+async def test_a_rule_that_could_not_be_judged_is_refused(api: Api, as_, change: dict[str, Any], pointer: str):
+    answer = await as_("admin").put(f"{PLACE}/wrong", json={"tool": "payout", "effect": "deny", **change})
+    assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (422, pointer), answer.text
+
+
+async def test_an_agents_own_rule_and_kill_switch(api: Api, as_):
+    run = factories.run(status="running")
+    opened = factories.step(run, 5, kind="agent", name="filer", status="running", tool_version="v7")
+    ended = factories.step(run, 9, kind="agent", name="filer", status="completed")
+    await factories.insert(api.plane.engine, run, factories.execution(run), opened, ended)
+    admin = as_("admin")
+
+    put = await admin.put("/api/v1/agents/filer/policy", json={"effect": "require_approval", "approvers": ["nobodys"]})
+
+    assert put.status_code == 200, put.text
+    (own,) = put.json()["rules"]
+    assert (own["rule_id"], own["tool"], own["agent"]) == ("agent:filer", "*", "filer")
+    assert "nobodys" in put.json()["note"]
+    held = (await published(api)).rule_for("file", Risk.WRITE, agent="filer")
+    assert (held.rule_id, held.effect) == ("agent:filer", Effect.REQUIRE_APPROVAL)
+    assert (await last_command(as_, "agent.policy"))["target"] == "filer"
+
+    off = await admin.post("/api/v1/agents/filer/disable", json={"reason": "it loses files"})
+
+    assert off.status_code == 200, off.text
+    assert (off.json()["switch"]["disabled"], off.json()["switch"]["reason"]) == (True, "it loses files")
+    (call,) = off.json()["in_flight"]
+    assert (call["run_id"], call["event_id"], call["version"]) == (run.run_id, 5, "v7")
+    assert off.json()["rules"] == put.json()["rules"]
+    assert "filer" in (await published(api)).disabled["agent"]
+    assert (await last_command(as_, "agent.disable"))["reason"] == "it loses files"
+    on = await admin.post("/api/v1/agents/filer/enable")
+    assert on.json()["switch"]["disabled"] is False
+    assert (await admin.delete(f"{PLACE}/agent:filer")).status_code == 200
+
+    unknown = (await admin.post("/api/v1/agents/never_called/enable")).json()
+    assert (unknown["called"], unknown["in_flight"]) == (False, [])
+    assert "no run has called" in unknown["note"]
+    for path in ("policy", "disable"):
+        method = "PUT" if path == "policy" else "POST"
+        wrong = await admin.request(
+            method, f"/api/v1/agents/No%20Agent/{path}", json={"effect": "deny"} if method == "PUT" else {}
+        )
+        assert wrong.status_code == 404, wrong.text
+        assert (
+            await as_("operator").request(method, f"/api/v1/agents/filer/{path}", json={"effect": "deny"})
+        ).status_code in (403, 422)
+
+
+async def test_which_rule_would_apply_and_why(api: Api, as_):
+    await factories.insert(api.plane.engine, factories.tool("recall", risk="destructive"))
+    admin = as_("admin")
+    await admin.put(
+        f"{PLACE}/small-recalls", json={"tool": "recall", "agent": "caller", "when": [SMALL], "effect": "allow"}
+    )
+    await admin.put(f"{PLACE}/recalls", json={"tool": "rec*", "effect": "require_approval", "reason": "they cost"})
+
+    async def tried(**call: Any) -> tuple[str, str, dict[str, str]]:
+        answer = await admin.post(f"{PLACE}/test", json={"tool": "recall", **call})
+        assert answer.status_code == 200, answer.text
+        told = answer.json()
+        return told["rule"], told["effect"], {each["rule"]: each["because"] for each in told["considered"]}
+
+    try:
+        small = await tried(agent="caller", arguments={"cents": 5})
+        assert small == (
+            "small-recalls@1",
+            "allow",
+            {"small-recalls@1": "it applies", "recalls@1": "small-recalls@1 is more exact"},
+        )
+        assert (await tried(agent="caller", arguments={"cents": 5000}))[2][
+            "small-recalls@1"
+        ] == "a condition doesn't hold"
+        unknown = await tried(agent="caller")
+        assert (unknown[0], unknown[2]["small-recalls@1"]) == (
+            "recalls@1",
+            "its conditions can't be judged, and it allows",
+        )
+        assert (await tried(arguments={"cents": 5}))[2] == {"recalls@1": "it applies"}
+        await admin.post("/api/v1/agents/caller/disable", json={"reason": "stop"})
+        off = (await admin.post(f"{PLACE}/test", json={"tool": "recall", "agent": "caller"})).json()["disabled"]
+        assert off == "the agent caller is disabled by its kill switch: stop"
+        assert (await as_("viewer").post(f"{PLACE}/test", json={"tool": "recall"})).status_code == 403
+        assert (await admin.post(f"{PLACE}/test", json={"tool": "recall", "kind": "timer"})).status_code == 422
+    finally:
+        await admin.post("/api/v1/agents/caller/enable")
+        for rule_id in ("small-recalls", "recalls"):
+            await admin.delete(f"{PLACE}/{rule_id}")
+
+
+async def test_loosening_a_rule_about_an_agent_takes_two_administrators(api: Api, as_):
+    admin = as_("admin")
+    await admin.put("/api/v1/agents/clerk/policy", json={"effect": "deny"})
+    large = {"tool": "clerks_tool", "agent": "clerk", "when": [SMALL | {"op": ">"}], "effect": "deny"}
+    await admin.put(f"{PLACE}/clerks-large", json=large)
+    async with second_administrator(api) as second:
+        for place, body in (
+            ("/api/v1/agents/clerk/policy", {"effect": "require_approval"}),
+            (f"{PLACE}/clerks-large", {**large, "when": [SMALL | {"op": ">", "value": 2000}]}),
+            (f"{PLACE}/clerks-exception", {"tool": "clerks_tool", "agent": "clerk", "effect": "allow"}),
+        ):
+            proposed = await admin.put(place, json=body)
+            assert proposed.status_code == 202, proposed.text
+            confirmed = await second.post(proposed.json()["confirm"])
+            assert (confirmed.status_code, confirmed.json()["status"]) == (200, "applied"), confirmed.text
+        stricter = await admin.put("/api/v1/agents/clerk/policy", json={"effect": "deny", "reason": "again"})
+        assert stricter.status_code == 200, stricter.text
+    snapshot = await published(api)
+    rules = {each.rule_id: each for each in snapshot.rules}
+    assert rules["clerks-large"].when[0].value == 2000
+    assert rules["agent:clerk"].effect is Effect.DENY
+    assert rules["clerks-exception"].agent == "clerk"
+    for rule_id in ("agent:clerk", "clerks-large", "clerks-exception"):
+        await admin.delete(f"{PLACE}/{rule_id}")

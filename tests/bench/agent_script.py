@@ -1,0 +1,22 @@
+"""What the measured provider answers: a call of a tool for each turn that the prompt asks for, then the answer. Depends on the conversation alone."""
+
+from __future__ import annotations
+
+import re
+
+from agentgrid.testing.turns import Call, Conversation, Turn, Usage
+
+USAGE = Usage(input_tokens=500, output_tokens=20)
+
+
+def script(conversation: Conversation) -> Turn:
+    """`turns=N`, and `ask` for a tool that needs an approval."""
+    prompt = next((message.text for message in conversation.messages if "turns=" in message.text), "turns=1")
+    wanted = re.search(r"turns=(\d+)", prompt)
+    if conversation.turn < int(wanted[1] if wanted else 1):
+        tool = "ask" if " ask" in prompt else "nothing"
+        return Turn(calls=[Call(tool, {"n": conversation.turn})], usage=USAGE)
+    final = next((tool.name for tool in conversation.tools if tool.name.startswith("final_")), None)
+    if final is None:
+        return Turn(text="counted", usage=USAGE)
+    return Turn(calls=[Call(final, {"decision": "answered", "reason": "counted"})], usage=USAGE)

@@ -1,0 +1,158 @@
+"""A signed decision: what is signed, and what `judge` makes of a comment and of changed arguments."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agentgrid.domain.approvals import (
+    ARGUMENTS,
+    COMMENT,
+    MAX_DECISION_BYTES,
+    Changes,
+    Decision,
+    SignedDecision,
+    Terms,
+    Verdict,
+    changed_digest,
+    judge,
+    sign,
+)
+from agentgrid.domain.canonical import canonical, digest
+from agentgrid.protocol import to_payload
+
+KEY = Ed25519PrivateKey.generate()
+PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
+ASKED: dict[str, Any] = {"order": "o-1", "cents": 900}
+GIVEN: dict[str, Any] = {"order": "o-1", "cents": 500, "note": None}
+
+
+def terms(**over: Any) -> Terms:
+    values = {
+        "approval_id": "a",
+        "kind": "tool",
+        "title": "Refund",
+        "namespace": "n",
+        "workflow_id": "w",
+        "execution_id": "e",
+        "digest": digest(["refund", "v1", ASKED]),
+        "tool": "refund",
+        "tool_version": "v1",
+        "key": "k",
+        "approvers": ("role:approver",),
+        "initiator": "starter",
+        "issuers": ("issuer",),
+        "keys": {"key": PUBLIC},
+        "takes": (COMMENT, ARGUMENTS),
+    }
+    return Terms.model_validate(values | over)
+
+
+def decision(under: Terms, **over: Any) -> SignedDecision:
+    values: dict[str, Any] = {
+        "namespace": "n",
+        "workflow_id": "w",
+        "execution_id": "e",
+        "approval_id": "a",
+        "digest": under.digest,
+        "key": "k",
+        "verdict": "approved",
+        "principal": "reviewer",
+        "approver": "role:approver",
+        "decided_at": datetime(2030, 1, 1, tzinfo=UTC),
+        "nonce": "c",
+        "key_id": "key",
+    }
+    if over.get("arguments") is not None:
+        values |= {"original": under.digest, "digest": changed_digest(under, over["arguments"]) or ""}
+    return sign(Decision.model_validate(values | over), KEY)
+
+
+def wire(signed: SignedDecision) -> bytes:
+    return bytes(to_payload(signed).data)
+
+
+def test_without_its_optional_parts_a_decision_is_signed_over_the_bytes_of_version_1() -> None:
+    """Recorded histories hold signatures over these bytes."""
+    signed = decision(terms())
+    assert signed.decision.signed_bytes() == (
+        b'{"approval_id":"a","approver":"role:approver","decided_at":"2030-01-01T00:00:00Z","digest":"'
+        + terms().digest.encode()
+        + b'","execution_id":"e","key":"k","key_id":"key","namespace":"n","nonce":"c","policy":null,"principal":"reviewer","v":1,'
+        b'"verdict":"approved","workflow_id":"w"}'
+    )
+    assert judge(terms(takes=()), wire(signed)).verdict is Verdict.APPROVED
+
+
+def test_a_comment_and_changed_arguments_are_signed_and_counted() -> None:
+    found = judge(terms(), wire(decision(terms(), comment="half", arguments=GIVEN)))
+    assert found.verdict is Verdict.APPROVED
+    assert found.decision is not None
+    assert (found.decision.comment, found.decision.arguments) == ("half", GIVEN)
+    assert found.decision.asked == terms().digest != found.decision.digest
+
+
+@pytest.mark.parametrize("path", [("comment",), ("arguments", "cents"), ("original",), ("proposer",)])
+def test_a_part_that_was_changed_after_signing_makes_the_signature_void(path: tuple[str, ...]) -> None:
+    signed = json.loads(wire(decision(terms(), comment="half", arguments=GIVEN)))
+    place = signed["decision"]
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = "another"
+    assert judge(terms(), json.dumps(signed).encode()).verdict is None
+
+
+@pytest.mark.parametrize(
+    ("under", "over", "reason"),
+    [
+        ({}, {"original": "0" * 64}, "for other arguments"),
+        ({"digest": digest(["refund", "v1", GIVEN])}, {"original": terms().digest}, "for other arguments"),
+        ({}, {"digest": terms().digest}, "signed for other arguments"),
+        ({}, {"original": None, "digest": terms().digest}, "without approving them"),
+        ({}, {"verdict": "rejected"}, "without approving them"),
+        ({"takes": (COMMENT,)}, {}, "can't be changed"),
+        ({"kind": "explicit", "tool": None, "tool_version": None}, {}, "can't be changed"),
+        (
+            {},
+            {"arguments": None, "original": terms().digest, "digest": changed_digest(terms(), GIVEN)},
+            "without its arg",
+        ),
+        ({"changes": Changes.SECOND_PERSON}, {}, "by one person"),
+        ({"changes": Changes.SECOND_PERSON}, {"proposer": "reviewer"}, "by one person"),
+        ({"changes": Changes.SECOND_PERSON}, {"proposer": "starter"}, "took part in starting"),
+        ({"changes": Changes.SECOND_PERSON}, {"proposer": "issuer"}, "took part in starting"),
+        ({"changes": Changes.SECOND_PERSON}, {"proposer": "second"}, None),
+    ],
+)
+def test_a_change_counts_for_exactly_these_terms(
+    under: dict[str, Any], over: dict[str, Any], reason: str | None
+) -> None:
+    signed = decision(terms(), **{"arguments": GIVEN} | over)
+    found = judge(terms(**under), wire(signed))
+    assert (found.verdict is None) == (reason is not None)
+    assert (reason or "") in (found.reason or "")
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", "9007199254740993", "[" * 190 + "]" * 190, "[" * 900 + "]" * 900])
+def test_arguments_that_no_canonical_text_has_move_nothing_and_raise_nothing(value: str) -> None:
+    text = wire(decision(terms(), arguments={"x": "here"})).decode().replace('"here"', value)
+    assert judge(terms(), text.encode()).verdict is None
+
+
+def test_the_longest_comment_fits_the_signal_and_a_longer_one_is_no_decision() -> None:
+    raw = wire(decision(terms(), comment="ü" * 2_000))
+    assert len(raw) <= MAX_DECISION_BYTES
+    assert judge(terms(), raw).verdict is Verdict.APPROVED
+    assert judge(terms(), raw.replace("ü".encode(), "üü".encode(), 1)).reason == "not a signed decision"
+
+
+def test_a_rule_without_changes_is_written_as_before() -> None:
+    """An older worker reads the same snapshot and terms."""
+    bare = terms(takes=(), changes=Changes.ONE_PERSON).wire()
+    assert not bare.keys() & {"takes", "changes"}
+    assert canonical(bare)
