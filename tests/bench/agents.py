@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
 import time
 import uuid
@@ -22,7 +23,7 @@ import psutil
 from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from agentgrid.cli.servers import TemporalServer
+from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.cli.servers.child import free_port
 from tests.bench.meters import cpu, pss
 from tests.bench.page import middle
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How many."""
     parser.add_argument("--agent-runs", type=int, default=RUNS, help=f"agents: runs of a round (default {RUNS})")
     parser.add_argument("--agent-rounds", type=int, default=ROUNDS, help=f"agents: rounds (default {ROUNDS})")
+    parser.add_argument("--langgraph", metavar="PYTHON", help="agents: an interpreter that has LangGraph, to compare")
     parser.add_argument("--agent-waiting", type=int, default=WAITING, help=f"agents: that wait (default {WAITING})")
 
 
@@ -123,7 +125,10 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
                 for kind, figures in measured.items():
                     await _round(stand, kind, figures, arguments.agent_runs)
                 print(f"round {number + 1} of {arguments.agent_rounds}", file=sys.stderr)
-            return [*_compared(measured), *await _long_and_waiting(stand, arguments.agent_waiting)]
+            figures = [*_compared(measured), *await _long_and_waiting(stand, arguments.agent_waiting)]
+            if arguments.langgraph:
+                figures += await _langgraph(arguments, home, environment)
+            return figures
 
 
 async def _answers(port: int) -> None:
@@ -181,6 +186,30 @@ def _compared(measured: dict[str, Measured]) -> list[tuple[str, str]]:
 
 def _pairs(one: Measured, other: Measured) -> list[tuple[list[float], list[float]]]:
     return [(one.alone_cpu, other.alone_cpu), (one.together_cpu, other.together_cpu)]
+
+
+async def _langgraph(arguments: argparse.Namespace, home: Path, environment: dict[str, str]) -> list[tuple[str, str]]:
+    """The same work in LangGraph, whose process is no worker: only its own CPU is counted, as for the others."""
+    async with PostgresServer(home / "langgraph") as postgres:
+        dsn = await postgres.create_database("langgraph")
+        rounds = []
+        for _ in range(arguments.agent_rounds):
+            made = await asyncio.create_subprocess_exec(
+                arguments.langgraph,
+                str(Path(__file__).with_name("agent_langgraph.py")),
+                str(arguments.agent_runs),
+                env={**environment, "LANGGRAPH_DSN": dsn},
+                stdout=asyncio.subprocess.PIPE,
+            )
+            said, _ = await made.communicate()
+            rounds.append(json.loads(said))
+    return [
+        (
+            "LangGraph with PostgreSQL checkpoints, 5 + 1 turns: CPU a run (ms)",
+            middle([each["cpu"] for each in rounds]),
+        ),
+        ("LangGraph with PostgreSQL checkpoints: start to result (ms)", middle([each["wall"] for each in rounds])),
+    ]
 
 
 async def _long_and_waiting(stand: Stand, count: int) -> list[tuple[str, str]]:
