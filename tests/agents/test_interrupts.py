@@ -155,3 +155,20 @@ async def test_a_cancelled_run_is_cancelled_also_while_it_holds_for_an_interrupt
         await handle.result()
     assert isinstance(raised.value.cause, CancelledError)
     await running.replays(handle)
+
+
+async def test_an_approval_and_an_interruption_at_once_make_the_call_or_not_and_all_agree(running: Desk):
+    before = len(desk.REFUNDS)
+    handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
+    await running.governance.pending(handle)
+    await asyncio.gather(running.governance.approve(handle), interrupt(handle))
+    await held(handle)
+    await running.resume(handle)
+    await handle.result()
+    made = len(desk.REFUNDS) - before
+    (outcome,) = told(running.asked(handle)[1])
+    assert outcome == ('"refunded 700"' if made else "interrupted by a person: the call was not made")
+    _, rows = await fold_of(handle)
+    (refund,) = (row for row in rows.steps.values() if row["name"] == "refund_order")
+    assert refund["status"] == ("completed" if made else "cancelled")
+    await running.replays(handle)
