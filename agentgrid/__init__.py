@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentgrid.domain.policies import Effect, Rule
     from agentgrid.errors import AgentGridError, RegistrationError, RegistrationErrors, ToolError
+    from agentgrid.sdk.agent_sessions import AgentSession
     from agentgrid.sdk.agents import Agent, Budget, agent
     from agentgrid.sdk.approvals import ApprovalExpired, ApprovalRejected, Approved, approval
     from agentgrid.sdk.grid import Grid
@@ -31,6 +32,7 @@ __all__ = [
     "Agent",
     "AgentGridError",
     "AgentGridPlugin",
+    "AgentSession",
     "ApprovalExpired",
     "ApprovalRejected",
     "Approved",
@@ -59,6 +61,7 @@ _HOMES = {
     "Agent": "agentgrid.sdk.agents",
     "AgentGridError": "agentgrid.errors",
     "AgentGridPlugin": "agentgrid.worker.plugin",
+    "AgentSession": "agentgrid.sdk.agent_sessions",
     "ApprovalExpired": "agentgrid.sdk.approvals",
     "ApprovalRejected": "agentgrid.sdk.approvals",
     "Approved": "agentgrid.sdk.approvals",

@@ -65,6 +65,9 @@ SENDER_PREFIX = "agentgrid:"
 """Prefix of the identity under which a command is sent to Temporal; its id follows. A cancel or a terminate leaves no other trace of it."""
 
 
+MAX_MESSAGE_CHARACTERS = 4_000
+"""The longest message of an interruption."""
+
 MAX_JSON_BYTES = 2 * 1024 * 1024 - 4096
 """Maximum JSON size of a tool's arguments and result and of a registered workflow's result, regardless of any codec.
 
@@ -164,10 +167,13 @@ class ControlSignal(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    action: Literal["pause", "resume"]
+    action: Literal["pause", "resume", "interrupt"]
+    """`interrupt` stops the current turn of every agent at work in the run, which then pauses. Older workers ignore it."""
     principal: str | None = None
     command_id: str | None = None
     reason: str | None = None
+    message: str | None = Field(default=None, max_length=MAX_MESSAGE_CHARACTERS)
+    """Of an interruption: what the agents are told after resume."""
 
 
 class RunMemo(BaseModel):

@@ -92,6 +92,7 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/runs/{{run_id}}/terminate": _control(CommandKind.RUN_TERMINATE),
     f"POST {V1}/runs/{{run_id}}/pause": _control(CommandKind.RUN_PAUSE),
     f"POST {V1}/runs/{{run_id}}/resume": _control(CommandKind.RUN_RESUME),
+    f"POST {V1}/runs/{{run_id}}/interrupt": _control(CommandKind.RUN_INTERRUPT),
     f"POST {V1}/runs/{{run_id}}/signal": _control(CommandKind.RUN_SIGNAL),
     f"POST {V1}/runs/{{run_id}}/queries/{{name}}": ASK_RUN,
     f"POST {V1}/runs/{{run_id}}/updates/{{name}}": _control(CommandKind.RUN_UPDATE, message="name"),

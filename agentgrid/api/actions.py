@@ -33,11 +33,12 @@ def _forbidden(principal: Principal, access: Access) -> str | None:
     return None
 
 
-def of_run(principal: Principal, run: Run, *, taken: bool) -> list[Action]:
-    """The verbs of a run. taken: a worker has completed one of its workflow tasks."""
+def of_run(principal: Principal, run: Run, *, taken: bool, at_work: bool) -> list[Action]:
+    """The verbs of a run. taken: a worker has completed one of its workflow tasks. at_work: an agent works in it."""
     found = []
     for verb in Verb:
-        why = refusal(verb, RunStatus(run.status), governed=run.governed, taken=taken) or _forbidden(
+        status = RunStatus(run.status)
+        why = refusal(verb, status, governed=run.governed, taken=taken, at_work=at_work) or _forbidden(
             principal, ACCESS[f"POST {V1}/runs/{{run_id}}/{PATHS.get(verb, verb)}"]
         )
         found.append(Action(verb=verb, allowed=why is None, reason=why))
@@ -86,6 +87,7 @@ def _switched(principal: Principal, noun: str) -> list[Action]:
 HOLDS = {
     "loop": "its agent went in circles",
     "budget_exceeded": "its agent has used up its budget",
+    "interrupted": "a person interrupted its agent",
 }
 """Why a run paused by itself, in words."""
 

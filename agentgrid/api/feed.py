@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sse_starlette import ServerSentEvent
 
+from agentgrid.api.deltas import Deltas, Watch
 from agentgrid.api.schemas.events import EventOut
 from agentgrid.db import feed as table
 from agentgrid.db.away import DATABASE_FAULTS
@@ -88,6 +89,8 @@ class Feed:
         """Of the requests that wait for a run to end, by run."""
         self._rings_again: asyncio.TimerHandle | None = None
         self._changed_meanwhile = False
+        self.deltas = Deltas()
+        """For streams that also want to hear what models say now."""
 
     @property
     def head(self) -> int:
@@ -146,6 +149,7 @@ class Feed:
     def _ring(self) -> None:
         self._bell.set()
         self._bell = asyncio.Event()
+        self.deltas.ring()
 
     def _ring_for(self, run_id: str) -> None:
         for bell in self._bells.get(run_id, ()):
@@ -202,12 +206,15 @@ class Feed:
                 continue
             lost = asyncio.Event()
             connection.add_termination_listener(lambda _, lost=lost: lost.set())
+            connection.add_termination_listener(lambda _: self.deltas.wake())
             try:
+                channel = await connection.fetchval("SELECT name FROM delta_channels")
+                await connection.add_listener(channel, lambda *heard: self.deltas.hear(heard[3]))
                 await connection.add_listener(ACCESS_CHANNEL, lambda *_: self._access_changed())
                 await connection.add_listener("agentgrid_events", lambda *_: self._events_came())
                 self._poke.set()
                 self._access_changed()  # for notifications missed while not listening
-                await lost.wait()
+                await self.deltas.announce(connection, lost)
             except DATABASE_FAULTS:
                 await asyncio.sleep(RECOVERY_SECONDS)
             finally:
@@ -239,14 +246,16 @@ class Feed:
             return events, events[-1].event_id
         return events, max(head, events[-1].event_id) if events else head
 
-    async def wait(self, cursor: int) -> None:
-        """Wait until there may be events past the cursor."""
-        bell = self._bell
+    async def wait(self, cursor: int, watch: Watch | None = None) -> None:
+        """Wait until there may be events past the cursor, or deltas for the watch."""
+        bell = self._bell if watch is None else watch.bell
         if self.head > cursor:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
                 await bell.wait()
+        if watch is not None:
+            watch.bell.clear()
 
     def enter(self, principal: str) -> None:
         """Count one more stream. Raises RateLimited if this principal has too many."""

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
+from agentgrid.api.deltas import Watch
 from agentgrid.api.feed import Cursor, Feed
 from agentgrid.api.identity import Identity
 from agentgrid.db import feed, runs
@@ -72,9 +73,21 @@ async def everything(source: Feed, admission: Admission, cursor: Cursor) -> Asyn
 
 
 async def of_run(
-    source: Feed, admission: Admission, engine: AsyncEngine, run: Run, cursor: Cursor
+    source: Feed, admission: Admission, engine: AsyncEngine, run: Run, cursor: Cursor, *, deltas: bool = False
 ) -> AsyncIterator[ServerSentEvent | bytes]:
-    """One run's events from the cursor on; the stream ends when the run has."""
+    """One run's events from the cursor on; the stream ends when the run has. deltas: also what models say now."""
+    if not deltas:
+        async for event in _of_run(source, admission, engine, run, cursor):
+            yield event
+        return
+    with source.deltas.watch(run) as watch:
+        async for event in _of_run(source, admission, engine, run, cursor, watch):
+            yield event
+
+
+async def _of_run(
+    source: Feed, admission: Admission, engine: AsyncEngine, run: Run, cursor: Cursor, watch: Watch | None = None
+) -> AsyncIterator[ServerSentEvent | bytes]:
     run_id, position = run.run_id, cursor.event_id
     if cursor.reset:
         yield _reset(position)
@@ -88,6 +101,8 @@ async def of_run(
             closed = await _closed(engine, run_id)
             ends_at = await _newest(engine) if closed is not None else 0
         events, position = await source.after(position, admission.principal, run_id)
+        if watch is not None and (said := watch.take()) and admission.principal.may(Permission.READ_PAYLOADS):
+            yield said
         for event in events:
             if event.kind != "end":
                 yield event.wire
@@ -106,7 +121,7 @@ async def of_run(
             }
             yield ServerSentEvent(json.dumps(data), event="end", sep="\n")
             return
-        await source.wait(position)
+        await source.wait(position, watch)
 
 
 async def _closed(engine: AsyncEngine, run_id: str) -> RunStatus | None:

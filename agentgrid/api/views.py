@@ -20,11 +20,10 @@ from agentgrid.api.schemas.approvals import (
     DecisionOut,
     ProposedChange,
 )
-from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, Proposed
+from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, ControlOut, Proposed
 from agentgrid.api.schemas.handlers import UpdateOut
 from agentgrid.api.schemas.runs import (
     ChildRun,
-    ControlOut,
     ExecutionOut,
     JobOut,
     RunAccepted,
@@ -241,7 +240,7 @@ def _detail_values(settings: Settings, principal: Principal, shown: Shown, found
     run, last = found.run, found.last_control
     own = not principal.only_own_approvals or run.initiator == principal.name
     gates = found.gates if own else ()
-    verbs = actions.of_run(principal, run, taken=found.taken)
+    verbs = actions.of_run(principal, run, taken=found.taken, at_work=found.at_work)
     place = f"{V1}/runs/{quote(run.run_id, safe='')}"
     return _values(run, RunDetail) | {
         **_guarded(vars(run), shown),

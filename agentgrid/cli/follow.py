@@ -31,6 +31,8 @@ READ_AT_MOST_EVERY_SECONDS = 0.25
 GIVE_UP_SECONDS = 120.0
 MAX_STEPS = 2000
 LOG_LINES = 500
+MAX_SAID = 4_000
+"""Characters of what an agent says that are kept."""
 RETRIABLE = (httpx.HTTPError, SSEError, TimeoutError)
 
 
@@ -43,6 +45,7 @@ class RunFollower:
         run_id: str,
         *,
         on_event: Callable[[str], None] | None = None,
+        deltas: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.run: Mapping[str, Any] = {}
@@ -53,12 +56,16 @@ class RunFollower:
         self.deciders: Mapping[str, Target] = {}
         """Who of this folder's profiles may answer which of its open approvals."""
         self.logs: deque[Mapping[str, Any]] = deque(maxlen=LOG_LINES)
+        self.said: tuple[str, str] | None = None
+        """The agent that speaks, and what it has said so far in its turn; only with `deltas`."""
         self.trouble: str | None = None
         """Why the state may be outdated; None if it is current."""
         self._target, self._run_id = target, run_id
         self._place = f"/runs/{part(run_id)}"
         self._asked_about: frozenset[str] = frozenset()
         self._on_event = on_event
+        self._deltas = deltas
+        self._speaks: tuple[Any, ...] = ()
         self._changed = asyncio.Event()
         self._last_event_id = ""
         self._last_log = -1
@@ -214,7 +221,10 @@ class RunFollower:
         headers = {"Last-Event-ID": self._last_event_id} if self._last_event_id else {}
         timeout = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
         heard = False
-        async with aconnect_sse(self._http, "GET", f"{self._place}/events", headers=headers, timeout=timeout) as source:
+        params = {"deltas": "true"} if self._deltas and self.run.get("payloads_visible") else {}
+        async with aconnect_sse(
+            self._http, "GET", f"{self._place}/events", params=params, headers=headers, timeout=timeout
+        ) as source:
             if source.response.status_code != 200:
                 body = await source.response.aread()
                 answer = Answer(status=source.response.status_code, body=body, headers=source.response.headers)
@@ -223,9 +233,18 @@ class RunFollower:
                 raise httpx.RemoteProtocolError(f"HTTP {answer.status}")
             async for event in source.aiter_sse():
                 heard = True
+                if event.event == "delta":
+                    self._hear(event.json()["data"])
+                    continue
                 if event.id:
                     self._last_event_id = event.id
                 if self._on_event is not None and event.data:
                     self._on_event(event.data)
                 self._changed.set()
         return heard
+
+    def _hear(self, delta: Mapping[str, Any]) -> None:
+        speaks = tuple(delta[name] for name in ("call", "turn", "attempt"))
+        before = self.said[1] if self.said is not None and speaks == self._speaks else ""
+        text = delta["text"] + "".join(f" [{tool}]" for tool in delta["tools"])
+        self._speaks, self.said = speaks, (delta["agent"], (before + text)[-MAX_SAID:])

@@ -121,7 +121,7 @@ def _unattributed(run: Document) -> str | None:
     """Signals that affected the run but can't be attributed to anybody."""
     count, last = run["unattributed_signals"], run["last_control"]
     if last is not None and not last["attributed"]:
-        did = f"last {last['action']}d by {words.unattributed(last)}"
+        did = f"last {last['action'].rstrip('e')}ed by {words.unattributed(last)}"
         return did if count == 1 else f"{did}; {count} signals in all"
     return (
         f"{count} unattributed signal{'s' if count > 1 else ''} affected it: agentgrid audit unattributed"

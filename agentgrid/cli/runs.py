@@ -300,6 +300,21 @@ def resume(
     _verb("resume", run_id, {"reason": reason}, profile, output)
 
 
+@app.command()
+def interrupt(
+    run_id: RunId,
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", help="What the agent is told when the run is resumed.")
+    ] = None,
+    reason: ReasonOption = None,
+    _yes: NeedlessYesOption = False,
+    profile: ProfileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Stop the current turn of a run's agents and pause the run. Its completed calls keep their results; resume lets the agents go on."""
+    _verb("interrupt", run_id, {"reason": reason, "message": message}, profile, output)
+
+
 def _check_wait(wait: bool, timeout: float | None, *, watch: bool = False) -> None:
     if watch and wait:
         raise CommandFailed("--watch and --wait can't be used together: both wait for the run to end", ExitCode.USAGE)

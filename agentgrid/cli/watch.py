@@ -24,6 +24,7 @@ from agentgrid.cli.text import safe
 
 TICK_SECONDS = 0.5
 LOG_TAIL = 6
+SAID_LINES = 3
 
 
 def watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
@@ -42,8 +43,9 @@ def watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
 async def _watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
     if output is OutputFormat.JSON:
         return await _watch_json(target, run_id)
-    async with RunFollower(target, run_id) as follower:
-        if sys.stdout.isatty():
+    live = sys.stdout.isatty()
+    async with RunFollower(target, run_id, deltas=live) as follower:
+        if live:
             await _watch_live(follower)  # leaves its last screen, heading and steps, on the terminal
             put(stdout(), Group(Text(""), outcome(follower.run)))
         else:
@@ -88,18 +90,35 @@ def screen(follower: RunFollower, console: Console) -> RenderableType:
         parts.append(Text(f"  {_waits(run, now)}", style="dim"))
     approvals = [awaiting(approval, follower.deciders, width=console.width) for approval in run["approvals"]]
     tail = list(follower.logs)[-LOG_TAIL:]
-    taken = 5 + sum(1 + len(console.render_lines(approval)) for approval in approvals) + len(tail)
+    said = speech(follower, console.width)
+    taken = (
+        5
+        + (SAID_LINES + 1 if said else 0)
+        + sum(1 + len(console.render_lines(approval)) for approval in approvals)
+        + len(tail)
+    )
     room = max(3, console.height - taken)
     if len(follower.steps) > room:
         parts.append(Text(f"  … {len(follower.steps) - room} earlier steps", style="dim"))
     parts.append(indented(step_table(follower.steps[-room:], now, decided=follower.decided)))
     for approval in approvals:
         parts += [Text(""), approval]
+    parts += said
     if tail:
         parts += [Text(""), *(log_line(line, cut=True) for line in tail)]
     if follower.trouble:
         parts.append(Text(f"\nconnection lost, trying again: {safe(follower.trouble)}", style="yellow"))
     return Group(*parts)
+
+
+def speech(follower: RunFollower, width: int) -> list[Text]:
+    """What an agent says while its model answers: the end of it, as one paragraph."""
+    answering = any(step["kind"] == "model" and step["closed_at"] is None for step in follower.steps)
+    if follower.said is None or not answering:
+        return []
+    agent, said = follower.said
+    line = " ".join(safe(said).split())[-SAID_LINES * (width - len(agent) - 6) :]
+    return [Text(""), Text(f"  {safe(agent)}: ", style="dim").append(line, style="italic")]
 
 
 def _waits(run: Mapping[str, Any], now: datetime) -> str:

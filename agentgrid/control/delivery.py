@@ -27,6 +27,7 @@ DELIVERERS: dict[str, commands.Deliverer] = {
     CommandKind.RUN_TERMINATE: verbs.deliver_verb,
     CommandKind.RUN_PAUSE: verbs.deliver_verb,
     CommandKind.RUN_RESUME: verbs.deliver_verb,
+    CommandKind.RUN_INTERRUPT: verbs.deliver_verb,
     CommandKind.RUN_SIGNAL: verbs.deliver_verb,
     CommandKind.RUN_UPDATE: updates.deliver_late_update,
     CommandKind.APPROVAL_DECIDE: approvals.deliver_late_decision,

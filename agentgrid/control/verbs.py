@@ -1,10 +1,10 @@
-"""Verbs on an existing run: cancel, terminate, pause, resume, signal."""
+"""Verbs on an existing run: cancel, terminate, pause, resume, interrupt, signal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import temporalio.api.workflowservice.v1 as service
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
@@ -16,10 +16,11 @@ from agentgrid.control.runs import sender
 from agentgrid.db import runs as table
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command, Run
+from agentgrid.domain.canonical import sorted_json
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.handlers import HandlerKind
 from agentgrid.domain.runs import RunStatus, Verb, refusal
-from agentgrid.errors import Conflict, NotFound, Unavailable
+from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound, Unavailable
 from agentgrid.protocol import (
     SIGNAL_CONTROL,
     ControlSignal,
@@ -32,9 +33,21 @@ KINDS: dict[Verb, CommandKind] = {
     Verb.TERMINATE: CommandKind.RUN_TERMINATE,
     Verb.PAUSE: CommandKind.RUN_PAUSE,
     Verb.RESUME: CommandKind.RUN_RESUME,
+    Verb.INTERRUPT: CommandKind.RUN_INTERRUPT,
     Verb.SIGNAL: CommandKind.RUN_SIGNAL,
     Verb.UPDATE: CommandKind.RUN_UPDATE,
 }
+
+
+_ACTIONS: dict[CommandKind, Literal["pause", "resume", "interrupt"]] = {
+    CommandKind.RUN_PAUSE: "pause",
+    CommandKind.RUN_RESUME: "resume",
+    CommandKind.RUN_INTERRUPT: "interrupt",
+}
+
+MAX_MESSAGE_BYTES = 5_000
+MAX_REASON = 400
+"""Characters of a reason in a control signal. With a message it is under 8 KiB, the most that a worker reads, however both are escaped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +66,17 @@ async def act(
     *,
     reason: str | None = None,
     signal: SignalRequest | None = None,
+    message: str | None = None,
 ) -> Command:
-    """Carry out the verb and return its command.
+    """Carry out the verb and return its command. message: of an interruption, for the agents.
 
-    Raises NotFound, Conflict with the current status, InvalidInput for a signal that no handler of the run takes, PayloadTooLarge, Unavailable.
+    Raises NotFound, Conflict with the current status, InvalidInput for a signal that no handler of the run takes or a message that is too
+    long, PayloadTooLarge, Unavailable.
     """
-    body = None
+    body: dict[str, Any] | None = None
+    if message is not None:
+        _check_message(message)
+        body = {"message": message}
     if signal is not None:
         handlers.check_form(plane, HandlerKind.SIGNAL, signal.name, signal.arguments)
         prepared = await prepare(plane, caller, run_id, verb)
@@ -70,6 +88,13 @@ async def act(
     if recorded.replayed:
         return recorded.command
     return await commands.deliver(plane, recorded.command, deliver_verb)
+
+
+def _check_message(message: str) -> None:
+    """Raises InvalidInput: a signal that is too large has no effect, and nobody would see why."""
+    if (size := len(sorted_json(message))) > MAX_MESSAGE_BYTES:
+        fault = f"has {size:,} bytes in JSON; at most {MAX_MESSAGE_BYTES:,} are allowed"
+        raise InvalidInput("the message is too long", [Fault(pointer="/message", message=fault)])
 
 
 async def record(
@@ -100,7 +125,9 @@ async def allowed(session: WriteSession, caller: Caller, run_id: str, verb: Verb
     if run is None:
         raise NotFound("run", run_id)
     status = RunStatus(run.status)
-    if (why := refusal(verb, status, governed=run.governed, taken=await table.taken(session, run))) is not None:
+    at_work = verb is Verb.INTERRUPT and await table.at_work(session, run)
+    taken = await table.taken(session, run)
+    if (why := refusal(verb, status, governed=run.governed, taken=taken, at_work=at_work)) is not None:
         raise Conflict(why, status=status.value)
     return run
 
@@ -134,10 +161,12 @@ async def _send(plane: ControlPlane, command: Command, run: Run) -> None:
         await _signal(plane, command, run, command.body["name"], encoded)
     else:
         control = ControlSignal(
-            action="pause" if kind is CommandKind.RUN_PAUSE else "resume",
+            action=_ACTIONS[kind],
             principal=command.principal,
             command_id=command.command_id,
-            reason=command.reason,
+            # The command has the whole reason.
+            reason=command.reason[:MAX_REASON] if command.reason is not None else None,
+            message=(command.body or {}).get("message"),
         )
         await _signal(plane, command, run, SIGNAL_CONTROL, [to_payload(control)])
 

@@ -31,7 +31,7 @@ class Act:
     run_id: str
     approval_id: str | None
     action: str
-    """`approved`, `rejected`, `pause` or `resume`."""
+    """`approved`, `rejected`, `pause`, `resume` or `interrupt`."""
     claimed_principal: str | None
     identity: str | None
     unattributed_because: str | None

@@ -26,6 +26,8 @@ class Details:
     run: Run
     taken: bool = False
     """Whether a worker has completed a workflow task of its current execution, according to the fold."""
+    at_work: bool = False
+    """Whether a call of an agent is open in its current execution."""
     open_steps: Sequence[Step] = ()
     """The steps of the newest execution of each segment that run or wait, oldest first, without inputs and outputs."""
     executions: Sequence[Execution] = ()
@@ -37,14 +39,17 @@ class Details:
     refused_signals: int = 0
     """The number of decision signals without effect: unsigned, forged or for something else."""
     unattributed_signals: int = 0
-    """The number of unattributed acts: decisions that counted, pauses and resumes."""
+    """The number of unattributed acts: decisions that counted, pauses, resumes and interruptions."""
     last_control: Control | None = field(default=None)
-    """The signal that last paused or resumed its current execution."""
+    """The signal that last paused, resumed or interrupted its current execution."""
 
 
 _GET = """
 SELECT {run},
     (SELECT e.taken FROM executions e WHERE e.execution_id = r.execution_id) AS taken,
+    EXISTS (
+        SELECT FROM steps s WHERE s.execution_id = r.execution_id AND s.kind = 'agent' AND s.status = 'running'
+    ) AS at_work,
     (SELECT json_agg(found) FROM (
         SELECT {step} FROM steps s WHERE s.run_id = r.run_id AND s.status = ANY($3)
             AND s.execution_id IN (SELECT e.execution_id FROM executions e WHERE e.run_id = r.run_id AND e.reset_to IS NULL)
@@ -96,6 +101,7 @@ async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> 
     control = values.pop("last_control")
     return Details(
         taken=values.pop("taken") is True,
+        at_work=values.pop("at_work"),
         open_steps=[loaded_json(Step, each) for each in values.pop("open_steps") or ()],
         executions=[loaded_json(Execution, each) for each in values.pop("executions") or ()],
         children=[loaded_json(Run, each) for each in values.pop("children") or ()],

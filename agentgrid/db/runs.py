@@ -20,7 +20,7 @@ from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Execution, Run, Step
 from agentgrid.domain.runs import OPEN, ExecutionStatus, RunStatus, WaitingOn
 from agentgrid.domain.scopes import admits, is_everything
-from agentgrid.domain.steps import StepKind
+from agentgrid.domain.steps import StepKind, StepStatus
 
 # The same classes, their attributes read as the SQL expressions that they are.
 R: Any = Run
@@ -187,6 +187,14 @@ async def taken(session: ReadSession | WriteSession, run: Run) -> bool:
     """Whether a worker has completed a workflow task of the run's present execution."""
     statement = select(E.taken).where(E.execution_id == run.execution_id)
     return (await session.execute(statement)).scalar() is True
+
+
+async def at_work(session: ReadSession | WriteSession, run: Run) -> bool:
+    """Whether a call of an agent is open in the run's present execution."""
+    statement = select(
+        exists().where(S.execution_id == run.execution_id, S.kind == StepKind.AGENT, S.status == StepStatus.RUNNING)
+    )
+    return bool((await session.execute(statement)).scalar_one())
 
 
 @dataclass(frozen=True, kw_only=True)

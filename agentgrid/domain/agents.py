@@ -22,6 +22,10 @@ PROVIDERS = ("openai", "openai-chat", "anthropic")
 """The providers that a worker can ask."""
 
 
+INTERRUPTED = "interrupted"
+"""The reason of the hold with which a run pauses after a person has interrupted its agents."""
+
+
 class AgentHeader(BaseModel):
     """The agent for which a call is made, in the header of the call."""
 
@@ -140,6 +144,8 @@ class ModelTurn:
     text: str | None = None
     output: Any = None
     final: bool = False
+    answer_id: str | None = None
+    """The id of the call that gave the final answer. Providers refuse a conversation that goes on before that call has a result."""
     fault: str | None = None
     """Why the answer doesn't fit: told to the model."""
     usage: Usage = field(default_factory=Usage)
@@ -172,10 +178,47 @@ class Hold:
     """Why a run pauses by itself. Input and result of the local activity that records it."""
 
     reason: str
-    """`loop` or `budget_exceeded`."""
+    """`loop`, `budget_exceeded` or `interrupted`."""
     detail: str
     agent: str
     call: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What the calls of a session have used so far."""
+
+    usage: Usage = field(default_factory=Usage)
+    tool_calls: int = 0
+    seconds: float = 0.0
+    granted: int = 1
+    """How often the session's budget was granted: once by the code, then by people."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionState:
+    """A conversation between two calls of its agent, as it goes through continue-as-new."""
+
+    agent: str
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    """As in `ModelCall`."""
+    spent: Spent = field(default_factory=Spent)
+
+
+def is_conversation(messages: list[dict[str, Any]]) -> bool:
+    """Whether each message has the form that `ModelCall` names."""
+    return all(_is_message(message) for message in messages)
+
+
+def _is_message(message: dict[str, Any]) -> bool:
+    match message:
+        case {"role": "user", "text": str()} | {"role": "model", "answer": dict()}:
+            return True
+        case {"role": "tool", "id": str(), "name": str(), "fault": str()}:
+            return True
+        case {"role": "tool", "id": str(), "name": str()}:
+            return "result" in message
+    return False
 
 
 def conversation_size(messages: list[dict[str, Any]]) -> int:

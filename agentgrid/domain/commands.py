@@ -22,6 +22,7 @@ class CommandKind(StrEnum):
     RUN_TERMINATE = "run.terminate"
     RUN_PAUSE = "run.pause"
     RUN_RESUME = "run.resume"
+    RUN_INTERRUPT = "run.interrupt"
     RUN_SIGNAL = "run.signal"
     RUN_UPDATE = "run.update"
     APPROVAL_DECIDE = "approval.decide"
@@ -168,6 +169,7 @@ HANDLING: dict[str, Handling] = {
     CommandKind.RUN_TERMINATE: _ON_RUN,
     CommandKind.RUN_PAUSE: _ON_RUN,
     CommandKind.RUN_RESUME: _ON_RUN,
+    CommandKind.RUN_INTERRUPT: _ON_RUN,
     CommandKind.RUN_SIGNAL: _MESSAGE,
     CommandKind.RUN_UPDATE: _MESSAGE,
     CommandKind.APPROVAL_DECIDE: Handling(

@@ -92,6 +92,7 @@ class Verb(StrEnum):
     TERMINATE = "terminate"
     PAUSE = "pause"
     RESUME = "resume"
+    INTERRUPT = "interrupt"
     SIGNAL = "signal"
     UPDATE = "update"
 
@@ -101,16 +102,18 @@ RUN_VERBS: dict[Verb, frozenset[RunStatus]] = {
     Verb.TERMINATE: OPEN,
     Verb.PAUSE: frozenset({RunStatus.RUNNING, RunStatus.WAITING}),
     Verb.RESUME: frozenset({RunStatus.PAUSED}),
+    Verb.INTERRUPT: frozenset({RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PAUSED}),
     Verb.SIGNAL: OPEN - {RunStatus.QUEUED},
     Verb.UPDATE: OPEN - {RunStatus.QUEUED},
 }
 """The statuses in which each verb makes sense."""
 
 
-def refusal(verb: Verb, status: RunStatus, *, governed: bool, taken: bool) -> str | None:
+def refusal(verb: Verb, status: RunStatus, *, governed: bool, taken: bool, at_work: bool) -> str | None:
     """Why the verb can't be carried out now, or None if it can.
 
-    taken: a worker has completed a workflow task of the run. Before that nobody knows whether the run is governed.
+    taken: a worker has completed a workflow task of the run. Before that nobody knows whether the run is governed. at_work: a call of an
+    agent is open in it.
     """
     if status.closed:
         return f"the run is {status} and has ended"
@@ -121,4 +124,6 @@ def refusal(verb: Verb, status: RunStatus, *, governed: bool, taken: bool) -> st
         if not taken:
             return "no worker has taken the run yet and completed its first task, so it can't be paused"
         return "the run began before its worker used the AgentGrid plugin, or without it, so it can't be paused"
+    if verb is Verb.INTERRUPT and not at_work:
+        return "no agent is at work in the run; interrupt stops the turn of an agent, and pause holds any run"
     return None

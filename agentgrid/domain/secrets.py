@@ -62,6 +62,11 @@ class Redactor:
         """Whether any value is known."""
         return bool(self._forms)
 
+    @property
+    def longest(self) -> int:
+        """Characters of the longest form of a known value; 0 without any."""
+        return len(self._forms[0][0]) if self._forms else 0
+
     def learn(self, name: str, value: str) -> None:
         """Redact this value from now on, and the secret's previous ones."""
         if len(value) < MIN_REDACTED or value in self._values.get(name, ()):

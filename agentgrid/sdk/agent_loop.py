@@ -17,6 +17,8 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 from agentgrid.domain.activities import TOOL_PREFIX
 from agentgrid.domain.agents import (
+    FINAL_ANSWER,
+    INTERRUPTED,
     AgentEnd,
     AgentHeader,
     AgentSpec,
@@ -36,13 +38,14 @@ from agentgrid.protocol import (
     too_long,
 )
 from agentgrid.sdk.agent_breaker import Breaker
+from agentgrid.sdk.agent_interrupts import Interruptions, ended, was_cancelled
 from agentgrid.sdk.agent_meter import Meter
 from agentgrid.sdk.context import Note, current_agent, current_note
-from agentgrid.sdk.holds import hold
 from agentgrid.sdk.recorded import judged, recorded
 from agentgrid.sdk.state import RunState, current_state
 
 if TYPE_CHECKING:
+    from agentgrid.sdk.agent_sessions import AgentSession
     from agentgrid.sdk.agents import Agent
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
@@ -51,6 +54,13 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 MAX_TOLD = 2_000
 """Characters of an error that a model is told."""
 
+MAX_PROMPT_BYTES = 1024 * 1024
+"""The opening marker holds it, beside the agent's version."""
+
+BY_A_PERSON = "interrupted by a person"
+NOT_MADE = "the call was not made"
+MAYBE_MADE = "the call was stopped, and may have had an effect"
+
 MAX_FAULTS = 8
 """Turns in a row with an answer or a call that can't be used."""
 
@@ -58,15 +68,24 @@ MAX_DEPTH = 5
 """Agents that call agents that call agents."""
 
 
-async def converse(agent: Agent[Any], prompt: str, within: Meter | None = None) -> Any:
+async def converse(
+    agent: Agent[Any], prompt: str, within: Meter | None = None, session: AgentSession[Any] | None = None
+) -> Any:
     """Open a call of the agent, work until there is an answer, and close it. The answer is JSON.
 
-    within: the meter of the agent that calls this one; what this one uses counts there too.
+    within: the meter of the agent that calls this one; what this one uses counts there too. session: the conversation that this call
+    goes on with, and leaves as it is when the call ends, also by an error.
     """
     state = current_state()
     if state is None:
         raise ApplicationError(
             f"this worker runs without AgentGridPlugin, so the agent {agent.name} can't run: add the plugin",
+            type=ErrorType.AGENT_FAILED,
+            non_retryable=True,
+        )
+    if (size := len(prompt.encode(errors="surrogatepass"))) > MAX_PROMPT_BYTES:
+        raise ApplicationError(
+            f"{agent.name}: the prompt has {size:,} bytes; at most {MAX_PROMPT_BYTES:,} are allowed",
             type=ErrorType.AGENT_FAILED,
             non_retryable=True,
         )
@@ -80,14 +99,21 @@ async def converse(agent: Agent[Any], prompt: str, within: Meter | None = None) 
     )
     # The version is fixed once, by the worker, and history has it: an operator's edit can't change a replay.
     spec: AgentSpec = await judged(state, ACTIVITY_OPEN_AGENT, request, AgentSpec, agent.name)
+    if session is not None:
+        within = session.meter(spec)
     meter = Meter(spec, approvers=agent.budget.approvers if agent.budget is not None else (), within=within)
+    conversation = _Conversation(agent, spec, state, meter, session.messages if session is not None else [])
     current_agent.set(AgentHeader(agent=spec.agent, version=spec.version, call=spec.call))
     end = AgentEnd(agent=spec.agent, call=spec.call)
     try:
-        answer = await _Conversation(agent, spec, state, meter).until_answered()
+        answer = await conversation.until_answered()
+        if session is not None:
+            session.took(conversation.messages, meter)
         await _closed(dataclasses.replace(end, output=answer), meter)
         return answer
     except (Exception, asyncio.CancelledError) as error:
+        if session is not None:
+            session.took(conversation.messages, meter)
         kind = getattr(error, "type", None) or type(error).__name__
         cancelled = is_cancelled_exception(error)
         await _closed(dataclasses.replace(end, error_type=kind, error=_message(error), cancelled=cancelled), meter)
@@ -105,34 +131,77 @@ async def _closed(end: AgentEnd, meter: Meter) -> None:
 class _Conversation:
     """One call of an agent."""
 
-    def __init__(self, agent: Agent[Any], spec: AgentSpec, state: RunState, meter: Meter) -> None:
+    def __init__(
+        self, agent: Agent[Any], spec: AgentSpec, state: RunState, meter: Meter, before: list[dict[str, Any]]
+    ) -> None:
+        """before: the messages of the session's earlier calls."""
         self.agent, self.spec, self.state, self.meter = agent, spec, state, meter
         self.tools = {tool.name: tool for tool in agent.tools if tool.name in spec.tools}
-        self.messages: list[dict[str, Any]] = [{"role": "user", "text": spec.prompt}]
+        self.messages: list[dict[str, Any]] = [*before, {"role": "user", "text": spec.prompt}]
+        """Complete after each turn: every call that a model asked for has its result or fault."""
         self.measured = self.size = 0
         self.breaker = Breaker()
+        self.interruptions = Interruptions()
+        self.outermost = meter.depth == 1
+        self.number = 0
+        """The turn that it is at."""
         self.faults = self.model = 0
         """The index of the model in use: those before it have failed."""
 
     async def until_answered(self) -> Any:
-        while True:
-            self._measure()
-            await self.meter.before_request()
-            turn = await self._turn()
-            self.meter.count(turn)
-            self.breaker.used(turn.usage)
-            self._faulted(turn.fault is not None or any(call.fault is not None for call in turn.calls))
-            self.messages.append({"role": "model", "answer": turn.message})
-            if turn.final:
-                return turn.output
-            if turn.fault is not None:
-                self.messages.append({"role": "user", "text": turn.fault})
-                continue
-            answers = await asyncio.gather(*(self._called(call) for call in turn.calls))
-            self.messages += answers
-            for call, answer in zip(turn.calls, answers, strict=True):
-                self.breaker.called(call.name, call.args, answer)
-            await self._stopped_in_circles()
+        """Work until there is an answer. Interruptions reach the call that workflow code made, not the agents that it calls."""
+        at_work = self.state.at_work
+        if self.outermost:
+            at_work.append(self.interruptions)
+        try:
+            while True:
+                answered = await self._one_turn()
+                told = await self._interrupted()
+                if answered is not None and not told:
+                    return answered.output
+        except Exception as error:
+            if not is_cancelled_exception(error):
+                await self._interrupted()
+            raise
+        finally:
+            # By identity: others that nobody has interrupted either are equal.
+            at_work[:] = [each for each in at_work if each is not self.interruptions]
+
+    async def _one_turn(self) -> ModelTurn | None:
+        """A model turn and the calls that it asks for. The turn, if it is the last one."""
+        self._measure()
+        turn = await self._next()
+        if turn is None:
+            return None
+        self.meter.count(turn)
+        self.breaker.used(turn.usage)
+        self._faulted(turn.fault is not None or any(call.fault is not None for call in turn.calls))
+        self.messages.append({"role": "model", "answer": turn.message})
+        if turn.final:
+            if turn.answer_id is not None:
+                accepted = {"role": "tool", "id": turn.answer_id, "name": FINAL_ANSWER, "result": "accepted"}
+                self.messages.append(accepted)
+            return turn
+        if turn.fault is not None:
+            self.messages.append({"role": "user", "text": turn.fault})
+        elif turn.calls:
+            answers = await self._calls(turn.calls)
+            if not self.interruptions.asked:
+                for call, answer in zip(turn.calls, answers, strict=True):
+                    self.breaker.called(call.name, call.args, answer)
+                await self._stopped_in_circles()
+        return None
+
+    async def _interrupted(self) -> bool:
+        """If a person has interrupted the agent, hold the run until it is resumed; whether there is a message for the agent."""
+        told = False
+        while self.interruptions.asked:
+            texts = self.interruptions.take()
+            detail = f"a person interrupted the agent {self.spec.agent} in turn {self.number}"
+            await self.meter.held(Hold(reason=INTERRUPTED, detail=detail, agent=self.spec.agent, call=self.spec.call))
+            self.messages += [{"role": "user", "text": text} for text in texts]
+            told = told or bool(texts)
+        return told
 
     def _faulted(self, fault: bool) -> None:
         """Bound the answers that lead nowhere: the budget may allow hundreds of them."""
@@ -147,7 +216,7 @@ class _Conversation:
     async def _stopped_in_circles(self) -> None:
         """Pause the run if the agent loops; a person who resumes it lets the agent go on."""
         if (loop := self.breaker.loop()) is not None:
-            await hold(Hold(reason="loop", detail=loop, agent=self.spec.agent, call=self.spec.call))
+            await self.meter.held(Hold(reason="loop", detail=loop, agent=self.spec.agent, call=self.spec.call))
             self.breaker.forget()
 
     def _measure(self) -> None:
@@ -156,11 +225,20 @@ class _Conversation:
         if (wrong := too_long("the conversation", self.size)) is not None:
             raise ApplicationError(f"{self.spec.agent}: {wrong}", type=ErrorType.AGENT_FAILED, non_retryable=True)
 
-    async def _turn(self) -> ModelTurn:
-        """The next turn, by the first model that does not fail."""
-        number = self.meter.turns + 1
+    async def _next(self) -> ModelTurn | None:
+        """The next turn; None if a person interrupts it."""
+        number = self.number = self.meter.turns + 1
         header = AgentHeader(agent=self.spec.agent, version=self.spec.version, call=self.spec.call, turn=number)
         current_agent.set(header)
+        task = asyncio.create_task(self._turn(number), name=f"agent: turn {number}")
+        await ended([task], self.interruptions)
+        if self.interruptions.asked and was_cancelled(task):
+            return None
+        return task.result()
+
+    async def _turn(self, number: int) -> ModelTurn:
+        """The turn, by the first model that does not fail."""
+        await self.meter.before_request()
         while True:
             try:
                 return await self._asked(number)
@@ -202,6 +280,37 @@ class _Conversation:
             summary=f"turn {number}",
         )
         return answered
+
+    async def _calls(self, calls: list[AskedCall]) -> list[dict[str, Any]]:
+        """Make the calls of a turn at once; what the model is told of each. If one ends the agent, the others are cancelled."""
+        if self.interruptions.asked:
+            self.messages += [_fault(call, f"{BY_A_PERSON}: {NOT_MADE}") for call in calls]
+            return []
+        tasks = [asyncio.create_task(self._called(call), name=f"agent: {call.name}") for call in calls]
+        try:
+            agents = [task for task, call in zip(tasks, calls, strict=True) if self._delegates(call)]
+            await ended(tasks, self.interruptions, agents=agents)
+        finally:
+            # Also if the agent ends: a session may go on, and the model must know what was done.
+            answers = [self._outcome(call, task) for call, task in zip(calls, tasks, strict=True)]
+            self.messages += answers
+        for task in tasks:
+            if not (self.interruptions.asked and was_cancelled(task)):
+                task.result()
+        return answers
+
+    def _delegates(self, call: AskedCall) -> bool:
+        tool = self.tools.get(call.name)
+        return tool is not None and not hasattr(tool, "call")
+
+    def _outcome(self, call: AskedCall, task: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
+        """What the model is told of a call that may not have been completed."""
+        if task.done() and not task.cancelled() and task.exception() is None:
+            return task.result()
+        # A call that waited, for people or for policy, is cancelled without an error of its activity.
+        made = not task.cancelled() or self._delegates(call)
+        fault = MAYBE_MADE if made else NOT_MADE
+        return _fault(call, f"{BY_A_PERSON}: {fault}" if self.interruptions.asked else fault)
 
     async def _called(self, call: AskedCall) -> dict[str, Any]:
         """What the model is told of the call: its result, or why it failed."""
@@ -254,6 +363,10 @@ class _Conversation:
             retry_policy=RetryPolicy(maximum_attempts=1),
             summary=call.name,
         )
+
+
+def _fault(call: AskedCall, fault: str) -> dict[str, Any]:
+    return {"role": "tool", "id": call.id, "name": call.name, "fault": fault}
 
 
 def _approval(note: Note) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from agentgrid.domain.agents import AgentSpec, Limits
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.protocol import ErrorType
 from agentgrid.sdk.agent_loop import converse
+from agentgrid.sdk.agent_sessions import AgentSession
 from agentgrid.sdk.schema import adapter_of, message_of, version_of
 from agentgrid.sdk.tools import Tool
 
@@ -148,7 +149,19 @@ class Agent(Generic[Out]):
             raise RuntimeError(
                 f"the agent {self.name} runs in a workflow: call it there, or test it with agentgrid.testing"
             )
-        answer = await converse(self, prompt)
+        return self.typed(await converse(self, prompt))
+
+    def session(self, state: dict[str, Any] | None = None, *, budget: Budget | None = None) -> AgentSession[Out]:
+        """A conversation in several calls. Only in a workflow.
+
+        state: what `AgentSession.state` returned in the execution before, to go on with it. budget: of all calls of the session together,
+        beside the agent's own, which each call has. Raises ApplicationError, not retryable, for a state of another agent or form.
+        """
+        limits = None if budget is None else budget.limits()
+        return AgentSession(self, state, limits=limits, approvers=() if budget is None else budget.approvers)
+
+    def typed(self, answer: Any) -> Out:
+        """An answer in JSON as the output type. Raises ApplicationError, not retryable."""
         try:
             return self.adapter.validate_python(answer)
         except ValidationError as error:

@@ -42,6 +42,8 @@ def sealed(input: Call) -> tuple[Call, bytes]:
         # Names the turn: the conversation is long, and need not be hashed.
         content = f"{call.call}/{call.turn}/{call.model}".encode()
         payloads = _payloads(input.args, context)
+        if (wrong := too_long("the conversation", len(payloads[0].data))) is not None:
+            raise ApplicationError(f"{call.agent}: {wrong}", type=ErrorType.AGENT_FAILED, non_retryable=True)
     else:
         payloads = _payloads(input.args, context)
         content = b"\0".join(payload.data for payload in payloads)

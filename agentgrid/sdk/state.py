@@ -36,6 +36,7 @@ from agentgrid.protocol import (
     is_gate_build,
     to_payload,
 )
+from agentgrid.sdk.agent_interrupts import Interruptions
 
 KEY_DIGITS = 24
 """An idempotency key has 96 bits: unique across the calls of all runs."""
@@ -115,6 +116,10 @@ class RunState:
     header: RunHeader = field(default_factory=lambda: RunHeader(tree=""))
     asked: Literal["pause", "resume"] | None = None
     """The last control signal; it may arrive before the headers are read."""
+    at_work: list[Interruptions] = field(default_factory=list)
+    """One for each call of an agent that workflow code makes now, in their order; agents that it calls are stopped with it."""
+    resumed_since: bool = False
+    """Whether the run was resumed after the last interruption."""
     gates: dict[str, Gate] = field(default_factory=dict)
     generation: int = 0
     told: tuple[bool, Payload] | None = None
@@ -234,7 +239,7 @@ class RunState:
                 await workflow.sleep(timedelta(milliseconds=1), summary=TIMER_JUDGING)
 
     def on_control(self, payload: RawValue) -> None:
-        """Handle a pause or resume. Never raises."""
+        """Handle a pause, a resume or an interruption. Never raises."""
         data = payload.payload.data
         if len(data) > MAX_SIGNAL_BYTES:
             return
@@ -242,7 +247,13 @@ class RunState:
             signal = ControlSignal.model_validate_json(data)
         except ValidationError:
             return
+        if signal.action == "interrupt":
+            self.resumed_since = False
+            for interruptions in self.at_work:
+                interruptions.ask(signal.message)
+            return
         self.asked = signal.action
+        self.resumed_since |= signal.action == "resume"
 
     async def resumed(self) -> None:
         """Return at once unless paused; then return on resume."""

@@ -108,14 +108,16 @@ class Tool(Generic[P, R]):
         """Call the tool with a JSON object of arguments, as an agent's loop and the run of a single tool do; the result is JSON too.
 
         Its activity checks the arguments: wrong ones fail the call with an ApplicationError of type `ToolInputInvalid`.
-        Never a local activity: the marker of one has no header, and so could not name the agent.
+        Never a local activity: the marker of one has no header, and so could not name the agent. A cancellation waits for the outcome:
+        a call that was completed nevertheless has its result, and an agent must not believe that it had no effect.
         """
         values = self._object(arguments)
         if not workflow.in_workflow():
             with self._directly():
                 result = await self.fn(**self.checked(values))  # type: ignore[call-arg]
                 return self._dumped(result)
-        return (await self._scheduled(values, local=False)).result
+        wait = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+        return (await self._scheduled(values, local=False, cancellation=wait)).result
 
     @contextlib.contextmanager
     def _directly(self) -> Iterator[None]:
@@ -128,7 +130,13 @@ class Tool(Generic[P, R]):
         with keyed(current_key.get() or f"direct-{uuid.uuid4().hex}"):
             yield
 
-    async def _scheduled(self, arguments: dict[str, Any], *, local: bool) -> ToolOutcome:
+    async def _scheduled(
+        self,
+        arguments: dict[str, Any],
+        *,
+        local: bool,
+        cancellation: workflow.ActivityCancellationType = workflow.ActivityCancellationType.TRY_CANCEL,
+    ) -> ToolOutcome:
         call = ToolCall(tool=self.name, version=self.version, args=arguments)
         retry = RetryPolicy(
             initial_interval=timedelta(seconds=1),
@@ -153,6 +161,7 @@ class Tool(Generic[P, R]):
             heartbeat_timeout=self.heartbeat,
             retry_policy=retry,
             summary=self.title,
+            cancellation_type=cancellation,
         )
         return outcome
 

@@ -42,8 +42,9 @@ from agentgrid.sdk.agents import PROMPT_SCHEMA, Agent
 from agentgrid.sdk.schema import message_of
 from agentgrid.sdk.tools import Tool
 from agentgrid.worker.approvals import stale_policy
+from agentgrid.worker.deltas import Deltas
 from agentgrid.worker.governor import Governor
-from agentgrid.worker.model_requests import Answer, Model, Offer, RawCall, model_fault, plain_message
+from agentgrid.worker.model_requests import Answer, Model, Offer, RawCall, heard, model_fault, plain_message
 from agentgrid.worker.offline import Offline
 
 log = get_logger()
@@ -86,8 +87,9 @@ def agent_activities(
     default_model: str,
     policy_wait_seconds: float,
     models: Models = model_named,
+    deltas: Deltas | None = None,
 ) -> list[Any]:
-    """The activities and local activities that a worker registers for its agents."""
+    """The activities and local activities that a worker registers for its agents. deltas: for those who watch a run."""
     registered = {agent.name: agent for agent in agents}
     known = {tool.name for tool in tools}
 
@@ -123,7 +125,7 @@ def agent_activities(
     async def hold(why: Hold) -> Hold:
         return why
 
-    return [open_agent, close_agent, hold, *(_turn_activity(agent, known, models) for agent in agents)]
+    return [open_agent, close_agent, hold, *(_turn_activity(agent, known, models, deltas) for agent in agents)]
 
 
 def _version(agent: Agent[Any], snapshot: Snapshot | None) -> AgentSpec:
@@ -151,14 +153,19 @@ def _version(agent: Agent[Any], snapshot: Snapshot | None) -> AgentSpec:
     return spec
 
 
-def _turn_activity(agent: Agent[Any], known: set[str], models: Models) -> Callable[..., Any]:
+def _turn_activity(agent: Agent[Any], known: set[str], models: Models, deltas: Deltas | None) -> Callable[..., Any]:
     @activity.defn(name=agent.activity_type)
     async def turn(call: ModelCall) -> ModelTurn:
         began = time.perf_counter()
         offers = [_offer(tool) for tool in agent.tools if tool.name in call.tools]
-        async with _beating():
-            await load(call.model)
-            answer = await models(call.model).answer(call, offers, _final(call))
+        listener = deltas.begin(call) if deltas is not None else None
+        try:
+            async with _beating():
+                await load(call.model)
+                answer = await heard(models(call.model), call, offers, _final(call), listener)
+        finally:
+            if listener is not None:
+                listener.end()
         return dataclasses.replace(
             _read(agent, call, answer, known),
             latency_ms=int((time.perf_counter() - began) * 1000),
@@ -219,7 +226,8 @@ def _read(agent: Agent[Any], call: ModelCall, answer: Answer, known: set[str]) -
     final = next((raw for raw in answer.calls if raw.name == FINAL_ANSWER and call.output_schema is not None), None)
     if final is not None and len(answer.calls) == 1:
         try:
-            return dataclasses.replace(turn, final=True, output=_answered(agent, call, _arguments(final)))
+            output = _answered(agent, call, _arguments(final))
+            return dataclasses.replace(turn, final=True, output=output, answer_id=final.id)
         except ValueError as error:
             fault = f"the answer does not fit: {message_of(error)}"[:MAX_FAULT]
             return dataclasses.replace(turn, calls=[AskedCall(id=final.id, name=final.name, fault=fault)])

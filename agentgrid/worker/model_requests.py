@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from temporalio.exceptions import ApplicationError
 
@@ -63,6 +63,39 @@ class Model(Protocol):
 
     async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
         """The answer to the conversation. final: the tool by which the answer is given, if it has a schema. Raises ApplicationError."""
+
+
+class Listener(Protocol):
+    """Hears an answer while it is given."""
+
+    def text(self, text: str) -> None:
+        """More of its text."""
+
+    def tool(self, name: str) -> None:
+        """It asks for a call of this tool."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A model that can be heard."""
+
+    async def stream(self, call: ModelCall, offers: list[Offer], final: Offer | None, listener: Listener) -> Answer:
+        """The same answer as that of `answer`, which the listener hears as it comes."""
+
+
+async def heard(
+    model: Model, call: ModelCall, offers: list[Offer], final: Offer | None, listener: Listener | None
+) -> Answer:
+    """The model's answer, streamed only if there is a listener. Other models' answers come at once."""
+    if listener is None:
+        return await model.answer(call, offers, final)
+    if isinstance(model, Streaming):
+        return await model.stream(call, offers, final, listener)
+    answer = await model.answer(call, offers, final)
+    listener.text(answer.text or "")
+    for asked in answer.calls:
+        listener.tool(asked.name)
+    return answer
 
 
 def model_fault(message: str, *, retryable: bool) -> ApplicationError:

@@ -6,8 +6,10 @@ the cost is in history and a later table can't change a replay.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
@@ -16,12 +18,13 @@ from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 from pydantic import TypeAdapter
 from pydantic_ai import messages as parts
-from pydantic_ai.direct import model_request
+from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.exceptions import (
     ModelAPIError,
     ModelHTTPError,
     ModelQuotaExceededError,
     ModelRequestRejectedError,
+    UnexpectedModelBehavior,
     UserError,
 )
 from pydantic_ai.models import Model as ProviderModel
@@ -37,7 +40,7 @@ from agentgrid.domain.agents import ModelCall, Usage
 from agentgrid.domain.secrets import known
 from agentgrid.protocol import ErrorType
 from agentgrid.sdk.secrets import find
-from agentgrid.worker.model_requests import Answer, Offer, RawCall, model_fault
+from agentgrid.worker.model_requests import Answer, Listener, Offer, RawCall, model_fault
 
 _ANSWER: TypeAdapter[Any] = TypeAdapter(parts.ModelResponse)
 _KEPT = ("parts", "kind", "provider_name", "canonical_system", "provider_response_id")
@@ -58,21 +61,34 @@ class ProviderBacked:
 
     async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
         """Ask the provider once."""
-        parameters = ModelRequestParameters(
-            function_tools=[_definition(offer) for offer in offers],
-            output_mode="tool" if final is not None else "text",
-            output_tools=[_definition(final, kind="output")] if final is not None else [],
-            allow_text_output=final is None,
-        )
-        try:
+        with self._faults():
             answer = await model_request(
-                await self._model(), list(_conversation(call)), model_request_parameters=parameters
+                await self._model(), _conversation(call), model_request_parameters=_parameters(offers, final)
             )
+        return _read(answer, self.name)
+
+    async def stream(self, call: ModelCall, offers: list[Offer], final: Offer | None, listener: Listener) -> Answer:
+        """Ask the provider once, and tell the listener of the answer as it comes."""
+        with self._faults():
+            async with model_request_stream(
+                await self._model(), _conversation(call), model_request_parameters=_parameters(offers, final)
+            ) as stream:
+                async for event in stream:
+                    _tell(event, listener)
+                answer = stream.get()
+        return _read(answer, self.name)
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        """A provider's errors as those of a model."""
+        try:
+            yield
         except ModelAPIError as error:
             raise _refused(error) from None
-        except UserError as error:
-            raise model_fault(known.text(f"{self.name}: {error}")[:MAX_MESSAGE], retryable=False) from None
-        return _read(answer, self.name)
+        except (UserError, UnexpectedModelBehavior) as error:
+            # An answer that makes no sense may be a better one the next time; a wrong request is wrong each time.
+            retryable = isinstance(error, UnexpectedModelBehavior)
+            raise model_fault(known.text(f"{self.name}: {error}")[:MAX_MESSAGE], retryable=retryable) from None
 
     async def _model(self) -> ProviderModel:
         provider, _, model = self.name.partition(":")
@@ -100,6 +116,26 @@ def _client(provider: str, model: str, key: str, url: str | None) -> ProviderMod
         if provider == "openai-chat"
         else OpenAIResponsesModel(model, provider=openai)
     )
+
+
+def _parameters(offers: list[Offer], final: Offer | None) -> ModelRequestParameters:
+    return ModelRequestParameters(
+        function_tools=[_definition(offer) for offer in offers],
+        output_mode="tool" if final is not None else "text",
+        output_tools=[_definition(final, kind="output")] if final is not None else [],
+        allow_text_output=final is None,
+    )
+
+
+def _tell(event: Any, listener: Listener) -> None:
+    """Text and names of tools; what a model thinks, and arguments, are for the record alone."""
+    if isinstance(event, parts.PartStartEvent):
+        if isinstance(event.part, parts.TextPart):
+            listener.text(event.part.content)
+        elif isinstance(event.part, parts.ToolCallPart):
+            listener.tool(event.part.tool_name)
+    elif isinstance(event, parts.PartDeltaEvent) and isinstance(event.delta, parts.TextPartDelta):
+        listener.text(event.delta.content_delta)
 
 
 def _definition(offer: Offer, *, kind: Any = "function") -> ToolDefinition:

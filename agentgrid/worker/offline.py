@@ -27,11 +27,11 @@ class Offline:
         """The next call, or the answer."""
         work = _Work(read(call, offers), offers)
         if (asked := work.next_call()) is not None:
-            return _answer(call, [RawCall(id=f"call-{call.turn}", name=asked[0], arguments=asked[1])], None)
+            return _answer(call, [RawCall(id=_id(call), name=asked[0], arguments=asked[1])], None)
         if final is None:
             return _answer(call, [], work.make.report())
         value = work.make.value("", final.input_schema, final.input_schema, must=True)
-        return _answer(call, [RawCall(id=f"call-{call.turn}", name=FINAL_ANSWER, arguments=value)], None)
+        return _answer(call, [RawCall(id=_id(call), name=FINAL_ANSWER, arguments=value)], None)
 
 
 def _answer(call: ModelCall, calls: list[RawCall], text: str | None) -> Answer:
@@ -47,6 +47,11 @@ def _answer(call: ModelCall, calls: list[RawCall], text: str | None) -> Answer:
         price="offline model: nothing to pay",
         finish="tool_call" if calls else "stop",
     )
+
+
+def _id(call: ModelCall) -> str:
+    # Another provider that takes over the session refuses ids that repeat.
+    return f"call-{call.call[:8]}-{call.turn}"
 
 
 class _Work:

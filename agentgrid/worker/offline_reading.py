@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from agentgrid.domain.agents import ModelCall
+from agentgrid.domain.agents import FINAL_ANSWER, ModelCall
 from agentgrid.domain.policies import Risk
 from agentgrid.sdk.agent_breaker import REFUSALS
 from agentgrid.worker.model_requests import Offer
@@ -96,10 +96,12 @@ class Reading:
 
 
 def read(call: ModelCall, offers: list[Offer]) -> Reading:
-    """Read the whole conversation."""
+    """Read the whole conversation. What was called counts since the last answer of a session's earlier calls."""
     reading = Reading()
     risks = {offer.name: offer.risk for offer in offers}
-    for message in call.messages:
+    for before, message in zip([None, *call.messages], call.messages, strict=False):
+        if message["role"] == "user" and before is not None and _answers(before):
+            reading.used, reading.done, reading.notes, reading.refused, reading.prompt = [], [], [], False, ""
         if message["role"] == "user":
             _read_prompt(reading, message["text"])
         elif message["role"] == "tool":
@@ -107,6 +109,10 @@ def read(call: ModelCall, offers: list[Offer]) -> Reading:
     if (item := reading.item) is not None:
         _name(reading, item, "item")
     return reading
+
+
+def _answers(message: dict[str, Any]) -> bool:
+    return message["role"] == "model" or message.get("name") == FINAL_ANSWER
 
 
 def _read_prompt(reading: Reading, text: str) -> None:

@@ -32,6 +32,7 @@ from agentgrid.worker import builds, catalog
 from agentgrid.worker.activities import GovernedActivities
 from agentgrid.worker.agents import Models, agent_activities, load, model_named
 from agentgrid.worker.approvals import approval_activities
+from agentgrid.worker.deltas import Deltas
 from agentgrid.worker.governor import Governor
 from agentgrid.worker.policy import FixedPolicy, PolicySource
 from agentgrid.worker.runner import passing_through, replaying, touching
@@ -125,6 +126,10 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
                 default_model=self._default_model,
                 policy_wait_seconds=wait_seconds,
                 models=self._models or model_named,
+                # Where payloads are encrypted, nothing of them leaves the worker in clear.
+                deltas=None
+                if client.data_converter.payload_codec is not None
+                else Deltas(policy.watched, telemetry.delta),
             )
         config["activities"] = activities
         config["workflows"] = workflows

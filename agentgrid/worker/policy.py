@@ -18,8 +18,10 @@ import asyncpg
 from pydantic import ValidationError
 
 from agentgrid.db.away import DATABASE_FAULTS
+from agentgrid.domain.deltas import WATCHED_CHANNEL
 from agentgrid.domain.policies import Snapshot
 from agentgrid.logging import get_logger
+from agentgrid.worker.deltas import Watched
 
 log = get_logger()
 
@@ -76,6 +78,8 @@ class PolicySource:
         """Set and replaced after each check of the database, including failed ones."""
         self._away = False
         self._task: asyncio.Task[None] | None = None
+        self.watched = Watched()
+        """The runs that somebody watches, which the same connection hears of."""
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -152,6 +156,7 @@ class PolicySource:
         )
         try:
             await connection.add_listener(CHANNEL, lambda *_: self._changed.set())
+            await connection.add_listener(WATCHED_CHANNEL, lambda *heard: self.watched.hear(str(heard[3])))
             # Not that of the snapshot on disk: another database may have the same numbers.
             known: int | None = None
             while True:
@@ -213,6 +218,7 @@ class FixedPolicy:
     def __init__(self, snapshot: Snapshot, *, most_expiry_seconds: float | None = None) -> None:
         self.snapshot: Snapshot | None = snapshot
         self.age_seconds = 0.0
+        self.watched = Watched()
         self.most_expiry_seconds = most_expiry_seconds
         """When every approval expires at the latest, whatever asks for it."""
 

@@ -23,12 +23,14 @@ from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.domain.steps import JobStatus
 from agentgrid.logging import get_logger
 from agentgrid.worker import logs
+from agentgrid.worker.deltas import Delta
 
 log = get_logger()
 
 MAX_TOUCHES = 50_000
 MAX_JOBS = 20_000
 MAX_LOGS = 20_000
+MAX_DELTAS = 200
 BATCH = 1_000
 FLUSH_SECONDS = 0.02
 """How long the first touch of a batch waits for more."""
@@ -76,6 +78,7 @@ class Telemetry:
         self._flush_seconds = FLUSH_SECONDS
         self._jobs: dict[str, JobReport] = {}
         self._logs: deque[dict[str, Any]] = deque()
+        self._deltas: deque[Delta] = deque(maxlen=MAX_DELTAS)
         self.dropped = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
@@ -135,6 +138,13 @@ class Telemetry:
             self._logs.append(entry)
         self._notify()
 
+    def delta(self, delta: Delta) -> None:
+        """Report a part of a model's answer. The oldest are dropped, and counted nowhere: those who watch read the answer later."""
+        if self.dsn is None:
+            return
+        self._deltas.append(delta)
+        self._notify()
+
     def _notify(self, *also: asyncio.Event) -> None:
         loop = self._loop
         for event in (self._wake, *also):
@@ -176,7 +186,7 @@ class Telemetry:
 
     @property
     def _pending(self) -> int:
-        return len(self._touches) + len(self._jobs) + len(self._logs)
+        return len(self._touches) + len(self._jobs) + len(self._logs) + len(self._deltas)
 
     async def _run(self) -> None:
         failures, sent_at = 0, 0.0
@@ -226,6 +236,7 @@ class Telemetry:
             )
         await self._send_touches(self._connection)
         if telemetry:
+            await self._send_deltas(self._connection)
             await self._send_reports(self._connection)
 
     async def _send_touches(self, connection: asyncpg.Connection[Any]) -> None:
@@ -248,6 +259,15 @@ class Telemetry:
             with self._lock:  # reports that arrived in the meantime are newer and stay
                 self._touches = batch | self._touches
             raise
+
+    async def _send_deltas(self, connection: asyncpg.Connection[Any]) -> None:
+        while self._deltas:
+            delta = self._deltas.popleft()
+            with contextlib.suppress(asyncpg.PostgresError):
+                # One that is refused is lost, as any may be.
+                await connection.execute(
+                    "SELECT agentgrid_delta($1, $2, $3, $4, $5, $6, $7, $8)", *vars(delta).values()
+                )
 
     async def _send_reports(self, connection: asyncpg.Connection[Any]) -> None:
         with self._lock:

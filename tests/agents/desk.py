@@ -47,6 +47,22 @@ async def delete_customer(customer_id: str) -> str:
     return f"deleted {customer_id}"
 
 
+STARTED = asyncio.Event()
+SLOW = asyncio.Event()
+"""Let the tool `slow_effect` end."""
+
+
+@ag.tool(title="Take long", risk="write", timeout=timedelta(seconds=30), retries=0)
+async def slow_effect() -> str:
+    """Can't be stopped: it sends no heartbeats."""
+    STARTED.set()
+    await SLOW.wait()
+    return "it happened"
+
+
+slow = ag.agent("slow", instructions="Take your time.", tools=[slow_effect], budget=ag.Budget(requests=5))
+
+
 desk = ag.agent(
     "desk",
     title="Help desk",
@@ -114,6 +130,61 @@ class HelpDesk:
     @workflow.run
     async def run(self, request: str) -> Verdict:
         return await desk.run(request)
+
+
+@ag.workflow(title="Conversation")
+class Conversation:
+    """Two calls in the first execution and one in each later one, until there are four."""
+
+    @workflow.run
+    async def run(self, request: str, said: list[str] | None = None, state: dict[str, Any] | None = None) -> list[str]:
+        said = said or []
+        session = desk.session(state, budget=ag.Budget(requests=5))
+        if not said:
+            said.append((await session.run(request)).summary)
+        said.append((await session.run(f"prompt {len(said) + 1}")).summary)
+        if len(said) < 4:
+            workflow.continue_as_new(args=[request, said, session.state()])
+        return said
+
+
+@ag.workflow(title="Repetition")
+class Repetition:
+    @workflow.run
+    async def run(self, request: str) -> None:
+        session = chatty.session()
+        while True:
+            await session.run(request)
+
+
+@ag.workflow(title="Slow work")
+class SlowWork:
+    @workflow.run
+    async def run(self, request: str) -> str:
+        return await slow.run(request)
+
+
+@ag.workflow(title="Waits, then chats")
+class WaitsThenChats:
+    def __init__(self) -> None:
+        self.gone = False
+
+    @workflow.signal
+    def go(self) -> None:
+        self.gone = True
+
+    @workflow.run
+    async def run(self, request: str) -> str:
+        await workflow.wait_condition(lambda: self.gone)
+        return await chatty.run(request)
+
+
+@ag.workflow(title="Waits, then works")
+class WaitsThenWorks(WaitsThenChats):
+    @workflow.run
+    async def run(self, request: str) -> str:
+        await workflow.wait_condition(lambda: self.gone)
+        return await slow.run(request)
 
 
 @ag.workflow(title="Chat")

@@ -44,7 +44,12 @@ def used(history: Any) -> dict[str, Any]:
     return dict(state.usage)
 
 
-@pytest.mark.parametrize("model", ["openai:gpt-4.1-mini", "openai-chat:gpt-4.1-mini", "anthropic:claude-sonnet-4-5"])
+PROTOCOLS = pytest.mark.parametrize(
+    "model", ["openai:gpt-4.1-mini", "openai-chat:gpt-4.1-mini", "anthropic:claude-sonnet-4-5"]
+)
+
+
+@PROTOCOLS
 async def test_an_agent_works_over_each_protocol_and_its_usage_is_the_providers(
     desk_client: Client, monkeypatch: pytest.MonkeyPatch, model: str
 ):
@@ -77,6 +82,16 @@ async def test_an_agent_works_over_each_protocol_and_its_usage_is_the_providers(
         billed.cached_tokens,
     )
     assert 0.0005 < sums["usd"] < 0.05
+
+
+@PROTOCOLS
+async def test_a_session_goes_on_over_each_protocol(desk_client: Client, monkeypatch: pytest.MonkeyPatch, model: str):
+    """The provider refuses a conversation in which a call, such as the one of `final_answer`, has no result."""
+    script = [final(order_id="A1", refunded=False, summary=f"answer {number}") for number in (1, 2, 3, 4)]
+    async with Provider(script) as provider:
+        result, _ = await work(desk_client, provider, monkeypatch, model, "conversation")
+    assert result == ["answer 1", "answer 2", "answer 3", "answer 4"]
+    assert [request.state for request in provider.requests] == ["answered"] * 4
 
 
 async def test_a_model_without_a_known_price_is_unpriced_and_not_free(

@@ -13,6 +13,7 @@ from agentgrid.db.session import writing
 from agentgrid.db.tables import Run
 from agentgrid.projector.fold.state import State
 from agentgrid.protocol import SENDER_PREFIX, SIGNAL_CONTROL, ControlSignal
+from agentgrid.sdk.state import MAX_SIGNAL_BYTES
 from tests.api import factories
 from tests.api.conftest import Api
 
@@ -127,11 +128,27 @@ async def test_the_gates_own_signals_cannot_be_sent_by_hand(api: Api, as_, name:
     assert await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == []
 
 
+async def test_an_interruption_carries_its_message_and_never_more_than_a_worker_reads(api: Api, as_):
+    run, handle = await open_run(api)
+    await factories.insert(api.plane.engine, factories.step(run, 5, kind="agent", name="desk", status="running"))
+    long = await act(as_("operator"), run, "interrupt", message="\u0001" * 1_000)
+    assert (long.status_code, long.json()["faults"][0]["pointer"]) == (422, "/message")
+
+    message, reason = "ä" * 2_400, "\u0001" * 4_000
+    answer = await act(as_("operator"), run, "interrupt", message=message, reason=reason)
+    assert answer.status_code == 202, answer.text
+    (event,) = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
+    (payload,) = event.workflow_execution_signaled_event_attributes.input.payloads
+    sent = ControlSignal.model_validate_json(payload.data)
+    assert (sent.action, sent.message, len(payload.data) <= MAX_SIGNAL_BYTES) == ("interrupt", message, True)
+
+
 IMPOSSIBLE = {
     "cancel what has ended": ("cancel", {"status": "completed"}, "completed"),
     "pause what is queued": ("pause", {"status": "queued"}, "queued"),
     "pause what no plugin governs": ("pause", {"governed": False}, "running"),
     "resume what is not paused": ("resume", {}, "running"),
+    "interrupt what has no agent at work": ("interrupt", {}, "running"),
     "cancel twice": ("cancel", {"status": "cancelling"}, "cancelling"),
 }
 

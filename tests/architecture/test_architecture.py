@@ -29,6 +29,7 @@ PUBLIC = [
     "Agent",
     "AgentGridError",
     "AgentGridPlugin",
+    "AgentSession",
     "ApprovalExpired",
     "ApprovalRejected",
     "Approved",

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
+from httpx_sse import aconnect_sse
 from temporalio.worker import Replayer, Worker
 
 from agentgrid.domain.agents import ModelCall
 from agentgrid.sdk.grid import Grid
+from agentgrid.worker.deltas import Watched
 from agentgrid.worker.model_requests import Answer, Offer, RawCall, plain_message
 from agentgrid.worker.offline import Offline
-from agentgrid.worker.plugin import AgentGridPlugin
+from agentgrid.worker.plugin import AgentGridPlugin, governed_of
+from agentgrid.worker.policy import PolicySource
 from tests import oracle
 from tests.agents import desk
+from tests.api.conftest import eventually, listening
 from tests.e2e.conftest import Loop
 
 
@@ -32,13 +38,26 @@ class Model(Offline):
 
 
 @pytest.fixture(scope="module")
-async def agents(loop: Loop) -> AsyncIterator[Loop]:
+async def desk_worker(loop: Loop) -> AsyncIterator[Worker]:
     plugin = AgentGridPlugin(Grid("desk", desk), settings=loop.worker_settings, models=lambda _: Model())
-    async with Worker(loop.client, task_queue="desk", plugins=[plugin]):
-        async with asyncio.timeout(30):
-            while len((await loop.call("operator", "GET", "/workflows?q=help_desk"))["items"]) < 1:
-                await asyncio.sleep(0.05)
-        yield loop
+    async with Worker(loop.client, task_queue="desk", plugins=[plugin]) as worker:
+        yield worker
+
+
+@pytest.fixture(scope="module")
+def watched(desk_worker: Worker) -> Watched:
+    """What the worker has heard of runs that are watched."""
+    policy = governed_of(desk_worker).governor.policy
+    assert isinstance(policy, PolicySource)
+    return policy.watched
+
+
+@pytest.fixture(scope="module")
+async def agents(loop: Loop, desk_worker: Worker) -> Loop:
+    async with asyncio.timeout(30):
+        while len((await loop.call("operator", "GET", "/workflows?q=help_desk"))["items"]) < 1:
+            await asyncio.sleep(0.05)
+    return loop
 
 
 async def steps_of(loop: Loop, run_id: str) -> list[dict[str, Any]]:
@@ -93,6 +112,77 @@ async def test_an_agent_that_calls_another_is_above_it(agents: Loop):
         ("model", "chatty", "chatty"),
         ("model", "lead", "lead"),
     ]
+
+
+async def test_an_interrupted_agent_pauses_its_run_and_goes_on_with_the_message(agents: Loop):
+    run_id = await agents.start("help_desk", "Please refund order_id: E-5")
+    approval = await agents.approval(run_id)
+    body = {"reason": "wrong order", "message": "Do not refund it."}
+    answer = await agents.call("operator", "POST", f"/runs/{run_id}/interrupt", 202, json=body)
+    command = answer["command"]
+    assert command["kind"] == "run.interrupt"
+
+    run = await agents.until(run_id, "paused")
+    assert (run["hold"], run["status_reason"]) == ("interrupted", "a person interrupted the agent desk in turn 2")
+    assert (
+        run["next"]["summary"] == "paused by itself: a person interrupted its agent; resume it to let its agent go on"
+    )
+    assert (run["last_control"]["action"], run["last_control"]["principal"]) == ("interrupt", "operator")
+    found = await agents.call("operator", "GET", f"/commands/{command['command_id']}")
+    assert (found["status"], found["body"]) == ("applied", {"message": "Do not refund it."})
+    approval = await agents.call("operator", "GET", f"/approvals/{approval['approval_id']}")
+    assert approval["status"] == "cancelled"
+
+    await agents.call("operator", "POST", f"/runs/{run_id}/resume", 202)
+    run = await agents.until(run_id)
+    assert run["status"] == "completed"
+    steps = await steps_of(agents, run_id)
+    assert [(step["kind"], step["status"]) for step in steps if step["name"] == "refund_order"] == [
+        ("tool", "cancelled")
+    ]
+    told = steps[-1]["input"]["value"]["new"]
+    assert [message.get("fault") or message["text"] for message in told] == [
+        "interrupted by a person: the call was not made",
+        "Do not refund it.",
+    ]
+    assert [item for item in desk.REFUNDS if item["order_id"] == "E-5"] == []
+    refused = await agents.call("operator", "POST", f"/runs/{run_id}/interrupt", 409)
+    assert "has ended" in refused["detail"]
+
+
+async def test_who_watches_hears_what_the_model_says(agents: Loop, watched: Watched):
+    desk.SLOW.clear()
+    run_id = await agents.start("waits_then_works", "Go on.")
+    heard: list[Any] = []
+
+    async def listen(url: str) -> None:
+        headers = {"Authorization": f"Bearer {agents.api.tokens['operator']}"}
+        async with (
+            httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as http,
+            aconnect_sse(http, "GET", f"/api/v1/runs/{run_id}/events?deltas=true") as source,
+        ):
+            async for event in source.aiter_sse():
+                heard.append(event)
+                if event.event == "delta":
+                    desk.SLOW.set()
+
+    async with listening(agents.api.app) as url, asyncio.timeout(30):
+        assert not watched.holds(run_id)
+        listener = asyncio.create_task(listen(url))
+        while not watched.holds(run_id):
+            await asyncio.sleep(0.02)
+        await agents.until(run_id, "waiting")
+        await agents.call("operator", "POST", f"/runs/{run_id}/signal", 202, json={"name": "go"})
+        await listener
+    first = next(json.loads(event.data)["data"] for event in heard if event.event == "delta")
+    assert (first["agent"], first["turn"], first["text"], first["tools"]) == ("slow", 1, "", ["slow_effect"])
+    assert heard[-1].event == "end"
+
+    async def recorded() -> bool:
+        reads = await agents.call("auditor", "GET", "/reads?limit=200")
+        return any(each["subject"] == run_id and each["route"].endswith("/events") for each in reads["items"])
+
+    await eventually(recorded)
 
 
 async def test_the_kill_switch_lists_what_is_in_flight_and_ends_it_at_its_next_step(agents: Loop):

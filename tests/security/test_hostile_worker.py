@@ -70,6 +70,7 @@ SHADOWS = (
     "logs",
     "tools",
     "workflows",
+    "delta_channels",
 )
 
 
@@ -204,7 +205,7 @@ async def test_r35_a_temporary_table_can_not_shadow_one_of_ours(empty_database: 
     await admin.close()
 
 
-async def test_r35_a_workers_login_reads_only_the_policy_and_calls_three_functions(
+async def test_r35_a_workers_login_reads_only_the_policy_and_calls_four_functions(
     hostile: asyncpg.Connection, admin: asyncpg.Connection
 ) -> None:
     found = await admin.fetch(
@@ -221,7 +222,12 @@ async def test_r35_a_workers_login_reads_only_the_policy_and_calls_three_functio
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef "
         "AND has_function_privilege(oid, 'EXECUTE') ORDER BY 1"
     )
-    assert [row["proname"] for row in callable_now] == ["agentgrid_catalog", "agentgrid_telemetry", "agentgrid_touch"]
+    assert [row["proname"] for row in callable_now] == [
+        "agentgrid_catalog",
+        "agentgrid_delta",
+        "agentgrid_telemetry",
+        "agentgrid_touch",
+    ]
     for attempt in (
         "SELECT * FROM principals",
         "SELECT * FROM worker_logins",
@@ -249,7 +255,7 @@ async def test_r35_every_security_definer_function_sets_its_search_path(admin: a
     for function in found:
         paths = [setting for setting in function["proconfig"] or () if setting.startswith("search_path=")]
         assert paths == ["search_path=pg_catalog, public, pg_temp"], function["proname"]
-    reachable = {"agentgrid_touch", "agentgrid_telemetry", "agentgrid_catalog", "agentgrid_login", "agentgrid_spend"}
+    reachable = {f"agentgrid_{name}" for name in ("touch", "telemetry", "catalog", "delta", "login", "spend")}
     assert {function["owner"] for function in found if function["proname"] in reachable} == {"agentgrid_reports"}
     rights = await admin.fetchrow(
         "SELECT rolsuper, rolcanlogin, rolcreaterole FROM pg_roles WHERE rolname = 'agentgrid_reports'"

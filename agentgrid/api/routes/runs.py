@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agentgrid.api import history, sse, views
-from agentgrid.api.access import V1
+from agentgrid.api.access import READ_PAYLOADS, V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Search, Session, Shows, Who
 from agentgrid.api.feed import Feed
+from agentgrid.api.gate import authorise
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
 from agentgrid.api.routes.approvals import started_by
@@ -26,12 +27,12 @@ from agentgrid.api.schemas.runs import (
     RunCounts,
     RunDetail,
     RunHistory,
-    RunReason,
     RunSignal,
     RunSummary,
     SignalAccepted,
     StepOut,
 )
+from agentgrid.api.schemas.verbs import RunInterrupt, RunReason
 from agentgrid.api.shown import Shown
 from agentgrid.control import verbs as control
 from agentgrid.control.plane import Caller, ControlPlane
@@ -240,19 +241,28 @@ async def stream_run(
     request: Request,
     plane: Plane,
     login: Login,
+    shown: Shows,
     run_id: Id,
     last_event_id: Annotated[str | None, Header(max_length=100)] = None,
+    deltas: Annotated[
+        bool, Query(description="Also send what models say now. Requires the permission to read payloads.")
+    ] = False,
 ) -> Response:
     """Starts at the first stored event, or after `Last-Event-ID`. The last event is `end`; then the stream closes.
 
-    `reset` means that events after the given id are no longer stored.
+    `reset` means that events after the given id are no longer stored. A `delta` has no id and is not stored: some may be missing, and a
+    model request that began before the stream sends none.
     """
+    if deltas:
+        authorise(login.principal, READ_PAYLOADS)
+        shown.value(deltas)
+        shown.disclosure.subject = run_id
     async with reading(plane.engine) as session:
         run = await _found(session, login.principal, run_id)
     source: Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=True)
     admission = sse.Admission(plane.pool, login, source)
-    events = sse.of_run(source, admission, plane.engine, run, cursor)
+    events = sse.of_run(source, admission, plane.engine, run, cursor, deltas=deltas)
     return sse.respond(source, login.principal.name, events)
 
 
@@ -288,6 +298,22 @@ async def pause(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: Ru
 async def resume(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None) -> RunAccepted:
     """Starts the steps that were held back."""
     command = await control.act(plane, caller, run_id, Verb.RESUME, reason=body.reason if body else None)
+    return await _accepted(plane, caller, shown, command)
+
+
+@router.post(
+    "/{run_id}/interrupt", status_code=202, summary="Stop the current turn of the run's agents, and pause the run"
+)
+async def interrupt(
+    plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunInterrupt | None = None
+) -> RunAccepted:
+    """Cancels the model request and the tool calls in progress and withdraws their approvals. Completed calls keep their results.
+
+    The run is `paused` when all of them have ended; the command is then `applied`. After resume the agent goes on, with the message if there
+    is one. `409` if no agent is at work. Agents in child runs are not interrupted.
+    """
+    asked = body or RunInterrupt()
+    command = await control.act(plane, caller, run_id, Verb.INTERRUPT, reason=asked.reason, message=asked.message)
     return await _accepted(plane, caller, shown, command)
 
 

@@ -48,12 +48,27 @@ class UnattributedAct(Out):
     execution_id: str
     event_id: int
     approval_id: str | None
-    action: Literal["approved", "rejected", "pause", "resume"]
+    action: Literal["approved", "rejected", "pause", "resume", "interrupt"]
     claimed_principal: str | None = Field(description="The principal that the signal names. Unverified.")
     identity: str | None = Field(description="The client identity that the sender gave to Temporal. Unverified.")
     unattributed_because: str | None = Field(
         description="Null if an earlier version wrote the row, until its run is folded again."
     )
+
+
+class ControlOut(Out):
+    """A signal that paused, resumed or interrupted an execution."""
+
+    execution_id: str
+    event_id: int
+    action: Literal["pause", "resume", "interrupt"]
+    principal: str | None = Field(description="Who sent it; null if no command confirms it.")
+    attributed: bool
+    unattributed_because: str | None
+    claimed_principal: str | None = Field(description="The principal that an unattributed signal names. Unverified.")
+    identity: str | None
+    signalled_at: datetime
+    command_id: str | None
 
 
 class Proposed(CommandSummary):

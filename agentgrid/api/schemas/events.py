@@ -101,13 +101,36 @@ class EndEvent(Out):
     at: datetime | None = Field(description="Null if the event itself is no longer stored.")
 
 
+class Delta(Out):
+    """A part of a model's answer."""
+
+    execution_id: str
+    agent: str
+    call: str = Field(description="Names the call of the agent: the same in all its turns.")
+    turn: int
+    attempt: int = Field(description="Of the model request. What an earlier attempt said is void.")
+    sequence: int = Field(description="Counts the deltas of an attempt from 1; a gap means that some were lost.")
+    text: str
+    tools: list[str] = Field(description="Names of tools that the model asks for.")
+
+
+class DeltaEvent(Out):
+    """The event `delta`: a model says something, now. It has no `id`, and is stored nowhere."""
+
+    run_id: str
+    kind: Literal["delta"]
+    subject: None
+    data: Delta
+    at: datetime
+
+
 class StreamReset(Out):
     """The event `reset`: events after the given `Last-Event-ID` are no longer stored. Reload the resources."""
 
     reason: str
 
 
-RunStreamData = Annotated[RunEvent | StepEvent | ApprovalEvent | EndEvent, Field(discriminator="kind")]
+RunStreamData = Annotated[RunEvent | StepEvent | ApprovalEvent | EndEvent | DeltaEvent, Field(discriminator="kind")]
 StreamData: TypeAdapter[Any] = TypeAdapter(RunStreamData | StreamReset)
 """The `data` of any event, as JSON."""
 

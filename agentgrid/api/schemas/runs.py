@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SkipValidation
 
 from agentgrid.api.schemas.approvals import ApprovalSummary
-from agentgrid.api.schemas.commands import CommandSummary
+from agentgrid.api.schemas.commands import CommandSummary, ControlOut
 from agentgrid.api.schemas.common import (
     Action,
     ErrorOut,
@@ -79,12 +79,6 @@ class RunBulkResult(Out):
     items: list[RunBulkOutcome]
 
 
-class RunReason(In):
-    """The reason, stored in the audit log and passed to Temporal."""
-
-    reason: Prose | None = None
-
-
 class RunSignal(In):
     """A signal for the workflow's own handler."""
 
@@ -127,7 +121,7 @@ class RunSummary(Out):
     waiting_on: WaitingOn | None
     status_reason: str | None = Field(description="Null unless the caller may read payloads, which it may quote.")
     hold: str | None = Field(
-        description="Why it paused by itself: `loop` or `budget_exceeded`. A person who resumes it lets its agent go on."
+        description="Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on."
     )
     error_type: str | None = Field(description="The class of the innermost cause of its error.")
     temporal_status: str | None
@@ -239,21 +233,6 @@ class StepOut(Out):
     output: StoredPayload | None = None
 
 
-class ControlOut(Out):
-    """A signal that paused or resumed an execution."""
-
-    execution_id: str
-    event_id: int
-    action: Literal["pause", "resume"]
-    principal: str | None = Field(description="Who sent it; null if no command confirms it.")
-    attributed: bool
-    unattributed_because: str | None
-    claimed_principal: str | None = Field(description="The principal that an unattributed signal names. Unverified.")
-    identity: str | None
-    signalled_at: datetime
-    command_id: str | None
-
-
 class JobOut(Out):
     """One attempt of a step on one worker, as reported by the worker and corrected by history."""
 
@@ -338,7 +317,9 @@ class RunDetail(RunSummary):
     unattributed_signals: int = Field(
         description="Decisions that took effect, pauses and resumes without a registered signing key and a matching command."
     )
-    last_control: ControlOut | None = Field(description="The signal that last paused or resumed the newest execution.")
+    last_control: ControlOut | None = Field(
+        description="The signal that last paused, resumed or interrupted the newest execution."
+    )
     payloads_visible: bool = Field(description="Whether this caller may read inputs, results and error messages.")
     input: StoredPayload | None
     result: StoredPayload | None

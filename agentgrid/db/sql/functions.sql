@@ -174,6 +174,47 @@ BEGIN
 END
 $$;
 
+-- A part of a model's answer, for those who watch the run now; returns whether it was passed on. Nothing is stored. Anybody may listen to and notify
+-- a channel that they can name, so this one's name is a secret of the control plane: only this function, which checks who sends what, and
+-- the API know it. A long delta costs as much of the login's budget as several reports.
+CREATE OR REPLACE FUNCTION agentgrid_delta(
+    p_execution text, p_agent text, p_call text, p_turn integer, p_attempt integer, p_sequence integer, p_text text, p_tools text[]
+)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    v_login public.worker_logins := public.agentgrid_login();
+    v_run text;
+    v_own boolean;
+    v_cost integer;
+    v_sent text;
+BEGIN
+    SELECT e.run_id, '*' = ANY (v_login.queues) OR e.task_queue = ANY (v_login.queues) OR EXISTS (
+        SELECT FROM public.steps AS s WHERE s.execution_id = e.execution_id
+        AND s.status IN ('scheduled', 'running', 'waiting') AND s.task_queue = ANY (v_login.queues)
+    )
+    INTO v_run, v_own
+    FROM public.executions AS e WHERE e.execution_id = p_execution AND e.status = 'running';
+    IF v_run IS NULL THEN
+        RETURN false;
+    END IF;
+    v_sent := json_build_object(
+        'run_id', v_run, 'execution_id', p_execution, 'agent', left(p_agent, 255), 'call', left(p_call, 100), 'turn', p_turn,
+        'attempt', p_attempt, 'sequence', p_sequence, 'text', p_text, 'tools', p_tools
+    )::text;
+    v_cost := 1 + octet_length(v_sent) / 1000;
+    IF NOT v_own OR octet_length(v_sent) > 7900 THEN
+        PERFORM public.agentgrid_spend(v_login, 0, 0, v_own::integer, (NOT v_own)::integer);
+        RETURN false;
+    END IF;
+    IF (public.agentgrid_spend(v_login, v_cost, 0, 0, 0)).reports < v_cost THEN
+        RETURN false;
+    END IF;
+    PERFORM pg_notify((SELECT c.name FROM public.delta_channels AS c), v_sent);
+    RETURN true;
+END
+$$;
+
 -- A worker's registration: {"grid", "build", "task_queue", "workflows": [...], "tools": [...], "agents": [...]}. A name belongs to the grid that registered it.
 CREATE OR REPLACE FUNCTION agentgrid_catalog(p_document json)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$

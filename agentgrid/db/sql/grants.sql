@@ -22,7 +22,7 @@ GRANT USAGE ON SCHEMA public TO agentgrid_worker, agentgrid_control, agentgrid_r
 
 -- The API and the projector: rows, not tables. Only the owner may bind workers' logins.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO agentgrid_control;
-REVOKE INSERT, UPDATE, DELETE ON worker_logins, locks, alembic_version FROM agentgrid_control;
+REVOKE INSERT, UPDATE, DELETE ON worker_logins, locks, delta_channels, alembic_version FROM agentgrid_control;
 REVOKE DELETE ON commands, principals, policies, switches, signing_keys, policy_snapshots, agent_versions, agent_choices
     FROM agentgrid_control; -- records are kept
 GRANT UPDATE ON locks TO agentgrid_control; -- required to lock a row
@@ -32,7 +32,7 @@ GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO agentgrid_control;
 GRANT SELECT ON policy_snapshots TO agentgrid_worker;
 
 -- The limit of what the workers' functions can access, even if one has a security hole.
-GRANT SELECT ON worker_logins, executions, runs, steps TO agentgrid_reports;
+GRANT SELECT ON worker_logins, executions, runs, steps, delta_channels TO agentgrid_reports;
 GRANT INSERT ON touches, logs TO agentgrid_reports;
 GRANT SELECT, INSERT, UPDATE ON worker_budgets, jobs, workflows, workflow_versions, workflow_builds, tools, agents TO agentgrid_reports;
 GRANT SELECT, INSERT ON agent_versions TO agentgrid_reports;
@@ -40,9 +40,10 @@ GRANT USAGE ON SEQUENCE touches_touch_id_seq, logs_log_id_seq TO agentgrid_repor
 
 REVOKE ALL ON FUNCTION agentgrid_login(), agentgrid_spend(worker_logins, integer, integer, integer, integer),
     agentgrid_touch(text, text[], text[], bigint[], boolean[]), agentgrid_telemetry(json, json), agentgrid_catalog(json),
-    agentgrid_ensure_partitions(integer), agentgrid_drop_partitions(integer) FROM PUBLIC, agentgrid_worker;
+    agentgrid_delta(text, text, text, integer, integer, integer, text, text[]), agentgrid_ensure_partitions(integer), agentgrid_drop_partitions(integer) FROM PUBLIC, agentgrid_worker;
 GRANT EXECUTE ON FUNCTION agentgrid_touch(text, text[], text[], bigint[], boolean[]), agentgrid_telemetry(json, json),
-    agentgrid_catalog(json) TO agentgrid_worker, agentgrid_control;
+    agentgrid_catalog(json), agentgrid_delta(text, text, text, integer, integer, integer, text, text[])
+    TO agentgrid_worker, agentgrid_control;
 GRANT EXECUTE ON FUNCTION agentgrid_ensure_partitions(integer), agentgrid_drop_partitions(integer) TO agentgrid_control;
 
 -- The new owner of a function needs CREATE on its schema while ownership changes.
@@ -52,4 +53,5 @@ ALTER FUNCTION agentgrid_spend(worker_logins, integer, integer, integer, integer
 ALTER FUNCTION agentgrid_touch(text, text[], text[], bigint[], boolean[]) OWNER TO agentgrid_reports;
 ALTER FUNCTION agentgrid_telemetry(json, json) OWNER TO agentgrid_reports;
 ALTER FUNCTION agentgrid_catalog(json) OWNER TO agentgrid_reports;
+ALTER FUNCTION agentgrid_delta(text, text, text, integer, integer, integer, text, text[]) OWNER TO agentgrid_reports;
 REVOKE CREATE ON SCHEMA public FROM agentgrid_reports;

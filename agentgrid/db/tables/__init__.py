@@ -21,6 +21,7 @@ from agentgrid.db.tables.changes import History, RunChange, Touch
 from agentgrid.db.tables.control import (
     ApiKey,
     Command,
+    DeltaChannel,
     Event,
     Lock,
     Policy,
@@ -45,6 +46,7 @@ __all__ = [
     "Command",
     "Control",
     "DecisionRow",
+    "DeltaChannel",
     "Event",
     "Execution",
     "History",

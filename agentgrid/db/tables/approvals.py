@@ -139,11 +139,11 @@ class DecisionRow(SQLModel, table=True):
 
 
 class Control(SQLModel, table=True):
-    """A signal that paused or resumed an execution."""
+    """A signal that paused, resumed or interrupted an execution."""
 
     __tablename__ = "controls"
     __table_args__ = (
-        CheckConstraint("action IN ('pause', 'resume')", name="action"),
+        CheckConstraint("action IN ('pause', 'resume', 'interrupt')", name="action"),
         Index("ix_controls_run", "run_id", "signalled_at"),
         Index(
             "ix_controls_unattributed",

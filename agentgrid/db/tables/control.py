@@ -212,6 +212,14 @@ class Lock(SQLModel, table=True):
     name: str = columns.text(primary=True)
 
 
+class DeltaChannel(SQLModel, table=True):
+    """The name of the channel on which parts of models' answers travel: one row, and a secret, because channels have no permissions."""
+
+    __tablename__ = "delta_channels"
+
+    name: str = columns.text(primary=True)
+
+
 class SigningKey(SQLModel, table=True):
     """A public key of the API's. Retired, new terms don't name it; revoked, nothing that it signed counts."""
 

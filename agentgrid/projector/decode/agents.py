@@ -45,7 +45,8 @@ def model_call(reader: Reader, a: Any) -> dict[str, Any] | None:
     roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
     last = max((at for at, role in enumerate(roles) if role == "model"), default=-1)
     shown: dict[str, Any] = {"model": value.get("model"), "messages": len(messages), "new": messages[last + 1 :]}
-    if last < 0:
+    if last < 0 or value.get("turn") == 1:
+        # A later call of a session may be under another version of its agent.
         shown["instructions"] = value.get("instructions")
     version = value.get("version")
     return {

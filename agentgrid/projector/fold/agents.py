@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from agentgrid.domain.agents import AgentHeader, Usage, add
+from agentgrid.domain.agents import INTERRUPTED, AgentHeader, Usage, add
+from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
+from agentgrid.projector.fold.executions import settle_interrupts
 from agentgrid.projector.fold.passing import Pass
 
 MAX_WORD = 100
@@ -62,15 +64,36 @@ def closed(fold: Pass, event: events.LocalActivity, closed: events.AgentClosed) 
     status = StepStatus.COMPLETED if closed.error is None else StepStatus.FAILED
     if closed.cancelled:
         status = StepStatus.CANCELLED
-    usage = {**_wire(closed.usage), "tool_calls": closed.tool_calls}
+    summed = Usage(**fold.state.steps[key].usage)
+    # An interrupted request may have been answered after all, when the agent no longer waited for it: it costs the same.
+    used = summed if summed.requests > closed.usage.requests else closed.usage
+    usage = {**_wire(used), "tool_calls": closed.tool_calls}
+    _withdraw(fold, event, key)
     fold.close_step(key, event, status, output=closed.output, error=closed.error, usage=usage)
+    if not fold.state.agents:
+        settle_interrupts(fold, event, CommandStatus.SUPERSEDED)
+
+
+def _withdraw(fold: Pass, event: events.LocalActivity, agent: int) -> None:
+    """Calls that were approved and then not made: the agent was interrupted, or ended, in the same workflow task."""
+    running = set(fold.state.calls.values())
+    for key, step in list(fold.state.steps.items()):
+        if step.parent == agent and key not in running and step.status == StepStatus.SCHEDULED and step.call_key:
+            fold.close_step(key, event, StepStatus.CANCELLED)
 
 
 def held(fold: Pass, event: events.LocalActivity) -> None:
     """The run pauses by itself, until a person resumes it."""
     assert event.hold is not None
-    fold.state.paused = True
-    fold.state.hold, fold.state.hold_detail = event.hold.reason[:MAX_WORD], event.hold.detail[:MAX_DETAIL]
+    if event.hold.reason != INTERRUPTED:
+        fold.state.paused = True
+    else:
+        fold.state.paused |= not fold.state.resumed_since
+        settle_interrupts(fold, event, CommandStatus.APPLIED)
+        if (agent := fold.state.agents.get(event.hold.call)) is not None:
+            _withdraw(fold, event, agent)
+    if fold.state.paused:
+        fold.state.hold, fold.state.hold_detail = event.hold.reason[:MAX_WORD], event.hold.detail[:MAX_DETAIL]
 
 
 def answered(fold: Pass, key: int, event: events.ActivityClosed, turn: events.Turn) -> None:

@@ -11,6 +11,8 @@ from agentgrid.projector import events
 from agentgrid.projector.fold import gates, governed
 from agentgrid.projector.fold.changes import Claim, Fork, Settlement
 from agentgrid.projector.fold.passing import Pass, iso
+from agentgrid.projector.fold.state import INTERRUPTS_KEPT
+from agentgrid.protocol import ControlSignal
 
 SENDER = "agentgrid:"
 """The API sends a cancel or a termination under this and the command's id."""
@@ -117,13 +119,44 @@ def cancel_requested(fold: Pass, event: events.CancelRequested) -> None:
 
 
 def controlled(fold: Pass, event: events.Controlled) -> None:
-    """Pause or resume. What isn't a proper control signal moves nothing, in the workflow as here."""
+    """Pause, resume or interrupt. What isn't a proper control signal moves nothing, in the workflow as here."""
     if event.control is None:
         return
     control = event.control
+    if control.action == "interrupt":
+        _interrupted(fold, event)
+        return
     fold.state.paused = control.action == "pause"
+    fold.state.resumed_since |= not fold.state.paused
     fold.state.hold = fold.state.hold_detail = None
     kind = CommandKind.RUN_PAUSE if fold.state.paused else CommandKind.RUN_RESUME
+    _control(fold, event, control, kind)
+    settle(fold, kind, event.request_id, {"event_id": event.event_id})
+
+
+def _interrupted(fold: Pass, event: events.Controlled) -> None:
+    """An interruption. It takes effect when the run pauses for it, which its worker records: an older one ignores the signal."""
+    assert event.control is not None
+    state = fold.state
+    state.resumed_since = False
+    _control(fold, event, event.control, CommandKind.RUN_INTERRUPT)
+    if event.request_id is not None:
+        state.interrupts = [*state.interrupts, event.request_id][-INTERRUPTS_KEPT:]
+    if not state.agents:
+        settle_interrupts(fold, event, CommandStatus.SUPERSEDED)
+
+
+def settle_interrupts(fold: Pass, event: events.Event, status: CommandStatus) -> None:
+    """The run has paused for the interruptions so far, or no agent is at work any more."""
+    outcome: dict[str, object] = {"event_id": event.event_id}
+    if status is CommandStatus.SUPERSEDED:
+        outcome["reason"] = "no agent was at work"
+    for command_id in fold.state.interrupts:
+        settle(fold, CommandKind.RUN_INTERRUPT, command_id, outcome, status)
+    fold.state.interrupts = []
+
+
+def _control(fold: Pass, event: events.Controlled, control: ControlSignal, kind: CommandKind) -> None:
     fold.changes.controls[event.event_id] = {
         "event_id": event.event_id,
         "action": control.action,
@@ -134,7 +167,6 @@ def controlled(fold: Pass, event: events.Controlled) -> None:
     fold.changes.claims[event.event_id] = Claim(
         kind=kind, principal=control.principal, command_id=control.command_id, request_id=event.request_id
     )
-    settle(fold, kind, event.request_id, {"event_id": event.event_id})
 
 
 def temporal_paused(fold: Pass, event: events.TemporalPaused) -> None:
@@ -171,6 +203,7 @@ def closed(fold: Pass, event: events.Closed) -> None:
     if event.status is ExecutionStatus.TERMINATED:
         settle(fold, CommandKind.RUN_TERMINATE, _sender(event.identity), {"event_id": event.event_id})
     gates.close_all(fold, event)
+    settle_interrupts(fold, event, CommandStatus.SUPERSEDED)
     for key in sorted(state.steps):
         if event.continued_to is not None:
             # The run goes on, by continue-as-new, a retry or its cron, but not this update. With its run, the store ends every open command.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 CLOSED_GATES_KEPT = 16
+INTERRUPTS_KEPT = 32
 
 
 class _Json:
@@ -153,6 +154,10 @@ class State(_Json):
     hold: str | None = None
     """Why the run paused by itself, in a word, and in more of them."""
     hold_detail: str | None = None
+    interrupts: list[str] = field(default_factory=list)
+    """The commands that interrupted agents, until the run has paused for them."""
+    resumed_since: bool = False
+    """Whether the run was resumed after the last interruption."""
     temporal_paused: bool = False
     cancel_requested: bool = False
     task: str | None = None
@@ -205,6 +210,7 @@ class State(_Json):
         loaded.usage = dict(value.get("usage", {}))
         loaded.updates = dict(value.get("updates", {}))
         loaded.tools = list(value.get("tools", ()))
+        loaded.interrupts = list(value.get("interrupts", ()))
         loaded.claims = list(value.get("claims", ()))
         return loaded
 

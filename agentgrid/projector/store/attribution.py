@@ -48,13 +48,21 @@ async def find(batch: Batch) -> None:
     }
 
 
+_CLAIMED = (
+    CommandKind.APPROVAL_DECIDE,
+    CommandKind.RUN_PAUSE,
+    CommandKind.RUN_RESUME,
+    CommandKind.RUN_INTERRUPT,
+)
+
+
 async def _commands(batch: Batch, command_ids: set[str]) -> dict[str, Recorded]:
     records = await batch.db.fetch(
         "SELECT command_id, kind, status, principal, run_id, body FROM commands WHERE command_id = ANY($1) "
         "AND kind = ANY($2)",
         # No command has an id with what a text column can't hold.
         sorted(map(rows.text, command_ids)),
-        [kind.value for kind in (CommandKind.APPROVAL_DECIDE, CommandKind.RUN_PAUSE, CommandKind.RUN_RESUME)],
+        [kind.value for kind in _CLAIMED],
     )
     return {
         record["command_id"]: Recorded(

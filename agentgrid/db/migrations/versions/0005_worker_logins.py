@@ -54,6 +54,8 @@ STATEMENTS = (
     """,
     "CREATE TABLE locks (name TEXT NOT NULL, CONSTRAINT pk_locks PRIMARY KEY (name))",
     "INSERT INTO locks (name) VALUES ('policy'), ('events')",
+    "CREATE TABLE delta_channels (name TEXT NOT NULL, CONSTRAINT pk_delta_channels PRIMARY KEY (name))",
+    "INSERT INTO delta_channels (name) SELECT 'agentgrid_deltas_' || replace(gen_random_uuid()::text, '-', '')",
     "ALTER TABLE jobs ADD COLUMN login TEXT DEFAULT '' NOT NULL",
     "ALTER TABLE jobs DROP CONSTRAINT pk_jobs",
     "ALTER TABLE jobs ADD CONSTRAINT pk_jobs PRIMARY KEY (job_id, started_at, login)",

@@ -24,7 +24,7 @@ CREATE TABLE controls (
     command_id TEXT,
     inherited BOOLEAN DEFAULT false NOT NULL,
     CONSTRAINT pk_controls PRIMARY KEY (execution_id, event_id),
-    CONSTRAINT ck_controls_action CHECK (action IN ('pause', 'resume')),
+    CONSTRAINT ck_controls_action CHECK (action IN ('pause', 'resume', 'interrupt')),
     CONSTRAINT fk_controls_execution_id FOREIGN KEY(execution_id) REFERENCES executions (execution_id) ON DELETE CASCADE
 )
 """

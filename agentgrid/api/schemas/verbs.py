@@ -1,0 +1,23 @@
+"""Requests of verbs on runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from agentgrid.api.schemas.common import MAX_TEXT, In, Prose
+
+
+class RunReason(In):
+    """The reason, stored in the audit log and passed to Temporal."""
+
+    reason: Prose | None = None
+
+
+class RunInterrupt(RunReason):
+    """The reason, and what the agent is told."""
+
+    message: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)] | None = Field(
+        None, description="The agent reads it after resume, as a message of its user. At most 5,000 bytes in JSON."
+    )

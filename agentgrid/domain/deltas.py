@@ -1,0 +1,28 @@
+"""Parts of a model's answer while it is being given, for those who watch the run. Outside history and every table; any may be lost."""
+
+from __future__ import annotations
+
+import hashlib
+
+WATCHED_CHANNEL = "agentgrid_watched"
+"""Where API processes say which runs are watched, as marks. Any login may listen to it, or say anything there: it leads to no content."""
+
+ANNOUNCE_SECONDS = 10.0
+"""How often a watched run is announced again."""
+WATCHED_SECONDS = 30.0
+"""How long a worker believes an announcement."""
+MAX_WATCHED = 1_000
+"""Runs that a worker takes for watched at once."""
+MARKS_AT_ONCE = 400
+"""Marks of one notification, which PostgreSQL limits to 8,000 bytes."""
+
+MAX_TEXT = 1_000
+"""Characters of one delta: with every escape, it fits a notification."""
+MAX_TOOLS = 20
+
+_MARK_DIGITS = 16
+
+
+def watch_mark(workflow_id: str) -> str:
+    """The name of a watched run in an announcement. Its worker can compute it; nobody else learns the id."""
+    return hashlib.sha256(workflow_id.encode(errors="surrogatepass")).hexdigest()[:_MARK_DIGITS]

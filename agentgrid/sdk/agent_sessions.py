@@ -1,0 +1,108 @@
+"""A session: a conversation with an agent in several calls, also across continue-as-new. Workflow code."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from temporalio.exceptions import ApplicationError
+
+from agentgrid.domain.agents import AgentSpec, Limits, SessionState, Spent, add, is_conversation
+from agentgrid.domain.canonical import sorted_json
+from agentgrid.protocol import ErrorType
+from agentgrid.sdk.agent_loop import converse
+from agentgrid.sdk.agent_meter import Meter
+
+if TYPE_CHECKING:
+    from agentgrid.sdk.agents import Agent
+
+Out = TypeVar("Out")
+
+MAX_STATE_BYTES = 1024 * 1024
+"""Maximum JSON size of a session's state: half of what one payload may have, which leaves room for the next call."""
+
+_STATE: TypeAdapter[SessionState] = TypeAdapter(SessionState)
+
+
+class AgentSession(Generic[Out]):
+    """A conversation with an agent in several calls. Made by `Agent.session`.
+
+    Each `run` is a call of the agent: it has the agent's version of that moment, a budget and a step of its own.
+    """
+
+    def __init__(
+        self, agent: Agent[Out], state: dict[str, Any] | None, *, limits: Limits | None, approvers: tuple[str, ...]
+    ) -> None:
+        self.agent = agent
+        self._limits, self._approvers = limits, approvers
+        self._total: Meter | None = None
+        self._at_work = False
+        before = SessionState(agent=agent.name) if state is None else self._read(state)
+        self.messages, self._spent = before.messages, before.spent
+
+    async def run(self, prompt: str) -> Out:
+        """Go on with the conversation until there is an answer, as `Agent.run` does, and with its errors.
+
+        If it fails, the session keeps what was said and done until then: the next call can go on from there.
+        """
+        self._idle("a session makes one call at a time: await the one before")
+        self._at_work = True
+        try:
+            return self.agent.typed(await converse(self.agent, prompt, session=self))
+        finally:
+            self._at_work = False
+
+    def state(self) -> dict[str, Any]:
+        """The conversation so far as a JSON value, for `workflow.continue_as_new` and then `Agent.session`.
+
+        Raises ApplicationError, not retryable, while a call is made, or if the JSON has more than 1 MiB.
+        """
+        self._idle("a session has no state while it makes a call: await the call")
+        state: dict[str, Any] = _STATE.dump_python(
+            SessionState(agent=self.agent.name, messages=self.messages, spent=self._spent), mode="json"
+        )
+        if (size := len(sorted_json(state))) > MAX_STATE_BYTES:
+            raise self._fault(
+                f"the session's state has {size:,} bytes in JSON; at most {MAX_STATE_BYTES:,} are allowed. "
+                "Begin a new session, with a summary of this one in its first prompt"
+            )
+        return state
+
+    def meter(self, spec: AgentSpec) -> Meter | None:
+        """The meter of all calls together, for a call that begins now; None without a budget."""
+        self._total = None
+        if self._limits is not None:
+            whole = dataclasses.replace(spec, limits=self._limits)
+            self._total = Meter(whole, approvers=self._approvers, within=None, spent=self._spent)
+        return self._total
+
+    def took(self, messages: list[dict[str, Any]], meter: Meter) -> None:
+        """Note a call that has ended: the conversation until then, and what the call used."""
+        spent = self._spent
+        self.messages = messages
+        self._spent = Spent(
+            usage=add(spent.usage, meter.usage),
+            tool_calls=spent.tool_calls + meter.tool_calls,
+            seconds=spent.seconds + meter.seconds,
+            granted=spent.granted if self._total is None else self._total.granted,
+        )
+
+    def _read(self, state: dict[str, Any]) -> SessionState:
+        try:
+            read = _STATE.validate_python(state)
+        except ValidationError:
+            read = None
+        if read is None or not is_conversation(read.messages):
+            raise self._fault("this is not the state of a session: pass what `state()` of a session returned")
+        if read.agent != self.agent.name:
+            raise self._fault(f"this is the state of a session of {read.agent}, another agent")
+        return read
+
+    def _idle(self, otherwise: str) -> None:
+        if self._at_work:
+            raise self._fault(otherwise)
+
+    def _fault(self, message: str) -> ApplicationError:
+        # Not a plain error, which would repeat the workflow task forever: a state is often a workflow's input.
+        return ApplicationError(f"{self.agent.name}: {message}", type=ErrorType.AGENT_FAILED, non_retryable=True)

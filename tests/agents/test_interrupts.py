@@ -1,0 +1,174 @@
+"""Interrupting an agent's turn: what is in flight is cancelled, what is done is kept, the run holds, and goes on with a message."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.common import RawValue
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import CancelledError
+
+from agentgrid.projector.decode import decode
+from agentgrid.protocol import SIGNAL_CONTROL, ControlSignal, to_payload
+from agentgrid.testing import Call, Turn
+from tests.agents import desk
+from tests.agents.conftest import Desk, final, look
+from tests.agents.test_conversations import DONE, REFUND, held, history_names, told
+from tests.projector.folding import folded
+
+
+async def interrupt(handle: WorkflowHandle[Any, Any], message: str | None = None) -> None:
+    signal = ControlSignal(action="interrupt", principal="operator", message=message)
+    await handle.signal(SIGNAL_CONTROL, RawValue(to_payload(signal)))
+
+
+async def until_scheduled(handle: WorkflowHandle[Any, Any], name: str) -> None:
+    async with asyncio.timeout(20):
+        while not await history_names(handle, name):
+            await asyncio.sleep(0.05)
+
+
+async def fold_of(handle: WorkflowHandle[Any, Any]) -> tuple[Any, Any]:
+    history = await handle.fetch_history()
+    return folded(handle.id, [decode(history.events, pydantic_data_converter.payload_converter)])
+
+
+async def test_a_model_request_is_cancelled_and_the_agent_goes_on_with_the_message(running: Desk):
+    script = [Turn(text="late", delay_seconds=30)]
+    handle = await running.start("chat", script)
+    async with asyncio.timeout(20):
+        while not running.asked(handle):
+            await asyncio.sleep(0.02)
+    await interrupt(handle, "Only the summary, please.")
+    hold = await held(handle)
+    assert (hold["reason"], hold["detail"]) == ("interrupted", "a person interrupted the agent chatty in turn 1")
+    state, rows = await fold_of(handle)
+    assert (state.paused, state.hold) == (True, "interrupted")
+
+    running.scripts[handle.id] = [Turn(text="the summary")]
+    await running.resume(handle)
+    assert await handle.result() == "the summary"
+    assert told(running.asked(handle)[1]) == [
+        running.asked(handle)[0].instructions,
+        handle.id,
+        "Only the summary, please.",
+    ]
+    await running.replays(handle)
+    _, rows = await fold_of(handle)
+    first, second = (row["status"] for row in rows.steps.values() if row["kind"] == "model")
+    # Its worker learns of it with its next heartbeat, or not before the run ends.
+    assert (first in ("cancelled", "abandoned"), second) == (True, "completed")
+
+
+async def test_a_completed_call_keeps_its_result_and_one_at_an_approval_is_withdrawn(running: Desk):
+    before = len(desk.REFUNDS)
+    handle = await running.start("help_desk", [Turn(calls=[look("A1"), REFUND]), final(**DONE)])
+    (terms,) = await running.governance.pending(handle)
+    await interrupt(handle)
+    await held(handle)
+    state, rows = await fold_of(handle)
+    assert state.gates == {}
+    assert rows.approvals[terms.approval_id]["status"] == "cancelled"
+    await running.resume(handle)
+    await handle.result()
+    order, refund = told(running.asked(handle)[1])
+    assert order.startswith('{"order_id": "A1"')
+    assert refund == "interrupted by a person: the call was not made"
+    assert len(desk.REFUNDS) == before
+    await running.replays(handle)
+
+
+async def test_a_call_that_cannot_be_stopped_is_waited_for_and_keeps_its_result(running: Desk):
+    """Whatever the outcome, it is the true one: otherwise the model would ask for the same effect again."""
+    desk.SLOW.clear()
+    handle = await running.start("slow_work", [Turn(calls=[Call("slow_effect", {})]), Turn(text="done")])
+    await until_scheduled(handle, "tool.slow_effect")
+    await asyncio.wait_for(desk.STARTED.wait(), 20)
+    await interrupt(handle, "And now stop.")
+    async with asyncio.timeout(20):
+        while not await cancel_requests(handle):
+            await asyncio.sleep(0.05)
+    desk.SLOW.set()
+    await held(handle)
+    await running.resume(handle)
+    assert await handle.result() == "done"
+    assert told(running.asked(handle)[1]) == ['"it happened"', "And now stop."]
+    assert await history_names(handle, "tool.slow_effect") == 1
+    await running.replays(handle)
+
+
+async def cancel_requests(handle: WorkflowHandle[Any, Any]) -> int:
+    kind = EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED
+    return sum(event.event_type == kind for event in (await handle.fetch_history()).events)
+
+
+async def test_an_agent_that_another_one_calls_is_stopped_and_the_caller_is_told(running: Desk):
+    def script(conversation: Any) -> Turn:
+        if conversation.instructions.startswith("Answer"):
+            return Turn(text="late", delay_seconds=30)
+        if conversation.results:
+            return Turn(text="without it")
+        return Turn(calls=[Call("chatty", {"prompt": handle_id[0]})])
+
+    handle_id = [""]
+    running.scripts["chatty"] = script
+
+    def lead(conversation: Any) -> Turn:
+        handle_id[0] = conversation.messages[1].text
+        return script(conversation)
+
+    handle = await running.start("delegation", lead)
+    await until_scheduled(handle, "model.chatty")
+    await interrupt(handle)
+    assert (await held(handle))["agent"] == "lead"
+    await running.resume(handle)
+    assert await handle.result() == "without it"
+    assert told(running.asked(handle)[-1])[0].startswith("interrupted by a person")
+    await running.replays(handle)
+    _, rows = await fold_of(handle)
+    assert [row["status"] for row in rows.steps.values() if row["kind"] == "agent"] == ["completed", "cancelled"]
+
+
+async def test_an_interruption_while_no_agent_is_at_work_changes_nothing(running: Desk):
+    handle = await running.client.start_workflow(
+        "waits_then_chats", "hello", id=f"waits-{running.queue}", task_queue=running.queue
+    )
+    running.scripts["hello"] = [Turn(text="hi")]
+    await interrupt(handle, "ignored")
+    await handle.signal("go")
+    assert await handle.result() == "hi"
+    assert [len(each.messages) for each in running.requests if each.messages[1].text == "hello"][-1] == 2
+    await running.replays(handle)
+
+
+async def test_a_cancelled_run_is_cancelled_also_while_it_holds_for_an_interruption(running: Desk):
+    handle = await running.start("chat", [Turn(text="late", delay_seconds=30)])
+    await until_scheduled(handle, "model.chatty")
+    await interrupt(handle)
+    await held(handle)
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError) as raised:
+        await handle.result()
+    assert isinstance(raised.value.cause, CancelledError)
+    await running.replays(handle)
+
+
+async def test_an_approval_and_an_interruption_at_once_make_the_call_or_not_and_all_agree(running: Desk):
+    before = len(desk.REFUNDS)
+    handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
+    await running.governance.pending(handle)
+    await asyncio.gather(running.governance.approve(handle), interrupt(handle))
+    await held(handle)
+    await running.resume(handle)
+    await handle.result()
+    made = len(desk.REFUNDS) - before
+    (outcome,) = told(running.asked(handle)[1])
+    assert outcome == ('"refunded 700"' if made else "interrupted by a person: the call was not made")
+    _, rows = await fold_of(handle)
+    (refund,) = (row for row in rows.steps.values() if row["name"] == "refund_order")
+    assert refund["status"] == ("completed" if made else "cancelled")
+    await running.replays(handle)

@@ -1,0 +1,164 @@
+"""Parts of models' answers on their way to who watches: only from the run's own workers, only to those who may read payloads, never too many."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from httpx_sse import ServerSentEvent, aconnect_sse
+
+from agentgrid.api.deltas import MAX_WAITING, Deltas
+from agentgrid.db.tables import Run
+from agentgrid.domain.deltas import WATCHED_CHANNEL, watch_mark
+from agentgrid.worker.deltas import MAX_WATCHED, Watched
+from tests.api import factories
+from tests.api.conftest import Api, api, as_, eventually, listening  # noqa: F401 (fixtures)
+from tests.conftest import worker_login
+
+DELTA = "SELECT agentgrid_delta($1, 'desk', 'key', 1, 1, $2, $3, $4)"
+MINE = "mine"
+
+
+@pytest.fixture(scope="module")
+async def url(api: Api) -> AsyncIterator[str]:  # noqa: F811
+    async with listening(api.app) as url:
+        yield url
+
+
+async def login(dsn: str, **over: Any) -> asyncpg.Connection:
+    return await asyncpg.connect(await worker_login(dsn, grid=MINE, queues=(MINE,), **over))
+
+
+async def run_of(api: Api, task_queue: str) -> Run:  # noqa: F811
+    run = factories.run(task_queue=task_queue)
+    await factories.insert(api.plane.engine, run, factories.execution(run, task_queue=task_queue))
+    return run
+
+
+class Stream:
+    """A run's events as they come."""
+
+    def __init__(self, api: Api, url: str, run: Run, who: str = "operator") -> None:  # noqa: F811
+        self.events: list[ServerSentEvent] = []
+        self._api, self._url, self._run, self._who = api, url, run, who
+
+    async def __aenter__(self) -> Stream:
+        self._task = asyncio.create_task(self._read())
+
+        async def watching() -> object:
+            return self._api.app.state.feed.deltas._watches.get(self._run.run_id)
+
+        await eventually(watching)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self) -> None:
+        headers = {"Authorization": f"Bearer {self._api.tokens[self._who]}"}
+        path = f"/api/v1/runs/{self._run.run_id}/events?deltas=true"
+        async with (
+            httpx.AsyncClient(base_url=self._url, headers=headers, timeout=20) as http,
+            aconnect_sse(http, "GET", path) as source,
+        ):
+            async for event in source.aiter_sse():
+                self.events.append(event)
+
+    @property
+    def texts(self) -> list[str]:
+        return [json.loads(event.data)["data"]["text"] for event in self.events if event.event == "delta"]
+
+    async def until(self, text: str) -> None:
+        async def came() -> bool:
+            return text in self.texts
+
+        await eventually(came)
+
+
+async def test_a_worker_speaks_only_of_runs_on_its_own_queues(api: Api, url: str, module_postgres_dsn: str):  # noqa: F811
+    own, foreign = await run_of(api, MINE), await run_of(api, "theirs")
+    hostile = await login(module_postgres_dsn)
+    admin = await asyncpg.connect(module_postgres_dsn)
+    async with Stream(api, url, own) as mine, Stream(api, url, foreign) as theirs:
+        assert await hostile.fetchval(DELTA, foreign.execution_id, 1, "forged", []) is False
+        assert await hostile.fetchval(DELTA, own.execution_id, 1, "true", ["get_order"]) is True
+        await mine.until("true")
+        (event,) = [event for event in mine.events if event.event == "delta"]
+        assert (event.id, event.json()["data"]["tools"]) == ("", ["get_order"])
+        # It can't name the channel, and so neither speak there past the function nor listen to what others say.
+        for name in ("agentgrid_deltas", "agentgrid_events"):
+            forged = json.dumps({"run_id": foreign.run_id, "execution_id": foreign.execution_id, "text": "forged"})
+            await hostile.execute("SELECT pg_notify($1, $2)", name, forged)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await hostile.fetch("SELECT * FROM delta_channels")
+        assert await hostile.fetchval(DELTA, own.execution_id, 2, "last", []) is True
+        await mine.until("last")
+        assert (mine.texts, theirs.texts) == (["true", "last"], [])
+    assert await admin.fetchval("SELECT sum(unattributed) FROM worker_budgets") == 1
+    assert await admin.fetchval("SELECT count(*) FROM events WHERE kind = 'delta'") == 0
+    await hostile.close()
+    await admin.close()
+
+
+async def test_without_the_permission_to_read_payloads_there_are_no_deltas(api: Api, as_):  # noqa: F811
+    run = await run_of(api, MINE)
+    answer = await as_("viewer").get(f"/api/v1/runs/{run.run_id}/events?deltas=true")
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+async def test_a_flood_is_bounded_by_the_logins_rate_and_by_what_a_stream_keeps(
+    api: Api,  # noqa: F811
+    url: str,
+    module_postgres_dsn: str,
+):
+    run = await run_of(api, MINE)
+    hostile = await login(module_postgres_dsn, rate=10)
+    async with Stream(api, url, run):
+        taken = [await hostile.fetchval(DELTA, run.execution_id, number, "x" * 7_000, []) for number in range(300)]
+        assert 5 <= sum(taken) <= 40
+        assert await hostile.fetchval(DELTA, run.execution_id, 1, "x" * 9_000, []) is False
+    await hostile.close()
+
+    deltas = Deltas()
+    with deltas.watch(run) as watch:
+        said = {"execution_id": "e", "agent": "a", "call": "c", "turn": 1, "attempt": 1, "text": "x", "tools": []}
+        for number in range(10 * MAX_WAITING):
+            deltas.hear(json.dumps({"run_id": run.run_id, "sequence": number, **said}))
+        for bad in ("", "[]", "{}", "null", json.dumps({"run_id": [], **said}), json.dumps({"run_id": run.run_id})):
+            deltas.hear(bad)
+        assert len(watch.waiting) == MAX_WAITING
+    deltas.hear(json.dumps({"run_id": run.run_id, "sequence": 1, **said}))
+    assert watch.take().count(b"event: delta") == MAX_WAITING
+
+
+async def test_what_is_watched_is_announced_only_by_marks_and_forged_announcements_are_bounded(
+    api: Api,  # noqa: F811
+    url: str,
+    module_postgres_dsn: str,
+):
+    run = await run_of(api, MINE)
+    heard: list[str] = []
+    hostile = await login(module_postgres_dsn)
+    await hostile.add_listener(WATCHED_CHANNEL, lambda *said: heard.append(said[3]))
+    async with Stream(api, url, run):
+
+        async def announced() -> bool:
+            return any(watch_mark(run.workflow_id) in each.split() for each in heard)
+
+        await eventually(announced)
+    assert run.workflow_id not in "".join(heard)
+    await hostile.close()
+
+    watched = Watched()
+    for number in range(3 * MAX_WATCHED):
+        watched.hear(f"{number} {'x' * 5}")
+    assert len(watched._until) <= MAX_WATCHED
+    assert not watched.holds(run.workflow_id)
+    watched.hear(watch_mark(run.workflow_id))
+    assert watched.holds(run.workflow_id)
