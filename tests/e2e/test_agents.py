@@ -152,7 +152,7 @@ async def test_an_interrupted_agent_pauses_its_run_and_goes_on_with_the_message(
 
 async def test_who_watches_hears_what_the_model_says(agents: Loop, watched: Watched):
     desk.SLOW.clear()
-    run_id = await agents.start("waits_then_works", "Go on.")
+    run_id = await agents.start("waits_then_works", "Make the slow effect.")
     heard: list[Any] = []
 
     async def listen(url: str) -> None:
