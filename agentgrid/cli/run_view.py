@@ -87,7 +87,7 @@ def run_detail(
                     "initiator": run["initiator"],
                     "reference": run["reference"],
                     "tags": run["tags"],
-                    "used": usage.used(run["usage"]),
+                    "used": usage.used(run.get("usage")),
                     "note": run["note"],
                     "version": run["version"],
                     "task queue": run["task_queue"],

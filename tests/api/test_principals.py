@@ -73,7 +73,7 @@ async def test_a_principal_is_made_shown_changed_and_listed(api: Api, as_):
         ["editors"],
         False,
     )
-    assert made["permissions"] == ["control", "read", "read_payloads", "start"]
+    assert made["permissions"] == ["control", "edit", "read", "read_payloads", "start"]
     changed = await put(as_, "ines", roles=["viewer", "viewer"])
     assert (changed["kind"], changed["roles"], changed["groups"]) == ("human", ["viewer"], [])
     assert (await as_("admin").get(f"{PLACE}/ines")).json() == changed
