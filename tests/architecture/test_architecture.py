@@ -87,6 +87,24 @@ def test_the_api_loads_nothing_for_mcp_before_the_first_such_request() -> None:
     assert in_fresh_process(code) == []
 
 
+@pytest.mark.parametrize(
+    "what",
+    [
+        "agentgrid.api.app",
+        "agentgrid.projector.main",
+        "agentgrid.cli.main",
+        "agentgrid.worker.main, agentgrid.worker.plugin; from agentgrid.sdk.grid import Grid; Grid('gated', 'tests.worker.gated').check()",
+    ],
+    ids=["api", "projector", "cli", "a worker without agents"],
+)
+def test_what_asks_no_model_loads_no_providers_library(what: str) -> None:
+    code = (
+        f"import json, sys; import {what}; "
+        "print(json.dumps([m for m in ('pydantic_ai', 'openai', 'anthropic', 'genai_prices') if m in sys.modules]))"
+    )
+    assert in_fresh_process(code) == []
+
+
 def test_what_workflow_code_uses_loads_no_server() -> None:
     code = (
         "import json, sys; import agentgrid as ag; ag.tool, ag.workflow, ag.approval, ag.Grid, ag.log; import workflows.support_triage; "

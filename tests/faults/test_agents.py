@@ -72,6 +72,7 @@ async def test_a_worker_killed_at_five_points_of_an_agents_run_repeats_no_comple
         assert {step["status"] for step in steps} == {"completed"}
         await checks.mirrored(stage, [run_id])
         worker.end()
+        assert await checks.rebuilt(stage)
     stage.add("worker", 0)
 
 
