@@ -301,8 +301,9 @@ async def _beating() -> AsyncIterator[None]:
 
     async def beat() -> None:
         while True:
-            activity.heartbeat()
+            # Most turns end before the first: each heartbeat is a request to Temporal.
             await asyncio.sleep(HEARTBEAT_SECONDS)
+            activity.heartbeat()
 
     task = asyncio.create_task(beat(), name="agentgrid-model-heartbeat")
     try:
