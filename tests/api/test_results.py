@@ -299,10 +299,16 @@ async def test_many_waiters_cost_the_database_nothing_until_their_runs_end(
         async def all_looked() -> bool:
             return reads >= 2 * WAITERS
 
+        async def at_rest() -> bool:
+            seen = reads
+            await asyncio.sleep(0.5)
+            return reads == seen
+
         await eventually(all_looked)
-        # The first few may look once more, when the listener begins to read events for them.
+        # Those that wait when the listener has connected look once more: the first batch, on a slow machine also the second.
+        await eventually(at_rest)
         before = reads
-        assert before < 2.1 * WAITERS
+        assert before <= 2.4 * WAITERS
         await end(api, waited[0])
         assert (await tasks[0]).status_code == 200
         assert reads == before + 1
