@@ -9,6 +9,9 @@ TYPED := tests/architecture/test_typed.py
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# Installing builds the console from these; CI and `make dev` then serve what is in the tree.
+CONSOLE := hatch_build.py $(shell find console -name node_modules -prune -o -type f -print)
+BUILT := agentgrid/api/console/_dist/.source-hash
 
 # Container images often forbid compiled modules. Here dozens of processes start from the same files, each a second slower without them.
 unexport PYTHONDONTWRITEBYTECODE
@@ -25,11 +28,11 @@ help:
 	@echo 'make fuzz    search for longer than `make test` for a request, or an order of them, that breaks the API'
 	@echo 'make lock    resolve the dependencies of pyproject.toml again into requirements.lock'
 
-dev: $(INSTALLED)
+dev: $(BUILT)
 	@$(BIN)/agentgrid dev $(ARGS)
 
 # Stealing keeps the tests of a module mostly together, so that what they share is made once, and no core idles.
-test: $(INSTALLED)
+test: $(BUILT)
 	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal --ignore $(TYPED) $(ARGS)
 
 soak: $(INSTALLED)
@@ -47,7 +50,7 @@ fmt: $(INSTALLED)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(INSTALLED)
+bench: $(BUILT)
 	@$(BIN)/python -m tests.bench.command $(ARGS)
 
 # In `make test` the same few are sent every time.
@@ -75,3 +78,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@test -x $(BIN)/uv || $(PIP) --require-hashes -r .venv/uv.lock || true
 	@{ $(UV) $(LOCKED) && $(UV) $(PROJECT); } || { $(PIP) $(LOCKED) && $(PIP) $(PROJECT); }
 	@touch $@
+
+# Touched, because its content is the hash of the sources, and its time would otherwise stay behind theirs.
+$(BUILT): $(INSTALLED) $(CONSOLE)
+	@$(BIN)/python hatch_build.py && touch $@

@@ -11,9 +11,10 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 
 from agentgrid import logging
-from agentgrid.api import errors, openapi
+from agentgrid.api import console, errors, openapi
 from agentgrid.api.door import Door
 from agentgrid.api.feed import Feed
 from agentgrid.api.limits import Limits
@@ -99,8 +100,12 @@ def create_app(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     openapi.install(app)
+    if console.is_built():
+        console.install(app.router)
     app.add_middleware(Door, public_url=settings.api_url)
     app.add_middleware(Measured, metrics=app.state.metrics)
+    # Leaves event streams alone.
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     return app
 
 

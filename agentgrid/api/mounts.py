@@ -42,10 +42,27 @@ class HeaderPolicy:
 
 
 API = HeaderPolicy()
+CONSOLE = HeaderPolicy(
+    changes={
+        # A worker runs under the policy of its own script's response: the stream's worker must connect to the API.
+        "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'",
+        # Under `no-referrer` some requests of the console's own pages would have the origin `null`.
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    }
+)
+"""The page itself has a content policy of its own: see `console/__init__.py`."""
 
-MOUNTS: dict[str, HeaderPolicy] = {"/api": API, "/healthz": API, "/readyz": API, "/metrics": API, "/mcp": API}
-"""By path. The longest that contains a response's path applies, and `API` if none does. The API's own are listed so that a mount at `/` can't
-loosen them."""
+MOUNTS: dict[str, HeaderPolicy] = {
+    "/": CONSOLE,
+    "/api": API,
+    "/healthz": API,
+    "/readyz": API,
+    "/metrics": API,
+    "/mcp": API,
+}
+"""By path. The longest that contains a response's path applies. The API's own are listed so that the console at `/` can't loosen them."""
 
 
 def policy_of(path: str) -> HeaderPolicy:

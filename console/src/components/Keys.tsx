@@ -1,0 +1,74 @@
+import { Kbd } from "./Button";
+import { Dialog } from "./Dialog";
+import classes from "./Keys.module.css";
+import { NAV } from "./nav";
+
+const KEYS: [string, [string[], string][]][] = [
+  [
+    "Everywhere",
+    [
+      [["Ctrl K"], "search, or jump to"],
+      [["?"], "these keys"],
+      [["Esc"], "close what is open"],
+    ],
+  ],
+  ["Go to", NAV.flatMap((g) => g.items.map((i) => [["G", i.key.toUpperCase()], i.word] as [string[], string]))],
+  [
+    "Approvals",
+    [
+      [["J"], "the next one"],
+      [["K"], "the one before"],
+      [["A"], "to Approve; Enter decides"],
+      [["R"], "to Reject; Enter decides"],
+      [["E"], "edit the call"],
+      [["Enter"], "open on its own page"],
+    ],
+  ],
+  [
+    "A run",
+    [
+      [["↑", "↓"], "through the steps"],
+      [["←", "→"], "fold and unfold"],
+      [["Home", "End"], "first and last step"],
+    ],
+  ],
+  [
+    "Runs",
+    [
+      [["/"], "search"],
+      [["J", "K"], "through the rows"],
+      [["Enter"], "open"],
+    ],
+  ],
+];
+
+/** The keys of the console, by place. */
+export function Keys({ open, onClose }: { open: boolean; onClose(): void }) {
+  if (!open) return null;
+  return (
+    <Dialog title="Keys" onClose={onClose} wide>
+      <h2 tabIndex={-1} data-autofocus>
+        Keys
+      </h2>
+      <div className={classes.keys}>
+        {KEYS.map(([title, rows]) => (
+          <section key={title}>
+            <h3>{title}</h3>
+            <dl>
+              {rows.map(([keys, word]) => (
+                <div key={word}>
+                  <dt>
+                    {keys.map((k) => (
+                      <Kbd key={k}>{k}</Kbd>
+                    ))}
+                  </dt>
+                  <dd>{word}</dd>
+                </div>
+              ))}
+            </dl>
+          </section>
+        ))}
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,71 @@
+import { Link } from "@tanstack/react-router";
+import { ChevronLeft, ChevronRight } from "lucide-react";
+import type { ReactNode } from "react";
+import type { Search } from "../router";
+import classes from "./Page.module.css";
+
+interface Crumb {
+  word: string;
+  to?: string;
+  search?: Search;
+}
+/** The bar of a page: where one is, what one can do. On a phone the last crumb is the title and the one before it the way back. */
+export function Bar({ crumbs, children }: { crumbs: Crumb[]; children?: ReactNode }) {
+  const back = crumbs.at(-2);
+  return (
+    <header className={classes.bar}>
+      {back?.to && (
+        <Link to={back.to} search={back.search ?? {}} className={classes.back} aria-label={`Back to ${back.word}`}>
+          <ChevronLeft size={18} aria-hidden />
+        </Link>
+      )}
+      <ol className={classes.crumbs}>
+        {crumbs.map((c, i) => (
+          <li key={i}>
+            {i > 0 && <ChevronRight size={13} aria-hidden />}
+            {c.to && i < crumbs.length - 1 ? (
+              <Link to={c.to} search={c.search ?? {}}>
+                {c.word}
+              </Link>
+            ) : (
+              <h1>{c.word}</h1>
+            )}
+          </li>
+        ))}
+      </ol>
+      <div className={classes.acts}>{children}</div>
+    </header>
+  );
+}
+
+interface SectionProps {
+  title: string;
+  note?: ReactNode;
+  more?: string;
+  to?: string;
+  search?: Search;
+  children: ReactNode;
+  className?: string;
+}
+/** A heading over rows: no box around it, a line under it. */
+export function Section({ title, note, more, to, search, children, className }: SectionProps) {
+  return (
+    <section className={className}>
+      <header className={classes.section}>
+        <h2>{title}</h2>
+        {note !== undefined && <span>{note}</span>}
+        {more && (
+          <Link to={to!} search={search ?? {}}>
+            {more}
+          </Link>
+        )}
+      </header>
+      {children}
+    </section>
+  );
+}
+export const Scroll = ({ children, pad = true }: { children: ReactNode; pad?: boolean }) => (
+  <div className={classes.scroll} data-pad={pad || undefined}>
+    {children}
+  </div>
+);

@@ -1,0 +1,162 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { CloudOff, EyeOff, Lock, SearchX, TriangleAlert } from "lucide-react";
+import { type ReactNode, useEffect, useState } from "react";
+import { ApiError, Away } from "../api/client";
+import { me } from "../api/queries";
+import { moment, span } from "../format";
+import { useNow } from "../live/now";
+import { useLive } from "../live/stream";
+import { Ident } from "./Bits";
+import { Button } from "./Button";
+import classes from "./States.module.css";
+
+/** What stands in place of content: one icon, one sentence, what to do, and how to do it elsewhere. */
+export function Blank({
+  icon,
+  title,
+  children,
+  command,
+}: {
+  icon?: ReactNode;
+  title: string;
+  children?: ReactNode;
+  command?: string;
+}) {
+  return (
+    <div className={classes.blank}>
+      {icon && <span className={classes.icon}>{icon}</span>}
+      <h2>{title}</h2>
+      <div className={classes.text}>{children}</div>
+      {command && (
+        <code className={classes.command}>
+          <span aria-hidden>$ </span>
+          {command}
+        </code>
+      )}
+    </div>
+  );
+}
+export const Missing = () => (
+  <Blank icon={<SearchX size={20} />} title="There is nothing here">
+    <p>The address is wrong, or what was here is older than what is kept. Runs are found by their reference, too.</p>
+    <Link to="/runs">
+      <Button>To the runs</Button>
+    </Link>
+  </Blank>
+);
+
+/** In place of a page whose data did not come: the code, what to do, and again. */
+export function Failed({ error, reset }: { error: unknown; reset?(): void }) {
+  const again = reset && <Button onClick={reset}>Try again</Button>;
+  if (error instanceof Away)
+    return (
+      <Blank icon={<CloudOff size={20} />} title="The API does not answer">
+        <p>Nothing was changed. The page fills itself when the API is back.</p>
+        {again}
+      </Blank>
+    );
+  if (!(error instanceof ApiError))
+    return (
+      <Blank icon={<TriangleAlert size={20} />} title="The page broke">
+        <p>{String(error)}</p>
+        {again}
+      </Blank>
+    );
+  if (error.status === 404) return <Missing />;
+  const denied = error.status === 403;
+  return (
+    <Blank
+      icon={denied ? <Lock size={20} /> : <TriangleAlert size={20} />}
+      title={denied ? "You may not see this" : "The API refused"}
+    >
+      <p>{error.message}</p>
+      <p className={classes.fine}>
+        <code>{error.problem.code}</code>
+        {error.problem.command_id && (
+          <>
+            {" "}
+            · <Ident id={error.problem.command_id} />
+          </>
+        )}
+      </p>
+      {!denied && again}
+    </Blank>
+  );
+}
+
+/** A placeholder in the shape of rows, shown only where the data takes longer than a blink. */
+export function Skeleton({ rows = 6 }: { rows?: number }) {
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLate(true), 150);
+    return () => clearTimeout(timer);
+  }, []);
+  if (!late) return null;
+  return (
+    <div className={classes.skeleton} role="status">
+      <span className="visually-hidden">Loading</span>
+      {Array.from({ length: rows }, (_, i) => (
+        <i key={i} style={{ width: `${88 - ((i * 29) % 40)}%` }} />
+      ))}
+    </div>
+  );
+}
+
+/** A line above the page, only when it is so. */
+export function Strip({
+  tone,
+  icon,
+  children,
+  act,
+}: {
+  tone: "person" | "wrong" | "plain";
+  icon: ReactNode;
+  children: ReactNode;
+  act?: ReactNode;
+}) {
+  return (
+    <div className={classes.strip} data-tone={tone} role="status">
+      {icon}
+      <p>{children}</p>
+      {act}
+    </div>
+  );
+}
+/** What limits the whole console now: the API away, the mirror behind. What was read before stays on the page. */
+export function Conditions() {
+  const live = useLive();
+  const now = useNow();
+  const { data: overview } = useQuery(me.overview());
+  const away = live.state === "reconnecting" && now - live.since > 2_000;
+  if (away)
+    return (
+      <Strip tone="wrong" icon={<CloudOff size={15} />}>
+        The API has not answered since <b>{moment(live.since, now, true)}</b>. What you see is from then, and nothing
+        can be changed.
+      </Strip>
+    );
+  const lag = overview?.projection;
+  if (lag?.stale)
+    return (
+      <Strip tone="person" icon={<TriangleAlert size={15} />}>
+        {lag.updated_at ? (
+          <>
+            The mirror is {span(now - Date.parse(lag.updated_at))} behind Temporal. What you see is as of{" "}
+            <b>{moment(lag.updated_at, now, true)}</b>; decisions and starts still go through.
+          </>
+        ) : (
+          "No projector has reported yet, so the lists may be incomplete; decisions and starts still go through."
+        )}
+      </Strip>
+    );
+  return null;
+}
+export const useAway = () => useLive().state === "reconnecting";
+/** In place of a value that this principal may not read: never the value, not even in the page's source. */
+export const Hidden = ({ size }: { size?: string }) => (
+  <span className={classes.hidden}>
+    <EyeOff size={13} aria-hidden />
+    Hidden from viewers{size && <i>{size}</i>}
+  </span>
+);

@@ -1,0 +1,88 @@
+/** Every way to write a time, a sum or an id. Times are written in the viewer's zone or in UTC, as chosen in the menu of the person. */
+const pad = (n: number, digits = 2) => String(n).padStart(digits, "0");
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const ZONE = "agentgrid-zone";
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+export type Zone = "local" | "utc";
+type Time = string | number;
+
+export const zone = (): Zone => (localStorage.getItem(ZONE) === "utc" ? "utc" : "local");
+export const setZone = (next: Zone) => localStorage.setItem(ZONE, next);
+export const zoneName = () => (zone() === "utc" ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone);
+
+/** The parts of a time in the chosen zone. */
+function parts(t: Time) {
+  const d = new Date(t);
+  if (zone() === "local")
+    return {
+      month: d.getMonth(),
+      date: d.getDate(),
+      hour: d.getHours(),
+      minute: d.getMinutes(),
+      second: d.getSeconds(),
+      ms: d.getMilliseconds(),
+      day: Math.floor((d.getTime() - d.getTimezoneOffset() * MINUTE) / DAY),
+    };
+  return {
+    month: d.getUTCMonth(),
+    date: d.getUTCDate(),
+    hour: d.getUTCHours(),
+    minute: d.getUTCMinutes(),
+    second: d.getUTCSeconds(),
+    ms: d.getUTCMilliseconds(),
+    day: Math.floor(d.getTime() / DAY),
+  };
+}
+export const clock = (t: Time, seconds = false) => {
+  const p = parts(t);
+  return `${pad(p.hour)}:${pad(p.minute)}${seconds ? `:${pad(p.second)}` : ""}`;
+};
+export const clockMs = (t: Time) => `${clock(t, true)}.${pad(parts(t).ms, 3)}`;
+export const day = (t: Time) => `${parts(t).date} ${MONTHS[parts(t).month]}`;
+/** For titles, where the exact time is looked up: always UTC. */
+export const exact = (t: Time) => `${new Date(t).toISOString().replace("T", " ").replace("Z", "")} UTC`;
+/** Today: the clock. Yesterday and before: the day with it. */
+export function moment(t: Time, now = Date.now(), seconds = false) {
+  const days = parts(now).day - parts(t).day;
+  const at = clock(t, seconds);
+  return days === 0 ? at : days === 1 ? `yesterday ${at}` : days === -1 ? `tomorrow ${at}` : `${day(t)} ${at}`;
+}
+/** A span in at most two units: `412 ms`, `3.1 s`, `6 m 28 s`, `3 h 54 m`, `6 d`. */
+export function span(ms: number) {
+  const t = Math.abs(ms);
+  if (t < SECOND) return `${Math.round(t)} ms`;
+  if (t < MINUTE) return `${t < 10 * SECOND ? (t / SECOND).toFixed(1) : Math.floor(t / SECOND)} s`;
+  if (t < HOUR) return `${Math.floor(t / MINUTE)} m ${pad(Math.floor((t % MINUTE) / SECOND))} s`;
+  if (t < DAY) return `${Math.floor(t / HOUR)} h ${pad(Math.floor((t % HOUR) / MINUTE))} m`;
+  const hours = Math.floor((t % DAY) / HOUR);
+  return hours ? `${Math.floor(t / DAY)} d ${hours} h` : `${Math.floor(t / DAY)} d`;
+}
+/** One unit, for lists: `18 s`, `6 m`, `3 h`, `2 d`. */
+export function brief(ms: number) {
+  const t = Math.abs(ms);
+  if (t < MINUTE) return `${Math.floor(t / SECOND)} s`;
+  if (t < HOUR) return `${Math.floor(t / MINUTE)} m`;
+  return t < DAY ? `${Math.floor(t / HOUR)} h` : `${Math.floor(t / DAY)} d`;
+}
+export const ago = (t: Time, now = Date.now()) => `${brief(Math.max(0, now - new Date(t).getTime()))} ago`;
+/** What is left until then: seconds only in the last minute. */
+export function left(t: Time, now = Date.now()) {
+  const ms = new Date(t).getTime() - now;
+  return ms < MINUTE
+    ? `${Math.max(0, Math.floor(ms / SECOND))} s`
+    : span(Math.floor(ms / MINUTE) * MINUTE).replace(/ 00 s$/, "");
+}
+export const count = (n: number) => n.toLocaleString("en-US");
+export const plural = (n: number, one: string, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+export const tokens = (n: number) =>
+  n < 1000 ? String(n) : n < 1e6 ? `${(n / 1000).toFixed(1)}k` : `${(n / 1e6).toFixed(1)}M`;
+export const usd = (n: number, digits = n < 0.1 && n > 0 ? 3 : 2) => `$${n.toFixed(digits)}`;
+export const bytes = (n: number) =>
+  n < 1000 ? `${n} B` : n < 1e6 ? `${(n / 1000).toFixed(1)} kB` : `${(n / 1e6).toFixed(1)} MB`;
+export const shortId = (id: string) => id.slice(-8);
+export const digestGroups = (digest: string) => digest.slice(0, 16).replace(/(.{4})(?=.)/g, "$1 ");
+/** `amount_cents` as a label: `Amount cents`. */
+export const words = (name: string) => name.replace(/[_-]+/g, " ").replace(/^./, (c) => c.toUpperCase());

@@ -1,0 +1,23 @@
+/** The time, for words like "6 s ago": one timer for the page. */
+import { useSyncExternalStore } from "react";
+
+const watchers = new Set<() => void>();
+let now = Date.now();
+let timer: ReturnType<typeof setInterval> | undefined;
+
+function watch(watcher: () => void) {
+  watchers.add(watcher);
+  now = Date.now();
+  timer ??= setInterval(() => {
+    now = Date.now();
+    watchers.forEach((w) => w());
+  }, 1000);
+  return () => {
+    watchers.delete(watcher);
+    if (!watchers.size) {
+      clearInterval(timer);
+      timer = undefined;
+    }
+  };
+}
+export const useNow = () => useSyncExternalStore(watch, () => now);

@@ -1,0 +1,88 @@
+import type { QueryClient } from "@tanstack/react-query";
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+} from "@tanstack/react-router";
+import type { ReactNode } from "react";
+import { Shell } from "./components/Shell";
+import { Failed, Missing } from "./components/States";
+
+/** Filters and what is selected live in the URL, as text: Back restores them, a link shares them. */
+export type Search = Partial<
+  Record<
+    | "status"
+    | "workflow"
+    | "agent"
+    | "tool"
+    | "tag"
+    | "initiator"
+    | "q"
+    | "step"
+    | "whose"
+    | "view"
+    | "principal"
+    | "kind"
+    | "target"
+    | "at"
+    | "to"
+    | "ended"
+    | "from",
+    string
+  >
+>;
+const search = (given: Record<string, unknown>): Search =>
+  Object.fromEntries(
+    Object.entries(given)
+      .filter(([, v]) => v !== undefined && v !== "")
+      .map(([k, v]) => [k, String(v)]),
+  );
+
+const root = createRootRouteWithContext<{ queries: QueryClient }>()({
+  component: Outlet,
+  notFoundComponent: Missing,
+  validateSearch: search,
+});
+const shell = createRoute({ getParentRoute: () => root, id: "shell", component: Shell, notFoundComponent: Missing });
+type Load = () => Promise<{ default: () => ReactNode }>;
+const at = <P extends string>(path: P, load: Load) =>
+  createRoute({ getParentRoute: () => shell, path, component: lazyRouteComponent(load), errorComponent: Failed });
+
+const routes = [
+  at("/", () => import("./screens/Overview")),
+  at("/approvals", () => import("./screens/Inbox")),
+  at("/approvals/$id", () => import("./screens/Approval")),
+  at("/runs", () => import("./screens/Runs")),
+  at("/runs/$id", () => import("./screens/Run")),
+  at("/workflows", () => import("./screens/Workflow")),
+  at("/workflows/$name", () => import("./screens/Workflow")),
+  at("/agents", () => import("./screens/Agent")),
+  at("/agents/$name", () => import("./screens/Agent")),
+  at("/tools", () => import("./screens/Tools")),
+  at("/tools/$name", () => import("./screens/Tools")),
+  at("/workers", () => import("./screens/Workers")),
+  at("/audit", () => import("./screens/Audit")),
+  at("/settings", () => import("./screens/Settings")),
+] as const;
+const rest = createRoute({ getParentRoute: () => shell, path: "$", component: Missing });
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: "/sign-in",
+  component: lazyRouteComponent(() => import("./screens/SignIn")),
+});
+
+export const makeRouter = (queries: QueryClient) =>
+  createRouter({
+    routeTree: root.addChildren([shell.addChildren([...routes, rest]), signIn]),
+    context: { queries },
+    scrollRestoration: true,
+    defaultPreload: "intent",
+  });
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: ReturnType<typeof makeRouter>;
+  }
+}

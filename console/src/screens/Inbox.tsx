@@ -1,0 +1,5 @@
+import { Bar } from "../components/Page";
+
+export default function Inbox() {
+  return <Bar crumbs={[{ word: "Inbox" }]} />;
+}

@@ -1,0 +1,5 @@
+import { Bar } from "../components/Page";
+
+export default function Overview() {
+  return <Bar crumbs={[{ word: "Overview" }]} />;
+}

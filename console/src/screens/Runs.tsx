@@ -1,0 +1,236 @@
+import { useHotkeys } from "@mantine/hooks";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { Search, X } from "lucide-react";
+import { useEffect, useMemo, useRef, useState } from "react";
+import * as q from "../api/queries";
+import type { RunFilter } from "../api/queries/runs";
+import { Button, Kbd } from "../components/Button";
+import { useWorkflowTitle } from "../components/catalog";
+import { Bar } from "../components/Page";
+import { RunRow } from "../components/RunRow";
+import { Blank, Failed, Skeleton } from "../components/States";
+import { useFresh } from "../components/useFresh";
+import { count, plural } from "../format";
+import { type Search as Url } from "../router";
+import { filterOf, ORDER, STATUS, StatusIcon, type Status } from "../status";
+import classes from "./Runs.module.css";
+
+const ROW = 34;
+const TYPING = 200; // milliseconds
+
+function useFilter() {
+  const url = useSearch({ strict: false }) as Url;
+  const go = useNavigate();
+  const status = (url.status?.split(",").filter((s) => s in STATUS) ?? []) as Status[];
+  const workflow = url.workflow?.split(",").filter(Boolean) ?? [];
+  const filter: RunFilter = {
+    ...filterOf(status),
+    workflow: workflow[0],
+    agent: url.agent,
+    tool: url.tool,
+    tag: url.tag ? [url.tag] : undefined,
+    initiator: url.initiator,
+    q: url.q,
+  };
+  const set = (change: Url) => void go({ to: ".", search: (old: Url) => ({ ...old, ...change }), replace: true });
+  return { url, status, workflow, filter, set };
+}
+
+function Facets({ status, workflow, set }: Pick<ReturnType<typeof useFilter>, "status" | "workflow" | "set">) {
+  const { data: counts } = useQuery(q.runs.counts({}));
+  const { data: flows } = useQuery(q.workflows.list());
+  const flip = <T,>(xs: T[], x: T) => (xs.includes(x) ? xs.filter((y) => y !== x) : [...xs, x]);
+  return (
+    <aside className={classes.facets} aria-label="Filters">
+      <section>
+        <h2>State</h2>
+        {ORDER.map((s) => (
+          <button
+            type="button"
+            key={s}
+            aria-pressed={status.includes(s)}
+            onClick={() => set({ status: flip(status, s).join(",") || undefined })}
+          >
+            <StatusIcon status={s} size={13} />
+            <span className="cut">{STATUS[s].word}</span>
+            <i>{counts && s in counts.by_status ? count((counts.by_status as Record<string, number>)[s]!) : ""}</i>
+          </button>
+        ))}
+      </section>
+      <section>
+        <h2>Workflow</h2>
+        {flows?.items.map((w) => (
+          <button
+            type="button"
+            key={w.name}
+            aria-pressed={workflow.includes(w.name)}
+            onClick={() => set({ workflow: workflow.includes(w.name) ? undefined : w.name })}
+          >
+            <span className="cut">{w.title}</span>
+          </button>
+        ))}
+      </section>
+    </aside>
+  );
+}
+
+function Find({ words, onChange }: { words: string; onChange(words: string): void }) {
+  const [typed, setTyped] = useState(words);
+  const box = useRef<HTMLInputElement>(null);
+  useHotkeys([["/", () => box.current?.focus()]]);
+  useEffect(() => setTyped(words), [words]);
+  useEffect(() => {
+    const timer = setTimeout(() => typed !== words && onChange(typed), TYPING);
+    return () => clearTimeout(timer);
+  }, [typed]);
+  return (
+    <label>
+      <Search size={14} aria-hidden />
+      <input
+        ref={box}
+        value={typed}
+        onChange={(e) => setTyped(e.target.value)}
+        placeholder="Reference, workflow or end of an id"
+        aria-label="Search runs"
+      />
+      <Kbd>/</Kbd>
+    </label>
+  );
+}
+
+/** All runs under a filter, newest first. Rows never move under the reader: new runs wait behind a button. */
+export default function Runs() {
+  const { url, status, workflow, filter, set } = useFilter();
+  const title = useWorkflowTitle();
+  const box = useRef<HTMLDivElement>(null);
+  const { data, error, isPending, hasNextPage, fetchNextPage, isFetchingNextPage, refetch } = useInfiniteQuery(
+    q.runs.pages(filter),
+  );
+  const { data: counts } = useQuery(q.runs.counts(filter));
+  const runs = useMemo(() => data?.pages.flatMap((p) => p.items) ?? [], [data]);
+  const fresh = useFresh(filter, runs);
+  const rows = useVirtualizer({
+    count: runs.length + (hasNextPage ? 1 : 0),
+    getScrollElement: () => box.current,
+    estimateSize: () => ROW,
+    overscan: 12,
+  });
+  const items = rows.getVirtualItems();
+  const last = items.at(-1)?.index ?? 0;
+  useEffect(() => {
+    if (last >= runs.length - 1 && hasNextPage && !isFetchingNextPage) void fetchNextPage();
+  }, [last, runs.length, hasNextPage, isFetchingNextPage]);
+  const focus = (by: number) => {
+    const links = [...(box.current?.querySelectorAll("a") ?? [])];
+    links[Math.max(0, links.indexOf(document.activeElement as HTMLAnchorElement) + by)]?.focus();
+  };
+  useHotkeys([
+    ["j", () => focus(1)],
+    ["k", () => focus(-1)],
+  ]);
+  const clear = () =>
+    set({
+      status: undefined,
+      workflow: undefined,
+      agent: undefined,
+      tool: undefined,
+      tag: undefined,
+      initiator: undefined,
+      q: undefined,
+    });
+  const chips = [
+    ...status.map((s) => ({
+      key: s as string,
+      word: STATUS[s].word,
+      drop: () => set({ status: status.filter((x) => x !== s).join(",") || undefined }),
+    })),
+    ...workflow.map((w) => ({ key: w, word: title(w), drop: () => set({ workflow: undefined }) })),
+    ...(["agent", "tool", "tag", "initiator"] as const)
+      .filter((k) => url[k])
+      .map((k) => ({ key: k, word: `${k === "initiator" ? "by" : k} ${url[k]}`, drop: () => set({ [k]: undefined }) })),
+  ];
+  const filtered = chips.length > 0 || !!url.q;
+  return (
+    <>
+      <Bar crumbs={[{ word: "Runs" }]}>
+        <Link to="/workflows">
+          <Button>Start a run</Button>
+        </Link>
+      </Bar>
+      <div className={classes.page}>
+        <Facets status={status} workflow={workflow} set={set} />
+        <div className={classes.main}>
+          <div className={classes.find}>
+            <Find words={url.q ?? ""} onChange={(words) => set({ q: words || undefined })} />
+            {chips.map((c) => (
+              <Button key={c.key} small onClick={c.drop}>
+                {c.word}
+                <X size={12} aria-label="remove" />
+              </Button>
+            ))}
+            {fresh.count > 0 && (
+              <Button
+                look="quiet"
+                small
+                onClick={() => {
+                  fresh.show();
+                  box.current?.scrollTo({ top: 0 });
+                  void refetch();
+                }}
+              >
+                {plural(fresh.count, "new run")}
+              </Button>
+            )}
+            <span className="num muted">
+              {counts &&
+                `${count(counts.total)}${counts.complete ? "" : " or more"} ${counts.total === 1 ? "run" : "runs"}`}
+            </span>
+          </div>
+          <div className={classes.cols} aria-hidden>
+            <span />
+            <span>Run</span>
+            <span>Now, or why it ended</span>
+            <span>Steps</span>
+            <span>Cost</span>
+            <span>By</span>
+            <span>Started</span>
+            <span>Took</span>
+          </div>
+          <div ref={box} className={classes.list}>
+            {error && !data ? (
+              <Failed error={error} reset={() => void refetch()} />
+            ) : isPending ? (
+              <Skeleton rows={12} />
+            ) : runs.length ? (
+              <div style={{ height: rows.getTotalSize(), position: "relative" }}>
+                {items.map((v) => (
+                  <div key={v.key} className={classes.slot} style={{ transform: `translateY(${v.start}px)` }}>
+                    {runs[v.index] ? (
+                      <RunRow r={fresh.latest(runs[v.index]!)} title={title(runs[v.index]!.workflow)} />
+                    ) : (
+                      <span className="muted">…</span>
+                    )}
+                  </div>
+                ))}
+              </div>
+            ) : filtered ? (
+              <Blank title="No run fits">
+                <p>No run fits what you filter by.</p>
+                <Button onClick={clear}>Clear the filters</Button>
+              </Blank>
+            ) : (
+              <Blank title="No run has started yet" command="agentgrid run start WORKFLOW --watch">
+                <p>What runs, waits and fails will be here.</p>
+                <Link to="/workflows">
+                  <Button>To the workflows</Button>
+                </Link>
+              </Blank>
+            )}
+          </div>
+        </div>
+      </div>
+    </>
+  );
+}

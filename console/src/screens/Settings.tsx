@@ -1,0 +1,5 @@
+import { Bar } from "../components/Page";
+
+export default function Settings() {
+  return <Bar crumbs={[{ word: "Settings" }]} />;
+}

@@ -1,0 +1,5 @@
+import { Bar } from "../components/Page";
+
+export default function Tools() {
+  return <Bar crumbs={[{ word: "Tools" }]} />;
+}

@@ -1,0 +1,5 @@
+import { Bar } from "../components/Page";
+
+export default function Workflow() {
+  return <Bar crumbs={[{ word: "Workflow" }]} />;
+}

@@ -1,0 +1,134 @@
+import {
+  Ban,
+  Bot,
+  Check,
+  CircleDashed,
+  CircleDot,
+  Clock,
+  Hourglass,
+  LoaderCircle,
+  Moon,
+  Pause,
+  RotateCw,
+  Sparkles,
+  UserRound,
+  Workflow,
+  Wrench,
+  X,
+  Zap,
+} from "lucide-react";
+import type { Risk, Run } from "./api/client";
+import type { RunFilter } from "./api/queries/runs";
+import classes from "./status.module.css";
+
+/** One place decides how a state looks: its word, icon and tone. `done` and `idle` are neutral on purpose. */
+export type Tone = "person" | "wrong" | "retry" | "live" | "done" | "idle";
+interface Look {
+  word: string;
+  tone: Tone;
+  Icon: typeof Check;
+}
+
+export const STATUS = {
+  approval: { word: "Needs approval", tone: "person", Icon: Hourglass },
+  failed: { word: "Failed", tone: "wrong", Icon: X },
+  timed_out: { word: "Timed out", tone: "wrong", Icon: X },
+  terminated: { word: "Terminated", tone: "wrong", Icon: X },
+  stuck: { word: "Stuck", tone: "wrong", Icon: CircleDot },
+  retrying: { word: "Retrying", tone: "retry", Icon: RotateCw },
+  running: { word: "Running", tone: "live", Icon: LoaderCircle },
+  completed: { word: "Completed", tone: "done", Icon: Check },
+  queued: { word: "Queued", tone: "idle", Icon: CircleDashed },
+  sleeping: { word: "Sleeping", tone: "idle", Icon: Moon },
+  waiting: { word: "Waiting", tone: "idle", Icon: Clock },
+  paused: { word: "Paused", tone: "idle", Icon: Pause },
+  cancelling: { word: "Cancelling", tone: "idle", Icon: Ban },
+  cancelled: { word: "Cancelled", tone: "idle", Icon: Ban },
+} satisfies Record<string, Look>;
+export type Status = keyof typeof STATUS;
+
+/** The word for a run's state: what it waits for, where it waits. */
+export function statusOf(run: Pick<Run, "status" | "waiting_on">): Status {
+  if (run.status !== "waiting") return run.status as Status;
+  if (run.waiting_on === "approval") return "approval";
+  if (run.waiting_on === "retry") return "retrying";
+  if (run.waiting_on === "timer") return "sleeping";
+  return run.waiting_on === "worker" ? "stuck" : "waiting";
+}
+
+/** Trouble and duty first, what is over last. */
+export const ORDER: Status[] = [
+  "approval",
+  "failed",
+  "timed_out",
+  "terminated",
+  "stuck",
+  "retrying",
+  "running",
+  "sleeping",
+  "waiting",
+  "queued",
+  "paused",
+  "cancelling",
+  "cancelled",
+  "completed",
+];
+const WAITS: Partial<Record<Status, NonNullable<RunFilter["waiting_on"]>>> = {
+  approval: ["approval"],
+  retrying: ["retry"],
+  sleeping: ["timer"],
+  stuck: ["worker"],
+  waiting: ["signal", "child", "policy"],
+};
+
+/** The words as the API's filters. Words that wait can't be mixed with others in one request: they then hold alone. */
+export function filterOf(words: Status[]): Pick<RunFilter, "status" | "waiting_on"> {
+  const waits = words.flatMap((w) => WAITS[w] ?? []);
+  if (waits.length) return { status: ["waiting"], waiting_on: waits };
+  return words.length ? { status: words as NonNullable<RunFilter["status"]> } : {};
+}
+
+export function StatusIcon({ status, size = 14 }: { status: Status; size?: number }) {
+  const { word, tone, Icon } = STATUS[status];
+  return (
+    <span className={classes.icon} data-tone={tone} title={word}>
+      <Icon size={size} strokeWidth={2.1} aria-hidden className={status === "running" ? classes.spin : undefined} />
+      <span className="visually-hidden">{word}</span>
+    </span>
+  );
+}
+
+export function StatusWord({ status }: { status: Status }) {
+  const { word, tone, Icon } = STATUS[status];
+  return (
+    <span className={classes.word} data-tone={tone}>
+      <Icon size={14} strokeWidth={2.1} aria-hidden className={status === "running" ? classes.spin : undefined} />
+      {word}
+    </span>
+  );
+}
+
+export const KIND = {
+  tool: { word: "Tool", Icon: Wrench },
+  model: { word: "Model turn", Icon: Sparkles },
+  agent: { word: "Agent", Icon: Bot },
+  approval: { word: "Approval", Icon: UserRound },
+  timer: { word: "Timer", Icon: Clock },
+  child: { word: "Child run", Icon: Workflow },
+  signal: { word: "Signal", Icon: Zap },
+  activity: { word: "Activity", Icon: Wrench },
+  update: { word: "Update", Icon: Zap },
+  nexus: { word: "Nexus call", Icon: Workflow },
+} as const;
+export type Kind = keyof typeof KIND;
+
+export const RISK: Record<Risk, { word: string; says: string }> = {
+  read: { word: "read", says: "Looks, changes nothing" },
+  write: { word: "write", says: "Changes something" },
+  destructive: { word: "destructive", says: "Can't be undone" },
+};
+export const RiskMark = ({ risk }: { risk: Risk | "agent" }) => (
+  <span className={classes.risk} data-risk={risk} title={risk === "agent" ? "Another agent" : RISK[risk].says}>
+    {risk}
+  </span>
+);

@@ -1,0 +1,16 @@
+/// <reference types="vitest/config" />
+import { defineConfig } from "vite";
+import react from "@vitejs/plugin-react";
+import { env } from "node:process";
+
+export default defineConfig({
+  plugins: [react()],
+  html: { cspNonce: "__CSP_NONCE__" }, // the server swaps in a fresh nonce per page load
+  build: {
+    outDir: env.CONSOLE_OUTPUT ?? "dist",
+    emptyOutDir: true,
+    assetsInlineLimit: 0, // no data: URIs, so the CSP stays strict
+  },
+  server: { proxy: { "/api": { target: "http://127.0.0.1:8700", changeOrigin: false } } }, // the door compares Origin with Host
+  test: { environment: "jsdom", setupFiles: "src/test-setup.ts", css: false },
+});

