@@ -4,12740 +4,12688 @@
  */
 
 export interface paths {
-  "/api/v1/agents": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List agents by name
-     * @description All registered agents, each with its version in use and its last 24 hours, of the runs that the caller may see.
-     */
-    get: operations["list_agents"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/agents/{name}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * One agent: versions, tools with what each needs, and its last 24 hours
-     * @description `active` is the version that new calls use. Open calls keep the version that they began with.
-     */
-    get: operations["get_agent"];
-    /**
-     * Make a version of an agent, and use it for new calls
-     * @description Workers receive it within seconds. Calls that are open keep their version, also when their run is replayed.
-     *
-     *     Nothing may exceed the code: `tools` is a subset, `limits` are at most the code's, `output_schema` admits only what the code's admits.
-     *     `422` with the reason otherwise. `409` if `expected_version` is not in use any more. Without a difference there is no new version.
-     */
-    put: operations["put_agent"];
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/agents/{name}/disable": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Turn on an agent's kill switch: its next step is denied
-     * @description Within seconds each model turn and each tool call of it fails without a retry, also in running workflows.
-     *
-     *     `in_flight` lists the calls that have not ended.
-     */
-    post: operations["disable_agent"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/agents/{name}/enable": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Turn off an agent's kill switch
-     * @description The current rules apply again. Calls that were denied stay failed.
-     */
-    post: operations["enable_agent"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/agents/{name}/policy": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    /**
-     * Create or replace the rule for all calls of one agent
-     * @description Workers receive it within seconds; it applies to the agent's next call of a tool, also in running workflows. It is not about model turns.
-     *
-     *     The rule's id is `agent:` and the agent's name. A tool's rule with the same effect or a stricter one still applies, and so does a rule that
-     *     names both. To withdraw it: `DELETE /api/v1/policies/agent:...`.
-     *     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
-     */
-    put: operations["put_agent_policy"];
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/agents/{name}/usage": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * What an agent used over a time, by hour or day
-     * @description Of its own model turns, without those of the agents that it calls.
-     */
-    get: operations["get_agent_usage"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/agents/{name}/use": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Use another version of an agent for new calls
-     * @description Any of its versions that the newest code still allows, or `code` for whatever its code says. Otherwise as `PUT`.
-     */
-    post: operations["use_agent"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/approvals": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List approvals, newest first
-     * @description Without payloads: read a single approval to see its payload.
-     */
-    get: operations["list_approvals"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/approvals/{approval_id}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * One approval, with its payload and decisions
-     * @description `payload` holds exactly the arguments that `digest` covers. Send that digest with the decision.
-     *
-     *     `payload` is null unless the caller may decide the approval or read payloads.
-     */
-    get: operations["get_approval"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/approvals/{approval_id}/decisions": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Approve or reject
-     * @description Only a person who did not start the run may decide, only while the approval is pending, and only with its current digest.
-     *
-     *     `202`: the decision is signed and sent. It takes effect when the run receives it: its command then becomes `applied`, or `superseded` if
-     *     another decision arrived first.
-     *
-     *     With `arguments`, a tool is called with these instead. They are checked against the tool's input schema before anything is signed; a check
-     *     that the tool's own code makes runs in the worker, which requests a new approval of the original call if it refuses them. If `changes` is
-     *     `second_person`, the first such request only records a proposal (the command's kind is `approval.propose`), and the approval stays
-     *     pending until another approver sends exactly the same arguments.
-     */
-    post: operations["decide"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/commands": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List commands, newest first: who requested what, and the outcome
-     * @description Includes refused commands. Without the role `auditor`, only the caller's own; `status=proposed` shows administrators all proposals.
-     */
-    get: operations["list_commands"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/commands/unattributed": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List signals that affected a run but can't be attributed to anybody, newest first
-     * @description Decisions that took effect, pauses and resumes without a registered signing key and a matching command.
-     */
-    get: operations["list_unattributed"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/commands/{command_id}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * One command, with its request body
-     * @description `body` is null unless the caller may read payloads.
-     */
-    get: operations["get_command"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/commands/{command_id}/confirm": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Confirm another administrator's proposal
-     * @description The command is checked again and carried out. If it creates an API key, the key is shown in this response only.
-     *
-     *     `403` if the caller made the proposal, or if either administrator took part in issuing the other's key. `409` if the proposal was
-     *     withdrawn, has expired, or its target has changed since.
-     */
-    post: operations["confirm_command"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/commands/{command_id}/withdraw": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Withdraw a proposal, your own or another administrator's
-     * @description The command is not carried out. `409` if it was already confirmed or has expired.
-     */
-    post: operations["withdraw_command"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/events": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * All events, live (SSE)
-     * @description Starts now, or after `Last-Event-ID`. `reset` means that events after the given id are no longer stored: reload all resources.
-     *
-     *     Covers the runs that the caller may see. Events name what changed and carry no payloads.
-     */
-    get: operations["stream_everything"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/keys": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List API keys, newest first
-     * @description Without their secrets, which are not stored.
-     */
-    get: operations["list_keys"];
-    put?: never;
-    /**
-     * Create a key for a principal
-     * @description `201` with the key, in this response only: the server stores just its hash.
-     *
-     *     `202` if the principal may decide approvals: another administrator must confirm, and is shown the key then. `403` if there is no other
-     *     administrator.
-     *
-     *     The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true`, and `key` is null.
-     */
-    post: operations["create_key"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/keys/{key_id}/revoke": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Revoke a key
-     * @description Takes the key's id, not the key itself. Its open event streams end, and decisions made with it no longer have an effect.
-     */
-    post: operations["revoke_key"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/me": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * The caller, with its permissions
-     * @description The principal that the API key belongs to.
-     */
-    get: operations["me"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/overview": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * Counts of runs and approvals, with links to their lists
-     * @description Current counts.
-     */
-    get: operations["overview"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/policies": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List the rules in force, by id
-     * @description Where no rule matches, destructive tools require approval and everything else is allowed.
-     */
-    get: operations["list_policies"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/policies/test": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Which rule would apply to a call, and why
-     * @description As a worker with the newest policy would judge it. An agent's own list of tools, which is in its code, is not considered.
-     */
-    post: operations["test_policy"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/policies/{rule_id}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * One rule, with the tools it governs and its versions
-     * @description Includes withdrawn rules.
-     */
-    get: operations["get_policy"];
-    /**
-     * Create or replace a rule for a tool, a plain activity, or a glob of them
-     * @description Workers receive it within seconds; it applies to the next call, also in running workflows.
-     *
-     *     One rule applies to each call. A rule displaces another that is less exact in its tool, its agent or its conditions, unless it is less exact
-     *     in one of the others; one that denies is displaced only by a rule that names the tool itself. Of the rules that are left the strictest
-     *     applies, and where there is none the built-in rule for the tool's risk. `POST /api/v1/policies/test` shows it for a call.
-     *     An unchanged rule keeps its version; a new version would reopen the approvals that are pending under it.
-     *
-     *     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
-     */
-    put: operations["put_policy"];
-    post?: never;
-    /**
-     * Withdraw a rule; its versions are kept
-     * @description From the next call on, the next matching rule applies, or the built-in one. Kill switches are unaffected.
-     *
-     *     `202` if this relaxes the policy and there is a second administrator, who must confirm it.
-     */
-    delete: operations["withdraw_policy"];
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/principals": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List principals by name
-     * @description Includes disabled principals.
-     */
-    get: operations["list_principals"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/principals/{name}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * One principal, with its permissions
-     * @description Its keys are listed at `/api/v1/keys?principal=`.
-     */
-    get: operations["get_principal"];
-    /**
-     * Create a principal, or replace its roles, groups and scope
-     * @description The kind can't change. Whether it is disabled stays unchanged, and so does its scope if `workflows` is omitted.
-     *
-     *     Nobody can make themselves an approver, and an administrator can't be one.
-     *
-     *     `202` if the principal could decide more approvals than before: another administrator must confirm. `403` if there is no other
-     *     administrator. `409` if a new approver holds keys that other people issued, or if the change removes the last administrator.
-     */
-    put: operations["put_principal"];
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/principals/{name}/disable": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Disable a principal
-     * @description Its keys stop working, its streams end, and its decisions no longer count. `409` for the last administrator.
-     */
-    post: operations["disable_principal"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/principals/{name}/enable": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Enable a disabled principal
-     * @description Its keys work again, except those that were revoked or have expired.
-     *
-     *     `202` if the principal may decide approvals: another administrator must confirm. `403` if there is no other administrator.
-     */
-    post: operations["enable_principal"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/reads": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List payload reads, refusals, and requests without a valid key, newest first
-     * @description Identical reads within a minute are one item, written a few seconds after the first. Kept for 90 days.
-     */
-    get: operations["list_reads"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List runs, newest first
-     * @description No payloads. `started_after` and `started_before` compare with `created_at`, when the run was requested.
-     */
-    get: operations["list_runs"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/bulk": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Start up to 200 runs, each by itself
-     * @description `200` with an outcome for each item, in their order, also if every one was refused. Each is an ordinary start: a command in the audit log, and
-     *     one request against the rate limit. A run that was started stays started, whatever becomes of other items.
-     *
-     *     Send it again with the same `Idempotency-Key` and items if no answer came: what was started before is `replayed`.
-     */
-    post: operations["start_runs"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/counts": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * Count runs by status
-     * @description Takes the filters of the list. Counting ends at 100,000 runs; then `complete` is false and the counts are lower bounds.
-     */
-    get: operations["count_runs"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * One run: status, what it waits for, steps, executions, approvals, actions
-     * @description Everything about a run in one response. Input, result and error messages are null unless the caller may read payloads.
-     */
-    get: operations["get_run"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/approvals": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * The run's approvals, newest first
-     * @description Includes closed approvals.
-     */
-    get: operations["list_run_approvals"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/cancel": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Cancel the run and let it clean up
-     * @description The run is `cancelling` until its workflow has finished.
-     */
-    post: operations["cancel"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/events": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * The run's events, live (SSE)
-     * @description Starts at the first stored event, or after `Last-Event-ID`. The last event is `end`; then the stream closes.
-     *
-     *     `reset` means that events after the given id are no longer stored. A `delta` has no id and is not stored: some may be missing, and a
-     *     model request that began before the stream sends none.
-     */
-    get: operations["stream_run"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/history": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * The raw history of an execution
-     * @description From Temporal, or from the archive if Temporal no longer has it. Defaults to the run's newest execution.
-     */
-    get: operations["get_history"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/interrupt": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Stop the current turn of the run's agents, and pause the run
-     * @description Cancels the model request and the tool calls in progress and withdraws their approvals. Completed calls keep their results.
-     *
-     *     The run is `paused` when all of them have ended; the command is then `applied`. After resume the agent goes on, with the message if there
-     *     is one. `409` if no agent is at work. Agents in child runs are not interrupted.
-     */
-    post: operations["interrupt"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/jobs": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List the run's jobs (attempts of its steps on workers), oldest first
-     * @description As reported by the workers, corrected by history.
-     */
-    get: operations["list_jobs"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/logs": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List log lines of the run's workflow and tools, oldest first
-     * @description Requires the permission to read payloads, which logs may quote. `level` matches exact level names; repeat it to allow several.
-     */
-    get: operations["list_logs"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/pause": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Pause the run: no new step starts until it is resumed
-     * @description New activities and children wait. Steps in progress, timers, run timeouts and approval expiry go on.
-     */
-    post: operations["pause"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/queries/{name}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Query the run's workflow
-     * @description A read: it changes nothing, and is recorded as a reading of payloads. A worker has 5 s to answer; without one the answer is `503`.
-     *
-     *     A name or arguments that no handler of the run's version takes: `422`, with the nearest name. A handler that fails: `409` `query_failed`.
-     *     `__stack_trace` and `__temporal_workflow_metadata` work for every run; other names that begin with `__` or `agentgrid.` do not.
-     */
-    post: operations["query"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/result": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * The run's result or error; with `wait`, as soon as it has ended
-     * @description `200` when the run has ended, whatever way; `202` while it is open, also after the wait: ask again.
-     *
-     *     The result and the error's text are null unless the caller may read payloads. The answer may come earlier than `wait` says, when the server
-     *     stops. A run that is reset after its end is open again.
-     */
-    get: operations["get_result"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/resume": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Resume a paused run
-     * @description Starts the steps that were held back.
-     */
-    post: operations["resume"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/signal": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Send a signal to the run's workflow
-     * @description For the workflow's own handlers. It can't decide an approval: an unsigned signal has no effect on one.
-     *
-     *     A name or arguments that no handler of the run's version takes: `422`, with the nearest name. Where the version is not known, nothing is
-     *     checked, and `handler` is `unknown`.
-     */
-    post: operations["signal"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/steps": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * The run's steps, oldest first
-     * @description The steps of the newest execution of each segment. With `execution`, the steps of that one, even if a reset replaced it.
-     */
-    get: operations["list_steps"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/terminate": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Terminate the run at once, without cleanup
-     * @description The effects of steps in progress are not undone.
-     */
-    post: operations["terminate"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/updates/{command_id}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * What became of an update
-     * @description By the id of its command. `202` if it has not ended after `wait`.
-     */
-    get: operations["get_update"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/runs/{run_id}/updates/{name}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Update the run's workflow
-     * @description `200` once it has ended, with `stage` `completed` or `failed`; `202` if its handler still runs after `wait`. `409` `update_rejected` if the
-     *     workflow refuses it. `504` if no worker has accepted it within 4 s: it is offered again for ten minutes.
-     *
-     *     The same `Idempotency-Key` and body again send nothing, and wait for the same update. A name or arguments that no handler of the run's
-     *     version takes: `422`, with the nearest name.
-     */
-    post: operations["update"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/signing-keys": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List signing keys, newest first
-     * @description Public keys only. The API registers its signing key when it starts.
-     */
-    get: operations["list_signing_keys"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/signing-keys/{key_id}/retire": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Retire a signing key: new approvals no longer accept it
-     * @description Approvals that are already open can still be decided with it until it is revoked. Can't be undone. `409` while an API process signs with it.
-     */
-    post: operations["retire_signing_key"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/signing-keys/{key_id}/revoke": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Revoke a signing key: its signatures no longer count
-     * @description For a key that may have leaked. Can't be undone. It works even while an API process signs with the key: no approval can open then
-     *     until another key is in use.
-     */
-    post: operations["revoke_signing_key"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/task-queues": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List task queues, those without a worker first
-     * @description Queues named in the catalog or by open runs, with their pollers. `served: false`: runs on this queue wait for a worker.
-     */
-    get: operations["list_task_queues"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/tools": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List tools by name
-     * @description All registered tools, each with its policy.
-     */
-    get: operations["list_tools"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/tools/{name}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * One tool: schemas, limits, and the policy in force
-     * @description The policy is the built-in rule if no operator's rule matches.
-     */
-    get: operations["get_tool"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/tools/{name}/disable": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Turn on a tool's kill switch: every call is denied
-     * @description Within seconds every call fails without a retry, also in running workflows. The tool's rules are unaffected.
-     */
-    post: operations["disable_tool"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/tools/{name}/enable": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Turn off a tool's kill switch
-     * @description The tool's current rules apply again.
-     */
-    post: operations["enable_tool"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/tools/{name}/policy": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    /**
-     * Create or replace the rule for one tool
-     * @description Workers receive it within seconds; it applies to the next call, also in running workflows.
-     *
-     *     The rule's id is `tool:` and the tool's name. It takes precedence over every other rule; the kill switch is unaffected.
-     *     To withdraw it: `DELETE /api/v1/policies/tool:...`.
-     *     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
-     */
-    put: operations["put_tool_policy"];
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/workers": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List workers, newest heartbeat first
-     * @description `stale` after 150 s without a heartbeat. `503` while Temporal, the only source, is unreachable.
-     */
-    get: operations["list_workers"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/workflows": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * List workflows by name
-     * @description All registered workflows.
-     */
-    get: operations["list_workflows"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/workflows/{name}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * One workflow: schemas, versions, statistics, and whether a live worker serves it
-     * @description `input_schema` is the JSON Schema for `input` when a run is started.
-     */
-    get: operations["get_workflow"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/workflows/{name}/disable": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Turn on a workflow's kill switch: it can't be started
-     * @description Starts are refused with `409`. Within seconds every tool call of its runs, also running ones, fails without a retry.
-     */
-    post: operations["disable_workflow"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/workflows/{name}/enable": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Turn off a workflow's kill switch
-     * @description The workflow can be started again. Runs that failed in the meantime stay failed.
-     */
-    post: operations["enable_workflow"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/workflows/{name}/runs": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    get?: never;
-    put?: never;
-    /**
-     * Start a run
-     * @description `201` with the run. While Temporal is unreachable the run is `queued`; it starts as soon as Temporal is back.
-     *
-     *     The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true` and the run as it is now. Another body: `409`.
-     */
-    post: operations["start_run"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/v1/workflows/{name}/usage": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * What the model turns of a workflow's runs used over a time, by hour or day
-     * @description Of all agents that its runs called.
-     */
-    get: operations["get_workflow_usage"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/healthz": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * Liveness
-     * @description Does not check dependencies.
-     */
-    get: operations["healthz"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/metrics": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * Prometheus metrics
-     * @description Metrics of this process, and of the installation as a whole from the database.
-     */
-    get: operations["get_metrics"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/readyz": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /**
-     * Readiness, and the state of each dependency
-     * @description `200` also when degraded: reads work and starts are accepted. `503` if the database is unreachable.
-     */
-    get: operations["readyz"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
+    "/api/v1/agents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List agents by name
+         * @description All registered agents, each with its version in use and its last 24 hours, of the runs that the caller may see.
+         */
+        get: operations["list_agents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One agent: versions, tools with what each needs, and its last 24 hours
+         * @description `active` is the version that new calls use. Open calls keep the version that they began with.
+         */
+        get: operations["get_agent"];
+        /**
+         * Make a version of an agent, and use it for new calls
+         * @description Workers receive it within seconds. Calls that are open keep their version, also when their run is replayed.
+         *
+         *     Nothing may exceed the code: `tools` is a subset, `limits` are at most the code's, `output_schema` admits only what the code's admits.
+         *     `422` with the reason otherwise. `409` if `expected_version` is not in use any more. Without a difference there is no new version.
+         */
+        put: operations["put_agent"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{name}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Turn on an agent's kill switch: its next step is denied
+         * @description Within seconds each model turn and each tool call of it fails without a retry, also in running workflows.
+         *
+         *     `in_flight` lists the calls that have not ended.
+         */
+        post: operations["disable_agent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{name}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Turn off an agent's kill switch
+         * @description The current rules apply again. Calls that were denied stay failed.
+         */
+        post: operations["enable_agent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{name}/policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Create or replace the rule for all calls of one agent
+         * @description Workers receive it within seconds; it applies to the agent's next call of a tool, also in running workflows. It is not about model turns.
+         *
+         *     The rule's id is `agent:` and the agent's name. A tool's rule with the same effect or a stricter one still applies, and so does a rule that
+         *     names both. To withdraw it: `DELETE /api/v1/policies/agent:...`.
+         *     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
+         */
+        put: operations["put_agent_policy"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{name}/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What an agent used over a time, by hour or day
+         * @description Of its own model turns, without those of the agents that it calls.
+         */
+        get: operations["get_agent_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{name}/use": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Use another version of an agent for new calls
+         * @description Any of its versions that the newest code still allows, or `code` for whatever its code says. Otherwise as `PUT`.
+         */
+        post: operations["use_agent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List approvals, newest first
+         * @description Without payloads: read a single approval to see its payload.
+         */
+        get: operations["list_approvals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/approvals/{approval_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One approval, with its payload and decisions
+         * @description `payload` holds exactly the arguments that `digest` covers. Send that digest with the decision.
+         *
+         *     `payload` is null unless the caller may decide the approval or read payloads.
+         */
+        get: operations["get_approval"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/approvals/{approval_id}/decisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve or reject
+         * @description Only a person who did not start the run may decide, only while the approval is pending, and only with its current digest.
+         *
+         *     `202`: the decision is signed and sent. It takes effect when the run receives it: its command then becomes `applied`, or `superseded` if
+         *     another decision arrived first.
+         *
+         *     With `arguments`, a tool is called with these instead. They are checked against the tool's input schema before anything is signed; a check
+         *     that the tool's own code makes runs in the worker, which requests a new approval of the original call if it refuses them. If `changes` is
+         *     `second_person`, the first such request only records a proposal (the command's kind is `approval.propose`), and the approval stays
+         *     pending until another approver sends exactly the same arguments.
+         */
+        post: operations["decide"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List commands, newest first: who requested what, and the outcome
+         * @description Includes refused commands. Without the role `auditor`, only the caller's own; `status=proposed` shows administrators all proposals.
+         */
+        get: operations["list_commands"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/commands/unattributed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List signals that affected a run but can't be attributed to anybody, newest first
+         * @description Decisions that took effect, pauses and resumes without a registered signing key and a matching command.
+         */
+        get: operations["list_unattributed"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/commands/{command_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One command, with its request body
+         * @description `body` is null unless the caller may read payloads.
+         */
+        get: operations["get_command"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/commands/{command_id}/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Confirm another administrator's proposal
+         * @description The command is checked again and carried out. If it creates an API key, the key is shown in this response only.
+         *
+         *     `403` if the caller made the proposal, or if either administrator took part in issuing the other's key. `409` if the proposal was
+         *     withdrawn, has expired, or its target has changed since.
+         */
+        post: operations["confirm_command"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/commands/{command_id}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Withdraw a proposal, your own or another administrator's
+         * @description The command is not carried out. `409` if it was already confirmed or has expired.
+         */
+        post: operations["withdraw_command"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All events, live (SSE)
+         * @description Starts now, or after `Last-Event-ID`. `reset` means that events after the given id are no longer stored: reload all resources.
+         *
+         *     Covers the runs that the caller may see. Events name what changed and carry no payloads.
+         */
+        get: operations["stream_everything"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List API keys, newest first
+         * @description Without their secrets, which are not stored.
+         */
+        get: operations["list_keys"];
+        put?: never;
+        /**
+         * Create a key for a principal
+         * @description `201` with the key, in this response only: the server stores just its hash.
+         *
+         *     `202` if the principal may decide approvals: another administrator must confirm, and is shown the key then. `403` if there is no other
+         *     administrator.
+         *
+         *     The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true`, and `key` is null.
+         */
+        post: operations["create_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/{key_id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke a key
+         * @description Takes the key's id, not the key itself. Its open event streams end, and decisions made with it no longer have an effect.
+         */
+        post: operations["revoke_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The caller, with its permissions
+         * @description The principal that the API key belongs to.
+         */
+        get: operations["me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Counts of runs and approvals, with links to their lists
+         * @description Current counts.
+         */
+        get: operations["overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the rules in force, by id
+         * @description Where no rule matches, destructive tools require approval and everything else is allowed.
+         */
+        get: operations["list_policies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Which rule would apply to a call, and why
+         * @description As a worker with the newest policy would judge it. An agent's own list of tools, which is in its code, is not considered.
+         */
+        post: operations["test_policy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/{rule_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One rule, with the tools it governs and its versions
+         * @description Includes withdrawn rules.
+         */
+        get: operations["get_policy"];
+        /**
+         * Create or replace a rule for a tool, a plain activity, or a glob of them
+         * @description Workers receive it within seconds; it applies to the next call, also in running workflows.
+         *
+         *     One rule applies to each call. A rule displaces another that is less exact in its tool, its agent or its conditions, unless it is less exact
+         *     in one of the others; one that denies is displaced only by a rule that names the tool itself. Of the rules that are left the strictest
+         *     applies, and where there is none the built-in rule for the tool's risk. `POST /api/v1/policies/test` shows it for a call.
+         *     An unchanged rule keeps its version; a new version would reopen the approvals that are pending under it.
+         *
+         *     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
+         */
+        put: operations["put_policy"];
+        post?: never;
+        /**
+         * Withdraw a rule; its versions are kept
+         * @description From the next call on, the next matching rule applies, or the built-in one. Kill switches are unaffected.
+         *
+         *     `202` if this relaxes the policy and there is a second administrator, who must confirm it.
+         */
+        delete: operations["withdraw_policy"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/principals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List principals by name
+         * @description Includes disabled principals.
+         */
+        get: operations["list_principals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/principals/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One principal, with its permissions
+         * @description Its keys are listed at `/api/v1/keys?principal=`.
+         */
+        get: operations["get_principal"];
+        /**
+         * Create a principal, or replace its roles, groups and scope
+         * @description The kind can't change. Whether it is disabled stays unchanged, and so does its scope if `workflows` is omitted.
+         *
+         *     Nobody can make themselves an approver, and an administrator can't be one.
+         *
+         *     `202` if the principal could decide more approvals than before: another administrator must confirm. `403` if there is no other
+         *     administrator. `409` if a new approver holds keys that other people issued, or if the change removes the last administrator.
+         */
+        put: operations["put_principal"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/principals/{name}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Disable a principal
+         * @description Its keys stop working, its streams end, and its decisions no longer count. `409` for the last administrator.
+         */
+        post: operations["disable_principal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/principals/{name}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enable a disabled principal
+         * @description Its keys work again, except those that were revoked or have expired.
+         *
+         *     `202` if the principal may decide approvals: another administrator must confirm. `403` if there is no other administrator.
+         */
+        post: operations["enable_principal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List payload reads, refusals, and requests without a valid key, newest first
+         * @description Identical reads within a minute are one item, written a few seconds after the first. Kept for 90 days.
+         */
+        get: operations["list_reads"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List runs, newest first
+         * @description No payloads. `started_after` and `started_before` compare with `created_at`, when the run was requested.
+         */
+        get: operations["list_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start up to 200 runs, each by itself
+         * @description `200` with an outcome for each item, in their order, also if every one was refused. Each is an ordinary start: a command in the audit log, and
+         *     one request against the rate limit. A run that was started stays started, whatever becomes of other items.
+         *
+         *     Send it again with the same `Idempotency-Key` and items if no answer came: what was started before is `replayed`.
+         */
+        post: operations["start_runs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count runs by status
+         * @description Takes the filters of the list. Counting ends at 100,000 runs; then `complete` is false and the counts are lower bounds.
+         */
+        get: operations["count_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One run: status, what it waits for, steps, executions, approvals, actions
+         * @description Everything about a run in one response. Input, result and error messages are null unless the caller may read payloads.
+         */
+        get: operations["get_run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The run's approvals, newest first
+         * @description Includes closed approvals.
+         */
+        get: operations["list_run_approvals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel the run and let it clean up
+         * @description The run is `cancelling` until its workflow has finished.
+         */
+        post: operations["cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The run's events, live (SSE)
+         * @description Starts at the first stored event, or after `Last-Event-ID`. The last event is `end`; then the stream closes.
+         *
+         *     `reset` means that events after the given id are no longer stored. A `delta` has no id and is not stored: some may be missing, and a
+         *     model request that began before the stream sends none.
+         */
+        get: operations["stream_run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The raw history of an execution
+         * @description From Temporal, or from the archive if Temporal no longer has it. Defaults to the run's newest execution.
+         */
+        get: operations["get_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/interrupt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop the current turn of the run's agents, and pause the run
+         * @description Cancels the model request and the tool calls in progress and withdraws their approvals. Completed calls keep their results.
+         *
+         *     The run is `paused` when all of them have ended; the command is then `applied`. After resume the agent goes on, with the message if there
+         *     is one. `409` if no agent is at work. Agents in child runs are not interrupted.
+         */
+        post: operations["interrupt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the run's jobs (attempts of its steps on workers), oldest first
+         * @description As reported by the workers, corrected by history.
+         */
+        get: operations["list_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List log lines of the run's workflow and tools, oldest first
+         * @description Requires the permission to read payloads, which logs may quote. `level` matches exact level names; repeat it to allow several.
+         */
+        get: operations["list_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause the run: no new step starts until it is resumed
+         * @description New activities and children wait. Steps in progress, timers, run timeouts and approval expiry go on.
+         */
+        post: operations["pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/queries/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Query the run's workflow
+         * @description A read: it changes nothing, and is recorded as a reading of payloads. A worker has 5 s to answer; without one the answer is `503`.
+         *
+         *     A name or arguments that no handler of the run's version takes: `422`, with the nearest name. A handler that fails: `409` `query_failed`.
+         *     `__stack_trace` and `__temporal_workflow_metadata` work for every run; other names that begin with `__` or `agentgrid.` do not.
+         */
+        post: operations["query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/result": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The run's result or error; with `wait`, as soon as it has ended
+         * @description `200` when the run has ended, whatever way; `202` while it is open, also after the wait: ask again.
+         *
+         *     The result and the error's text are null unless the caller may read payloads. The answer may come earlier than `wait` says, when the server
+         *     stops. A run that is reset after its end is open again.
+         */
+        get: operations["get_result"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume a paused run
+         * @description Starts the steps that were held back.
+         */
+        post: operations["resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/signal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a signal to the run's workflow
+         * @description For the workflow's own handlers. It can't decide an approval: an unsigned signal has no effect on one.
+         *
+         *     A name or arguments that no handler of the run's version takes: `422`, with the nearest name. Where the version is not known, nothing is
+         *     checked, and `handler` is `unknown`.
+         */
+        post: operations["signal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/steps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The run's steps, oldest first
+         * @description The steps of the newest execution of each segment. With `execution`, the steps of that one, even if a reset replaced it.
+         */
+        get: operations["list_steps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/terminate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Terminate the run at once, without cleanup
+         * @description The effects of steps in progress are not undone.
+         */
+        post: operations["terminate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/updates/{command_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What became of an update
+         * @description By the id of its command. `202` if it has not ended after `wait`.
+         */
+        get: operations["get_update"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/updates/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Update the run's workflow
+         * @description `200` once it has ended, with `stage` `completed` or `failed`; `202` if its handler still runs after `wait`. `409` `update_rejected` if the
+         *     workflow refuses it. `504` if no worker has accepted it within 4 s: it is offered again for ten minutes.
+         *
+         *     The same `Idempotency-Key` and body again send nothing, and wait for the same update. A name or arguments that no handler of the run's
+         *     version takes: `422`, with the nearest name.
+         */
+        post: operations["update"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signing-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List signing keys, newest first
+         * @description Public keys only. The API registers its signing key when it starts.
+         */
+        get: operations["list_signing_keys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signing-keys/{key_id}/retire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retire a signing key: new approvals no longer accept it
+         * @description Approvals that are already open can still be decided with it until it is revoked. Can't be undone. `409` while an API process signs with it.
+         */
+        post: operations["retire_signing_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signing-keys/{key_id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke a signing key: its signatures no longer count
+         * @description For a key that may have leaked. Can't be undone. It works even while an API process signs with the key: no approval can open then
+         *     until another key is in use.
+         */
+        post: operations["revoke_signing_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/task-queues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List task queues, those without a worker first
+         * @description Queues named in the catalog or by open runs, with their pollers. `served: false`: runs on this queue wait for a worker.
+         */
+        get: operations["list_task_queues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List tools by name
+         * @description All registered tools, each with its policy.
+         */
+        get: operations["list_tools"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tools/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One tool: schemas, limits, and the policy in force
+         * @description The policy is the built-in rule if no operator's rule matches.
+         */
+        get: operations["get_tool"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tools/{name}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Turn on a tool's kill switch: every call is denied
+         * @description Within seconds every call fails without a retry, also in running workflows. The tool's rules are unaffected.
+         */
+        post: operations["disable_tool"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tools/{name}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Turn off a tool's kill switch
+         * @description The tool's current rules apply again.
+         */
+        post: operations["enable_tool"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tools/{name}/policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Create or replace the rule for one tool
+         * @description Workers receive it within seconds; it applies to the next call, also in running workflows.
+         *
+         *     The rule's id is `tool:` and the tool's name. It takes precedence over every other rule; the kill switch is unaffected.
+         *     To withdraw it: `DELETE /api/v1/policies/tool:...`.
+         *     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
+         */
+        put: operations["put_tool_policy"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List workers, newest heartbeat first
+         * @description `stale` after 150 s without a heartbeat. `503` while Temporal, the only source, is unreachable.
+         */
+        get: operations["list_workers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List workflows by name
+         * @description All registered workflows.
+         */
+        get: operations["list_workflows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One workflow: schemas, versions, statistics, and whether a live worker serves it
+         * @description `input_schema` is the JSON Schema for `input` when a run is started.
+         */
+        get: operations["get_workflow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows/{name}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Turn on a workflow's kill switch: it can't be started
+         * @description Starts are refused with `409`. Within seconds every tool call of its runs, also running ones, fails without a retry.
+         */
+        post: operations["disable_workflow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows/{name}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Turn off a workflow's kill switch
+         * @description The workflow can be started again. Runs that failed in the meantime stay failed.
+         */
+        post: operations["enable_workflow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows/{name}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start a run
+         * @description `201` with the run. While Temporal is unreachable the run is `queued`; it starts as soon as Temporal is back.
+         *
+         *     The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true` and the run as it is now. Another body: `409`.
+         */
+        post: operations["start_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows/{name}/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the model turns of a workflow's runs used over a time, by hour or day
+         * @description Of all agents that its runs called.
+         */
+        get: operations["get_workflow_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Liveness
+         * @description Does not check dependencies.
+         */
+        get: operations["healthz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Prometheus metrics
+         * @description Metrics of this process, and of the installation as a whole from the database.
+         */
+        get: operations["get_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Readiness, and the state of each dependency
+         * @description `200` also when degraded: reads work and starts are accepted. `503` if the database is unreachable.
+         */
+        get: operations["readyz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
-  schemas: {
-    /**
-     * Action
-     * @description One verb, whether this caller may do it now, and why not.
-     */
-    Action: {
-      /** Allowed */
-      allowed: boolean;
-      /** Reason */
-      reason?: string | null;
-      /** Verb */
-      verb: string;
-    };
-    /**
-     * AgentCallOut
-     * @description A call of an agent that has not ended.
-     */
-    AgentCallOut: {
-      /**
-       * Event Id
-       * @description Its step, in that execution.
-       */
-      event_id: number;
-      /** Execution Id */
-      execution_id: string;
-      /** Reference */
-      reference: string | null;
-      /** Run Id */
-      run_id: string;
-      run_status: components["schemas"]["RunStatus"];
-      /** Started At */
-      started_at: string | null;
-      status: components["schemas"]["StepStatus"];
-      /**
-       * Version
-       * @description The version of the agent that the call is pinned to.
-       */
-      version: string | null;
-      /** Workflow */
-      workflow: string;
-    };
-    /**
-     * AgentChanged
-     * @description An agent after a change of its version.
-     */
-    AgentChanged: {
-      /** Actions */
-      actions: components["schemas"]["Action"][];
-      /** @description Null if what its worker registered is no version. */
-      active: components["schemas"]["AgentVersionOut"] | null;
-      /** Changed */
-      changed: boolean;
-      /**
-       * Changes
-       * @description What differs from the version that was in use before, by field.
-       */
-      changes: {
-        [key: string]: components["schemas"]["Change"];
-      };
-      /** Chosen At */
-      chosen_at: string | null;
-      /**
-       * Chosen By
-       * @description Who chose the version in use; null if nobody ever did.
-       */
-      chosen_by: string | null;
-      /**
-       * Code Version
-       * @description The newest version of its code.
-       */
-      code_version: string;
-      /** Grid */
-      grid: string;
-      /**
-       * Models
-       * @description Empty: the worker's default model.
-       */
-      models: string[];
-      /** Name */
-      name: string;
-      /**
-       * Outdated
-       * @description The version in use was made for other code than the newest.
-       */
-      outdated: boolean;
-      /**
-       * Problems
-       * @description What of the version in use the newest code does not allow: a tool or a limit is reduced to the code's, and for an output that isn't narrower calls fail.
-       */
-      problems: string[];
-      /**
-       * Registered At
-       * Format: date-time
-       */
-      registered_at: string;
-      /** Retries */
-      retries: number;
-      /**
-       * Served
-       * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
-       */
-      served: boolean | null;
-      /**
-       * Source
-       * @enum {string}
-       */
-      source: "code" | "operator";
-      /**
-       * State
-       * @enum {string}
-       */
-      state: "active" | "disabled";
-      stats: components["schemas"]["AgentStats"];
-      switch: components["schemas"]["SwitchOut"];
-      /** Task Queue */
-      task_queue: string;
-      /**
-       * Timeout Seconds
-       * @description Of one model request.
-       */
-      timeout_seconds: number;
-      /** Title */
-      title: string;
-      /** Tools */
-      tools: components["schemas"]["AgentTool"][];
-      /**
-       * Version
-       * @description The version that new calls use.
-       */
-      version: string;
-      /**
-       * Versions
-       * @description The newest 50.
-       */
-      versions: components["schemas"]["AgentVersionOut"][];
-    };
-    /**
-     * AgentDetail
-     * @description An agent with its versions and tools.
-     */
-    AgentDetail: {
-      /** Actions */
-      actions: components["schemas"]["Action"][];
-      /** @description Null if what its worker registered is no version. */
-      active: components["schemas"]["AgentVersionOut"] | null;
-      /** Chosen At */
-      chosen_at: string | null;
-      /**
-       * Chosen By
-       * @description Who chose the version in use; null if nobody ever did.
-       */
-      chosen_by: string | null;
-      /**
-       * Code Version
-       * @description The newest version of its code.
-       */
-      code_version: string;
-      /** Grid */
-      grid: string;
-      /**
-       * Models
-       * @description Empty: the worker's default model.
-       */
-      models: string[];
-      /** Name */
-      name: string;
-      /**
-       * Outdated
-       * @description The version in use was made for other code than the newest.
-       */
-      outdated: boolean;
-      /**
-       * Problems
-       * @description What of the version in use the newest code does not allow: a tool or a limit is reduced to the code's, and for an output that isn't narrower calls fail.
-       */
-      problems: string[];
-      /**
-       * Registered At
-       * Format: date-time
-       */
-      registered_at: string;
-      /** Retries */
-      retries: number;
-      /**
-       * Served
-       * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
-       */
-      served: boolean | null;
-      /**
-       * Source
-       * @enum {string}
-       */
-      source: "code" | "operator";
-      /**
-       * State
-       * @enum {string}
-       */
-      state: "active" | "disabled";
-      stats: components["schemas"]["AgentStats"];
-      switch: components["schemas"]["SwitchOut"];
-      /** Task Queue */
-      task_queue: string;
-      /**
-       * Timeout Seconds
-       * @description Of one model request.
-       */
-      timeout_seconds: number;
-      /** Title */
-      title: string;
-      /** Tools */
-      tools: components["schemas"]["AgentTool"][];
-      /**
-       * Version
-       * @description The version that new calls use.
-       */
-      version: string;
-      /**
-       * Versions
-       * @description The newest 50.
-       */
-      versions: components["schemas"]["AgentVersionOut"][];
-    };
-    /**
-     * AgentGovernance
-     * @description What governs an agent.
-     */
-    AgentGovernance: {
-      /** Actions */
-      actions: components["schemas"]["Action"][];
-      /**
-       * Called
-       * @description Whether some run has called an agent of this name.
-       */
-      called: boolean;
-      /**
-       * In Flight
-       * @description Its calls that have not ended, in runs that the caller may see, newest first; at most 200. Disabled, each of them ends at its next model turn or tool call; what a worker is running is not interrupted.
-       */
-      in_flight: components["schemas"]["AgentCallOut"][];
-      /** Name */
-      name: string;
-      /**
-       * Note
-       * @description A warning, for example that nobody can approve.
-       */
-      note: string | null;
-      /**
-       * Rules
-       * @description The rules in force that name it, by itself or by a glob; the first 200. Its own has the id `agent:` and its name.
-       */
-      rules: components["schemas"]["PolicySummary"][];
-      switch: components["schemas"]["SwitchOut"];
-    };
-    /**
-     * AgentPolicyIn
-     * @description Create or replace an agent's own rule, about all calls that it makes. Workers receive it within seconds.
-     */
-    AgentPolicyIn: {
-      /**
-       * Approvers
-       * @default [
-       *       "role:approver"
-       *     ]
-       */
-      approvers: string[];
-      /**
-       * @description How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver has proposed exactly these.
-       * @default one_person
-       */
-      changes: components["schemas"]["Changes"];
-      effect: components["schemas"]["Effect"];
-      /**
-       * Expires Seconds
-       * @default 604800
-       */
-      expires_seconds: number;
-      /**
-       * Reason
-       * @default
-       */
-      reason: string;
-    };
-    /**
-     * AgentPut
-     * @description A new version of an agent. What is left out is as the code has it, and nothing may exceed what the code allows.
-     */
-    AgentPut: {
-      /**
-       * Expected Version
-       * @description The version that the caller has seen in use: `409` if another one is in use by now.
-       */
-      expected_version?: string | null;
-      /** Instructions */
-      instructions?: string | null;
-      limits?: components["schemas"]["LimitsIn"] | null;
-      /**
-       * Models
-       * @description In order of preference, as `provider:model`.
-       */
-      models?: string[] | null;
-      /**
-       * Note
-       * @default
-       */
-      note: string;
-      /**
-       * Output Schema
-       * @description A JSON Schema that is narrower than the code's. What can't be shown to be narrower is refused.
-       */
-      output_schema?: {
-        [key: string]: unknown;
-      } | null;
-      /**
-       * Tools
-       * @description A subset of the code's tools.
-       */
-      tools?: string[] | null;
-    };
-    /**
-     * AgentStats
-     * @description Of the runs that the caller may see.
-     */
-    AgentStats: {
-      calls: components["schemas"]["CallStats"];
-      /**
-       * Open
-       * @description Calls that are running or waiting now.
-       */
-      open: number;
-      /** @description Of the model turns that began in the last 24 hours. */
-      usage: components["schemas"]["UsageOut"];
-    };
-    /**
-     * AgentSummary
-     * @description An agent in a list.
-     */
-    AgentSummary: {
-      /**
-       * Code Version
-       * @description The newest version of its code.
-       */
-      code_version: string;
-      /** Grid */
-      grid: string;
-      /**
-       * Models
-       * @description Empty: the worker's default model.
-       */
-      models: string[];
-      /** Name */
-      name: string;
-      /**
-       * Registered At
-       * Format: date-time
-       */
-      registered_at: string;
-      /** Retries */
-      retries: number;
-      /**
-       * Served
-       * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
-       */
-      served: boolean | null;
-      /**
-       * Source
-       * @enum {string}
-       */
-      source: "code" | "operator";
-      /**
-       * State
-       * @enum {string}
-       */
-      state: "active" | "disabled";
-      stats: components["schemas"]["AgentStats"];
-      switch: components["schemas"]["SwitchOut"];
-      /** Task Queue */
-      task_queue: string;
-      /**
-       * Timeout Seconds
-       * @description Of one model request.
-       */
-      timeout_seconds: number;
-      /** Title */
-      title: string;
-      /**
-       * Version
-       * @description The version that new calls use.
-       */
-      version: string;
-    };
-    /**
-     * AgentTool
-     * @description A tool that the agent's code gives it.
-     */
-    AgentTool: {
-      /**
-       * Allowed
-       * @description Whether the version in use has it.
-       */
-      allowed: boolean;
-      /** Approvers */
-      approvers: string[];
-      /** @description What the rule says: whether its calls need an approval. */
-      effect: components["schemas"]["Effect"] | null;
-      /**
-       * Kind
-       * @enum {string}
-       */
-      kind: "tool" | "agent";
-      /** Name */
-      name: string;
-      /** @description Null for an agent, and for a tool that is not registered. */
-      risk: components["schemas"]["Risk"] | null;
-      /**
-       * Rule
-       * @description The rule that applies to its calls, as `id@version`.
-       */
-      rule: string | null;
-      /** Title */
-      title: string | null;
-    };
-    /**
-     * AgentUse
-     * @description Use another version for new calls.
-     */
-    AgentUse: {
-      /**
-       * Expected Version
-       * @description The version that the caller has seen in use: `409` if another one is in use by now.
-       */
-      expected_version?: string | null;
-      /**
-       * Note
-       * @default
-       */
-      note: string;
-      /**
-       * Version
-       * @description A version of the agent, or `code` for whatever its code says.
-       */
-      version: string;
-    };
-    /**
-     * AgentVersionOut
-     * @description One immutable version.
-     */
-    AgentVersionOut: {
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /**
-       * Created By
-       * @description Null for the code's versions.
-       */
-      created_by: string | null;
-      /** Instructions */
-      instructions: string;
-      limits: components["schemas"]["LimitsOut"];
-      /**
-       * Made For
-       * @description The version of the code that it was checked against.
-       */
-      made_for: string;
-      /** Models */
-      models: string[];
-      /** Note */
-      note: string;
-      /** Output Schema */
-      output_schema: {
-        [key: string]: unknown;
-      } | null;
-      /**
-       * Source
-       * @enum {string}
-       */
-      source: "code" | "operator";
-      /** Tools */
-      tools: string[];
-      /** Version */
-      version: string;
-    };
-    /**
-     * ApprovalAccepted
-     * @description An approval, and the command that carries the decision. The command soon becomes `applied` or `superseded`.
-     */
-    ApprovalAccepted: {
-      /** Actions */
-      actions: components["schemas"]["Action"][];
-      /**
-       * Agent
-       * @description The agent that asks; null if workflow code does.
-       */
-      agent: string | null;
-      /** Agent Version */
-      agent_version: string | null;
-      /** Approval Id */
-      approval_id: string;
-      /** Approvers */
-      approvers: string[];
-      /**
-       * Attributed
-       * @description Whether a registered signing key and a matching command confirm who decided; null if undecided.
-       */
-      attributed: boolean | null;
-      /** Call Key */
-      call_key: string | null;
-      /**
-       * Change Refused
-       * @description Why the worker found the changed arguments of an earlier decision invalid, so that it asked again.
-       */
-      change_refused: string | null;
-      /**
-       * Changed
-       * @description The arguments that were approved instead; null if unchanged.
-       */
-      changed: {
-        [key: string]: unknown;
-      } | null;
-      /**
-       * Changed Digest
-       * @description The digest of the call that was approved, if the approver changed its arguments; otherwise null.
-       */
-      changed_digest: string | null;
-      /** @description How many people it takes to approve changed arguments, by the rule that asked. */
-      changes: components["schemas"]["Changes"];
-      /**
-       * Claimed Initiator
-       * @description The initiator that the worker names, if it differs from `initiator`. Unverified.
-       */
-      claimed_initiator: string | null;
-      /** Closed At */
-      closed_at: string | null;
-      command: components["schemas"]["CommandSummary"];
-      /**
-       * Comment
-       * @description The comment on the decision that took effect.
-       */
-      comment: string | null;
-      /**
-       * Decidable
-       * @description Whether a decision would be accepted now: its expiry timer is running.
-       */
-      decidable: boolean;
-      /**
-       * Decided By
-       * @description Null if undecided or if the decision is unattributed.
-       */
-      decided_by: string | null;
-      /**
-       * Decisions
-       * @description Oldest first; at most 200, including the one that took effect.
-       */
-      decisions: components["schemas"]["DecisionOut"][];
-      /** Digest */
-      digest: string;
-      /** Execution Id */
-      execution_id: string;
-      /** Expires At */
-      expires_at: string | null;
-      /** Expires Seconds */
-      expires_seconds: number;
-      /**
-       * Initiator
-       * @description Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid.
-       */
-      initiator: string;
-      kind: components["schemas"]["ApprovalKind"];
-      /**
-       * Opened At
-       * Format: date-time
-       */
-      opened_at: string;
-      /**
-       * Parameters
-       * @description What a plain activity's positional arguments are called in its code, in the payload's order. No part of what is signed.
-       */
-      parameters: string[];
-      /** Payload */
-      payload: {
-        [key: string]: unknown;
-      } | null;
-      /** Payloads Visible */
-      payloads_visible: boolean;
-      /**
-       * Policy
-       * @description The rule that required the approval, as `id@version`.
-       */
-      policy: string | null;
-      /**
-       * Proposals
-       * @description Changed arguments that were proposed; newest first, at most 50.
-       */
-      proposals: components["schemas"]["ProposedChange"][];
-      /**
-       * Proposed By
-       * @description The other approver, who proposed the changed arguments; null if nobody did or if the decision is unattributed.
-       */
-      proposed_by: string | null;
-      /**
-       * Reason
-       * @description The rule's reason, as it was when the approval opened.
-       */
-      reason: string | null;
-      /**
-       * Reference
-       * @description The run's reference.
-       */
-      reference: string | null;
-      /** Run Id */
-      run_id: string;
-      run_status: components["schemas"]["RunStatus"];
-      status: components["schemas"]["ApprovalStatus"];
-      /**
-       * Takes
-       * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
-       */
-      takes: string[];
-      /** Title */
-      title: string;
-      /** Tool */
-      tool: string | null;
-      /** Tool Version */
-      tool_version: string | null;
-      /**
-       * Turn
-       * @description The agent's model turn that asked for the call.
-       */
-      turn: number | null;
-      /** Unattributed Because */
-      unattributed_because: string | null;
-      /** Workflow */
-      workflow: string;
-    };
-    /**
-     * ApprovalChange
-     * @description An approval's state after a change.
-     */
-    ApprovalChange: {
-      /** Expires At */
-      expires_at: string | null;
-      status: components["schemas"]["ApprovalStatus"];
-      /** Title */
-      title: string;
-      /** Tool */
-      tool: string | null;
-    };
-    /**
-     * ApprovalDetail
-     * @description An approval with its payload: exactly the arguments that the digest covers.
-     */
-    ApprovalDetail: {
-      /** Actions */
-      actions: components["schemas"]["Action"][];
-      /**
-       * Agent
-       * @description The agent that asks; null if workflow code does.
-       */
-      agent: string | null;
-      /** Agent Version */
-      agent_version: string | null;
-      /** Approval Id */
-      approval_id: string;
-      /** Approvers */
-      approvers: string[];
-      /**
-       * Attributed
-       * @description Whether a registered signing key and a matching command confirm who decided; null if undecided.
-       */
-      attributed: boolean | null;
-      /** Call Key */
-      call_key: string | null;
-      /**
-       * Change Refused
-       * @description Why the worker found the changed arguments of an earlier decision invalid, so that it asked again.
-       */
-      change_refused: string | null;
-      /**
-       * Changed
-       * @description The arguments that were approved instead; null if unchanged.
-       */
-      changed: {
-        [key: string]: unknown;
-      } | null;
-      /**
-       * Changed Digest
-       * @description The digest of the call that was approved, if the approver changed its arguments; otherwise null.
-       */
-      changed_digest: string | null;
-      /** @description How many people it takes to approve changed arguments, by the rule that asked. */
-      changes: components["schemas"]["Changes"];
-      /**
-       * Claimed Initiator
-       * @description The initiator that the worker names, if it differs from `initiator`. Unverified.
-       */
-      claimed_initiator: string | null;
-      /** Closed At */
-      closed_at: string | null;
-      /**
-       * Comment
-       * @description The comment on the decision that took effect.
-       */
-      comment: string | null;
-      /**
-       * Decidable
-       * @description Whether a decision would be accepted now: its expiry timer is running.
-       */
-      decidable: boolean;
-      /**
-       * Decided By
-       * @description Null if undecided or if the decision is unattributed.
-       */
-      decided_by: string | null;
-      /**
-       * Decisions
-       * @description Oldest first; at most 200, including the one that took effect.
-       */
-      decisions: components["schemas"]["DecisionOut"][];
-      /** Digest */
-      digest: string;
-      /** Execution Id */
-      execution_id: string;
-      /** Expires At */
-      expires_at: string | null;
-      /** Expires Seconds */
-      expires_seconds: number;
-      /**
-       * Initiator
-       * @description Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid.
-       */
-      initiator: string;
-      kind: components["schemas"]["ApprovalKind"];
-      /**
-       * Opened At
-       * Format: date-time
-       */
-      opened_at: string;
-      /**
-       * Parameters
-       * @description What a plain activity's positional arguments are called in its code, in the payload's order. No part of what is signed.
-       */
-      parameters: string[];
-      /** Payload */
-      payload: {
-        [key: string]: unknown;
-      } | null;
-      /** Payloads Visible */
-      payloads_visible: boolean;
-      /**
-       * Policy
-       * @description The rule that required the approval, as `id@version`.
-       */
-      policy: string | null;
-      /**
-       * Proposals
-       * @description Changed arguments that were proposed; newest first, at most 50.
-       */
-      proposals: components["schemas"]["ProposedChange"][];
-      /**
-       * Proposed By
-       * @description The other approver, who proposed the changed arguments; null if nobody did or if the decision is unattributed.
-       */
-      proposed_by: string | null;
-      /**
-       * Reason
-       * @description The rule's reason, as it was when the approval opened.
-       */
-      reason: string | null;
-      /**
-       * Reference
-       * @description The run's reference.
-       */
-      reference: string | null;
-      /** Run Id */
-      run_id: string;
-      run_status: components["schemas"]["RunStatus"];
-      status: components["schemas"]["ApprovalStatus"];
-      /**
-       * Takes
-       * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
-       */
-      takes: string[];
-      /** Title */
-      title: string;
-      /** Tool */
-      tool: string | null;
-      /** Tool Version */
-      tool_version: string | null;
-      /**
-       * Turn
-       * @description The agent's model turn that asked for the call.
-       */
-      turn: number | null;
-      /** Unattributed Because */
-      unattributed_because: string | null;
-      /** Workflow */
-      workflow: string;
-    };
-    /**
-     * ApprovalEvent
-     * @description The event `approval`: an approval was opened, decided or closed.
-     */
-    ApprovalEvent: {
-      /**
-       * At
-       * Format: date-time
-       */
-      at: string;
-      data: components["schemas"]["ApprovalChange"];
-      /**
-       * @description discriminator enum property added by openapi-typescript
-       * @enum {string}
-       */
-      kind: "approval";
-      /** Run Id */
-      run_id: string;
-      /**
-       * Subject
-       * @description The approval's id.
-       */
-      subject: string;
-    };
-    /**
-     * ApprovalKind
-     * @description Who asked: a policy about a tool's call, or workflow code by name.
-     * @enum {string}
-     */
-    ApprovalKind: "tool" | "explicit";
-    /**
-     * ApprovalStatus
-     * @description Where an approval stands.
-     * @enum {string}
-     */
-    ApprovalStatus: "pending" | "approved" | "rejected" | "expired" | "cancelled";
-    /**
-     * ApprovalSummary
-     * @description An approval in a list, without its payload.
-     */
-    ApprovalSummary: {
-      /**
-       * Agent
-       * @description The agent that asks; null if workflow code does.
-       */
-      agent: string | null;
-      /** Agent Version */
-      agent_version: string | null;
-      /** Approval Id */
-      approval_id: string;
-      /** Approvers */
-      approvers: string[];
-      /**
-       * Attributed
-       * @description Whether a registered signing key and a matching command confirm who decided; null if undecided.
-       */
-      attributed: boolean | null;
-      /**
-       * Changed Digest
-       * @description The digest of the call that was approved, if the approver changed its arguments; otherwise null.
-       */
-      changed_digest: string | null;
-      /**
-       * Claimed Initiator
-       * @description The initiator that the worker names, if it differs from `initiator`. Unverified.
-       */
-      claimed_initiator: string | null;
-      /** Closed At */
-      closed_at: string | null;
-      /**
-       * Decidable
-       * @description Whether a decision would be accepted now: its expiry timer is running.
-       */
-      decidable: boolean;
-      /**
-       * Decided By
-       * @description Null if undecided or if the decision is unattributed.
-       */
-      decided_by: string | null;
-      /** Digest */
-      digest: string;
-      /** Execution Id */
-      execution_id: string;
-      /** Expires At */
-      expires_at: string | null;
-      /**
-       * Initiator
-       * @description Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid.
-       */
-      initiator: string;
-      kind: components["schemas"]["ApprovalKind"];
-      /**
-       * Opened At
-       * Format: date-time
-       */
-      opened_at: string;
-      /**
-       * Policy
-       * @description The rule that required the approval, as `id@version`.
-       */
-      policy: string | null;
-      /**
-       * Reference
-       * @description The run's reference.
-       */
-      reference: string | null;
-      /** Run Id */
-      run_id: string;
-      status: components["schemas"]["ApprovalStatus"];
-      /** Title */
-      title: string;
-      /** Tool */
-      tool: string | null;
-      /**
-       * Turn
-       * @description The agent's model turn that asked for the call.
-       */
-      turn: number | null;
-      /** Unattributed Because */
-      unattributed_because: string | null;
-      /** Workflow */
-      workflow: string;
-    };
-    /**
-     * CallStats
-     * @description Calls that began in the last 24 hours.
-     */
-    CallStats: {
-      /** Cancelled */
-      cancelled: number;
-      /** Completed */
-      completed: number;
-      /** Failed */
-      failed: number;
-      /**
-       * P50 Seconds
-       * @description Of completed calls, with their waits for people.
-       */
-      p50_seconds: number | null;
-      /** P95 Seconds */
-      p95_seconds: number | null;
-    };
-    /**
-     * Change
-     * @description A field that differs.
-     */
-    Change: {
-      /** After */
-      after: unknown;
-      /** Before */
-      before: unknown;
-      /**
-       * Diff
-       * @description Of instructions: a unified diff.
-       */
-      diff?: string | null;
-    };
-    /**
-     * Changes
-     * @description How many people it takes to let a tool's call through with changed arguments.
-     * @enum {string}
-     */
-    Changes: "one_person" | "second_person";
-    /**
-     * ChildRun
-     * @description A child of a run.
-     */
-    ChildRun: {
-      /** Closed At */
-      closed_at: string | null;
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Run Id */
-      run_id: string;
-      status: components["schemas"]["RunStatus"];
-      /** Workflow */
-      workflow: string;
-    };
-    /**
-     * CommandDetail
-     * @description One command with its request body, for callers who may read payloads.
-     */
-    CommandDetail: {
-      /** Address */
-      address: string | null;
-      /** Approval Id */
-      approval_id: string | null;
-      /** Attempts */
-      attempts: number;
-      /** Body */
-      body?: unknown;
-      /** Command Id */
-      command_id: string;
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Delivered At */
-      delivered_at: string | null;
-      /** Execution Id */
-      execution_id: string | null;
-      /** Idempotency Key */
-      idempotency_key: string | null;
-      /** Key Id */
-      key_id: string | null;
-      kind: components["schemas"]["CommandKind"];
-      /**
-       * Outcome
-       * @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`.
-       */
-      outcome: {
-        [key: string]: unknown;
-      } | null;
-      /** Principal */
-      principal: string;
-      /**
-       * Reason
-       * @description The reason that the principal gave.
-       */
-      reason: string | null;
-      /** Route */
-      route: string;
-      /** Run Id */
-      run_id: string | null;
-      /** Settled At */
-      settled_at: string | null;
-      status: components["schemas"]["CommandStatus"];
-      /** Target */
-      target: string | null;
-      /**
-       * What
-       * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
-       */
-      what?: string | null;
-    };
-    /**
-     * CommandKind
-     * @description What was asked.
-     * @enum {string}
-     */
-    CommandKind:
-      | "run.start"
-      | "run.cancel"
-      | "run.terminate"
-      | "run.pause"
-      | "run.resume"
-      | "run.interrupt"
-      | "run.signal"
-      | "run.update"
-      | "approval.decide"
-      | "approval.propose"
-      | "tool.policy"
-      | "tool.disable"
-      | "tool.enable"
-      | "agent.policy"
-      | "agent.disable"
-      | "agent.enable"
-      | "workflow.disable"
-      | "workflow.enable"
-      | "agent.put"
-      | "agent.use"
-      | "policy.put"
-      | "policy.withdraw"
-      | "principal.put"
-      | "principal.disable"
-      | "principal.enable"
-      | "key.create"
-      | "key.revoke"
-      | "signing_key.retire"
-      | "signing_key.revoke"
-      | "login.put"
-      | "login.close"
-      | "grid.move"
-      | "command.confirm"
-      | "command.withdraw";
-    /**
-     * CommandStatus
-     * @description What became of it.
-     * @enum {string}
-     */
-    CommandStatus: "proposed" | "pending" | "delivered" | "applied" | "superseded" | "refused" | "failed";
-    /**
-     * CommandSummary
-     * @description One requested change.
-     */
-    CommandSummary: {
-      /** Address */
-      address: string | null;
-      /** Approval Id */
-      approval_id: string | null;
-      /** Attempts */
-      attempts: number;
-      /** Command Id */
-      command_id: string;
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Delivered At */
-      delivered_at: string | null;
-      /** Execution Id */
-      execution_id: string | null;
-      /** Idempotency Key */
-      idempotency_key: string | null;
-      /** Key Id */
-      key_id: string | null;
-      kind: components["schemas"]["CommandKind"];
-      /**
-       * Outcome
-       * @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`.
-       */
-      outcome: {
-        [key: string]: unknown;
-      } | null;
-      /** Principal */
-      principal: string;
-      /**
-       * Reason
-       * @description The reason that the principal gave.
-       */
-      reason: string | null;
-      /** Route */
-      route: string;
-      /** Run Id */
-      run_id: string | null;
-      /** Settled At */
-      settled_at: string | null;
-      status: components["schemas"]["CommandStatus"];
-      /** Target */
-      target: string | null;
-      /**
-       * What
-       * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
-       */
-      what?: string | null;
-    };
-    /**
-     * ConditionIn
-     * @description One condition on the call's JSON arguments.
-     */
-    ConditionIn: {
-      /**
-       * Argument
-       * @description The argument's name, or a dotted path into it, such as `customer.country`. A number is an index into a list.
-       */
-      argument: string;
-      /**
-       * Op
-       * @enum {string}
-       */
-      op: "==" | "!=" | ">" | ">=" | "<" | "<=" | "in" | "not in" | "contains" | "exists" | "matches";
-      /**
-       * Value
-       * @description A text, number, true, false or null; for `in` and `not in` a list of them; for `exists` true or false; for `matches` a regular expression, which is searched for.
-       * @default true
-       */
-      value: unknown;
-    };
-    /**
-     * ConditionOut
-     * @description One condition on the call's JSON arguments.
-     */
-    ConditionOut: {
-      /** Argument */
-      argument: string;
-      /** Op */
-      op: string;
-      /** Value */
-      value: unknown;
-    };
-    /**
-     * Confirmed
-     * @description A proposed command in its current state.
-     */
-    Confirmed: {
-      /** Address */
-      address: string | null;
-      /** Approval Id */
-      approval_id: string | null;
-      /** Attempts */
-      attempts: number;
-      /** Command Id */
-      command_id: string;
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Delivered At */
-      delivered_at: string | null;
-      /** Execution Id */
-      execution_id: string | null;
-      /** Idempotency Key */
-      idempotency_key: string | null;
-      /**
-       * Key
-       * @description The full API key, if the command created one. It is shown in this response only.
-       */
-      key?: string | null;
-      /** Key Id */
-      key_id: string | null;
-      kind: components["schemas"]["CommandKind"];
-      /**
-       * Outcome
-       * @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`.
-       */
-      outcome: {
-        [key: string]: unknown;
-      } | null;
-      /** Principal */
-      principal: string;
-      /**
-       * Reason
-       * @description The reason that the principal gave.
-       */
-      reason: string | null;
-      /** Route */
-      route: string;
-      /** Run Id */
-      run_id: string | null;
-      /** Settled At */
-      settled_at: string | null;
-      status: components["schemas"]["CommandStatus"];
-      /** Target */
-      target: string | null;
-      /**
-       * What
-       * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
-       */
-      what?: string | null;
-    };
-    /**
-     * ConsideredOut
-     * @description A rule that is about the call, and what became of it.
-     */
-    ConsideredOut: {
-      /** Agent */
-      agent: string | null;
-      /** Applies */
-      applies: boolean;
-      /** Because */
-      because: string;
-      effect: components["schemas"]["Effect"];
-      /**
-       * Holds
-       * @description Whether its conditions hold; null if that can't be judged.
-       */
-      holds: boolean | null;
-      /**
-       * Rule
-       * @description `id@version`.
-       */
-      rule: string;
-      /** Tool */
-      tool: string;
-      /** When */
-      when: components["schemas"]["ConditionOut"][];
-    };
-    /**
-     * ControlOut
-     * @description A signal that paused, resumed or interrupted an execution.
-     */
-    ControlOut: {
-      /**
-       * Action
-       * @enum {string}
-       */
-      action: "pause" | "resume" | "interrupt";
-      /** Attributed */
-      attributed: boolean;
-      /**
-       * Claimed Principal
-       * @description The principal that an unattributed signal names. Unverified.
-       */
-      claimed_principal: string | null;
-      /** Command Id */
-      command_id: string | null;
-      /** Event Id */
-      event_id: number;
-      /** Execution Id */
-      execution_id: string;
-      /** Identity */
-      identity: string | null;
-      /**
-       * Principal
-       * @description Who sent it; null if no command confirms it.
-       */
-      principal: string | null;
-      /**
-       * Signalled At
-       * Format: date-time
-       */
-      signalled_at: string;
-      /** Unattributed Because */
-      unattributed_because: string | null;
-    };
-    /**
-     * Count
-     * @description A count, and the URL of its list.
-     */
-    Count: {
-      /** Count */
-      count: number;
-      /** Href */
-      href: string;
-    };
-    /**
-     * DecisionIn
-     * @description Decide an approval.
-     */
-    DecisionIn: {
-      /**
-       * Arguments
-       * @description With `approved`, for a tool's call: call the tool with these arguments instead. They must fit the tool's input schema. All arguments are given, not only the changed ones.
-       */
-      arguments?: {
-        [key: string]: unknown;
-      } | null;
-      /**
-       * Comment
-       * @description Told to the workflow's code, and shown with the decision.
-       */
-      comment?: string | null;
-      /**
-       * Digest
-       * @description The digest that was shown; it must match the approval's.
-       */
-      digest: string;
-      verdict: components["schemas"]["Verdict"];
-    };
-    /**
-     * DecisionOut
-     * @description One decision signal and its outcome. Includes refused signals, and signals that named no approval while this one was open.
-     */
-    DecisionOut: {
-      /** Approver */
-      approver: string | null;
-      /**
-       * Attributed
-       * @description Whether a registered signing key and a matching command confirm who made it.
-       */
-      attributed: boolean;
-      /**
-       * Claimed Principal
-       * @description The principal that an unattributed signal names. Unverified.
-       */
-      claimed_principal: string | null;
-      /** Command Id */
-      command_id: string | null;
-      /** Comment */
-      comment?: string | null;
-      /** Decided At */
-      decided_at: string | null;
-      /** Event Id */
-      event_id: number;
-      /** Execution Id */
-      execution_id: string;
-      /**
-       * Identity
-       * @description The client identity that the sender gave to Temporal. Unverified.
-       */
-      identity: string | null;
-      /**
-       * Judged
-       * @description `counted`, `superseded` or `refused`.
-       */
-      judged: string;
-      /** Key Id */
-      key_id: string | null;
-      /**
-       * Principal
-       * @description Who made the decision; null if it is unattributed.
-       */
-      principal: string | null;
-      /** Reason */
-      reason: string | null;
-      /**
-       * Signalled At
-       * Format: date-time
-       */
-      signalled_at: string;
-      /** Unattributed Because */
-      unattributed_because: string | null;
-      verdict: components["schemas"]["Verdict"] | null;
-    };
-    /**
-     * Delta
-     * @description A part of a model's answer.
-     */
-    Delta: {
-      /** Agent */
-      agent: string;
-      /**
-       * Attempt
-       * @description Of the model request. What an earlier attempt said is void.
-       */
-      attempt: number;
-      /**
-       * Call
-       * @description Names the call of the agent: the same in all its turns.
-       */
-      call: string;
-      /** Execution Id */
-      execution_id: string;
-      /**
-       * Sequence
-       * @description Counts the deltas of an attempt from 1; a gap means that some were lost.
-       */
-      sequence: number;
-      /** Text */
-      text: string;
-      /**
-       * Tools
-       * @description Names of tools that the model asks for.
-       */
-      tools: string[];
-      /** Turn */
-      turn: number;
-    };
-    /**
-     * DeltaEvent
-     * @description The event `delta`: a model says something, now. It has no `id`, and is stored nowhere.
-     */
-    DeltaEvent: {
-      /**
-       * At
-       * Format: date-time
-       */
-      at: string;
-      data: components["schemas"]["Delta"];
-      /**
-       * @description discriminator enum property added by openapi-typescript
-       * @enum {string}
-       */
-      kind: "delta";
-      /** Run Id */
-      run_id: string;
-      /** Subject */
-      subject: null;
-    };
-    /**
-     * Dependency
-     * @description A dependency of the service.
-     */
-    Dependency: {
-      /** Detail */
-      detail?: string | null;
-      /**
-       * Name
-       * @enum {string}
-       */
-      name: "database" | "temporal" | "projector";
-      /** Ok */
-      ok: boolean;
-    };
-    /**
-     * Effect
-     * @description What a rule says.
-     * @enum {string}
-     */
-    Effect: "allow" | "require_approval" | "deny";
-    /**
-     * EndEvent
-     * @description The event `end`: the run has ended. It is open again if it is reset afterwards.
-     */
-    EndEvent: {
-      /**
-       * At
-       * @description Null if the event itself is no longer stored.
-       */
-      at: string | null;
-      data: components["schemas"]["RunEnd"];
-      /**
-       * @description discriminator enum property added by openapi-typescript
-       * @enum {string}
-       */
-      kind: "end";
-      /** Run Id */
-      run_id: string;
-      /** Subject */
-      subject: null;
-    };
-    /**
-     * ErrorOut
-     * @description A failure as recorded in history. Callers who may not read payloads see its class (`type`) and none of its text.
-     */
-    ErrorOut: {
-      /**
-       * At
-       * @description Where in the project's Python code it was raised: `file:line in function`. Unknown for other SDKs.
-       */
-      at?: string | null;
-      cause?: components["schemas"]["ErrorOut"] | null;
-      /** Details */
-      details?: unknown;
-      /** Message */
-      message?: string | null;
-      /** Retryable */
-      retryable?: boolean | null;
-      /** Stack */
-      stack?: string | null;
-      /** Type */
-      type?: string | null;
-    };
-    /**
-     * ExecutionKind
-     * @description Why an execution exists in its run's chain.
-     * @enum {string}
-     */
-    ExecutionKind: "first" | "continued" | "retry" | "cron" | "reset";
-    /**
-     * ExecutionOut
-     * @description One Temporal execution of a run's chain.
-     */
-    ExecutionOut: {
-      /** Build */
-      build: string | null;
-      /** Closed At */
-      closed_at: string | null;
-      /** Continued From */
-      continued_from: string | null;
-      /** Continued To */
-      continued_to: string | null;
-      /** Execution Id */
-      execution_id: string;
-      kind: components["schemas"]["ExecutionKind"];
-      /** Last Event Id */
-      last_event_id: number;
-      /**
-       * Live Problem
-       * @description Null unless the caller may read payloads, which it may quote.
-       */
-      live_problem: string | null;
-      /**
-       * Live Task Attempt
-       * @description Above 1, the workflow task keeps failing.
-       */
-      live_task_attempt: number | null;
-      /** Reset Event Id */
-      reset_event_id: number | null;
-      /** Reset From */
-      reset_from: string | null;
-      /** Reset Reason */
-      reset_reason: string | null;
-      /** Reset To */
-      reset_to: string | null;
-      /**
-       * Started At
-       * Format: date-time
-       */
-      started_at: string;
-      status: components["schemas"]["ExecutionStatus"];
-      /**
-       * Temporal Ui
-       * @description The execution's URL in Temporal's UI.
-       */
-      temporal_ui?: string | null;
-    };
-    /**
-     * ExecutionStatus
-     * @description Temporal's own status of one execution, under Temporal's own words.
-     * @enum {string}
-     */
-    ExecutionStatus: "running" | "completed" | "failed" | "canceled" | "terminated" | "continued_as_new" | "timed_out";
-    /**
-     * FaultOut
-     * @description One invalid place in a request.
-     */
-    FaultOut: {
-      /** Message */
-      message: string;
-      /**
-       * Pointer
-       * @description A JSON pointer into the body, or the name of a parameter.
-       */
-      pointer: string;
-    };
-    /**
-     * Fit
-     * @description What is known about a message before it is sent.
-     * @enum {string}
-     */
-    Fit: "declared" | "dynamic" | "unknown";
-    /**
-     * Freshness
-     * @description How far the projection is behind Temporal's history.
-     */
-    Freshness: {
-      /**
-       * Lag Seconds
-       * @description Null while no projector has reported.
-       */
-      lag_seconds: number | null;
-      /** Stale */
-      stale: boolean;
-      /** Updated At */
-      updated_at: string | null;
-    };
-    /**
-     * HandlerKind
-     * @description What sort of message a handler takes.
-     * @enum {string}
-     */
-    HandlerKind: "signal" | "query" | "update";
-    /**
-     * HandlerOut
-     * @description One handler.
-     */
-    HandlerOut: {
-      /** Description */
-      description: string;
-      /**
-       * Input Schema
-       * @description The JSON Schema of `arguments`, an array. Each item's `title` is the parameter's name.
-       */
-      input_schema: {
-        [key: string]: unknown;
-      };
-      /** Name */
-      name: string;
-      /**
-       * Output Schema
-       * @description Null for a signal, and where the result has no annotation.
-       */
-      output_schema: {
-        [key: string]: unknown;
-      } | null;
-    };
-    /**
-     * HandlersOut
-     * @description The handlers of the workflow's newest version.
-     */
-    HandlersOut: {
-      /**
-       * Dynamic
-       * @description The kinds of which it takes any name, because it has a dynamic handler or sets handlers while it runs.
-       */
-      dynamic: components["schemas"]["HandlerKind"][];
-      /** Queries */
-      queries: components["schemas"]["HandlerOut"][];
-      /** Signals */
-      signals: components["schemas"]["HandlerOut"][];
-      /** Updates */
-      updates: components["schemas"]["HandlerOut"][];
-    };
-    /**
-     * Health
-     * @description The process is alive.
-     */
-    Health: {
-      /**
-       * Status
-       * @default ok
-       * @constant
-       */
-      status: "ok";
-      /** Version */
-      version: string;
-    };
-    /**
-     * JobOut
-     * @description One attempt of a step on one worker, as reported by the worker and corrected by history.
-     */
-    JobOut: {
-      /** Activity Id */
-      activity_id: string;
-      /** Activity Type */
-      activity_type: string;
-      /** Attempt */
-      attempt: number;
-      error: components["schemas"]["ErrorOut"] | null;
-      /** Execution Id */
-      execution_id: string;
-      /** Finished At */
-      finished_at: string | null;
-      /** Job Id */
-      job_id: string;
-      /** Local */
-      local: boolean;
-      /**
-       * Started At
-       * Format: date-time
-       */
-      started_at: string;
-      /** @description `lost`: it ended, but its worker did not report how. `failed` includes jobs that the worker finished but whose result never reached history. */
-      status: components["schemas"]["JobStatus"];
-      /** Task Queue */
-      task_queue: string;
-      /** Worker */
-      worker: string;
-    };
-    /**
-     * JobStatus
-     * @description The status of one attempt on one worker, as reported by the worker and corrected by history.
-     * @enum {string}
-     */
-    JobStatus: "running" | "completed" | "failed" | "cancelled" | "lost";
-    /**
-     * KeyIn
-     * @description Create a key.
-     */
-    KeyIn: {
-      /**
-       * Lifetime Seconds
-       * @default 7776000
-       */
-      lifetime_seconds: number;
-      /**
-       * Note
-       * @description What the key is for; stored with the key and in the audit log.
-       * @default
-       */
-      note: string;
-      /** Principal */
-      principal: string;
-    };
-    /**
-     * KeyMade
-     * @description A new key, with its secret. It is shown in this response only.
-     */
-    KeyMade: {
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /**
-       * Created By
-       * @description Who requested it; `system` if it was created on the database's side.
-       */
-      created_by: string;
-      /**
-       * Expires At
-       * Format: date-time
-       */
-      expires_at: string;
-      /**
-       * Issuers
-       * @description Everybody who saw the key or took part in creating it. They count as initiators of the runs it starts. `system` is the database's side.
-       */
-      issuers: string[];
-      /**
-       * Key
-       * @description The full key. Null if an earlier request with the same `Idempotency-Key` created it: revoke it and create another.
-       */
-      key: string | null;
-      /**
-       * Key Id
-       * @description Not secret.
-       */
-      key_id: string;
-      /**
-       * Last Used At
-       * @description Accurate to the minute.
-       */
-      last_used_at: string | null;
-      /** Note */
-      note: string;
-      /** Principal */
-      principal: string;
-      /** Revoked At */
-      revoked_at: string | null;
-      /**
-       * Status
-       * @enum {string}
-       */
-      status: "live" | "expired" | "revoked";
-    };
-    /**
-     * KeyOut
-     * @description A key, without its secret, which is not stored.
-     */
-    KeyOut: {
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /**
-       * Created By
-       * @description Who requested it; `system` if it was created on the database's side.
-       */
-      created_by: string;
-      /**
-       * Expires At
-       * Format: date-time
-       */
-      expires_at: string;
-      /**
-       * Issuers
-       * @description Everybody who saw the key or took part in creating it. They count as initiators of the runs it starts. `system` is the database's side.
-       */
-      issuers: string[];
-      /**
-       * Key Id
-       * @description Not secret.
-       */
-      key_id: string;
-      /**
-       * Last Used At
-       * @description Accurate to the minute.
-       */
-      last_used_at: string | null;
-      /** Note */
-      note: string;
-      /** Principal */
-      principal: string;
-      /** Revoked At */
-      revoked_at: string | null;
-      /**
-       * Status
-       * @enum {string}
-       */
-      status: "live" | "expired" | "revoked";
-    };
-    /**
-     * KeyStatus
-     * @description The status of a signing key.
-     * @enum {string}
-     */
-    KeyStatus: "in_force" | "retired" | "revoked";
-    /**
-     * LastRun
-     * @description The newest run of a workflow.
-     */
-    LastRun: {
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Run Id */
-      run_id: string;
-      status: components["schemas"]["RunStatus"];
-    };
-    /**
-     * LimitsIn
-     * @description What one call may use. What is left out or null has the code's limit.
-     */
-    LimitsIn: {
-      /** Requests */
-      requests?: number | null;
-      /** Seconds */
-      seconds?: number | null;
-      /**
-       * Soft
-       * @description The share of each limit at which people are asked to raise it.
-       */
-      soft?: number | null;
-      /**
-       * Tokens
-       * @description Input and output tokens.
-       */
-      tokens?: number | null;
-      /** Tool Calls */
-      tool_calls?: number | null;
-      /**
-       * Usd
-       * @description US dollars.
-       */
-      usd?: number | null;
-    };
-    /**
-     * LimitsOut
-     * @description What one call may use; null is no limit.
-     */
-    LimitsOut: {
-      /** Requests */
-      requests: number | null;
-      /** Seconds */
-      seconds: number | null;
-      /** Soft */
-      soft: number | null;
-      /** Tokens */
-      tokens: number | null;
-      /** Tool Calls */
-      tool_calls: number | null;
-      /** Usd */
-      usd: number | null;
-    };
-    /**
-     * LogOut
-     * @description One line that a workflow or a tool wrote.
-     */
-    LogOut: {
-      /** Activity Id */
-      activity_id: string | null;
-      /** Attempt */
-      attempt: number | null;
-      /** Execution Id */
-      execution_id: string;
-      /** Fields */
-      fields: unknown;
-      /** Level */
-      level: string;
-      /** Log Id */
-      log_id: number;
-      /**
-       * Logged At
-       * Format: date-time
-       */
-      logged_at: string;
-      /** Logger */
-      logger: string;
-      /** Message */
-      message: string;
-      /** Worker */
-      worker: string;
-    };
-    /**
-     * Me
-     * @description Who asks.
-     */
-    Me: {
-      /** Groups */
-      groups: string[];
-      /**
-       * Key Expires At
-       * Format: date-time
-       */
-      key_expires_at: string;
-      /** Key Id */
-      key_id: string;
-      kind: components["schemas"]["PrincipalKind"];
-      /** Name */
-      name: string;
-      /** Permissions */
-      permissions: components["schemas"]["Permission"][];
-      /** Roles */
-      roles: components["schemas"]["Role"][];
-      /**
-       * Workflows
-       * @description Globs of the workflows whose runs it may see.
-       */
-      workflows: string[];
-    };
-    /**
-     * Next
-     * @description Who or what a run waits for, and until when.
-     */
-    Next: {
-      /**
-       * Actions
-       * @description The verbs that this caller may use now.
-       * @default []
-       */
-      actions: string[];
-      /**
-       * Approval Ids
-       * @default []
-       */
-      approval_ids: string[];
-      /**
-       * Approvers
-       * @default []
-       */
-      approvers: string[];
-      /** Summary */
-      summary: string;
-      /** Until */
-      until?: string | null;
-      waiting_on: components["schemas"]["WaitingOn"] | null;
-    };
-    /**
-     * Overview
-     * @description Counts, each with a link to its filtered list. Every run status has one.
-     */
-    Overview: {
-      approvals_for_me: components["schemas"]["Count"];
-      cancelled_24h: components["schemas"]["Count"];
-      cancelling: components["schemas"]["Count"];
-      completed_24h: components["schemas"]["Count"];
-      failed_24h: components["schemas"]["Count"];
-      /**
-       * Generated At
-       * Format: date-time
-       */
-      generated_at: string;
-      paused: components["schemas"]["Count"];
-      projection: components["schemas"]["Freshness"];
-      queued: components["schemas"]["Count"];
-      running: components["schemas"]["Count"];
-      /** @description Open runs that wait for a worker, or whose workflow task keeps failing. */
-      stuck: components["schemas"]["Count"];
-      terminated_24h: components["schemas"]["Count"];
-      timed_out_24h: components["schemas"]["Count"];
-      waiting: components["schemas"]["Count"];
-      waiting_for_approval: components["schemas"]["Count"];
-    };
-    /** Page[AgentSummary] */
-    Page_AgentSummary_: {
-      /** Items */
-      items: components["schemas"]["AgentSummary"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[ApprovalSummary] */
-    Page_ApprovalSummary_: {
-      /** Items */
-      items: components["schemas"]["ApprovalSummary"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[CommandSummary] */
-    Page_CommandSummary_: {
-      /** Items */
-      items: components["schemas"]["CommandSummary"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[JobOut] */
-    Page_JobOut_: {
-      /** Items */
-      items: components["schemas"]["JobOut"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[KeyOut] */
-    Page_KeyOut_: {
-      /** Items */
-      items: components["schemas"]["KeyOut"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[LogOut] */
-    Page_LogOut_: {
-      /** Items */
-      items: components["schemas"]["LogOut"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[PolicySummary] */
-    Page_PolicySummary_: {
-      /** Items */
-      items: components["schemas"]["PolicySummary"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[PrincipalSummary] */
-    Page_PrincipalSummary_: {
-      /** Items */
-      items: components["schemas"]["PrincipalSummary"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[ReadOut] */
-    Page_ReadOut_: {
-      /** Items */
-      items: components["schemas"]["ReadOut"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[RunSummary] */
-    Page_RunSummary_: {
-      /** Items */
-      items: components["schemas"]["RunSummary"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[SigningKeyOut] */
-    Page_SigningKeyOut_: {
-      /** Items */
-      items: components["schemas"]["SigningKeyOut"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[StepOut] */
-    Page_StepOut_: {
-      /** Items */
-      items: components["schemas"]["StepOut"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[ToolSummary] */
-    Page_ToolSummary_: {
-      /** Items */
-      items: components["schemas"]["ToolSummary"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[UnattributedAct] */
-    Page_UnattributedAct_: {
-      /** Items */
-      items: components["schemas"]["UnattributedAct"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /** Page[WorkflowSummary] */
-    Page_WorkflowSummary_: {
-      /** Items */
-      items: components["schemas"]["WorkflowSummary"][];
-      /**
-       * Next Cursor
-       * @description Pass it as `cursor` for the next page; null on the last.
-       */
-      next_cursor?: string | null;
-    };
-    /**
-     * Permission
-     * @description One thing that a route may need.
-     * @enum {string}
-     */
-    Permission: "read" | "read_payloads" | "start" | "control" | "decide" | "audit" | "edit" | "govern" | "administer";
-    /**
-     * PolicyDetail
-     * @description A rule, the tools it governs, and its versions.
-     */
-    PolicyDetail: {
-      /** Agent */
-      agent: string | null;
-      /** Approvers */
-      approvers: string[];
-      changes: components["schemas"]["Changes"];
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Created By */
-      created_by: string;
-      effect: components["schemas"]["Effect"];
-      /** Expires Seconds */
-      expires_seconds: number;
-      /**
-       * Fits
-       * @description Registered tools whose names it matches; the first 200.
-       */
-      fits: string[];
-      /**
-       * Holds For
-       * @description The matching tools to which this rule applies, because no other rule takes precedence.
-       */
-      holds_for: string[];
-      kind: components["schemas"]["StepKind"] | null;
-      /**
-       * Note
-       * @description A warning about the rule, for example that it matches no registered tool.
-       */
-      note: string | null;
-      /** Reason */
-      reason: string;
-      /**
-       * Rule Id
-       * @description The id that the operator chose, or `tool:` or `agent:` and the name of what it governs.
-       */
-      rule_id: string;
-      /** Tool */
-      tool: string;
-      /** Version */
-      version: number;
-      /**
-       * Versions
-       * @description The newest 50.
-       */
-      versions: components["schemas"]["PolicyVersionOut"][];
-      /** When */
-      when: components["schemas"]["ConditionOut"][];
-      /**
-       * Withdrawn
-       * @description The rule was withdrawn with this version.
-       */
-      withdrawn: boolean;
-    };
-    /**
-     * PolicyIn
-     * @description Create or replace the rule with this id. Workers receive it within seconds.
-     */
-    PolicyIn: {
-      /**
-       * Agent
-       * @description An agent's name or a glob: the rule is about the calls that it makes. Null: everybody's calls, those of agents and of workflow code.
-       */
-      agent?: string | null;
-      /**
-       * Approvers
-       * @default [
-       *       "role:approver"
-       *     ]
-       */
-      approvers: string[];
-      /**
-       * @description How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver has proposed exactly these.
-       * @default one_person
-       */
-      changes: components["schemas"]["Changes"];
-      effect: components["schemas"]["Effect"];
-      /**
-       * Expires Seconds
-       * @default 604800
-       */
-      expires_seconds: number;
-      /** @description What the rule is about: `tool` or `activity`. Null: tools and plain activities of that name. */
-      kind?: components["schemas"]["StepKind"] | null;
-      /**
-       * Reason
-       * @default
-       */
-      reason: string;
-      /**
-       * Tool
-       * @description A tool's name, the type of a plain activity, or a glob (`*`, `?`, `[...]`) such as `crm_*`. May be left out if `agent` is given: `*`.
-       */
-      tool?: string | null;
-      /**
-       * When
-       * @description What must hold for the call's arguments; all of it. If that can't be judged, because an argument is missing or has another type, a rule that allows doesn't apply, and one that denies or requires approval does.
-       * @default []
-       */
-      when: components["schemas"]["ConditionIn"][];
-    };
-    /**
-     * PolicySummary
-     * @description A rule at its newest version.
-     */
-    PolicySummary: {
-      /** Agent */
-      agent: string | null;
-      /** Approvers */
-      approvers: string[];
-      changes: components["schemas"]["Changes"];
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Created By */
-      created_by: string;
-      effect: components["schemas"]["Effect"];
-      /** Expires Seconds */
-      expires_seconds: number;
-      kind: components["schemas"]["StepKind"] | null;
-      /** Reason */
-      reason: string;
-      /**
-       * Rule Id
-       * @description The id that the operator chose, or `tool:` or `agent:` and the name of what it governs.
-       */
-      rule_id: string;
-      /** Tool */
-      tool: string;
-      /** Version */
-      version: number;
-      /** When */
-      when: components["schemas"]["ConditionOut"][];
-      /**
-       * Withdrawn
-       * @description The rule was withdrawn with this version.
-       */
-      withdrawn: boolean;
-    };
-    /**
-     * PolicyTest
-     * @description A call to try the rules on. Nothing is called.
-     */
-    PolicyTest: {
-      /**
-       * Agent
-       * @description The agent that makes the call; null: workflow code.
-       */
-      agent?: string | null;
-      /**
-       * Arguments
-       * @description The call's JSON arguments; null: not known, so no condition can be judged.
-       */
-      arguments?: unknown;
-      /** @description By default `tool` if such a tool is registered, else `activity`. */
-      kind?: components["schemas"]["StepKind"] | null;
-      /**
-       * Tool
-       * @description A tool's name or the type of a plain activity.
-       */
-      tool: string;
-    };
-    /**
-     * PolicyTested
-     * @description What would happen to the call.
-     */
-    PolicyTested: {
-      /** Approvers */
-      approvers: string[];
-      /**
-       * Considered
-       * @description The rules that are about the call; at most 200.
-       */
-      considered: components["schemas"]["ConsideredOut"][];
-      /**
-       * Disabled
-       * @description The kill switch that denies the call regardless of the rules; null if none is on.
-       */
-      disabled: string | null;
-      effect: components["schemas"]["Effect"];
-      kind: components["schemas"]["StepKind"];
-      /** Reason */
-      reason: string;
-      /** @description What is not a registered tool counts as reading. */
-      risk: components["schemas"]["Risk"];
-      /**
-       * Rule
-       * @description The rule that applies, `id@version`; ids that begin with `default:` are built-in rules.
-       */
-      rule: string;
-    };
-    /**
-     * PolicyVersionOut
-     * @description One immutable version of a rule.
-     */
-    PolicyVersionOut: {
-      /** Agent */
-      agent: string | null;
-      /** Approvers */
-      approvers: string[];
-      changes: components["schemas"]["Changes"];
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Created By */
-      created_by: string;
-      effect: components["schemas"]["Effect"];
-      /** Expires Seconds */
-      expires_seconds: number;
-      kind: components["schemas"]["StepKind"] | null;
-      /** Reason */
-      reason: string;
-      /** Tool */
-      tool: string;
-      /** Version */
-      version: number;
-      /** When */
-      when: components["schemas"]["ConditionOut"][];
-      /**
-       * Withdrawn
-       * @description The rule was withdrawn with this version.
-       */
-      withdrawn: boolean;
-    };
-    /**
-     * Poller
-     * @description One poller of a task queue.
-     */
-    Poller: {
-      /** Identity */
-      identity: string;
-      /**
-       * Kind
-       * @enum {string}
-       */
-      kind: "workflow" | "activity";
-      /** Last Access At */
-      last_access_at: string | null;
-    };
-    /**
-     * PrincipalDetail
-     * @description A principal with its permissions.
-     */
-    PrincipalDetail: {
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Disabled */
-      disabled: boolean;
-      /** Disabled At */
-      disabled_at: string | null;
-      /** Groups */
-      groups: string[];
-      kind: components["schemas"]["PrincipalKind"];
-      /** Name */
-      name: string;
-      /**
-       * Permissions
-       * @description What its roles grant; none while it is disabled.
-       */
-      permissions: components["schemas"]["Permission"][];
-      /** Roles */
-      roles: string[];
-      /**
-       * Workflows
-       * @description Globs of the workflows whose runs it may see.
-       */
-      workflows: string[];
-    };
-    /**
-     * PrincipalIn
-     * @description Create a principal, or replace its roles and groups: those omitted are removed. Without `workflows` its scope is unchanged.
-     */
-    PrincipalIn: {
-      /**
-       * Groups
-       * @default []
-       */
-      groups: string[];
-      /**
-       * Kind
-       * @description Required for a new principal; it can't be changed.
-       */
-      kind?: ("human" | "service" | "agent") | null;
-      /**
-       * Reason
-       * @default
-       */
-      reason: string;
-      /** Roles */
-      roles: components["schemas"]["Role"][];
-      /**
-       * Workflows
-       * @description Globs (`*`, `?`) of the workflows whose runs it may see. Default for a new principal: `*`.
-       */
-      workflows?: string[] | null;
-    };
-    /**
-     * PrincipalKind
-     * @description What sort of principal asks.
-     * @enum {string}
-     */
-    PrincipalKind: "human" | "service" | "agent" | "system";
-    /**
-     * PrincipalSummary
-     * @description A principal in a list.
-     */
-    PrincipalSummary: {
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Disabled */
-      disabled: boolean;
-      /** Disabled At */
-      disabled_at: string | null;
-      /** Groups */
-      groups: string[];
-      kind: components["schemas"]["PrincipalKind"];
-      /** Name */
-      name: string;
-      /** Roles */
-      roles: string[];
-      /**
-       * Workflows
-       * @description Globs of the workflows whose runs it may see.
-       */
-      workflows: string[];
-    };
-    /**
-     * Problem
-     * @description An error (RFC 9457).
-     */
-    Problem: {
-      /**
-       * Code
-       * @description Stable; programs should compare this, not the text.
-       */
-      code: string;
-      /**
-       * Command Id
-       * @description The command that records the request, even if it was refused.
-       * @default null
-       */
-      command_id: string | null;
-      /**
-       * Current Status
-       * @description For a conflict: the state that does not allow the request.
-       * @default null
-       */
-      current_status: string | null;
-      /** Detail */
-      detail: string;
-      /**
-       * Faults
-       * @default []
-       */
-      faults: components["schemas"]["FaultOut"][];
-      /**
-       * Outcome Unknown
-       * @description True if the request may have been carried out anyway.
-       * @default null
-       */
-      outcome_unknown: boolean | null;
-      /** Status */
-      status: number;
-      /** Title */
-      title: string;
-      /** Type */
-      type: string;
-    };
-    /**
-     * Proposed
-     * @description A change that needs two administrators, requested by the first. Nothing has changed yet.
-     */
-    Proposed: {
-      /** Address */
-      address: string | null;
-      /** Approval Id */
-      approval_id: string | null;
-      /** Attempts */
-      attempts: number;
-      /** Command Id */
-      command_id: string;
-      /**
-       * Confirm
-       * @description The path to `POST` to confirm it, as another administrator.
-       */
-      confirm: string;
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Delivered At */
-      delivered_at: string | null;
-      /** Execution Id */
-      execution_id: string | null;
-      /**
-       * Expires At
-       * Format: date-time
-       * @description When it can no longer be confirmed.
-       */
-      expires_at: string;
-      /** Idempotency Key */
-      idempotency_key: string | null;
-      /** Key Id */
-      key_id: string | null;
-      kind: components["schemas"]["CommandKind"];
-      /**
-       * Outcome
-       * @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`.
-       */
-      outcome: {
-        [key: string]: unknown;
-      } | null;
-      /** Principal */
-      principal: string;
-      /**
-       * Reason
-       * @description The reason that the principal gave.
-       */
-      reason: string | null;
-      /** Route */
-      route: string;
-      /** Run Id */
-      run_id: string | null;
-      /** Settled At */
-      settled_at: string | null;
-      status: components["schemas"]["CommandStatus"];
-      /** Target */
-      target: string | null;
-      /**
-       * What
-       * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
-       */
-      what?: string | null;
-      /**
-       * Withdraw
-       * @description The path to `POST` to withdraw it.
-       */
-      withdraw: string;
-    };
-    /**
-     * ProposedChange
-     * @description Changed arguments that an approver proposed, where the rule wants a second person for changes.
-     */
-    ProposedChange: {
-      /**
-       * Arguments
-       * @description Null for callers who may not see payloads.
-       */
-      arguments: {
-        [key: string]: unknown;
-      } | null;
-      /** Command Id */
-      command_id: string;
-      /** Comment */
-      comment: string | null;
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Digest */
-      digest: string;
-      /** Principal */
-      principal: string;
-    };
-    /**
-     * QueryAnswer
-     * @description A query's result.
-     */
-    QueryAnswer: {
-      /** Name */
-      name: string;
-      /**
-       * Result
-       * @description Over 1 MiB, a preview.
-       */
-      result: {
-        [key: string]: unknown;
-      } | null;
-      /** Run Id */
-      run_id: string;
-    };
-    /**
-     * QueryRequest
-     * @description The arguments of a query.
-     */
-    QueryRequest: {
-      /**
-       * Arguments
-       * @description The handler's arguments, in order.
-       * @default []
-       */
-      arguments: unknown[];
-    };
-    /**
-     * ReadOut
-     * @description Identical reads, refusals, or requests without a valid key within one minute: same principal, route and subject.
-     */
-    ReadOut: {
-      /** Address */
-      address: string | null;
-      /**
-       * At
-       * Format: date-time
-       * @description The time of the first.
-       */
-      at: string;
-      /** Count */
-      count: number;
-      /** Key Id */
-      key_id: string | null;
-      /**
-       * Last At
-       * Format: date-time
-       */
-      last_at: string;
-      outcome: components["schemas"]["ReadOutcome"];
-      /**
-       * Principal
-       * @description Null if there was no valid key.
-       */
-      principal: string | null;
-      /** Read Id */
-      read_id: string;
-      /**
-       * Route
-       * @description The route's path pattern.
-       */
-      route: string;
-      /**
-       * Subject
-       * @description The run, approval or command; null if there were too many within the minute to list separately.
-       */
-      subject: string | null;
-    };
-    /**
-     * ReadOutcome
-     * @description The outcome of a read.
-     * @enum {string}
-     */
-    ReadOutcome: "read" | "refused" | "unauthenticated";
-    /**
-     * Readiness
-     * @description Whether requests can be served. When `degraded`, reads use the projection and writes wait for Temporal.
-     */
-    Readiness: {
-      /** Dependencies */
-      dependencies: components["schemas"]["Dependency"][];
-      projection: components["schemas"]["Freshness"] | null;
-      /**
-       * Status
-       * @enum {string}
-       */
-      status: "ready" | "degraded" | "unavailable";
-    };
-    /**
-     * Reason
-     * @description The reason, stored in the audit log.
-     */
-    Reason: {
-      /** Reason */
-      reason?: string | null;
-    };
-    /**
-     * Risk
-     * @description What a tool can do to the world, in rising order.
-     * @enum {string}
-     */
-    Risk: "read" | "write" | "destructive";
-    /**
-     * Role
-     * @description What a principal is trusted with.
-     * @enum {string}
-     */
-    Role: "viewer" | "operator" | "approver" | "developer" | "auditor" | "admin";
-    /**
-     * RunAccepted
-     * @description A run, and the accepted command.
-     */
-    RunAccepted: {
-      /** Actions */
-      actions: components["schemas"]["Action"][];
-      /**
-       * Approvals
-       * @description The pending approvals.
-       */
-      approvals: components["schemas"]["ApprovalSummary"][];
-      /** Approvals Pending */
-      approvals_pending: number;
-      /** Build */
-      build: string | null;
-      /**
-       * Children
-       * @description The newest 100.
-       */
-      children: components["schemas"]["ChildRun"][];
-      /** Closed At */
-      closed_at: string | null;
-      command: components["schemas"]["CommandSummary"];
-      /** Command Id */
-      command_id: string | null;
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Current Step */
-      current_step: string | null;
-      error: components["schemas"]["ErrorOut"] | null;
-      /**
-       * Error Type
-       * @description The class of the innermost cause of its error.
-       */
-      error_type: string | null;
-      /** Execution Id */
-      execution_id: string | null;
-      /** Executions */
-      executions: components["schemas"]["ExecutionOut"][];
-      /** Governed */
-      governed: boolean;
-      /**
-       * Hold
-       * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
-       */
-      hold: string | null;
-      /** Initiator */
-      initiator: string;
-      /** Input */
-      input: {
-        [key: string]: unknown;
-      } | null;
-      /**
-       * Issuers
-       * @description Who issued the key that started it. They may not decide its approvals either.
-       */
-      issuers: string[];
-      /** @description The signal that last paused, resumed or interrupted the newest execution. */
-      last_control: components["schemas"]["ControlOut"] | null;
-      links: components["schemas"]["RunLinks"];
-      /** Namespace */
-      namespace: string;
-      next: components["schemas"]["Next"];
-      /** Next At */
-      next_at: string | null;
-      /** Note */
-      note: string | null;
-      /** Parent Run Id */
-      parent_run_id: string | null;
-      /**
-       * Payloads Visible
-       * @description Whether this caller may read inputs, results and error messages.
-       */
-      payloads_visible: boolean;
-      /** Priority */
-      priority: number | null;
-      /** Reference */
-      reference: string | null;
-      /**
-       * Refused Signals
-       * @description Decision signals without effect: unsigned, forged, or for another approval.
-       */
-      refused_signals: number;
-      /** Result */
-      result: {
-        [key: string]: unknown;
-      } | null;
-      /** Root Run Id */
-      root_run_id: string | null;
-      /** Run Id */
-      run_id: string;
-      /** Start At */
-      start_at: string | null;
-      /** Started At */
-      started_at: string | null;
-      status: components["schemas"]["RunStatus"];
-      /**
-       * Status Reason
-       * @description Null unless the caller may read payloads, which it may quote.
-       */
-      status_reason: string | null;
-      /** Step Count */
-      step_count: number;
-      steps: components["schemas"]["StepsSummary"];
-      /** Steps Done */
-      steps_done: number;
-      /** Steps Failed */
-      steps_failed: number;
-      /** Tags */
-      tags: string[];
-      /** Task Queue */
-      task_queue: string;
-      /** Template */
-      template: string | null;
-      /** Template Version */
-      template_version: number | null;
-      /** Temporal Status */
-      temporal_status: string | null;
-      /** Tools */
-      tools: string[];
-      /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
-      trigger: components["schemas"]["RunTrigger"];
-      /**
-       * Unattributed Signals
-       * @description Decisions that took effect, pauses and resumes without a registered signing key and a matching command.
-       */
-      unattributed_signals: number;
-      /**
-       * Updated At
-       * Format: date-time
-       */
-      updated_at: string;
-      /** @description The sum of its model turns so far; null without any. */
-      usage: components["schemas"]["UsageOut"] | null;
-      /** Version */
-      version: string | null;
-      waiting_on: components["schemas"]["WaitingOn"] | null;
-      /** Workflow */
-      workflow: string;
-      /** Workflow Id */
-      workflow_id: string;
-    };
-    /**
-     * RunBulk
-     * @description Start several runs.
-     */
-    RunBulk: {
-      /**
-       * Items
-       * @description Each is checked by itself: one that is refused does not affect the others.
-       */
-      items: {
+    schemas: {
         /**
-         * Idempotency Key
-         * @description As the header `Idempotency-Key` of a single start of this workflow, which it is interchangeable with.
+         * Action
+         * @description One verb, whether this caller may do it now, and why not.
          */
-        idempotency_key?: string | null;
+        Action: {
+            /** Allowed */
+            allowed: boolean;
+            /** Reason */
+            reason?: string | null;
+            /** Verb */
+            verb: string;
+        };
         /**
-         * Input
-         * @description Validated against the workflow's input schema.
+         * AgentCallOut
+         * @description A call of an agent that has not ended.
          */
-        input?: unknown;
-        /** Note */
-        note?: string | null;
+        AgentCallOut: {
+            /**
+             * Event Id
+             * @description Its step, in that execution.
+             */
+            event_id: number;
+            /** Execution Id */
+            execution_id: string;
+            /** Reference */
+            reference: string | null;
+            /** Run Id */
+            run_id: string;
+            run_status: components["schemas"]["RunStatus"];
+            /** Started At */
+            started_at: string | null;
+            status: components["schemas"]["StepStatus"];
+            /**
+             * Version
+             * @description The version of the agent that the call is pinned to.
+             */
+            version: string | null;
+            /** Workflow */
+            workflow: string;
+        };
         /**
-         * Priority
-         * @description 1 is the highest, 5 the lowest; default 3.
+         * AgentChanged
+         * @description An agent after a change of its version.
          */
-        priority?: number | null;
+        AgentChanged: {
+            /** Actions */
+            actions: components["schemas"]["Action"][];
+            /** @description Null if what its worker registered is no version. */
+            active: components["schemas"]["AgentVersionOut"] | null;
+            /** Changed */
+            changed: boolean;
+            /**
+             * Changes
+             * @description What differs from the version that was in use before, by field.
+             */
+            changes: {
+                [key: string]: components["schemas"]["Change"];
+            };
+            /** Chosen At */
+            chosen_at: string | null;
+            /**
+             * Chosen By
+             * @description Who chose the version in use; null if nobody ever did.
+             */
+            chosen_by: string | null;
+            /**
+             * Code Version
+             * @description The newest version of its code.
+             */
+            code_version: string;
+            /** Grid */
+            grid: string;
+            /**
+             * Models
+             * @description Empty: the worker's default model.
+             */
+            models: string[];
+            /** Name */
+            name: string;
+            /**
+             * Outdated
+             * @description The version in use was made for other code than the newest.
+             */
+            outdated: boolean;
+            /**
+             * Problems
+             * @description What of the version in use the newest code does not allow: a tool or a limit is reduced to the code's, and for an output that isn't narrower calls fail.
+             */
+            problems: string[];
+            /**
+             * Registered At
+             * Format: date-time
+             */
+            registered_at: string;
+            /** Retries */
+            retries: number;
+            /**
+             * Served
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             */
+            served: boolean | null;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "code" | "operator";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "active" | "disabled";
+            stats: components["schemas"]["AgentStats"];
+            switch: components["schemas"]["SwitchOut"];
+            /** Task Queue */
+            task_queue: string;
+            /**
+             * Timeout Seconds
+             * @description Of one model request.
+             */
+            timeout_seconds: number;
+            /** Title */
+            title: string;
+            /** Tools */
+            tools: components["schemas"]["AgentTool"][];
+            /**
+             * Version
+             * @description The version that new calls use.
+             */
+            version: string;
+            /**
+             * Versions
+             * @description The newest 50.
+             */
+            versions: components["schemas"]["AgentVersionOut"][];
+        };
         /**
-         * Reference
-         * @description A business key, filterable; not unique.
+         * AgentDetail
+         * @description An agent with its versions and tools.
          */
-        reference?: string | null;
+        AgentDetail: {
+            /** Actions */
+            actions: components["schemas"]["Action"][];
+            /** @description Null if what its worker registered is no version. */
+            active: components["schemas"]["AgentVersionOut"] | null;
+            /** Chosen At */
+            chosen_at: string | null;
+            /**
+             * Chosen By
+             * @description Who chose the version in use; null if nobody ever did.
+             */
+            chosen_by: string | null;
+            /**
+             * Code Version
+             * @description The newest version of its code.
+             */
+            code_version: string;
+            /** Grid */
+            grid: string;
+            /**
+             * Models
+             * @description Empty: the worker's default model.
+             */
+            models: string[];
+            /** Name */
+            name: string;
+            /**
+             * Outdated
+             * @description The version in use was made for other code than the newest.
+             */
+            outdated: boolean;
+            /**
+             * Problems
+             * @description What of the version in use the newest code does not allow: a tool or a limit is reduced to the code's, and for an output that isn't narrower calls fail.
+             */
+            problems: string[];
+            /**
+             * Registered At
+             * Format: date-time
+             */
+            registered_at: string;
+            /** Retries */
+            retries: number;
+            /**
+             * Served
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             */
+            served: boolean | null;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "code" | "operator";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "active" | "disabled";
+            stats: components["schemas"]["AgentStats"];
+            switch: components["schemas"]["SwitchOut"];
+            /** Task Queue */
+            task_queue: string;
+            /**
+             * Timeout Seconds
+             * @description Of one model request.
+             */
+            timeout_seconds: number;
+            /** Title */
+            title: string;
+            /** Tools */
+            tools: components["schemas"]["AgentTool"][];
+            /**
+             * Version
+             * @description The version that new calls use.
+             */
+            version: string;
+            /**
+             * Versions
+             * @description The newest 50.
+             */
+            versions: components["schemas"]["AgentVersionOut"][];
+        };
         /**
-         * Start At
-         * @description Do not start before this time; at most a year ahead.
+         * AgentGovernance
+         * @description What governs an agent.
          */
-        start_at?: string | null;
+        AgentGovernance: {
+            /** Actions */
+            actions: components["schemas"]["Action"][];
+            /**
+             * Called
+             * @description Whether some run has called an agent of this name.
+             */
+            called: boolean;
+            /**
+             * In Flight
+             * @description Its calls that have not ended, in runs that the caller may see, newest first; at most 200. Disabled, each of them ends at its next model turn or tool call; what a worker is running is not interrupted.
+             */
+            in_flight: components["schemas"]["AgentCallOut"][];
+            /** Name */
+            name: string;
+            /**
+             * Note
+             * @description A warning, for example that nobody can approve.
+             */
+            note: string | null;
+            /**
+             * Rules
+             * @description The rules in force that name it, by itself or by a glob; the first 200. Its own has the id `agent:` and its name.
+             */
+            rules: components["schemas"]["PolicySummary"][];
+            switch: components["schemas"]["SwitchOut"];
+        };
         /**
-         * Tags
-         * @default []
+         * AgentPolicyIn
+         * @description Create or replace an agent's own rule, about all calls that it makes. Workers receive it within seconds.
          */
-        tags: string[];
+        AgentPolicyIn: {
+            /**
+             * Approvers
+             * @default [
+             *       "role:approver"
+             *     ]
+             */
+            approvers: string[];
+            /**
+             * @description How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver has proposed exactly these.
+             * @default one_person
+             */
+            changes: components["schemas"]["Changes"];
+            effect: components["schemas"]["Effect"];
+            /**
+             * Expires Seconds
+             * @default 604800
+             */
+            expires_seconds: number;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
         /**
-         * Workflow
-         * @description The workflow's name.
+         * AgentPut
+         * @description A new version of an agent. What is left out is as the code has it, and nothing may exceed what the code allows.
          */
-        workflow: string;
-      }[];
+        AgentPut: {
+            /**
+             * Expected Version
+             * @description The version that the caller has seen in use: `409` if another one is in use by now.
+             */
+            expected_version?: string | null;
+            /** Instructions */
+            instructions?: string | null;
+            limits?: components["schemas"]["LimitsIn"] | null;
+            /**
+             * Models
+             * @description In order of preference, as `provider:model`.
+             */
+            models?: string[] | null;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /**
+             * Output Schema
+             * @description A JSON Schema that is narrower than the code's. What can't be shown to be narrower is refused.
+             */
+            output_schema?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Tools
+             * @description A subset of the code's tools.
+             */
+            tools?: string[] | null;
+        };
+        /**
+         * AgentStats
+         * @description Of the runs that the caller may see.
+         */
+        AgentStats: {
+            calls: components["schemas"]["CallStats"];
+            /**
+             * Open
+             * @description Calls that are running or waiting now.
+             */
+            open: number;
+            /** @description Of the model turns that began in the last 24 hours. */
+            usage: components["schemas"]["UsageOut"];
+        };
+        /**
+         * AgentSummary
+         * @description An agent in a list.
+         */
+        AgentSummary: {
+            /**
+             * Code Version
+             * @description The newest version of its code.
+             */
+            code_version: string;
+            /** Grid */
+            grid: string;
+            /**
+             * Models
+             * @description Empty: the worker's default model.
+             */
+            models: string[];
+            /** Name */
+            name: string;
+            /**
+             * Registered At
+             * Format: date-time
+             */
+            registered_at: string;
+            /** Retries */
+            retries: number;
+            /**
+             * Served
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             */
+            served: boolean | null;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "code" | "operator";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "active" | "disabled";
+            stats: components["schemas"]["AgentStats"];
+            switch: components["schemas"]["SwitchOut"];
+            /** Task Queue */
+            task_queue: string;
+            /**
+             * Timeout Seconds
+             * @description Of one model request.
+             */
+            timeout_seconds: number;
+            /** Title */
+            title: string;
+            /**
+             * Version
+             * @description The version that new calls use.
+             */
+            version: string;
+        };
+        /**
+         * AgentTool
+         * @description A tool that the agent's code gives it.
+         */
+        AgentTool: {
+            /**
+             * Allowed
+             * @description Whether the version in use has it.
+             */
+            allowed: boolean;
+            /** Approvers */
+            approvers: string[];
+            /** @description What the rule says: whether its calls need an approval. */
+            effect: components["schemas"]["Effect"] | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "tool" | "agent";
+            /** Name */
+            name: string;
+            /** @description Null for an agent, and for a tool that is not registered. */
+            risk: components["schemas"]["Risk"] | null;
+            /**
+             * Rule
+             * @description The rule that applies to its calls, as `id@version`.
+             */
+            rule: string | null;
+            /** Title */
+            title: string | null;
+        };
+        /**
+         * AgentUse
+         * @description Use another version for new calls.
+         */
+        AgentUse: {
+            /**
+             * Expected Version
+             * @description The version that the caller has seen in use: `409` if another one is in use by now.
+             */
+            expected_version?: string | null;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /**
+             * Version
+             * @description A version of the agent, or `code` for whatever its code says.
+             */
+            version: string;
+        };
+        /**
+         * AgentVersionOut
+         * @description One immutable version.
+         */
+        AgentVersionOut: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Created By
+             * @description Null for the code's versions.
+             */
+            created_by: string | null;
+            /** Instructions */
+            instructions: string;
+            limits: components["schemas"]["LimitsOut"];
+            /**
+             * Made For
+             * @description The version of the code that it was checked against.
+             */
+            made_for: string;
+            /** Models */
+            models: string[];
+            /** Note */
+            note: string;
+            /** Output Schema */
+            output_schema: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "code" | "operator";
+            /** Tools */
+            tools: string[];
+            /** Version */
+            version: string;
+        };
+        /**
+         * ApprovalAccepted
+         * @description An approval, and the command that carries the decision. The command soon becomes `applied` or `superseded`.
+         */
+        ApprovalAccepted: {
+            /** Actions */
+            actions: components["schemas"]["Action"][];
+            /**
+             * Agent
+             * @description The agent that asks; null if workflow code does.
+             */
+            agent: string | null;
+            /** Agent Version */
+            agent_version: string | null;
+            /** Approval Id */
+            approval_id: string;
+            /** Approvers */
+            approvers: string[];
+            /**
+             * Attributed
+             * @description Whether a registered signing key and a matching command confirm who decided; null if undecided.
+             */
+            attributed: boolean | null;
+            /** Call Key */
+            call_key: string | null;
+            /**
+             * Change Refused
+             * @description Why the worker found the changed arguments of an earlier decision invalid, so that it asked again.
+             */
+            change_refused: string | null;
+            /**
+             * Changed
+             * @description The arguments that were approved instead; null if unchanged.
+             */
+            changed: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Changed Digest
+             * @description The digest of the call that was approved, if the approver changed its arguments; otherwise null.
+             */
+            changed_digest: string | null;
+            /** @description How many people it takes to approve changed arguments, by the rule that asked. */
+            changes: components["schemas"]["Changes"];
+            /**
+             * Claimed Initiator
+             * @description The initiator that the worker names, if it differs from `initiator`. Unverified.
+             */
+            claimed_initiator: string | null;
+            /** Closed At */
+            closed_at: string | null;
+            command: components["schemas"]["CommandSummary"];
+            /**
+             * Comment
+             * @description The comment on the decision that took effect.
+             */
+            comment: string | null;
+            /**
+             * Decidable
+             * @description Whether a decision would be accepted now: its expiry timer is running.
+             */
+            decidable: boolean;
+            /**
+             * Decided By
+             * @description Null if undecided or if the decision is unattributed.
+             */
+            decided_by: string | null;
+            /**
+             * Decisions
+             * @description Oldest first; at most 200, including the one that took effect.
+             */
+            decisions: components["schemas"]["DecisionOut"][];
+            /** Digest */
+            digest: string;
+            /** Execution Id */
+            execution_id: string;
+            /** Expires At */
+            expires_at: string | null;
+            /** Expires Seconds */
+            expires_seconds: number;
+            /**
+             * Initiator
+             * @description Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid.
+             */
+            initiator: string;
+            kind: components["schemas"]["ApprovalKind"];
+            /**
+             * Opened At
+             * Format: date-time
+             */
+            opened_at: string;
+            /**
+             * Parameters
+             * @description What a plain activity's positional arguments are called in its code, in the payload's order. No part of what is signed.
+             */
+            parameters: string[];
+            /** Payload */
+            payload: {
+                [key: string]: unknown;
+            } | null;
+            /** Payloads Visible */
+            payloads_visible: boolean;
+            /**
+             * Policy
+             * @description The rule that required the approval, as `id@version`.
+             */
+            policy: string | null;
+            /**
+             * Proposals
+             * @description Changed arguments that were proposed; newest first, at most 50.
+             */
+            proposals: components["schemas"]["ProposedChange"][];
+            /**
+             * Proposed By
+             * @description The other approver, who proposed the changed arguments; null if nobody did or if the decision is unattributed.
+             */
+            proposed_by: string | null;
+            /**
+             * Reason
+             * @description The rule's reason, as it was when the approval opened.
+             */
+            reason: string | null;
+            /**
+             * Reference
+             * @description The run's reference.
+             */
+            reference: string | null;
+            /** Run Id */
+            run_id: string;
+            run_status: components["schemas"]["RunStatus"];
+            status: components["schemas"]["ApprovalStatus"];
+            /**
+             * Takes
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
+             */
+            takes: string[];
+            /** Title */
+            title: string;
+            /** Tool */
+            tool: string | null;
+            /** Tool Version */
+            tool_version: string | null;
+            /**
+             * Turn
+             * @description The agent's model turn that asked for the call.
+             */
+            turn: number | null;
+            /** Unattributed Because */
+            unattributed_because: string | null;
+            /** Workflow */
+            workflow: string;
+        };
+        /**
+         * ApprovalChange
+         * @description An approval's state after a change.
+         */
+        ApprovalChange: {
+            /** Expires At */
+            expires_at: string | null;
+            status: components["schemas"]["ApprovalStatus"];
+            /** Title */
+            title: string;
+            /** Tool */
+            tool: string | null;
+        };
+        /**
+         * ApprovalDetail
+         * @description An approval with its payload: exactly the arguments that the digest covers.
+         */
+        ApprovalDetail: {
+            /** Actions */
+            actions: components["schemas"]["Action"][];
+            /**
+             * Agent
+             * @description The agent that asks; null if workflow code does.
+             */
+            agent: string | null;
+            /** Agent Version */
+            agent_version: string | null;
+            /** Approval Id */
+            approval_id: string;
+            /** Approvers */
+            approvers: string[];
+            /**
+             * Attributed
+             * @description Whether a registered signing key and a matching command confirm who decided; null if undecided.
+             */
+            attributed: boolean | null;
+            /** Call Key */
+            call_key: string | null;
+            /**
+             * Change Refused
+             * @description Why the worker found the changed arguments of an earlier decision invalid, so that it asked again.
+             */
+            change_refused: string | null;
+            /**
+             * Changed
+             * @description The arguments that were approved instead; null if unchanged.
+             */
+            changed: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Changed Digest
+             * @description The digest of the call that was approved, if the approver changed its arguments; otherwise null.
+             */
+            changed_digest: string | null;
+            /** @description How many people it takes to approve changed arguments, by the rule that asked. */
+            changes: components["schemas"]["Changes"];
+            /**
+             * Claimed Initiator
+             * @description The initiator that the worker names, if it differs from `initiator`. Unverified.
+             */
+            claimed_initiator: string | null;
+            /** Closed At */
+            closed_at: string | null;
+            /**
+             * Comment
+             * @description The comment on the decision that took effect.
+             */
+            comment: string | null;
+            /**
+             * Decidable
+             * @description Whether a decision would be accepted now: its expiry timer is running.
+             */
+            decidable: boolean;
+            /**
+             * Decided By
+             * @description Null if undecided or if the decision is unattributed.
+             */
+            decided_by: string | null;
+            /**
+             * Decisions
+             * @description Oldest first; at most 200, including the one that took effect.
+             */
+            decisions: components["schemas"]["DecisionOut"][];
+            /** Digest */
+            digest: string;
+            /** Execution Id */
+            execution_id: string;
+            /** Expires At */
+            expires_at: string | null;
+            /** Expires Seconds */
+            expires_seconds: number;
+            /**
+             * Initiator
+             * @description Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid.
+             */
+            initiator: string;
+            kind: components["schemas"]["ApprovalKind"];
+            /**
+             * Opened At
+             * Format: date-time
+             */
+            opened_at: string;
+            /**
+             * Parameters
+             * @description What a plain activity's positional arguments are called in its code, in the payload's order. No part of what is signed.
+             */
+            parameters: string[];
+            /** Payload */
+            payload: {
+                [key: string]: unknown;
+            } | null;
+            /** Payloads Visible */
+            payloads_visible: boolean;
+            /**
+             * Policy
+             * @description The rule that required the approval, as `id@version`.
+             */
+            policy: string | null;
+            /**
+             * Proposals
+             * @description Changed arguments that were proposed; newest first, at most 50.
+             */
+            proposals: components["schemas"]["ProposedChange"][];
+            /**
+             * Proposed By
+             * @description The other approver, who proposed the changed arguments; null if nobody did or if the decision is unattributed.
+             */
+            proposed_by: string | null;
+            /**
+             * Reason
+             * @description The rule's reason, as it was when the approval opened.
+             */
+            reason: string | null;
+            /**
+             * Reference
+             * @description The run's reference.
+             */
+            reference: string | null;
+            /** Run Id */
+            run_id: string;
+            run_status: components["schemas"]["RunStatus"];
+            status: components["schemas"]["ApprovalStatus"];
+            /**
+             * Takes
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
+             */
+            takes: string[];
+            /** Title */
+            title: string;
+            /** Tool */
+            tool: string | null;
+            /** Tool Version */
+            tool_version: string | null;
+            /**
+             * Turn
+             * @description The agent's model turn that asked for the call.
+             */
+            turn: number | null;
+            /** Unattributed Because */
+            unattributed_because: string | null;
+            /** Workflow */
+            workflow: string;
+        };
+        /**
+         * ApprovalEvent
+         * @description The event `approval`: an approval was opened, decided or closed.
+         */
+        ApprovalEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["ApprovalChange"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "approval";
+            /** Run Id */
+            run_id: string;
+            /**
+             * Subject
+             * @description The approval's id.
+             */
+            subject: string;
+        };
+        /**
+         * ApprovalKind
+         * @description Who asked: a policy about a tool's call, or workflow code by name.
+         * @enum {string}
+         */
+        ApprovalKind: "tool" | "explicit";
+        /**
+         * ApprovalStatus
+         * @description Where an approval stands.
+         * @enum {string}
+         */
+        ApprovalStatus: "pending" | "approved" | "rejected" | "expired" | "cancelled";
+        /**
+         * ApprovalSummary
+         * @description An approval in a list, without its payload.
+         */
+        ApprovalSummary: {
+            /**
+             * Agent
+             * @description The agent that asks; null if workflow code does.
+             */
+            agent: string | null;
+            /** Agent Version */
+            agent_version: string | null;
+            /** Approval Id */
+            approval_id: string;
+            /** Approvers */
+            approvers: string[];
+            /**
+             * Attributed
+             * @description Whether a registered signing key and a matching command confirm who decided; null if undecided.
+             */
+            attributed: boolean | null;
+            /**
+             * Changed Digest
+             * @description The digest of the call that was approved, if the approver changed its arguments; otherwise null.
+             */
+            changed_digest: string | null;
+            /**
+             * Claimed Initiator
+             * @description The initiator that the worker names, if it differs from `initiator`. Unverified.
+             */
+            claimed_initiator: string | null;
+            /** Closed At */
+            closed_at: string | null;
+            /**
+             * Decidable
+             * @description Whether a decision would be accepted now: its expiry timer is running.
+             */
+            decidable: boolean;
+            /**
+             * Decided By
+             * @description Null if undecided or if the decision is unattributed.
+             */
+            decided_by: string | null;
+            /** Digest */
+            digest: string;
+            /** Execution Id */
+            execution_id: string;
+            /** Expires At */
+            expires_at: string | null;
+            /**
+             * Initiator
+             * @description Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid.
+             */
+            initiator: string;
+            kind: components["schemas"]["ApprovalKind"];
+            /**
+             * Opened At
+             * Format: date-time
+             */
+            opened_at: string;
+            /**
+             * Policy
+             * @description The rule that required the approval, as `id@version`.
+             */
+            policy: string | null;
+            /**
+             * Reference
+             * @description The run's reference.
+             */
+            reference: string | null;
+            /** Run Id */
+            run_id: string;
+            status: components["schemas"]["ApprovalStatus"];
+            /** Title */
+            title: string;
+            /** Tool */
+            tool: string | null;
+            /**
+             * Turn
+             * @description The agent's model turn that asked for the call.
+             */
+            turn: number | null;
+            /** Unattributed Because */
+            unattributed_because: string | null;
+            /** Workflow */
+            workflow: string;
+        };
+        /**
+         * CallStats
+         * @description Calls that began in the last 24 hours.
+         */
+        CallStats: {
+            /** Cancelled */
+            cancelled: number;
+            /** Completed */
+            completed: number;
+            /** Failed */
+            failed: number;
+            /**
+             * P50 Seconds
+             * @description Of completed calls, with their waits for people.
+             */
+            p50_seconds: number | null;
+            /** P95 Seconds */
+            p95_seconds: number | null;
+        };
+        /**
+         * Change
+         * @description A field that differs.
+         */
+        Change: {
+            /** After */
+            after: unknown;
+            /** Before */
+            before: unknown;
+            /**
+             * Diff
+             * @description Of instructions: a unified diff.
+             */
+            diff?: string | null;
+        };
+        /**
+         * Changes
+         * @description How many people it takes to let a tool's call through with changed arguments.
+         * @enum {string}
+         */
+        Changes: "one_person" | "second_person";
+        /**
+         * ChildRun
+         * @description A child of a run.
+         */
+        ChildRun: {
+            /** Closed At */
+            closed_at: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Run Id */
+            run_id: string;
+            status: components["schemas"]["RunStatus"];
+            /** Workflow */
+            workflow: string;
+        };
+        /**
+         * CommandDetail
+         * @description One command with its request body, for callers who may read payloads.
+         */
+        CommandDetail: {
+            /** Address */
+            address: string | null;
+            /** Approval Id */
+            approval_id: string | null;
+            /** Attempts */
+            attempts: number;
+            /** Body */
+            body?: unknown;
+            /** Command Id */
+            command_id: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Delivered At */
+            delivered_at: string | null;
+            /** Execution Id */
+            execution_id: string | null;
+            /** Idempotency Key */
+            idempotency_key: string | null;
+            /** Key Id */
+            key_id: string | null;
+            kind: components["schemas"]["CommandKind"];
+            /**
+             * Outcome
+             * @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`.
+             */
+            outcome: {
+                [key: string]: unknown;
+            } | null;
+            /** Principal */
+            principal: string;
+            /**
+             * Reason
+             * @description The reason that the principal gave.
+             */
+            reason: string | null;
+            /** Route */
+            route: string;
+            /** Run Id */
+            run_id: string | null;
+            /** Settled At */
+            settled_at: string | null;
+            status: components["schemas"]["CommandStatus"];
+            /** Target */
+            target: string | null;
+            /**
+             * What
+             * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
+             */
+            what?: string | null;
+        };
+        /**
+         * CommandKind
+         * @description What was asked.
+         * @enum {string}
+         */
+        CommandKind: "run.start" | "run.cancel" | "run.terminate" | "run.pause" | "run.resume" | "run.interrupt" | "run.signal" | "run.update" | "approval.decide" | "approval.propose" | "tool.policy" | "tool.disable" | "tool.enable" | "agent.policy" | "agent.disable" | "agent.enable" | "workflow.disable" | "workflow.enable" | "agent.put" | "agent.use" | "policy.put" | "policy.withdraw" | "principal.put" | "principal.disable" | "principal.enable" | "key.create" | "key.revoke" | "signing_key.retire" | "signing_key.revoke" | "login.put" | "login.close" | "grid.move" | "command.confirm" | "command.withdraw";
+        /**
+         * CommandStatus
+         * @description What became of it.
+         * @enum {string}
+         */
+        CommandStatus: "proposed" | "pending" | "delivered" | "applied" | "superseded" | "refused" | "failed";
+        /**
+         * CommandSummary
+         * @description One requested change.
+         */
+        CommandSummary: {
+            /** Address */
+            address: string | null;
+            /** Approval Id */
+            approval_id: string | null;
+            /** Attempts */
+            attempts: number;
+            /** Command Id */
+            command_id: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Delivered At */
+            delivered_at: string | null;
+            /** Execution Id */
+            execution_id: string | null;
+            /** Idempotency Key */
+            idempotency_key: string | null;
+            /** Key Id */
+            key_id: string | null;
+            kind: components["schemas"]["CommandKind"];
+            /**
+             * Outcome
+             * @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`.
+             */
+            outcome: {
+                [key: string]: unknown;
+            } | null;
+            /** Principal */
+            principal: string;
+            /**
+             * Reason
+             * @description The reason that the principal gave.
+             */
+            reason: string | null;
+            /** Route */
+            route: string;
+            /** Run Id */
+            run_id: string | null;
+            /** Settled At */
+            settled_at: string | null;
+            status: components["schemas"]["CommandStatus"];
+            /** Target */
+            target: string | null;
+            /**
+             * What
+             * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
+             */
+            what?: string | null;
+        };
+        /**
+         * ConditionIn
+         * @description One condition on the call's JSON arguments.
+         */
+        ConditionIn: {
+            /**
+             * Argument
+             * @description The argument's name, or a dotted path into it, such as `customer.country`. A number is an index into a list.
+             */
+            argument: string;
+            /**
+             * Op
+             * @enum {string}
+             */
+            op: "==" | "!=" | ">" | ">=" | "<" | "<=" | "in" | "not in" | "contains" | "exists" | "matches";
+            /**
+             * Value
+             * @description A text, number, true, false or null; for `in` and `not in` a list of them; for `exists` true or false; for `matches` a regular expression, which is searched for.
+             * @default true
+             */
+            value: unknown;
+        };
+        /**
+         * ConditionOut
+         * @description One condition on the call's JSON arguments.
+         */
+        ConditionOut: {
+            /** Argument */
+            argument: string;
+            /** Op */
+            op: string;
+            /** Value */
+            value: unknown;
+        };
+        /**
+         * Confirmed
+         * @description A proposed command in its current state.
+         */
+        Confirmed: {
+            /** Address */
+            address: string | null;
+            /** Approval Id */
+            approval_id: string | null;
+            /** Attempts */
+            attempts: number;
+            /** Command Id */
+            command_id: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Delivered At */
+            delivered_at: string | null;
+            /** Execution Id */
+            execution_id: string | null;
+            /** Idempotency Key */
+            idempotency_key: string | null;
+            /**
+             * Key
+             * @description The full API key, if the command created one. It is shown in this response only.
+             */
+            key?: string | null;
+            /** Key Id */
+            key_id: string | null;
+            kind: components["schemas"]["CommandKind"];
+            /**
+             * Outcome
+             * @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`.
+             */
+            outcome: {
+                [key: string]: unknown;
+            } | null;
+            /** Principal */
+            principal: string;
+            /**
+             * Reason
+             * @description The reason that the principal gave.
+             */
+            reason: string | null;
+            /** Route */
+            route: string;
+            /** Run Id */
+            run_id: string | null;
+            /** Settled At */
+            settled_at: string | null;
+            status: components["schemas"]["CommandStatus"];
+            /** Target */
+            target: string | null;
+            /**
+             * What
+             * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
+             */
+            what?: string | null;
+        };
+        /**
+         * ConsideredOut
+         * @description A rule that is about the call, and what became of it.
+         */
+        ConsideredOut: {
+            /** Agent */
+            agent: string | null;
+            /** Applies */
+            applies: boolean;
+            /** Because */
+            because: string;
+            effect: components["schemas"]["Effect"];
+            /**
+             * Holds
+             * @description Whether its conditions hold; null if that can't be judged.
+             */
+            holds: boolean | null;
+            /**
+             * Rule
+             * @description `id@version`.
+             */
+            rule: string;
+            /** Tool */
+            tool: string;
+            /** When */
+            when: components["schemas"]["ConditionOut"][];
+        };
+        /**
+         * ControlOut
+         * @description A signal that paused, resumed or interrupted an execution.
+         */
+        ControlOut: {
+            /**
+             * Action
+             * @enum {string}
+             */
+            action: "pause" | "resume" | "interrupt";
+            /** Attributed */
+            attributed: boolean;
+            /**
+             * Claimed Principal
+             * @description The principal that an unattributed signal names. Unverified.
+             */
+            claimed_principal: string | null;
+            /** Command Id */
+            command_id: string | null;
+            /** Event Id */
+            event_id: number;
+            /** Execution Id */
+            execution_id: string;
+            /** Identity */
+            identity: string | null;
+            /**
+             * Principal
+             * @description Who sent it; null if no command confirms it.
+             */
+            principal: string | null;
+            /**
+             * Signalled At
+             * Format: date-time
+             */
+            signalled_at: string;
+            /** Unattributed Because */
+            unattributed_because: string | null;
+        };
+        /**
+         * Count
+         * @description A count, and the URL of its list.
+         */
+        Count: {
+            /** Count */
+            count: number;
+            /** Href */
+            href: string;
+        };
+        /**
+         * DecisionIn
+         * @description Decide an approval.
+         */
+        DecisionIn: {
+            /**
+             * Arguments
+             * @description With `approved`, for a tool's call: call the tool with these arguments instead. They must fit the tool's input schema. All arguments are given, not only the changed ones.
+             */
+            arguments?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Comment
+             * @description Told to the workflow's code, and shown with the decision.
+             */
+            comment?: string | null;
+            /**
+             * Digest
+             * @description The digest that was shown; it must match the approval's.
+             */
+            digest: string;
+            verdict: components["schemas"]["Verdict"];
+        };
+        /**
+         * DecisionOut
+         * @description One decision signal and its outcome. Includes refused signals, and signals that named no approval while this one was open.
+         */
+        DecisionOut: {
+            /** Approver */
+            approver: string | null;
+            /**
+             * Attributed
+             * @description Whether a registered signing key and a matching command confirm who made it.
+             */
+            attributed: boolean;
+            /**
+             * Claimed Principal
+             * @description The principal that an unattributed signal names. Unverified.
+             */
+            claimed_principal: string | null;
+            /** Command Id */
+            command_id: string | null;
+            /** Comment */
+            comment?: string | null;
+            /** Decided At */
+            decided_at: string | null;
+            /** Event Id */
+            event_id: number;
+            /** Execution Id */
+            execution_id: string;
+            /**
+             * Identity
+             * @description The client identity that the sender gave to Temporal. Unverified.
+             */
+            identity: string | null;
+            /**
+             * Judged
+             * @description `counted`, `superseded` or `refused`.
+             */
+            judged: string;
+            /** Key Id */
+            key_id: string | null;
+            /**
+             * Principal
+             * @description Who made the decision; null if it is unattributed.
+             */
+            principal: string | null;
+            /** Reason */
+            reason: string | null;
+            /**
+             * Signalled At
+             * Format: date-time
+             */
+            signalled_at: string;
+            /** Unattributed Because */
+            unattributed_because: string | null;
+            verdict: components["schemas"]["Verdict"] | null;
+        };
+        /**
+         * Delta
+         * @description A part of a model's answer.
+         */
+        Delta: {
+            /** Agent */
+            agent: string;
+            /**
+             * Attempt
+             * @description Of the model request. What an earlier attempt said is void.
+             */
+            attempt: number;
+            /**
+             * Call
+             * @description Names the call of the agent: the same in all its turns.
+             */
+            call: string;
+            /** Execution Id */
+            execution_id: string;
+            /**
+             * Sequence
+             * @description Counts the deltas of an attempt from 1; a gap means that some were lost.
+             */
+            sequence: number;
+            /** Text */
+            text: string;
+            /**
+             * Tools
+             * @description Names of tools that the model asks for.
+             */
+            tools: string[];
+            /** Turn */
+            turn: number;
+        };
+        /**
+         * DeltaEvent
+         * @description The event `delta`: a model says something, now. It has no `id`, and is stored nowhere.
+         */
+        DeltaEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["Delta"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "delta";
+            /** Run Id */
+            run_id: string;
+            /** Subject */
+            subject: null;
+        };
+        /**
+         * Dependency
+         * @description A dependency of the service.
+         */
+        Dependency: {
+            /** Detail */
+            detail?: string | null;
+            /**
+             * Name
+             * @enum {string}
+             */
+            name: "database" | "temporal" | "projector";
+            /** Ok */
+            ok: boolean;
+        };
+        /**
+         * Effect
+         * @description What a rule says.
+         * @enum {string}
+         */
+        Effect: "allow" | "require_approval" | "deny";
+        /**
+         * EndEvent
+         * @description The event `end`: the run has ended. It is open again if it is reset afterwards.
+         */
+        EndEvent: {
+            /**
+             * At
+             * @description Null if the event itself is no longer stored.
+             */
+            at: string | null;
+            data: components["schemas"]["RunEnd"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "end";
+            /** Run Id */
+            run_id: string;
+            /** Subject */
+            subject: null;
+        };
+        /**
+         * ErrorOut
+         * @description A failure as recorded in history. Callers who may not read payloads see its class (`type`) and none of its text.
+         */
+        ErrorOut: {
+            /**
+             * At
+             * @description Where in the project's Python code it was raised: `file:line in function`. Unknown for other SDKs.
+             */
+            at?: string | null;
+            cause?: components["schemas"]["ErrorOut"] | null;
+            /** Details */
+            details?: unknown;
+            /** Message */
+            message?: string | null;
+            /** Retryable */
+            retryable?: boolean | null;
+            /** Stack */
+            stack?: string | null;
+            /** Type */
+            type?: string | null;
+        };
+        /**
+         * ExecutionKind
+         * @description Why an execution exists in its run's chain.
+         * @enum {string}
+         */
+        ExecutionKind: "first" | "continued" | "retry" | "cron" | "reset";
+        /**
+         * ExecutionOut
+         * @description One Temporal execution of a run's chain.
+         */
+        ExecutionOut: {
+            /** Build */
+            build: string | null;
+            /** Closed At */
+            closed_at: string | null;
+            /** Continued From */
+            continued_from: string | null;
+            /** Continued To */
+            continued_to: string | null;
+            /** Execution Id */
+            execution_id: string;
+            kind: components["schemas"]["ExecutionKind"];
+            /** Last Event Id */
+            last_event_id: number;
+            /**
+             * Live Problem
+             * @description Null unless the caller may read payloads, which it may quote.
+             */
+            live_problem: string | null;
+            /**
+             * Live Task Attempt
+             * @description Above 1, the workflow task keeps failing.
+             */
+            live_task_attempt: number | null;
+            /** Reset Event Id */
+            reset_event_id: number | null;
+            /** Reset From */
+            reset_from: string | null;
+            /** Reset Reason */
+            reset_reason: string | null;
+            /** Reset To */
+            reset_to: string | null;
+            /**
+             * Started At
+             * Format: date-time
+             */
+            started_at: string;
+            status: components["schemas"]["ExecutionStatus"];
+            /**
+             * Temporal Ui
+             * @description The execution's URL in Temporal's UI.
+             */
+            temporal_ui?: string | null;
+        };
+        /**
+         * ExecutionStatus
+         * @description Temporal's own status of one execution, under Temporal's own words.
+         * @enum {string}
+         */
+        ExecutionStatus: "running" | "completed" | "failed" | "canceled" | "terminated" | "continued_as_new" | "timed_out";
+        /**
+         * FaultOut
+         * @description One invalid place in a request.
+         */
+        FaultOut: {
+            /** Message */
+            message: string;
+            /**
+             * Pointer
+             * @description A JSON pointer into the body, or the name of a parameter.
+             */
+            pointer: string;
+        };
+        /**
+         * Fit
+         * @description What is known about a message before it is sent.
+         * @enum {string}
+         */
+        Fit: "declared" | "dynamic" | "unknown";
+        /**
+         * Freshness
+         * @description How far the projection is behind Temporal's history.
+         */
+        Freshness: {
+            /**
+             * Lag Seconds
+             * @description Null while no projector has reported.
+             */
+            lag_seconds: number | null;
+            /** Stale */
+            stale: boolean;
+            /** Updated At */
+            updated_at: string | null;
+        };
+        /**
+         * HandlerKind
+         * @description What sort of message a handler takes.
+         * @enum {string}
+         */
+        HandlerKind: "signal" | "query" | "update";
+        /**
+         * HandlerOut
+         * @description One handler.
+         */
+        HandlerOut: {
+            /** Description */
+            description: string;
+            /**
+             * Input Schema
+             * @description The JSON Schema of `arguments`, an array. Each item's `title` is the parameter's name.
+             */
+            input_schema: {
+                [key: string]: unknown;
+            };
+            /** Name */
+            name: string;
+            /**
+             * Output Schema
+             * @description Null for a signal, and where the result has no annotation.
+             */
+            output_schema: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
+         * HandlersOut
+         * @description The handlers of the workflow's newest version.
+         */
+        HandlersOut: {
+            /**
+             * Dynamic
+             * @description The kinds of which it takes any name, because it has a dynamic handler or sets handlers while it runs.
+             */
+            dynamic: components["schemas"]["HandlerKind"][];
+            /** Queries */
+            queries: components["schemas"]["HandlerOut"][];
+            /** Signals */
+            signals: components["schemas"]["HandlerOut"][];
+            /** Updates */
+            updates: components["schemas"]["HandlerOut"][];
+        };
+        /**
+         * Health
+         * @description The process is alive.
+         */
+        Health: {
+            /**
+             * Status
+             * @default ok
+             * @constant
+             */
+            status: "ok";
+            /** Version */
+            version: string;
+        };
+        /**
+         * JobOut
+         * @description One attempt of a step on one worker, as reported by the worker and corrected by history.
+         */
+        JobOut: {
+            /** Activity Id */
+            activity_id: string;
+            /** Activity Type */
+            activity_type: string;
+            /** Attempt */
+            attempt: number;
+            error: components["schemas"]["ErrorOut"] | null;
+            /** Execution Id */
+            execution_id: string;
+            /** Finished At */
+            finished_at: string | null;
+            /** Job Id */
+            job_id: string;
+            /** Local */
+            local: boolean;
+            /**
+             * Started At
+             * Format: date-time
+             */
+            started_at: string;
+            /** @description `lost`: it ended, but its worker did not report how. `failed` includes jobs that the worker finished but whose result never reached history. */
+            status: components["schemas"]["JobStatus"];
+            /** Task Queue */
+            task_queue: string;
+            /** Worker */
+            worker: string;
+        };
+        /**
+         * JobStatus
+         * @description The status of one attempt on one worker, as reported by the worker and corrected by history.
+         * @enum {string}
+         */
+        JobStatus: "running" | "completed" | "failed" | "cancelled" | "lost";
+        /**
+         * KeyIn
+         * @description Create a key.
+         */
+        KeyIn: {
+            /**
+             * Lifetime Seconds
+             * @default 7776000
+             */
+            lifetime_seconds: number;
+            /**
+             * Note
+             * @description What the key is for; stored with the key and in the audit log.
+             * @default
+             */
+            note: string;
+            /** Principal */
+            principal: string;
+        };
+        /**
+         * KeyMade
+         * @description A new key, with its secret. It is shown in this response only.
+         */
+        KeyMade: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Created By
+             * @description Who requested it; `system` if it was created on the database's side.
+             */
+            created_by: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /**
+             * Issuers
+             * @description Everybody who saw the key or took part in creating it. They count as initiators of the runs it starts. `system` is the database's side.
+             */
+            issuers: string[];
+            /**
+             * Key
+             * @description The full key. Null if an earlier request with the same `Idempotency-Key` created it: revoke it and create another.
+             */
+            key: string | null;
+            /**
+             * Key Id
+             * @description Not secret.
+             */
+            key_id: string;
+            /**
+             * Last Used At
+             * @description Accurate to the minute.
+             */
+            last_used_at: string | null;
+            /** Note */
+            note: string;
+            /** Principal */
+            principal: string;
+            /** Revoked At */
+            revoked_at: string | null;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "live" | "expired" | "revoked";
+        };
+        /**
+         * KeyOut
+         * @description A key, without its secret, which is not stored.
+         */
+        KeyOut: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Created By
+             * @description Who requested it; `system` if it was created on the database's side.
+             */
+            created_by: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /**
+             * Issuers
+             * @description Everybody who saw the key or took part in creating it. They count as initiators of the runs it starts. `system` is the database's side.
+             */
+            issuers: string[];
+            /**
+             * Key Id
+             * @description Not secret.
+             */
+            key_id: string;
+            /**
+             * Last Used At
+             * @description Accurate to the minute.
+             */
+            last_used_at: string | null;
+            /** Note */
+            note: string;
+            /** Principal */
+            principal: string;
+            /** Revoked At */
+            revoked_at: string | null;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "live" | "expired" | "revoked";
+        };
+        /**
+         * KeyStatus
+         * @description The status of a signing key.
+         * @enum {string}
+         */
+        KeyStatus: "in_force" | "retired" | "revoked";
+        /**
+         * LastRun
+         * @description The newest run of a workflow.
+         */
+        LastRun: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Run Id */
+            run_id: string;
+            status: components["schemas"]["RunStatus"];
+        };
+        /**
+         * LimitsIn
+         * @description What one call may use. What is left out or null has the code's limit.
+         */
+        LimitsIn: {
+            /** Requests */
+            requests?: number | null;
+            /** Seconds */
+            seconds?: number | null;
+            /**
+             * Soft
+             * @description The share of each limit at which people are asked to raise it.
+             */
+            soft?: number | null;
+            /**
+             * Tokens
+             * @description Input and output tokens.
+             */
+            tokens?: number | null;
+            /** Tool Calls */
+            tool_calls?: number | null;
+            /**
+             * Usd
+             * @description US dollars.
+             */
+            usd?: number | null;
+        };
+        /**
+         * LimitsOut
+         * @description What one call may use; null is no limit.
+         */
+        LimitsOut: {
+            /** Requests */
+            requests: number | null;
+            /** Seconds */
+            seconds: number | null;
+            /** Soft */
+            soft: number | null;
+            /** Tokens */
+            tokens: number | null;
+            /** Tool Calls */
+            tool_calls: number | null;
+            /** Usd */
+            usd: number | null;
+        };
+        /**
+         * LogOut
+         * @description One line that a workflow or a tool wrote.
+         */
+        LogOut: {
+            /** Activity Id */
+            activity_id: string | null;
+            /** Attempt */
+            attempt: number | null;
+            /** Execution Id */
+            execution_id: string;
+            /** Fields */
+            fields: unknown;
+            /** Level */
+            level: string;
+            /** Log Id */
+            log_id: number;
+            /**
+             * Logged At
+             * Format: date-time
+             */
+            logged_at: string;
+            /** Logger */
+            logger: string;
+            /** Message */
+            message: string;
+            /** Worker */
+            worker: string;
+        };
+        /**
+         * Me
+         * @description Who asks.
+         */
+        Me: {
+            /** Groups */
+            groups: string[];
+            /**
+             * Key Expires At
+             * Format: date-time
+             */
+            key_expires_at: string;
+            /** Key Id */
+            key_id: string;
+            kind: components["schemas"]["PrincipalKind"];
+            /** Name */
+            name: string;
+            /** Permissions */
+            permissions: components["schemas"]["Permission"][];
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+            /**
+             * Workflows
+             * @description Globs of the workflows whose runs it may see.
+             */
+            workflows: string[];
+        };
+        /**
+         * Next
+         * @description Who or what a run waits for, and until when.
+         */
+        Next: {
+            /**
+             * Actions
+             * @description The verbs that this caller may use now.
+             * @default []
+             */
+            actions: string[];
+            /**
+             * Approval Ids
+             * @default []
+             */
+            approval_ids: string[];
+            /**
+             * Approvers
+             * @default []
+             */
+            approvers: string[];
+            /** Summary */
+            summary: string;
+            /** Until */
+            until?: string | null;
+            waiting_on: components["schemas"]["WaitingOn"] | null;
+        };
+        /**
+         * Overview
+         * @description Counts, each with a link to its filtered list. Every run status has one.
+         */
+        Overview: {
+            approvals_for_me: components["schemas"]["Count"];
+            cancelled_24h: components["schemas"]["Count"];
+            cancelling: components["schemas"]["Count"];
+            completed_24h: components["schemas"]["Count"];
+            failed_24h: components["schemas"]["Count"];
+            /**
+             * Generated At
+             * Format: date-time
+             */
+            generated_at: string;
+            paused: components["schemas"]["Count"];
+            projection: components["schemas"]["Freshness"];
+            queued: components["schemas"]["Count"];
+            running: components["schemas"]["Count"];
+            /** @description Open runs that wait for a worker, or whose workflow task keeps failing. */
+            stuck: components["schemas"]["Count"];
+            terminated_24h: components["schemas"]["Count"];
+            timed_out_24h: components["schemas"]["Count"];
+            waiting: components["schemas"]["Count"];
+            waiting_for_approval: components["schemas"]["Count"];
+        };
+        /** Page[AgentSummary] */
+        Page_AgentSummary_: {
+            /** Items */
+            items: components["schemas"]["AgentSummary"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[ApprovalSummary] */
+        Page_ApprovalSummary_: {
+            /** Items */
+            items: components["schemas"]["ApprovalSummary"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[CommandSummary] */
+        Page_CommandSummary_: {
+            /** Items */
+            items: components["schemas"]["CommandSummary"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[JobOut] */
+        Page_JobOut_: {
+            /** Items */
+            items: components["schemas"]["JobOut"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[KeyOut] */
+        Page_KeyOut_: {
+            /** Items */
+            items: components["schemas"]["KeyOut"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[LogOut] */
+        Page_LogOut_: {
+            /** Items */
+            items: components["schemas"]["LogOut"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[PolicySummary] */
+        Page_PolicySummary_: {
+            /** Items */
+            items: components["schemas"]["PolicySummary"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[PrincipalSummary] */
+        Page_PrincipalSummary_: {
+            /** Items */
+            items: components["schemas"]["PrincipalSummary"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[ReadOut] */
+        Page_ReadOut_: {
+            /** Items */
+            items: components["schemas"]["ReadOut"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[RunSummary] */
+        Page_RunSummary_: {
+            /** Items */
+            items: components["schemas"]["RunSummary"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[SigningKeyOut] */
+        Page_SigningKeyOut_: {
+            /** Items */
+            items: components["schemas"]["SigningKeyOut"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[StepOut] */
+        Page_StepOut_: {
+            /** Items */
+            items: components["schemas"]["StepOut"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[ToolSummary] */
+        Page_ToolSummary_: {
+            /** Items */
+            items: components["schemas"]["ToolSummary"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[UnattributedAct] */
+        Page_UnattributedAct_: {
+            /** Items */
+            items: components["schemas"]["UnattributedAct"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[WorkflowSummary] */
+        Page_WorkflowSummary_: {
+            /** Items */
+            items: components["schemas"]["WorkflowSummary"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /**
+         * Permission
+         * @description One thing that a route may need.
+         * @enum {string}
+         */
+        Permission: "read" | "read_payloads" | "start" | "control" | "decide" | "audit" | "edit" | "govern" | "administer";
+        /**
+         * PolicyDetail
+         * @description A rule, the tools it governs, and its versions.
+         */
+        PolicyDetail: {
+            /** Agent */
+            agent: string | null;
+            /** Approvers */
+            approvers: string[];
+            changes: components["schemas"]["Changes"];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            effect: components["schemas"]["Effect"];
+            /** Expires Seconds */
+            expires_seconds: number;
+            /**
+             * Fits
+             * @description Registered tools whose names it matches; the first 200.
+             */
+            fits: string[];
+            /**
+             * Holds For
+             * @description The matching tools to which this rule applies, because no other rule takes precedence.
+             */
+            holds_for: string[];
+            kind: components["schemas"]["StepKind"] | null;
+            /**
+             * Note
+             * @description A warning about the rule, for example that it matches no registered tool.
+             */
+            note: string | null;
+            /** Reason */
+            reason: string;
+            /**
+             * Rule Id
+             * @description The id that the operator chose, or `tool:` or `agent:` and the name of what it governs.
+             */
+            rule_id: string;
+            /** Tool */
+            tool: string;
+            /** Version */
+            version: number;
+            /**
+             * Versions
+             * @description The newest 50.
+             */
+            versions: components["schemas"]["PolicyVersionOut"][];
+            /** When */
+            when: components["schemas"]["ConditionOut"][];
+            /**
+             * Withdrawn
+             * @description The rule was withdrawn with this version.
+             */
+            withdrawn: boolean;
+        };
+        /**
+         * PolicyIn
+         * @description Create or replace the rule with this id. Workers receive it within seconds.
+         */
+        PolicyIn: {
+            /**
+             * Agent
+             * @description An agent's name or a glob: the rule is about the calls that it makes. Null: everybody's calls, those of agents and of workflow code.
+             */
+            agent?: string | null;
+            /**
+             * Approvers
+             * @default [
+             *       "role:approver"
+             *     ]
+             */
+            approvers: string[];
+            /**
+             * @description How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver has proposed exactly these.
+             * @default one_person
+             */
+            changes: components["schemas"]["Changes"];
+            effect: components["schemas"]["Effect"];
+            /**
+             * Expires Seconds
+             * @default 604800
+             */
+            expires_seconds: number;
+            /** @description What the rule is about: `tool` or `activity`. Null: tools and plain activities of that name. */
+            kind?: components["schemas"]["StepKind"] | null;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Tool
+             * @description A tool's name, the type of a plain activity, or a glob (`*`, `?`, `[...]`) such as `crm_*`. May be left out if `agent` is given: `*`.
+             */
+            tool?: string | null;
+            /**
+             * When
+             * @description What must hold for the call's arguments; all of it. If that can't be judged, because an argument is missing or has another type, a rule that allows doesn't apply, and one that denies or requires approval does.
+             * @default []
+             */
+            when: components["schemas"]["ConditionIn"][];
+        };
+        /**
+         * PolicySummary
+         * @description A rule at its newest version.
+         */
+        PolicySummary: {
+            /** Agent */
+            agent: string | null;
+            /** Approvers */
+            approvers: string[];
+            changes: components["schemas"]["Changes"];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            effect: components["schemas"]["Effect"];
+            /** Expires Seconds */
+            expires_seconds: number;
+            kind: components["schemas"]["StepKind"] | null;
+            /** Reason */
+            reason: string;
+            /**
+             * Rule Id
+             * @description The id that the operator chose, or `tool:` or `agent:` and the name of what it governs.
+             */
+            rule_id: string;
+            /** Tool */
+            tool: string;
+            /** Version */
+            version: number;
+            /** When */
+            when: components["schemas"]["ConditionOut"][];
+            /**
+             * Withdrawn
+             * @description The rule was withdrawn with this version.
+             */
+            withdrawn: boolean;
+        };
+        /**
+         * PolicyTest
+         * @description A call to try the rules on. Nothing is called.
+         */
+        PolicyTest: {
+            /**
+             * Agent
+             * @description The agent that makes the call; null: workflow code.
+             */
+            agent?: string | null;
+            /**
+             * Arguments
+             * @description The call's JSON arguments; null: not known, so no condition can be judged.
+             */
+            arguments?: unknown;
+            /** @description By default `tool` if such a tool is registered, else `activity`. */
+            kind?: components["schemas"]["StepKind"] | null;
+            /**
+             * Tool
+             * @description A tool's name or the type of a plain activity.
+             */
+            tool: string;
+        };
+        /**
+         * PolicyTested
+         * @description What would happen to the call.
+         */
+        PolicyTested: {
+            /** Approvers */
+            approvers: string[];
+            /**
+             * Considered
+             * @description The rules that are about the call; at most 200.
+             */
+            considered: components["schemas"]["ConsideredOut"][];
+            /**
+             * Disabled
+             * @description The kill switch that denies the call regardless of the rules; null if none is on.
+             */
+            disabled: string | null;
+            effect: components["schemas"]["Effect"];
+            kind: components["schemas"]["StepKind"];
+            /** Reason */
+            reason: string;
+            /** @description What is not a registered tool counts as reading. */
+            risk: components["schemas"]["Risk"];
+            /**
+             * Rule
+             * @description The rule that applies, `id@version`; ids that begin with `default:` are built-in rules.
+             */
+            rule: string;
+        };
+        /**
+         * PolicyVersionOut
+         * @description One immutable version of a rule.
+         */
+        PolicyVersionOut: {
+            /** Agent */
+            agent: string | null;
+            /** Approvers */
+            approvers: string[];
+            changes: components["schemas"]["Changes"];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            effect: components["schemas"]["Effect"];
+            /** Expires Seconds */
+            expires_seconds: number;
+            kind: components["schemas"]["StepKind"] | null;
+            /** Reason */
+            reason: string;
+            /** Tool */
+            tool: string;
+            /** Version */
+            version: number;
+            /** When */
+            when: components["schemas"]["ConditionOut"][];
+            /**
+             * Withdrawn
+             * @description The rule was withdrawn with this version.
+             */
+            withdrawn: boolean;
+        };
+        /**
+         * Poller
+         * @description One poller of a task queue.
+         */
+        Poller: {
+            /** Identity */
+            identity: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "workflow" | "activity";
+            /** Last Access At */
+            last_access_at: string | null;
+        };
+        /**
+         * PrincipalDetail
+         * @description A principal with its permissions.
+         */
+        PrincipalDetail: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Disabled */
+            disabled: boolean;
+            /** Disabled At */
+            disabled_at: string | null;
+            /** Groups */
+            groups: string[];
+            kind: components["schemas"]["PrincipalKind"];
+            /** Name */
+            name: string;
+            /**
+             * Permissions
+             * @description What its roles grant; none while it is disabled.
+             */
+            permissions: components["schemas"]["Permission"][];
+            /** Roles */
+            roles: string[];
+            /**
+             * Workflows
+             * @description Globs of the workflows whose runs it may see.
+             */
+            workflows: string[];
+        };
+        /**
+         * PrincipalIn
+         * @description Create a principal, or replace its roles and groups: those omitted are removed. Without `workflows` its scope is unchanged.
+         */
+        PrincipalIn: {
+            /**
+             * Groups
+             * @default []
+             */
+            groups: string[];
+            /**
+             * Kind
+             * @description Required for a new principal; it can't be changed.
+             */
+            kind?: ("human" | "service" | "agent") | null;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+            /**
+             * Workflows
+             * @description Globs (`*`, `?`) of the workflows whose runs it may see. Default for a new principal: `*`.
+             */
+            workflows?: string[] | null;
+        };
+        /**
+         * PrincipalKind
+         * @description What sort of principal asks.
+         * @enum {string}
+         */
+        PrincipalKind: "human" | "service" | "agent" | "system";
+        /**
+         * PrincipalSummary
+         * @description A principal in a list.
+         */
+        PrincipalSummary: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Disabled */
+            disabled: boolean;
+            /** Disabled At */
+            disabled_at: string | null;
+            /** Groups */
+            groups: string[];
+            kind: components["schemas"]["PrincipalKind"];
+            /** Name */
+            name: string;
+            /** Roles */
+            roles: string[];
+            /**
+             * Workflows
+             * @description Globs of the workflows whose runs it may see.
+             */
+            workflows: string[];
+        };
+        /**
+         * Problem
+         * @description An error (RFC 9457).
+         */
+        Problem: {
+            /**
+             * Code
+             * @description Stable; programs should compare this, not the text.
+             */
+            code: string;
+            /**
+             * Command Id
+             * @description The command that records the request, even if it was refused.
+             * @default null
+             */
+            command_id: string | null;
+            /**
+             * Current Status
+             * @description For a conflict: the state that does not allow the request.
+             * @default null
+             */
+            current_status: string | null;
+            /** Detail */
+            detail: string;
+            /**
+             * Faults
+             * @default []
+             */
+            faults: components["schemas"]["FaultOut"][];
+            /**
+             * Outcome Unknown
+             * @description True if the request may have been carried out anyway.
+             * @default null
+             */
+            outcome_unknown: boolean | null;
+            /** Status */
+            status: number;
+            /** Title */
+            title: string;
+            /** Type */
+            type: string;
+        };
+        /**
+         * Proposed
+         * @description A change that needs two administrators, requested by the first. Nothing has changed yet.
+         */
+        Proposed: {
+            /** Address */
+            address: string | null;
+            /** Approval Id */
+            approval_id: string | null;
+            /** Attempts */
+            attempts: number;
+            /** Command Id */
+            command_id: string;
+            /**
+             * Confirm
+             * @description The path to `POST` to confirm it, as another administrator.
+             */
+            confirm: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Delivered At */
+            delivered_at: string | null;
+            /** Execution Id */
+            execution_id: string | null;
+            /**
+             * Expires At
+             * Format: date-time
+             * @description When it can no longer be confirmed.
+             */
+            expires_at: string;
+            /** Idempotency Key */
+            idempotency_key: string | null;
+            /** Key Id */
+            key_id: string | null;
+            kind: components["schemas"]["CommandKind"];
+            /**
+             * Outcome
+             * @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`.
+             */
+            outcome: {
+                [key: string]: unknown;
+            } | null;
+            /** Principal */
+            principal: string;
+            /**
+             * Reason
+             * @description The reason that the principal gave.
+             */
+            reason: string | null;
+            /** Route */
+            route: string;
+            /** Run Id */
+            run_id: string | null;
+            /** Settled At */
+            settled_at: string | null;
+            status: components["schemas"]["CommandStatus"];
+            /** Target */
+            target: string | null;
+            /**
+             * What
+             * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
+             */
+            what?: string | null;
+            /**
+             * Withdraw
+             * @description The path to `POST` to withdraw it.
+             */
+            withdraw: string;
+        };
+        /**
+         * ProposedChange
+         * @description Changed arguments that an approver proposed, where the rule wants a second person for changes.
+         */
+        ProposedChange: {
+            /**
+             * Arguments
+             * @description Null for callers who may not see payloads.
+             */
+            arguments: {
+                [key: string]: unknown;
+            } | null;
+            /** Command Id */
+            command_id: string;
+            /** Comment */
+            comment: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Digest */
+            digest: string;
+            /** Principal */
+            principal: string;
+        };
+        /**
+         * QueryAnswer
+         * @description A query's result.
+         */
+        QueryAnswer: {
+            /** Name */
+            name: string;
+            /**
+             * Result
+             * @description Over 1 MiB, a preview.
+             */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /** Run Id */
+            run_id: string;
+        };
+        /**
+         * QueryRequest
+         * @description The arguments of a query.
+         */
+        QueryRequest: {
+            /**
+             * Arguments
+             * @description The handler's arguments, in order.
+             * @default []
+             */
+            arguments: unknown[];
+        };
+        /**
+         * ReadOut
+         * @description Identical reads, refusals, or requests without a valid key within one minute: same principal, route and subject.
+         */
+        ReadOut: {
+            /** Address */
+            address: string | null;
+            /**
+             * At
+             * Format: date-time
+             * @description The time of the first.
+             */
+            at: string;
+            /** Count */
+            count: number;
+            /** Key Id */
+            key_id: string | null;
+            /**
+             * Last At
+             * Format: date-time
+             */
+            last_at: string;
+            outcome: components["schemas"]["ReadOutcome"];
+            /**
+             * Principal
+             * @description Null if there was no valid key.
+             */
+            principal: string | null;
+            /** Read Id */
+            read_id: string;
+            /**
+             * Route
+             * @description The route's path pattern.
+             */
+            route: string;
+            /**
+             * Subject
+             * @description The run, approval or command; null if there were too many within the minute to list separately.
+             */
+            subject: string | null;
+        };
+        /**
+         * ReadOutcome
+         * @description The outcome of a read.
+         * @enum {string}
+         */
+        ReadOutcome: "read" | "refused" | "unauthenticated";
+        /**
+         * Readiness
+         * @description Whether requests can be served. When `degraded`, reads use the projection and writes wait for Temporal.
+         */
+        Readiness: {
+            /** Dependencies */
+            dependencies: components["schemas"]["Dependency"][];
+            projection: components["schemas"]["Freshness"] | null;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "ready" | "degraded" | "unavailable";
+        };
+        /**
+         * Reason
+         * @description The reason, stored in the audit log.
+         */
+        Reason: {
+            /** Reason */
+            reason?: string | null;
+        };
+        /**
+         * Risk
+         * @description What a tool can do to the world, in rising order.
+         * @enum {string}
+         */
+        Risk: "read" | "write" | "destructive";
+        /**
+         * Role
+         * @description What a principal is trusted with.
+         * @enum {string}
+         */
+        Role: "viewer" | "operator" | "approver" | "developer" | "auditor" | "admin";
+        /**
+         * RunAccepted
+         * @description A run, and the accepted command.
+         */
+        RunAccepted: {
+            /** Actions */
+            actions: components["schemas"]["Action"][];
+            /**
+             * Approvals
+             * @description The pending approvals.
+             */
+            approvals: components["schemas"]["ApprovalSummary"][];
+            /** Approvals Pending */
+            approvals_pending: number;
+            /** Build */
+            build: string | null;
+            /**
+             * Children
+             * @description The newest 100.
+             */
+            children: components["schemas"]["ChildRun"][];
+            /** Closed At */
+            closed_at: string | null;
+            command: components["schemas"]["CommandSummary"];
+            /** Command Id */
+            command_id: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Current Step */
+            current_step: string | null;
+            error: components["schemas"]["ErrorOut"] | null;
+            /**
+             * Error Type
+             * @description The class of the innermost cause of its error.
+             */
+            error_type: string | null;
+            /** Execution Id */
+            execution_id: string | null;
+            /** Executions */
+            executions: components["schemas"]["ExecutionOut"][];
+            /** Governed */
+            governed: boolean;
+            /**
+             * Hold
+             * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
+             */
+            hold: string | null;
+            /** Initiator */
+            initiator: string;
+            /** Input */
+            input: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Issuers
+             * @description Who issued the key that started it. They may not decide its approvals either.
+             */
+            issuers: string[];
+            /** @description The signal that last paused, resumed or interrupted the newest execution. */
+            last_control: components["schemas"]["ControlOut"] | null;
+            links: components["schemas"]["RunLinks"];
+            /** Namespace */
+            namespace: string;
+            next: components["schemas"]["Next"];
+            /** Next At */
+            next_at: string | null;
+            /** Note */
+            note: string | null;
+            /** Parent Run Id */
+            parent_run_id: string | null;
+            /**
+             * Payloads Visible
+             * @description Whether this caller may read inputs, results and error messages.
+             */
+            payloads_visible: boolean;
+            /** Priority */
+            priority: number | null;
+            /** Reference */
+            reference: string | null;
+            /**
+             * Refused Signals
+             * @description Decision signals without effect: unsigned, forged, or for another approval.
+             */
+            refused_signals: number;
+            /** Result */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /** Root Run Id */
+            root_run_id: string | null;
+            /** Run Id */
+            run_id: string;
+            /** Start At */
+            start_at: string | null;
+            /** Started At */
+            started_at: string | null;
+            status: components["schemas"]["RunStatus"];
+            /**
+             * Status Reason
+             * @description Null unless the caller may read payloads, which it may quote.
+             */
+            status_reason: string | null;
+            /** Step Count */
+            step_count: number;
+            steps: components["schemas"]["StepsSummary"];
+            /** Steps Done */
+            steps_done: number;
+            /** Steps Failed */
+            steps_failed: number;
+            /** Tags */
+            tags: string[];
+            /** Task Queue */
+            task_queue: string;
+            /** Template */
+            template: string | null;
+            /** Template Version */
+            template_version: number | null;
+            /** Temporal Status */
+            temporal_status: string | null;
+            /** Tools */
+            tools: string[];
+            /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
+            trigger: components["schemas"]["RunTrigger"];
+            /**
+             * Unattributed Signals
+             * @description Decisions that took effect, pauses and resumes without a registered signing key and a matching command.
+             */
+            unattributed_signals: number;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** @description The sum of its model turns so far; null without any. */
+            usage: components["schemas"]["UsageOut"] | null;
+            /** Version */
+            version: string | null;
+            waiting_on: components["schemas"]["WaitingOn"] | null;
+            /** Workflow */
+            workflow: string;
+            /** Workflow Id */
+            workflow_id: string;
+        };
+        /**
+         * RunBulk
+         * @description Start several runs.
+         */
+        RunBulk: {
+            /**
+             * Items
+             * @description Each is checked by itself: one that is refused does not affect the others.
+             */
+            items: {
+                /**
+                 * Idempotency Key
+                 * @description As the header `Idempotency-Key` of a single start of this workflow, which it is interchangeable with.
+                 */
+                idempotency_key?: string | null;
+                /**
+                 * Input
+                 * @description Validated against the workflow's input schema.
+                 */
+                input?: unknown;
+                /** Note */
+                note?: string | null;
+                /**
+                 * Priority
+                 * @description 1 is the highest, 5 the lowest; default 3.
+                 */
+                priority?: number | null;
+                /**
+                 * Reference
+                 * @description A business key, filterable; not unique.
+                 */
+                reference?: string | null;
+                /**
+                 * Start At
+                 * @description Do not start before this time; at most a year ahead.
+                 */
+                start_at?: string | null;
+                /**
+                 * Tags
+                 * @default []
+                 */
+                tags: string[];
+                /**
+                 * Workflow
+                 * @description The workflow's name.
+                 */
+                workflow: string;
+            }[];
+        };
+        /**
+         * RunBulkItem
+         * @description One run to start.
+         */
+        RunBulkItem: {
+            /**
+             * Idempotency Key
+             * @description As the header `Idempotency-Key` of a single start of this workflow, which it is interchangeable with.
+             */
+            idempotency_key?: string | null;
+            /**
+             * Input
+             * @description Validated against the workflow's input schema.
+             */
+            input?: unknown;
+            /** Note */
+            note?: string | null;
+            /**
+             * Priority
+             * @description 1 is the highest, 5 the lowest; default 3.
+             */
+            priority?: number | null;
+            /**
+             * Reference
+             * @description A business key, filterable; not unique.
+             */
+            reference?: string | null;
+            /**
+             * Start At
+             * @description Do not start before this time; at most a year ahead.
+             */
+            start_at?: string | null;
+            /**
+             * Tags
+             * @default []
+             */
+            tags: string[];
+            /**
+             * Workflow
+             * @description The workflow's name.
+             */
+            workflow: string;
+        };
+        /**
+         * RunBulkOutcome
+         * @description What became of one item.
+         */
+        RunBulkOutcome: {
+            /**
+             * Command Id
+             * @description The command that records the item, also where it is refused.
+             */
+            command_id: string | null;
+            /**
+             * Outcome
+             * @description `started`: also if the run is queued until Temporal is back. `replayed`: an earlier request with the same key started it.
+             * @enum {string}
+             */
+            outcome: "started" | "replayed" | "refused";
+            /** @description Why it was refused. */
+            problem: components["schemas"]["Problem"] | null;
+            /** Run Id */
+            run_id: string | null;
+            /** @description The status of a run that was started now. */
+            status: components["schemas"]["RunStatus"] | null;
+            /** Workflow */
+            workflow: string | null;
+        };
+        /**
+         * RunBulkResult
+         * @description What became of each item, in their order.
+         */
+        RunBulkResult: {
+            /** Items */
+            items: components["schemas"]["RunBulkOutcome"][];
+            /** Refused */
+            refused: number;
+            /** Replayed */
+            replayed: number;
+            /** Started */
+            started: number;
+        };
+        /**
+         * RunChange
+         * @description A run's state after a change.
+         */
+        RunChange: {
+            /** Approvals Pending */
+            approvals_pending: number;
+            /** Current Step */
+            current_step: string | null;
+            status: components["schemas"]["RunStatus"];
+            /** Step Count */
+            step_count: number;
+            /** Steps Done */
+            steps_done: number;
+            waiting_on: components["schemas"]["WaitingOn"] | null;
+        };
+        /**
+         * RunCounts
+         * @description How many runs match a filter.
+         */
+        RunCounts: {
+            /**
+             * By Status
+             * @description Every status, also where there are none.
+             */
+            by_status: {
+                [key: string]: number;
+            };
+            /**
+             * Complete
+             * @description False if more runs match than are counted: the counts are then lower bounds.
+             */
+            complete: boolean;
+            /** Total */
+            total: number;
+        };
+        /**
+         * RunDetail
+         * @description Everything about a run in one response.
+         */
+        RunDetail: {
+            /** Actions */
+            actions: components["schemas"]["Action"][];
+            /**
+             * Approvals
+             * @description The pending approvals.
+             */
+            approvals: components["schemas"]["ApprovalSummary"][];
+            /** Approvals Pending */
+            approvals_pending: number;
+            /** Build */
+            build: string | null;
+            /**
+             * Children
+             * @description The newest 100.
+             */
+            children: components["schemas"]["ChildRun"][];
+            /** Closed At */
+            closed_at: string | null;
+            /** Command Id */
+            command_id: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Current Step */
+            current_step: string | null;
+            error: components["schemas"]["ErrorOut"] | null;
+            /**
+             * Error Type
+             * @description The class of the innermost cause of its error.
+             */
+            error_type: string | null;
+            /** Execution Id */
+            execution_id: string | null;
+            /** Executions */
+            executions: components["schemas"]["ExecutionOut"][];
+            /** Governed */
+            governed: boolean;
+            /**
+             * Hold
+             * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
+             */
+            hold: string | null;
+            /** Initiator */
+            initiator: string;
+            /** Input */
+            input: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Issuers
+             * @description Who issued the key that started it. They may not decide its approvals either.
+             */
+            issuers: string[];
+            /** @description The signal that last paused, resumed or interrupted the newest execution. */
+            last_control: components["schemas"]["ControlOut"] | null;
+            links: components["schemas"]["RunLinks"];
+            /** Namespace */
+            namespace: string;
+            next: components["schemas"]["Next"];
+            /** Next At */
+            next_at: string | null;
+            /** Note */
+            note: string | null;
+            /** Parent Run Id */
+            parent_run_id: string | null;
+            /**
+             * Payloads Visible
+             * @description Whether this caller may read inputs, results and error messages.
+             */
+            payloads_visible: boolean;
+            /** Priority */
+            priority: number | null;
+            /** Reference */
+            reference: string | null;
+            /**
+             * Refused Signals
+             * @description Decision signals without effect: unsigned, forged, or for another approval.
+             */
+            refused_signals: number;
+            /** Result */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /** Root Run Id */
+            root_run_id: string | null;
+            /** Run Id */
+            run_id: string;
+            /** Start At */
+            start_at: string | null;
+            /** Started At */
+            started_at: string | null;
+            status: components["schemas"]["RunStatus"];
+            /**
+             * Status Reason
+             * @description Null unless the caller may read payloads, which it may quote.
+             */
+            status_reason: string | null;
+            /** Step Count */
+            step_count: number;
+            steps: components["schemas"]["StepsSummary"];
+            /** Steps Done */
+            steps_done: number;
+            /** Steps Failed */
+            steps_failed: number;
+            /** Tags */
+            tags: string[];
+            /** Task Queue */
+            task_queue: string;
+            /** Template */
+            template: string | null;
+            /** Template Version */
+            template_version: number | null;
+            /** Temporal Status */
+            temporal_status: string | null;
+            /** Tools */
+            tools: string[];
+            /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
+            trigger: components["schemas"]["RunTrigger"];
+            /**
+             * Unattributed Signals
+             * @description Decisions that took effect, pauses and resumes without a registered signing key and a matching command.
+             */
+            unattributed_signals: number;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** @description The sum of its model turns so far; null without any. */
+            usage: components["schemas"]["UsageOut"] | null;
+            /** Version */
+            version: string | null;
+            waiting_on: components["schemas"]["WaitingOn"] | null;
+            /** Workflow */
+            workflow: string;
+            /** Workflow Id */
+            workflow_id: string;
+        };
+        /**
+         * RunEnd
+         * @description How a run has ended.
+         */
+        RunEnd: {
+            status: components["schemas"]["RunStatus"];
+        };
+        /**
+         * RunEvent
+         * @description The event `run`: a run has changed.
+         */
+        RunEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["RunChange"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "run";
+            /** Run Id */
+            run_id: string;
+            /** Subject */
+            subject: null;
+        };
+        /**
+         * RunHistory
+         * @description A page of an execution's raw history, events as Temporal's own JSON.
+         */
+        RunHistory: {
+            /** Execution Id */
+            execution_id: string;
+            /** Items */
+            items: {
+                [key: string]: unknown;
+            }[];
+            /** Next Cursor */
+            next_cursor?: string | null;
+            /** Run Id */
+            run_id: string;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "temporal" | "archive";
+        };
+        /**
+         * RunInterrupt
+         * @description The reason, and what the agent is told.
+         */
+        RunInterrupt: {
+            /**
+             * Message
+             * @description The agent reads it after resume, as a message of its user. At most 5,000 bytes in JSON.
+             */
+            message?: string | null;
+            /** Reason */
+            reason?: string | null;
+        };
+        /**
+         * RunLinks
+         * @description Related URLs.
+         */
+        RunLinks: {
+            /** Approvals */
+            approvals: string;
+            /** Events */
+            events: string;
+            /** History */
+            history: string;
+            /** Self */
+            self: string;
+            /** Steps */
+            steps: string;
+            /** Temporal Ui */
+            temporal_ui: string | null;
+        };
+        /**
+         * RunOpen
+         * @description A run that has not ended yet, and so has no result: ask again.
+         */
+        RunOpen: {
+            /** Approvals Pending */
+            approvals_pending: number;
+            /**
+             * Open
+             * @default true
+             * @constant
+             */
+            open: true;
+            /** Run Id */
+            run_id: string;
+            status: components["schemas"]["RunStatus"];
+            waiting_on: components["schemas"]["WaitingOn"] | null;
+            /** Workflow */
+            workflow: string;
+        };
+        /**
+         * RunReason
+         * @description The reason, stored in the audit log and passed to Temporal.
+         */
+        RunReason: {
+            /** Reason */
+            reason?: string | null;
+        };
+        /**
+         * RunResult
+         * @description The outcome of a run that has ended: its result or its error.
+         */
+        RunResult: {
+            /** Closed At */
+            closed_at: string | null;
+            error: components["schemas"]["ErrorOut"] | null;
+            /**
+             * Error Type
+             * @description The class of the innermost cause of its error.
+             */
+            error_type: string | null;
+            /**
+             * Open
+             * @default false
+             * @constant
+             */
+            open: false;
+            /**
+             * Payloads Visible
+             * @description Whether this caller may read results and error messages.
+             */
+            payloads_visible: boolean;
+            /** Result */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /** Run Id */
+            run_id: string;
+            /** @description `completed`, `failed`, `cancelled`, `terminated` or `timed_out`. */
+            status: components["schemas"]["RunStatus"];
+            /** Workflow */
+            workflow: string;
+        };
+        /**
+         * RunSignal
+         * @description A signal for the workflow's own handler.
+         */
+        RunSignal: {
+            /**
+             * Arguments
+             * @default []
+             */
+            arguments: unknown[];
+            /**
+             * Name
+             * @description The signal's name; names that begin with `agentgrid.` or `__` are not allowed.
+             */
+            name: string;
+            /** Reason */
+            reason?: string | null;
+        };
+        /**
+         * RunStart
+         * @description Start a run.
+         */
+        RunStart: {
+            /**
+             * Input
+             * @description Validated against the workflow's input schema.
+             */
+            input?: unknown;
+            /** Note */
+            note?: string | null;
+            /**
+             * Priority
+             * @description 1 is the highest, 5 the lowest; default 3.
+             */
+            priority?: number | null;
+            /**
+             * Reference
+             * @description A business key, filterable; not unique.
+             */
+            reference?: string | null;
+            /**
+             * Start At
+             * @description Do not start before this time; at most a year ahead.
+             */
+            start_at?: string | null;
+            /**
+             * Tags
+             * @default []
+             */
+            tags: string[];
+        };
+        /**
+         * RunStatus
+         * @description Where a run stands, from its user's point of view.
+         * @enum {string}
+         */
+        RunStatus: "queued" | "running" | "waiting" | "paused" | "cancelling" | "completed" | "failed" | "cancelled" | "terminated" | "timed_out";
+        /**
+         * RunSummary
+         * @description A run in a list: no payloads.
+         */
+        RunSummary: {
+            /** Approvals Pending */
+            approvals_pending: number;
+            /** Closed At */
+            closed_at: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Current Step */
+            current_step: string | null;
+            /**
+             * Error Type
+             * @description The class of the innermost cause of its error.
+             */
+            error_type: string | null;
+            /** Governed */
+            governed: boolean;
+            /**
+             * Hold
+             * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
+             */
+            hold: string | null;
+            /** Initiator */
+            initiator: string;
+            /**
+             * Issuers
+             * @description Who issued the key that started it. They may not decide its approvals either.
+             */
+            issuers: string[];
+            /** Next At */
+            next_at: string | null;
+            /** Parent Run Id */
+            parent_run_id: string | null;
+            /** Priority */
+            priority: number | null;
+            /** Reference */
+            reference: string | null;
+            /** Run Id */
+            run_id: string;
+            /** Start At */
+            start_at: string | null;
+            /** Started At */
+            started_at: string | null;
+            status: components["schemas"]["RunStatus"];
+            /**
+             * Status Reason
+             * @description Null unless the caller may read payloads, which it may quote.
+             */
+            status_reason: string | null;
+            /** Step Count */
+            step_count: number;
+            /** Steps Done */
+            steps_done: number;
+            /** Steps Failed */
+            steps_failed: number;
+            /** Tags */
+            tags: string[];
+            /** Temporal Status */
+            temporal_status: string | null;
+            /** Tools */
+            tools: string[];
+            /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
+            trigger: components["schemas"]["RunTrigger"];
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** @description The sum of its model turns so far; null without any. */
+            usage: components["schemas"]["UsageOut"] | null;
+            /** Version */
+            version: string | null;
+            waiting_on: components["schemas"]["WaitingOn"] | null;
+            /** Workflow */
+            workflow: string;
+            /** Workflow Id */
+            workflow_id: string;
+        };
+        /**
+         * RunTrigger
+         * @description What started a run. It tells nothing about authority: that is the initiator's.
+         * @enum {string}
+         */
+        RunTrigger: "api" | "schedule" | "child" | "external" | "other";
+        /**
+         * SignalAccepted
+         * @description A run, and the accepted command that signals it.
+         */
+        SignalAccepted: {
+            /** Actions */
+            actions: components["schemas"]["Action"][];
+            /**
+             * Approvals
+             * @description The pending approvals.
+             */
+            approvals: components["schemas"]["ApprovalSummary"][];
+            /** Approvals Pending */
+            approvals_pending: number;
+            /** Build */
+            build: string | null;
+            /**
+             * Children
+             * @description The newest 100.
+             */
+            children: components["schemas"]["ChildRun"][];
+            /** Closed At */
+            closed_at: string | null;
+            command: components["schemas"]["CommandSummary"];
+            /** Command Id */
+            command_id: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Current Step */
+            current_step: string | null;
+            error: components["schemas"]["ErrorOut"] | null;
+            /**
+             * Error Type
+             * @description The class of the innermost cause of its error.
+             */
+            error_type: string | null;
+            /** Execution Id */
+            execution_id: string | null;
+            /** Executions */
+            executions: components["schemas"]["ExecutionOut"][];
+            /** Governed */
+            governed: boolean;
+            /** @description `declared` if the run's version has a handler of this name that takes the arguments; `dynamic` if it takes any name; `unknown` if nothing could be checked, so that a mistyped signal has no effect. */
+            handler: components["schemas"]["Fit"];
+            /**
+             * Hold
+             * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
+             */
+            hold: string | null;
+            /** Initiator */
+            initiator: string;
+            /** Input */
+            input: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Issuers
+             * @description Who issued the key that started it. They may not decide its approvals either.
+             */
+            issuers: string[];
+            /** @description The signal that last paused, resumed or interrupted the newest execution. */
+            last_control: components["schemas"]["ControlOut"] | null;
+            links: components["schemas"]["RunLinks"];
+            /** Namespace */
+            namespace: string;
+            next: components["schemas"]["Next"];
+            /** Next At */
+            next_at: string | null;
+            /** Note */
+            note: string | null;
+            /** Parent Run Id */
+            parent_run_id: string | null;
+            /**
+             * Payloads Visible
+             * @description Whether this caller may read inputs, results and error messages.
+             */
+            payloads_visible: boolean;
+            /** Priority */
+            priority: number | null;
+            /** Reference */
+            reference: string | null;
+            /**
+             * Refused Signals
+             * @description Decision signals without effect: unsigned, forged, or for another approval.
+             */
+            refused_signals: number;
+            /** Result */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /** Root Run Id */
+            root_run_id: string | null;
+            /** Run Id */
+            run_id: string;
+            /** Start At */
+            start_at: string | null;
+            /** Started At */
+            started_at: string | null;
+            status: components["schemas"]["RunStatus"];
+            /**
+             * Status Reason
+             * @description Null unless the caller may read payloads, which it may quote.
+             */
+            status_reason: string | null;
+            /** Step Count */
+            step_count: number;
+            steps: components["schemas"]["StepsSummary"];
+            /** Steps Done */
+            steps_done: number;
+            /** Steps Failed */
+            steps_failed: number;
+            /** Tags */
+            tags: string[];
+            /** Task Queue */
+            task_queue: string;
+            /** Template */
+            template: string | null;
+            /** Template Version */
+            template_version: number | null;
+            /** Temporal Status */
+            temporal_status: string | null;
+            /** Tools */
+            tools: string[];
+            /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
+            trigger: components["schemas"]["RunTrigger"];
+            /**
+             * Unattributed Signals
+             * @description Decisions that took effect, pauses and resumes without a registered signing key and a matching command.
+             */
+            unattributed_signals: number;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** @description The sum of its model turns so far; null without any. */
+            usage: components["schemas"]["UsageOut"] | null;
+            /** Version */
+            version: string | null;
+            waiting_on: components["schemas"]["WaitingOn"] | null;
+            /** Workflow */
+            workflow: string;
+            /** Workflow Id */
+            workflow_id: string;
+        };
+        /**
+         * SigningKeyOut
+         * @description A signing key and its use.
+         */
+        SigningKeyOut: {
+            /**
+             * Approvals Pending
+             * @description Pending approvals that can be decided only with this key.
+             */
+            approvals_pending: number;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * In Use
+             * @description Whether a running API signs with it.
+             */
+            in_use: boolean;
+            /** Key Id */
+            key_id: string;
+            /**
+             * Public Key
+             * @description The raw Ed25519 key, base64.
+             */
+            public_key: string;
+            /** Retired At */
+            retired_at: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+            status: components["schemas"]["KeyStatus"];
+        };
+        /**
+         * StepChange
+         * @description A step's state after a change.
+         */
+        StepChange: {
+            /** Attempts */
+            attempts: number;
+            /** Event Id */
+            event_id: number;
+            /** Execution Id */
+            execution_id: string;
+            kind: components["schemas"]["StepKind"];
+            /** Name */
+            name: string;
+            status: components["schemas"]["StepStatus"];
+            /** Title */
+            title: string | null;
+        };
+        /**
+         * StepEvent
+         * @description The event `step`: a step has changed.
+         */
+        StepEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["StepChange"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "step";
+            /** Run Id */
+            run_id: string;
+            /**
+             * Subject
+             * @description The step: `execution_id/event_id`.
+             */
+            subject: string;
+        };
+        /**
+         * StepKind
+         * @description What a step is.
+         * @enum {string}
+         */
+        StepKind: "tool" | "model" | "agent" | "approval" | "timer" | "child" | "signal" | "activity" | "update" | "nexus";
+        /**
+         * StepOut
+         * @description One thing that a run did or waits on.
+         */
+        StepOut: {
+            /** Activity Id */
+            activity_id: string | null;
+            /** Approval Id */
+            approval_id: string | null;
+            /** Attempts */
+            attempts: number;
+            /** Child Execution Id */
+            child_execution_id: string | null;
+            /** Child Workflow Id */
+            child_workflow_id: string | null;
+            /** Closed At */
+            closed_at: string | null;
+            /** Due At */
+            due_at: string | null;
+            error: components["schemas"]["ErrorOut"] | null;
+            /** Event Id */
+            event_id: number;
+            /** Execution Id */
+            execution_id: string;
+            /** Governed */
+            governed: boolean;
+            /**
+             * Inherited
+             * @description Copied by a reset from the previous execution.
+             */
+            inherited: boolean;
+            /**
+             * Input
+             * @description What it was called with.
+             */
+            input?: {
+                [key: string]: unknown;
+            } | null;
+            kind: components["schemas"]["StepKind"];
+            /** Live Attempt */
+            live_attempt: number | null;
+            live_error: components["schemas"]["ErrorOut"] | null;
+            /** Live Heartbeat At */
+            live_heartbeat_at: string | null;
+            /** Live Next Retry At */
+            live_next_retry_at: string | null;
+            /** Live State */
+            live_state: string | null;
+            /** Live Worker */
+            live_worker: string | null;
+            /** Local */
+            local: boolean;
+            /** Name */
+            name: string;
+            /**
+             * Original Input
+             * @description What the workflow's code called it with, if an approver changed the arguments; otherwise null.
+             */
+            original_input?: {
+                [key: string]: unknown;
+            } | null;
+            /** Output */
+            output?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Parent
+             * @description The `event_id` of the step that it belongs to, in the same execution: a signal to a child belongs to the child's step, or a model turn and a tool's call to the agent's. Null for most steps.
+             */
+            parent: number | null;
+            /**
+             * Scheduled At
+             * Format: date-time
+             */
+            scheduled_at: string;
+            /** Started At */
+            started_at: string | null;
+            status: components["schemas"]["StepStatus"];
+            /** Task Queue */
+            task_queue: string | null;
+            /** Title */
+            title: string | null;
+            /** Tool Version */
+            tool_version: string | null;
+            /**
+             * Turn
+             * @description The agent's model turn that it is, or that asked for it.
+             */
+            turn: number | null;
+            usage: components["schemas"]["StepUsage"] | null;
+            /**
+             * Version
+             * @description The version of the agent that its call is pinned to: on the agent's step and on its model turns.
+             */
+            version?: string | null;
+            /** Worker */
+            worker: string | null;
+        };
+        /**
+         * StepStatus
+         * @description Where a step stands. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can.
+         * @enum {string}
+         */
+        StepStatus: "scheduled" | "running" | "waiting" | "completed" | "failed" | "cancelled" | "timed_out" | "abandoned";
+        /**
+         * StepUsage
+         * @description What a model turn, or an agent so far, used.
+         */
+        StepUsage: {
+            /** Attempt */
+            attempt?: number | null;
+            /**
+             * Cached Tokens
+             * @description The part of the input tokens that the provider had in its cache.
+             * @default 0
+             */
+            cached_tokens: number;
+            /**
+             * Finish
+             * @description Why the model stopped, as the provider says.
+             */
+            finish?: string | null;
+            /**
+             * Input Tokens
+             * @default 0
+             */
+            input_tokens: number;
+            /** Latency Ms */
+            latency_ms?: number | null;
+            /**
+             * Model
+             * @description As the provider names it.
+             */
+            model?: string | null;
+            /**
+             * Output Tokens
+             * @default 0
+             */
+            output_tokens: number;
+            /**
+             * Price
+             * @description The source of the price.
+             */
+            price?: string | null;
+            /** Provider */
+            provider?: string | null;
+            /**
+             * Requests
+             * @default 0
+             */
+            requests: number;
+            /**
+             * Tool Calls
+             * @description Of an agent that has ended.
+             */
+            tool_calls?: number | null;
+            /**
+             * Unpriced
+             * @description Requests whose price is unknown, which is not 0.
+             * @default 0
+             */
+            unpriced: number;
+            /**
+             * Usd
+             * @description US dollars; without the requests whose price is unknown.
+             */
+            usd?: number | null;
+        };
+        /**
+         * StepsSummary
+         * @description The steps of a run, counted.
+         */
+        StepsSummary: {
+            /** Done */
+            done: number;
+            /** Failed */
+            failed: number;
+            /**
+             * Open
+             * @description Steps that are running or waiting, without payloads; at most 50.
+             */
+            open: components["schemas"]["StepOut"][];
+            /** Total */
+            total: number;
+        };
+        /**
+         * StreamData
+         * @description The data of any event.
+         */
+        StreamData: (components["schemas"]["RunEvent"] | components["schemas"]["StepEvent"] | components["schemas"]["ApprovalEvent"] | components["schemas"]["EndEvent"] | components["schemas"]["DeltaEvent"]) | components["schemas"]["StreamReset"];
+        /**
+         * StreamReset
+         * @description The event `reset`: events after the given `Last-Event-ID` are no longer stored. Reload the resources.
+         */
+        StreamReset: {
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * SwitchOut
+         * @description A kill switch. It is independent of rules.
+         */
+        SwitchOut: {
+            /** Created At */
+            created_at?: string | null;
+            /**
+             * Created By
+             * @description Who last set it.
+             */
+            created_by?: string | null;
+            /**
+             * Disabled
+             * @description Every call is denied, and a workflow can't be started.
+             */
+            disabled: boolean;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
+        /**
+         * TaskQueueList
+         * @description All task queues.
+         */
+        TaskQueueList: {
+            /** Items */
+            items: components["schemas"]["TaskQueueOut"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
+        /**
+         * TaskQueueOut
+         * @description A task queue named in the catalog or by an open run.
+         */
+        TaskQueueOut: {
+            /** Name */
+            name: string;
+            /** Open Runs */
+            open_runs: number;
+            /** Pollers */
+            pollers: components["schemas"]["Poller"][];
+            /**
+             * Served
+             * @description False if nothing polls the queue, so that its runs wait.
+             */
+            served: boolean;
+            /** Tools */
+            tools: string[];
+            /** Workflows */
+            workflows: string[];
+        };
+        /**
+         * ToolDetail
+         * @description A tool with its schemas.
+         */
+        ToolDetail: {
+            /** Actions */
+            actions: components["schemas"]["Action"][];
+            /** Description */
+            description: string;
+            /** Grid */
+            grid: string;
+            /** Idempotent */
+            idempotent: boolean;
+            /** Input Schema */
+            input_schema: {
+                [key: string]: unknown;
+            };
+            /** Local */
+            local: boolean;
+            /** Name */
+            name: string;
+            /**
+             * Note
+             * @description A warning about the policy in force, for example that nobody can approve.
+             */
+            note: string | null;
+            /** Output Schema */
+            output_schema: {
+                [key: string]: unknown;
+            } | null;
+            policy: components["schemas"]["ToolPolicyOut"];
+            /**
+             * Registered At
+             * Format: date-time
+             */
+            registered_at: string;
+            /** Retries */
+            retries: number;
+            risk: components["schemas"]["Risk"];
+            /**
+             * Served
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             */
+            served: boolean | null;
+            switch: components["schemas"]["SwitchOut"];
+            /** Tags */
+            tags: string[];
+            /** Task Queue */
+            task_queue: string;
+            /** Timeout Seconds */
+            timeout_seconds: number;
+            /** Title */
+            title: string;
+            /** Version */
+            version: string;
+        };
+        /**
+         * ToolPolicyIn
+         * @description Create or replace the rule for one tool. Workers receive it within seconds.
+         */
+        ToolPolicyIn: {
+            /**
+             * Approvers
+             * @default [
+             *       "role:approver"
+             *     ]
+             */
+            approvers: string[];
+            /**
+             * @description How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver has proposed exactly these.
+             * @default one_person
+             */
+            changes: components["schemas"]["Changes"];
+            effect: components["schemas"]["Effect"];
+            /**
+             * Expires Seconds
+             * @default 604800
+             */
+            expires_seconds: number;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
+        /**
+         * ToolPolicyOut
+         * @description The rule that applies to a tool now.
+         */
+        ToolPolicyOut: {
+            /**
+             * Also
+             * @description Rules about some agents or arguments only, `id@version`, that may apply instead. `POST /api/v1/policies/test` says which does.
+             */
+            also: string[];
+            /** Approvers */
+            approvers: string[];
+            changes: components["schemas"]["Changes"];
+            /** Created At */
+            created_at?: string | null;
+            /** Created By */
+            created_by?: string | null;
+            effect: components["schemas"]["Effect"];
+            /** Expires Seconds */
+            expires_seconds: number;
+            /** Reason */
+            reason: string;
+            /**
+             * Rule
+             * @description `id@version`; ids that begin with `default:` are built-in rules.
+             */
+            rule: string;
+            /**
+             * Tool
+             * @description The name or glob that the rule matches.
+             */
+            tool: string;
+        };
+        /**
+         * ToolSummary
+         * @description A tool in a list.
+         */
+        ToolSummary: {
+            /** Description */
+            description: string;
+            /** Grid */
+            grid: string;
+            /** Idempotent */
+            idempotent: boolean;
+            /** Local */
+            local: boolean;
+            /** Name */
+            name: string;
+            policy: components["schemas"]["ToolPolicyOut"];
+            /**
+             * Registered At
+             * Format: date-time
+             */
+            registered_at: string;
+            /** Retries */
+            retries: number;
+            risk: components["schemas"]["Risk"];
+            /**
+             * Served
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             */
+            served: boolean | null;
+            switch: components["schemas"]["SwitchOut"];
+            /** Tags */
+            tags: string[];
+            /** Task Queue */
+            task_queue: string;
+            /** Timeout Seconds */
+            timeout_seconds: number;
+            /** Title */
+            title: string;
+            /** Version */
+            version: string;
+        };
+        /**
+         * UnattributedAct
+         * @description A signal that affected a run without a registered signing key and a matching command that confirm who sent it.
+         */
+        UnattributedAct: {
+            /**
+             * Action
+             * @enum {string}
+             */
+            action: "approved" | "rejected" | "pause" | "resume" | "interrupt";
+            /** Approval Id */
+            approval_id: string | null;
+            /**
+             * Claimed Principal
+             * @description The principal that the signal names. Unverified.
+             */
+            claimed_principal: string | null;
+            /** Event Id */
+            event_id: number;
+            /** Execution Id */
+            execution_id: string;
+            /**
+             * Identity
+             * @description The client identity that the sender gave to Temporal. Unverified.
+             */
+            identity: string | null;
+            /** Run Id */
+            run_id: string;
+            /**
+             * Signalled At
+             * Format: date-time
+             */
+            signalled_at: string;
+            /**
+             * Unattributed Because
+             * @description Null if an earlier version wrote the row, until its run is folded again.
+             */
+            unattributed_because: string | null;
+        };
+        /**
+         * UpdateOut
+         * @description What became of an update.
+         */
+        UpdateOut: {
+            /**
+             * Command Id
+             * @description The command that records it; also Temporal's update id.
+             */
+            command_id: string;
+            command_status: components["schemas"]["CommandStatus"];
+            error: components["schemas"]["ErrorOut"] | null;
+            /** @description What was checked before it was sent. */
+            handler: components["schemas"]["Fit"];
+            /**
+             * Name
+             * @description Null if it is too long to be one.
+             */
+            name: string | null;
+            /**
+             * Result
+             * @description Over 1 MiB, a preview.
+             */
+            result: {
+                [key: string]: unknown;
+            } | null;
+            /** Run Id */
+            run_id: string;
+            /** @description `pending`: no worker has accepted it yet. `accepted`: its handler runs. The others are final: `completed`; `failed`, if its handler failed; `rejected`, if the workflow refused it; `expired`, if no worker accepted it in time; `abandoned`, if the run ended first. */
+            stage: components["schemas"]["UpdateStage"];
+        };
+        /**
+         * UpdateRequest
+         * @description The arguments of an update.
+         */
+        UpdateRequest: {
+            /**
+             * Arguments
+             * @description The handler's arguments, in order.
+             * @default []
+             */
+            arguments: unknown[];
+            /** Reason */
+            reason?: string | null;
+        };
+        /**
+         * UpdateStage
+         * @description How far an update has come.
+         * @enum {string}
+         */
+        UpdateStage: "pending" | "accepted" | "completed" | "failed" | "rejected" | "expired" | "abandoned";
+        /**
+         * UsageBucket
+         * @description What was used in an hour or a day.
+         */
+        UsageBucket: {
+            /**
+             * Cached Tokens
+             * @description The part of the input tokens that the provider had in its cache.
+             * @default 0
+             */
+            cached_tokens: number;
+            /**
+             * Input Tokens
+             * @default 0
+             */
+            input_tokens: number;
+            /**
+             * Output Tokens
+             * @default 0
+             */
+            output_tokens: number;
+            /**
+             * Requests
+             * @default 0
+             */
+            requests: number;
+            /**
+             * Start
+             * Format: date-time
+             */
+            start: string;
+            /**
+             * Unpriced
+             * @description Requests whose price is unknown, which is not 0.
+             * @default 0
+             */
+            unpriced: number;
+            /**
+             * Usd
+             * @description US dollars; without the requests whose price is unknown.
+             */
+            usd?: number | null;
+        };
+        /**
+         * UsageOut
+         * @description What model turns used.
+         */
+        UsageOut: {
+            /**
+             * Cached Tokens
+             * @description The part of the input tokens that the provider had in its cache.
+             * @default 0
+             */
+            cached_tokens: number;
+            /**
+             * Input Tokens
+             * @default 0
+             */
+            input_tokens: number;
+            /**
+             * Output Tokens
+             * @default 0
+             */
+            output_tokens: number;
+            /**
+             * Requests
+             * @default 0
+             */
+            requests: number;
+            /**
+             * Unpriced
+             * @description Requests whose price is unknown, which is not 0.
+             * @default 0
+             */
+            unpriced: number;
+            /**
+             * Usd
+             * @description US dollars; without the requests whose price is unknown.
+             */
+            usd?: number | null;
+        };
+        /**
+         * UsageOver
+         * @description What model turns used over a time, of the runs that the caller may see.
+         */
+        UsageOver: {
+            /**
+             * Bucket
+             * @enum {string}
+             */
+            bucket: "hour" | "day";
+            /**
+             * From
+             * Format: date-time
+             */
+            from: string;
+            /**
+             * Items
+             * @description By the time of the request to the model; those without any are left out.
+             */
+            items: components["schemas"]["UsageBucket"][];
+            /**
+             * To
+             * Format: date-time
+             */
+            to: string;
+            total: components["schemas"]["UsageOut"];
+        };
+        /**
+         * Verdict
+         * @description What a person says.
+         * @enum {string}
+         */
+        Verdict: "approved" | "rejected";
+        /**
+         * WaitingOn
+         * @description What a waiting run waits on.
+         * @enum {string}
+         */
+        WaitingOn: "approval" | "timer" | "signal" | "child" | "worker" | "retry" | "policy";
+        /**
+         * WorkerList
+         * @description All workers with a recent heartbeat in Temporal.
+         */
+        WorkerList: {
+            /** Items */
+            items: components["schemas"]["WorkerOut"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
+        /**
+         * WorkerOut
+         * @description One worker process's poller of one task queue.
+         */
+        WorkerOut: {
+            activity_slots: components["schemas"]["WorkerSlots"] | null;
+            /** Build */
+            build: string | null;
+            /** Host */
+            host: string | null;
+            /** Identity */
+            identity: string;
+            /** Last Heartbeat At */
+            last_heartbeat_at: string | null;
+            /** Process */
+            process: string | null;
+            /** Sdk */
+            sdk: string;
+            /** Started At */
+            started_at: string | null;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "live" | "stale" | "shutting_down";
+            /** Task Queue */
+            task_queue: string;
+            /** Worker Id */
+            worker_id: string;
+            workflow_slots: components["schemas"]["WorkerSlots"] | null;
+        };
+        /**
+         * WorkerSlots
+         * @description A worker's task slots of one kind.
+         */
+        WorkerSlots: {
+            /** Available */
+            available: number;
+            /** Used */
+            used: number;
+        };
+        /**
+         * WorkflowDetail
+         * @description A workflow with its schemas, versions and statistics.
+         */
+        WorkflowDetail: {
+            /** Actions */
+            actions: components["schemas"]["Action"][];
+            /** Description */
+            description: string;
+            /** Grid */
+            grid: string;
+            /** @description Null if the version was registered without them. */
+            handlers: components["schemas"]["HandlersOut"] | null;
+            /** Input Schema */
+            input_schema: {
+                [key: string]: unknown;
+            };
+            last_run: components["schemas"]["LastRun"] | null;
+            /** Name */
+            name: string;
+            /** Output Schema */
+            output_schema: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Registered At
+             * Format: date-time
+             */
+            registered_at: string;
+            /**
+             * Served
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             */
+            served: boolean | null;
+            stats: components["schemas"]["WorkflowStats"];
+            switch: components["schemas"]["SwitchOut"];
+            /** Tags */
+            tags: string[];
+            /** Task Queue */
+            task_queue: string;
+            /** Title */
+            title: string;
+            /** Version */
+            version: string;
+            /**
+             * Versions
+             * @description The newest 50.
+             */
+            versions: components["schemas"]["WorkflowVersionOut"][];
+        };
+        /**
+         * WorkflowStats
+         * @description Runs that the caller may see, by status: open now, and closed in the last 24 hours.
+         */
+        WorkflowStats: {
+            /** Closed 24H */
+            closed_24h: {
+                [key: string]: number;
+            };
+            /** Open */
+            open: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * WorkflowSummary
+         * @description A workflow in a list.
+         */
+        WorkflowSummary: {
+            /** Description */
+            description: string;
+            /** Grid */
+            grid: string;
+            last_run: components["schemas"]["LastRun"] | null;
+            /** Name */
+            name: string;
+            /**
+             * Registered At
+             * Format: date-time
+             */
+            registered_at: string;
+            /**
+             * Served
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             */
+            served: boolean | null;
+            switch: components["schemas"]["SwitchOut"];
+            /** Tags */
+            tags: string[];
+            /** Task Queue */
+            task_queue: string;
+            /** Title */
+            title: string;
+            /** Version */
+            version: string;
+        };
+        /**
+         * WorkflowVersionOut
+         * @description One immutable version.
+         */
+        WorkflowVersionOut: {
+            /** Build */
+            build: string;
+            /**
+             * First Seen At
+             * Format: date-time
+             */
+            first_seen_at: string;
+            /** Version */
+            version: string;
+        };
     };
-    /**
-     * RunBulkItem
-     * @description One run to start.
-     */
-    RunBulkItem: {
-      /**
-       * Idempotency Key
-       * @description As the header `Idempotency-Key` of a single start of this workflow, which it is interchangeable with.
-       */
-      idempotency_key?: string | null;
-      /**
-       * Input
-       * @description Validated against the workflow's input schema.
-       */
-      input?: unknown;
-      /** Note */
-      note?: string | null;
-      /**
-       * Priority
-       * @description 1 is the highest, 5 the lowest; default 3.
-       */
-      priority?: number | null;
-      /**
-       * Reference
-       * @description A business key, filterable; not unique.
-       */
-      reference?: string | null;
-      /**
-       * Start At
-       * @description Do not start before this time; at most a year ahead.
-       */
-      start_at?: string | null;
-      /**
-       * Tags
-       * @default []
-       */
-      tags: string[];
-      /**
-       * Workflow
-       * @description The workflow's name.
-       */
-      workflow: string;
-    };
-    /**
-     * RunBulkOutcome
-     * @description What became of one item.
-     */
-    RunBulkOutcome: {
-      /**
-       * Command Id
-       * @description The command that records the item, also where it is refused.
-       */
-      command_id: string | null;
-      /**
-       * Outcome
-       * @description `started`: also if the run is queued until Temporal is back. `replayed`: an earlier request with the same key started it.
-       * @enum {string}
-       */
-      outcome: "started" | "replayed" | "refused";
-      /** @description Why it was refused. */
-      problem: components["schemas"]["Problem"] | null;
-      /** Run Id */
-      run_id: string | null;
-      /** @description The status of a run that was started now. */
-      status: components["schemas"]["RunStatus"] | null;
-      /** Workflow */
-      workflow: string | null;
-    };
-    /**
-     * RunBulkResult
-     * @description What became of each item, in their order.
-     */
-    RunBulkResult: {
-      /** Items */
-      items: components["schemas"]["RunBulkOutcome"][];
-      /** Refused */
-      refused: number;
-      /** Replayed */
-      replayed: number;
-      /** Started */
-      started: number;
-    };
-    /**
-     * RunChange
-     * @description A run's state after a change.
-     */
-    RunChange: {
-      /** Approvals Pending */
-      approvals_pending: number;
-      /** Current Step */
-      current_step: string | null;
-      status: components["schemas"]["RunStatus"];
-      /** Step Count */
-      step_count: number;
-      /** Steps Done */
-      steps_done: number;
-      waiting_on: components["schemas"]["WaitingOn"] | null;
-    };
-    /**
-     * RunCounts
-     * @description How many runs match a filter.
-     */
-    RunCounts: {
-      /**
-       * By Status
-       * @description Every status, also where there are none.
-       */
-      by_status: {
-        [key: string]: number;
-      };
-      /**
-       * Complete
-       * @description False if more runs match than are counted: the counts are then lower bounds.
-       */
-      complete: boolean;
-      /** Total */
-      total: number;
-    };
-    /**
-     * RunDetail
-     * @description Everything about a run in one response.
-     */
-    RunDetail: {
-      /** Actions */
-      actions: components["schemas"]["Action"][];
-      /**
-       * Approvals
-       * @description The pending approvals.
-       */
-      approvals: components["schemas"]["ApprovalSummary"][];
-      /** Approvals Pending */
-      approvals_pending: number;
-      /** Build */
-      build: string | null;
-      /**
-       * Children
-       * @description The newest 100.
-       */
-      children: components["schemas"]["ChildRun"][];
-      /** Closed At */
-      closed_at: string | null;
-      /** Command Id */
-      command_id: string | null;
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Current Step */
-      current_step: string | null;
-      error: components["schemas"]["ErrorOut"] | null;
-      /**
-       * Error Type
-       * @description The class of the innermost cause of its error.
-       */
-      error_type: string | null;
-      /** Execution Id */
-      execution_id: string | null;
-      /** Executions */
-      executions: components["schemas"]["ExecutionOut"][];
-      /** Governed */
-      governed: boolean;
-      /**
-       * Hold
-       * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
-       */
-      hold: string | null;
-      /** Initiator */
-      initiator: string;
-      /** Input */
-      input: {
-        [key: string]: unknown;
-      } | null;
-      /**
-       * Issuers
-       * @description Who issued the key that started it. They may not decide its approvals either.
-       */
-      issuers: string[];
-      /** @description The signal that last paused, resumed or interrupted the newest execution. */
-      last_control: components["schemas"]["ControlOut"] | null;
-      links: components["schemas"]["RunLinks"];
-      /** Namespace */
-      namespace: string;
-      next: components["schemas"]["Next"];
-      /** Next At */
-      next_at: string | null;
-      /** Note */
-      note: string | null;
-      /** Parent Run Id */
-      parent_run_id: string | null;
-      /**
-       * Payloads Visible
-       * @description Whether this caller may read inputs, results and error messages.
-       */
-      payloads_visible: boolean;
-      /** Priority */
-      priority: number | null;
-      /** Reference */
-      reference: string | null;
-      /**
-       * Refused Signals
-       * @description Decision signals without effect: unsigned, forged, or for another approval.
-       */
-      refused_signals: number;
-      /** Result */
-      result: {
-        [key: string]: unknown;
-      } | null;
-      /** Root Run Id */
-      root_run_id: string | null;
-      /** Run Id */
-      run_id: string;
-      /** Start At */
-      start_at: string | null;
-      /** Started At */
-      started_at: string | null;
-      status: components["schemas"]["RunStatus"];
-      /**
-       * Status Reason
-       * @description Null unless the caller may read payloads, which it may quote.
-       */
-      status_reason: string | null;
-      /** Step Count */
-      step_count: number;
-      steps: components["schemas"]["StepsSummary"];
-      /** Steps Done */
-      steps_done: number;
-      /** Steps Failed */
-      steps_failed: number;
-      /** Tags */
-      tags: string[];
-      /** Task Queue */
-      task_queue: string;
-      /** Template */
-      template: string | null;
-      /** Template Version */
-      template_version: number | null;
-      /** Temporal Status */
-      temporal_status: string | null;
-      /** Tools */
-      tools: string[];
-      /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
-      trigger: components["schemas"]["RunTrigger"];
-      /**
-       * Unattributed Signals
-       * @description Decisions that took effect, pauses and resumes without a registered signing key and a matching command.
-       */
-      unattributed_signals: number;
-      /**
-       * Updated At
-       * Format: date-time
-       */
-      updated_at: string;
-      /** @description The sum of its model turns so far; null without any. */
-      usage: components["schemas"]["UsageOut"] | null;
-      /** Version */
-      version: string | null;
-      waiting_on: components["schemas"]["WaitingOn"] | null;
-      /** Workflow */
-      workflow: string;
-      /** Workflow Id */
-      workflow_id: string;
-    };
-    /**
-     * RunEnd
-     * @description How a run has ended.
-     */
-    RunEnd: {
-      status: components["schemas"]["RunStatus"];
-    };
-    /**
-     * RunEvent
-     * @description The event `run`: a run has changed.
-     */
-    RunEvent: {
-      /**
-       * At
-       * Format: date-time
-       */
-      at: string;
-      data: components["schemas"]["RunChange"];
-      /**
-       * @description discriminator enum property added by openapi-typescript
-       * @enum {string}
-       */
-      kind: "run";
-      /** Run Id */
-      run_id: string;
-      /** Subject */
-      subject: null;
-    };
-    /**
-     * RunHistory
-     * @description A page of an execution's raw history, events as Temporal's own JSON.
-     */
-    RunHistory: {
-      /** Execution Id */
-      execution_id: string;
-      /** Items */
-      items: {
-        [key: string]: unknown;
-      }[];
-      /** Next Cursor */
-      next_cursor?: string | null;
-      /** Run Id */
-      run_id: string;
-      /**
-       * Source
-       * @enum {string}
-       */
-      source: "temporal" | "archive";
-    };
-    /**
-     * RunInterrupt
-     * @description The reason, and what the agent is told.
-     */
-    RunInterrupt: {
-      /**
-       * Message
-       * @description The agent reads it after resume, as a message of its user. At most 5,000 bytes in JSON.
-       */
-      message?: string | null;
-      /** Reason */
-      reason?: string | null;
-    };
-    /**
-     * RunLinks
-     * @description Related URLs.
-     */
-    RunLinks: {
-      /** Approvals */
-      approvals: string;
-      /** Events */
-      events: string;
-      /** History */
-      history: string;
-      /** Self */
-      self: string;
-      /** Steps */
-      steps: string;
-      /** Temporal Ui */
-      temporal_ui: string | null;
-    };
-    /**
-     * RunOpen
-     * @description A run that has not ended yet, and so has no result: ask again.
-     */
-    RunOpen: {
-      /** Approvals Pending */
-      approvals_pending: number;
-      /**
-       * Open
-       * @default true
-       * @constant
-       */
-      open: true;
-      /** Run Id */
-      run_id: string;
-      status: components["schemas"]["RunStatus"];
-      waiting_on: components["schemas"]["WaitingOn"] | null;
-      /** Workflow */
-      workflow: string;
-    };
-    /**
-     * RunReason
-     * @description The reason, stored in the audit log and passed to Temporal.
-     */
-    RunReason: {
-      /** Reason */
-      reason?: string | null;
-    };
-    /**
-     * RunResult
-     * @description The outcome of a run that has ended: its result or its error.
-     */
-    RunResult: {
-      /** Closed At */
-      closed_at: string | null;
-      error: components["schemas"]["ErrorOut"] | null;
-      /**
-       * Error Type
-       * @description The class of the innermost cause of its error.
-       */
-      error_type: string | null;
-      /**
-       * Open
-       * @default false
-       * @constant
-       */
-      open: false;
-      /**
-       * Payloads Visible
-       * @description Whether this caller may read results and error messages.
-       */
-      payloads_visible: boolean;
-      /** Result */
-      result: {
-        [key: string]: unknown;
-      } | null;
-      /** Run Id */
-      run_id: string;
-      /** @description `completed`, `failed`, `cancelled`, `terminated` or `timed_out`. */
-      status: components["schemas"]["RunStatus"];
-      /** Workflow */
-      workflow: string;
-    };
-    /**
-     * RunSignal
-     * @description A signal for the workflow's own handler.
-     */
-    RunSignal: {
-      /**
-       * Arguments
-       * @default []
-       */
-      arguments: unknown[];
-      /**
-       * Name
-       * @description The signal's name; names that begin with `agentgrid.` or `__` are not allowed.
-       */
-      name: string;
-      /** Reason */
-      reason?: string | null;
-    };
-    /**
-     * RunStart
-     * @description Start a run.
-     */
-    RunStart: {
-      /**
-       * Input
-       * @description Validated against the workflow's input schema.
-       */
-      input?: unknown;
-      /** Note */
-      note?: string | null;
-      /**
-       * Priority
-       * @description 1 is the highest, 5 the lowest; default 3.
-       */
-      priority?: number | null;
-      /**
-       * Reference
-       * @description A business key, filterable; not unique.
-       */
-      reference?: string | null;
-      /**
-       * Start At
-       * @description Do not start before this time; at most a year ahead.
-       */
-      start_at?: string | null;
-      /**
-       * Tags
-       * @default []
-       */
-      tags: string[];
-    };
-    /**
-     * RunStatus
-     * @description Where a run stands, from its user's point of view.
-     * @enum {string}
-     */
-    RunStatus:
-      | "queued"
-      | "running"
-      | "waiting"
-      | "paused"
-      | "cancelling"
-      | "completed"
-      | "failed"
-      | "cancelled"
-      | "terminated"
-      | "timed_out";
-    /**
-     * RunSummary
-     * @description A run in a list: no payloads.
-     */
-    RunSummary: {
-      /** Approvals Pending */
-      approvals_pending: number;
-      /** Closed At */
-      closed_at: string | null;
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Current Step */
-      current_step: string | null;
-      /**
-       * Error Type
-       * @description The class of the innermost cause of its error.
-       */
-      error_type: string | null;
-      /** Governed */
-      governed: boolean;
-      /**
-       * Hold
-       * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
-       */
-      hold: string | null;
-      /** Initiator */
-      initiator: string;
-      /**
-       * Issuers
-       * @description Who issued the key that started it. They may not decide its approvals either.
-       */
-      issuers: string[];
-      /** Next At */
-      next_at: string | null;
-      /** Parent Run Id */
-      parent_run_id: string | null;
-      /** Priority */
-      priority: number | null;
-      /** Reference */
-      reference: string | null;
-      /** Run Id */
-      run_id: string;
-      /** Start At */
-      start_at: string | null;
-      /** Started At */
-      started_at: string | null;
-      status: components["schemas"]["RunStatus"];
-      /**
-       * Status Reason
-       * @description Null unless the caller may read payloads, which it may quote.
-       */
-      status_reason: string | null;
-      /** Step Count */
-      step_count: number;
-      /** Steps Done */
-      steps_done: number;
-      /** Steps Failed */
-      steps_failed: number;
-      /** Tags */
-      tags: string[];
-      /** Temporal Status */
-      temporal_status: string | null;
-      /** Tools */
-      tools: string[];
-      /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
-      trigger: components["schemas"]["RunTrigger"];
-      /**
-       * Updated At
-       * Format: date-time
-       */
-      updated_at: string;
-      /** @description The sum of its model turns so far; null without any. */
-      usage: components["schemas"]["UsageOut"] | null;
-      /** Version */
-      version: string | null;
-      waiting_on: components["schemas"]["WaitingOn"] | null;
-      /** Workflow */
-      workflow: string;
-      /** Workflow Id */
-      workflow_id: string;
-    };
-    /**
-     * RunTrigger
-     * @description What started a run. It tells nothing about authority: that is the initiator's.
-     * @enum {string}
-     */
-    RunTrigger: "api" | "schedule" | "child" | "external" | "other";
-    /**
-     * SignalAccepted
-     * @description A run, and the accepted command that signals it.
-     */
-    SignalAccepted: {
-      /** Actions */
-      actions: components["schemas"]["Action"][];
-      /**
-       * Approvals
-       * @description The pending approvals.
-       */
-      approvals: components["schemas"]["ApprovalSummary"][];
-      /** Approvals Pending */
-      approvals_pending: number;
-      /** Build */
-      build: string | null;
-      /**
-       * Children
-       * @description The newest 100.
-       */
-      children: components["schemas"]["ChildRun"][];
-      /** Closed At */
-      closed_at: string | null;
-      command: components["schemas"]["CommandSummary"];
-      /** Command Id */
-      command_id: string | null;
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /** Current Step */
-      current_step: string | null;
-      error: components["schemas"]["ErrorOut"] | null;
-      /**
-       * Error Type
-       * @description The class of the innermost cause of its error.
-       */
-      error_type: string | null;
-      /** Execution Id */
-      execution_id: string | null;
-      /** Executions */
-      executions: components["schemas"]["ExecutionOut"][];
-      /** Governed */
-      governed: boolean;
-      /** @description `declared` if the run's version has a handler of this name that takes the arguments; `dynamic` if it takes any name; `unknown` if nothing could be checked, so that a mistyped signal has no effect. */
-      handler: components["schemas"]["Fit"];
-      /**
-       * Hold
-       * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
-       */
-      hold: string | null;
-      /** Initiator */
-      initiator: string;
-      /** Input */
-      input: {
-        [key: string]: unknown;
-      } | null;
-      /**
-       * Issuers
-       * @description Who issued the key that started it. They may not decide its approvals either.
-       */
-      issuers: string[];
-      /** @description The signal that last paused, resumed or interrupted the newest execution. */
-      last_control: components["schemas"]["ControlOut"] | null;
-      links: components["schemas"]["RunLinks"];
-      /** Namespace */
-      namespace: string;
-      next: components["schemas"]["Next"];
-      /** Next At */
-      next_at: string | null;
-      /** Note */
-      note: string | null;
-      /** Parent Run Id */
-      parent_run_id: string | null;
-      /**
-       * Payloads Visible
-       * @description Whether this caller may read inputs, results and error messages.
-       */
-      payloads_visible: boolean;
-      /** Priority */
-      priority: number | null;
-      /** Reference */
-      reference: string | null;
-      /**
-       * Refused Signals
-       * @description Decision signals without effect: unsigned, forged, or for another approval.
-       */
-      refused_signals: number;
-      /** Result */
-      result: {
-        [key: string]: unknown;
-      } | null;
-      /** Root Run Id */
-      root_run_id: string | null;
-      /** Run Id */
-      run_id: string;
-      /** Start At */
-      start_at: string | null;
-      /** Started At */
-      started_at: string | null;
-      status: components["schemas"]["RunStatus"];
-      /**
-       * Status Reason
-       * @description Null unless the caller may read payloads, which it may quote.
-       */
-      status_reason: string | null;
-      /** Step Count */
-      step_count: number;
-      steps: components["schemas"]["StepsSummary"];
-      /** Steps Done */
-      steps_done: number;
-      /** Steps Failed */
-      steps_failed: number;
-      /** Tags */
-      tags: string[];
-      /** Task Queue */
-      task_queue: string;
-      /** Template */
-      template: string | null;
-      /** Template Version */
-      template_version: number | null;
-      /** Temporal Status */
-      temporal_status: string | null;
-      /** Tools */
-      tools: string[];
-      /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
-      trigger: components["schemas"]["RunTrigger"];
-      /**
-       * Unattributed Signals
-       * @description Decisions that took effect, pauses and resumes without a registered signing key and a matching command.
-       */
-      unattributed_signals: number;
-      /**
-       * Updated At
-       * Format: date-time
-       */
-      updated_at: string;
-      /** @description The sum of its model turns so far; null without any. */
-      usage: components["schemas"]["UsageOut"] | null;
-      /** Version */
-      version: string | null;
-      waiting_on: components["schemas"]["WaitingOn"] | null;
-      /** Workflow */
-      workflow: string;
-      /** Workflow Id */
-      workflow_id: string;
-    };
-    /**
-     * SigningKeyOut
-     * @description A signing key and its use.
-     */
-    SigningKeyOut: {
-      /**
-       * Approvals Pending
-       * @description Pending approvals that can be decided only with this key.
-       */
-      approvals_pending: number;
-      /**
-       * Created At
-       * Format: date-time
-       */
-      created_at: string;
-      /**
-       * In Use
-       * @description Whether a running API signs with it.
-       */
-      in_use: boolean;
-      /** Key Id */
-      key_id: string;
-      /**
-       * Public Key
-       * @description The raw Ed25519 key, base64.
-       */
-      public_key: string;
-      /** Retired At */
-      retired_at: string | null;
-      /** Revoked At */
-      revoked_at: string | null;
-      status: components["schemas"]["KeyStatus"];
-    };
-    /**
-     * StepChange
-     * @description A step's state after a change.
-     */
-    StepChange: {
-      /** Attempts */
-      attempts: number;
-      /** Event Id */
-      event_id: number;
-      /** Execution Id */
-      execution_id: string;
-      kind: components["schemas"]["StepKind"];
-      /** Name */
-      name: string;
-      status: components["schemas"]["StepStatus"];
-      /** Title */
-      title: string | null;
-    };
-    /**
-     * StepEvent
-     * @description The event `step`: a step has changed.
-     */
-    StepEvent: {
-      /**
-       * At
-       * Format: date-time
-       */
-      at: string;
-      data: components["schemas"]["StepChange"];
-      /**
-       * @description discriminator enum property added by openapi-typescript
-       * @enum {string}
-       */
-      kind: "step";
-      /** Run Id */
-      run_id: string;
-      /**
-       * Subject
-       * @description The step: `execution_id/event_id`.
-       */
-      subject: string;
-    };
-    /**
-     * StepKind
-     * @description What a step is.
-     * @enum {string}
-     */
-    StepKind: "tool" | "model" | "agent" | "approval" | "timer" | "child" | "signal" | "activity" | "update" | "nexus";
-    /**
-     * StepOut
-     * @description One thing that a run did or waits on.
-     */
-    StepOut: {
-      /** Activity Id */
-      activity_id: string | null;
-      /** Approval Id */
-      approval_id: string | null;
-      /** Attempts */
-      attempts: number;
-      /** Child Execution Id */
-      child_execution_id: string | null;
-      /** Child Workflow Id */
-      child_workflow_id: string | null;
-      /** Closed At */
-      closed_at: string | null;
-      /** Due At */
-      due_at: string | null;
-      error: components["schemas"]["ErrorOut"] | null;
-      /** Event Id */
-      event_id: number;
-      /** Execution Id */
-      execution_id: string;
-      /** Governed */
-      governed: boolean;
-      /**
-       * Inherited
-       * @description Copied by a reset from the previous execution.
-       */
-      inherited: boolean;
-      /**
-       * Input
-       * @description What it was called with.
-       */
-      input?: {
-        [key: string]: unknown;
-      } | null;
-      kind: components["schemas"]["StepKind"];
-      /** Live Attempt */
-      live_attempt: number | null;
-      live_error: components["schemas"]["ErrorOut"] | null;
-      /** Live Heartbeat At */
-      live_heartbeat_at: string | null;
-      /** Live Next Retry At */
-      live_next_retry_at: string | null;
-      /** Live State */
-      live_state: string | null;
-      /** Live Worker */
-      live_worker: string | null;
-      /** Local */
-      local: boolean;
-      /** Name */
-      name: string;
-      /**
-       * Original Input
-       * @description What the workflow's code called it with, if an approver changed the arguments; otherwise null.
-       */
-      original_input?: {
-        [key: string]: unknown;
-      } | null;
-      /** Output */
-      output?: {
-        [key: string]: unknown;
-      } | null;
-      /**
-       * Parent
-       * @description The `event_id` of the step that it belongs to, in the same execution: a signal to a child belongs to the child's step, or a model turn and a tool's call to the agent's. Null for most steps.
-       */
-      parent: number | null;
-      /**
-       * Scheduled At
-       * Format: date-time
-       */
-      scheduled_at: string;
-      /** Started At */
-      started_at: string | null;
-      status: components["schemas"]["StepStatus"];
-      /** Task Queue */
-      task_queue: string | null;
-      /** Title */
-      title: string | null;
-      /** Tool Version */
-      tool_version: string | null;
-      /**
-       * Turn
-       * @description The agent's model turn that it is, or that asked for it.
-       */
-      turn: number | null;
-      usage: components["schemas"]["StepUsage"] | null;
-      /**
-       * Version
-       * @description The version of the agent that its call is pinned to: on the agent's step and on its model turns.
-       */
-      version?: string | null;
-      /** Worker */
-      worker: string | null;
-    };
-    /**
-     * StepStatus
-     * @description Where a step stands. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can.
-     * @enum {string}
-     */
-    StepStatus: "scheduled" | "running" | "waiting" | "completed" | "failed" | "cancelled" | "timed_out" | "abandoned";
-    /**
-     * StepUsage
-     * @description What a model turn, or an agent so far, used.
-     */
-    StepUsage: {
-      /** Attempt */
-      attempt?: number | null;
-      /**
-       * Cached Tokens
-       * @description The part of the input tokens that the provider had in its cache.
-       * @default 0
-       */
-      cached_tokens: number;
-      /**
-       * Finish
-       * @description Why the model stopped, as the provider says.
-       */
-      finish?: string | null;
-      /**
-       * Input Tokens
-       * @default 0
-       */
-      input_tokens: number;
-      /** Latency Ms */
-      latency_ms?: number | null;
-      /**
-       * Model
-       * @description As the provider names it.
-       */
-      model?: string | null;
-      /**
-       * Output Tokens
-       * @default 0
-       */
-      output_tokens: number;
-      /**
-       * Price
-       * @description The source of the price.
-       */
-      price?: string | null;
-      /** Provider */
-      provider?: string | null;
-      /**
-       * Requests
-       * @default 0
-       */
-      requests: number;
-      /**
-       * Tool Calls
-       * @description Of an agent that has ended.
-       */
-      tool_calls?: number | null;
-      /**
-       * Unpriced
-       * @description Requests whose price is unknown, which is not 0.
-       * @default 0
-       */
-      unpriced: number;
-      /**
-       * Usd
-       * @description US dollars; without the requests whose price is unknown.
-       */
-      usd?: number | null;
-    };
-    /**
-     * StepsSummary
-     * @description The steps of a run, counted.
-     */
-    StepsSummary: {
-      /** Done */
-      done: number;
-      /** Failed */
-      failed: number;
-      /**
-       * Open
-       * @description Steps that are running or waiting, without payloads; at most 50.
-       */
-      open: components["schemas"]["StepOut"][];
-      /** Total */
-      total: number;
-    };
-    /**
-     * StreamData
-     * @description The data of any event.
-     */
-    StreamData:
-      | (
-          | components["schemas"]["RunEvent"]
-          | components["schemas"]["StepEvent"]
-          | components["schemas"]["ApprovalEvent"]
-          | components["schemas"]["EndEvent"]
-          | components["schemas"]["DeltaEvent"]
-        )
-      | components["schemas"]["StreamReset"];
-    /**
-     * StreamReset
-     * @description The event `reset`: events after the given `Last-Event-ID` are no longer stored. Reload the resources.
-     */
-    StreamReset: {
-      /** Reason */
-      reason: string;
-    };
-    /**
-     * SwitchOut
-     * @description A kill switch. It is independent of rules.
-     */
-    SwitchOut: {
-      /** Created At */
-      created_at?: string | null;
-      /**
-       * Created By
-       * @description Who last set it.
-       */
-      created_by?: string | null;
-      /**
-       * Disabled
-       * @description Every call is denied, and a workflow can't be started.
-       */
-      disabled: boolean;
-      /**
-       * Reason
-       * @default
-       */
-      reason: string;
-    };
-    /**
-     * TaskQueueList
-     * @description All task queues.
-     */
-    TaskQueueList: {
-      /** Items */
-      items: components["schemas"]["TaskQueueOut"][];
-      /** Next Cursor */
-      next_cursor?: string | null;
-    };
-    /**
-     * TaskQueueOut
-     * @description A task queue named in the catalog or by an open run.
-     */
-    TaskQueueOut: {
-      /** Name */
-      name: string;
-      /** Open Runs */
-      open_runs: number;
-      /** Pollers */
-      pollers: components["schemas"]["Poller"][];
-      /**
-       * Served
-       * @description False if nothing polls the queue, so that its runs wait.
-       */
-      served: boolean;
-      /** Tools */
-      tools: string[];
-      /** Workflows */
-      workflows: string[];
-    };
-    /**
-     * ToolDetail
-     * @description A tool with its schemas.
-     */
-    ToolDetail: {
-      /** Actions */
-      actions: components["schemas"]["Action"][];
-      /** Description */
-      description: string;
-      /** Grid */
-      grid: string;
-      /** Idempotent */
-      idempotent: boolean;
-      /** Input Schema */
-      input_schema: {
-        [key: string]: unknown;
-      };
-      /** Local */
-      local: boolean;
-      /** Name */
-      name: string;
-      /**
-       * Note
-       * @description A warning about the policy in force, for example that nobody can approve.
-       */
-      note: string | null;
-      /** Output Schema */
-      output_schema: {
-        [key: string]: unknown;
-      } | null;
-      policy: components["schemas"]["ToolPolicyOut"];
-      /**
-       * Registered At
-       * Format: date-time
-       */
-      registered_at: string;
-      /** Retries */
-      retries: number;
-      risk: components["schemas"]["Risk"];
-      /**
-       * Served
-       * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
-       */
-      served: boolean | null;
-      switch: components["schemas"]["SwitchOut"];
-      /** Tags */
-      tags: string[];
-      /** Task Queue */
-      task_queue: string;
-      /** Timeout Seconds */
-      timeout_seconds: number;
-      /** Title */
-      title: string;
-      /** Version */
-      version: string;
-    };
-    /**
-     * ToolPolicyIn
-     * @description Create or replace the rule for one tool. Workers receive it within seconds.
-     */
-    ToolPolicyIn: {
-      /**
-       * Approvers
-       * @default [
-       *       "role:approver"
-       *     ]
-       */
-      approvers: string[];
-      /**
-       * @description How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver has proposed exactly these.
-       * @default one_person
-       */
-      changes: components["schemas"]["Changes"];
-      effect: components["schemas"]["Effect"];
-      /**
-       * Expires Seconds
-       * @default 604800
-       */
-      expires_seconds: number;
-      /**
-       * Reason
-       * @default
-       */
-      reason: string;
-    };
-    /**
-     * ToolPolicyOut
-     * @description The rule that applies to a tool now.
-     */
-    ToolPolicyOut: {
-      /**
-       * Also
-       * @description Rules about some agents or arguments only, `id@version`, that may apply instead. `POST /api/v1/policies/test` says which does.
-       */
-      also: string[];
-      /** Approvers */
-      approvers: string[];
-      changes: components["schemas"]["Changes"];
-      /** Created At */
-      created_at?: string | null;
-      /** Created By */
-      created_by?: string | null;
-      effect: components["schemas"]["Effect"];
-      /** Expires Seconds */
-      expires_seconds: number;
-      /** Reason */
-      reason: string;
-      /**
-       * Rule
-       * @description `id@version`; ids that begin with `default:` are built-in rules.
-       */
-      rule: string;
-      /**
-       * Tool
-       * @description The name or glob that the rule matches.
-       */
-      tool: string;
-    };
-    /**
-     * ToolSummary
-     * @description A tool in a list.
-     */
-    ToolSummary: {
-      /** Description */
-      description: string;
-      /** Grid */
-      grid: string;
-      /** Idempotent */
-      idempotent: boolean;
-      /** Local */
-      local: boolean;
-      /** Name */
-      name: string;
-      policy: components["schemas"]["ToolPolicyOut"];
-      /**
-       * Registered At
-       * Format: date-time
-       */
-      registered_at: string;
-      /** Retries */
-      retries: number;
-      risk: components["schemas"]["Risk"];
-      /**
-       * Served
-       * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
-       */
-      served: boolean | null;
-      switch: components["schemas"]["SwitchOut"];
-      /** Tags */
-      tags: string[];
-      /** Task Queue */
-      task_queue: string;
-      /** Timeout Seconds */
-      timeout_seconds: number;
-      /** Title */
-      title: string;
-      /** Version */
-      version: string;
-    };
-    /**
-     * UnattributedAct
-     * @description A signal that affected a run without a registered signing key and a matching command that confirm who sent it.
-     */
-    UnattributedAct: {
-      /**
-       * Action
-       * @enum {string}
-       */
-      action: "approved" | "rejected" | "pause" | "resume" | "interrupt";
-      /** Approval Id */
-      approval_id: string | null;
-      /**
-       * Claimed Principal
-       * @description The principal that the signal names. Unverified.
-       */
-      claimed_principal: string | null;
-      /** Event Id */
-      event_id: number;
-      /** Execution Id */
-      execution_id: string;
-      /**
-       * Identity
-       * @description The client identity that the sender gave to Temporal. Unverified.
-       */
-      identity: string | null;
-      /** Run Id */
-      run_id: string;
-      /**
-       * Signalled At
-       * Format: date-time
-       */
-      signalled_at: string;
-      /**
-       * Unattributed Because
-       * @description Null if an earlier version wrote the row, until its run is folded again.
-       */
-      unattributed_because: string | null;
-    };
-    /**
-     * UpdateOut
-     * @description What became of an update.
-     */
-    UpdateOut: {
-      /**
-       * Command Id
-       * @description The command that records it; also Temporal's update id.
-       */
-      command_id: string;
-      command_status: components["schemas"]["CommandStatus"];
-      error: components["schemas"]["ErrorOut"] | null;
-      /** @description What was checked before it was sent. */
-      handler: components["schemas"]["Fit"];
-      /**
-       * Name
-       * @description Null if it is too long to be one.
-       */
-      name: string | null;
-      /**
-       * Result
-       * @description Over 1 MiB, a preview.
-       */
-      result: {
-        [key: string]: unknown;
-      } | null;
-      /** Run Id */
-      run_id: string;
-      /** @description `pending`: no worker has accepted it yet. `accepted`: its handler runs. The others are final: `completed`; `failed`, if its handler failed; `rejected`, if the workflow refused it; `expired`, if no worker accepted it in time; `abandoned`, if the run ended first. */
-      stage: components["schemas"]["UpdateStage"];
-    };
-    /**
-     * UpdateRequest
-     * @description The arguments of an update.
-     */
-    UpdateRequest: {
-      /**
-       * Arguments
-       * @description The handler's arguments, in order.
-       * @default []
-       */
-      arguments: unknown[];
-      /** Reason */
-      reason?: string | null;
-    };
-    /**
-     * UpdateStage
-     * @description How far an update has come.
-     * @enum {string}
-     */
-    UpdateStage: "pending" | "accepted" | "completed" | "failed" | "rejected" | "expired" | "abandoned";
-    /**
-     * UsageBucket
-     * @description What was used in an hour or a day.
-     */
-    UsageBucket: {
-      /**
-       * Cached Tokens
-       * @description The part of the input tokens that the provider had in its cache.
-       * @default 0
-       */
-      cached_tokens: number;
-      /**
-       * Input Tokens
-       * @default 0
-       */
-      input_tokens: number;
-      /**
-       * Output Tokens
-       * @default 0
-       */
-      output_tokens: number;
-      /**
-       * Requests
-       * @default 0
-       */
-      requests: number;
-      /**
-       * Start
-       * Format: date-time
-       */
-      start: string;
-      /**
-       * Unpriced
-       * @description Requests whose price is unknown, which is not 0.
-       * @default 0
-       */
-      unpriced: number;
-      /**
-       * Usd
-       * @description US dollars; without the requests whose price is unknown.
-       */
-      usd?: number | null;
-    };
-    /**
-     * UsageOut
-     * @description What model turns used.
-     */
-    UsageOut: {
-      /**
-       * Cached Tokens
-       * @description The part of the input tokens that the provider had in its cache.
-       * @default 0
-       */
-      cached_tokens: number;
-      /**
-       * Input Tokens
-       * @default 0
-       */
-      input_tokens: number;
-      /**
-       * Output Tokens
-       * @default 0
-       */
-      output_tokens: number;
-      /**
-       * Requests
-       * @default 0
-       */
-      requests: number;
-      /**
-       * Unpriced
-       * @description Requests whose price is unknown, which is not 0.
-       * @default 0
-       */
-      unpriced: number;
-      /**
-       * Usd
-       * @description US dollars; without the requests whose price is unknown.
-       */
-      usd?: number | null;
-    };
-    /**
-     * UsageOver
-     * @description What model turns used over a time, of the runs that the caller may see.
-     */
-    UsageOver: {
-      /**
-       * Bucket
-       * @enum {string}
-       */
-      bucket: "hour" | "day";
-      /**
-       * From
-       * Format: date-time
-       */
-      from: string;
-      /**
-       * Items
-       * @description By the time of the request to the model; those without any are left out.
-       */
-      items: components["schemas"]["UsageBucket"][];
-      /**
-       * To
-       * Format: date-time
-       */
-      to: string;
-      total: components["schemas"]["UsageOut"];
-    };
-    /**
-     * Verdict
-     * @description What a person says.
-     * @enum {string}
-     */
-    Verdict: "approved" | "rejected";
-    /**
-     * WaitingOn
-     * @description What a waiting run waits on.
-     * @enum {string}
-     */
-    WaitingOn: "approval" | "timer" | "signal" | "child" | "worker" | "retry" | "policy";
-    /**
-     * WorkerList
-     * @description All workers with a recent heartbeat in Temporal.
-     */
-    WorkerList: {
-      /** Items */
-      items: components["schemas"]["WorkerOut"][];
-      /** Next Cursor */
-      next_cursor?: string | null;
-    };
-    /**
-     * WorkerOut
-     * @description One worker process's poller of one task queue.
-     */
-    WorkerOut: {
-      activity_slots: components["schemas"]["WorkerSlots"] | null;
-      /** Build */
-      build: string | null;
-      /** Host */
-      host: string | null;
-      /** Identity */
-      identity: string;
-      /** Last Heartbeat At */
-      last_heartbeat_at: string | null;
-      /** Process */
-      process: string | null;
-      /** Sdk */
-      sdk: string;
-      /** Started At */
-      started_at: string | null;
-      /**
-       * Status
-       * @enum {string}
-       */
-      status: "live" | "stale" | "shutting_down";
-      /** Task Queue */
-      task_queue: string;
-      /** Worker Id */
-      worker_id: string;
-      workflow_slots: components["schemas"]["WorkerSlots"] | null;
-    };
-    /**
-     * WorkerSlots
-     * @description A worker's task slots of one kind.
-     */
-    WorkerSlots: {
-      /** Available */
-      available: number;
-      /** Used */
-      used: number;
-    };
-    /**
-     * WorkflowDetail
-     * @description A workflow with its schemas, versions and statistics.
-     */
-    WorkflowDetail: {
-      /** Actions */
-      actions: components["schemas"]["Action"][];
-      /** Description */
-      description: string;
-      /** Grid */
-      grid: string;
-      /** @description Null if the version was registered without them. */
-      handlers: components["schemas"]["HandlersOut"] | null;
-      /** Input Schema */
-      input_schema: {
-        [key: string]: unknown;
-      };
-      last_run: components["schemas"]["LastRun"] | null;
-      /** Name */
-      name: string;
-      /** Output Schema */
-      output_schema: {
-        [key: string]: unknown;
-      } | null;
-      /**
-       * Registered At
-       * Format: date-time
-       */
-      registered_at: string;
-      /**
-       * Served
-       * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
-       */
-      served: boolean | null;
-      stats: components["schemas"]["WorkflowStats"];
-      switch: components["schemas"]["SwitchOut"];
-      /** Tags */
-      tags: string[];
-      /** Task Queue */
-      task_queue: string;
-      /** Title */
-      title: string;
-      /** Version */
-      version: string;
-      /**
-       * Versions
-       * @description The newest 50.
-       */
-      versions: components["schemas"]["WorkflowVersionOut"][];
-    };
-    /**
-     * WorkflowStats
-     * @description Runs that the caller may see, by status: open now, and closed in the last 24 hours.
-     */
-    WorkflowStats: {
-      /** Closed 24H */
-      closed_24h: {
-        [key: string]: number;
-      };
-      /** Open */
-      open: {
-        [key: string]: number;
-      };
-    };
-    /**
-     * WorkflowSummary
-     * @description A workflow in a list.
-     */
-    WorkflowSummary: {
-      /** Description */
-      description: string;
-      /** Grid */
-      grid: string;
-      last_run: components["schemas"]["LastRun"] | null;
-      /** Name */
-      name: string;
-      /**
-       * Registered At
-       * Format: date-time
-       */
-      registered_at: string;
-      /**
-       * Served
-       * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
-       */
-      served: boolean | null;
-      switch: components["schemas"]["SwitchOut"];
-      /** Tags */
-      tags: string[];
-      /** Task Queue */
-      task_queue: string;
-      /** Title */
-      title: string;
-      /** Version */
-      version: string;
-    };
-    /**
-     * WorkflowVersionOut
-     * @description One immutable version.
-     */
-    WorkflowVersionOut: {
-      /** Build */
-      build: string;
-      /**
-       * First Seen At
-       * Format: date-time
-       */
-      first_seen_at: string;
-      /** Version */
-      version: string;
-    };
-  };
-  responses: never;
-  parameters: never;
-  requestBodies: never;
-  headers: never;
-  pathItems: never;
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
 }
 export type $defs = Record<string, never>;
 export interface operations {
-  list_agents: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-        /** @description Words to search for. */
-        q?: string | null;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_AgentSummary_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_agent: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["AgentDetail"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  put_agent: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["AgentPut"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["AgentChanged"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  disable_agent: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["AgentGovernance"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  enable_agent: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["AgentGovernance"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  put_agent_policy: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["AgentPolicyIn"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["AgentGovernance"];
-        };
-      };
-      /** @description Accepted */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Proposed"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_agent_usage: {
-    parameters: {
-      query?: {
-        /** @description Default: a day before `to`. */
-        from?: string | null;
-        /** @description Default: now. */
-        to?: string | null;
-        bucket?: "hour" | "day";
-      };
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["UsageOver"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  use_agent: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["AgentUse"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["AgentChanged"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_approvals: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-        /** @description Any of these. */
-        status?: components["schemas"]["ApprovalStatus"][];
-        /** @description `me`: only approvals that this caller may decide, or might have decided, of any status. */
-        assigned_to?: "me" | null;
-        /** @description `me`: only approvals that this caller can decide now. A decision on them is accepted. */
-        decidable_by?: "me" | null;
-        run?: string | null;
-        tool?: string | null;
-        agent?: string | null;
-        workflow?: string | null;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_ApprovalSummary_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_approval: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        approval_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["ApprovalDetail"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  decide: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        approval_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["DecisionIn"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["ApprovalAccepted"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_commands: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-        principal?: string | null;
-        run?: string | null;
-        approval?: string | null;
-        /** @description Any of these. */
-        kind?: components["schemas"]["CommandKind"][];
-        /** @description Any of these. */
-        status?: components["schemas"]["CommandStatus"][];
-        since?: string | null;
-        until?: string | null;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_CommandSummary_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_unattributed: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-        run?: string | null;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_UnattributedAct_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_command: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        command_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["CommandDetail"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  confirm_command: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        command_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Confirmed"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  withdraw_command: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        command_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Confirmed"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  stream_everything: {
-    parameters: {
-      query?: never;
-      header?: {
-        "last-event-id"?: string | null;
-      };
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A stream of server-sent events. `event` is the kind, `id` the cursor for `Last-Event-ID`, and `data` JSON as in `contentSchema`. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "text/event-stream": string;
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_keys: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-        principal?: string | null;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_KeyOut_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  create_key: {
-    parameters: {
-      query?: never;
-      header?: {
-        /** @description For 30 days, the same idempotency key and body refer to the same API key. */
-        "idempotency-key"?: string | null;
-      };
-      path?: never;
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["KeyIn"];
-      };
-    };
-    responses: {
-      /** @description OK */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["KeyMade"];
-        };
-      };
-      /** @description Successful Response */
-      201: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["KeyMade"];
-        };
-      };
-      /** @description Accepted */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Proposed"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  revoke_key: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        key_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["KeyOut"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  me: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Me"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  overview: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Overview"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_policies: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-        /** @description Only rules that match this tool or activity. */
-        tool?: string | null;
-        /** @description Only rules that name this agent, by itself or by a glob. */
-        agent?: string | null;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_PolicySummary_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  test_policy: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["PolicyTest"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["PolicyTested"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_policy: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        rule_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["PolicyDetail"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  put_policy: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        rule_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["PolicyIn"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["PolicyDetail"];
-        };
-      };
-      /** @description Accepted */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Proposed"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  withdraw_policy: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        rule_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["PolicyDetail"];
-        };
-      };
-      /** @description Accepted */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Proposed"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_principals: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_PrincipalSummary_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_principal: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["PrincipalDetail"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  put_principal: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["PrincipalIn"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["PrincipalDetail"];
-        };
-      };
-      /** @description Accepted */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Proposed"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  disable_principal: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["PrincipalDetail"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  enable_principal: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["PrincipalDetail"];
-        };
-      };
-      /** @description Accepted */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Proposed"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_reads: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-        principal?: string | null;
-        /** @description The id of a run, approval or command. */
-        subject?: string | null;
-        /** @description Any of these. */
-        outcome?: components["schemas"]["ReadOutcome"][];
-        since?: string | null;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_ReadOut_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_runs: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-        /** @description Any of these. */
-        status?: components["schemas"]["RunStatus"][];
-        /** @description Any of these. */
-        waiting_on?: components["schemas"]["WaitingOn"][];
-        workflow?: string | null;
-        agent?: string | null;
-        tool?: string | null;
-        /** @description All of these. */
-        tag?: string[];
-        reference?: string | null;
-        initiator?: string | null;
-        trigger?: components["schemas"]["RunTrigger"] | null;
-        parent?: string | null;
-        workflow_id?: string | null;
-        /** @description The run waits for a worker, or its workflow task keeps failing. */
-        stuck?: boolean | null;
-        started_after?: string | null;
-        started_before?: string | null;
-        closed_after?: string | null;
-        /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. */
-        q?: string | null;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_RunSummary_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  start_runs: {
-    parameters: {
-      query?: never;
-      header?: {
-        /** @description Items without a key of their own get one from this and their place. */
-        "idempotency-key"?: string | null;
-      };
-      path?: never;
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["RunBulk"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["RunBulkResult"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  count_runs: {
-    parameters: {
-      query?: {
-        /** @description Any of these. */
-        status?: components["schemas"]["RunStatus"][];
-        /** @description Any of these. */
-        waiting_on?: components["schemas"]["WaitingOn"][];
-        workflow?: string | null;
-        agent?: string | null;
-        tool?: string | null;
-        /** @description All of these. */
-        tag?: string[];
-        reference?: string | null;
-        initiator?: string | null;
-        trigger?: components["schemas"]["RunTrigger"] | null;
-        parent?: string | null;
-        workflow_id?: string | null;
-        /** @description The run waits for a worker, or its workflow task keeps failing. */
-        stuck?: boolean | null;
-        started_after?: string | null;
-        started_before?: string | null;
-        closed_after?: string | null;
-        /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. */
-        q?: string | null;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["RunCounts"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_run: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["RunDetail"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_run_approvals: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-      };
-      header?: never;
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_ApprovalSummary_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  cancel: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["RunReason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["RunAccepted"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  stream_run: {
-    parameters: {
-      query?: {
-        /** @description Also send what models say now. Requires the permission to read payloads. */
-        deltas?: boolean;
-      };
-      header?: {
-        "last-event-id"?: string | null;
-      };
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A stream of server-sent events. `event` is the kind, `id` the cursor for `Last-Event-ID`, and `data` JSON as in `contentSchema`. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "text/event-stream": string;
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_history: {
-    parameters: {
-      query?: {
-        execution?: string | null;
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-      };
-      header?: never;
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["RunHistory"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  interrupt: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["RunInterrupt"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["RunAccepted"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_jobs: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-        execution?: string | null;
-        activity?: string | null;
-      };
-      header?: never;
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_JobOut_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_logs: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-        execution?: string | null;
-        activity?: string | null;
-        level?: string[];
-        /** @description Words to search for. */
-        q?: string | null;
-      };
-      header?: never;
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_LogOut_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  pause: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["RunReason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["RunAccepted"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  query: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        run_id: string;
-        /** @description The handler's name in the workflow's code. */
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["QueryRequest"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["QueryAnswer"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_result: {
-    parameters: {
-      query?: {
-        /** @description Seconds to wait for the run to end; 0 answers at once. */
-        wait?: number;
-        /** @description End the wait also when the run waits for an approval: people may take days. */
-        or_approval?: boolean;
-      };
-      header?: never;
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["RunResult"];
-        };
-      };
-      /** @description The run is still open. */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["RunOpen"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  resume: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["RunReason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["RunAccepted"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  signal: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["RunSignal"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["SignalAccepted"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_steps: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-        execution?: string | null;
-        status?: components["schemas"]["StepStatus"][];
-        kind?: components["schemas"]["StepKind"][];
-        /** @description Include inputs and outputs, if the caller may read them. */
-        payloads?: boolean;
-      };
-      header?: never;
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_StepOut_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  terminate: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        run_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["RunReason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["RunAccepted"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_update: {
-    parameters: {
-      query?: {
-        /** @description Seconds to wait for the update's end once it is accepted. */
-        wait?: number;
-      };
-      header?: never;
-      path: {
-        run_id: string;
-        command_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["UpdateOut"];
-        };
-      };
-      /** @description Not ended yet. */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["UpdateOut"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  update: {
-    parameters: {
-      query?: {
-        /** @description Seconds to wait for the update's end once it is accepted. */
-        wait?: number;
-      };
-      header?: never;
-      path: {
-        run_id: string;
-        /** @description The handler's name in the workflow's code. */
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["UpdateRequest"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["UpdateOut"];
-        };
-      };
-      /** @description Not ended yet. */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["UpdateOut"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_signing_keys: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_SigningKeyOut_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  retire_signing_key: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        key_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["SigningKeyOut"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  revoke_signing_key: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        key_id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["SigningKeyOut"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_task_queues: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["TaskQueueList"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_tools: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-        tag?: string | null;
-        risk?: components["schemas"]["Risk"] | null;
-        /** @description Words to search for. */
-        q?: string | null;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_ToolSummary_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_tool: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["ToolDetail"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  disable_tool: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["ToolDetail"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  enable_tool: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["ToolDetail"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  put_tool_policy: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["ToolPolicyIn"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["ToolDetail"];
-        };
-      };
-      /** @description Accepted */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Proposed"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_workers: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["WorkerList"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  list_workflows: {
-    parameters: {
-      query?: {
-        /** @description Maximum number of items. */
-        limit?: number;
-        /** @description The `next_cursor` of the previous page. */
-        cursor?: string | null;
-        tag?: string | null;
-        /** @description Words to search for. */
-        q?: string | null;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Page_WorkflowSummary_"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_workflow: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["WorkflowDetail"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  disable_workflow: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["WorkflowDetail"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  enable_workflow: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: {
-      content: {
-        "application/json": components["schemas"]["Reason"] | null;
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["WorkflowDetail"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  start_run: {
-    parameters: {
-      query?: never;
-      header?: {
-        /** @description For 30 days, the same idempotency key and body refer to the same run. */
-        "idempotency-key"?: string | null;
-      };
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["RunStart"];
-      };
-    };
-    responses: {
-      /** @description OK */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["RunAccepted"];
-        };
-      };
-      /** @description Successful Response */
-      201: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["RunAccepted"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is over 2 MiB. */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The body is not JSON in UTF-8. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_workflow_usage: {
-    parameters: {
-      query?: {
-        /** @description Default: a day before `to`. */
-        from?: string | null;
-        /** @description Default: now. */
-        to?: string | null;
-        bucket?: "hour" | "day";
-      };
-      header?: never;
-      path: {
-        name: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["UsageOver"];
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The resource does not exist. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  healthz: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Health"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  get_metrics: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Text format. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "text/plain": string;
-        };
-      };
-      /** @description No credentials, or invalid ones. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description This principal may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Too many requests; `Retry-After` says when to try again. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  readyz: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Readiness"];
-        };
-      };
-      /** @description The request does not fit its schema; `faults` lists each place. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
+    list_agents: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                /** @description Words to search for. */
+                q?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AgentSummary_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentDetail"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentPut"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentChanged"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    disable_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentGovernance"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enable_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentGovernance"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_agent_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentPolicyIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentGovernance"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposed"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_agent_usage: {
+        parameters: {
+            query?: {
+                /** @description Default: a day before `to`. */
+                from?: string | null;
+                /** @description Default: now. */
+                to?: string | null;
+                bucket?: "hour" | "day";
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageOver"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    use_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentUse"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentChanged"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_approvals: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                /** @description Any of these. */
+                status?: components["schemas"]["ApprovalStatus"][];
+                /** @description `me`: only approvals that this caller may decide, or might have decided, of any status. */
+                assigned_to?: "me" | null;
+                /** @description `me`: only approvals that this caller can decide now. A decision on them is accepted. */
+                decidable_by?: "me" | null;
+                run?: string | null;
+                tool?: string | null;
+                agent?: string | null;
+                workflow?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ApprovalSummary_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_approval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                approval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalDetail"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decide: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                approval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecisionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalAccepted"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_commands: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                principal?: string | null;
+                run?: string | null;
+                approval?: string | null;
+                /** @description Any of these. */
+                kind?: components["schemas"]["CommandKind"][];
+                /** @description Any of these. */
+                status?: components["schemas"]["CommandStatus"][];
+                since?: string | null;
+                until?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_CommandSummary_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_unattributed: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                run?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_UnattributedAct_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_command: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                command_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandDetail"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    confirm_command: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                command_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Confirmed"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    withdraw_command: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                command_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Confirmed"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stream_everything: {
+        parameters: {
+            query?: never;
+            header?: {
+                "last-event-id"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A stream of server-sent events. `event` is the kind, `id` the cursor for `Last-Event-ID`, and `data` JSON as in `contentSchema`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_keys: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                principal?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_KeyOut_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_key: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 30 days, the same idempotency key and body refer to the same API key. */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeyIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyMade"];
+                };
+            };
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyMade"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposed"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyOut"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    me: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    overview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_policies: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                /** @description Only rules that match this tool or activity. */
+                tool?: string | null;
+                /** @description Only rules that name this agent, by itself or by a glob. */
+                agent?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_PolicySummary_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PolicyTest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyTested"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                rule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyDetail"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                rule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PolicyIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyDetail"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposed"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    withdraw_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                rule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyDetail"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposed"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_principals: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_PrincipalSummary_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_principal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrincipalDetail"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_principal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PrincipalIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrincipalDetail"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposed"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    disable_principal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrincipalDetail"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enable_principal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrincipalDetail"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposed"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_reads: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                principal?: string | null;
+                /** @description The id of a run, approval or command. */
+                subject?: string | null;
+                /** @description Any of these. */
+                outcome?: components["schemas"]["ReadOutcome"][];
+                since?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ReadOut_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_runs: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                /** @description Any of these. */
+                status?: components["schemas"]["RunStatus"][];
+                /** @description Any of these. */
+                waiting_on?: components["schemas"]["WaitingOn"][];
+                workflow?: string | null;
+                agent?: string | null;
+                tool?: string | null;
+                /** @description All of these. */
+                tag?: string[];
+                reference?: string | null;
+                initiator?: string | null;
+                trigger?: components["schemas"]["RunTrigger"] | null;
+                parent?: string | null;
+                workflow_id?: string | null;
+                /** @description The run waits for a worker, or its workflow task keeps failing. */
+                stuck?: boolean | null;
+                started_after?: string | null;
+                started_before?: string | null;
+                closed_after?: string | null;
+                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. */
+                q?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RunSummary_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    start_runs: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Items without a key of their own get one from this and their place. */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunBulk"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunBulkResult"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    count_runs: {
+        parameters: {
+            query?: {
+                /** @description Any of these. */
+                status?: components["schemas"]["RunStatus"][];
+                /** @description Any of these. */
+                waiting_on?: components["schemas"]["WaitingOn"][];
+                workflow?: string | null;
+                agent?: string | null;
+                tool?: string | null;
+                /** @description All of these. */
+                tag?: string[];
+                reference?: string | null;
+                initiator?: string | null;
+                trigger?: components["schemas"]["RunTrigger"] | null;
+                parent?: string | null;
+                workflow_id?: string | null;
+                /** @description The run waits for a worker, or its workflow task keeps failing. */
+                stuck?: boolean | null;
+                started_after?: string | null;
+                started_before?: string | null;
+                closed_after?: string | null;
+                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. */
+                q?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunCounts"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunDetail"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_run_approvals: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ApprovalSummary_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RunReason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunAccepted"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stream_run: {
+        parameters: {
+            query?: {
+                /** @description Also send what models say now. Requires the permission to read payloads. */
+                deltas?: boolean;
+            };
+            header?: {
+                "last-event-id"?: string | null;
+            };
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A stream of server-sent events. `event` is the kind, `id` the cursor for `Last-Event-ID`, and `data` JSON as in `contentSchema`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_history: {
+        parameters: {
+            query?: {
+                execution?: string | null;
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunHistory"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    interrupt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RunInterrupt"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunAccepted"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_jobs: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                execution?: string | null;
+                activity?: string | null;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_JobOut_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_logs: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                execution?: string | null;
+                activity?: string | null;
+                level?: string[];
+                /** @description Words to search for. */
+                q?: string | null;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_LogOut_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pause: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RunReason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunAccepted"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    query: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+                /** @description The handler's name in the workflow's code. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["QueryRequest"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueryAnswer"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_result: {
+        parameters: {
+            query?: {
+                /** @description Seconds to wait for the run to end; 0 answers at once. */
+                wait?: number;
+                /** @description End the wait also when the run waits for an approval: people may take days. */
+                or_approval?: boolean;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunResult"];
+                };
+            };
+            /** @description The run is still open. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOpen"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RunReason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunAccepted"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    signal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunSignal"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignalAccepted"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_steps: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                execution?: string | null;
+                status?: components["schemas"]["StepStatus"][];
+                kind?: components["schemas"]["StepKind"][];
+                /** @description Include inputs and outputs, if the caller may read them. */
+                payloads?: boolean;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_StepOut_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    terminate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RunReason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunAccepted"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_update: {
+        parameters: {
+            query?: {
+                /** @description Seconds to wait for the update's end once it is accepted. */
+                wait?: number;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+                command_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpdateOut"];
+                };
+            };
+            /** @description Not ended yet. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpdateOut"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    update: {
+        parameters: {
+            query?: {
+                /** @description Seconds to wait for the update's end once it is accepted. */
+                wait?: number;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+                /** @description The handler's name in the workflow's code. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["UpdateRequest"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpdateOut"];
+                };
+            };
+            /** @description Not ended yet. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpdateOut"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_signing_keys: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_SigningKeyOut_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retire_signing_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SigningKeyOut"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_signing_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SigningKeyOut"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_task_queues: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskQueueList"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_tools: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                tag?: string | null;
+                risk?: components["schemas"]["Risk"] | null;
+                /** @description Words to search for. */
+                q?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ToolSummary_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_tool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolDetail"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    disable_tool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolDetail"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enable_tool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolDetail"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_tool_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ToolPolicyIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolDetail"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposed"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_workers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerList"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_workflows: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                tag?: string | null;
+                /** @description Words to search for. */
+                q?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_WorkflowSummary_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_workflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowDetail"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    disable_workflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowDetail"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enable_workflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowDetail"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    start_run: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 30 days, the same idempotency key and body refer to the same run. */
+                "idempotency-key"?: string | null;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunStart"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunAccepted"];
+                };
+            };
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunAccepted"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_workflow_usage: {
+        parameters: {
+            query?: {
+                /** @description Default: a day before `to`. */
+                from?: string | null;
+                /** @description Default: now. */
+                to?: string | null;
+                bucket?: "hour" | "day";
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageOver"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    healthz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Text format. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readyz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
 }

@@ -1,5 +1,5 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
-import { ask, client } from "../client";
+import { ask, client, type Step } from "../client";
 import type { paths } from "../schema";
 
 export type RunFilter = Omit<NonNullable<paths["/api/v1/runs"]["get"]["parameters"]["query"]>, "cursor" | "limit">;
@@ -25,4 +25,66 @@ export const one = (run_id: string) =>
   queryOptions({
     queryKey: ["runs", run_id],
     queryFn: () => ask(client.GET("/api/v1/runs/{run_id}", { params: { path: { run_id } } })),
+  });
+
+const MOST_STEPS = 5_000;
+async function allSteps(run_id: string) {
+  const items: Step[] = [];
+  for (let cursor: string | undefined; ;) {
+    const page = await ask(
+      client.GET("/api/v1/runs/{run_id}/steps", {
+        params: { path: { run_id }, query: { limit: 200, cursor, payloads: false } },
+      }),
+    );
+    items.push(...page.items);
+    if (!page.next_cursor || items.length >= MOST_STEPS) return { items, complete: !page.next_cursor };
+    cursor = page.next_cursor;
+  }
+}
+export const steps = (run_id: string) =>
+  queryOptions({ queryKey: ["runs", run_id, "steps"], queryFn: () => allSteps(run_id) });
+export const jobs = (run_id: string, execution: string, activity: string) =>
+  queryOptions({
+    queryKey: ["runs", run_id, "jobs", execution, activity],
+    queryFn: () =>
+      ask(
+        client.GET("/api/v1/runs/{run_id}/jobs", {
+          params: { path: { run_id }, query: { limit: 100, execution, activity } },
+        }),
+      ),
+  });
+export const logs = (run_id: string) =>
+  queryOptions({
+    queryKey: ["runs", run_id, "logs"],
+    queryFn: () =>
+      ask(client.GET("/api/v1/runs/{run_id}/logs", { params: { path: { run_id }, query: { limit: 200 } } })),
+  });
+
+export type Verb = "cancel" | "terminate" | "pause" | "resume" | "interrupt";
+/** Ask for a verb. The same key again does nothing twice. */
+export const act = (run_id: string, verb: Verb, reason: string | null, key: string) =>
+  ask(
+    client.POST(`/api/v1/runs/{run_id}/${verb}` as "/api/v1/runs/{run_id}/cancel", {
+      params: { path: { run_id } },
+      headers: { "Idempotency-Key": key },
+      body: { reason },
+    }),
+  );
+async function oneStep(run_id: string, step: Pick<Step, "execution_id" | "event_id" | "kind">) {
+  for (let cursor: string | undefined; ;) {
+    const page = await ask(
+      client.GET("/api/v1/runs/{run_id}/steps", {
+        params: { path: { run_id }, query: { limit: 200, cursor, execution: step.execution_id, kind: [step.kind] } },
+      }),
+    );
+    const found = page.items.find((s) => s.event_id === step.event_id);
+    if (found || !page.next_cursor) return found ?? null;
+    cursor = page.next_cursor;
+  }
+}
+/** A step with its payloads. */
+export const step = (run_id: string, step: Step) =>
+  queryOptions({
+    queryKey: ["runs", run_id, "step", step.execution_id, step.event_id, step.status],
+    queryFn: () => oneStep(run_id, step),
   });

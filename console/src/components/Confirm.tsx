@@ -1,0 +1,70 @@
+import { useRef, useState, type FormEvent } from "react";
+import { ApiError } from "../api/client";
+import { Button } from "./Button";
+import classes from "./Confirm.module.css";
+import { Dialog } from "./Dialog";
+
+interface Props {
+  title: string;
+  says: string;
+  /** The word on the button. */
+  verb: string;
+  danger?: boolean;
+  /** Whether a reason must be given. */
+  needsReason?: boolean;
+  onConfirm(reason: string | null, idempotencyKey: string): Promise<void>;
+  onClose(): void;
+}
+
+/** One more look before something is changed, with the reason that goes into the audit log. One submission, one key: asking again repeats nothing. */
+export function Confirm({ title, says, verb, danger, needsReason, onConfirm, onClose }: Props) {
+  const [reason, setReason] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [fault, setFault] = useState<string>();
+  const key = useRef(crypto.randomUUID());
+  async function submit(e: FormEvent) {
+    e.preventDefault();
+    if (busy) return;
+    if (needsReason && !reason.trim()) return setFault("Say why: it goes into the audit log.");
+    setBusy(true);
+    setFault(undefined);
+    try {
+      await onConfirm(reason.trim() || null, key.current);
+      onClose();
+    } catch (error) {
+      setFault(error instanceof ApiError ? error.message : String((error as Error).message));
+      setBusy(false);
+    }
+  }
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <form className={classes.form} onSubmit={(e) => void submit(e)} aria-busy={busy}>
+        <h2>{title}</h2>
+        <p>{says}</p>
+        <label>
+          <span>{needsReason ? "Reason" : "Reason, if you like"}</span>
+          <textarea
+            data-autofocus
+            rows={2}
+            maxLength={1000}
+            value={reason}
+            onChange={(e) => setReason(e.target.value)}
+            placeholder="Kept in the audit log"
+            aria-invalid={!!fault}
+          />
+        </label>
+        {fault && (
+          <p className={classes.fault} role="alert">
+            {fault}
+          </p>
+        )}
+        <footer>
+          <Button onClick={onClose}>Back</Button>
+          <Button type="submit" look="ink" danger={danger} disabled={busy}>
+            {busy ? "Sending…" : verb}
+          </Button>
+        </footer>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,36 @@
+import { bytes } from "../format";
+import { Json } from "./Json";
+import { Hidden } from "./States";
+
+/** A stored value: the value, the values of several arguments, the beginning of a large one, or bytes that nothing could read. */
+interface Stored {
+  form?: string;
+  value?: unknown;
+  values?: unknown[];
+  preview?: string;
+  size?: number;
+  bytes?: number;
+  encoding?: string;
+}
+
+export function Payload({ payload, visible = true }: { payload: unknown; visible?: boolean }) {
+  if (!visible) return <Hidden />;
+  if (payload == null) return <p className="muted">Nothing.</p>;
+  const stored = payload as Stored;
+  if (stored.form === "value") return <Json value={stored.value} />;
+  if (stored.form === "values")
+    return stored.values?.length === 1 ? <Json value={stored.values[0]} /> : <Json value={stored.values} />;
+  const size = stored.size ?? stored.bytes;
+  if (stored.form === "preview")
+    return (
+      <>
+        <p className="muted">The beginning of a large value{size !== undefined && `, ${bytes(size)} in all`}.</p>
+        <pre className="mono">{stored.preview}</pre>
+      </>
+    );
+  if (stored.form === "opaque")
+    return (
+      <p className="muted">Bytes in an encoding that can’t be read here{stored.encoding && `: ${stored.encoding}`}.</p>
+    );
+  return <Json value={payload} />;
+}

@@ -1,0 +1,114 @@
+import { Menu } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { Info } from "lucide-react";
+import type { RunDetail } from "../api/client";
+import * as q from "../api/queries";
+import { moment, span, tokens, usd } from "../format";
+import { useNow } from "../live/now";
+import { StatusIcon, statusOf } from "../status";
+import { Dot, Ident } from "./Bits";
+import classes from "./RunHead.module.css";
+
+/** May the reader act on what it waits for? */
+function You({ run }: { run: RunDetail }) {
+  const { data: me } = useQuery(q.me.me());
+  if (run.waiting_on !== "approval" || !me) return null;
+  if (run.initiator === me.name) return <> You started it, so you can’t decide.</>;
+  return me.permissions.includes("decide") ? <> You can decide.</> : <> Deciding takes the role approver.</>;
+}
+function Details({ run }: { run: RunDetail }) {
+  const ui = run.links.temporal_ui;
+  return (
+    <Menu position="bottom-start" width={340}>
+      <Menu.Target>
+        <button type="button" className={classes.details}>
+          <Info size={13} aria-hidden />
+          Details
+        </button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <dl className={classes.dl}>
+          <dt>Run</dt>
+          <dd>
+            <Ident id={run.run_id} />
+          </dd>
+          <dt>Version</dt>
+          <dd>{run.version ? <Ident id={run.version} show={run.version.slice(0, 8)} /> : "unknown"}</dd>
+          <dt>Queue</dt>
+          <dd>{run.task_queue}</dd>
+          <dt>Started by</dt>
+          <dd>
+            {run.initiator}, by {run.trigger}
+          </dd>
+          {run.tags.length > 0 && (
+            <>
+              <dt>Tags</dt>
+              <dd>{run.tags.join(", ")}</dd>
+            </>
+          )}
+          {run.note && (
+            <>
+              <dt>Note</dt>
+              <dd>{run.note}</dd>
+            </>
+          )}
+          <dt>Namespace</dt>
+          <dd>{run.namespace}</dd>
+          {ui && (
+            <>
+              <dt>In Temporal</dt>
+              <dd>
+                <a href={ui} target="_blank" rel="noreferrer" className="link">
+                  Open
+                </a>
+              </dd>
+            </>
+          )}
+        </dl>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+/** The state as one sentence, then what one asks next: when, how long, by whom, what it cost. */
+export function RunHead({ run }: { run: RunDetail }) {
+  const now = useNow();
+  const end = run.closed_at ? Date.parse(run.closed_at) : now;
+  const used = run.usage;
+  return (
+    <div className={classes.head}>
+      <p className={classes.sentence} role="status">
+        <StatusIcon status={statusOf(run)} size={17} />
+        <span>
+          <b>{run.next.summary.replace(/\.$/, "")}</b>
+          {run.next.until && <>, until {moment(run.next.until, now)}</>}.
+          <span className="muted">
+            <You run={run} />
+          </span>
+        </span>
+      </p>
+      <p className={classes.facts}>
+        <span>
+          Started <b>{moment(run.created_at, now, true)}</b> by <b>{run.initiator}</b>
+        </span>
+        <Dot />
+        <span>
+          <b className="num">{span(Math.max(0, end - Date.parse(run.created_at)))}</b>
+        </span>
+        {used && used.requests > 0 && (
+          <>
+            <Dot />
+            <span>
+              <b>{tokens(used.input_tokens + used.output_tokens)}</b> tokens
+            </span>
+            <Dot />
+            <span>
+              <b>{used.usd != null ? usd(used.usd, 2) : "unpriced"}</b>
+            </span>
+          </>
+        )}
+        <Details run={run} />
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,89 @@
+import { Menu } from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
+import { Ban, Ellipsis, Pause, Play } from "lucide-react";
+import { useState } from "react";
+import type { RunDetail } from "../api/client";
+import { act, type Verb } from "../api/queries/runs";
+import { Button } from "./Button";
+import { Confirm } from "./Confirm";
+import classes from "./RunHead.module.css";
+import { useAway } from "./States";
+
+interface VerbText {
+  word: string;
+  says: string;
+  danger?: boolean;
+}
+const VERBS: Record<Verb, VerbText> = {
+  pause: {
+    word: "Pause",
+    says: "What runs now goes on; nothing new is called until somebody resumes it. Timers and expiries go on.",
+  },
+  resume: { word: "Resume", says: "The calls that were held are made now." },
+  cancel: { word: "Cancel", says: "The run is asked to stop, and may clean up first.", danger: true },
+  terminate: {
+    word: "Terminate",
+    says: "The run stops at once, and can’t clean up. What its tools have begun is not undone.",
+    danger: true,
+  },
+  interrupt: { word: "Interrupt", says: "The agent’s present turn ends, and it goes on with what you write." },
+};
+const isVerb = (v: string): v is Verb => v in VERBS;
+
+/** What can be asked of the run now; what can’t be says why. */
+export function RunVerbs({ run }: { run: RunDetail }) {
+  const [asked, setAsked] = useState<Verb>();
+  const queries = useQueryClient();
+  const away = useAway();
+  const verbs = run.actions.filter((a) => isVerb(a.verb));
+  const can = (v: Verb) => !away && verbs.some((a) => a.verb === v && a.allowed);
+  return (
+    <>
+      {can("resume") && (
+        <Button look="ink" icon={<Play size={14} aria-hidden />} onClick={() => setAsked("resume")}>
+          Resume
+        </Button>
+      )}
+      {can("pause") && (
+        <Button look="quiet" icon={<Pause size={14} aria-hidden />} onClick={() => setAsked("pause")}>
+          Pause
+        </Button>
+      )}
+      {can("cancel") && (
+        <Button look="quiet" icon={<Ban size={14} aria-hidden />} onClick={() => setAsked("cancel")}>
+          Cancel
+        </Button>
+      )}
+      <Menu width={300}>
+        <Menu.Target>
+          <Button look="quiet" aria-label="All verbs">
+            <Ellipsis size={16} aria-hidden />
+          </Button>
+        </Menu.Target>
+        <Menu.Dropdown>
+          {verbs.map((a) => (
+            <Menu.Item key={a.verb} disabled={!a.allowed || away} onClick={() => setAsked(a.verb as Verb)}>
+              <span className={classes.verb}>
+                {VERBS[a.verb as Verb].word}
+                {!a.allowed && a.reason && <i>{a.reason}</i>}
+              </span>
+            </Menu.Item>
+          ))}
+        </Menu.Dropdown>
+      </Menu>
+      {asked && (
+        <Confirm
+          title={`${VERBS[asked].word} this run?`}
+          verb={VERBS[asked].word}
+          danger={VERBS[asked].danger}
+          says={VERBS[asked].says}
+          onClose={() => setAsked(undefined)}
+          onConfirm={async (reason, key) => {
+            await act(run.run_id, asked, reason, key);
+            void queries.invalidateQueries({ queryKey: ["runs", run.run_id] });
+          }}
+        />
+      )}
+    </>
+  );
+}

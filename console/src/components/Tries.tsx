@@ -1,0 +1,59 @@
+import { useQuery } from "@tanstack/react-query";
+import type { Job, Step } from "../api/client";
+import * as q from "../api/queries";
+import { clockMs, span } from "../format";
+import classes from "./Inspector.module.css";
+import { Skeleton } from "./States";
+
+const word = (j: Job) =>
+  j.error?.type === "ApprovalRequired"
+    ? "asked policy, and waited for a person"
+    : {
+        completed: "done",
+        failed: "failed",
+        running: "runs",
+        cancelled: "cancelled",
+        lost: "lost: its worker stopped",
+      }[j.status];
+
+/** Every attempt of a step on a worker, with the pause until the next. */
+export function Tries({ run, step }: { run: string; step: Step }) {
+  const { data } = useQuery({
+    ...q.runs.jobs(run, step.execution_id, step.activity_id ?? ""),
+    enabled: !!step.activity_id,
+  });
+  if (!step.activity_id) return <p className="muted">Nothing is executed for it: it is a wait.</p>;
+  if (!data) return <Skeleton rows={3} />;
+  if (!data.items.length) return <p className="muted">No worker has reported an attempt.</p>;
+  const jobs = [...data.items].sort((a, b) => Date.parse(a.started_at) - Date.parse(b.started_at));
+  return (
+    <ol className={classes.tries}>
+      {jobs.map((j, i) => {
+        const next = jobs[i + 1];
+        const gated = j.error?.type === "ApprovalRequired";
+        return (
+          <li key={j.job_id} data-status={gated ? "gated" : j.status}>
+            <header>
+              <b>Try {j.attempt}</b>
+              <span>{word(j)}</span>
+              <i className="num">{j.finished_at && span(Date.parse(j.finished_at) - Date.parse(j.started_at))}</i>
+            </header>
+            {j.error && !gated && (
+              <p className={classes.error}>
+                <code>{j.error.type}</code> {j.error.message}
+              </p>
+            )}
+            <p className="muted">
+              {clockMs(j.started_at)} on {j.worker}
+            </p>
+            {next && j.finished_at && !gated && (
+              <p className={classes.backoff}>
+                {span(Math.max(0, Date.parse(next.started_at) - Date.parse(j.finished_at)))} until the next try
+              </p>
+            )}
+          </li>
+        );
+      })}
+    </ol>
+  );
+}
