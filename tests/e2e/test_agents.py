@@ -173,6 +173,9 @@ async def test_who_watches_hears_what_the_model_says(agents: Loop, watched: Watc
     first = next(json.loads(event.data)["data"] for event in heard if event.event == "delta")
     assert (first["agent"], first["turn"], first["text"], first["tools"]) == ("slow", 1, "", ["slow_effect"])
     assert heard[-1].event == "end"
+    # The last deltas may come after the end: what was said is whole in the record by then.
+    run = await agents.call("operator", "GET", f"/runs/{run_id}")
+    assert (await steps_of(agents, run_id))[-1]["output"]["value"]["text"] == run["result"]["value"] != ""
 
     async def recorded() -> bool:
         reads = await agents.call("auditor", "GET", "/reads?limit=200")
