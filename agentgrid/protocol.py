@@ -134,6 +134,8 @@ class RunHeader(BaseModel):
     issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
     """Who issued the API key that started the run, apart from the initiator. They may not decide its approvals either."""
     paused: bool = False
+    ledger: dict[str, Any] | None = Field(default=None, exclude_if=lambda ledger: ledger is None)
+    """Reserved for what the run has called so far, in short form."""
 
 
 class PolicyWait(BaseModel):
