@@ -79,10 +79,12 @@ export const count = (n: number) => n.toLocaleString("en-US");
 export const plural = (n: number, one: string, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 export const tokens = (n: number) =>
   n < 1000 ? String(n) : n < 1e6 ? `${(n / 1000).toFixed(1)}k` : `${(n / 1e6).toFixed(1)}M`;
-export const usd = (n: number, digits = n < 0.1 && n > 0 ? 3 : 2) => `$${n.toFixed(digits)}`;
+export const usd = (n: number, digits = n < 0.1 && n > 0 ? 3 : 2) => (n === 0 ? "$0" : `$${n.toFixed(digits)}`);
 export const bytes = (n: number) =>
   n < 1000 ? `${n} B` : n < 1e6 ? `${(n / 1000).toFixed(1)} kB` : `${(n / 1e6).toFixed(1)} MB`;
 export const shortId = (id: string) => id.slice(-8);
 export const digestGroups = (digest: string) => digest.slice(0, 16).replace(/(.{4})(?=.)/g, "$1 ");
 /** `amount_cents` as a label: `Amount cents`. */
 export const words = (name: string) => name.replace(/[_-]+/g, " ").replace(/^./, (c) => c.toUpperCase());
+/** A text of the API as the beginning of a sentence, without its full stop. */
+export const sentence = (text: string) => text.replace(/^./, (c) => c.toUpperCase()).replace(/\.$/, "");

@@ -410,7 +410,7 @@ export interface paths {
         };
         /**
          * The caller, with its permissions
-         * @description The principal that the API key belongs to.
+         * @description The principal that the API key or the browser session belongs to, and the facts of the installation.
          */
         get: operations["me"];
         put?: never;
@@ -764,7 +764,8 @@ export interface paths {
          * @description Starts at the first stored event, or after `Last-Event-ID`. The last event is `end`; then the stream closes.
          *
          *     `reset` means that events after the given id are no longer stored. A `delta` has no id and is not stored: some may be missing, and a
-         *     model request that began before the stream sends none.
+         *     model request that began before the stream sends none. The whole text of a turn is in the output of its step once that has closed; the last
+         *     deltas of a run's last turn may come too late for the stream.
          */
         get: operations["stream_run"];
         put?: never;
@@ -809,7 +810,7 @@ export interface paths {
          * @description Cancels the model request and the tool calls in progress and withdraws their approvals. Completed calls keep their results.
          *
          *     The run is `paused` when all of them have ended; the command is then `applied`. After resume the agent goes on, with the message if there
-         *     is one. `409` if no agent is at work. Agents in child runs are not interrupted.
+         *     is one. `409` if no agent is at work. Agents in child runs go on: interrupt those by the id of their run.
          */
         post: operations["interrupt"];
         delete?: never;
@@ -1045,6 +1046,113 @@ export interface paths {
          *     version takes: `422`, with the nearest name.
          */
         post: operations["update"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in
+         * @description Sets a cookie that stands for the key, in this browser. Only for people, and only from the console's own pages: `Origin` is required.
+         *
+         *     The session lasts 12 hours from its last use and 7 days in all, and ends with its key. `401` with the code `sign_in_code_spent`: the code
+         *     was used or has expired. `403`: the key is a program's. `429`: too many failures from this address.
+         */
+        post: operations["open_session"];
+        /**
+         * Sign out
+         * @description Ends the browser session that this request is made with, and its event streams. A key has none: `403`.
+         */
+        delete: operations["close_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a sign-in code
+         * @description A code that opens one browser session as the caller, within 10 minutes. Requires an API key of a person: a session can't make one.
+         */
+        post: operations["create_sign_in_code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/methods": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The ways to sign in
+         * @description For the sign-in page; needs no credentials.
+         */
+        get: operations["get_sign_in_methods"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List open browser sessions, newest first
+         * @description One's own; everybody's with the permission `administer`.
+         */
+        get: operations["list_sessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{session_id}/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a browser session
+         * @description One's own; anybody's with the permission `administer`. Its event streams end. Its key stays: to end both, revoke the key.
+         */
+        post: operations["end_session"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2422,6 +2530,24 @@ export interface components {
             workflow: string;
         };
         /**
+         * CodeOut
+         * @description A sign-in code. It is shown in this response only.
+         */
+        CodeOut: {
+            /** Code */
+            code: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /**
+             * Url
+             * @description The console's address with the code in its fragment, which no server or log sees.
+             */
+            url: string;
+        };
+        /**
          * CommandDetail
          * @description One command with its request body, for callers who may read payloads.
          */
@@ -2468,6 +2594,11 @@ export interface components {
             route: string;
             /** Run Id */
             run_id: string | null;
+            /**
+             * Session Id
+             * @description The browser session that stood for the key.
+             */
+            session_id: string | null;
             /** Settled At */
             settled_at: string | null;
             status: components["schemas"]["CommandStatus"];
@@ -2484,7 +2615,7 @@ export interface components {
          * @description What was asked.
          * @enum {string}
          */
-        CommandKind: "run.start" | "run.cancel" | "run.terminate" | "run.pause" | "run.resume" | "run.interrupt" | "run.signal" | "run.update" | "approval.decide" | "approval.propose" | "tool.policy" | "tool.disable" | "tool.enable" | "agent.policy" | "agent.disable" | "agent.enable" | "workflow.disable" | "workflow.enable" | "agent.put" | "agent.use" | "policy.put" | "policy.withdraw" | "principal.put" | "principal.disable" | "principal.enable" | "key.create" | "key.revoke" | "signing_key.retire" | "signing_key.revoke" | "login.put" | "login.close" | "grid.move" | "command.confirm" | "command.withdraw";
+        CommandKind: "run.start" | "run.cancel" | "run.terminate" | "run.pause" | "run.resume" | "run.interrupt" | "run.signal" | "run.update" | "approval.decide" | "approval.propose" | "tool.policy" | "tool.disable" | "tool.enable" | "agent.policy" | "agent.disable" | "agent.enable" | "workflow.disable" | "workflow.enable" | "agent.put" | "agent.use" | "policy.put" | "policy.withdraw" | "principal.put" | "principal.disable" | "principal.enable" | "key.create" | "key.revoke" | "session.code" | "session.open" | "session.close" | "session.end" | "signing_key.retire" | "signing_key.revoke" | "login.put" | "login.close" | "grid.move" | "command.confirm" | "command.withdraw";
         /**
          * CommandStatus
          * @description What became of it.
@@ -2536,6 +2667,11 @@ export interface components {
             route: string;
             /** Run Id */
             run_id: string | null;
+            /**
+             * Session Id
+             * @description The browser session that stood for the key.
+             */
+            session_id: string | null;
             /** Settled At */
             settled_at: string | null;
             status: components["schemas"]["CommandStatus"];
@@ -2631,6 +2767,11 @@ export interface components {
             route: string;
             /** Run Id */
             run_id: string | null;
+            /**
+             * Session Id
+             * @description The browser session that stood for the key.
+             */
+            session_id: string | null;
             /** Settled At */
             settled_at: string | null;
             status: components["schemas"]["CommandStatus"];
@@ -2817,7 +2958,7 @@ export interface components {
             execution_id: string;
             /**
              * Sequence
-             * @description Counts the deltas of an attempt from 1; a gap means that some were lost.
+             * @description Counts the deltas of a model request from 1; a gap means that some were lost. A number that isn't above the last one begins another request for the same turn, after an interruption or with another model: what came before is void.
              */
             sequence: number;
             /** Text */
@@ -3067,6 +3208,31 @@ export interface components {
              * @constant
              */
             status: "ok";
+            /** Version */
+            version: string;
+        };
+        /**
+         * Installation
+         * @description The facts of the installation that answers.
+         */
+        Installation: {
+            /**
+             * Name
+             * @description `AGENTGRID_INSTALLATION`, or the host and port of its URL.
+             */
+            name: string;
+            /**
+             * Namespace
+             * @description Temporal's namespace.
+             */
+            namespace: string;
+            /**
+             * Retention Seconds
+             * @description For how long Temporal keeps the history of an ended run. Null until Temporal has said so.
+             */
+            retention_seconds: number | null;
+            /** Temporal Ui Url */
+            temporal_ui_url: string | null;
             /** Version */
             version: string;
         };
@@ -3322,11 +3488,12 @@ export interface components {
         };
         /**
          * Me
-         * @description Who asks.
+         * @description Who asks, and who answers.
          */
         Me: {
             /** Groups */
             groups: string[];
+            installation: components["schemas"]["Installation"];
             /**
              * Key Expires At
              * Format: date-time
@@ -3341,11 +3508,32 @@ export interface components {
             permissions: components["schemas"]["Permission"][];
             /** Roles */
             roles: components["schemas"]["Role"][];
+            /** @description Null for a request with a key. */
+            session: components["schemas"]["MySession"] | null;
             /**
              * Workflows
              * @description Globs of the workflows whose runs it may see.
              */
             workflows: string[];
+        };
+        /**
+         * MySession
+         * @description The browser session that the request was made with.
+         */
+        MySession: {
+            /**
+             * Expires At
+             * Format: date-time
+             * @description Unless it is used before.
+             */
+            expires_at: string;
+            /**
+             * Opened At
+             * Format: date-time
+             */
+            opened_at: string;
+            /** Session Id */
+            session_id: string;
         };
         /**
          * Next
@@ -3494,6 +3682,16 @@ export interface components {
         Page_RunSummary_: {
             /** Items */
             items: components["schemas"]["RunSummary"][];
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor?: string | null;
+        };
+        /** Page[SessionOut] */
+        Page_SessionOut_: {
+            /** Items */
+            items: components["schemas"]["SessionOut"][];
             /**
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
@@ -3996,6 +4194,11 @@ export interface components {
             route: string;
             /** Run Id */
             run_id: string | null;
+            /**
+             * Session Id
+             * @description The browser session that stood for the key.
+             */
+            session_id: string | null;
             /** Settled At */
             settled_at: string | null;
             status: components["schemas"]["CommandStatus"];
@@ -4896,6 +5099,97 @@ export interface components {
          * @enum {string}
          */
         RunTrigger: "api" | "schedule" | "child" | "external" | "other";
+        /**
+         * SessionOut
+         * @description An open browser session.
+         */
+        SessionOut: {
+            /**
+             * Address
+             * @description Where it was opened from.
+             */
+            address: string | null;
+            /**
+             * Current
+             * @description Whether this request was made with it.
+             */
+            current: boolean;
+            /** Ended At */
+            ended_at: string | null;
+            /**
+             * Expires At
+             * Format: date-time
+             * @description Unless it is used before: each use moves it, up to 7 days after the sign-in.
+             */
+            expires_at: string;
+            /**
+             * Key Id
+             * @description The API key that it stands for, and ends with.
+             */
+            key_id: string;
+            /**
+             * Last Used At
+             * Format: date-time
+             * @description Accurate to the minute.
+             */
+            last_used_at: string;
+            /**
+             * Opened At
+             * Format: date-time
+             */
+            opened_at: string;
+            /** Principal */
+            principal: string;
+            /** Session Id */
+            session_id: string;
+            /**
+             * User Agent
+             * @description The browser's own description of itself. Unverified.
+             */
+            user_agent: string | null;
+        };
+        /**
+         * SignIn
+         * @description Sign in with an API key or with a sign-in code: one of the two.
+         */
+        SignIn: {
+            /**
+             * Code
+             * @description A code of `POST /api/v1/session/codes`.
+             */
+            code?: string | null;
+            /**
+             * Key
+             * @description An API key of a person.
+             */
+            key?: string | null;
+        };
+        /**
+         * SignInMethod
+         * @description One way to sign in that the sign-in page can offer.
+         */
+        SignInMethod: {
+            /**
+             * Command
+             * @description The command that makes what it needs.
+             */
+            command?: string | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "code" | "key";
+            /** Title */
+            title: string;
+        };
+        /**
+         * SignInMethods
+         * @description The ways to sign in.
+         */
+        SignInMethods: {
+            /** Items */
+            items: components["schemas"]["SignInMethod"][];
+        };
         /**
          * SignalAccepted
          * @description A run, and the accepted command that signals it.
@@ -10936,6 +11230,527 @@ export interface operations {
             };
             /** @description This principal may not do this. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_sign_in_code: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CodeOut"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_sign_in_methods: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInMethods"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_sessions: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+                principal?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_SessionOut_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Reason"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionOut"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };

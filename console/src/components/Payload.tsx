@@ -17,11 +17,11 @@ export function Payload({ payload, visible = true }: { payload: unknown; visible
   if (!visible) return <Hidden />;
   if (payload == null) return <p className="muted">Nothing.</p>;
   const stored = payload as Stored;
-  if (stored.form === "value") return <Json value={stored.value} />;
-  if (stored.form === "values")
+  if (stored.form === "value" || "value" in stored) return <Json value={stored.value} />;
+  if (stored.form === "values" || "values" in stored)
     return stored.values?.length === 1 ? <Json value={stored.values[0]} /> : <Json value={stored.values} />;
   const size = stored.size ?? stored.bytes;
-  if (stored.form === "preview")
+  if (stored.form === "preview" || "preview" in stored)
     return (
       <>
         <p className="muted">The beginning of a large value{size !== undefined && `, ${bytes(size)} in all`}.</p>

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Info } from "lucide-react";
 import type { RunDetail } from "../api/client";
 import * as q from "../api/queries";
-import { moment, span, tokens, usd } from "../format";
+import { moment, sentence, span, tokens, usd } from "../format";
 import { useNow } from "../live/now";
 import { StatusIcon, statusOf } from "../status";
 import { Dot, Ident } from "./Bits";
@@ -80,7 +80,7 @@ export function RunHead({ run }: { run: RunDetail }) {
       <p className={classes.sentence} role="status">
         <StatusIcon status={statusOf(run)} size={17} />
         <span>
-          <b>{run.next.summary.replace(/\.$/, "")}</b>
+          <b>{sentence(run.next.summary)}</b>
           {run.next.until && <>, until {moment(run.next.until, now)}</>}.
           <span className="muted">
             <You run={run} />

@@ -157,6 +157,6 @@ export const useAway = () => useLive().state === "reconnecting";
 export const Hidden = ({ size }: { size?: string }) => (
   <span className={classes.hidden}>
     <EyeOff size={13} aria-hidden />
-    Hidden from viewers{size && <i>{size}</i>}
+    Hidden: your role sees what happened, not what was written{size && <i>{size}</i>}
   </span>
 );

@@ -11,6 +11,7 @@ export interface FromTab {
 }
 const SILENCE = 25_000; // heartbeats come every 10 s
 const PAUSE = 1_500;
+const AGAIN = "again"; // ended by us: no pause before the next
 const ports = new Map<MessagePort, string[]>();
 let state: Connection = "connecting";
 let last = ""; // the newest id that was seen
@@ -62,7 +63,7 @@ async function read(): Promise<number> {
       blocks.forEach(take);
     }
   } catch {
-    return mine.signal.reason === "watch" ? 1 : PAUSE;
+    return mine.signal.reason === AGAIN ? 1 : PAUSE;
   } finally {
     clearTimeout(alarm);
   }
@@ -84,7 +85,7 @@ function watch() {
   const next = runs.length ? `?${runs.map((r) => `run=${encodeURIComponent(r)}`).join("&")}` : "";
   if (next === watched) return;
   watched = next;
-  abort?.abort("watch");
+  abort?.abort(AGAIN);
 }
 (self as unknown as SharedWorkerGlobalScope).onconnect = (e) => {
   const port = e.ports[0]!;
@@ -92,7 +93,7 @@ function watch() {
   port.onmessage = ({ data }: MessageEvent<FromTab>) => {
     if (data.bye) {
       ports.delete(port);
-      if (!ports.size) abort?.abort();
+      if (!ports.size) abort?.abort(AGAIN);
     } else if (data.watch) ports.set(port, data.watch);
     watch();
   };

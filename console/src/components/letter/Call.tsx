@@ -1,0 +1,72 @@
+import { Bot } from "lucide-react";
+import classes from "./Letter.module.css";
+import { Field } from "./Field";
+import { isMoney, labelOf, shown, type Arguments, type Property } from "./schema";
+
+interface Props {
+  asked: Arguments;
+  values: Arguments;
+  properties: Record<string, Property>;
+  /** Whether a model chose the arguments. */
+  byAgent: boolean;
+  edit: boolean;
+  faults: Record<string, string>;
+  onChange(values: Arguments): void;
+}
+const PROSE = 60; // characters from which a text of a model is marked as its own words
+
+/** The arguments by the labels and units of the tool's schema, with the raw name beside a converted value. */
+export function Call({ asked, values, properties, byAgent, edit, faults, onChange }: Props) {
+  const entries = Object.entries(values);
+  if (!entries.length) return <p className="muted">It takes no arguments.</p>;
+  return (
+    <dl className={classes.args}>
+      {entries.map(([key, value]) => {
+        const p = properties[key];
+        const changed = JSON.stringify(asked[key]) !== JSON.stringify(value);
+        const raw = typeof value === "object" && value !== null && !Array.isArray(value);
+        return (
+          <div key={key} data-money={isMoney(p) || undefined}>
+            <dt title={key}>{edit ? <label htmlFor={`argument-${key}`}>{labelOf(key, p)}</label> : labelOf(key, p)}</dt>
+            <dd>
+              {edit ? (
+                <span className={classes.input}>
+                  <Field
+                    id={`argument-${key}`}
+                    property={p}
+                    value={value}
+                    onChange={(v) => onChange({ ...values, [key]: v })}
+                  />
+                </span>
+              ) : raw ? (
+                <pre className="mono">{shown(p, value)}</pre>
+              ) : (
+                <span className={classes.value}>{shown(p, value)}</span>
+              )}
+              {!edit && isMoney(p) && (
+                <code>
+                  {key} {String(value)}
+                </code>
+              )}
+              {!edit && byAgent && typeof value === "string" && value.length > PROSE && (
+                <span className={classes.authored}>
+                  <Bot size={12} aria-hidden />
+                  written by the agent
+                </span>
+              )}
+              {!edit && changed && (
+                <span className={classes.delta}>you changed it; asked was {shown(p, asked[key])}</span>
+              )}
+              {faults[key] && (
+                <span className={classes.need} role="alert">
+                  {faults[key]}
+                </span>
+              )}
+              {edit && p?.description && <span className={classes.hint}>{p.description}</span>}
+            </dd>
+          </div>
+        );
+      })}
+    </dl>
+  );
+}

@@ -1,0 +1,84 @@
+import { useState } from "react";
+import { asMoney, cents, isMoney, typeOf, type Property } from "./schema";
+
+interface Props {
+  id: string;
+  property: Property | undefined;
+  value: unknown;
+  onChange(value: unknown): void;
+}
+const LONG = 40; // characters
+
+/** A number that is typed as text, so that it isn't written anew under the fingers; what can't be read is kept as it is, and refused by the server. */
+function NumberField({ id, property, value, onChange }: Props) {
+  const asMoneyField = isMoney(property);
+  const [text, setText] = useState(asMoneyField && typeof value === "number" ? asMoney(value) : String(value ?? ""));
+  const read = (typed: string) => {
+    setText(typed);
+    const n = asMoneyField ? cents(typed) : Number(typed);
+    onChange(typed.trim() === "" || Number.isNaN(n) ? typed : n);
+  };
+  return (
+    <>
+      <input id={id} inputMode="decimal" value={text} onChange={(e) => read(e.target.value)} />
+      {asMoneyField && <i>{property!["x-currency"]}</i>}
+    </>
+  );
+}
+/** Anything else as JSON; it counts once it can be read. */
+function JsonField({ id, value, onChange }: Props) {
+  const [text, setText] = useState(JSON.stringify(value, null, 2) ?? "");
+  const [broken, setBroken] = useState(false);
+  const read = (typed: string) => {
+    setText(typed);
+    try {
+      onChange(JSON.parse(typed));
+      setBroken(false);
+    } catch {
+      setBroken(true);
+    }
+  };
+  return (
+    <textarea
+      id={id}
+      rows={4}
+      className="mono"
+      value={text}
+      aria-invalid={broken}
+      onChange={(e) => read(e.target.value)}
+    />
+  );
+}
+/** One argument, to be changed. */
+export function Field(p: Props) {
+  const type = typeOf(p.property);
+  if (p.property?.enum)
+    return (
+      <select
+        id={p.id}
+        value={String(p.value)}
+        onChange={(e) => p.onChange(p.property!.enum!.find((x) => String(x) === e.target.value))}
+      >
+        {p.property.enum.map((x) => (
+          <option key={String(x)}>{String(x)}</option>
+        ))}
+      </select>
+    );
+  if (type === "boolean")
+    return <input id={p.id} type="checkbox" checked={!!p.value} onChange={(e) => p.onChange(e.target.checked)} />;
+  if (type === "integer" || type === "number") return <NumberField {...p} />;
+  if (type === "string" || typeof p.value === "string") {
+    const text = String(p.value ?? "");
+    if (text.length > LONG)
+      return (
+        <textarea
+          id={p.id}
+          rows={Math.min(8, 2 + Math.floor(text.length / 90))}
+          value={text}
+          onChange={(e) => p.onChange(e.target.value)}
+        />
+      );
+    return <input id={p.id} value={text} onChange={(e) => p.onChange(e.target.value)} />;
+  }
+  return <JsonField {...p} />;
+}
