@@ -41,6 +41,7 @@ from agentgrid.sdk.agent_breaker import Breaker
 from agentgrid.sdk.agent_interrupts import Interruptions, ended, was_cancelled
 from agentgrid.sdk.agent_meter import Meter
 from agentgrid.sdk.context import Note, current_agent, current_note
+from agentgrid.sdk.holds import hold
 from agentgrid.sdk.recorded import judged, recorded
 from agentgrid.sdk.state import RunState, current_state
 
@@ -100,8 +101,8 @@ async def converse(
     # The version is fixed once, by the worker, and history has it: an operator's edit can't change a replay.
     spec: AgentSpec = await judged(state, ACTIVITY_OPEN_AGENT, request, AgentSpec, agent.name)
     if session is not None:
-        within = session.meter(spec)
-    meter = Meter(spec, approvers=agent.budget.approvers if agent.budget is not None else (), within=within)
+        within = session.meter(spec, state)
+    meter = Meter(spec, state, approvers=agent.budget.approvers if agent.budget is not None else (), within=within)
     conversation = _Conversation(agent, spec, state, meter, session.messages if session is not None else [])
     current_agent.set(AgentHeader(agent=spec.agent, version=spec.version, call=spec.call))
     end = AgentEnd(agent=spec.agent, call=spec.call)
@@ -173,7 +174,6 @@ class _Conversation:
         turn = await self._next()
         if turn is None:
             return None
-        self.meter.count(turn)
         self.breaker.used(turn.usage)
         self._faulted(turn.fault is not None or any(call.fault is not None for call in turn.calls))
         self.messages.append({"role": "model", "answer": turn.message})
@@ -198,7 +198,7 @@ class _Conversation:
         while self.interruptions.asked:
             texts = self.interruptions.take()
             detail = f"a person interrupted the agent {self.spec.agent} in turn {self.number}"
-            await self.meter.held(Hold(reason=INTERRUPTED, detail=detail, agent=self.spec.agent, call=self.spec.call))
+            await hold(Hold(reason=INTERRUPTED, detail=detail, agent=self.spec.agent, call=self.spec.call))
             self.messages += [{"role": "user", "text": text} for text in texts]
             told = told or bool(texts)
         return told
@@ -216,7 +216,7 @@ class _Conversation:
     async def _stopped_in_circles(self) -> None:
         """Pause the run if the agent loops; a person who resumes it lets the agent go on."""
         if (loop := self.breaker.loop()) is not None:
-            await self.meter.held(Hold(reason="loop", detail=loop, agent=self.spec.agent, call=self.spec.call))
+            await hold(Hold(reason="loop", detail=loop, agent=self.spec.agent, call=self.spec.call))
             self.breaker.forget()
 
     def _measure(self) -> None:
@@ -237,8 +237,17 @@ class _Conversation:
         return task.result()
 
     async def _turn(self, number: int) -> ModelTurn:
-        """The turn, by the first model that does not fail."""
+        """The turn, counted."""
         await self.meter.before_request()
+        try:
+            turn = await self._answered(number)
+        finally:
+            self.meter.after_request()
+        self.meter.count(turn)
+        return turn
+
+    async def _answered(self, number: int) -> ModelTurn:
+        """The turn, by the first model that does not fail."""
         while True:
             try:
                 return await self._asked(number)
@@ -307,33 +316,33 @@ class _Conversation:
         """What the model is told of a call that may not have been completed."""
         if task.done() and not task.cancelled() and task.exception() is None:
             return task.result()
-        # A call that waited, for people or for policy, is cancelled without an error of its activity.
-        made = not task.cancelled() or self._delegates(call)
+        # A call that waited, for people or for policy, ends without an error of its activity.
+        stopped = not task.done() or (not task.cancelled() and was_cancelled(task))
+        made = stopped or self._delegates(call)
         fault = MAYBE_MADE if made else NOT_MADE
         return _fault(call, f"{BY_A_PERSON}: {fault}" if self.interruptions.asked else fault)
 
     async def _called(self, call: AskedCall) -> dict[str, Any]:
-        """What the model is told of the call: its result, or why it failed."""
-        answer = {"role": "tool", "id": call.id, "name": call.name}
+        """What the model sees of the call: its result, or why it failed. Raises what ends the agent."""
+        if call.fault is not None:
+            return _fault(call, call.fault)
+        # If nobody raises the budget, the agent ends: this is no failure of the call.
+        await self.meter.before_call()
+        note = Note()
+        before = current_note.get()
+        current_note.set(note)
         try:
             if call.barred:
                 await self._barred(call)
-            if call.fault is not None:
-                return {**answer, "fault": call.fault}
-            await self.meter.before_call()
-            note = Note()
-            before = current_note.get()
-            current_note.set(note)
-            try:
-                result = await self._result(call)
-            finally:
-                # Not `reset`: it raises where the workflow is evicted.
-                current_note.set(before)
-            return {**answer, "result": result, **_approval(note)}
+            outcome = {"result": await self._result(call)}
         except (ActivityError, ApplicationError, ValidationError) as error:
-            if is_cancelled_exception(error) or _ends_the_agent(error):
+            if is_cancelled_exception(error):
                 raise
-            return {**answer, "fault": _message(error)}
+            outcome = {"fault": _message(error)}
+        finally:
+            # Not `reset`: it raises where the workflow is evicted.
+            current_note.set(before)
+        return {"role": "tool", "id": call.id, "name": call.name, **outcome, **_approval(note)}
 
     async def _result(self, call: AskedCall) -> Any:
         tool = self.tools.get(call.name)
@@ -348,6 +357,7 @@ class _Conversation:
             raise ApplicationError(
                 f"agents may call each other {MAX_DEPTH} deep", type=ErrorType.AGENT_FAILED, non_retryable=True
             )
+        current_note.set(None)  # approvals in there are none of this call
         return await converse(agent, prompt, within=self.meter)
 
     async def _barred(self, call: AskedCall) -> None:
@@ -376,11 +386,6 @@ def _approval(note: Note) -> dict[str, Any]:
         return {}
     said = {"comment": decision.comment, "ran_with": decision.arguments}
     return {"approval": {name: value for name, value in said.items() if value is not None}}
-
-
-def _ends_the_agent(error: BaseException) -> bool:
-    """Whether the error is about the agent itself, not about the call."""
-    return getattr(error, "type", None) == ErrorType.BUDGET_EXCEEDED
 
 
 def _message(error: BaseException) -> str:

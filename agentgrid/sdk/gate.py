@@ -203,6 +203,7 @@ async def _result(
                 raise
         outcome = await state.wait(terms, asked if remote else None)
         if not outcome.void and not approved(outcome):
+            _note(None)
             raise refusal(terms, outcome)
         decision, handle = outcome.raw or None, None
         if outcome.decision is not None and outcome.decision.arguments is not None:
