@@ -303,7 +303,8 @@ class _Conversation:
             # Also if the agent ends: a session may go on, and the model must know what was done.
             answers = [self._outcome(call, task) for call, task in zip(calls, tasks, strict=True)]
             self.messages += answers
-        for task in tasks:
+        # Those that were cancelled come last: what ended the agent is the error of another.
+        for task in sorted(tasks, key=was_cancelled):
             if not (self.interruptions.asked and was_cancelled(task)):
                 task.result()
         return answers

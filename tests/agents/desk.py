@@ -37,6 +37,8 @@ async def get_order(order_id: str) -> Order:
 @ag.tool(title="Refund an order", risk="destructive", timeout=timedelta(seconds=10))
 async def refund_order(order_id: str, amount_cents: int) -> str:
     """Pay money back."""
+    if amount_cents == 0:
+        raise ag.ToolError("there is nothing to pay back", retryable=False)
     REFUNDS.append({"order_id": order_id, "cents": amount_cents, "key": ag.idempotency_key()})
     return f"refunded {amount_cents}"
 

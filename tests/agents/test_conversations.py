@@ -47,6 +47,17 @@ async def history_names(handle: WorkflowHandle[Any, Any], name: str) -> int:
     )
 
 
+async def last_message(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
+    """The last message of the last model request, as history has it."""
+    calls = [
+        json.loads(event.activity_task_scheduled_event_attributes.input.payloads[0].data)
+        for event in (await handle.fetch_history()).events
+        if event.activity_task_scheduled_event_attributes.activity_type.name.startswith("model.")
+    ]
+    message: dict[str, Any] = calls[-1]["messages"][-1]
+    return message
+
+
 async def held(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
     """The recorded reason, once the run has paused by itself."""
     async with asyncio.timeout(20):
@@ -114,6 +125,22 @@ async def test_a_rejected_call_is_told_to_the_model_and_the_run_goes_on(running:
     await running.replays(handle)
 
 
+@pytest.mark.parametrize(
+    ("cents", "outcome"),
+    [(500, {"result": "refunded 500"}), (0, {"fault": "ToolError: there is nothing to pay back"})],
+)
+async def test_the_model_sees_what_ran_in_place_of_its_call_also_if_that_failed(
+    running: Desk, cents: int, outcome: dict[str, Any]
+):
+    handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
+    arguments = {"order_id": "A1", "amount_cents": cents}
+    await running.governance.approve(handle, comment="less", arguments=arguments)
+    await handle.result()
+    message = await last_message(handle)
+    assert message.items() >= {**outcome, "approval": {"comment": "less", "ran_with": arguments}}.items()
+    await running.replays(handle)
+
+
 async def test_an_approved_call_runs_once(running: Desk):
     before = len(desk.REFUNDS)
     handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
@@ -170,6 +197,17 @@ async def test_at_the_soft_limit_people_are_asked_to_raise_the_budget(running: D
     assert terms.shown["used"] == "2 of 4 model requests"
     await running.governance.approve(handle)
     assert await handle.result() == "raised"
+
+
+async def test_an_agent_whose_budget_nobody_raises_ends_also_where_it_is_asked_for_a_call(running: Desk):
+    looks = [look(f"A{number}") for number in range(27)]
+    handle = await running.start("thrifty_work", [Turn(calls=looks), Turn(text="never")])
+    terms = await running.governance.reject(handle)
+    assert terms.shown["used"] == "25 of 50 tool calls"
+    error = await failure(handle)
+    assert (error.type, "Raise the budget of thrifty" in error.message) == ("ApprovalRejected", True)
+    assert len(running.asked(handle)) == 1
+    await running.replays(handle)
     await running.replays(handle)
 
 
