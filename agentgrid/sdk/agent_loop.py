@@ -84,16 +84,11 @@ async def converse(
             type=ErrorType.AGENT_FAILED,
             non_retryable=True,
         )
-    if (size := len(prompt.encode(errors="surrogatepass"))) > MAX_PROMPT_BYTES:
-        raise ApplicationError(
-            f"{agent.name}: the prompt has {size:,} bytes; at most {MAX_PROMPT_BYTES:,} are allowed",
-            type=ErrorType.AGENT_FAILED,
-            non_retryable=True,
-        )
+    text = _encoded(agent, prompt)
     outer = current_agent.get()
     request = OpenAgent(
         agent=agent.name,
-        call=state.next_key(ACTIVITY_OPEN_AGENT, f"{agent.name}\0{prompt}".encode()),
+        call=state.next_key(ACTIVITY_OPEN_AGENT, f"{agent.name}\0".encode() + text),
         prompt=prompt,
         parent=outer.call if outer is not None else None,
         turn=outer.turn if outer is not None else None,
@@ -122,6 +117,19 @@ async def converse(
     finally:
         # Not `reset(token)`: an evicted execution is closed in another context, where the token is refused.
         current_agent.set(outer)
+
+
+def _encoded(agent: Agent[Any], prompt: str) -> bytes:
+    """The prompt in UTF-8. Raises ApplicationError: any other error in workflow code would retry its task without end."""
+    try:
+        text = prompt.encode()
+    except UnicodeEncodeError:
+        wrong = "is no valid text: it has half of a surrogate pair"
+    else:
+        if len(text) <= MAX_PROMPT_BYTES:
+            return text
+        wrong = f"has {len(text):,} bytes; at most {MAX_PROMPT_BYTES:,} are allowed"
+    raise ApplicationError(f"{agent.name}: the prompt {wrong}", type=ErrorType.AGENT_FAILED, non_retryable=True)
 
 
 async def _closed(end: AgentEnd, meter: Meter) -> None:
@@ -337,7 +345,7 @@ class _Conversation:
                 await self._barred(call)
             outcome = {"result": await self._result(call)}
         except (ActivityError, ApplicationError, ValidationError) as error:
-            if is_cancelled_exception(error):
+            if is_cancelled_exception(error) or self.meter.refused is not None:
                 raise
             outcome = {"fault": _message(error)}
         finally:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 from agentgrid.domain.agents import AgentSpec, Hold, ModelTurn, Spent, Usage, add
 from agentgrid.sdk.approvals import approval
@@ -40,6 +41,8 @@ class Meter:
         """How often the budget was granted: once by the agent's version, then by people."""
         self.may_be_unpriced = False
         """Whether a person has let it go on although the limit in dollars can't be kept."""
+        self.refused: ApplicationError | None = None
+        """Why the budget was not raised: it ends the agent, also if an agent asked that this one calls."""
         self._state = state
         self.began = self._clock()
         self.of = ""
@@ -93,13 +96,23 @@ class Meter:
                 self.may_be_unpriced = True
             soft = self.spec.limits.soft
             if soft is not None and (over := self._over(soft, about)) is not None:
-                await approval(
-                    f"Raise the budget of {self.spec.agent}",
-                    show={"agent": self.spec.agent, "used": over, "limits_granted": self.granted},
-                    approvers=self.approvers,
-                    expires=RAISE_EXPIRES,
-                )
+                await self._ask(over)
                 self.granted += 1
+
+    async def _ask(self, used: str) -> None:
+        # Others who wait for the same answer must not ask again.
+        if self.refused is not None:
+            raise self.refused
+        try:
+            await approval(
+                f"Raise the budget of {self.spec.agent}",
+                show={"agent": self.spec.agent, "used": used, "limits_granted": self.granted},
+                approvers=self.approvers,
+                expires=RAISE_EXPIRES,
+            )
+        except ApplicationError as error:
+            self.refused = error
+            raise
 
     async def _hold(self, why: str) -> None:
         await hold(Hold(reason="budget_exceeded", detail=why, agent=self.spec.agent, call=self.spec.call))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -106,6 +107,21 @@ thrifty = ag.agent(
 )
 
 
+thrifty_lead = ag.agent(
+    "thrifty_lead",
+    instructions="Let others do it, and ask before they spend.",
+    tools=[chatty],
+    budget=ag.Budget(requests=4, soft=0.5),
+)
+
+
+@ag.workflow(title="Thrifty delegation")
+class ThriftyDelegation:
+    @workflow.run
+    async def run(self, request: str) -> str:
+        return await thrifty_lead.run(request)
+
+
 @ag.workflow(title="Careful work")
 class CarefulWork:
     @workflow.run
@@ -132,6 +148,14 @@ class HelpDesk:
     @workflow.run
     async def run(self, request: str) -> Verdict:
         return await desk.run(request)
+
+
+@ag.workflow(title="Half a pair")
+class HalfAPair:
+    @workflow.run
+    async def run(self, prompt_and_state: list[str]) -> str:
+        prompt, state = map(json.loads, prompt_and_state)
+        return (await desk.session(state).run(prompt)).summary
 
 
 @ag.workflow(title="Conversation")
