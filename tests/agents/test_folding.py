@@ -115,8 +115,7 @@ async def test_the_steps_of_an_agent_end_with_its_run(running: Desk, how: str, w
     await getattr(handle, how)()
     _, rows = await ended(handle)
     end = "cancelled" if how == "cancel" else "abandoned"
-    # Nobody waits for the end of a request whose run has ended.
-    expected = [("agent", "desk", end), ("model", "desk", "abandoned" if where == "turn" else "completed")]
+    expected = [("agent", "desk", end), ("model", "desk", end if where == "turn" else "completed")]
     assert shown(rows) == [*expected, *([("tool", "refund_order", end)] if where == "approval" else [])]
 
 
