@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from agentgrid.domain.agents import INTERRUPTED, AgentHeader, Usage, add
+from agentgrid.domain.agents import INTERRUPTED, AgentHeader, Hold, Usage, add
 from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
@@ -103,7 +103,17 @@ def held(fold: Pass, event: events.LocalActivity) -> None:
         if (agent := fold.state.agents.get(event.hold.call)) is not None:
             _withdraw(fold, event, agent)
     if fold.state.paused:
-        fold.state.hold, fold.state.hold_detail = event.hold.reason[:MAX_WORD], event.hold.detail[:MAX_DETAIL]
+        _explain(fold, event.hold)
+
+
+def _explain(fold: Pass, hold: Hold) -> None:
+    """Why the run is paused. A resume frees all that hold it, so each is named; the reason is that of the first."""
+    state, detail = fold.state, hold.detail
+    if state.hold is None:
+        state.hold = hold.reason[:MAX_WORD]
+    else:
+        detail = f"{state.hold_detail}; {detail if hold.agent in detail else f'{hold.agent}: {detail}'}"
+    state.hold_detail = detail[:MAX_DETAIL]
 
 
 def answered(fold: Pass, key: int, event: events.ActivityClosed, turn: events.Turn) -> None:
