@@ -315,25 +315,27 @@ class _Conversation:
     async def _called(self, call: AskedCall) -> dict[str, Any]:
         """What the model is told of the call: its result, or why it failed."""
         answer = {"role": "tool", "id": call.id, "name": call.name}
+        note = Note()
         try:
             if call.barred:
                 await self._barred(call)
             if call.fault is not None:
                 return {**answer, "fault": call.fault}
             await self.meter.before_call()
-            note = Note()
             before = current_note.get()
-            current_note.set(note)
+            # What another agent does under decisions is noted for its own calls.
+            current_note.set(None if self._delegates(call) else note)
             try:
                 result = await self._result(call)
             finally:
                 # Not `reset`: it raises where the workflow is evicted.
                 current_note.set(before)
-            return {**answer, "result": result, **_approval(note)}
+            return {**answer, "result": result, **_approval(note, "ran_with")}
         except (ActivityError, ApplicationError, ValidationError) as error:
             if is_cancelled_exception(error) or _ends_the_agent(error):
                 raise
-            return {**answer, "fault": _message(error)}
+            # Without the change, the fault would seem to be that of the model's own arguments.
+            return {**answer, "fault": _message(error), **_approval(note, "changed_to")}
 
     async def _result(self, call: AskedCall) -> Any:
         tool = self.tools.get(call.name)
@@ -369,13 +371,12 @@ def _fault(call: AskedCall, fault: str) -> dict[str, Any]:
     return {"role": "tool", "id": call.id, "name": call.name, "fault": fault}
 
 
-def _approval(note: Note) -> dict[str, Any]:
-    """What the model is told of the approval: the comment, and the arguments if an approver changed them."""
-    decision = note.decision
-    if decision is None or (decision.comment is None and decision.arguments is None):
-        return {}
-    said = {"comment": decision.comment, "ran_with": decision.arguments}
-    return {"approval": {name: value for name, value in said.items() if value is not None}}
+def _approval(note: Note, changed: str) -> dict[str, Any]:
+    """What the model sees of the call's approvals: the comments, and under the name `changed` the arguments that an approver gave instead."""
+    comments = [each.comment for each in note.decisions if each.comment is not None]
+    arguments = [each.arguments for each in note.decisions if each.arguments is not None]
+    seen = ({"comment": "\n".join(comments)} if comments else {}) | ({changed: arguments[-1]} if arguments else {})
+    return {"approval": seen} if seen else {}
 
 
 def _ends_the_agent(error: BaseException) -> bool:

@@ -127,6 +127,27 @@ async def test_when_policy_asks_again_it_asks_about_the_changed_call(
     assert found.approvals[second.approval_id]["payload"]["value"] == {"order": "order", "cents": 500}
 
 
+async def test_a_kill_switch_that_is_turned_on_meanwhile_stops_the_changed_call(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    handle = await start(client, queue, "order")
+    terms = (await governance.pending(handle))[0]
+    governance.change(disabled={"tool": frozenset({"pay_back"})})
+    await governance.send(handle, governance.decide(terms, arguments={"order": "order", "cents": 500}))
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    cause: Any = caught.value.cause
+    assert (cause.cause.type, cause.cause.message) == (
+        ErrorType.POLICY_DENIED,
+        "pay_back is disabled by its kill switch",
+    )
+    assert EXECUTED == []
+    found = await rows(handle, governance)
+    assert found.approvals[terms.approval_id]["status"] == "approved"
+    (step,) = found.steps.values()
+    assert (step["status"], step["changed_input"]["value"]["cents"]) == ("failed", 500)
+
+
 async def test_r24_a_reset_drops_a_change_whose_decision_it_voids(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
