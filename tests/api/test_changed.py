@@ -71,6 +71,12 @@ REFUSALS = {
     "too long to be sent": ({"arguments": {**GIVEN, "body": "x" * 9_000}}, TAKES, 422, "/arguments"),
     "a rejection": ({"arguments": GIVEN, "verdict": "rejected"}, TAKES, 422, "/arguments"),
     "a comment too long": ({"comment": "x" * 2_001}, TAKES, 422, "/comment"),
+    "a comment of few characters and many bytes": (
+        {"comment": "\N{GRINNING FACE}" * 2_000},
+        TAKES,
+        422,
+        "bytes too long: a decision with its comment",
+    ),
     "an older worker": ({"arguments": GIVEN}, {"takes": ["comment"]}, 409, "update it"),
     "an explicit approval": (
         {"arguments": GIVEN},
@@ -136,23 +142,40 @@ async def test_r22_an_unchanged_approval_takes_one_person_also_where_changes_tak
     assert len(await signals(handle)) == 1
 
 
-@pytest.mark.parametrize("revoked", [True, False], ids=["the proposer's key was revoked", "the other issued it"])
-async def test_r22_a_proposal_counts_only_for_two_people_who_may_both_decide_now(api: Api, as_, revoked):
+@pytest.mark.parametrize(
+    ("proposers", "approvers", "words"),
+    [
+        (None, [], "was revoked"),
+        (["reviewer"], [], "could be both of you"),
+        (["both"], ["both"], "both issued your key or the proposer's"),
+        (["robot"], [], "issued by a program (robot)"),
+        (
+            ["operator"],
+            [],
+            "second, who proposed these arguments, may not decide this approval: the key of second was issued by operator",
+        ),
+    ],
+    ids=["its key was revoked", "the other issued it", "one person issued both", "a program did", "the initiator did"],
+)
+async def test_r22_a_proposal_counts_only_for_two_people_who_may_both_decide_now(
+    api: Api, as_, proposers: list[str] | None, approvers: list[str], words: str
+):
     _, gate, handle = await waiting(api, terms=TWO)
-    made = await keys.create(api.plane.engine, SETUP, principal="second")
-    if not revoked:
+    made = {name: await keys.create(api.plane.engine, SETUP, principal=name) for name in ("second", "reviewer")}
+    api.tokens |= {f"{name}, again": key.secret for name, key in made.items()}
+    async with api.client("second, again") as proposer, api.client("reviewer, again") as approver:
+        assert (await decide(proposer, gate, arguments=GIVEN)).status_code == 202
+        if proposers is None:
+            await keys.revoke(api.plane.engine, SETUP, made["second"].key_id)
         async with writing(api.plane.engine) as session:
-            await session.execute(
-                text("UPDATE api_keys SET issuers = '{reviewer}' WHERE key_id = :key"), {"key": made.key_id}
-            )
-    api.tokens["second, again"] = made.secret
-    async with api.client("second, again") as again:
-        assert (await decide(again, gate, arguments=GIVEN)).status_code == 202
-    if revoked:
-        await keys.revoke(api.plane.engine, SETUP, made.key_id)
-    answer = await decide(as_("reviewer"), gate, arguments=GIVEN)
+            for name, issuers in (("second", proposers or []), ("reviewer", approvers)):
+                await session.execute(
+                    text("UPDATE api_keys SET issuers = :issuers WHERE key_id = :key"),
+                    {"issuers": issuers, "key": made[name].key_id},
+                )
+        answer = await decide(approver, gate, arguments=GIVEN)
     assert answer.status_code == 403, answer.text
-    assert ("revoked" if revoked else "could be both of you") in answer.json()["detail"]
+    assert words in answer.json()["detail"]
     assert await signals(handle) == []
 
 
