@@ -146,7 +146,9 @@ def withdraw(
 
 @app.command("test")
 def try_rules(
-    tool: Annotated[str, typer.Option(help="A tool's name or the type of a plain activity.")],
+    tool: Annotated[
+        str, typer.Option(help="A tool's name or the type of a plain activity; with --kind model, an agent's name.")
+    ],
     agent: Annotated[str | None, typer.Option(help="The agent that makes the call; by default workflow code.")] = None,
     arguments: Annotated[
         str | None,
