@@ -116,7 +116,7 @@ def put(
         body = rule_body(effect, approver, expires, reason, changes) | {"tool": tool} | narrowing(kind, agent, when)
     with session(profile, output) as client:
         if effect is Effect.ALLOW:
-            confirm(f"Allow {tool!r} to be called without approval, even destructive calls?", yes=yes)
+            confirm(f"Allow calls of {about(body)} without approval, even destructive ones?", yes=yes)
         answer = client.write("PUT", f"/policies/{part(rule_id)}", body, doing=f"the rule {rule_id}")
         from agentgrid.cli.show import show as show_answer
 
@@ -136,7 +136,7 @@ def withdraw(
         place = f"/policies/{part(rule_id)}"
         if not yes:
             rule = client.get(place).json()
-            confirm(f"{rule_id} sets {rule.get('effect')} for {rule.get('tool')!r}. Withdraw it?", yes=yes)
+            confirm(f"{rule_id} sets {rule['effect']} for {about(rule)}. Withdraw it?", yes=yes)
         body = {} if reason is None else {"reason": reason}
         answer = client.write("DELETE", place, body, doing=f"the withdrawal of the rule {rule_id}")
         from agentgrid.cli.show import show as show_answer
@@ -152,7 +152,9 @@ def try_rules(
     agent: Annotated[str | None, typer.Option(help="The agent that makes the call; by default workflow code.")] = None,
     arguments: Annotated[
         str | None,
-        typer.Option(help="The call's arguments, as JSON; without them no condition can be judged.", metavar="JSON"),
+        typer.Option(
+            help="The call's arguments, as JSON; without them no condition can be judged.", metavar="JSON|@FILE|-"
+        ),
     ] = None,
     kind: Annotated[
         str | None, typer.Option(help="tool, activity or model; by default what is registered.", metavar="KIND")
