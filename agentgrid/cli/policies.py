@@ -180,8 +180,8 @@ def effect_text(rule: Mapping[str, Any]) -> Text:
     """The rule's effect, or that it is withdrawn."""
     from agentgrid.cli import words
 
-    said = "withdrawn" if rule.get("withdrawn") else rule["effect"]
-    return words.styled(said, words.EFFECT_STYLES | {"withdrawn": "dim"})
+    effect = "withdrawn" if rule.get("withdrawn") else rule["effect"]
+    return words.styled(effect, words.EFFECT_STYLES | {"withdrawn": "dim"})
 
 
 def about(rule: Mapping[str, Any]) -> str:
@@ -235,7 +235,7 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
     from agentgrid.cli.tables import Listing, fixed, text, time
     from agentgrid.cli.text import safe
 
-    said = {
+    shown = {
         "about": about(rule),
         "policy": effect_text(rule),
         "approvers": rule["approvers"] if _asks(rule) else None,
@@ -248,7 +248,7 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
     }
     parts: list[RenderableType] = [
         Text(f"{safe(rule['rule_id'])}@{safe(rule['version'])}", style="bold"),
-        indented(facts(said)),
+        indented(facts(shown)),
     ]
     if rule["note"]:
         parts.append(indented(Text(safe(rule["note"]), style="yellow")))

@@ -40,7 +40,7 @@ time, and unsynchronised clocks differ by some seconds; a minute allows for that
 
 
 class ApprovalStatus(StrEnum):
-    """Where an approval stands."""
+    """The state of an approval."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -91,7 +91,7 @@ class Terms(BaseModel):
     key: str | None = None
     """The idempotency key of the waiting call. Without one no decision is valid."""
     shown: Any = None
-    """What an explicit approval shows, or a local call's arguments; a remote call's stand in its scheduled event."""
+    """What an explicit approval shows, or a local call's arguments; a remote call's are in its scheduled event."""
     approvers: tuple[str, ...]
     """Principals, groups or `role:approver`."""
     initiator: str | None = None

@@ -53,12 +53,12 @@ async def test_an_approver_changes_and_approves_in_one_act(api: Api, as_):
 
 
 async def test_a_comment_is_signed_for_workers_that_take_it_and_kept_for_all(api: Api, as_):
-    for takes, told in ((["comment"], "no"), ([], None)):
+    for takes, comment in ((["comment"], "no"), ([], None)):
         _, gate, handle = await waiting(api, terms={"takes": takes})
         answer = await decide(as_("reviewer"), gate, verdict="rejected", comment="no")
         assert answer.json()["command"]["reason"] == "no"
         (signal,) = await signals(handle)
-        assert judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data).decision.comment == told
+        assert judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data).decision.comment == comment
 
 
 REFUSALS = {
