@@ -29,6 +29,7 @@ from agentgrid.domain.agents import (
     OpenAgent,
     conversation_size,
 )
+from agentgrid.domain.approvals import MAX_COMMENT
 from agentgrid.protocol import (
     ACTIVITY_CLOSE_AGENT,
     ACTIVITY_OPEN_AGENT,
@@ -51,8 +52,8 @@ if TYPE_CHECKING:
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """After this long without a heartbeat the worker is taken for dead, and the request is made again by another."""
 
-MAX_TOLD = 2_000
-"""Characters of an error that a model is told."""
+MAX_ERROR = MAX_COMMENT + 1_000
+"""Characters of an error that a model sees: a rejection with the longest comment fits."""
 
 MAX_PROMPT_BYTES = 1024 * 1024
 """The opening marker holds it, beside the agent's version."""
@@ -385,8 +386,8 @@ def _ends_the_agent(error: BaseException) -> bool:
 
 
 def _message(error: BaseException) -> str:
-    """An error as a model and the closing marker are told it."""
+    """An error as a model sees it, and as the closing marker has it."""
     cause = error.cause if isinstance(error, ActivityError) and error.cause is not None else error
     kind = getattr(cause, "type", None) or type(cause).__name__
     text = str(getattr(cause, "message", None) or cause)
-    return f"{kind}: {text}"[:MAX_TOLD]
+    return f"{kind}: {text}"[:MAX_ERROR]

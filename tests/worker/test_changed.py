@@ -78,12 +78,19 @@ async def test_the_changed_call_runs_under_the_key_of_the_original(
     assert original["value"] == {"order": order, "cents": 900}
 
 
-@pytest.mark.parametrize("case", ["order", "local"])
+@pytest.mark.parametrize(
+    ("case", "cents", "why"),
+    [
+        ("order", 5_000, "at most 1,000 cents"),
+        ("local", 5_000, "at most 1,000 cents"),
+        ("order", -1, "pay_back: KeyError: False"),
+    ],
+)
 async def test_a_change_that_the_tools_check_refuses_reopens_the_gate_of_the_original(
-    case: str, worker: Any, client: Client, queue: str, governance: Governance
+    case: str, cents: int, why: str, worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     handle = await start(client, queue, case)
-    first = await governance.approve(handle, arguments={"order": "order", "cents": 5_000})
+    first = await governance.approve(handle, arguments={"order": "order", "cents": cents})
     second = await next_gate(governance, handle, first)
     assert (second.digest, second.key) == (first.digest, first.key)
     assert EXECUTED == []
@@ -92,7 +99,7 @@ async def test_a_change_that_the_tools_check_refuses_reopens_the_gate_of_the_ori
     assert [cents for _, cents, _ in EXECUTED] == [900]
     found = await rows(handle, governance)
     assert found.approvals[first.approval_id]["status"] == "approved"
-    assert "at most 1,000 cents" in found.approvals[second.approval_id]["change_refused"]
+    assert why in found.approvals[second.approval_id]["change_refused"]
     (step,) = found.steps.values()
     assert (step["status"], step["changed_input"], step["attempts"]) == ("completed", None, 1)
 
