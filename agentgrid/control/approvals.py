@@ -80,6 +80,10 @@ def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
             f"the key of {principal.name} was issued by {', '.join(shared)}, who took part in starting the run: use a key created on the "
             f"machine that owns the database, by `agentgrid key create {principal.name}`"
         )
+    if terms.changed_by in caller.persons:
+        return Forbidden(
+            f"{terms.changed_by} changed the arguments of this call, and the rule wants a second person for changes: another approver decides"
+        )
     if principal.approver_entry(tuple(approval.approvers)) is None:
         return Forbidden(f"this approval is for {', '.join(approval.approvers)}")
     return None

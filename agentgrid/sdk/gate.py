@@ -204,7 +204,8 @@ async def _result(
         outcome = await state.wait(terms, asked if remote else None)
         if not outcome.void and not approved(outcome):
             raise refusal(terms, outcome)
-        decision, handle = outcome.raw or None, None
+        # After a reset the earlier decision lets nothing through, but it says who changed the arguments.
+        decision, handle = outcome.raw or decision, None
         if outcome.decision is None:
             continue
         _noted().append(outcome.decision)

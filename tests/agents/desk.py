@@ -132,6 +132,16 @@ class HelpDesk:
         return await desk.run(request)
 
 
+@ag.workflow(title="Front desk")
+class FrontDesk:
+    """Leaves the work to a child run."""
+
+    @workflow.run
+    async def run(self, request: str) -> Verdict:
+        child = f"{workflow.info().workflow_id}-child"
+        return await workflow.execute_child_workflow(HelpDesk.run, request, id=child)
+
+
 @ag.workflow(title="Conversation")
 class Conversation:
     """Two calls in the first execution and one in each later one, until there are four."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -120,6 +121,27 @@ async def test_a_change_that_another_rule_is_about_asks_its_approvers_and_the_mo
     (seen,) = results(running, handle)
     assert json.loads(seen)["approval"] == {"comment": "pay for the trouble\nagreed", "ran_with": raised}
     await running.replays(handle)
+
+
+@pytest.mark.usefixtures("rules")
+async def test_an_approver_changes_the_call_of_an_agent_in_a_child_run(running: Desk):
+    handle = await running.start("front_desk", [refund(1250), DONE])
+    child = running.client.get_workflow_handle(f"{handle.id}-child")
+    while not running.asked(handle):
+        await asyncio.sleep(0.02)
+    (terms,) = await running.governance.pending(child)
+    assert (terms.workflow_id, terms.agent) == (child.id, "desk")
+    given = {"order_id": "in the child", "amount_cents": 4000}
+    decision = running.governance.decide(terms, arguments=given)
+    await running.governance.send(handle, decision)  # the parent is another run
+    await running.governance.send(child, decision)
+    await handle.result()
+    ran = [each for each in desk.REFUNDS if each["key"] == terms.key]
+    assert ran == [{"order_id": "in the child", "cents": 4000, "key": terms.key}]
+    (seen,) = results(running, handle)
+    assert json.loads(seen)["approval"] == {"ran_with": given}
+    await running.replays(handle)
+    await running.replays(child)
 
 
 @pytest.mark.usefixtures("rules")

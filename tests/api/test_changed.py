@@ -136,6 +136,28 @@ async def test_r22_where_the_rule_wants_two_another_approver_approves_exactly_th
     assert found.decision.proposal == shown["proposals"][1]["command_id"]
 
 
+async def test_r22_who_changed_the_call_alone_does_not_decide_where_the_rule_wants_a_second_person(api: Api, as_):
+    _, gate, handle = await waiting(api, terms={**TWO, "changed_by": "reviewer"})
+    made = await keys.create(api.plane.engine, SETUP, principal="second")
+    api.tokens["second, by reviewer"] = made.secret
+    async with writing(api.plane.engine) as session:
+        await session.execute(
+            text("UPDATE api_keys SET issuers = '{reviewer}' WHERE key_id = :key"), {"key": made.key_id}
+        )
+    async with api.client("second, by reviewer") as puppet:
+        for client in (as_("reviewer"), puppet):
+            for arguments in (None, GIVEN):
+                answer = await decide(client, gate, arguments=arguments)
+                assert answer.status_code == 403, answer.text
+                assert "reviewer changed the arguments of this call" in answer.json()["detail"]
+            mine = await client.get("/api/v1/approvals", params={"status": "pending", "assigned_to": "me"})
+            assert gate.approval_id not in [each["approval_id"] for each in mine.json()["items"]]
+    assert await signals(handle) == []
+    assert (await decide(as_("second"), gate)).json()["command"]["kind"] == "approval.decide"
+    (signal,) = await signals(handle)
+    assert judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data).decision.principal == "second"
+
+
 async def test_r22_an_unchanged_approval_takes_one_person_also_where_changes_take_two(api: Api, as_):
     _, gate, handle = await waiting(api, terms=TWO)
     assert (await decide(as_("reviewer"), gate)).json()["command"]["kind"] == "approval.decide"

@@ -11,7 +11,10 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import Replayer, Worker
 
+from agentgrid.domain.approvals import Changes
+from agentgrid.domain.conditions import Condition
 from agentgrid.domain.policies import Effect, Rule
+from agentgrid.errors import Forbidden
 from agentgrid.projector.decode import decode
 from agentgrid.protocol import ErrorType
 from agentgrid.sdk.grid import Grid
@@ -132,6 +135,38 @@ async def test_when_policy_asks_again_it_asks_about_the_changed_call(
     assert await handle.result() == "paid back 500"
     found = await rows(handle, governance)
     assert found.approvals[second.approval_id]["payload"]["value"] == {"order": "order", "cents": 500}
+
+
+async def test_r22_nobody_changes_a_call_alone_into_one_for_which_the_rule_wants_a_second_person(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    rules = [
+        ASK.model_copy(
+            update={"rule_id": rule_id, "when": (Condition(argument="cents", op=op, value=500),), "changes": changes}
+        )
+        for rule_id, op, changes in (("small", "<=", Changes.ONE_PERSON), ("large", ">", Changes.SECOND_PERSON))
+    ]
+    entries = governance.snapshot.approver_entries | {"second": frozenset({"role:approver"})}
+    governance.change(rules=tuple(rules), approver_entries=entries)
+    handle = await start(client, queue, "order", 100)
+    first = await governance.approve(handle, arguments={"order": "order", "cents": 900})
+    second = await next_gate(governance, handle, first)
+    assert (first.changed_by, second.policy, second.changed_by) == (None, "large@1", "reviewer")
+
+    # Nor after a reset, which leaves only the record of the first decision.
+    events = (await handle.fetch_history()).events
+    point = max(event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes"))
+    fork = await reset(client, handle, handle.first_execution_run_id or "", point)
+    third = await next_gate(governance, fork, second)
+    assert (third.policy, third.changed_by) == ("large@1", "reviewer")
+    with pytest.raises(Forbidden, match="the person who changed the arguments"):
+        await governance.approve(fork)
+    await governance.send(fork, governance.decide(third))
+    await governance.send(fork, governance.decide(third, principal="second", approver="role:approver"))
+    assert await fork.result() == "paid back 900"
+    found = await rows(fork, governance)
+    judged = [(each["principal"], each["judged"]) for each in found.decisions.values()]
+    assert judged[-2:] == [("reviewer", "refused"), ("second", "counted")]
 
 
 async def test_a_kill_switch_that_is_turned_on_meanwhile_stops_the_changed_call(

@@ -128,7 +128,11 @@ class PolicyTest(In):
         None,
         description="`tool`, `activity` or `model`; by default `tool` if such a tool is registered, else `activity`.",
     )
-    agent: Name | None = Field(None, description="The agent that makes the call; null: workflow code.")
+    agent: Name | None = Field(
+        None,
+        description="The agent that makes the call; null: workflow code. Whether it may use the tool at all is not considered: a worker also "
+        "denies the tools that the agent's code or version doesn't list.",
+    )
     arguments: Any = Field(
         None, description="The call's JSON arguments; null: not known, so no condition can be judged."
     )
