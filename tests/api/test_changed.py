@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from agentgrid.control import keys
 from agentgrid.db.session import writing
-from agentgrid.domain.approvals import Changes, Terms, Verdict, changed_digest, judge
+from agentgrid.domain.approvals import MAX_COMMENT, Changes, Terms, Verdict, changed_digest, judge
 from agentgrid.domain.canonical import digest
 from tests.api import factories
 from tests.api.conftest import SETUP, Api
@@ -53,10 +53,11 @@ async def test_an_approver_changes_and_approves_in_one_act(api: Api, as_):
 
 
 async def test_a_comment_is_signed_for_workers_that_take_it_and_kept_for_all(api: Api, as_):
-    for takes, comment in ((["comment"], "no"), ([], None)):
+    longest = "\N{EURO SIGN}" * MAX_COMMENT
+    for takes, comment in ((["comment"], longest), ([], None)):
         _, gate, handle = await waiting(api, terms={"takes": takes})
-        answer = await decide(as_("reviewer"), gate, verdict="rejected", comment="no")
-        assert answer.json()["command"]["reason"] == "no"
+        answer = await decide(as_("reviewer"), gate, verdict="rejected", comment=longest)
+        assert answer.json()["command"]["reason"] == longest
         (signal,) = await signals(handle)
         assert judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data).decision.comment == comment
 
