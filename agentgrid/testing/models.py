@@ -98,9 +98,8 @@ def _message(message: dict[str, Any]) -> Message:
             shown = message["fault"] if failed else message.get("result")
             if "approval" in message:
                 # As a provider's model sees it.
-                text = json.dumps({"result": shown, "approval": message["approval"]})
-            else:
-                text = shown if failed else json.dumps(shown)
+                shown = {"result": shown, "approval": message["approval"]}
+            text = shown if isinstance(shown, str) and failed else json.dumps(shown)
             return Message(role="tool", text=text, call_id=message["id"], failed=failed)
     parts = message["answer"].get("parts", ())
     text = "".join(part["content"] for part in parts if part["part_kind"] == "text")
