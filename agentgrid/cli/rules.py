@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agentgrid.cli.inputs import read_json
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.policies import about, effect_text
 from agentgrid.cli.session import reporting, session
 from agentgrid.domain.condition_text import parsed
-from agentgrid.errors import InvalidInput
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,19 +28,12 @@ def weighed(
     body = {"tool": tool} | narrowing(kind, agent, None)
     with reporting(output):
         if arguments is not None:
-            body["arguments"] = _json(arguments)
+            body["arguments"] = read_json(arguments, option="--arguments")
     with session(profile, output) as client:
         answer = client.ask("/policies/test", body)
         from agentgrid.cli.show import show as show_answer
 
         show_answer(answer, output, _tested)
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InvalidInput(f"--arguments is not JSON: {error}") from None
 
 
 def _tested(tested: Mapping[str, Any]) -> RenderableType:

@@ -101,6 +101,8 @@ class ModelCall:
     messages: list[dict[str, Any]]
     """`{"role": "user", "text"}`, `{"role": "tool", "id", "name", "result" or "fault"}`, `{"role": "model", "answer"}`.
 
+    The result or fault of a call that people approved with a comment or changed arguments has `approval` beside it: `comment`, and `ran_with`
+    or, of a fault, `changed_to`.
     An answer holds the provider's parts as the worker wrote them, and is opaque to workflow code.
     """
     output_schema: dict[str, Any] | None = None

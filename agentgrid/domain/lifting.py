@@ -86,7 +86,7 @@ def _gone_through(
         for caller in (None, *named):
             yield caller, lambda rule, caller=caller, holding=holding: rule.is_about(caller) and _holds(rule, holding)  # type: ignore[misc]
         for matched in _subsets(globs):
-            # An agent of another name. It has the name of no rule, so any text without a glob's length stands for it.
+            # An agent of another name. It has the name of no rule, so one text serves for all of them.
             yield (
                 STRANGER,
                 lambda rule, matched=matched, holding=holding: (

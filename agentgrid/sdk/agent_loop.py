@@ -29,6 +29,7 @@ from agentgrid.domain.agents import (
     OpenAgent,
     conversation_size,
 )
+from agentgrid.domain.approvals import MAX_COMMENT
 from agentgrid.protocol import (
     ACTIVITY_CLOSE_AGENT,
     ACTIVITY_OPEN_AGENT,
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """After this long without a heartbeat the worker is taken for dead, and the request is made again by another."""
 
-MAX_TOLD = 2_000
-"""Characters of an error that a model is told."""
+MAX_ERROR = MAX_COMMENT + 1_000
+"""Characters of an error that a model sees: a rejection with the longest comment fits."""
 
 MAX_PROMPT_BYTES = 1024 * 1024
 """The opening marker holds it, beside the agent's version."""
@@ -339,19 +340,21 @@ class _Conversation:
         await self.meter.before_call()
         note = Note()
         before = current_note.get()
-        current_note.set(note)
+        # What another agent does under decisions is noted for its own calls.
+        current_note.set(None if self._delegates(call) else note)
         try:
             if call.barred:
                 await self._barred(call)
-            outcome = {"result": await self._result(call)}
+            outcome, changed = {"result": await self._result(call)}, "ran_with"
         except (ActivityError, ApplicationError, ValidationError) as error:
             if is_cancelled_exception(error) or self.meter.refused is not None:
                 raise
-            outcome = {"fault": _message(error)}
+            # Without the change, the fault would seem to be that of the model's own arguments.
+            outcome, changed = {"fault": _message(error)}, "changed_to"
         finally:
             # Not `reset`: it raises where the workflow is evicted.
             current_note.set(before)
-        return {"role": "tool", "id": call.id, "name": call.name, **outcome, **_approval(note)}
+        return {"role": "tool", "id": call.id, "name": call.name, **outcome, **_approval(note, changed)}
 
     async def _result(self, call: AskedCall) -> Any:
         tool = self.tools.get(call.name)
@@ -366,7 +369,6 @@ class _Conversation:
             raise ApplicationError(
                 f"agents may call each other {MAX_DEPTH} deep", type=ErrorType.AGENT_FAILED, non_retryable=True
             )
-        current_note.set(None)  # approvals in there are none of this call
         return await converse(agent, prompt, within=self.meter)
 
     async def _barred(self, call: AskedCall) -> None:
@@ -388,18 +390,17 @@ def _fault(call: AskedCall, fault: str) -> dict[str, Any]:
     return {"role": "tool", "id": call.id, "name": call.name, "fault": fault}
 
 
-def _approval(note: Note) -> dict[str, Any]:
-    """What the model is told of the approval: the comment, and the arguments if an approver changed them."""
-    decision = note.decision
-    if decision is None or (decision.comment is None and decision.arguments is None):
-        return {}
-    said = {"comment": decision.comment, "ran_with": decision.arguments}
-    return {"approval": {name: value for name, value in said.items() if value is not None}}
+def _approval(note: Note, changed: str) -> dict[str, Any]:
+    """What the model sees of the call's approvals: the comments, and under the name `changed` the arguments that an approver gave instead."""
+    comments = [each.comment for each in note.decisions if each.comment is not None]
+    arguments = [each.arguments for each in note.decisions if each.arguments is not None]
+    seen = ({"comment": "\n".join(comments)} if comments else {}) | ({changed: arguments[-1]} if arguments else {})
+    return {"approval": seen} if seen else {}
 
 
 def _message(error: BaseException) -> str:
-    """An error as a model and the closing marker are told it."""
+    """An error as a model sees it, and as the closing marker has it."""
     cause = error.cause if isinstance(error, ActivityError) and error.cause is not None else error
     kind = getattr(cause, "type", None) or type(cause).__name__
     text = str(getattr(cause, "message", None) or cause)
-    return f"{kind}: {text}"[:MAX_TOLD]
+    return f"{kind}: {text}"[:MAX_ERROR]

@@ -95,7 +95,11 @@ def _message(message: dict[str, Any]) -> Message:
             return Message(role="user", text=message["text"])
         case "tool":
             failed = "fault" in message
-            text = message["fault"] if failed else json.dumps(message.get("result"))
+            shown = message["fault"] if failed else message.get("result")
+            if "approval" in message:
+                # As a provider's model sees it.
+                shown = {"result": shown, "approval": message["approval"]}
+            text = shown if isinstance(shown, str) and failed else json.dumps(shown)
             return Message(role="tool", text=text, call_id=message["id"], failed=failed)
     parts = message["answer"].get("parts", ())
     text = "".join(part["content"] for part in parts if part["part_kind"] == "text")

@@ -136,14 +136,14 @@ def _scalar(text: str) -> Any:
 def _read_result(reading: Reading, message: dict[str, Any], *, reads: bool) -> None:
     name = str(message["name"])
     reading.used.append(name)
+    if isinstance(approval := message.get("approval"), dict):
+        reading.notes.append(f"{name} was approved with changes or a comment: {json.dumps(approval, sort_keys=True)}")
     if "fault" in message:
         kind, _, why = str(message["fault"]).partition(": ")
         reading.refused |= kind in REFUSALS
         reading.notes.append(f"{name} {'was refused' if kind in REFUSALS else 'failed'}: {why or kind}")
         return
     reading.done.append(name)
-    if isinstance(approval := message.get("approval"), dict):
-        reading.notes.append(f"{name} was approved with changes or a comment: {json.dumps(approval, sort_keys=True)}")
     result = message.get("result")
     listed = next(iter(result.values())) if isinstance(result, dict) and len(result) == 1 else result
     if isinstance(listed, list):

@@ -158,6 +158,16 @@ class HalfAPair:
         return (await desk.session(state).run(prompt)).summary
 
 
+@ag.workflow(title="Front desk")
+class FrontDesk:
+    """Leaves the work to a child run."""
+
+    @workflow.run
+    async def run(self, request: str) -> Verdict:
+        child = f"{workflow.info().workflow_id}-child"
+        return await workflow.execute_child_workflow(HelpDesk.run, request, id=child)
+
+
 @ag.workflow(title="Conversation")
 class Conversation:
     """Two calls in the first execution and one in each later one, until there are four."""
@@ -211,6 +221,16 @@ class WaitsThenWorks(WaitsThenChats):
     async def run(self, request: str) -> str:
         await workflow.wait_condition(lambda: self.gone)
         return await slow.run(request)
+
+
+@ag.workflow(title="Pauses between calls")
+class PausesBetweenCalls(WaitsThenChats):
+    @workflow.run
+    async def run(self, request: str) -> str:
+        session = chatty.session()
+        await session.run(request)
+        await workflow.wait_condition(lambda: self.gone)
+        return await session.run("and now?")
 
 
 @ag.workflow(title="Chat")

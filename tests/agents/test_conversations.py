@@ -12,6 +12,7 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
 
+from agentgrid.domain.approvals import MAX_COMMENT
 from agentgrid.domain.policies import Effect, Rule
 from agentgrid.testing import Call, Fault, Turn
 from agentgrid.testing.turns import Conversation
@@ -124,9 +125,10 @@ async def test_a_tool_that_is_not_the_agents_is_denied_by_the_worker_and_on_reco
 
 async def test_a_rejected_call_is_told_to_the_model_and_the_run_goes_on(running: Desk):
     handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**{**DONE, "refunded": False})])
-    await running.governance.reject(handle)
+    comment = "no " * (MAX_COMMENT // 3) + "!"
+    await running.governance.reject(handle, comment=comment)
     assert (await handle.result())["refunded"] is False
-    assert told(running.asked(handle)[1])[0].startswith("ApprovalRejected: Refund an order: rejected by reviewer")
+    assert told(running.asked(handle)[1]) == [f"ApprovalRejected: Refund an order: rejected by reviewer: {comment}"]
     await running.replays(handle)
 
 
@@ -142,7 +144,13 @@ async def test_the_model_sees_what_ran_in_place_of_its_call_also_if_that_failed(
     await running.governance.approve(handle, comment="less", arguments=arguments)
     await handle.result()
     message = await last_message(handle)
-    assert message.items() >= {**outcome, "approval": {"comment": "less", "ran_with": arguments}}.items()
+    assert (
+        message.items()
+        >= {
+            **outcome,
+            "approval": {"comment": "less", "changed_to" if "fault" in outcome else "ran_with": arguments},
+        }.items()
+    )
     await running.replays(handle)
 
 
