@@ -90,7 +90,7 @@ class Feed:
         self._rings_again: asyncio.TimerHandle | None = None
         self._changed_meanwhile = False
         self.deltas = Deltas()
-        """For streams that also want to hear what models say now."""
+        """For streams that also want the models' answers as they are written."""
 
     @property
     def head(self) -> int:

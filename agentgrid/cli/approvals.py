@@ -39,7 +39,7 @@ ApprovalId = Annotated[
 ]
 CommentOption = Annotated[
     str | None,
-    typer.Option("--comment", "-c", help="A comment on the decision; told to the run and stored in the audit log."),
+    typer.Option("--comment", "-c", help="A comment on the decision; the run receives it, and the audit log keeps it."),
 ]
 DigestOption = Annotated[
     str | None, typer.Option(help="Decide only if the digest is still this one, which you were shown earlier.")

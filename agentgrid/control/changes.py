@@ -116,5 +116,5 @@ async def _why_not(plane: ControlPlane, caller: Caller, proposal: Command, no_ap
     async with reading(plane.engine) as session:
         programs = await principals.programs(session, caller.persons | proposer.persons)
     if programs:
-        return f"your key or the proposer's was issued by a program ({', '.join(programs)}), so the two of you can't be told apart"
+        return f"your key or the proposer's was issued by a program ({', '.join(programs)}), so you could be the same person"
     return None

@@ -1,4 +1,4 @@
-"""Approvals and what was said of them. A copy that a reset inherited is not an approval of its own: it is left out."""
+"""Approvals and the decisions about them. A copy that a reset inherited is not an approval of its own: it is left out."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ async def run_of(session: ReadSession | WriteSession, approval_id: str) -> str |
 async def decisions(
     connection: Connection, approval: Approval, *, limit: int = 200
 ) -> Sequence[tuple[DecisionRow, str | None]]:
-    """What `judge` said of each signal about the approval, and of each that named none while it was open; oldest first, with their comments.
+    """The verdict of `judge` on each signal about the approval, and of each that named none while it was open; oldest first, with their comments.
 
     Whatever else was sent, and however often, the one that counted is among them.
     """

@@ -12,7 +12,7 @@ ANNOUNCE_SECONDS = 10.0
 WATCHED_SECONDS = 30.0
 """How long a worker believes an announcement."""
 MAX_WATCHED = 1_000
-"""Runs that a worker takes for watched at once."""
+"""How many runs a worker treats as watched at a time."""
 MARKS_AT_ONCE = 400
 """Marks of one notification, which PostgreSQL limits to 8,000 bytes."""
 

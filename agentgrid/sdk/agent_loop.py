@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """After this long without a heartbeat the worker is taken for dead, and the request is made again by another."""
 
-MAX_TOLD = 2_000
-"""Characters of an error that a model is told."""
+MAX_SHOWN = 2_000
+"""How many characters of an error a model sees."""
 
 MAX_PROMPT_BYTES = 1024 * 1024
 """The opening marker holds it, beside the agent's version."""
@@ -156,8 +156,8 @@ class _Conversation:
         try:
             while True:
                 answered = await self._one_turn()
-                told = await self._interrupted()
-                if answered is not None and not told:
+                new_message = await self._interrupted()
+                if answered is not None and not new_message:
                     return answered.output
         except Exception as error:
             if not is_cancelled_exception(error):
@@ -194,14 +194,14 @@ class _Conversation:
 
     async def _interrupted(self) -> bool:
         """If a person has interrupted the agent, hold the run until it is resumed; whether there is a message for the agent."""
-        told = False
+        new_message = False
         while self.interruptions.asked:
             texts = self.interruptions.take()
             detail = f"a person interrupted the agent {self.spec.agent} in turn {self.number}"
             await self.meter.held(Hold(reason=INTERRUPTED, detail=detail, agent=self.spec.agent, call=self.spec.call))
             self.messages += [{"role": "user", "text": text} for text in texts]
-            told = told or bool(texts)
-        return told
+            new_message = new_message or bool(texts)
+        return new_message
 
     def _faulted(self, fault: bool) -> None:
         """Bound the answers that lead nowhere: the budget may allow hundreds of them."""
@@ -282,7 +282,7 @@ class _Conversation:
         return answered
 
     async def _calls(self, calls: list[AskedCall]) -> list[dict[str, Any]]:
-        """Make the calls of a turn at once; what the model is told of each. If one ends the agent, the others are cancelled."""
+        """Make the calls of a turn in parallel, and return the message about each that the model sees. If one ends the agent, the others are cancelled."""
         if self.interruptions.asked:
             self.messages += [_fault(call, f"{BY_A_PERSON}: {NOT_MADE}") for call in calls]
             return []
@@ -304,7 +304,7 @@ class _Conversation:
         return tool is not None and not hasattr(tool, "call")
 
     def _outcome(self, call: AskedCall, task: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
-        """What the model is told of a call that may not have been completed."""
+        """The message that the model sees about a call that may not have been completed."""
         if task.done() and not task.cancelled() and task.exception() is None:
             return task.result()
         # A call that waited, for people or for policy, is cancelled without an error of its activity.
@@ -313,7 +313,7 @@ class _Conversation:
         return _fault(call, f"{BY_A_PERSON}: {fault}" if self.interruptions.asked else fault)
 
     async def _called(self, call: AskedCall) -> dict[str, Any]:
-        """What the model is told of the call: its result, or why it failed."""
+        """The message that the model sees about the call: its result, or why it failed."""
         answer = {"role": "tool", "id": call.id, "name": call.name}
         try:
             if call.barred:
@@ -370,12 +370,12 @@ def _fault(call: AskedCall, fault: str) -> dict[str, Any]:
 
 
 def _approval(note: Note) -> dict[str, Any]:
-    """What the model is told of the approval: the comment, and the arguments if an approver changed them."""
+    """What the model sees of the approval: the comment, and the arguments if an approver changed them."""
     decision = note.decision
     if decision is None or (decision.comment is None and decision.arguments is None):
         return {}
-    said = {"comment": decision.comment, "ran_with": decision.arguments}
-    return {"approval": {name: value for name, value in said.items() if value is not None}}
+    shown = {"comment": decision.comment, "ran_with": decision.arguments}
+    return {"approval": {name: value for name, value in shown.items() if value is not None}}
 
 
 def _ends_the_agent(error: BaseException) -> bool:
@@ -384,8 +384,8 @@ def _ends_the_agent(error: BaseException) -> bool:
 
 
 def _message(error: BaseException) -> str:
-    """An error as a model and the closing marker are told it."""
+    """The text of an error, for the model and for the closing marker."""
     cause = error.cause if isinstance(error, ActivityError) and error.cause is not None else error
     kind = getattr(cause, "type", None) or type(cause).__name__
     text = str(getattr(cause, "message", None) or cause)
-    return f"{kind}: {text}"[:MAX_TOLD]
+    return f"{kind}: {text}"[:MAX_SHOWN]

@@ -54,7 +54,7 @@ PROVIDERS = "agentgrid.worker.models"
 MAX_ANSWER_BYTES = 500_000
 """A longer answer is dropped: history would hold it again in every later turn."""
 MAX_FAULT = 1_000
-"""Characters of a fault that a model is told."""
+"""How many characters of a fault a model sees."""
 
 Models = Callable[[str], Model]
 """Finds a model by its name."""

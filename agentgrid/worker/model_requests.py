@@ -80,7 +80,7 @@ class Streaming(Protocol):
     """A model that can be heard."""
 
     async def stream(self, call: ModelCall, offers: list[Offer], final: Offer | None, listener: Listener) -> Answer:
-        """The same answer as that of `answer`, which the listener hears as it comes."""
+        """The same answer as that of `answer`; the listener receives it as it arrives."""
 
 
 async def heard(

@@ -82,7 +82,7 @@ class Endpoint:
 
     @property
     def ended(self) -> bool:
-        """Whether it serves no more requests."""
+        """Whether it has stopped serving requests."""
         return self._task.done()
 
     async def close(self) -> None:

@@ -108,7 +108,7 @@ class Delta(Out):
     agent: str
     call: str = Field(description="Names the call of the agent: the same in all its turns.")
     turn: int
-    attempt: int = Field(description="Of the model request. What an earlier attempt said is void.")
+    attempt: int = Field(description="Of the model request. The text of earlier attempts is void.")
     sequence: int = Field(description="Counts the deltas of an attempt from 1; a gap means that some were lost.")
     text: str
     tools: list[str] = Field(description="Names of tools that the model asks for.")

@@ -149,9 +149,9 @@ class Stack:
                 await process.wait()
         self.example_fault = None
         try:
-            told = json.loads(out.splitlines()[-1])
-            self.agents = tuple(told.get("agents", self.agents))
-            found = told["faults"]
+            report = json.loads(out.splitlines()[-1])
+            self.agents = tuple(report.get("agents", self.agents))
+            found = report["faults"]
             stale = [fault["message"] for fault in found if fault["kind"] == "example"]
             self.example_fault = stale[0] if stale else None
             return tuple(fault["message"] for fault in found if fault["kind"] != "example")
