@@ -265,7 +265,7 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
                     "comment": approval.get("comment"),
                     "changes take": "two approvers" if approval.get("changes") == SECOND_PERSON else None,
                     "digest": approval["digest"],
-                    "digest of what was approved": approval.get("changed_digest"),
+                    "approved digest": approval.get("changed_digest"),
                 }
             )
         ),

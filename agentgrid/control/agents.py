@@ -75,7 +75,7 @@ async def put(plane: ControlPlane, caller: Caller, name: str, edit: Edit, asked:
 
 
 async def use(plane: ControlPlane, caller: Caller, name: str, version: str, asked: Asked) -> Command:
-    """Use another version for new calls: `code` for whatever the code says. Raises NotFound, Conflict, InvalidInput."""
+    """Use another version for new calls: `code` for the version in the code. Raises NotFound, Conflict, InvalidInput."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier

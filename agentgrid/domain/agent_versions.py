@@ -23,7 +23,7 @@ from agentgrid.errors import Fault
 EDIT_PREFIX = "edit-"
 """An operator's version is called this and a number. A version of the code is a digest."""
 CODE = "code"
-"""In place of a version: whatever the code says."""
+"""In place of a version: the one in the code."""
 
 MAX_INSTRUCTIONS = 20_000
 MAX_MODELS = 5

@@ -60,7 +60,7 @@ class AgentPut(Choosing):
 class AgentUse(Choosing):
     """Use another version for new calls."""
 
-    version: Name = Field(description="A version of the agent, or `code` for whatever its code says.")
+    version: Name = Field(description="A version of the agent, or `code` for the version in its code.")
 
 
 class LimitsOut(Out):
