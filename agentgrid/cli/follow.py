@@ -32,7 +32,7 @@ GIVE_UP_SECONDS = 120.0
 MAX_STEPS = 2000
 LOG_LINES = 500
 MAX_SAID = 4_000
-"""Characters of what an agent says that are kept."""
+"""Characters of an agent's answer that are kept."""
 RETRIABLE = (httpx.HTTPError, SSEError, TimeoutError)
 
 
@@ -57,7 +57,7 @@ class RunFollower:
         """Who of this folder's profiles may answer which of its open approvals."""
         self.logs: deque[Mapping[str, Any]] = deque(maxlen=LOG_LINES)
         self.said: tuple[str, str] | None = None
-        """The agent that speaks, and what it has said so far in its turn; only with `deltas`."""
+        """The agent whose model is answering, and its text so far in this turn; only with `deltas`."""
         self.trouble: str | None = None
         """Why the state may be outdated; None if it is current."""
         self._target, self._run_id = target, run_id

@@ -218,7 +218,7 @@ def _state(pin: Pin) -> dict[str, Any]:
 
 
 def _show(pin: Pin, output: OutputFormat, note: str) -> None:
-    """A listing for review. Everything in it but the risk is what the server says."""
+    """A listing for review. Everything in it but the risk comes from the server."""
     if output is OutputFormat.JSON:
         typer.echo(pin.text(), nl=False)
         return

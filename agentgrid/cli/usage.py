@@ -44,7 +44,7 @@ def used(usage: Mapping[str, Any] | None) -> str | None:
 
 
 def of_step(step: Mapping[str, Any]) -> list[Text]:
-    """What there is to say of an agent's step, its sums so far, and of a model turn."""
+    """The notes on an agent's step, with its sums so far, and on a model turn."""
     usage = step.get("usage")
     if step["kind"] == "agent":
         # In this order, because a narrow terminal cuts the end.

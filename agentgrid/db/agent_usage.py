@@ -107,7 +107,7 @@ async def stats(session: ReadSession, agents: Sequence[str], *, since: timedelta
     """The statistics of each of these agents, over this time until now."""
     lately = and_(S.name.in_(agents), S.scheduled_at >= func.now() - since, ~S.inherited, *_seen(scope))
     took = func.extract("epoch", S.closed_at - S.started_at)
-    # A call that people were asked about lasts as long as they took: the middle and the end of the range say more than the mean.
+    # A call that people were asked about lasts as long as they took: the median and a high percentile show more than the mean.
     ended = case((S.status == "completed", took))
     calls = (
         select(

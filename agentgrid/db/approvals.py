@@ -53,7 +53,7 @@ class ApprovalFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """An approval, with all that tells who may decide it now."""
+    """An approval, with all that determines who may decide it now."""
 
     approval: Approval
     run: Run
@@ -207,7 +207,7 @@ async def decisions(
 ) -> Sequence[tuple[DecisionRow, str | None]]:
     """The verdict of `judge` on each signal about the approval, and of each that named none while it was open; oldest first, with their comments.
 
-    Whatever else was sent, and however often, the one that counted is among them.
+    The one that counted is always among them, however many others were sent.
     """
     found = await connection.fetch(
         _DECISIONS, approval.execution_id, approval.approval_id, approval.opened_at, approval.closed_at, limit

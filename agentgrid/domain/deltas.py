@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 WATCHED_CHANNEL = "agentgrid_watched"
-"""Where API processes say which runs are watched, as marks. Any login may listen to it, or say anything there: it leads to no content."""
+"""Where API processes announce which runs are watched, as marks. Any login may listen, or announce anything, there: that reveals no content."""
 
 ANNOUNCE_SECONDS = 10.0
 """How often a watched run is announced again."""

@@ -352,7 +352,7 @@ class _Conversation:
 
     async def _barred(self, call: AskedCall) -> None:
         """Make the call, for which the worker has no permission: its refusal is then a step, in history."""
-        # The code may give the agent this tool although its version doesn't: the header says so. A task of its own, so nothing else sees it.
+        # The code may give the agent this tool although its version doesn't: the header marks that. A task of its own, so nothing else sees it.
         caller = current_agent.get()
         current_agent.set(None if caller is None else caller.model_copy(update={"barred": True}))
         await workflow.execute_activity(

@@ -212,7 +212,7 @@ async def _result(
 
 
 def _note(decision: Decision | None) -> None:
-    """Tell the code that made the call under which decision it is made now."""
+    """Let the code that made the call know the decision under which it is made now."""
     if (note := current_note.get()) is not None:
         note.decision = decision
 

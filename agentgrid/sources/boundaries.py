@@ -103,7 +103,7 @@ class Inputs:
 
 
 def output_schema(document: Document, operation: Operation) -> dict[str, Any] | None:
-    """The schema of a successful result, or None if the document says nothing. A response without a body is null."""
+    """The schema of a successful result, or None if the document has none. A response without a body is null."""
     responses = operation.spec.get("responses")
     found: dict[str, Any] = (
         {str(code): each for code, each in responses.items()} if isinstance(responses, Mapping) else {}

@@ -209,7 +209,7 @@ class Schemas:
 
 
 def _modern(given: Mapping[str, Any], made: dict[str, Any]) -> dict[str, Any]:
-    """What version 3.0 says in its own way."""
+    """Replace version 3.0's own spellings."""
     for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(flag := made.get(exclusive), bool):
             del made[exclusive]

@@ -108,7 +108,7 @@ async def _read(response: httpcore.Response, encoding: str, max_bytes: int) -> t
     if encoding.strip().lower() in ("gzip", "x-gzip", "deflate"):
         unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     elif encoding.strip().lower() not in ("", "identity"):
-        raise ToolError(f"the answer's encoding {encoding[:MAX_SHOWN]!r} was not asked for")
+        raise ToolError(f"the response's encoding {encoding[:MAX_SHOWN]!r} was not requested")
     assert isinstance(response.stream, AsyncIterable)
     received = 0
     async for chunk in response.stream:
@@ -116,7 +116,7 @@ async def _read(response: httpcore.Response, encoding: str, max_bytes: int) -> t
         try:
             read += chunk if unpack is None else unpack.decompress(chunk, max_bytes - len(read) + 1)
         except zlib.error:
-            raise ToolError("the answer is not compressed as it says", retryable=True) from None
+            raise ToolError("the response is not compressed as its Content-Encoding claims", retryable=True) from None
         if len(read) > max_bytes:
             return bytes(read[:max_bytes]), False
     if received and unpack is not None and not unpack.eof:

@@ -88,7 +88,7 @@ class Session:
                 return await _listing(opened.client)
 
     async def call(self, name: str, arguments: dict[str, Any], seconds: float) -> Any:
-        """The tool's result as JSON. Raises ToolError: final if the tool says so, retryable if the session broke."""
+        """The tool's result as JSON. Raises ToolError: final if the tool failed, retryable if the session broke."""
         opened = await self.opened()
         with self._translated():
             result = await opened.client.session.call_tool(name, arguments, read_timeout_seconds=seconds)

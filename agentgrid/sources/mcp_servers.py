@@ -1,6 +1,6 @@
 """`ag.mcp`: an MCP server as a source of tools, as it was reviewed.
 
-A worker compares what the server lists with its pin: when it first uses the server, when the server says that its tools have changed, and
+A worker compares what the server lists with its pin: when it first uses the server, when the server reports that its tools have changed, and
 every minute. A server that lists anything else is held: its tools fail until somebody has reviewed the new listing.
 """
 

@@ -68,7 +68,7 @@ class ProviderBacked:
         return _read(answer, self.name)
 
     async def stream(self, call: ModelCall, offers: list[Offer], final: Offer | None, listener: Listener) -> Answer:
-        """Ask the provider once, and tell the listener of the answer as it comes."""
+        """Ask the provider once, and pass the answer to the listener as it comes."""
         with self._faults():
             async with model_request_stream(
                 await self._model(), _conversation(call), model_request_parameters=_parameters(offers, final)

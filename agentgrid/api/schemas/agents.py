@@ -110,7 +110,7 @@ class AgentSummary(Out):
     registered_at: datetime
     served: bool | None = Field(
         description="Whether a live worker polls its task queue and the newest code registered for that queue still has it; "
-        "null while Temporal can't say."
+        "null while Temporal doesn't answer."
     )
     stats: AgentStats
 
@@ -140,7 +140,9 @@ class AgentTool(Out):
     risk: Risk | None = Field(description="Null for an agent, and for a tool that is not registered.")
     allowed: bool = Field(description="Whether the version in use has it.")
     rule: str | None = Field(description="The rule that applies to its calls, as `id@version`.")
-    effect: Effect | None = Field(description="What the rule says: whether its calls need an approval.")
+    effect: Effect | None = Field(
+        description="The rule's effect: whether its calls are allowed, denied, or need an approval."
+    )
     approvers: list[str]
 
 

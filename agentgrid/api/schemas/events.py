@@ -115,7 +115,7 @@ class Delta(Out):
 
 
 class DeltaEvent(Out):
-    """The event `delta`: a model says something, now. It has no `id`, and is stored nowhere."""
+    """The event `delta`: a part of a model's answer, sent while it is being written. It has no `id`, and is not stored."""
 
     run_id: str
     kind: Literal["delta"]
