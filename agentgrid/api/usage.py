@@ -1,4 +1,4 @@
-"""Usage over a time: the parameters that routes take, and their answer."""
+"""Usage in a period: the parameters that routes take, and their answer."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def usage(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Show what an agent's model turns used over a time."""
+    """Show what an agent's model turns used in a period."""
     span: dict[str, Any] = {"from": moment_of(since, "--from"), "to": moment_of(before, "--to"), "bucket": bucket}
     with session(profile, output) as client:
         with suggesting(client, "agents", name):
@@ -174,7 +174,7 @@ def _summary(agent: Mapping[str, Any]) -> RenderableType:
             facts(
                 {
                     "agent": agent["name"],
-                    "version": f"{agent['version']}, by {'an operator' if agent['source'] == 'operator' else 'the code'}",
+                    "version": f"{agent['version']}, from {'an operator' if agent['source'] == 'operator' else 'the code'}",
                     "chosen by": agent["chosen_by"],
                     "note": active.get("note"),
                     "code's version": agent["code_version"] if agent["source"] == "operator" else None,

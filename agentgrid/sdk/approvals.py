@@ -32,7 +32,7 @@ class ApprovalRejected(ApplicationError):
 
     @property
     def comment(self) -> str | None:
-        """What the approver said, or None."""
+        """The approver's comment, or None."""
         comment: str | None = self.details[0].get("comment")
         return comment
 

@@ -189,7 +189,7 @@ async def get_agent(session: Session, plane: Plane, principal: Who, name: Id) ->
     return AgentDetail.model_validate(await _detail(session, plane, principal, name))
 
 
-@router.get("/{name}/usage", summary="What an agent used over a time, by hour or day")
+@router.get("/{name}/usage", summary="What an agent used in a period, by hour or day")
 async def get_agent_usage(session: Session, principal: Who, name: Id, span: Span) -> UsageOver:
     """Of its own model turns, without those of the agents that it calls."""
     if await agents.get(session, name) is None:

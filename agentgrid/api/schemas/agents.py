@@ -184,7 +184,7 @@ class UsageBucket(UsageOut):
 
 
 class UsageOver(Out):
-    """What model turns used over a time, of the runs that the caller may see."""
+    """What model turns used in a period, in the runs that the caller may see."""
 
     since: datetime = Field(serialization_alias="from")
     before: datetime = Field(serialization_alias="to")
