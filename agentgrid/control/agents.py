@@ -113,7 +113,7 @@ async def _state(session: WriteSession, name: str, asked: Asked) -> _State:
     used = agent.version if choice is None or choice.version is None else choice.version
     if asked.expected_version not in (None, used):
         raise Conflict(
-            f"the agent {name} is at version {used} by now, not {asked.expected_version}: look at it, and edit that",
+            f"the agent {name} is now at version {used}, not {asked.expected_version}: review that version, and edit it",
             status=used,
         )
     code = await _read(session, name, agent.version)

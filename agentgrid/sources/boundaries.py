@@ -10,7 +10,7 @@ from agentgrid.sources.operations import TEMPLATE, Parameter
 
 MAX_DESCRIPTION = 4_000
 IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})
-"""Header parameters without a meaning, as OpenAPI says."""
+"""Header parameters that OpenAPI ignores."""
 REFUSED_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "cookie", "expect"}
     | {"accept-encoding", "proxy-authorization", "proxy-connection", "keep-alive"}

@@ -63,7 +63,7 @@ class Document:
     def __post_init__(self) -> None:
         version = self.root.get("openapi")
         if not isinstance(version, str) or VERSIONS.fullmatch(version) is None:
-            raise Unusable(f"it is no OpenAPI document of version 3.0 or 3.1: its `openapi` is {version!r}")
+            raise Unusable(f"it is not an OpenAPI document of version 3.0 or 3.1: its `openapi` is {version!r}")
         self.is_3_0 = version.startswith("3.0")
 
     def operations(self) -> Iterator[Operation | Unusable]:

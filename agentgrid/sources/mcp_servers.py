@@ -191,7 +191,7 @@ def _tool(
     toolset: McpToolset, listed: Mapping[str, Any], *, risk: Risk | RiskName, timeout: timedelta, retries: int
 ) -> JsonTool:
     name, server = str(listed["name"]), toolset.pin.server
-    # A second less than the attempt, so that the message says what was waited for.
+    # A second less than the attempt, so that the message names what was waited for.
     seconds = max(1.0, timeout.total_seconds() - 1.0)
 
     async def handle(arguments: dict[str, Any]) -> Any:
@@ -201,7 +201,7 @@ def _tool(
     return JsonTool(
         handle,
         name=tool_name(server.name, name),
-        # The server's own title could say anything to an approver.
+        # The server's own title could mislead an approver.
         title=f"{server.name}: {name[:100]}",
         description=str(listed.get("description") or "")[:MAX_DESCRIPTION],
         input_schema=dict(schema) if isinstance(schema, Mapping) else {"type": "object"},

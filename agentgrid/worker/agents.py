@@ -203,7 +203,7 @@ def _read(agent: Agent[Any], call: ModelCall, answer: Answer, known: set[str]) -
         # Temporal could not store it, or no provider could be sent it again.
         return ModelTurn(
             message=plain_message([], f"(an answer that {wrong} was dropped)"),
-            fault=f"Your answer {wrong}. Answer again, in short.",
+            fault=f"Your answer {wrong}. Answer again, briefly.",
             usage=answer.usage,
             model=answer.model,
             provider=answer.provider,

@@ -86,7 +86,7 @@ class Streaming(Protocol):
 async def heard(
     model: Model, call: ModelCall, offers: list[Offer], final: Offer | None, listener: Listener | None
 ) -> Answer:
-    """The model's answer, streamed only if there is a listener. Other models' answers come at once."""
+    """The model's answer, streamed only if there is a listener. Other models' answers come whole."""
     if listener is None:
         return await model.answer(call, offers, final)
     if isinstance(model, Streaming):

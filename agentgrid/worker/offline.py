@@ -1,4 +1,4 @@
-"""The offline model: a deterministic stand-in for a provider, so that a project runs without a key. It says so on every record.
+"""The offline model: a deterministic stand-in for a provider, so that a project runs without a key. Its name is on every record.
 
 It understands nothing. It reads before it writes, and calls a tool once at most: a tool that reads where it finds the required arguments in the
 prompt and in the results so far; one that writes only where what was written shares words with the tool's name and description; one that hands

@@ -19,7 +19,7 @@ Count = Annotated[Whole, Field(ge=1, le=10**12)]
 
 
 class LimitsIn(In):
-    """What one call may use. What is left out or null has the code's limit."""
+    """What one call may use. A limit that is omitted or null is the code's."""
 
     requests: Count | None = None
     tool_calls: Annotated[Whole, Field(ge=0, le=10**12)] | None = None
@@ -41,7 +41,7 @@ class Choosing(In):
 
 
 class AgentPut(Choosing):
-    """A new version of an agent. What is left out is as the code has it, and nothing may exceed what the code allows."""
+    """A new version of an agent. Omitted fields are as in the code, and nothing may exceed what the code allows."""
 
     models: Annotated[list[Name], Field(min_length=1, max_length=MAX_MODELS)] | None = Field(
         None, description="In order of preference, as `provider:model`."

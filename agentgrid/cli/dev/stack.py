@@ -70,9 +70,9 @@ class Stack:
         self.faults: tuple[str, ...] = ()
         """The faults that `agentgrid check` last found in the project's code."""
         self.example_fault: str | None = None
-        """Why the project's example can't be started, as far as the last check says."""
+        """Why the project's example can't be started, by the last check."""
         self.agents: tuple[str, ...] = ()
-        """The project's agents, as far as the last check says."""
+        """The project's agents, by the last check."""
         self._options = options
         self._terminal = terminal
         self._places: Places | None = None
