@@ -311,7 +311,10 @@ def interrupt(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Stop the current turn of a run's agents and pause the run. Its completed calls keep their results; resume lets the agents go on."""
+    """Stop the current turn of a run's agents and pause the run. Its completed calls keep their results; resume lets the agents go on.
+
+    Agents in child runs go on: interrupt those by the id of their run.
+    """
     _verb("interrupt", run_id, {"reason": reason, "message": message}, profile, output)
 
 
