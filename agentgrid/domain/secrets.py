@@ -1,4 +1,4 @@
-"""Names of secrets, and the redaction of their values in whatever leaves a worker. No I/O."""
+"""Names of secrets, and the redaction of their values in everything that leaves a worker. No I/O."""
 
 from __future__ import annotations
 

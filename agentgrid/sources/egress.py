@@ -52,7 +52,7 @@ class Egress:
             raise ToolError(f"the request to {_shown(ask.url)} is not valid: {str(error)[:MAX_SHOWN]}") from None
         except httpcore.ProtocolError as error:
             raise ToolError(
-                f"{_shown(ask.url)} does not speak HTTP as it should: {str(error)[:MAX_SHOWN]}", retryable=True
+                f"{_shown(ask.url)} sent an invalid HTTP response: {str(error)[:MAX_SHOWN]}", retryable=True
             ) from None
 
     async def _followed(self, ask: Ask, limits: Limits) -> Answer:
@@ -108,7 +108,7 @@ async def _read(response: httpcore.Response, encoding: str, max_bytes: int) -> t
     if encoding.strip().lower() in ("gzip", "x-gzip", "deflate"):
         unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     elif encoding.strip().lower() not in ("", "identity"):
-        raise ToolError(f"the answer's encoding {encoding[:MAX_SHOWN]!r} was not asked for")
+        raise ToolError(f"the response's encoding {encoding[:MAX_SHOWN]!r} was not requested")
     assert isinstance(response.stream, AsyncIterable)
     received = 0
     async for chunk in response.stream:
@@ -116,11 +116,11 @@ async def _read(response: httpcore.Response, encoding: str, max_bytes: int) -> t
         try:
             read += chunk if unpack is None else unpack.decompress(chunk, max_bytes - len(read) + 1)
         except zlib.error:
-            raise ToolError("the answer is not compressed as it says", retryable=True) from None
+            raise ToolError("the response is not compressed as its Content-Encoding claims", retryable=True) from None
         if len(read) > max_bytes:
             return bytes(read[:max_bytes]), False
     if received and unpack is not None and not unpack.eof:
-        raise ToolError("the compressed answer has no end", retryable=True)
+        raise ToolError("the compressed response is incomplete", retryable=True)
     return bytes(read), True
 
 
@@ -129,11 +129,11 @@ def _checked(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, ValueError) as error:
-        raise EgressRefused(f"{_shown(text)} is no valid URL: {str(error)[:MAX_SHOWN]}") from None
+        raise EgressRefused(f"{_shown(text)} is not a valid URL: {str(error)[:MAX_SHOWN]}") from None
     if url.scheme not in SCHEMES:
         raise EgressRefused(f"{_shown(text)} is neither http nor https")
     if url.userinfo:
-        raise EgressRefused(f"{_shown(text)} has a user name inside")
+        raise EgressRefused(f"{_shown(text)} contains a user name")
     if not url.host:
         raise EgressRefused(f"{_shown(text)} has no host")
     if not 0 < (url.port or SCHEMES[url.scheme]) < 65536:
@@ -145,7 +145,7 @@ def _joined(url: httpx.URL, location: str) -> httpx.URL:
     try:
         return url.join(location)
     except (httpx.InvalidURL, ValueError) as error:
-        raise EgressRefused(f"{_shown(str(url))} redirects to no valid URL: {str(error)[:MAX_SHOWN]}") from None
+        raise EgressRefused(f"{_shown(str(url))} redirects to an invalid URL: {str(error)[:MAX_SHOWN]}") from None
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:

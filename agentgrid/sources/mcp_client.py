@@ -88,7 +88,7 @@ class Session:
                 return await _listing(opened.client)
 
     async def call(self, name: str, arguments: dict[str, Any], seconds: float) -> Any:
-        """The tool's result as JSON. Raises ToolError: final if the tool says so, retryable if the session broke."""
+        """The tool's result as JSON. Raises ToolError: final if the tool failed, retryable if the session broke."""
         opened = await self.opened()
         with self._translated():
             result = await opened.client.session.call_tool(name, arguments, read_timeout_seconds=seconds)
@@ -164,7 +164,7 @@ class Session:
                 raise self._unreachable(error) from None
             if error.code == mcp_types.REQUEST_TIMEOUT:
                 raise ToolError(f"the MCP server {self._server.name} did not answer in time", retryable=True) from None
-            raise ToolError(f"the MCP server {self._server.name} refuses: {str(error)[:500]}") from None
+            raise ToolError(f"the MCP server {self._server.name} refused the request: {str(error)[:500]}") from None
         except (anyio.ClosedResourceError, anyio.BrokenResourceError, httpx2.HTTPError, TimeoutError, OSError) as error:
             self._stop.set()
             raise self._unreachable(error) from None
@@ -226,7 +226,7 @@ class _Transport(httpx2.AsyncHTTPTransport):
         response = await super().handle_async_request(request)
         if response.headers.get("content-encoding", "identity") != "identity":
             await response.aclose()
-            raise httpx2.ReadError("the answer's encoding was not asked for")
+            raise httpx2.ReadError("the response's encoding was not requested")
         # The server's own events come on one answer for as long as the session lasts; each event is bounded elsewhere.
         if request.method != "GET":
             response.stream = _Bounded(response.stream)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """`ag.mcp`: an MCP server as a source of tools, as it was reviewed.
 
-A worker compares what the server lists with its pin: when it first uses the server, when the server says that its tools have changed, and
+A worker compares what the server lists with its pin: when it first uses the server, when the server reports that its tools have changed, and
 every minute. A server that lists anything else is held: its tools fail until somebody has reviewed the new listing.
 """
 
@@ -191,7 +191,7 @@ def _tool(
     toolset: McpToolset, listed: Mapping[str, Any], *, risk: Risk | RiskName, timeout: timedelta, retries: int
 ) -> JsonTool:
     name, server = str(listed["name"]), toolset.pin.server
-    # A second less than the attempt, so that the message says what was waited for.
+    # A second less than the attempt, so that the message names what was waited for.
     seconds = max(1.0, timeout.total_seconds() - 1.0)
 
     async def handle(arguments: dict[str, Any]) -> Any:
@@ -201,7 +201,7 @@ def _tool(
     return JsonTool(
         handle,
         name=tool_name(server.name, name),
-        # The server's own title could say anything to an approver.
+        # The server's own title could mislead an approver.
         title=f"{server.name}: {name[:100]}",
         description=str(listed.get("description") or "")[:MAX_DESCRIPTION],
         input_schema=dict(schema) if isinstance(schema, Mapping) else {"type": "object"},

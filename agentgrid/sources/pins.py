@@ -98,7 +98,7 @@ def path_of(name: str) -> str:
 
 
 def digest_of(tools: Sequence[Mapping[str, Any]]) -> str:
-    """The digest of a listing, whatever its order."""
+    """The digest of a listing, in any order."""
     return hashlib.sha256(sorted_json(sorted(tools, key=lambda tool: str(tool["name"])))).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What a model says while it answers, sent to those who watch the run. Nothing is done for a run that nobody watches.
+"""A model's answer as it is written, sent to those who watch the run. Nothing is done for a run that nobody watches.
 
 Deltas never block or fail a turn: they are sent with the worker's other reports, from a bounded buffer, and any may be lost.
 """

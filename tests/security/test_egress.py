@@ -80,7 +80,7 @@ def get(url: str, **fields: Any) -> Ask:
 )
 async def test_no_spelling_of_a_private_address_is_reached(host: str) -> None:
     async with serving(text()) as server, egress() as out:
-        with pytest.raises(EgressRefused, match=r"is not reached|no valid URL"):
+        with pytest.raises(EgressRefused, match=r"is not reached|not a valid URL"):
             await out.send(get(f"http://{host}:{server.port}/"))
         assert server.requests == []
 
@@ -92,10 +92,10 @@ async def test_no_spelling_of_a_private_address_is_reached(host: str) -> None:
         ("gopher://127.0.0.1/", "neither http nor https"),
         ("//127.0.0.1/", "neither http nor https"),
         ("http:///path", "no host"),
-        ("http://user:secret@example.com/", "a user name inside"),
-        ("http://127.0.0.1\\@example.com/", "a user name inside"),
+        ("http://user:secret@example.com/", "contains a user name"),
+        ("http://127.0.0.1\\@example.com/", "contains a user name"),
         ("http://example.com:99999/", "no valid"),
-        ("http://１２７.0.0.1/", "no valid URL"),
+        ("http://１２７.0.0.1/", "not a valid URL"),
     ],
 )
 async def test_what_is_no_plain_web_address_is_refused(url: str, why: str) -> None:
@@ -226,9 +226,9 @@ BOMB = gzip.compress(b"0" * 200_000_000, compresslevel=9)
     [
         (_endless, "more than 100,000 bytes"),
         (text(body=BOMB, headers={"content-encoding": "gzip"}), "more than 100,000 bytes"),
-        (text(body=b"xxxx", headers={"content-encoding": "gzip"}), "not compressed as it says"),
-        (text(body=gzip.compress(b"0" * 900)[:-9], headers={"content-encoding": "gzip"}), "has no end"),
-        (text(body=b"x", headers={"content-encoding": "br"}), "was not asked for"),
+        (text(body=b"xxxx", headers={"content-encoding": "gzip"}), "not compressed as its Content-Encoding claims"),
+        (text(body=gzip.compress(b"0" * 900)[:-9], headers={"content-encoding": "gzip"}), "is incomplete"),
+        (text(body=b"x", headers={"content-encoding": "br"}), "was not requested"),
         (_drip, "did not answer in time"),
         (_silent, "did not answer in time"),
     ],

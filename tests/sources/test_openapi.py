@@ -177,7 +177,7 @@ POST = "paths./customers.post"
     [
         ("{", {}, "the document is not JSON"),
         ("[]", {}, "the document is not a JSON object"),
-        ({"swagger": "2.0"}, {}, "no OpenAPI document of version 3.0 or 3.1"),
+        ({"swagger": "2.0"}, {}, "not an OpenAPI document of version 3.0 or 3.1"),
         (broken(f"{GET}.operationId", ""), {}, "GET /customers/{id}: it has no operationId"),
         (broken(f"{GET}.operationId", "createCustomer"), {}, "POST /customers (createCustomer): GET /customers/{id}"),
         (
