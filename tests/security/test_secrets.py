@@ -170,6 +170,10 @@ async def test_r44_no_log_holds_a_value(betrayal: Betrayal) -> None:
     assert f"refused {MARK}" in betrayal.log
     # Operators learn which tool betrays which secret.
     assert betrayal.log.count("secret_redacted") > 10
+    # What could not be stored is in the log, with its cause.
+    lost = [line for line in betrayal.log.splitlines() if "error_detail_not_stored" in line]
+    assert lost
+    assert all(f"can't store {MARK}" in line for line in lost)
 
 
 async def test_workflow_code_reads_no_secret_and_names_may_be_shown(loop: Loop, betrayal: Betrayal) -> None:
@@ -180,6 +184,10 @@ async def test_workflow_code_reads_no_secret_and_names_may_be_shown(loop: Loop, 
     assert passed[1] == f"the {MARK} is {MARK}"
     assert f"'basic': '{base64.b64encode(b'me:').decode()[:3]}" in passed[0], "what is not the value is kept"
     assert "KeyError" in passed[3], "and so is the class of an error"
+    result, heartbeat, detail = passed[-3:]
+    assert f"can't store {MARK}" in result
+    assert f"can't store {MARK}" in heartbeat
+    assert "refused" in detail, "an error with a detail that can't be stored keeps its message"
 
 
 def test_check_names_the_file_of_a_workflow_that_reads_a_secret(
