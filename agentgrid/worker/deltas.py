@@ -85,7 +85,7 @@ class TurnDeltas:
 
     def tool(self, name: str) -> None:
         """The model asks for a call of this tool."""
-        self._tools.append(name)
+        self._tools.append(known.text(name))
         self._soon()
 
     def end(self) -> None:
