@@ -217,7 +217,9 @@ def _state(pin: Pin) -> dict[str, Any]:
 def _show(pin: Pin, output: OutputFormat, note: str) -> None:
     """A listing for review. Everything in it but the risk is what the server says."""
     if output is OutputFormat.JSON:
-        typer.echo(pin.text(), nl=False)
+        from agentgrid.cli.text import safe_json
+
+        typer.echo(safe_json(pin.text()), nl=False)
         return
     lines = [f"{pin.server.name}: {len(pin.tools)} tools by {pin.server.shown}"]
     for tool in pin.tools:
