@@ -10,6 +10,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from agentgrid.domain.secrets import known
 from agentgrid.errors import ToolError
 from agentgrid.sources.exchange import Answer, Ask, Limits
 from agentgrid.sources.guard import EgressRefused, Guard, GuardedBackend, Resolve, system_addresses
@@ -19,6 +20,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 FOLLOWED = frozenset({"GET", "HEAD"})
 """Methods whose redirects are followed. Any other request would be repeated elsewhere."""
 MAX_SHOWN = 200
+KEPT_CONNECTIONS = 20
 
 
 class Egress:
@@ -28,6 +30,9 @@ class Egress:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             network_backend=GuardedBackend(Guard(allowed, resolve=resolve)),
+            # The worker bounds how many tools run at once: a lower bound here would fail them while they wait.
+            max_connections=None,
+            max_keepalive_connections=KEPT_CONNECTIONS,
             keepalive_expiry=5.0,
         )
 
@@ -46,13 +51,17 @@ class Egress:
             ) from None
         except (OSError, httpcore.NetworkError, httpcore.TimeoutException) as error:
             raise ToolError(
-                f"{_shown(ask.url)} can't be reached: {str(error)[:MAX_SHOWN] or type(error).__name__}", retryable=True
+                f"{_shown(ask.url)} can't be reached: {known.beginning(str(error), MAX_SHOWN) or type(error).__name__}",
+                retryable=True,
             ) from None
         except (httpcore.LocalProtocolError, UnicodeEncodeError) as error:
-            raise ToolError(f"the request to {_shown(ask.url)} is not valid: {str(error)[:MAX_SHOWN]}") from None
+            raise ToolError(
+                f"the request to {_shown(ask.url)} is not valid: {known.beginning(str(error), MAX_SHOWN)}"
+            ) from None
         except httpcore.ProtocolError as error:
             raise ToolError(
-                f"{_shown(ask.url)} does not speak HTTP as it should: {str(error)[:MAX_SHOWN]}", retryable=True
+                f"{_shown(ask.url)} does not speak HTTP as it should: {known.beginning(str(error), MAX_SHOWN)}",
+                retryable=True,
             ) from None
 
     async def _followed(self, ask: Ask, limits: Limits) -> Answer:
@@ -129,7 +138,7 @@ def _checked(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, ValueError) as error:
-        raise EgressRefused(f"{_shown(text)} is no valid URL: {str(error)[:MAX_SHOWN]}") from None
+        raise EgressRefused(f"{_shown(text)} is no valid URL: {known.beginning(str(error), MAX_SHOWN)}") from None
     if url.scheme not in SCHEMES:
         raise EgressRefused(f"{_shown(text)} is neither http nor https")
     if url.userinfo:
@@ -145,7 +154,9 @@ def _joined(url: httpx.URL, location: str) -> httpx.URL:
     try:
         return url.join(location)
     except (httpx.InvalidURL, ValueError) as error:
-        raise EgressRefused(f"{_shown(str(url))} redirects to no valid URL: {str(error)[:MAX_SHOWN]}") from None
+        raise EgressRefused(
+            f"{_shown(str(url))} redirects to no valid URL: {known.beginning(str(error), MAX_SHOWN)}"
+        ) from None
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:
