@@ -17,6 +17,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 import agentgrid as ag
+from agentgrid.domain.secrets import known
 from agentgrid.errors import RegistrationError, RegistrationErrors, ToolError
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
@@ -152,6 +153,33 @@ async def test_an_error_that_repeats_the_credential_is_redacted_even_where_it_is
             await toolset.stop()
     assert "x" * 980 + '", "key": "<' in caught.value.message
     assert value[:4] not in caught.value.message
+
+
+async def test_a_credential_that_no_header_can_hold_is_not_in_the_error(tmp_path: Path) -> None:
+    with secrets({"CRM_TOKEN": "first line of a key\nsecond line of a key"}):
+        async with serving(text()) as server:
+            toolset = tools_of(tmp_path, server=server.url, allow=["127.0.0.1"], include=["getCustomer"])
+            with pytest.raises(ToolError, match="is not valid") as caught:
+                await toolset["getCustomer"]({"id": "7"})
+            await toolset.stop()
+    assert server.requests == []
+    assert "line" not in caught.value.message
+
+
+async def test_a_credential_of_a_function_is_redacted_like_a_secret(tmp_path: Path) -> None:
+    async def token() -> str:
+        return "token-of-a-function-4f1c"
+
+    async def reply(request: Request, writer: asyncio.StreamWriter) -> None:
+        await text(401, request.headers["x-api-key"].encode())(request, writer)
+
+    async with serving(reply) as server:
+        toolset = tools_of(tmp_path, server=server.url, allow=["127.0.0.1"], include=["getCustomer"], auth=token)
+        with pytest.raises(ToolError) as caught:
+            await toolset["getCustomer"]({"id": "7"})
+        await toolset.stop()
+    known.forget("token", "token-of-a-function-4f1c")
+    assert caught.value.message.endswith("answers 401: <secret token>")
 
 
 async def key_of() -> str:
