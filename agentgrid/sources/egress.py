@@ -20,6 +20,8 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 FOLLOWED = frozenset({"GET", "HEAD"})
 """Methods whose redirects are followed. Any other request would be repeated elsewhere."""
 MAX_SHOWN = 200
+MAX_CONNECTIONS = 100
+"""Of one toolset at a time. More requests wait, within their own time."""
 KEPT_CONNECTIONS = 20
 
 
@@ -30,8 +32,7 @@ class Egress:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             network_backend=GuardedBackend(Guard(allowed, resolve=resolve)),
-            # The worker bounds how many tools run at once: a lower bound here would fail them while they wait.
-            max_connections=None,
+            max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=KEPT_CONNECTIONS,
             keepalive_expiry=5.0,
         )
@@ -94,8 +95,8 @@ class Egress:
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
             headers=[(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()],
             content=ask.content,
-            # Reads are bounded by the total alone.
-            extensions={"timeout": {"connect": limits.connect_seconds, "pool": limits.connect_seconds}},
+            # Reads, and the wait for a connection of the pool, are bounded by the total alone.
+            extensions={"timeout": {"connect": limits.connect_seconds}},
         )
         response = await self._pool.handle_async_request(request)
         try:
