@@ -148,7 +148,7 @@ class Betrays:
         workflow.logger.warning("all of it: %s", told)
         return told
 
-    async def _plain(self, way: str) -> Receipt:
+    async def _plain(self, way: str) -> Receipt | Unstorable:
         once = RetryPolicy(maximum_attempts=1)
         return await workflow.execute_activity(
             plain_betrayal, way, start_to_close_timeout=timedelta(seconds=5), retry_policy=once
