@@ -220,7 +220,9 @@ def _state(pin: Pin) -> dict[str, Any]:
 def _show(pin: Pin, output: OutputFormat, note: str) -> None:
     """A listing for review. Everything in it but the risk comes from the server."""
     if output is OutputFormat.JSON:
-        typer.echo(pin.text(), nl=False)
+        from agentgrid.cli.text import safe_json
+
+        typer.echo(safe_json(pin.text()), nl=False)
         return
     from rich.text import Text
 

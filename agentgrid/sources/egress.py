@@ -10,6 +10,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from agentgrid.domain.secrets import known
 from agentgrid.errors import ToolError
 from agentgrid.sources.exchange import Answer, Ask, Limits
 from agentgrid.sources.guard import EgressRefused, Guard, GuardedBackend, Resolve, system_addresses
@@ -19,6 +20,9 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 FOLLOWED = frozenset({"GET", "HEAD"})
 """Methods whose redirects are followed. Any other request would be repeated elsewhere."""
 MAX_SHOWN = 200
+MAX_CONNECTIONS = 100
+"""Of one toolset at a time. More requests wait, within their own time."""
+KEPT_CONNECTIONS = 20
 
 
 class Egress:
@@ -28,6 +32,8 @@ class Egress:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             network_backend=GuardedBackend(Guard(allowed, resolve=resolve)),
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=KEPT_CONNECTIONS,
             keepalive_expiry=5.0,
         )
 
@@ -46,13 +52,17 @@ class Egress:
             ) from None
         except (OSError, httpcore.NetworkError, httpcore.TimeoutException) as error:
             raise ToolError(
-                f"{_shown(ask.url)} can't be reached: {str(error)[:MAX_SHOWN] or type(error).__name__}", retryable=True
+                f"{_shown(ask.url)} can't be reached: {known.beginning(str(error), MAX_SHOWN) or type(error).__name__}",
+                retryable=True,
             ) from None
         except (httpcore.LocalProtocolError, UnicodeEncodeError) as error:
-            raise ToolError(f"the request to {_shown(ask.url)} is not valid: {str(error)[:MAX_SHOWN]}") from None
+            raise ToolError(
+                f"the request to {_shown(ask.url)} is not valid: {known.beginning(str(error), MAX_SHOWN)}"
+            ) from None
         except httpcore.ProtocolError as error:
             raise ToolError(
-                f"{_shown(ask.url)} sent an invalid HTTP response: {str(error)[:MAX_SHOWN]}", retryable=True
+                f"{_shown(ask.url)} sent an invalid HTTP response: {known.beginning(str(error), MAX_SHOWN)}",
+                retryable=True,
             ) from None
 
     async def _followed(self, ask: Ask, limits: Limits) -> Answer:
@@ -85,8 +95,8 @@ class Egress:
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
             headers=[(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()],
             content=ask.content,
-            # Reads are bounded by the total alone.
-            extensions={"timeout": {"connect": limits.connect_seconds, "pool": limits.connect_seconds}},
+            # Reads, and the wait for a connection of the pool, are bounded by the total alone.
+            extensions={"timeout": {"connect": limits.connect_seconds}},
         )
         response = await self._pool.handle_async_request(request)
         try:
@@ -129,7 +139,7 @@ def _checked(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, ValueError) as error:
-        raise EgressRefused(f"{_shown(text)} is not a valid URL: {str(error)[:MAX_SHOWN]}") from None
+        raise EgressRefused(f"{_shown(text)} is not a valid URL: {known.beginning(str(error), MAX_SHOWN)}") from None
     if url.scheme not in SCHEMES:
         raise EgressRefused(f"{_shown(text)} is neither http nor https")
     if url.userinfo:
@@ -145,7 +155,9 @@ def _joined(url: httpx.URL, location: str) -> httpx.URL:
     try:
         return url.join(location)
     except (httpx.InvalidURL, ValueError) as error:
-        raise EgressRefused(f"{_shown(str(url))} redirects to an invalid URL: {str(error)[:MAX_SHOWN]}") from None
+        raise EgressRefused(
+            f"{_shown(str(url))} redirects to an invalid URL: {known.beginning(str(error), MAX_SHOWN)}"
+        ) from None
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:

@@ -88,7 +88,7 @@ class TurnDeltas:
     def tool(self, name: str) -> None:
         """The model asks for a call of this tool."""
         # A model may ask for anything; the names that tools can have remain as they are.
-        self._tools.append(re.sub(r"[^\w.-]", "?", name[:MAX_TOOL_NAME], flags=re.ASCII))
+        self._tools.append(re.sub(r"[^\w.-]", "?", known.beginning(name, MAX_TOOL_NAME), flags=re.ASCII))
         self._soon()
 
     def end(self) -> None:

@@ -88,7 +88,7 @@ class ProviderBacked:
         except (UserError, UnexpectedModelBehavior) as error:
             # A malformed answer may be a valid one the next time; a wrong request is wrong each time.
             retryable = isinstance(error, UnexpectedModelBehavior)
-            raise model_fault(known.text(f"{self.name}: {error}")[:MAX_MESSAGE], retryable=retryable) from None
+            raise model_fault(known.beginning(f"{self.name}: {error}", MAX_MESSAGE), retryable=retryable) from None
 
     async def _model(self) -> ProviderModel:
         provider, _, model = self.name.partition(":")
@@ -205,7 +205,7 @@ def _refused(error: ModelAPIError) -> ApplicationError:
     final = status in _FINAL_STATUS or isinstance(error, (ModelQuotaExceededError, ModelRequestRejectedError))
     wait = error.retry_after
     return ApplicationError(
-        known.text(str(error))[:MAX_MESSAGE],  # cut afterwards: a part of a value would not be found
+        known.beginning(str(error), MAX_MESSAGE),
         type=ErrorType.MODEL_ERROR,
         non_retryable=final,
         next_retry_delay=timedelta(seconds=min(wait, 300.0)) if wait and not final else None,
