@@ -93,7 +93,6 @@ class ErrorType:
     WORKFLOW_OUTPUT = "WorkflowOutputInvalid"
     AGENT_DISABLED = "AgentDisabled"
     AGENT_FAILED = "AgentFailed"
-    BUDGET_EXCEEDED = "BudgetExceeded"
     MODEL_ERROR = "ModelError"
 
 

@@ -195,6 +195,8 @@ class Spent:
     seconds: float = 0.0
     granted: int = 1
     """How often the session's budget was granted: once by the code, then by people."""
+    may_be_unpriced: bool = False
+    """Whether a person has let it go on although the price of a request is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)

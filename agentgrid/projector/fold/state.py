@@ -177,6 +177,8 @@ class State(_Json):
     """What its model turns used; what a reset copied counts for the execution that it is a copy of."""
     calls: dict[int, int] = field(default_factory=dict)
     """The step of each open activity, by its scheduled event."""
+    given_up: dict[int, list[int]] = field(default_factory=dict)
+    """The model requests in flight for which their agent no longer waits, by their scheduled event: step, and the agent's step."""
     activity_ids: dict[int, str] = field(default_factory=dict)
     """How Temporal's describe names each open activity, by its scheduled event."""
     local: dict[str, int] = field(default_factory=dict)
@@ -201,6 +203,7 @@ class State(_Json):
         loaded = cls(**value)
         loaded.steps = {int(key): OpenStep.load(item) for key, item in value.get("steps", {}).items()}
         loaded.calls = {int(key): item for key, item in value.get("calls", {}).items()}
+        loaded.given_up = {int(key): item for key, item in value.get("given_up", {}).items()}
         loaded.activity_ids = {int(key): item for key, item in value.get("activity_ids", {}).items()}
         loaded.timers = {int(key): item for key, item in value.get("timers", {}).items()}
         loaded.gates = {key: Gate.load(item) for key, item in value.get("gates", {}).items()}
