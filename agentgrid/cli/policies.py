@@ -162,7 +162,7 @@ def try_rules(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Say which rule would apply to a call, and why. Nothing is called."""
+    """Show which rule would apply to a call, and why. Nothing is called."""
     from agentgrid.cli.rules import weighed
 
     weighed(tool, agent, arguments, kind, profile, output)

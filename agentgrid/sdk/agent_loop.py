@@ -151,8 +151,8 @@ class _Conversation:
         try:
             while True:
                 answered = await self._one_turn()
-                told = await self._interrupted()
-                if answered is not None and not told:
+                new_message = await self._interrupted()
+                if answered is not None and not new_message:
                     return answered.output
         except Exception as error:
             if not is_cancelled_exception(error):
@@ -188,14 +188,14 @@ class _Conversation:
 
     async def _interrupted(self) -> bool:
         """If a person has interrupted the agent, hold the run until it is resumed; whether there is a message for the agent."""
-        told = False
+        new_message = False
         while self.interruptions.asked:
             texts = self.interruptions.take()
             detail = f"a person interrupted the agent {self.spec.agent} in turn {self.number}"
             await hold(Hold(reason=INTERRUPTED, detail=detail, agent=self.spec.agent, call=self.spec.call))
             self.messages += [{"role": "user", "text": text} for text in texts]
-            told = told or bool(texts)
-        return told
+            new_message = new_message or bool(texts)
+        return new_message
 
     def _faulted(self, fault: bool) -> None:
         """Bound the answers that lead nowhere: the budget may allow hundreds of them."""
@@ -285,7 +285,7 @@ class _Conversation:
         return answered
 
     async def _calls(self, calls: list[AskedCall]) -> list[dict[str, Any]]:
-        """Make the calls of a turn at once; what the model is told of each. If one ends the agent, the others are cancelled."""
+        """Make the calls of a turn in parallel, and return the message about each that the model sees. If one ends the agent, the others are cancelled."""
         if self.interruptions.asked:
             self.messages += [_fault(call, f"{BY_A_PERSON}: {NOT_MADE}") for call in calls]
             return []
@@ -308,7 +308,7 @@ class _Conversation:
         return tool is not None and not hasattr(tool, "call")
 
     def _outcome(self, call: AskedCall, task: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
-        """What the model is told of a call that may not have been completed."""
+        """The message that the model sees about a call that may not have been completed."""
         if task.done() and not task.cancelled() and task.exception() is None:
             return task.result()
         # A call that waited, for people or for policy, ends without an error of its activity.
@@ -318,19 +318,19 @@ class _Conversation:
         return _fault(call, f"{BY_A_PERSON}: {fault}" if self.interruptions.asked else fault)
 
     async def _called(self, call: AskedCall) -> dict[str, Any]:
-        """What the model sees of the call: its result, or why it failed. Raises what ends the agent."""
+        """The message that the model sees about the call: its result, or why it failed. Raises what ends the agent."""
         if call.fault is not None:
             return _fault(call, call.fault)
         # If nobody raises the budget, the agent ends: this is no failure of the call.
         await self.meter.before_call()
-        note = Note()
+        note, changed = Note(), "ran_with"
         before = current_note.get()
         # What another agent does under decisions is noted for its own calls.
         current_note.set(None if self._delegates(call) else note)
         try:
             if call.barred:
                 await self._barred(call)
-            outcome, changed = {"result": await self._result(call)}, "ran_with"
+            outcome = {"result": await self._result(call)}
         except (ActivityError, ApplicationError, ValidationError) as error:
             if is_cancelled_exception(error) or self.meter.refused is not None:
                 raise
@@ -358,7 +358,7 @@ class _Conversation:
 
     async def _barred(self, call: AskedCall) -> None:
         """Make the call, for which the worker has no permission: its refusal is then a step, in history."""
-        # The code may give the agent this tool although its version doesn't: the header says so. A task of its own, so nothing else sees it.
+        # The code may give the agent this tool although its version doesn't: the header marks that. A task of its own, so nothing else sees it.
         caller = current_agent.get()
         current_agent.set(None if caller is None else caller.model_copy(update={"barred": True}))
         await workflow.execute_activity(

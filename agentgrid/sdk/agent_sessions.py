@@ -46,7 +46,7 @@ class AgentSession(Generic[Out]):
     async def run(self, prompt: str) -> Out:
         """Go on with the conversation until there is an answer, as `Agent.run` does, and with its errors.
 
-        If it fails, the session keeps what was said and done until then: the next call can go on from there.
+        If it fails, the session keeps the conversation up to that point: the next call can go on from there.
         """
         self._idle("a session makes one call at a time: await the one before")
         self._at_work = True
@@ -80,7 +80,7 @@ class AgentSession(Generic[Out]):
         return self._total
 
     def took(self, messages: list[dict[str, Any]], meter: Meter) -> None:
-        """Note a call that has ended: the conversation until then, and what the call used. May be repeated."""
+        """Note a call that has ended: the conversation so far, and what the call used. May be repeated."""
         spent, total = self._before, self._total
         self.messages = messages
         self._spent = Spent(

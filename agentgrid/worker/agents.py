@@ -56,7 +56,7 @@ MAX_ANSWER_BYTES = 500_000
 MAX_CALLS = 100
 """An answer that asks for more calls at once is dropped: what they find would not fit the conversation, nor one workflow task."""
 MAX_FAULT = 1_000
-"""Characters of a fault that a model is told."""
+"""How many characters of a fault a model sees."""
 
 Models = Callable[[str], Model]
 """Finds a model by its name."""
@@ -205,7 +205,7 @@ def _read(agent: Agent[Any], call: ModelCall, answer: Answer, known: set[str]) -
         # Temporal could not store it, or no provider could be sent it again.
         return ModelTurn(
             message=plain_message([], f"(an answer that {wrong} was dropped)"),
-            fault=f"Your answer {wrong}. Answer again, in short.",
+            fault=f"Your answer {wrong}. Answer again, briefly.",
             usage=answer.usage,
             model=answer.model,
             provider=answer.provider,

@@ -150,14 +150,6 @@ class HelpDesk:
         return await desk.run(request)
 
 
-@ag.workflow(title="Half a pair")
-class HalfAPair:
-    @workflow.run
-    async def run(self, prompt_and_state: list[str]) -> str:
-        prompt, state = map(json.loads, prompt_and_state)
-        return (await desk.session(state).run(prompt)).summary
-
-
 @ag.workflow(title="Front desk")
 class FrontDesk:
     """Leaves the work to a child run."""
@@ -166,6 +158,14 @@ class FrontDesk:
     async def run(self, request: str) -> Verdict:
         child = f"{workflow.info().workflow_id}-child"
         return await workflow.execute_child_workflow(HelpDesk.run, request, id=child)
+
+
+@ag.workflow(title="Half a pair")
+class HalfAPair:
+    @workflow.run
+    async def run(self, prompt_and_state: list[str]) -> str:
+        prompt, state = map(json.loads, prompt_and_state)
+        return (await desk.session(state).run(prompt)).summary
 
 
 @ag.workflow(title="Conversation")

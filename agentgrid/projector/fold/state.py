@@ -1,6 +1,6 @@
 """What the fold must remember of an execution between two passes: open things, counters, and nothing else.
 
-It is a column (`executions.fold_state`), so every field is a JSON value: times are ISO texts. It stays small whatever the history's length,
+It is a column (`executions.fold_state`), so every field is a JSON value: times are ISO texts. It stays small for a history of any length,
 because what has ended leaves it; the only memory of ended things is of the last few approvals, to judge a decision that comes too late.
 """
 
@@ -72,7 +72,7 @@ class OpenStep(_Json):
     since: str | None = None
     """When the call that runs now was scheduled."""
     child: str | None = None
-    """The workflow id of the child that it stands for."""
+    """The workflow id of the child that it represents."""
     update_id: str | None = None
     parent: int | None = None
     """The key of the step that it belongs to."""
