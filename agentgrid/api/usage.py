@@ -39,12 +39,9 @@ async def _span(
         end = before or (datetime.now(UTC) if since is None else max(datetime.now(UTC), since))
         begin = since or end - DAY
         if not begin <= end <= begin + MOST[bucket]:
-            most = (
-                f"must not be before `from`, and at most {MOST[bucket].days} days after it with buckets of an {bucket}"
-            )
-            raise InvalidInput(
-                "the time range can't be answered", [Fault(pointer="to", message=most.replace("an day", "a day"))]
-            )
+            size = {"hour": "an hour", "day": "a day"}[bucket]
+            most = f"must not be before `from`, and at most {MOST[bucket].days} days after it with buckets of {size}"
+            raise InvalidInput("the time range can't be answered", [Fault(pointer="to", message=most)])
     except OverflowError:
         raise InvalidInput(
             "the time range can't be answered", [Fault(pointer="from", message="is out of range")]

@@ -1,7 +1,7 @@
 """Agents as data: an operator's version of an agent, and the choice of the version that new calls use.
 
-An edit needs no second administrator, unlike the relaxation of a rule: no version admits more than the code does. Whoever must keep an agent from
-a tool for good makes a rule.
+An edit needs no second administrator, unlike the relaxation of a rule: no version admits more than the code does. To keep an agent from
+a tool for good, make a rule.
 """
 
 from __future__ import annotations
