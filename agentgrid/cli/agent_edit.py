@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgrid.cli import names
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.inputs import part, read_json, read_text
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.names import suggesting
+from agentgrid.cli.names import AgentName, suggesting
 from agentgrid.cli.session import OutputOption, ProfileOption, YesOption, confirm, session
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ LIMITS = ("requests", "tool_calls", "tokens", "usd", "seconds", "soft")
 
 
 def edit(
-    name: Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=names.agents)],
+    name: AgentName,
     instructions: Annotated[
         str | None, typer.Option(metavar="FILE", help="A file with the instructions, or `-`.")
     ] = None,

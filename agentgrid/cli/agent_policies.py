@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgrid.cli import names
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.names import AgentName
 from agentgrid.cli.policies import (
     ApproverOption,
     ChangesOption,
@@ -24,8 +24,6 @@ from agentgrid.cli.switches import put_switch, switch_facts
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=names.agents)]
 
 
 def policy(
