@@ -23,6 +23,8 @@ from agentgrid.api.schemas.events import DeltaEvent
 from agentgrid.db.tables import Run
 from agentgrid.domain.deltas import ANNOUNCE_SECONDS, MARKS_AT_ONCE, WATCHED_CHANNEL, watch_mark
 
+PAUSE_SECONDS = 0.1
+"""Minimum time between two announcements."""
 MAX_WAITING = 64
 """Deltas that wait for a slow client, at most 8 kB each; the oldest are dropped."""
 
@@ -95,6 +97,8 @@ class Deltas:
             for start in range(0, len(marks), MARKS_AT_ONCE):
                 some = " ".join(marks[start : start + MARKS_AT_ONCE])
                 await connection.execute("SELECT pg_notify($1, $2)", WATCHED_CHANNEL, some)
+            # Each announcement names all watched runs: a client that opens one stream after another must not cause as many.
+            await asyncio.sleep(PAUSE_SECONDS)
             with suppress(TimeoutError):
                 async with asyncio.timeout(ANNOUNCE_SECONDS if marks else None):
                     await self._due.wait()

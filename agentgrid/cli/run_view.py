@@ -277,7 +277,11 @@ def accepted(verb: str, run: Document) -> Text:
     text = Text(f"{verb} accepted  ", style="green")
     text.append(safe(run["run_id"]), style="bold")
     text.append("  ").append_text(words.run_status(run))
-    return text.append(f"  command {safe(run['command']['command_id'])}", style="dim")
+    text.append(f"  command {safe(run['command']['command_id'])}", style="dim")
+    if verb == "interrupt" and any(child["closed_at"] is None for child in run["children"]):
+        listed = f"agentgrid run list --parent {safe(run['run_id'])}"
+        text.append(f"\nits child runs go on; interrupt them by their own ids: {listed}", style="yellow")
+    return text
 
 
 def _next(run: Document) -> str:

@@ -17,8 +17,9 @@ MARKS_AT_ONCE = 400
 """Marks of one notification, which PostgreSQL limits to 8,000 bytes."""
 
 MAX_TEXT = 1_000
-"""Characters of one delta: with every escape, it fits a notification."""
-MAX_TOOLS = 20
+"""Characters of one delta. In any script and with every escape, and with the names of tools, they fit a notification."""
+MAX_TOOLS = 10
+MAX_TOOL_NAME = 64
 
 _MARK_DIGITS = 16
 

@@ -187,6 +187,16 @@ class WaitsThenWorks(WaitsThenChats):
         return await slow.run(request)
 
 
+@ag.workflow(title="Pauses between calls")
+class PausesBetweenCalls(WaitsThenChats):
+    @workflow.run
+    async def run(self, request: str) -> str:
+        session = chatty.session()
+        await session.run(request)
+        await workflow.wait_condition(lambda: self.gone)
+        return await session.run("and now?")
+
+
 @ag.workflow(title="Chat")
 class Chat:
     @workflow.run

@@ -6,10 +6,9 @@ import dataclasses
 from typing import Any
 
 from agentgrid.domain.agents import INTERRUPTED, AgentHeader, Usage, add
-from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
-from agentgrid.projector.fold.executions import settle_interrupts
+from agentgrid.projector.fold.executions import apply_interrupts, supersede_interrupts
 from agentgrid.projector.fold.passing import Pass
 
 MAX_WORD = 100
@@ -71,7 +70,7 @@ def closed(fold: Pass, event: events.LocalActivity, closed: events.AgentClosed) 
     _withdraw(fold, event, key)
     fold.close_step(key, event, status, output=closed.output, error=closed.error, usage=usage)
     if not fold.state.agents:
-        settle_interrupts(fold, event, CommandStatus.SUPERSEDED)
+        supersede_interrupts(fold, event, "the agent ended first")
 
 
 def _withdraw(fold: Pass, event: events.LocalActivity, agent: int) -> None:
@@ -89,7 +88,7 @@ def held(fold: Pass, event: events.LocalActivity) -> None:
         fold.state.paused = True
     else:
         fold.state.paused |= not fold.state.resumed_since
-        settle_interrupts(fold, event, CommandStatus.APPLIED)
+        apply_interrupts(fold, event)
         if (agent := fold.state.agents.get(event.hold.call)) is not None:
             _withdraw(fold, event, agent)
     if fold.state.paused:
