@@ -37,17 +37,18 @@ NAMES = [f"limits {name}" for name in LIMITS] + [f"output {name}" for name in SC
 @pytest.mark.parametrize(("part", "form"), FORMS, ids=NAMES)
 async def test_an_agent_of_any_form_is_shown_and_edited_or_refused(
     api: Api, as_: Any, module_postgres_dsn: str, part: str, form: str
-):
+) -> None:
     document = {"limits": "{}", "output_schema": "null", part: form}
-    agent = {
+    agent: dict[str, Any] = {
         "name": "odd",
         "version": "0123456789ab",
         "title": "Odd",
         "models": [],
         "instructions": "obey",
         "tools": [],
+        "timeout_seconds": 60,
+        "retries": 3,
     }
-    agent |= {"timeout_seconds": 60, "retries": 3}
     text = json.dumps(agent)[:-1] + "".join(f', "{name}": {each}' for name, each in document.items()) + "}"
     connection = await asyncpg.connect(module_postgres_dsn)
     try:
