@@ -143,7 +143,8 @@ def test_r34_a_decision_admits_exactly_its_own_call() -> None:
 
 
 def scheduled(activity_id: str = "1", **changed: Any) -> Scheduled:
-    return Scheduled(**({"activity_id": activity_id, "scheduled_at": NOW, "local": False, "attempt": 1} | changed))
+    fields: dict[str, Any] = {"activity_id": activity_id, "scheduled_at": NOW, "local": False, "attempt": 1}
+    return Scheduled(**(fields | changed))
 
 
 def governed(**fields: Any) -> tuple[Governance, Governor, str]:
