@@ -27,6 +27,7 @@ from agentgrid.cli.servers import PostgresServer, TemporalServer
 
 if TYPE_CHECKING:
     from tests.faults.stage import Stage
+    from tests.forks import Forks
 
 # How long one example takes says more about the other processes of the machine than about the code.
 hypothesis.settings.register_profile("agentgrid", deadline=None)
@@ -119,6 +120,15 @@ def server_home() -> Iterator[Path]:
     home.chmod(0o711)
     yield home
     shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Processes that have the libraries of the command line imported."""
+    from tests.forks import Forks  # not at the top: few tests need it
+
+    with Forks() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
