@@ -13,7 +13,6 @@ import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,11 +33,16 @@ hypothesis.settings.register_profile("agentgrid", deadline=None)
 hypothesis.settings.load_profile("agentgrid")
 
 
-TEMPORAL_ENVIRONMENT = {"GOMAXPROCS": "1", "GOGC": "800", "GOMEMLIMIT": "500MiB"}
-"""A fifth less work for Temporal: it collects garbage less often, and its threads don't wake each other up."""
+TEMPORAL_ENVIRONMENT = {"GOMAXPROCS": "1", "GOGC": "400", "GOMEMLIMIT": "2GiB"}
+"""A fifth less work for Temporal: it collects garbage less often, and its threads don't wake each other up.
+
+The limit must be far above what a whole suite leaves in its memory (about 500 MB): near it, Temporal only collects garbage.
+"""
 
 
 def pytest_configure() -> None:
+    for name, value in TEMPORAL_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     # The default renders every frame's local variables, which takes a second for each traceback that is logged.
     structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
     # A background process of a script ignores Ctrl-C, as do its children. Tests send it.
@@ -137,11 +141,7 @@ async def temporal_server(server_home: Path) -> AsyncIterator[Temporal]:
     if running := os.environ.get("AGENTGRID_TEST_TEMPORAL"):
         yield Temporal(address=running)
         return
-    async with AsyncExitStack() as stack:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in TEMPORAL_ENVIRONMENT.items():
-                patch.setenv(name, value)
-            server = await stack.enter_async_context(TemporalServer(server_home, in_memory=True))
+    async with TemporalServer(server_home, in_memory=True) as server:
         yield Temporal(address=server.address)
 
 
