@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ ABLE = {
     "audit": "auditor",
 }
 """Who has the permission that an operation needs."""
+
+LONGER = "AGENTGRID_FUZZ_EXAMPLES" in os.environ
 
 GREETED = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 
@@ -127,14 +130,22 @@ async def test_the_edges_of_the_document_are_where_it_says(search: Search) -> No
     }
 
 
+def senders(number: int, permission: str | None) -> list[str | None]:
+    """Who sends the requests to the operation of this number: one who may, nobody, and two of all in turn. In a longer search everybody."""
+    if LONGER:
+        return EVERYBODY
+    in_turn = [EVERYBODY[(2 * number + each) % len(EVERYBODY)] for each in range(2)]
+    return list(dict.fromkeys([ABLE[permission], None, *in_turn]))
+
+
 @pytest.mark.timeout(300)
 async def test_random_requests_of_anybody_are_answered_as_the_document_says(search: Search) -> None:
     def look() -> None:
-        for operation in search.operations():
-            search.random(operation, EVERYBODY)
+        for number, operation in enumerate(search.operations()):
+            search.random(operation, senders(number, operation.definition.raw.get("x-permission")))
 
     search.failures.clear()
     before = search.sent
     await asyncio.to_thread(look)
     assert search.failures == []
-    assert search.sent - before > 1_000
+    assert search.sent - before > 500
