@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ProfileOption, session
+
+PAGE_NAME = "console.html"
+"""Kept: when the browser reads it is not known, and its link works once, for 10 minutes. The next one replaces it."""
+PAGE = """<!doctype html>
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url={url}">
+<title>AgentGrid</title>
+<p><a href="{url}">Open the AgentGrid console</a></p>
+"""
 
 OpenOption = Annotated[
     bool, typer.Option("--open", help="Open the link in this machine's browser instead of printing it.")
@@ -40,9 +51,18 @@ def console(
 
 
 def _opened(url: str) -> bool:
+    """Open the link through a private file: everybody on this machine can read the arguments of a browser's process."""
+    import html
+    import tempfile
     import webbrowser
 
+    from agentgrid.cli.project import home
+    from agentgrid.control.private import write_private
+
+    folder = home() if home().is_dir() else Path(tempfile.mkdtemp(prefix="agentgrid-"))
+    page = folder / PAGE_NAME
+    write_private(page, PAGE.replace("{url}", html.escape(url)))
     try:
-        return webbrowser.open(url)
+        return webbrowser.open(page.absolute().as_uri())
     except webbrowser.Error:
         return False

@@ -174,7 +174,7 @@ async def test_nobody_is_signed_in_or_out_from_a_page_of(api: Api, url: str, coo
 
 
 @pytest.mark.usefixtures("untouched")
-async def test_a_cookie_makes_no_codes_and_reaches_no_mcp(url: str, cookie: str) -> None:
+async def test_a_cookie_reaches_no_mcp(url: str, cookie: str) -> None:
     own = (f"Origin: {url}", "Sec-Fetch-Site: same-origin", JSON)
     call = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).encode()
     reply = await exchange(url, None, "POST", "/mcp", cookie, *own, "Accept: application/json", body=call)
