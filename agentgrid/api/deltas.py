@@ -1,7 +1,7 @@
-"""What models say now, passed on to the streams that asked for it. Nothing is stored: who comes later, or is slow, reads the record.
+"""Models' answers as they are written, passed on to the streams that asked for them. Nothing is stored: a late or slow reader has the record.
 
 While somebody watches a run, this process announces it to the workers, which otherwise send nothing. What they send arrives on a channel
-whose name only the control plane knows, through a function that has checked which login speaks of which run.
+whose name only the control plane knows, through a function that has checked which login may report on which run.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from agentgrid.api.schemas.events import DeltaEvent
 from agentgrid.db.tables import Run
 from agentgrid.domain.deltas import ANNOUNCE_SECONDS, MARKS_AT_ONCE, WATCHED_CHANNEL, watch_mark
 
+PAUSE_SECONDS = 0.1
+"""Minimum time between two announcements."""
 MAX_WAITING = 64
 """Deltas that wait for a slow client, at most 8 kB each; the oldest are dropped."""
 
@@ -95,6 +97,8 @@ class Deltas:
             for start in range(0, len(marks), MARKS_AT_ONCE):
                 some = " ".join(marks[start : start + MARKS_AT_ONCE])
                 await connection.execute("SELECT pg_notify($1, $2)", WATCHED_CHANNEL, some)
+            # Each announcement names all watched runs: a client that opens one stream after another must not cause as many.
+            await asyncio.sleep(PAUSE_SECONDS)
             with suppress(TimeoutError):
                 async with asyncio.timeout(ANNOUNCE_SECONDS if marks else None):
                     await self._due.wait()

@@ -96,7 +96,7 @@ def _edited(before: Mapping[str, Any]) -> dict[str, Any]:
     import click
 
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
-        raise CommandFailed("there is no terminal for an editor: give what is to change by options", ExitCode.USAGE)
+        raise CommandFailed("there is no terminal for an editor: give the changes as options", ExitCode.USAGE)
     # Lines, because JSON can't hold a text over several.
     text = json.dumps({**before, "instructions": before["instructions"].splitlines()}, indent=2, ensure_ascii=False)
     while True:
@@ -104,7 +104,7 @@ def _edited(before: Mapping[str, Any]) -> dict[str, Any]:
             found = click.edit(text, extension=".json")
         except click.ClickException as error:
             raise CommandFailed(
-                f"{error.message}. Set EDITOR, or give what is to change by options", ExitCode.USAGE
+                f"{error.message}. Set EDITOR, or give the changes as options", ExitCode.USAGE
             ) from None
         if found is None:
             raise CommandFailed("the editor saved nothing. Nothing was sent.", ExitCode.FAILED)

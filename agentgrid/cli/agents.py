@@ -67,7 +67,7 @@ def versions(name: AgentName, profile: ProfileOption = None, output: OutputOptio
 @app.command()
 def use(
     name: AgentName,
-    version: Annotated[str, typer.Argument(help="A version, such as edit-3, or `code` for whatever the code says.")],
+    version: Annotated[str, typer.Argument(help="A version, such as edit-3, or `code` for the version in the code.")],
     note: Annotated[str | None, typer.Option(help="Why; stored with the choice and in the audit log.")] = None,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
@@ -91,7 +91,7 @@ def usage(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Show what an agent's model turns used over a time."""
+    """Show what an agent's model turns used in a period."""
     span: dict[str, Any] = {"from": moment_of(since, "--from"), "to": moment_of(before, "--to"), "bucket": bucket}
     with session(profile, output) as client:
         with suggesting(client, "agents", name):
@@ -174,12 +174,11 @@ def _summary(agent: Mapping[str, Any]) -> RenderableType:
             facts(
                 {
                     "agent": agent["name"],
-                    "version": f"{agent['version']}, by {'an operator' if agent['source'] == 'operator' else 'the code'}",
+                    "version": f"{agent['version']}, from {'an operator' if agent['source'] == 'operator' else 'the code'}",
                     "chosen by": agent["chosen_by"],
                     "note": active.get("note"),
                     "code's version": agent["code_version"] if agent["source"] == "operator" else None,
-                    "state": words.status(agent["state"]),
-                    **switch_facts(agent["switch"]),
+                    **(switch_facts(agent["switch"]) or {"state": words.status(agent["state"])}),
                     "models": ", ".join(agent["models"]) or "the worker's default",
                     "budget": budget(active.get("limits") or {}),
                     "open calls": str(stats["open"]),
@@ -203,7 +202,9 @@ def _durations(calls: Mapping[str, Any]) -> str | None:
 
 def budget(limits: Mapping[str, Any]) -> str:
     """The limits of one call, in words."""
-    parts = [f"${limits['usd']:g}" if limits.get("usd") is not None else ""]
+    from agentgrid.cli.usage import money
+
+    parts = [money(limits.get("usd"), 0)]
     for name in ("requests", "tool_calls", "tokens", "seconds"):
         if limits.get(name) is not None:
             parts.append(f"{limits[name]:g} {name.replace('_', ' ')}")

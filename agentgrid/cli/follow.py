@@ -11,6 +11,7 @@ import contextlib
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,8 +33,20 @@ GIVE_UP_SECONDS = 120.0
 MAX_STEPS = 2000
 LOG_LINES = 500
 MAX_SAID = 4_000
-"""Characters of what an agent says that are kept."""
+"""Characters of an agent's answer that are kept."""
+MAX_ANSWERS = 20
+"""Calls of agents whose answers are kept."""
 RETRIABLE = (httpx.HTTPError, SSEError, TimeoutError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """What a model has answered so far in one request."""
+
+    turn: int
+    attempt: int
+    sequence: int
+    text: str
 
 
 class RunFollower:
@@ -57,7 +70,7 @@ class RunFollower:
         """Who of this folder's profiles may answer which of its open approvals."""
         self.logs: deque[Mapping[str, Any]] = deque(maxlen=LOG_LINES)
         self.said: tuple[str, str] | None = None
-        """The agent that speaks, and what it has said so far in its turn; only with `deltas`."""
+        """The agent whose model answered last, and its answer so far; only with `deltas`."""
         self.trouble: str | None = None
         """Why the state may be outdated; None if it is current."""
         self._target, self._run_id = target, run_id
@@ -65,7 +78,8 @@ class RunFollower:
         self._asked_about: frozenset[str] = frozenset()
         self._on_event = on_event
         self._deltas = deltas
-        self._speaks: tuple[Any, ...] = ()
+        self._answers: dict[str, _Answer] = {}
+        """By call of an agent: agents may work at the same time."""
         self._changed = asyncio.Event()
         self._last_event_id = ""
         self._last_log = -1
@@ -244,7 +258,13 @@ class RunFollower:
         return heard
 
     def _hear(self, delta: Mapping[str, Any]) -> None:
-        speaks = tuple(delta[name] for name in ("call", "turn", "attempt"))
-        before = self.said[1] if self.said is not None and speaks == self._speaks else ""
-        text = delta["text"] + "".join(f" [{tool}]" for tool in delta["tools"])
-        self._speaks, self.said = speaks, (delta["agent"], (before + text)[-MAX_SAID:])
+        call, turn, attempt, sequence = (delta[name] for name in ("call", "turn", "attempt", "sequence"))
+        before = self._answers.pop(call, None)
+        # An interrupted turn is asked for again, and a failed model's by the next one: both count their deltas from 1 again.
+        goes_on = before is not None and (before.turn, before.attempt) == (turn, attempt) and before.sequence < sequence
+        text = (before.text if before is not None and goes_on else "") + delta["text"]
+        text = (text + "".join(f" [{tool}]" for tool in delta["tools"]))[-MAX_SAID:]
+        self._answers[call] = _Answer(turn=turn, attempt=attempt, sequence=sequence, text=text)
+        while len(self._answers) > MAX_ANSWERS:
+            del self._answers[next(iter(self._answers))]
+        self.said = (delta["agent"], text)

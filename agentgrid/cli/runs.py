@@ -304,14 +304,17 @@ def resume(
 def interrupt(
     run_id: RunId,
     message: Annotated[
-        str | None, typer.Option("--message", "-m", help="What the agent is told when the run is resumed.")
+        str | None, typer.Option("--message", "-m", help="A message that the agent receives when the run is resumed.")
     ] = None,
     reason: ReasonOption = None,
     _yes: NeedlessYesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Stop the current turn of a run's agents and pause the run. Its completed calls keep their results; resume lets the agents go on."""
+    """Stop the current turn of a run's agents and pause the run. Its completed calls keep their results; resume lets the agents go on.
+
+    Agents in child runs go on: interrupt those by the id of their run.
+    """
     _verb("interrupt", run_id, {"reason": reason, "message": message}, profile, output)
 
 

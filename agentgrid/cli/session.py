@@ -33,7 +33,7 @@ YesOption = Annotated[
     bool, typer.Option("--yes", "-y", help="Don't ask for confirmation. Required without a terminal.")
 ]
 NeedlessYesOption = Annotated[
-    bool, typer.Option("--yes", "-y", help="Accepted as with other commands; this one asks nothing.")
+    bool, typer.Option("--yes", "-y", help="No effect: this command asks for no confirmation.")
 ]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="The reason; stored in the audit log.")]
 

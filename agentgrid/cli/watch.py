@@ -93,7 +93,7 @@ def screen(follower: RunFollower, console: Console) -> RenderableType:
     said = speech(follower, console.width)
     taken = (
         5
-        + (SAID_LINES + 1 if said else 0)
+        + sum(len(console.render_lines(part)) for part in said)
         + sum(1 + len(console.render_lines(approval)) for approval in approvals)
         + len(tail)
     )
@@ -112,12 +112,12 @@ def screen(follower: RunFollower, console: Console) -> RenderableType:
 
 
 def speech(follower: RunFollower, width: int) -> list[Text]:
-    """What an agent says while its model answers: the end of it, as one paragraph."""
+    """The end of an agent's answer while its model writes it, as one paragraph."""
     answering = any(step["kind"] == "model" and step["closed_at"] is None for step in follower.steps)
     if follower.said is None or not answering:
         return []
     agent, said = follower.said
-    line = " ".join(safe(said).split())[-SAID_LINES * (width - len(agent) - 6) :]
+    line = " ".join(safe(said).split())[-max(SAID_LINES * width - len(agent) - 8, width) :]
     return [Text(""), Text(f"  {safe(agent)}: ", style="dim").append(line, style="italic")]
 
 

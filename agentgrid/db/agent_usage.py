@@ -104,10 +104,10 @@ async def _buckets(
 
 
 async def stats(session: ReadSession, agents: Sequence[str], *, since: timedelta, scope: Scope) -> dict[str, Stats]:
-    """The statistics of each of these agents, over this time until now."""
+    """The statistics of each of these agents, for this long until now."""
     lately = and_(S.name.in_(agents), S.scheduled_at >= func.now() - since, ~S.inherited, *_seen(scope))
     took = func.extract("epoch", S.closed_at - S.started_at)
-    # A call that people were asked about lasts as long as they took: the middle and the end of the range say more than the mean.
+    # A call that people were asked about lasts as long as they took: the median and a high percentile show more than the mean.
     ended = case((S.status == "completed", took))
     calls = (
         select(

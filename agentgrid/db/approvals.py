@@ -1,4 +1,4 @@
-"""Approvals and what was said of them. A copy that a reset inherited is not an approval of its own: it is left out."""
+"""Approvals and the decisions about them. A copy that a reset inherited is not an approval of its own: it is left out."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ApprovalFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """An approval, with all that tells who may decide it now."""
+    """An approval, with all that determines who may decide it now."""
 
     approval: Approval
     run: Run
@@ -117,6 +117,7 @@ def _conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any) ->
         found.append(R.initiator.not_in(wanted.not_behind))
         found.append(~holds_any(R.issuers, wanted.not_behind))
         found.append(~func.coalesce(_terms(approval)["issuers"].has_any(array(sorted(wanted.not_behind))), False))
+        found.append(func.coalesce(_terms(approval)["changed_by"].astext, "").not_in(wanted.not_behind))
     if wanted.open_under is not None:
         found.extend(_open(approval, wanted.open_under))
     if wanted.started_by is not None:
@@ -205,9 +206,9 @@ async def run_of(session: ReadSession | WriteSession, approval_id: str) -> str |
 async def decisions(
     connection: Connection, approval: Approval, *, limit: int = 200
 ) -> Sequence[tuple[DecisionRow, str | None]]:
-    """What `judge` said of each signal about the approval, and of each that named none while it was open; oldest first, with their comments.
+    """The verdict of `judge` on each signal about the approval, and of each that named none while it was open; oldest first, with their comments.
 
-    Whatever else was sent, and however often, the one that counted is among them.
+    The one that counted is always among them, however many others were sent.
     """
     found = await connection.fetch(
         _DECISIONS, approval.execution_id, approval.approval_id, approval.opened_at, approval.closed_at, limit

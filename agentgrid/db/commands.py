@@ -210,7 +210,7 @@ async def settle(
 
 
 async def retarget(session: WriteSession, command: Command, *, execution_id: str) -> str | None:
-    """Send the pending command to another execution of its run, unless another process has said so already. Returns where it goes now."""
+    """Send the pending command to another execution of its run, unless another process has redirected it already. Returns where it goes now."""
     moved = (
         update(Command)
         .where(

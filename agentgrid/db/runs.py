@@ -56,9 +56,9 @@ class RunFilter:
 
 
 _ORDERED = frozenset({"status", "waiting_on", "workflow", "reference", "initiator", "trigger", "parent", "stuck"})
-"""Each alone has an index in the list's order, or, as what is stuck, is soon told."""
+"""Each has an index in the list's order by itself, or, like `stuck`, is cheap to find."""
 _ANYWHERE = frozenset({"started_after", "started_before"})
-"""These only say where in the list."""
+"""These only bound the place in the list."""
 
 
 def _ordered(wanted: RunFilter) -> bool:

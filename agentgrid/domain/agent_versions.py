@@ -1,6 +1,6 @@
 """Versions of an agent as data: what an operator may edit, what bounds the edit, and what a worker makes of it.
 
-The code is the bound. A version may use fewer tools, smaller limits and a narrower output than the code says, and never more; instructions and
+The code is the bound. A version may use fewer tools, smaller limits and a narrower output than the code has, and never more; instructions and
 models are free, models only among those that the installation allows. The API checks this when the version is made, and the worker again
 under its own code whenever a call opens.
 """
@@ -23,7 +23,7 @@ from agentgrid.errors import Fault
 EDIT_PREFIX = "edit-"
 """An operator's version is called this and a number. A version of the code is a digest."""
 CODE = "code"
-"""In place of a version: whatever the code says."""
+"""In place of a version: the one in the code."""
 
 MAX_INSTRUCTIONS = 20_000
 MAX_MODELS = 5

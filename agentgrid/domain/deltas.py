@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 
 WATCHED_CHANNEL = "agentgrid_watched"
-"""Where API processes say which runs are watched, as marks. Any login may listen to it, or say anything there: it leads to no content."""
+"""Where API processes announce which runs are watched, as marks. Any login may listen, or announce anything, there: that reveals no content."""
 
 ANNOUNCE_SECONDS = 10.0
 """How often a watched run is announced again."""
 WATCHED_SECONDS = 30.0
 """How long a worker believes an announcement."""
 MAX_WATCHED = 1_000
-"""Runs that a worker takes for watched at once."""
+"""How many runs a worker treats as watched at a time."""
 MARKS_AT_ONCE = 400
 """Marks of one notification, which PostgreSQL limits to 8,000 bytes."""
 
 MAX_TEXT = 1_000
-"""Characters of one delta: with every escape, it fits a notification."""
-MAX_TOOLS = 20
+"""Characters of one delta. In any script and with every escape, and with the names of tools, they fit a notification."""
+MAX_TOOLS = 10
+MAX_TOOL_NAME = 64
 
 _MARK_DIGITS = 16
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class RunStatus(StrEnum):
-    """Where a run stands, from its user's point of view."""
+    """The status of a run, from its user's point of view."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -44,7 +44,7 @@ class WaitingOn(StrEnum):
 
 
 class RunTrigger(StrEnum):
-    """What started a run. It tells nothing about authority: that is the initiator's."""
+    """What started a run. It grants no authority: that is the initiator's."""
 
     API = "api"
     """A start through the API, which the command line and the Python client use too."""
@@ -125,5 +125,8 @@ def refusal(verb: Verb, status: RunStatus, *, governed: bool, taken: bool, at_wo
             return "no worker has taken the run yet and completed its first task, so it can't be paused"
         return "the run began before its worker used the AgentGrid plugin, or without it, so it can't be paused"
     if verb is Verb.INTERRUPT and not at_work:
-        return "no agent is at work in the run; interrupt stops the turn of an agent, and pause holds any run"
+        return (
+            "no agent is at work in the run itself; interrupt stops the turn of an agent, and pause holds any run. An agent in a child run is "
+            "interrupted by the child's id"
+        )
     return None

@@ -53,8 +53,10 @@ HEARTBEAT_SECONDS = 3.0
 PROVIDERS = "agentgrid.worker.models"
 MAX_ANSWER_BYTES = 500_000
 """A longer answer is dropped: history would hold it again in every later turn."""
+MAX_CALLS = 100
+"""An answer that asks for more calls at once is dropped: what they find would not fit the conversation, nor one workflow task."""
 MAX_FAULT = 1_000
-"""Characters of a fault that a model is told."""
+"""How many characters of a fault a model sees."""
 
 Models = Callable[[str], Model]
 """Finds a model by its name."""
@@ -203,7 +205,7 @@ def _read(agent: Agent[Any], call: ModelCall, answer: Answer, known: set[str]) -
         # Temporal could not store it, or no provider could be sent it again.
         return ModelTurn(
             message=plain_message([], f"(an answer that {wrong} was dropped)"),
-            fault=f"Your answer {wrong}. Answer again, in short.",
+            fault=f"Your answer {wrong}. Answer again, briefly.",
             usage=answer.usage,
             model=answer.model,
             provider=answer.provider,
@@ -236,6 +238,8 @@ def _read(agent: Agent[Any], call: ModelCall, answer: Answer, known: set[str]) -
 
 def _unusable(answer: Answer) -> str | None:
     """What is wrong with an answer as a whole, or None."""
+    if len(answer.calls) > MAX_CALLS:
+        return f"asks for {len(answer.calls):,} calls; at most {MAX_CALLS} at once are allowed"
     try:
         size = len(to_json([answer.message, answer.text], inf_nan_mode="strings"))
     except (ValueError, RecursionError):

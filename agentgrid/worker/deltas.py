@@ -1,4 +1,4 @@
-"""What a model says while it answers, sent to those who watch the run. Nothing is done for a run that nobody watches.
+"""A model's answer as it is written, sent to those who watch the run. Nothing is done for a run that nobody watches.
 
 Deltas never block or fail a turn: they are sent with the worker's other reports, from a bounded buffer, and any may be lost.
 """
@@ -6,6 +6,8 @@ Deltas never block or fail a turn: they are sent with the worker's other reports
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from temporalio import activity
 
 from agentgrid.domain.agents import ModelCall
-from agentgrid.domain.deltas import MAX_TEXT, MAX_TOOLS, MAX_WATCHED, WATCHED_SECONDS, watch_mark
+from agentgrid.domain.deltas import MAX_TEXT, MAX_TOOL_NAME, MAX_TOOLS, MAX_WATCHED, WATCHED_SECONDS, watch_mark
 from agentgrid.domain.secrets import known
 
 FLUSH_SECONDS = 0.2
@@ -85,7 +87,8 @@ class TurnDeltas:
 
     def tool(self, name: str) -> None:
         """The model asks for a call of this tool."""
-        self._tools.append(name)
+        # A model may ask for anything; the names that tools can have remain as they are.
+        self._tools.append(re.sub(r"[^\w.-]", "?", known.beginning(name, MAX_TOOL_NAME), flags=re.ASCII))
         self._soon()
 
     def end(self) -> None:
@@ -106,8 +109,8 @@ class TurnDeltas:
         # The beginning of a secret's value may be at the end: it is sent when what follows is known.
         kept = 0 if last else min(known.longest, len(text))
         ready, self._text = text[: len(text) - kept], text[len(text) - kept :]
-        tools, self._tools = self._tools[:MAX_TOOLS], self._tools[MAX_TOOLS:]
-        for start in range(0, max(len(ready), 1 if tools else 0), MAX_TEXT):
+        tools, self._tools = self._tools, []
+        for part in range(max(math.ceil(len(ready) / MAX_TEXT), math.ceil(len(tools) / MAX_TOOLS))):
             self._sequence += 1
             self._send(
                 Delta(
@@ -117,11 +120,10 @@ class TurnDeltas:
                     turn=self._call.turn,
                     attempt=self._attempt,
                     sequence=self._sequence,
-                    text=_storable(ready[start : start + MAX_TEXT]),
-                    tools=[_storable(tool)[:255] for tool in tools],
+                    text=_storable(ready[part * MAX_TEXT : (part + 1) * MAX_TEXT]),
+                    tools=tools[part * MAX_TOOLS : (part + 1) * MAX_TOOLS],
                 )
             )
-            tools = []
 
 
 def _storable(text: str) -> str:

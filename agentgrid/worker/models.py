@@ -46,7 +46,7 @@ _ANSWER: TypeAdapter[Any] = TypeAdapter(parts.ModelResponse)
 _KEPT = ("parts", "kind", "provider_name", "canonical_system", "provider_response_id")
 """What a provider needs of its own answer in the next turn. Usage, price and times are in the turn itself."""
 _FINAL_STATUS = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422})
-"""A repetition of the request would be refused again."""
+"""The same request would be refused again."""
 _KEYS = {"openai": "OPENAI", "openai-chat": "OPENAI", "anthropic": "ANTHROPIC"}
 """Prefix of the secret `…_API_KEY` and the environment variable `…_BASE_URL`, by provider."""
 _PRICES = f"genai-prices {version('genai-prices')}"
@@ -68,7 +68,7 @@ class ProviderBacked:
         return _read(answer, self.name)
 
     async def stream(self, call: ModelCall, offers: list[Offer], final: Offer | None, listener: Listener) -> Answer:
-        """Ask the provider once, and tell the listener of the answer as it comes."""
+        """Ask the provider once, and pass the answer to the listener as it comes."""
         with self._faults():
             async with model_request_stream(
                 await self._model(), _conversation(call), model_request_parameters=_parameters(offers, final)
@@ -86,16 +86,16 @@ class ProviderBacked:
         except ModelAPIError as error:
             raise _refused(error) from None
         except (UserError, UnexpectedModelBehavior) as error:
-            # An answer that makes no sense may be a better one the next time; a wrong request is wrong each time.
+            # A malformed answer may be a valid one the next time; a wrong request is wrong each time.
             retryable = isinstance(error, UnexpectedModelBehavior)
-            raise model_fault(known.text(f"{self.name}: {error}")[:MAX_MESSAGE], retryable=retryable) from None
+            raise model_fault(known.beginning(f"{self.name}: {error}", MAX_MESSAGE), retryable=retryable) from None
 
     async def _model(self) -> ProviderModel:
         provider, _, model = self.name.partition(":")
         prefix = _KEYS.get(provider)
         if prefix is None or not model:
             names = ", ".join(_KEYS)
-            raise model_fault(f"{self.name!r} is no model: it must be provider:model, with {names}", retryable=False)
+            raise model_fault(f"{self.name!r} is not a model: it must be provider:model, with {names}", retryable=False)
         key, url = await find(f"{prefix}_API_KEY"), os.environ.get(f"{prefix}_BASE_URL")
         if not key:
             raise model_fault(
@@ -205,7 +205,7 @@ def _refused(error: ModelAPIError) -> ApplicationError:
     final = status in _FINAL_STATUS or isinstance(error, (ModelQuotaExceededError, ModelRequestRejectedError))
     wait = error.retry_after
     return ApplicationError(
-        known.text(str(error))[:MAX_MESSAGE],  # cut afterwards: a part of a value would not be found
+        known.beginning(str(error), MAX_MESSAGE),
         type=ErrorType.MODEL_ERROR,
         non_retryable=final,
         next_retry_delay=timedelta(seconds=min(wait, 300.0)) if wait and not final else None,

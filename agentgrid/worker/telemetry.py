@@ -236,8 +236,8 @@ class Telemetry:
             )
         await self._send_touches(self._connection)
         if telemetry:
-            await self._send_deltas(self._connection)
             await self._send_reports(self._connection)
+            await self._send_deltas(self._connection)
 
     async def _send_touches(self, connection: asyncpg.Connection[Any]) -> None:
         with self._lock:
@@ -261,12 +261,13 @@ class Telemetry:
             raise
 
     async def _send_deltas(self, connection: asyncpg.Connection[Any]) -> None:
-        while self._deltas:
-            delta = self._deltas.popleft()
+        batch = [self._deltas.popleft() for _ in range(len(self._deltas))]
+        if batch:
+            # In one round trip: the next touches wait for it. If one is refused all are lost, as any may be.
             with contextlib.suppress(asyncpg.PostgresError):
-                # One that is refused is lost, as any may be.
-                await connection.execute(
-                    "SELECT agentgrid_delta($1, $2, $3, $4, $5, $6, $7, $8)", *vars(delta).values()
+                await connection.executemany(
+                    "SELECT agentgrid_delta($1, $2, $3, $4, $5, $6, $7, $8)",
+                    [tuple(vars(delta).values()) for delta in batch],
                 )
 
     async def _send_reports(self, connection: asyncpg.Connection[Any]) -> None:

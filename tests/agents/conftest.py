@@ -60,7 +60,8 @@ class Desk:
 
     async def replays(self, handle: WorkflowHandle[Any, Any]) -> None:
         """The history fits the code."""
-        replayer = Replayer(workflows=[], plugins=[self.governance.plugin(GRID)])
+        plugin = self.governance.plugin(GRID)
+        replayer = Replayer(workflows=[], plugins=[plugin], data_converter=pydantic_data_converter)
         await replayer.replay_workflow(await handle.fetch_history())
 
 

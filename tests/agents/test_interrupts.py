@@ -12,6 +12,7 @@ from temporalio.common import RawValue
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import CancelledError
 
+from agentgrid.domain.commands import CommandKind
 from agentgrid.projector.decode import decode
 from agentgrid.protocol import SIGNAL_CONTROL, ControlSignal, to_payload
 from agentgrid.testing import Call, Turn
@@ -32,6 +33,17 @@ async def until_scheduled(handle: WorkflowHandle[Any, Any], name: str) -> None:
             await asyncio.sleep(0.05)
 
 
+async def controls(handle: WorkflowHandle[Any, Any], *actions: str) -> None:
+    for action in actions:
+        await handle.signal(SIGNAL_CONTROL, RawValue(to_payload(ControlSignal(action=action, principal="operator"))))
+
+
+def settled(rows: Any) -> list[tuple[str, Any]]:
+    """What became of each interruption, and why."""
+    found = [each for each in rows.settlements if each.kind == CommandKind.RUN_INTERRUPT]
+    return [(each.status, each.outcome.get("reason")) for each in found]
+
+
 async def fold_of(handle: WorkflowHandle[Any, Any]) -> tuple[Any, Any]:
     history = await handle.fetch_history()
     return folded(handle.id, [decode(history.events, pydantic_data_converter.payload_converter)])
@@ -48,6 +60,8 @@ async def test_a_model_request_is_cancelled_and_the_agent_goes_on_with_the_messa
     assert (hold["reason"], hold["detail"]) == ("interrupted", "a person interrupted the agent chatty in turn 1")
     state, rows = await fold_of(handle)
     assert (state.paused, state.hold) == (True, "interrupted")
+    # At once, not when its worker hears of it, with its next heartbeat.
+    assert [row["status"] for row in rows.steps.values() if row["kind"] == "model"] == ["cancelled"]
 
     running.scripts[handle.id] = [Turn(text="the summary")]
     await running.resume(handle)
@@ -60,8 +74,27 @@ async def test_a_model_request_is_cancelled_and_the_agent_goes_on_with_the_messa
     await running.replays(handle)
     _, rows = await fold_of(handle)
     first, second = (row["status"] for row in rows.steps.values() if row["kind"] == "model")
-    # Its worker learns of it with its next heartbeat, or not before the run ends.
-    assert (first in ("cancelled", "abandoned"), second) == (True, "completed")
+    assert (first, second) == ("cancelled", "completed")
+
+
+async def test_a_request_that_was_given_up_and_answered_after_all_is_paid_for(running: Desk):
+    handle = await running.start("chat", [Turn(text="late", delay_seconds=1.5)])
+    async with asyncio.timeout(20):
+        while not running.asked(handle):
+            await asyncio.sleep(0.02)
+    await interrupt(handle)
+    await held(handle)
+    kind = EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED
+    async with asyncio.timeout(20):
+        while not any(event.event_type == kind for event in (await handle.fetch_history()).events):
+            await asyncio.sleep(0.05)
+    events = decode((await handle.fetch_history()).events, pydantic_data_converter.payload_converter)
+    state, rows = folded(handle.id, [[event] for event in events])
+    agent, turn = (row for _, row in sorted(rows.steps.items()))
+    assert (turn["status"], turn["attempts"], turn["usage"]["requests"]) == ("cancelled", 1, 1)
+    assert (state.usage["requests"], agent["usage"]["requests"], state.given_up) == (1, 1, {})
+    assert folded(handle.id, [events])[1].plain() == rows.plain()
+    await handle.terminate()
 
 
 async def test_a_completed_call_keeps_its_result_and_one_at_an_approval_is_withdrawn(running: Desk):
@@ -171,4 +204,108 @@ async def test_an_approval_and_an_interruption_at_once_make_the_call_or_not_and_
     _, rows = await fold_of(handle)
     (refund,) = (row for row in rows.steps.values() if row["name"] == "refund_order")
     assert refund["status"] == ("completed" if made else "cancelled")
+    await running.replays(handle)
+
+
+async def test_two_interruptions_at_once_pause_once_and_both_messages_reach_the_agent(running: Desk):
+    handle = await running.start("chat", [Turn(text="late", delay_seconds=30)])
+    await until_scheduled(handle, "model.chatty")
+    await interrupt(handle, "Be brief.")
+    await interrupt(handle, "Be kind.")
+    await held(handle)
+    running.scripts[handle.id] = [Turn(text="short and kind")]
+    await running.resume(handle)
+    assert await handle.result() == "short and kind"
+    assert told(running.asked(handle)[-1])[-2:] == ["Be brief.", "Be kind."]
+    _, rows = await fold_of(handle)
+    assert settled(rows) == [("applied", None)] * 2
+    await running.replays(handle)
+
+
+async def test_a_paused_run_is_interrupted_too_and_one_resume_lets_it_go_on(running: Desk):
+    """Its next call waits for the resume, and is not made."""
+    handle = await running.start("chat", [Turn(calls=[look("A1")], delay_seconds=1), Turn(text="done")])
+    await until_scheduled(handle, "model.chatty")
+    await controls(handle, "pause")
+    async with asyncio.timeout(20):
+        while not any(
+            step["kind"] == "model" and step["status"] == "completed"
+            for step in (await fold_of(handle))[1].steps.values()
+        ):
+            await asyncio.sleep(0.05)
+    await interrupt(handle, "Leave it.")
+    await held(handle)
+    state, _ = await fold_of(handle)
+    assert (state.paused, state.hold) == (True, "interrupted")
+    await running.resume(handle)
+    assert await handle.result() == "done"
+    assert told(running.asked(handle)[-1]) == ["interrupted by a person: the call was not made", "Leave it."]
+    state, rows = await fold_of(handle)
+    assert (state.paused, settled(rows)) == (False, [("applied", None)])
+    await running.replays(handle)
+
+
+async def test_a_run_that_holds_for_its_budget_takes_an_interruption_and_still_asks_for_the_budget(running: Desk):
+    handle = await running.start(
+        "chat", [*(Turn(calls=[look(name)]) for name in ("A1", "B2", "C3")), Turn(text="done")]
+    )
+    assert (await held(handle))["reason"] == "budget_exceeded"
+    await interrupt(handle, "Come to an end.")
+    await until_holds(handle, ["budget_exceeded", "interrupted"])
+    await running.resume(handle)
+    await until_holds(handle, ["budget_exceeded", "interrupted", "budget_exceeded"])
+    await running.resume(handle)
+    assert await handle.result() == "done"
+    assert told(running.asked(handle)[-1])[-1] == "Come to an end."
+    _, rows = await fold_of(handle)
+    assert settled(rows) == [("applied", None)]
+    await running.replays(handle)
+
+
+async def until_holds(handle: WorkflowHandle[Any, Any], reasons: list[str]) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            events = decode((await handle.fetch_history()).events, pydantic_data_converter.payload_converter)
+            if [event.hold.reason for event in events if getattr(event, "hold", None)] == reasons:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_resume_before_the_agent_has_stopped_lets_it_go_on_without_a_pause(running: Desk):
+    desk.SLOW.clear()
+    desk.STARTED.clear()
+    handle = await running.start("slow_work", [Turn(calls=[Call("slow_effect", {})]), Turn(text="done")])
+    await asyncio.wait_for(desk.STARTED.wait(), 20)
+    await interrupt(handle)
+    await running.resume(handle)
+    desk.SLOW.set()
+    assert await handle.result() == "done"
+    state, rows = await fold_of(handle)
+    assert (state.paused, settled(rows)) == (False, [("applied", None)])
+    await running.replays(handle)
+
+
+async def test_an_interruption_of_a_run_that_is_terminated_is_superseded_by_its_end(running: Desk):
+    desk.SLOW.clear()
+    desk.STARTED.clear()
+    handle = await running.start("slow_work", [Turn(calls=[Call("slow_effect", {})])])
+    await asyncio.wait_for(desk.STARTED.wait(), 20)
+    await interrupt(handle)
+    await handle.terminate()
+    desk.SLOW.set()
+    _, rows = await fold_of(handle)
+    assert settled(rows) == [("superseded", "the execution ended before its agents stopped")]
+
+
+async def test_between_two_calls_of_a_session_an_interruption_stops_nothing(running: Desk):
+    handle = await running.start("pauses_between_calls", [Turn(text="one"), Turn(text="two")])
+    async with asyncio.timeout(20):
+        while not (rows := (await fold_of(handle))[1]).steps or rows.steps[min(rows.steps)]["status"] != "completed":
+            await asyncio.sleep(0.05)
+    await interrupt(handle, "unheard")
+    await handle.signal("go")
+    assert await handle.result() == "two"
+    assert "unheard" not in str(running.asked(handle))
+    _, rows = await fold_of(handle)
+    assert settled(rows) == [("superseded", "no agent was at work")]
     await running.replays(handle)

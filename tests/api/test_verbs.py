@@ -143,6 +143,18 @@ async def test_an_interruption_carries_its_message_and_never_more_than_a_worker_
     assert (sent.action, sent.message, len(payload.data) <= MAX_SIGNAL_BYTES) == ("interrupt", message, True)
 
 
+async def test_an_interruption_reaches_no_child_run_and_the_refusal_says_how_it_does(api: Api, as_):
+    parent = factories.run()
+    child, handle = await open_run(api, parent_run_id=parent.run_id)
+    at_work = factories.step(child, 5, kind="agent", name="desk", status="running")
+    await factories.insert(api.plane.engine, parent, factories.execution(parent), at_work)
+    refused = await act(as_("operator"), parent, "interrupt")
+    assert refused.status_code == 409
+    assert "An agent in a child run is interrupted by the child's id" in refused.json()["detail"]
+    assert (await act(as_("operator"), child, "interrupt")).status_code == 202
+    assert len(await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)) == 1
+
+
 IMPOSSIBLE = {
     "cancel what has ended": ("cancel", {"status": "completed"}, "completed"),
     "pause what is queued": ("pause", {"status": "queued"}, "queued"),

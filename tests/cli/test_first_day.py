@@ -321,6 +321,20 @@ def test_yes_is_accepted_by_every_verb(cli: Cli, server: FakeServer, verb: str) 
     assert "it has ended" in cli("run", verb, RUN, "-y").err
 
 
+@pytest.mark.parametrize("open_child", [True, False])
+def test_an_accepted_interruption_says_that_open_child_runs_go_on(
+    cli: Cli, server: FakeServer, open_child: bool
+) -> None:
+    child = {"run_id": "c", "workflow": "w", "closed_at": None if open_child else "2026-01-31T09:00:00Z"}
+    run = {"run_id": RUN, "status": "running", "waiting_on": None, "children": [child]}
+    for verb in ("interrupt", "pause"):
+        server.on(f"POST /runs/{RUN}/{verb}", Reply(status=202, body=run | {"command": {"command_id": "k"}}))
+    interrupted = cli("run", "interrupt", RUN, "--message", "stop")
+    assert interrupted.code == ExitCode.OK, interrupted.err
+    assert (f"agentgrid run list --parent {RUN}" in interrupted.out) == open_child
+    assert "child" not in cli("run", "pause", RUN).out
+
+
 # --- what is down, what runs
 
 

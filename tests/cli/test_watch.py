@@ -266,3 +266,49 @@ async def test_a_long_run_fits_on_the_terminal(server: FakeServer) -> None:
     assert "earlier steps" in shown
     assert "tool_299" in shown
     assert "--profile reviewer" in shown
+
+
+def a_delta(text: str, **changed: Any) -> dict[str, Any]:
+    return {"agent": "desk", "call": "a", "turn": 1, "attempt": 1, "sequence": 1, "text": text, "tools": []} | changed
+
+
+async def test_what_is_shown_of_an_answer_is_from_one_request_of_one_agent(server: FakeServer) -> None:
+    target = Target(url=server.url, key=None, profile="operator")
+    async with RunFollower(target, "r") as follower:
+        for delta, shown in (
+            (a_delta("The order "), ("desk", "The order ")),
+            (a_delta("Meanwhile", agent="lead", call="b"), ("lead", "Meanwhile")),
+            (a_delta("is late.", sequence=2, tools=["look"]), ("desk", "The order is late. [look]")),
+            # The same turn again, after an interruption or by another model.
+            (a_delta("It is "), ("desk", "It is ")),
+            (a_delta("fine.", sequence=3), ("desk", "It is fine.")),
+            (a_delta("Again", attempt=2, sequence=4), ("desk", "Again")),
+            (a_delta("Next", turn=2, sequence=9), ("desk", "Next")),
+        ):
+            follower._hear(delta)
+            assert follower.said == shown
+        for number in range(3 * follow.MAX_ANSWERS):
+            follower._hear(a_delta("x" * 2 * follow.MAX_SAID, call=str(number)))
+        assert len(follower._answers) == follow.MAX_ANSWERS
+        assert len((follower.said or ("", ""))[1]) == follow.MAX_SAID
+
+
+@pytest.mark.parametrize("width", [24, 60, 160])
+async def test_a_long_answer_fits_on_the_terminal_and_is_shown_only_while_a_model_answers(
+    server: FakeServer, width: int
+) -> None:
+    target = Target(url=server.url, key=None, profile="operator")
+    async with RunFollower(target, "r") as follower:
+        follower.run = a_run()
+        follower.steps = [*(a_step(number) for number in range(30)), a_step(31, "running", kind="model", name="desk")]
+        follower._hear(a_delta("界 \x1b[31m" * 900 + "the end", agent="a_rather_long_name_of_an_agent"))
+        console = Console(file=io.StringIO(), width=width, height=20, force_terminal=True, color_system=None)
+        console.print(screen(follower, console))
+        shown = console.file.getvalue()  # type: ignore[attr-defined]
+        assert len(shown.splitlines()) <= 20
+        assert "the end" in " ".join(shown.split())
+        assert "\x1b[31m" not in shown
+        follower.steps = follower.steps[:-1]
+        console = Console(file=io.StringIO(), width=width, height=20, force_terminal=True, color_system=None)
+        console.print(screen(follower, console))
+        assert "the end" not in console.file.getvalue()  # type: ignore[attr-defined]

@@ -24,6 +24,7 @@ from agentgrid.projector import main as projector
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.worker.plugin import AgentGridPlugin
+from tests import oracle
 from tests.activities.conftest import seeded_template
 from tests.api.conftest import Api, running, settings_for
 from tests.conftest import Peopled, Postgres, Temporal, control_login, worker_login
@@ -196,3 +197,22 @@ async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+async def steps_of(loop: Loop, run_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await loop.call("operator", "GET", f"/runs/{run_id}/steps?limit=200"))["items"]
+    return found
+
+
+@pytest.fixture
+async def mirrored(loop: Loop) -> AsyncIterator[None]:
+    """After each test an oracle that shares no code with the projector reads Temporal itself, and compares every run with the API's answer."""
+    loop.runs.clear()
+    yield
+    for run_id in list(loop.runs):
+
+        async def ask(run_id: str = run_id) -> tuple[Any, Any, Any]:
+            approvals = (await loop.call("operator", "GET", f"/runs/{run_id}/approvals"))["items"]
+            return await loop.run(run_id), await steps_of(loop, run_id), approvals
+
+        await oracle.eventually(loop.client, ask)

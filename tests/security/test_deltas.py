@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import asyncpg
@@ -13,15 +15,32 @@ import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 
 from agentgrid.api.deltas import MAX_WAITING, Deltas
+from agentgrid.control import keys, principals
 from agentgrid.db.tables import Run
-from agentgrid.domain.deltas import WATCHED_CHANNEL, watch_mark
-from agentgrid.worker.deltas import MAX_WATCHED, Watched
+from agentgrid.domain.agents import ModelCall
+from agentgrid.domain.deltas import MAX_TEXT, MAX_TOOLS, WATCHED_CHANNEL, WATCHED_SECONDS, watch_mark
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from agentgrid.worker.deltas import MAX_WATCHED, Delta, TurnDeltas, Watched
 from tests.api import factories
-from tests.api.conftest import Api, api, as_, eventually, listening  # noqa: F401 (fixtures)
+from tests.api.conftest import SETUP, Api, api, as_, eventually, listening  # noqa: F401 (fixtures)
 from tests.conftest import worker_login
 
 DELTA = "SELECT agentgrid_delta($1, 'desk', 'key', 1, 1, $2, $3, $4)"
 MINE = "mine"
+CALL = ModelCall(
+    agent="a" * 255,
+    version="v1",
+    call="key",
+    turn=1,
+    model="m",
+    instructions="Be brief.",
+    tools=[],
+    messages=[],
+)
+
+
+def person(name: str, role: Role, **over: Any) -> Principal:
+    return Principal(name=name, kind=PrincipalKind.HUMAN, roles=frozenset({role}), **over)
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +67,26 @@ class Stream:
         self._api, self._url, self._run, self._who = api, url, run, who
 
     async def __aenter__(self) -> Stream:
+        before = self._watches()
         self._task = asyncio.create_task(self._read())
 
-        async def watching() -> object:
-            return self._api.app.state.feed.deltas._watches.get(self._run.run_id)
+        async def watching() -> bool:
+            return self._watches() > before
 
         await eventually(watching)
         return self
+
+    def _watches(self) -> int:
+        return len(self._api.app.state.feed.deltas._watches.get(self._run.run_id, ()))
+
+    async def is_forgotten(self) -> bool:
+        return self._watches() == 0
+
+    async def has_ended(self) -> bool:
+        return self._task.done()
+
+    async def has_events(self) -> bool:
+        return any(event.event == "run" for event in self.events)
 
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
@@ -106,6 +138,78 @@ async def test_a_worker_speaks_only_of_runs_on_its_own_queues(api: Api, url: str
     await admin.close()
 
 
+async def test_a_worker_that_serves_only_a_tool_of_a_run_does_not_speak_as_its_agent(
+    api: Api,  # noqa: F811
+    module_postgres_dsn: str,
+):
+    run = factories.run(task_queue="theirs")
+    execution = factories.execution(run, task_queue="theirs")
+    await factories.insert(api.plane.engine, run, execution, factories.step(run, 5, status="running", task_queue=MINE))
+    hostile = await login(module_postgres_dsn)
+    assert await hostile.fetchval(DELTA, run.execution_id, 1, "forged", []) is False
+    await hostile.close()
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "界", "🎫", "\x01", '"', "\\"])
+async def test_a_delta_of_the_greatest_size_fits_a_notification_in_any_script(
+    api: Api,  # noqa: F811
+    url: str,
+    module_postgres_dsn: str,
+    letter: str,
+):
+    run = await run_of(api, MINE)
+    worker = await login(module_postgres_dsn)
+    sent: list[Delta] = []
+    turn = TurnDeltas(CALL, run.execution_id or "", 1, sent.append)
+    turn.text(letter * MAX_TEXT)
+    for _ in range(2 * MAX_TOOLS):
+        turn.tool("🎫" * 300)
+    turn.end()
+    async with Stream(api, url, run) as stream:
+        for delta in sent:
+            assert await worker.fetchval(
+                "SELECT agentgrid_delta($1, $2, $3, $4, $5, $6, $7, $8)", *vars(delta).values()
+            )
+        await stream.until(letter * MAX_TEXT)
+    assert sum(len(delta.tools) for delta in sent) == 2 * MAX_TOOLS
+    await worker.close()
+
+
+@pytest.mark.parametrize("lost", ["the key", "the role", "the scope"])
+async def test_a_watcher_that_loses_its_right_hears_nothing_more(
+    api: Api,  # noqa: F811
+    url: str,
+    module_postgres_dsn: str,
+    lost: str,
+):
+    engine, name = api.plane.engine, f"watcher-{lost[4:]}"
+    run = await run_of(api, MINE)
+    await principals.put(engine, SETUP, person(name, Role.OPERATOR))
+    made = await keys.create(engine, SETUP, principal=name)
+    api.tokens[name] = made.secret
+    worker = await login(module_postgres_dsn)
+    async with Stream(api, url, run) as other, Stream(api, url, run, name) as stream:
+        assert await worker.fetchval(DELTA, run.execution_id, 1, "before", [])
+        await stream.until("before")
+        if lost == "the key":
+            await keys.revoke(engine, SETUP, made.key_id)
+        elif lost == "the role":
+            await principals.put(engine, SETUP, person(name, Role.VIEWER))
+        else:
+            await principals.put(engine, SETUP, person(name, Role.OPERATOR, workflows=frozenset({"another"})))
+        assert await worker.fetchval(DELTA, run.execution_id, 2, "after", [])
+        await other.until("after")
+        if lost == "the role":
+            # Its stream goes on without what models say.
+            await factories.publish(engine, (run.run_id, "run", {"status": "running"}))
+            await eventually(stream.has_events)
+        else:
+            await eventually(stream.has_ended)
+        assert stream.texts == ["before"]
+    await eventually(other.is_forgotten)
+    await worker.close()
+
+
 async def test_without_the_permission_to_read_payloads_there_are_no_deltas(api: Api, as_):  # noqa: F811
     run = await run_of(api, MINE)
     answer = await as_("viewer").get(f"/api/v1/runs/{run.run_id}/events?deltas=true")
@@ -141,6 +245,7 @@ async def test_what_is_watched_is_announced_only_by_marks_and_forged_announcemen
     api: Api,  # noqa: F811
     url: str,
     module_postgres_dsn: str,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     run = await run_of(api, MINE)
     heard: list[str] = []
@@ -162,3 +267,34 @@ async def test_what_is_watched_is_announced_only_by_marks_and_forged_announcemen
     assert not watched.holds(run.workflow_id)
     watched.hear(watch_mark(run.workflow_id))
     assert watched.holds(run.workflow_id)
+    # An API process that was killed announces no end.
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + WATCHED_SECONDS + 1)
+    assert not watched.holds(run.workflow_id)
+
+
+async def test_a_thousand_streams_of_a_thousand_runs_are_announced_a_few_times():
+    deltas, lost, sent = Deltas(), asyncio.Event(), []
+
+    class Connection:
+        async def execute(self, _: str, channel: str, marks: str) -> None:
+            assert (channel, len(marks) < 8_000) == (WATCHED_CHANNEL, True)
+            sent.append(marks.split())
+
+    async with AsyncExitStack() as stack:
+        announcing = asyncio.create_task(deltas.announce(Connection(), lost))  # type: ignore[arg-type]
+        for number in range(1_000):
+            stack.enter_context(deltas.watch(Run(run_id=str(number), workflow_id=str(number))))
+            if number % 10 == 0:
+                await asyncio.sleep(0)
+        marks = {watch_mark(str(number)) for number in range(1_000)}
+
+        async def complete() -> bool:
+            return marks <= {mark for some in sent for mark in some}
+
+        await eventually(complete)
+        assert len(sent) < 20
+        lost.set()
+        deltas.wake()
+        await announcing
+    assert deltas._watches == {}

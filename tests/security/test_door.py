@@ -1,54 +1,30 @@
-"""The API's door, attacked over raw sockets: spellings, malformed heads, slow senders, floods, schemas made to hang."""
+"""The API's door, attacked over raw sockets: spellings, malformed heads, slow senders, floods."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import text
 
 from agentgrid.api.access import ACCESS
 from agentgrid.api.limits import Limits
 from agentgrid.cli import serving
 from agentgrid.control import keys
-from agentgrid.db.session import writing
 from agentgrid.settings import Settings
-from tests.api import factories
-from tests.api.conftest import Api, listening, running, settings_for, until_its_key_is_known
-from tests.api.wire import Reply, Wire, asked, exchange, state, wire
-from tests.conftest import Peopled, Temporal
+from tests.api.conftest import Api, listening
+from tests.api.wire import Wire, asked, exchange, state, wire
+from tests.security.door import api, url
+
+__all__ = ["api", "url"]
 
 JSON = "Content-Type: application/json"
 ME = "/api/v1/me"
 FILL = {name: "known" for name in ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id")}
 BEHIND = sorted(route for route, access in ACCESS.items() if not access.public)
 A_KEY = "ag_0123456789abcdef_" + "A" * 43
-
-
-@pytest.fixture(scope="module")
-async def api(
-    peopled: Peopled, module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Api]:
-    settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("door"))
-    async with running(settings, dict(peopled.tokens)) as api:
-        await until_its_key_is_known(api)
-        await factories.insert(api.plane.engine, *factories.workflow("known", {}))
-        yield api
-
-
-@pytest.fixture(scope="module")
-async def url(api: Api) -> AsyncIterator[str]:
-    async with listening(api.app) as url:
-        yield url
-
-
-def nested(levels: int) -> str:
-    """A schema of so many levels."""
-    return '{"items": ' * levels + "{}" + "}" * levels
 
 
 def spellings(path: str) -> list[str]:
@@ -377,100 +353,6 @@ async def test_a_flooding_principal_is_limited_alone_and_leaves_no_record(api: A
         assert int(reply.headers["retry-after"]) > 0
     assert (await exchange(url, api.tokens["viewer"], "GET", ME)).status == 200
     assert await asked(api.plane.engine) == before
-
-
-async def test_a_hanging_pattern_does_not_block_the_api(api: Api, url: str) -> None:
-    """Regex denial of service in a schema: `^(a+)+$` froze the API for a minute."""
-    await factories.insert(api.plane.engine, *factories.workflow("hanging", {"type": "string", "pattern": "^(a+)+$"}))
-    began = time.monotonic()
-    start = "/api/v1/workflows/hanging/runs"
-    body = b'{"input": "' + b"a" * 40 + b'b"}'
-    replies = await asyncio.gather(
-        *(exchange(url, api.tokens["operator"], "POST", start, JSON, body=body) for _ in range(20)),
-        *(exchange(url, api.tokens["viewer"], "GET", ME) for _ in range(20)),
-    )
-    assert time.monotonic() - began < 10
-    for reply in replies[:20]:
-        reply.is_problem(422, "invalid_input")
-    assert {reply.status for reply in replies[20:]} == {200}
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"$ref": "#"},
-        {"$ref": "#/$defs/Nowhere"},
-        {"$ref": "http://127.0.0.1:1/schema"},
-        {"type": "wat"},
-        {"pattern": "("},
-        {"pattern": "(?<!x)y"},
-        {"prefixItems": "x", "items": False},
-        {"type": {"a": 1}},
-    ],
-    ids=str,
-)
-async def test_an_unusable_schema_refuses_the_start_without_a_500(api: Api, url: str, schema) -> None:
-    name = f"unusable_{time.monotonic_ns()}"
-    await factories.insert(api.plane.engine, *factories.workflow(name, schema))
-    reply = await exchange(
-        url, api.tokens["operator"], "POST", f"/api/v1/workflows/{name}/runs", JSON, body=b'{"input": 1}'
-    )
-    reply.is_problem(409, "conflict")
-    assert "can't be used" in reply.json()["detail"]
-    assert (await exchange(url, api.tokens["viewer"], "GET", f"/api/v1/workflows/{name}")).status == 200
-
-
-@pytest.mark.parametrize("schema", ["null", "5", '["x"]', nested(260), nested(3_000)], ids=lambda schema: schema[:6])
-async def test_a_schema_that_is_none_hides_neither_its_catalog_entry_nor_its_kill_switch(
-    api: Api, url: str, schema: str
-) -> None:
-    """A hostile worker registers it. Nobody could otherwise list the tools, or disable the one."""
-    name = f"odd_{time.monotonic_ns()}"
-    await factories.insert(api.plane.engine, *factories.workflow(name, {}), factories.tool(name))
-
-    async def ask(who: str, method: str, target: str, body: bytes = b"") -> Reply:
-        return await exchange(url, api.tokens[who], method, f"/api/v1/{target}", JSON, body=body)
-
-    assert (await ask("viewer", "GET", f"tools/{name}")).json()["input_schema"] == {"type": "object"}
-    async with writing(api.plane.engine) as session:
-        for table in ("workflow_versions", "tools"):
-            odd = (
-                f"UPDATE {table} SET input_schema = CAST(:s AS json), output_schema = CAST(:s AS json) WHERE name = :n"
-            )
-            await session.execute(text(odd), {"s": schema, "n": name})
-        handlers = "UPDATE workflow_versions SET handlers = CAST(:s AS json) WHERE name = :n"
-        await session.execute(
-            text(handlers), {"s": f'{{"signals": [{{"name": "hold", "input_schema": {schema}}}]}}', "n": name}
-        )
-
-    (await ask("operator", "POST", f"workflows/{name}/runs", b'{"input": 1}')).is_problem(409, "conflict")
-    for noun in ("workflows", "tools"):
-        assert (await ask("viewer", "GET", f"{noun}?limit=200")).status == 200
-        shown = await ask("viewer", "GET", f"{noun}/{name}")
-        assert shown.status == 200
-        assert shown.json()["input_schema"]["not"] == {}
-        assert shown.json().get("handlers") is None
-        disabled = await ask("admin", "POST", f"{noun}/{name}/disable")
-        assert (disabled.status, disabled.json()["switch"]["disabled"]) == (200, True)
-
-
-@pytest.mark.parametrize("depth", [10, 60, 100, 5_000, 100_000])
-async def test_a_deeply_nested_input_is_accepted_or_refused_without_a_crash(api: Api, url: str, depth: int) -> None:
-    name = f"nested_{depth}"
-    schema = {
-        "anyOf": [
-            {"type": "array", "items": {"$ref": "#"}},
-            {"type": "array", "items": {"$ref": "#"}},
-            {"type": "string"},
-        ]
-    }
-    await factories.insert(api.plane.engine, *factories.workflow(name, schema))
-    body = b'{"input": ' + b"[" * depth + b'"x"' + b"]" * depth + b"}"
-    reply = await exchange(url, api.tokens["operator"], "POST", f"/api/v1/workflows/{name}/runs", JSON, body=body)
-    if depth <= 60:
-        assert reply.status == 201, reply
-    else:
-        reply.is_problem(422, "invalid_input")
 
 
 async def test_no_name_is_both_a_group_and_a_principal(api: Api, url: str) -> None:

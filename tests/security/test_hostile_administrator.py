@@ -7,107 +7,19 @@ with the role admin.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import text
 
 from agentgrid.control import delivery, keys, principals
-from agentgrid.control.plane import ControlPlane
-from agentgrid.db import policies
 from agentgrid.db.session import reading, writing
-from agentgrid.domain.policies import Effect, Risk, Snapshot
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
-from tests.api.conftest import SETUP, Api, eventually, running, settings_for
-from tests.conftest import Peopled, Temporal
+from tests.api.conftest import SETUP
+from tests.security.town import GRANT, V1, Town, shared, town
 
-V1 = "/api/v1"
-GRANT = {"kind": "human", "roles": ["approver"]}
-
-
-class Town:
-    """An installation with two administrators, reset for each test."""
-
-    def __init__(self, api: Api) -> None:
-        self.api = api
-
-    @property
-    def plane(self) -> ControlPlane:
-        return self.api.plane
-
-    async def call(self, who: str, method: str, path: str, expect: int = 200, **options: Any) -> dict[str, Any]:
-        """Send one request with the key named `who`."""
-        async with self.api.client(who) as http:
-            answer: httpx.Response = await http.request(method, f"{V1}{path}", **options)
-        assert answer.status_code == expect, f"{who}: {method} {path}: {answer.status_code} {answer.text[:500]}"
-        found: dict[str, Any] = answer.json()
-        return found
-
-    async def person(self, name: str, *roles: Role, kind: PrincipalKind = PrincipalKind.HUMAN) -> None:
-        """Create a principal and its key on the database's side."""
-        await principals.put(self.plane.engine, SETUP, Principal(name=name, kind=kind, roles=frozenset(roles)))
-        self.api.tokens[name] = (await keys.create(self.plane.engine, SETUP, principal=name)).secret
-
-    async def key_by(self, who: str, principal: str, token: str) -> dict[str, Any]:
-        """Create a key for the principal over the API, as `who`; it is available as `token` from then on."""
-        made = await self.call(who, "POST", "/keys", 201, json={"principal": principal})
-        self.api.tokens[token] = made["key"]
-        return made
-
-    async def propose(self, who: str, name: str, **body: Any) -> str:
-        proposed = await self.call(who, "PUT", f"/principals/{name}", 202, json={**GRANT, **body})
-        return str(proposed["command_id"])
-
-    async def confirm(self, who: str, command_id: str, expect: int = 200) -> dict[str, Any]:
-        return await self.call(who, "POST", f"/commands/{command_id}/confirm", expect)
-
-    async def may_decide(self, name: str) -> bool:
-        """Whether workers accept decisions of this principal."""
-        return name in (await self.snapshot()).approver_entries
-
-    async def snapshot(self) -> Snapshot:
-        async with reading(self.plane.engine) as session:
-            found = await policies.newest_snapshot(session)
-        assert found is not None
-        return found
-
-    async def command(self, command_id: str) -> dict[str, Any]:
-        return await self.call("auditor", "GET", f"/commands/{command_id}")
-
-
-@pytest.fixture(scope="module")
-async def shared(
-    peopled: Peopled, module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("town"))
-    async with running(settings, dict(peopled.tokens)) as api:
-        await eventually(lambda: _published(api))
-        yield Town(api)
-
-
-async def _published(api: Api) -> object:
-    async with reading(api.plane.engine) as session:
-        return await policies.newest_snapshot(session)
-
-
-@pytest.fixture
-async def town(shared: Town) -> Town:
-    """Two administrators, with the changes of the previous test undone."""
-    async with writing(shared.plane.engine) as session:
-        for table in ("commands", "policies", "api_keys", "principals"):
-            await session.execute(text(f"DELETE FROM {table}"))
-    shared.api.tokens.clear()
-    for name, role in (("anna", Role.ADMIN), ("berta", Role.ADMIN), ("operator", Role.OPERATOR)):
-        await shared.person(name, role)
-    await shared.person("reviewer", Role.APPROVER)
-    await shared.person("auditor", Role.AUDITOR)
-    await shared.person("viewer", Role.VIEWER)
-    await shared.person("robot", Role.ADMIN, kind=PrincipalKind.SERVICE)
-    return shared
-
+__all__ = ["shared", "town"]
 
 GRANTS = {
     "the role": ("PUT", "/principals/mole", {"kind": "human", "roles": ["approver"]}),
@@ -332,98 +244,6 @@ async def test_r36_a_removed_role_or_group_is_missing_from_the_policy_published_
     assert await town.may_decide("reviewer"), (
         "it must apply at once, or a new approver's decisions would be refused over and over"
     )
-
-
-RULE = {"tool": "pay*", "effect": "require_approval", "approvers": ["finance"]}
-LIFTS = {
-    "allowing": ("PUT", "/policies/money", {**RULE, "effect": "allow"}),
-    "withdrawing": ("DELETE", "/policies/money", {}),
-    "widening its approvers": ("PUT", "/policies/money", {**RULE, "approvers": ["finance", "sales"]}),
-    "asking all": ("PUT", "/policies/money", {**RULE, "approvers": ["role:approver"]}),
-    "moving it": ("PUT", "/policies/money", {**RULE, "tool": "pay_much*"}),
-    "a rule for one tool": ("PUT", "/tools/pay_out/policy", {"effect": "allow"}),
-    "a longer glob": ("PUT", "/policies/hole", {"tool": "pay_o*", "effect": "allow"}),
-    "an overlapping glob": ("PUT", "/policies/hole", {"tool": "*_by_card_*", "effect": "allow"}),
-    "an activity that it matches": ("PUT", "/policies/hole", {"tool": "pay::charge card", "effect": "allow"}),
-    "a destructive tool": ("PUT", "/tools/wipe/policy", {"effect": "allow"}),
-    "a future tool": ("PUT", "/policies/hole", {"tool": "wipe_*", "effect": "allow"}),
-}
-
-
-async def _ruled(town: Town) -> None:
-    async with writing(town.plane.engine) as session:
-        await session.execute(text("DELETE FROM tools"))
-    await factories.insert(
-        town.plane.engine, factories.tool("pay_out"), factories.tool("wipe", risk="destructive"), factories.tool("mail")
-    )
-    await town.call("anna", "PUT", "/policies/money", json=RULE)
-
-
-@pytest.mark.parametrize(("method", "path", "body"), LIFTS.values(), ids=LIFTS.keys())
-async def test_r22_relaxing_an_approval_rule_takes_the_second_administrator_if_there_is_one(
-    town: Town, method: str, path: str, body: dict[str, Any]
-) -> None:
-    await _ruled(town)
-    before = await town.snapshot()
-
-    proposed = await town.call("anna", method, path, 202, json=body)
-
-    assert proposed["outcome"]["proposal"]["lifts"]
-    assert (await town.snapshot()).version == before.version
-    await town.call("robot", method, path, 403, json=body)
-    done = await town.confirm("berta", proposed["command_id"])
-    assert (done["outcome"]["changed"], done["outcome"]["confirmed_by"]) == (True, "berta")
-    assert "alone" not in done["outcome"]
-    assert (await town.snapshot()).version > before.version
-
-
-TIGHTENED = {
-    "denying": ("PUT", "/policies/money", {**RULE, "effect": "deny"}),
-    "an unchanged rule": ("PUT", "/policies/money", {**RULE, "reason": "quarter end"}),
-    "one more rule": ("PUT", "/policies/more", {"tool": "send*", "effect": "require_approval"}),
-    "allowing what is allowed": ("PUT", "/tools/mail/policy", {"effect": "allow"}),
-}
-
-
-@pytest.mark.parametrize(("method", "path", "body"), TIGHTENED.values(), ids=TIGHTENED.keys())
-async def test_a_change_that_relaxes_nothing_takes_one_administrator(
-    town: Town, method: str, path: str, body: dict[str, Any]
-) -> None:
-    await _ruled(town)
-    await town.call("anna", method, path, 200, json=body)
-    newest = (await town.call("auditor", "GET", "/commands?limit=1"))["items"][0]
-    assert "lifts" not in newest["outcome"]
-
-
-async def test_a_sole_administrator_relaxes_a_rule_and_the_audit_records_alone(town: Town) -> None:
-    await _ruled(town)
-    await principals.set_disabled(town.plane.engine, SETUP, "berta", True)
-    await town.call("anna", "DELETE", "/policies/money")
-    said = (await town.call("auditor", "GET", "/commands?kind=policy.withdraw"))["items"][0]
-    assert (said["status"], said["outcome"]["alone"], said["outcome"]["lifts"]) == (
-        "applied",
-        True,
-        ["pay*", "pay_out"],
-    )
-    assert "no second administrator" in said["outcome"]["message"]
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [("/principals/berta/disable", {}), ("/principals/berta", {"roles": ["viewer"]})],
-    ids=["disabled", "demoted"],
-)
-async def test_r22_removing_the_second_administrator_does_not_allow_acting_alone_at_once(
-    town: Town, path: str, body: dict[str, Any]
-) -> None:
-    await _ruled(town)
-    await town.call("robot", "PUT" if "roles" in body else "POST", path, json=body)
-    refused = await town.call("anna", "DELETE", "/policies/money", 403)
-    assert refused["code"] == "second_administrator_needed"
-    assert (await town.snapshot()).rule_for("pay_out", Risk.WRITE).effect is Effect.REQUIRE_APPROVAL
-    async with writing(town.plane.engine) as session:
-        await session.execute(text("UPDATE commands SET created_at = created_at - interval '7 days'"))
-    await town.call("anna", "DELETE", "/policies/money")
 
 
 async def test_r22_the_issuer_of_the_starting_key_can_not_decide_the_runs_approvals(town: Town) -> None:

@@ -245,13 +245,17 @@ async def stream_run(
     run_id: Id,
     last_event_id: Annotated[str | None, Header(max_length=100)] = None,
     deltas: Annotated[
-        bool, Query(description="Also send what models say now. Requires the permission to read payloads.")
+        bool,
+        Query(
+            description="Also send models' answers while they are being written. Requires the permission to read payloads."
+        ),
     ] = False,
 ) -> Response:
     """Starts at the first stored event, or after `Last-Event-ID`. The last event is `end`; then the stream closes.
 
     `reset` means that events after the given id are no longer stored. A `delta` has no id and is not stored: some may be missing, and a
-    model request that began before the stream sends none.
+    model request that began before the stream sends none. The whole text of a turn is in the output of its step once that has closed; the last
+    deltas of a run's last turn may come too late for the stream.
     """
     if deltas:
         authorise(login.principal, READ_PAYLOADS)
@@ -310,7 +314,7 @@ async def interrupt(
     """Cancels the model request and the tool calls in progress and withdraws their approvals. Completed calls keep their results.
 
     The run is `paused` when all of them have ended; the command is then `applied`. After resume the agent goes on, with the message if there
-    is one. `409` if no agent is at work. Agents in child runs are not interrupted.
+    is one. `409` if no agent is at work. Agents in child runs go on: interrupt those by the id of their run.
     """
     asked = body or RunInterrupt()
     command = await control.act(plane, caller, run_id, Verb.INTERRUPT, reason=asked.reason, message=asked.message)

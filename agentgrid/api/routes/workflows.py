@@ -124,7 +124,7 @@ async def get_workflow(session: Session, plane: Plane, principal: Who, name: Id)
     return await _detail(session, plane, principal, name)
 
 
-@router.get("/{name}/usage", summary="What the model turns of a workflow's runs used over a time, by hour or day")
+@router.get("/{name}/usage", summary="What the model turns of a workflow's runs used in a period, by hour or day")
 async def get_workflow_usage(session: Session, principal: Who, name: Id, span: Span) -> UsageOver:
     """Of all agents that its runs called."""
     if await workflows.get(session, name) is None:

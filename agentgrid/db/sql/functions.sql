@@ -189,10 +189,8 @@ DECLARE
     v_cost integer;
     v_sent text;
 BEGIN
-    SELECT e.run_id, '*' = ANY (v_login.queues) OR e.task_queue = ANY (v_login.queues) OR EXISTS (
-        SELECT FROM public.steps AS s WHERE s.execution_id = e.execution_id
-        AND s.status IN ('scheduled', 'running', 'waiting') AND s.task_queue = ANY (v_login.queues)
-    )
+    -- Model requests are made on the execution's own queue. A worker that only serves a tool of the run can't speak as its agent.
+    SELECT e.run_id, '*' = ANY (v_login.queues) OR e.task_queue = ANY (v_login.queues)
     INTO v_run, v_own
     FROM public.executions AS e WHERE e.execution_id = p_execution AND e.status = 'running';
     IF v_run IS NULL THEN

@@ -143,16 +143,21 @@ def _interrupted(fold: Pass, event: events.Controlled) -> None:
     if event.request_id is not None:
         state.interrupts = [*state.interrupts, event.request_id][-INTERRUPTS_KEPT:]
     if not state.agents:
-        settle_interrupts(fold, event, CommandStatus.SUPERSEDED)
+        supersede_interrupts(fold, event, "no agent was at work")
 
 
-def settle_interrupts(fold: Pass, event: events.Event, status: CommandStatus) -> None:
-    """The run has paused for the interruptions so far, or no agent is at work any more."""
-    outcome: dict[str, object] = {"event_id": event.event_id}
-    if status is CommandStatus.SUPERSEDED:
-        outcome["reason"] = "no agent was at work"
+def apply_interrupts(fold: Pass, event: events.Event) -> None:
+    """The agents have stopped for the interruptions so far."""
     for command_id in fold.state.interrupts:
-        settle(fold, CommandKind.RUN_INTERRUPT, command_id, outcome, status)
+        settle(fold, CommandKind.RUN_INTERRUPT, command_id, {"event_id": event.event_id})
+    fold.state.interrupts = []
+
+
+def supersede_interrupts(fold: Pass, event: events.Event, reason: str) -> None:
+    """The interruptions so far can't stop an agent any more."""
+    outcome: dict[str, object] = {"event_id": event.event_id, "reason": reason}
+    for command_id in fold.state.interrupts:
+        settle(fold, CommandKind.RUN_INTERRUPT, command_id, outcome, CommandStatus.SUPERSEDED)
     fold.state.interrupts = []
 
 
@@ -203,7 +208,7 @@ def closed(fold: Pass, event: events.Closed) -> None:
     if event.status is ExecutionStatus.TERMINATED:
         settle(fold, CommandKind.RUN_TERMINATE, _sender(event.identity), {"event_id": event.event_id})
     gates.close_all(fold, event)
-    settle_interrupts(fold, event, CommandStatus.SUPERSEDED)
+    supersede_interrupts(fold, event, "the execution ended before its agents stopped")
     for key in sorted(state.steps):
         if event.continued_to is not None:
             # The run goes on, by continue-as-new, a retry or its cron, but not this update. With its run, the store ends every open command.
@@ -214,4 +219,5 @@ def closed(fold: Pass, event: events.Closed) -> None:
     state.misfit = False
     state.task_started = state.task_completed = state.backoff = None
     state.calls, state.activity_ids, state.local, state.timers, state.updates = {}, {}, {}, {}, {}
+    state.given_up = {}
     state.closed_gates = {}

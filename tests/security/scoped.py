@@ -1,0 +1,63 @@
+"""Principals with a scope, and runs in it and out of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agentgrid.control import keys, principals
+from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from tests.api import factories
+from tests.api.conftest import SETUP, Api
+
+NARROW = {
+    "scoped": (Role.OPERATOR, Role.AUDITOR),
+    "scoped-approver": (Role.APPROVER,),
+    "blind": (Role.OPERATOR,),
+}
+
+
+@pytest.fixture(scope="module")
+async def narrow(api: Api) -> Api:
+    """Principals with a scope: workflows that begin with `in_`, or none."""
+    engine = api.plane.engine
+    for name, roles in NARROW.items():
+        globs = frozenset() if name == "blind" else frozenset({"in_*"})
+        await principals.put(
+            engine,
+            SETUP,
+            Principal(name=name, kind=PrincipalKind.HUMAN, roles=frozenset(roles), workflows=globs),
+        )
+        made = await keys.create(engine, SETUP, principal=name, lifetime=timedelta(days=1))
+        api.tokens[name] = made.secret
+    return api
+
+
+@pytest.fixture(scope="module")
+async def sides(narrow: Api) -> dict[str, Any]:
+    """A run in the scope and one out of it, each with all related rows."""
+    found: dict[str, Any] = {}
+    for side in ("in", "out"):
+        run = factories.run(
+            workflow=f"{side}_flow",
+            task_queue=f"{side}-queue",
+            reference=f"{side}-reference",
+            input={"size": 9, "value": f"{side}-secret"},
+        )
+        parent = factories.run(workflow="in_parent", status="completed", closed_at=run.created_at)
+        child = factories.run(workflow=f"{side}_child", parent_run_id=parent.run_id)
+        gate = factories.under(narrow.plane.signer, factories.approval(run))
+        await factories.insert(
+            narrow.plane.engine,
+            *factories.workflow(f"{side}_flow", {}, task_queue=f"{side}-queue"),
+            run,
+            parent,
+            child,
+            factories.execution(run),
+            factories.step(run, 5),
+            gate,
+        )
+        found |= {f"{side}_run": run, f"{side}_gate": gate, f"{side}_parent": parent, f"{side}_child": child}
+    return found
