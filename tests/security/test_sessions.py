@@ -243,6 +243,7 @@ async def test_no_key_code_or_cookie_is_stored_or_logged(api: Api, capfd: pytest
         for table in sorted(SQLModel.metadata.tables):
             said += str((await session.execute(text(f"SELECT json_agg(to_json(t)) FROM {table} t"))).scalar())
     assert "session.open" in said
+    assert "'route': 'POST /api/v1/session'" in said, "failures are in the record of reads"
     for secret in (made.secret, code, wrong, token, robot):
         assert secret not in said
 
