@@ -133,18 +133,21 @@ async def test_a_rejected_call_is_told_to_the_model_and_the_run_goes_on(running:
 
 
 @pytest.mark.parametrize(
-    ("cents", "outcome"),
-    [(500, {"result": "refunded 500"}), (0, {"fault": "ToolError: there is nothing to pay back"})],
+    ("cents", "outcome", "name"),
+    [
+        (500, {"result": "refunded 500"}, "ran_with"),
+        (0, {"fault": "ToolError: there is nothing to pay back"}, "changed_to"),
+    ],
 )
 async def test_the_model_sees_what_ran_in_place_of_its_call_also_if_that_failed(
-    running: Desk, cents: int, outcome: dict[str, Any]
+    running: Desk, cents: int, outcome: dict[str, Any], name: str
 ):
     handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
     arguments = {"order_id": "A1", "amount_cents": cents}
     await running.governance.approve(handle, comment="less", arguments=arguments)
     await handle.result()
     message = await last_message(handle)
-    assert message.items() >= {**outcome, "approval": {"comment": "less", "ran_with": arguments}}.items()
+    assert message.items() >= {**outcome, "approval": {"comment": "less", name: arguments}}.items()
     await running.replays(handle)
 
 
