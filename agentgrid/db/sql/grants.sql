@@ -23,7 +23,7 @@ GRANT USAGE ON SCHEMA public TO agentgrid_worker, agentgrid_control, agentgrid_r
 -- The API and the projector: rows, not tables. Only the owner may bind workers' logins.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO agentgrid_control;
 REVOKE INSERT, UPDATE, DELETE ON worker_logins, locks, delta_channels, alembic_version FROM agentgrid_control;
-REVOKE DELETE ON commands, principals, policies, switches, signing_keys FROM agentgrid_control; -- records are kept
+REVOKE DELETE ON commands, principals, sessions, policies, switches, signing_keys FROM agentgrid_control; -- records are kept
 REVOKE UPDATE, DELETE ON policy_snapshots, agent_versions, agent_choices FROM agentgrid_control; -- and these never change
 GRANT UPDATE ON locks TO agentgrid_control; -- required to lock a row
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO agentgrid_control;
