@@ -20,7 +20,8 @@ PATH = "/api/openapi.json"
 DEFAULT_URL: str = Settings.model_fields["api_url"].default
 
 DESCRIPTION = """A control plane for governed agent work. Errors are `application/problem+json` with a stable `code`; lists are pages with an
-opaque `next_cursor`; every change is a command, listed at `/api/v1/commands`, even if it was refused."""
+opaque `next_cursor`; every change is a command, listed at `/api/v1/commands`, even if it was refused. A page that shows who acts sends the name as
+`AgentGrid-Principal` with every change: `409` with the code `principal_changed` if the browser is signed in as somebody else by now."""
 
 PROBLEMS = {
     "401": "No credentials, or invalid ones.",

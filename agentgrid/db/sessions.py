@@ -117,6 +117,8 @@ async def opened(
         .where(
             S.ended_at.is_(None),
             S.expires_at > func.now(),
+            # Nothing older is open: sessions that ended by themselves are not walked through.
+            S.opened_at > func.now() - LONGEST_LIFETIME,
             K.revoked_at.is_(None),
             K.expires_at > func.now(),
             P.disabled_at.is_(None),

@@ -69,10 +69,10 @@ async def _opened(request: Request, plane: ControlPlane, body: SignIn) -> NewSes
     browser = Browser(address=address, user_agent=user_agent_of(request), route=f"{request.method} {request.url.path}")
     limits.before_sign_in(address or "", hashed)
     try:
-        if body.code is not None:
+        if body.code:
             made = await control.open_with_code(plane, body.code, browser)
         else:
-            made = await control.open_with_key(plane, body.key or "", browser)
+            made = await control.open_with_key(plane, body.key, browser)
     except Unauthenticated:
         limits.sign_in_failed(address or "", hashed)
         raise

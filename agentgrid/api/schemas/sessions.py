@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from agentgrid.api.schemas.common import In, Out
 
@@ -15,12 +15,14 @@ Secret = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 class SignIn(In):
     """Sign in with an API key or with a sign-in code: one of the two."""
 
-    key: Secret | None = Field(None, repr=False, description="An API key of a person.")
-    code: Secret | None = Field(None, repr=False, description="A code of `POST /api/v1/session/codes`.")
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["key"]}, {"required": ["code"]}]})
+
+    key: Secret = Field("", repr=False, description="An API key of a person.")
+    code: Secret = Field("", repr=False, description="A code of `POST /api/v1/session/codes`.")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.key is None) == (self.code is None):
+        if bool(self.key) == bool(self.code):
             raise ValueError("send `key` or `code`")
         return self
 
