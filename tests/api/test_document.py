@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentgrid.control import principals
 from agentgrid.control.signing import Signer
-from agentgrid.db.tables import Command, Policy, SigningKey
+from agentgrid.db.tables import Command, Policy, SessionRow, SigningKey
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
@@ -92,7 +93,13 @@ async def search(api: Api) -> AsyncIterator[Search]:
         body={"name": "known", "arguments": []},
         outcome={"code": "update_expired", "message": "no worker accepted the update"},
     )
-    await factories.insert(engine, withdrawn, expired)
+    opened = SessionRow(
+        session_id=new_id(),
+        token_hash="none",
+        key_id=api.tokens["auditor"].split("_")[1],
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
+    )
+    await factories.insert(engine, withdrawn, expired, opened)
     things = {
         "runs": run.run_id,
         "approvals": gate.approval_id,
@@ -103,6 +110,7 @@ async def search(api: Api) -> AsyncIterator[Search]:
         "principals": spare.name,
         "keys": api.tokens["second"].split("_")[1],
         "signing-keys": signer.key_id,
+        "sessions": opened.session_id,
         "commands": withdrawn.command_id,
         "updates": expired.command_id,
     }
@@ -127,6 +135,8 @@ async def test_the_edges_of_the_document_are_where_it_says(search: Search) -> No
         "GET /api/v1/runs/{run_id}/events",
         "GET /api/v1/runs/{run_id}/history",  # this run was never in Temporal
         "POST /api/v1/keys",  # what exists is named in the body
+        "POST /api/v1/session",  # only for the console's own page
+        "DELETE /api/v1/session",  # needs a cookie
     }
 
 
