@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentgrid.api.deltas import Deltas, Watch
+from agentgrid.api.hints import LOOK_SECONDS, Hints
 from agentgrid.api.live import LiveEvent, unwritten, write_out
 from agentgrid.db import feed as table
 from agentgrid.db.away import DATABASE_FAULTS
@@ -41,6 +42,8 @@ MAX_STREAMS_PER_PRINCIPAL = 50
 STREAMS_RETRY_SECONDS = 10.0
 RECOVERY_SECONDS = 1.0
 EVERYTHING = Interest()
+CATALOG_CHANNEL = "agentgrid_catalog"
+"""Any login can notify it; streams hear of it once a second at most."""
 RING_SECONDS = 1.0
 """How often at most waiting requests are woken because principals or keys changed. A worker's login could say so all the time."""
 
@@ -80,6 +83,7 @@ class Feed:
         self._changed_meanwhile = False
         self.deltas = Deltas()
         """For streams that also want to hear what models say now."""
+        self.hints = Hints()
 
     @property
     def head(self) -> int:
@@ -97,7 +101,7 @@ class Feed:
 
     async def run(self) -> None:
         """Follow the table until cancelled."""
-        listener = asyncio.create_task(self._listen())
+        beside = [asyncio.create_task(self._listen()), asyncio.create_task(self._look_for_hints())]
         try:
             while True:
                 self._poke.clear()
@@ -109,9 +113,22 @@ class Feed:
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._poke.wait()
         finally:
-            listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await listener
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _look_for_hints(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            logs = EventKind.LOG in self._wanted.kinds
+            if not logs and not self.hints.catalog_changed:
+                continue
+            try:
+                async with reading(self._engine) as session:
+                    if await self.hints.look(session, logs=logs):
+                        self._ring()
+            except SESSION_FAULTS as error:
+                log.warning("hints_wait_for_the_database", error=str(error)[:200])
 
     async def catch_up(self) -> None:
         """Read new events into the window, and notify all who follow. With nobody following, only read how far the events have come."""
@@ -189,6 +206,9 @@ class Feed:
             self._changed_meanwhile = False
             self._access_changed()
 
+    def _catalog_changed(self) -> None:
+        self.hints.catalog_changed = True
+
     async def _listen(self) -> None:
         while True:
             try:
@@ -204,6 +224,7 @@ class Feed:
                 await connection.add_listener(channel, lambda *heard: self.deltas.hear(heard[3]))
                 await connection.add_listener(ACCESS_CHANNEL, lambda *_: self._access_changed())
                 await connection.add_listener("agentgrid_events", lambda *_: self._events_came())
+                await connection.add_listener(CATALOG_CHANNEL, lambda *_: self._catalog_changed())
                 self._poke.set()
                 self._access_changed()  # for notifications missed while not listening
                 await self.deltas.announce(connection, lost)
@@ -250,10 +271,10 @@ class Feed:
                 async with reading(self._engine) as session:
                     await write_out(session, waiting)
 
-    async def wait(self, cursor: int, watch: Watch | None = None) -> None:
-        """Wait until there may be events past the cursor, or deltas for the watch."""
+    async def wait(self, cursor: int, watch: Watch | None = None, *, hinted: int | None = None) -> None:
+        """Wait until there may be events past the cursor, deltas for the watch, or more hints than these; None if they are not wanted."""
         bell = self._bell if watch is None else watch.bell
-        if self.head > cursor:
+        if self.head > cursor or (hinted is not None and self.hints.head > hinted):
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):

@@ -73,7 +73,7 @@ class LiveEvent:
 
     def seen_by(self, principal: Principal) -> bool:
         """Whether the principal may see it. For a command: it must have been written out."""
-        if self.kind == EventKind.POLICY:
+        if self.kind in (EventKind.POLICY, EventKind.CATALOG):
             return True
         if self.kind == EventKind.COMMAND:
             return self.asked is not None and _is_shown(self.asked, self.workflow, principal)

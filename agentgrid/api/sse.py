@@ -86,19 +86,20 @@ async def everything(
     watched: the runs of which it is also wanted what models say now.
     """
     with _watching(source, watched) as watch:
-        position = cursor.event_id
+        position, hinted = cursor.event_id, source.hints.head
         if cursor.reset:
             yield _reset(cursor)
         yield _hello(cursor, admission.principal, interest)
         while await admission.holds():
             caller = admission.principal
             events, position = await source.after(position, caller, interest)
-            sent = b"".join(event.as_for(caller) for event in events)
+            hints, hinted = source.hints.after(hinted, caller, interest)
+            sent = b"".join(event.as_for(caller) for event in (*events, *hints))
             if watch is not None:
                 sent += watch.take(caller)
             if sent:
                 yield sent
-            await source.wait(position, watch)
+            await source.wait(position, watch, hinted=hinted)
 
 
 def _watching(source: Feed, runs: Sequence[Run]) -> AbstractContextManager[Watch | None]:

@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Text, and_, cast, func, or_, select
+from sqlalchemy import ARRAY, BigInteger, Text, and_, cast, func, or_, select, text
 from sqlalchemy.orm import defer
 
 from agentgrid.db import commands, scopes
 from agentgrid.db.runs import named
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Approval, Command, Event, Run, Step
+from agentgrid.db.tables import Approval, Command, Event, Log, Run, Step
 from agentgrid.domain.live import EventKind, Interest
 
 A: Any = Approval
 C: Any = Command
 E: Any = Event
+L: Any = Log
 R: Any = Run
 S: Any = Step
 
@@ -129,6 +130,46 @@ async def _commands(session: ReadSession, command_ids: Sequence[str]) -> Mapping
         return {}
     statement = select(Command).options(*_NO_BODIES).where(C.command_id.in_(command_ids))
     return {command.command_id: command for command in (await session.execute(statement)).scalars()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunLogs:
+    """Log lines of one run."""
+
+    run_id: str
+    workflow: str
+    log_ids: frozenset[int]
+
+
+# Only lines that the run's own workers wrote: the condition of `steps.logs`, for many runs at once.
+_LOGS_AFTER = text("""
+    WITH line AS MATERIALIZED (
+        SELECT log_id, execution_id, activity_id, task_queue FROM logs WHERE log_id > :after ORDER BY log_id DESC LIMIT :most
+    ), written AS (
+        SELECT execution_id, activity_id, task_queue, array_agg(log_id) AS log_ids FROM line GROUP BY 1, 2, 3
+    )
+    SELECT r.run_id, r.workflow, w.log_ids FROM written w
+    JOIN executions e ON e.execution_id = w.execution_id JOIN runs r ON r.run_id = e.run_id
+    WHERE w.task_queue IS NULL OR w.task_queue = e.task_queue OR EXISTS (
+        SELECT FROM steps s
+        WHERE s.execution_id = w.execution_id AND s.activity_id = w.activity_id AND s.task_queue = w.task_queue
+    )
+""")
+MOST_LINES = 10_000
+
+
+async def logs_after(session: ReadSession, log_id: int) -> Sequence[RunLogs]:
+    """The newest log lines past this one, at most `MOST_LINES`, by run."""
+    found: dict[str, RunLogs] = {}
+    for run_id, workflow, log_ids in await session.execute(_LOGS_AFTER, {"after": log_id, "most": MOST_LINES}):
+        earlier = found[run_id].log_ids if run_id in found else frozenset[int]()
+        found[run_id] = RunLogs(run_id=run_id, workflow=workflow, log_ids=earlier.union(log_ids))
+    return list(found.values())
+
+
+async def newest_log(session: ReadSession) -> int:
+    """The newest log line; 0 where there is none."""
+    return (await session.execute(select(func.max(L.log_id)))).scalar_one() or 0
 
 
 async def bounds(session: ReadSession) -> tuple[int, int]:
