@@ -77,6 +77,8 @@ class Feed:
         self._wanted = union(())
         """Covers all of them."""
         self._writing = asyncio.Lock()
+        self._unheard = 0
+        """Events since streams were last woken."""
         self._bells: dict[str, set[asyncio.Event]] = {}
         """Of the requests that wait for a run to end, by run."""
         self._rings_again: asyncio.TimerHandle | None = None
@@ -147,15 +149,20 @@ class Feed:
                 if rows:
                     new = [unwritten(event, about) for event, about in rows]
                     # Once for all streams. Steps of runs that nobody looks at, most of all events, are not written out.
-                    await write_out(session, [event for event in new if self._wanted.wants(event.kind, event.run_id)])
+                    wanted = [event for event in new if self._wanted.wants(event.kind, event.run_id)]
+                    await write_out(session, wanted)
                     self._window.extend(new)
                     self._head = rows[-1][0].event_id
-                    self._ring()
+                    self._unheard += len(rows)
+                    # Streams that nothing is for sleep on, as long as the window still reaches to where they are.
+                    if wanted or self._unheard > WINDOW // 4:
+                        self._ring()
                     for event, _ in rows:
                         if event.kind == EventKind.END or _tells_of_a_gate(event):
                             self._ring_for(event.run_id)
 
     def _ring(self) -> None:
+        self._unheard = 0
         self._bell.set()
         self._bell = asyncio.Event()
         self.deltas.ring()
@@ -222,9 +229,9 @@ class Feed:
             try:
                 channel = await connection.fetchval("SELECT name FROM delta_channels")
                 await connection.add_listener(channel, lambda *heard: self.deltas.hear(heard[3]))
+                await connection.add_listener(CATALOG_CHANNEL, lambda *_: self._catalog_changed())
                 await connection.add_listener(ACCESS_CHANNEL, lambda *_: self._access_changed())
                 await connection.add_listener("agentgrid_events", lambda *_: self._events_came())
-                await connection.add_listener(CATALOG_CHANNEL, lambda *_: self._catalog_changed())
                 self._poke.set()
                 self._access_changed()  # for notifications missed while not listening
                 await self.deltas.announce(connection, lost)

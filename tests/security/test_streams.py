@@ -46,7 +46,7 @@ async def telling(api: Api, workflow: str) -> Run:  # noqa: F811
         error_type=f"{SECRET}!",
     )
     failed = factories.step(run, 5, status="failed", error=ERROR, live_error=ERROR, input={"value": SECRET})
-    gate = factories.approval(run, title=SECRET, payload={"value": SECRET})
+    gate = factories.approval(run, kind="explicit", tool=None, title=SECRET, payload={"value": SECRET})
     asks = factories.step(run, 7, kind="approval", title=SECRET, approval_id=gate.approval_id)
     await factories.insert(api.plane.engine, run, factories.execution(run), failed, asks, gate)
     for step in (failed, asks):
@@ -91,7 +91,7 @@ async def test_r44_summaries_quote_payloads_only_to_those_who_may_read_them(
     # Else this would be about nothing.
     quoted = [event.event for event in reader.events if SECRET in event.data]
     assert sorted(quoted) == ["approval", "run", "step", "step"]
-    assert reader.of("approval")[0]["data"]["title"] == SECRET
+    assert [heard.of("approval")[0]["data"]["title"] for heard in (reader, plain)] == [SECRET, "An approval"]
     assert [event["data"]["error"]["type"] for event in plain.of("step") if event["data"]["error"]] == ["ValueError"]
     # Even to those who may read payloads, a stream is no way to whole ones.
     whole = {name for event in reader.of("step") for name in event["data"]}

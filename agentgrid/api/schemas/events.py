@@ -67,21 +67,13 @@ class StepEvent(Live):
     at: datetime
 
 
-class ApprovalChange(ApprovalSummary):
-    """An approval after a change."""
-
-    title: str | None = Field(  # type: ignore[assignment]  # in a list it is never null
-        description="Null unless the caller may read payloads, which it may quote."
-    )
-
-
 class ApprovalEvent(Live):
     """The event `approval`: an approval was opened, decided or closed."""
 
     run_id: str
     kind: Literal["approval"] = "approval"
     subject: str = Field(description="The approval's id.")
-    data: ApprovalChange
+    data: ApprovalSummary
     at: datetime
 
 
