@@ -45,7 +45,7 @@ EVERYTHING = Interest()
 CATALOG_CHANNEL = "agentgrid_catalog"
 """Any login can notify it; streams hear of it once a second at most."""
 RING_SECONDS = 1.0
-"""How often at most waiting requests are woken because principals or keys changed. A worker's login could say so all the time."""
+"""How often at most waiting requests are woken because principals or keys changed. A worker's login could announce that all the time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Feed:
         self._rings_again: asyncio.TimerHandle | None = None
         self._changed_meanwhile = False
         self.deltas = Deltas()
-        """For streams that also want to hear what models say now."""
+        """For streams that also want the models' answers as they are written."""
         self.hints = Hints()
 
     @property

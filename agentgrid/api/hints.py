@@ -1,4 +1,4 @@
-"""Hints on the live streams: new log lines and changes of the catalog. They are stored nowhere, so they have no id, and some may be missing.
+"""Hints on the live streams: new log lines and changes of the catalog. They are not stored, so they have no id, and some may be missing.
 
 Workers write logs and the catalog. They can't store events: who appends one holds a lock that every start waits for (`db/locks.py`), and
 a worker's login could keep it. So the API looks once a second, for as long as a stream wants to know.

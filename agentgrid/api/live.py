@@ -141,7 +141,7 @@ def _write_out(event: LiveEvent, found: table.Things) -> None:
 
 
 def wire(event: BaseModel, event_id: int | None = None) -> bytes:
-    """An event in wire format; without an id where it is stored nowhere, so that no client resumes from it."""
+    """An event in wire format; without an id if it is not stored, so that no client resumes from it."""
     kind: str = event.kind  # type: ignore[attr-defined]  # each of `AnyEvent` has one
     number = None if event_id is None else str(event_id)
     return ServerSentEvent(event.model_dump_json(), event=kind, id=number, sep="\n").encode()

@@ -17,24 +17,25 @@ MAX_SHOWN = 200
 
 
 async def tested(session: ReadSession, asked: PolicyTest) -> PolicyTested:
-    """The rule that would apply to the call, and what became of the others. Raises InvalidInput for a kind that no rule can be about."""
+    """The rule that would apply to the call, and what became of the others. Raises InvalidInput for a call that there can't be."""
     risks = await tools.risks(session)
     kind = asked.kind or (StepKind.TOOL if asked.tool in risks else StepKind.ACTIVITY)
     switch = next((each.switch for each in governed() if each.step is kind), None)
     if switch is None:
         known = ", ".join(sorted(each.step for each in governed()))
         raise InvalidInput("invalid call", [Fault(pointer="/kind", message=f"rules can be about: {known}")])
+    agent = _caller(kind, asked)
     risk = Risk(risks.get(asked.tool, Risk.READ)) if kind is StepKind.TOOL else Risk.READ
     weighed = control.snapshot_of(await policies.in_force(session)).weigh(
         asked.tool,
         risk,
         kind,
-        agent=asked.agent,
+        agent=agent,
         arguments=None if asked.arguments is None else lambda: asked.arguments,
     )
     things = [Thing(switch, asked.tool)]
-    if asked.agent is not None:
-        things.append(Thing(SwitchKind.AGENT, asked.agent))
+    if agent is not None:
+        things.append(Thing(SwitchKind.AGENT, agent))
     off = next((why for each in await switches.of(session, things) if (why := refusal(each)) is not None), None)
     rule = weighed.rule
     return PolicyTested(
@@ -47,6 +48,16 @@ async def tested(session: ReadSession, asked: PolicyTest) -> PolicyTested:
         disabled=None if off is None else off.message,
         considered=[_shown(each, rule) for each in weighed.considered[:MAX_SHOWN]],
     )
+
+
+def _caller(kind: StepKind, asked: PolicyTest) -> str | None:
+    """The agent that makes the call. A model turn is always its own agent's."""
+    if kind is not StepKind.MODEL:
+        return asked.agent
+    if asked.agent not in (None, asked.tool):
+        message = f"the model turns of {asked.tool} are its own: leave it out"
+        raise InvalidInput("invalid call", [Fault(pointer="/agent", message=message)])
+    return asked.tool
 
 
 def _shown(considered: Considered, applied: Rule) -> ConsideredOut:

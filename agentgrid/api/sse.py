@@ -83,7 +83,7 @@ async def everything(
 ) -> AsyncIterator[bytes]:
     """All that is wanted from the cursor on, while the caller's identity lasts. Events that are available together are sent together.
 
-    watched: the runs of which it is also wanted what models say now.
+    watched: the runs whose models' answers are also wanted, as they are written.
     """
     with _watching(source, watched) as watch:
         position, hinted = cursor.event_id, source.hints.head
@@ -117,7 +117,7 @@ async def of_run(
     deltas: bool = False,
     hello: bool = False,
 ) -> AsyncIterator[bytes]:
-    """One run's events from the cursor on; the stream ends when the run has. deltas: also what models say now."""
+    """One run's events from the cursor on; the stream ends when the run has. deltas: also models' answers as they are written."""
     run_id, position = run.run_id, cursor.event_id
     with _watching(source, [run] if deltas else []) as watch:
         if cursor.reset:
@@ -135,8 +135,8 @@ async def of_run(
                 closed = await _closed(engine, run_id)
                 ends_at = await _newest(engine) if closed is not None else 0
             events, position = await source.after(position, caller, interest)
-            if watch is not None and (said := watch.take(caller)):
-                yield said
+            if watch is not None and (parts := watch.take(caller)):
+                yield parts
             for event in events:
                 if event.kind != EventKind.END:
                     yield event.as_for(caller)

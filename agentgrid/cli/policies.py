@@ -12,7 +12,6 @@ from agentgrid.cli import names
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.names import suggesting
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -23,6 +22,7 @@ from agentgrid.cli.session import (
     confirm,
     reporting,
     session,
+    show_named,
 )
 
 if TYPE_CHECKING:
@@ -75,12 +75,7 @@ def list_(
 @app.command()
 def show(rule_id: RuleId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """Show a rule, with the tools it governs and its versions. Includes withdrawn rules."""
-    with session(profile, output) as client:
-        with suggesting(client, "policies", rule_id):
-            answer = client.get(f"/policies/{part(rule_id)}")
-        from agentgrid.cli.show import show as show_answer
-
-        show_answer(answer, output, _detail)
+    show_named("policies", rule_id, _detail, profile=profile, output=output)
 
 
 @app.command()
@@ -116,7 +111,7 @@ def put(
         body = rule_body(effect, approver, expires, reason, changes) | {"tool": tool} | narrowing(kind, agent, when)
     with session(profile, output) as client:
         if effect is Effect.ALLOW:
-            confirm(f"Allow {tool!r} to be called without approval, even destructive calls?", yes=yes)
+            confirm(f"Allow calls of {about(body)} without approval, even destructive ones?", yes=yes)
         answer = client.write("PUT", f"/policies/{part(rule_id)}", body, doing=f"the rule {rule_id}")
         from agentgrid.cli.show import show as show_answer
 
@@ -136,7 +131,7 @@ def withdraw(
         place = f"/policies/{part(rule_id)}"
         if not yes:
             rule = client.get(place).json()
-            confirm(f"{rule_id} sets {rule.get('effect')} for {rule.get('tool')!r}. Withdraw it?", yes=yes)
+            confirm(f"{rule_id} sets {rule['effect']} for {about(rule)}. Withdraw it?", yes=yes)
         body = {} if reason is None else {"reason": reason}
         answer = client.write("DELETE", place, body, doing=f"the withdrawal of the rule {rule_id}")
         from agentgrid.cli.show import show as show_answer
@@ -146,11 +141,15 @@ def withdraw(
 
 @app.command("test")
 def try_rules(
-    tool: Annotated[str, typer.Option(help="A tool's name or the type of a plain activity.")],
+    tool: Annotated[
+        str, typer.Option(help="A tool's name or the type of a plain activity; with --kind model, an agent's name.")
+    ],
     agent: Annotated[str | None, typer.Option(help="The agent that makes the call; by default workflow code.")] = None,
     arguments: Annotated[
         str | None,
-        typer.Option(help="The call's arguments, as JSON; without them no condition can be judged.", metavar="JSON"),
+        typer.Option(
+            help="The call's arguments, as JSON; without them no condition can be judged.", metavar="JSON|@FILE|-"
+        ),
     ] = None,
     kind: Annotated[
         str | None, typer.Option(help="tool, activity or model; by default what is registered.", metavar="KIND")
@@ -158,7 +157,7 @@ def try_rules(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Say which rule would apply to a call, and why. Nothing is called."""
+    """Show which rule would apply to a call, and why. Nothing is called."""
     from agentgrid.cli.rules import weighed
 
     weighed(tool, agent, arguments, kind, profile, output)
@@ -176,8 +175,8 @@ def effect_text(rule: Mapping[str, Any]) -> Text:
     """The rule's effect, or that it is withdrawn."""
     from agentgrid.cli import words
 
-    said = "withdrawn" if rule.get("withdrawn") else rule["effect"]
-    return words.styled(said, words.EFFECT_STYLES | {"withdrawn": "dim"})
+    effect = "withdrawn" if rule.get("withdrawn") else rule["effect"]
+    return words.styled(effect, words.EFFECT_STYLES | {"withdrawn": "dim"})
 
 
 def about(rule: Mapping[str, Any]) -> str:
@@ -231,7 +230,7 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
     from agentgrid.cli.tables import Listing, fixed, text, time
     from agentgrid.cli.text import safe
 
-    said = {
+    shown = {
         "about": about(rule),
         "policy": effect_text(rule),
         "approvers": rule["approvers"] if _asks(rule) else None,
@@ -244,7 +243,7 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
     }
     parts: list[RenderableType] = [
         Text(f"{safe(rule['rule_id'])}@{safe(rule['version'])}", style="bold"),
-        indented(facts(said)),
+        indented(facts(shown)),
     ]
     if rule["note"]:
         parts.append(indented(Text(safe(rule["note"]), style="yellow")))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agentgrid.cli.inputs import read_json
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.policies import about, effect_text
 from agentgrid.cli.session import reporting, session
 from agentgrid.domain.condition_text import parsed
-from agentgrid.errors import InvalidInput
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,19 +28,12 @@ def weighed(
     body = {"tool": tool} | narrowing(kind, agent, None)
     with reporting(output):
         if arguments is not None:
-            body["arguments"] = _json(arguments)
+            body["arguments"] = read_json(arguments, option="--arguments")
     with session(profile, output) as client:
         answer = client.ask("/policies/test", body)
         from agentgrid.cli.show import show as show_answer
 
         show_answer(answer, output, _tested)
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InvalidInput(f"--arguments is not JSON: {error}") from None
 
 
 def _tested(tested: Mapping[str, Any]) -> RenderableType:
@@ -63,16 +55,16 @@ def _tested(tested: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [heading, indented(facts(shown))]
     if tested["considered"]:
         rules = Listing(
-            (text("RULE", least=20), text("ABOUT", 2, least=16), fixed("POLICY", 1), text("BECAUSE", 3, least=24)),
+            (text("RULE", least=20), text("ABOUT", 2, least=16), fixed("POLICY", 1)),
             (
                 (
                     Text(safe(rule["rule"]), style="bold" if rule["applies"] else ""),
                     about(rule),
                     words.styled(rule["effect"], words.EFFECT_STYLES),
-                    rule["because"],
                 )
                 for rule in tested["considered"]
             ),
+            below=[Text(safe(rule["because"]), style="dim") for rule in tested["considered"]],
         )
         parts += [Text("\nRules about this call", style="bold"), indented(rules)]
     return Group(*parts)

@@ -77,8 +77,12 @@ def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
         return Forbidden(f"{principal.name} issued the key that started the run, and so can't decide its approvals")
     if shared := sorted(caller.persons & {*starters, *terms.issuers, *found.run.issuers}):
         return Forbidden(
-            f"your key was issued by {', '.join(shared)}, who took part in starting the run: use a key created on the "
+            f"the key of {principal.name} was issued by {', '.join(shared)}, who took part in starting the run: use a key created on the "
             f"machine that owns the database, by `agentgrid key create {principal.name}`"
+        )
+    if terms.changed_by in caller.persons:
+        return Forbidden(
+            f"{terms.changed_by} changed the arguments of this call, and the rule wants a second person for changes: another approver decides"
         )
     if principal.approver_entry(tuple(approval.approvers)) is None:
         return Forbidden(f"this approval is for {', '.join(approval.approvers)}")

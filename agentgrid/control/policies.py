@@ -33,7 +33,7 @@ RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
 AGENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 AGENT_GLOB = re.compile(r"[a-z0-9_*?\[\]!-]{1,100}")
 
-DECISIONS_TOLD = timedelta(days=1)
+DECISIONS_LISTED = timedelta(days=1)
 """How long the snapshot lists a decision made with an API key that was later revoked: many times as long as a decision is valid."""
 
 TOOL = re.compile(r"[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]{0,253}[^\s\x00-\x1f\x7f])?")
@@ -228,12 +228,12 @@ def _wire(rule: RulePut) -> dict[str, Any]:
     }
 
 
-def _rule_put(said: dict[str, Any]) -> RulePut:
-    expires = timedelta(seconds=said["expires"])
-    changes = Changes(said.get("changes", Changes.ONE_PERSON))
+def _rule_put(wish: dict[str, Any]) -> RulePut:
+    expires = timedelta(seconds=wish["expires"])
+    changes = Changes(wish.get("changes", Changes.ONE_PERSON))
     return RulePut(
-        **said
-        | {"effect": Effect(said["effect"]), "approvers": tuple(said["approvers"]), "expires": expires}
+        **wish
+        | {"effect": Effect(wish["effect"]), "approvers": tuple(wish["approvers"]), "expires": expires}
         | {"changes": changes}
     )
 
@@ -252,7 +252,7 @@ async def _put(
     """The rule's next version. An unchanged rule keeps its version: a new version would void the approvals that are pending under it."""
     if rule.effect is Effect.REQUIRE_APPROVAL and not rule.approvers:
         raise InvalidInput("nobody could approve", [Fault(pointer="/approvers", message="must name somebody")])
-    said: dict[str, Any] = {
+    columns: dict[str, Any] = {
         **scope.wire(),
         "effect": rule.effect.value,
         "approvers": list(rule.approvers),
@@ -262,7 +262,7 @@ async def _put(
         "withdrawn": False,
     }
     last = await table.newest(session, rule_id)
-    plain = {name: value for name, value in said.items() if name not in scope.wire()}
+    plain = {name: value for name, value in columns.items() if name not in scope.wire()}
     changes = last is None or scope_of(last) != scope or last.model_dump(include=set(plain)) != plain
     before = 0 if last is None else last.version
     version = before + changes
@@ -271,10 +271,10 @@ async def _put(
         target=target,
         wish={**scope.wire(), "rule": _wire(rule)},
         basis={"version": before},
-        shown={"rule": rule_id, **{name: value for name, value in said.items() if value or name not in _NARROWING}},
+        shown={"rule": rule_id, **{name: value for name, value in columns.items() if value or name not in _NARROWING}},
         reason=rule.reason or None,
     )
-    row = Policy(rule_id=rule_id, version=version, **said) if changes else None
+    row = Policy(rule_id=rule_id, version=version, **columns) if changes else None
     return await _change(session, caller, row, f"{rule_id}@{version}", proposal, confirmed)
 
 
@@ -375,7 +375,7 @@ async def publish(session: WriteSession) -> Snapshot:
             "approver_entries": {person.name: person.approver_entries for person in people if person.approver_entries},
             "revoked_principals": frozenset(await principals.disabled_names(session)),
             "revoked_keys": frozenset(key.key_id for key in keys if key.revoked_at is not None),
-            "revoked_decisions": frozenset(await commands_table.decided_with_revoked_keys(session, DECISIONS_TOLD)),
+            "revoked_decisions": frozenset(await commands_table.decided_with_revoked_keys(session, DECISIONS_LISTED)),
             "public_keys": {key.key_id: key.public_key for key in keys if key.retired_at is None},
             "retired_keys": {key.key_id: key.public_key for key in keys if key.retired_at is not None},
         }

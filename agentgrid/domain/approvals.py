@@ -40,7 +40,7 @@ time, and unsynchronised clocks differ by some seconds; a minute allows for that
 
 
 class ApprovalStatus(StrEnum):
-    """Where an approval stands."""
+    """The status of an approval."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -50,7 +50,7 @@ class ApprovalStatus(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a person says."""
+    """The answer of a person."""
 
     APPROVED = "approved"
     REJECTED = "rejected"
@@ -91,7 +91,7 @@ class Terms(BaseModel):
     key: str | None = None
     """The idempotency key of the waiting call. Without one no decision is valid."""
     shown: Any = None
-    """What an explicit approval shows, or a local call's arguments; a remote call's stand in its scheduled event."""
+    """What an explicit approval shows, or a local call's arguments; a remote call's are in its scheduled event."""
     approvers: tuple[str, ...]
     """Principals, groups or `role:approver`."""
     initiator: str | None = None
@@ -116,6 +116,8 @@ class Terms(BaseModel):
     """The optional parts of a decision that the worker understands: `comment`, `arguments`. An older worker would ignore a decision with others."""
     changes: Changes = Field(default=Changes.ONE_PERSON, exclude_if=lambda changes: changes is Changes.ONE_PERSON)
     """How many people it takes to approve changed arguments, by the rule that asked."""
+    changed_by: str | None = None
+    """Who changed the call's arguments alone, under another rule, where this one wants a second person: somebody else decides."""
 
     def wire(self) -> dict[str, Any]:
         """The terms as plain JSON values."""
@@ -152,7 +154,7 @@ class Decision(BaseModel):
     """The id of the command that carries it."""
     key_id: str
     comment: str | None = Field(default=None, exclude_if=_absent, max_length=MAX_COMMENT)
-    """What the approver says to the workflow's code."""
+    """The approver's message to the workflow's code, or to the agent that asked."""
     arguments: dict[str, Any] | None = Field(default=None, exclude_if=_absent)
     """The arguments with which the tool is called instead."""
     original: str | None = Field(default=None, exclude_if=_absent)
@@ -206,7 +208,7 @@ def read_signal(raw: bytes) -> SignedDecision | None:
 
 
 def judge(terms: Terms, raw: bytes) -> Judgement:
-    """What this signal's bytes do to the approval with these terms. Pure; never raises, whatever the bytes are.
+    """What this signal's bytes do to the approval with these terms. Pure; never raises, for any bytes.
 
     A person's authority at this moment (revocation, policy) is not judged here: the worker does so again before the effect.
     """
@@ -251,6 +253,8 @@ def _mismatch(terms: Terms, decision: Decision) -> str | None:
         return "by the initiator of the run"
     if decision.principal in terms.issuers:
         return "by somebody who issued the key that started the run"
+    if decision.principal == terms.changed_by:
+        return "by the person who changed the arguments, where the rule requires a second one"
     if decision.approver not in terms.approvers:
         return "by somebody who is not among the approvers"
     return None

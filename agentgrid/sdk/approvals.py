@@ -22,17 +22,17 @@ class ApprovalRejected(ApplicationError):
     """The approval was rejected. Raised at the waiting call. The comment, if there is one, is in the message and the details."""
 
     def __init__(self, terms: Terms, principal: str, comment: str | None = None) -> None:
-        said = {} if comment is None else {"comment": comment}
+        details = {} if comment is None else {"comment": comment}
         super().__init__(
             f"{terms.title}: rejected by {principal}{f': {comment}' if comment else ''}",
-            {"approval_id": terms.approval_id, "principal": principal} | said,
+            {"approval_id": terms.approval_id, "principal": principal} | details,
             type=ErrorType.APPROVAL_REJECTED,
             non_retryable=True,
         )
 
     @property
     def comment(self) -> str | None:
-        """What the approver said, or None."""
+        """The approver's comment, or None."""
         comment: str | None = self.details[0].get("comment")
         return comment
 

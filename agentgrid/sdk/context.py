@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agentgrid.domain.agents import AgentHeader
 from agentgrid.domain.approvals import Decision
@@ -19,9 +19,10 @@ current_agent: ContextVar[AgentHeader | None] = ContextVar("agentgrid_agent", de
 
 @dataclass
 class Note:
-    """Under which decision a call of workflow code ran, for the code that made it; None if it needed no approval."""
+    """Under which decisions a call of workflow code is made, for the code that makes it; none if it needed no approval."""
 
-    decision: Decision | None = None
+    decisions: list[Decision] = field(default_factory=list)
+    """Oldest first. There are several if policy asks again, which it does about the changed arguments if the first decision changed them."""
 
 
 current_note: ContextVar[Note | None] = ContextVar("agentgrid_note", default=None)

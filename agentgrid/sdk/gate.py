@@ -196,7 +196,7 @@ async def _result(
             if changed is not None and is_invalid_input(cause):
                 # Workflow code never made this call, so it doesn't fail there.
                 decision, changed, handle = None, None, None
-                _note(None)
+                _noted().clear()
                 continue
             terms = terms_in(cause)
             if terms is None:
@@ -204,17 +204,19 @@ async def _result(
         outcome = await state.wait(terms, asked if remote else None)
         if not outcome.void and not approved(outcome):
             raise refusal(terms, outcome)
-        decision, handle = outcome.raw or None, None
-        if outcome.decision is not None and outcome.decision.arguments is not None:
+        # After a reset the earlier decision lets nothing through, but it says who changed the arguments.
+        decision, handle = outcome.raw or decision, None
+        if outcome.decision is None:
+            continue
+        _noted().append(outcome.decision)
+        if outcome.decision.arguments is not None:
             changed = ToolCall(tool=terms.tool or "", version=terms.tool_version or "", args=outcome.decision.arguments)
-        if not outcome.void:
-            _note(outcome.decision)
 
 
-def _note(decision: Decision | None) -> None:
-    """Tell the code that made the call under which decision it is made now."""
-    if (note := current_note.get()) is not None:
-        note.decision = decision
+def _noted() -> list[Decision]:
+    """The decisions that the code which made the call sees."""
+    note = current_note.get()
+    return [] if note is None else note.decisions
 
 
 def is_invalid_input(error: BaseException | None) -> bool:

@@ -126,7 +126,7 @@ class Tool(Generic[P, R]):
             raise ApplicationError(
                 INSIDE_ACTIVITY.format(self.name), type=ErrorType.TOOL_INSIDE_ACTIVITY, non_retryable=True
             )
-        # Each call in a test or a script is an effect of its own, unless its author says otherwise.
+        # Each call in a test or a script is an effect of its own, unless its author names a key.
         with keyed(current_key.get() or f"direct-{uuid.uuid4().hex}"):
             yield
 
@@ -190,15 +190,18 @@ class Tool(Generic[P, R]):
         raise ApplicationError(f"{self.name}: {why}", type=ErrorType.TOOL_INPUT, non_retryable=True)
 
     def checked(self, args: dict[str, Any]) -> dict[str, Any]:
-        """The typed arguments of a call. Raises ApplicationError if they don't fit the signature or the tool's own check refuses them."""
+        """The typed arguments of a call. Raises ApplicationError if they don't fit the signature or the tool's own check refuses them.
+
+        Any other error of the check or of a type's validator counts too: both depend on the arguments only, so it would be raised again. It
+        must not fail the run if an approver's changed arguments raise it.
+        """
         try:
             arguments = self.signature.load_arguments(args)
             if self.check is not None:
                 self.check(**arguments)
-        except ValueError as error:
-            raise ApplicationError(
-                f"{self.name}: {message_of(error)}", type=ErrorType.TOOL_INPUT, non_retryable=True
-            ) from None
+        except Exception as error:
+            why = message_of(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            raise ApplicationError(f"{self.name}: {why}", type=ErrorType.TOOL_INPUT, non_retryable=True) from None
         return arguments
 
     def _dumped(self, result: Any) -> Any:

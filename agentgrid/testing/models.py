@@ -30,7 +30,7 @@ _ANSWERED_AGAIN = frozenset({408, 409, 429})
 def scripted(
     script: Script, *, usd_per_token: float | None = 1e-6, requests: list[Conversation] | None = None
 ) -> Models:
-    """A script in place of every model. usd_per_token: the price; None for a model whose price is unknown. requests: gets what was asked."""
+    """A script in place of every model. usd_per_token: the price; None for a model whose price is unknown. requests: collects each request."""
     asked = requests if requests is not None else []
 
     def find(name: str) -> _Scripted:
@@ -95,7 +95,11 @@ def _message(message: dict[str, Any]) -> Message:
             return Message(role="user", text=message["text"])
         case "tool":
             failed = "fault" in message
-            text = message["fault"] if failed else json.dumps(message.get("result"))
+            shown = message["fault"] if failed else message.get("result")
+            if "approval" in message:
+                # As a provider's model sees it.
+                shown = {"result": shown, "approval": message["approval"]}
+            text = shown if isinstance(shown, str) and failed else json.dumps(shown)
             return Message(role="tool", text=text, call_id=message["id"], failed=failed)
     parts = message["answer"].get("parts", ())
     text = "".join(part["content"] for part in parts if part["part_kind"] == "text")

@@ -21,12 +21,14 @@ from agentgrid.domain.approvals import (
     ARGUMENTS,
     COMMENT,
     ApprovalKind,
+    Changes,
     Decision,
     SignedDecision,
     Terms,
     Verdict,
     judge,
     out_of_date,
+    read_signal,
 )
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.ids import new_id
@@ -148,7 +150,7 @@ class Governor:
     """Whether reads and plain activities wait for the first policy too: a rule in it could deny them."""
     admissions: Admissions = field(default_factory=Admissions)
     allowed_to: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """The tools that each of the grid's agents may call, as the worker's own code has it, whatever a workflow's code asks."""
+    """The tools that each of the grid's agents may call, as the worker's own code has it, regardless of what a workflow's code asks."""
 
     def judge(self, call: Call) -> Answer:
         """Apply the current policy to this attempt."""
@@ -238,6 +240,7 @@ class Governor:
             # A tool's arguments have names and a schema; those of plain activities, and of malformed calls, don't.
             takes=(COMMENT, ARGUMENTS) if call.version is not None and isinstance(arguments, dict) else (COMMENT,),
             changes=rule.changes,
+            changed_by=_changed_alone(call.presented, bound) if rule.changes is Changes.SECOND_PERSON else None,
         )
         if call.presented is not None and self._admits(call, terms, snapshot):
             return Allow()
@@ -281,8 +284,19 @@ class Governor:
 
 
 def _asking(agent: AgentHeader | None) -> dict[str, Any]:
-    """What the terms say of the agent that asks."""
+    """The fields of the terms that name the agent that asks."""
     return {} if agent is None else {"agent": agent.agent, "agent_version": agent.version, "turn": agent.turn or None}
+
+
+def _changed_alone(presented: str | None, bound: str) -> str | None:
+    """Who changed the arguments that the call sends without a second person, by the decision that it presents; None if nobody did.
+
+    The signature is not verified: a false one could only keep somebody from deciding.
+    """
+    signed = None if presented is None else read_signal(presented.encode())
+    if signed is None or signed.decision.arguments is None or signed.decision.digest != bound:
+        return None
+    return signed.decision.principal if signed.decision.proposer is None else None
 
 
 def distrust(decision: Decision, snapshot: Snapshot) -> str | None:

@@ -26,7 +26,7 @@ _EMPTY = re.compile(
     "never|only|other|over|same|some|such|than|that|their|them|then|there|these|they|this|those|until|what|when|where|"
     "which|while|will|with|without|would|your"
 )
-"""Words that say nothing of what a text is about."""
+"""Words that give no hint of a text's subject."""
 
 _DEPTH = 12
 MAX_SEEN = 6
@@ -38,7 +38,7 @@ MAX_TEXT = 20_000
 
 
 def stems(text: str) -> set[str]:
-    """The words of a text that may say what it is about, without their endings."""
+    """The words of a text that may show its subject, without their endings."""
     words = re.findall(r"[a-z]{4,}", text[:MAX_TEXT].lower().replace("_", " "))
     return {
         _ENDING.sub("", word) if len(word) > 5 else word.rstrip("s") for word in words if not _EMPTY.fullmatch(word)
@@ -136,14 +136,14 @@ def _scalar(text: str) -> Any:
 def _read_result(reading: Reading, message: dict[str, Any], *, reads: bool) -> None:
     name = str(message["name"])
     reading.used.append(name)
+    if isinstance(approval := message.get("approval"), dict):
+        reading.notes.append(f"{name} was approved with changes or a comment: {json.dumps(approval, sort_keys=True)}")
     if "fault" in message:
         kind, _, why = str(message["fault"]).partition(": ")
         reading.refused |= kind in REFUSALS
         reading.notes.append(f"{name} {'was refused' if kind in REFUSALS else 'failed'}: {why or kind}")
         return
     reading.done.append(name)
-    if isinstance(approval := message.get("approval"), dict):
-        reading.notes.append(f"{name} was approved with changes or a comment: {json.dumps(approval, sort_keys=True)}")
     result = message.get("result")
     listed = next(iter(result.values())) if isinstance(result, dict) and len(result) == 1 else result
     if isinstance(listed, list):

@@ -1,7 +1,7 @@
 """Watches a worker's event loop from a thread, and names the tool that blocks it.
 
-While an async tool blocks, nothing else runs in its worker: other tools, heartbeats, workflow tasks. Temporal then reports a timeout of
-whatever waited, which says nothing about the cause.
+While an async tool blocks, nothing else runs in its worker: other tools, heartbeats, workflow tasks. Temporal then reports timeouts of
+the things that waited, which don't show the cause.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Watchdog:
             tool=name,
             at=place,
             seconds=round(seconds, 1),
-            hint="nothing else runs in this worker meanwhile: await an async equivalent, or use asyncio.to_thread",
+            hint="nothing else runs in this worker meanwhile: await an async equivalent, or use asyncio.to_thread; a tool's check must be quick",
         )
         return True
 
@@ -94,6 +94,8 @@ def _names(tools: Iterable[Tool[..., Any]], activities: Iterable[Any]) -> dict[C
         # Those from elsewhere share a function of AgentGrid's.
         if isinstance(code := getattr(tool.fn, "__code__", None), CodeType) and tool.module == tool.fn.__module__:
             names[code] = str(tool.name)
+        if isinstance(code := getattr(tool.check, "__code__", None), CodeType):
+            names.setdefault(code, f"the check of {tool.name}")
     return names
 
 

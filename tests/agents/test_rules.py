@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from temporalio.client import WorkflowHandle
 
 from agentgrid.domain.conditions import Condition
 from agentgrid.domain.policies import Effect, Rule
 from agentgrid.testing import Call, Turn
+from agentgrid.testing.turns import Conversation
 from tests.agents import desk
 from tests.agents.conftest import Desk, final, look
 
@@ -24,9 +29,15 @@ READS = Rule(rule_id="agent:chatty", tool="*", agent="chatty", effect=Effect.DEN
 
 @pytest.fixture
 def rules(running: Desk) -> Iterator[None]:
+    entries = running.governance.snapshot.approver_entries
     running.governance.change(rules=(SMALL, READS))
     yield
-    running.governance.change(rules=(), disabled={})
+    running.governance.change(rules=(), disabled={}, approver_entries=entries)
+
+
+def results(running: Desk, handle: WorkflowHandle[Any, Any]) -> list[str]:
+    """What the model of an agent sees of its calls in the second turn."""
+    return [each.text for each in running.asked(handle)[1].messages if each.role == "tool"]
 
 
 def refund(cents: int) -> Turn:
@@ -52,8 +63,8 @@ async def test_a_small_refund_passes_and_a_large_one_asks_in_the_agents_name(run
 async def test_a_rule_about_one_agent_is_not_about_another(running: Desk):
     denied = await running.start("chat", [Turn(calls=[look()]), Turn(text="I may not")])
     assert await denied.result() == "I may not"
-    (told,) = [each.text for each in running.asked(denied)[1].messages if each.role == "tool"]
-    assert told == "PolicyDenied: get_order is denied by the rule agent:chatty@1: chatty talks only"
+    (seen,) = results(running, denied)
+    assert seen == "PolicyDenied: get_order is denied by the rule agent:chatty@1: chatty talks only"
     passes = await running.start("help_desk", [Turn(calls=[look()]), DONE])
     assert (await passes.result())["refunded"] is True
 
@@ -71,7 +82,84 @@ async def test_changed_arguments_are_judged_like_any_others(running: Desk):
     handle = await running.start("help_desk", [refund(1250), DONE])
     await running.governance.approve(handle, arguments={"order_id": "changed", "amount_cents": 9000})
     await handle.result()
-    (told,) = [each.text for each in running.asked(handle)[1].messages if each.role == "tool"]
-    assert told.startswith("PolicyDenied: refund_order is denied by the rule large@1")
+    (seen,) = results(running, handle)
+    assert "PolicyDenied: refund_order is denied by the rule large@1" in json.loads(seen)["result"]
+    assert json.loads(seen)["approval"] == {"changed_to": {"order_id": "changed", "amount_cents": 9000}}
     assert [each for each in desk.REFUNDS if each["order_id"] == "changed"] == []
     await running.replays(handle)
+
+
+def asking(group: str, op: str) -> Rule:
+    """Refunds up to 50, or above it, need this group's approval."""
+    return Rule(
+        rule_id=group,
+        tool="refund_order",
+        when=(Condition(argument="amount_cents", op=op, value=5000),),
+        effect=Effect.REQUIRE_APPROVAL,
+        approvers=(group,),
+    )
+
+
+@pytest.mark.usefixtures("rules")
+async def test_a_change_that_another_rule_is_about_asks_its_approvers_and_the_model_sees_what_ran(running: Desk):
+    governance = running.governance
+    of_both = {"reviewer": frozenset({"leads", "finance"})}
+    governance.change(rules=(asking("leads", "<="), asking("finance", ">")), approver_entries=of_both)
+    handle = await running.start("help_desk", [refund(1250), DONE])
+    raised = {"order_id": "raised", "amount_cents": 9000}
+    first = await governance.approve(handle, arguments=raised, comment="pay for the trouble")
+    second = await governance.approve(handle, comment="agreed")
+    assert [(each.policy, each.approvers) for each in (first, second)] == [
+        ("leads@1", ("leads",)),
+        ("finance@1", ("finance",)),
+    ]
+    assert second.key == first.key
+    await handle.result()
+    assert [each["cents"] for each in desk.REFUNDS if each["order_id"] == "raised" and each["key"] == first.key] == [
+        9000
+    ]
+    (seen,) = results(running, handle)
+    assert json.loads(seen)["approval"] == {"comment": "pay for the trouble\nagreed", "ran_with": raised}
+    await running.replays(handle)
+
+
+@pytest.mark.usefixtures("rules")
+async def test_an_approver_changes_the_call_of_an_agent_in_a_child_run(running: Desk):
+    handle = await running.start("front_desk", [refund(1250), DONE])
+    child = running.client.get_workflow_handle(f"{handle.id}-child")
+    while not running.asked(handle):
+        await asyncio.sleep(0.02)
+    (terms,) = await running.governance.pending(child)
+    assert (terms.workflow_id, terms.agent) == (child.id, "desk")
+    given = {"order_id": "in the child", "amount_cents": 4000}
+    decision = running.governance.decide(terms, arguments=given)
+    await running.governance.send(handle, decision)  # the parent is another run
+    await running.governance.send(child, decision)
+    await handle.result()
+    ran = [each for each in desk.REFUNDS if each["key"] == terms.key]
+    assert ran == [{"order_id": "in the child", "cents": 4000, "key": terms.key}]
+    (seen,) = results(running, handle)
+    assert json.loads(seen)["approval"] == {"ran_with": given}
+    await running.replays(handle)
+    await running.replays(child)
+
+
+@pytest.mark.usefixtures("rules")
+async def test_a_rule_is_about_the_agent_that_makes_the_call_not_about_one_that_called_it(running: Desk):
+    def script(conversation: Conversation) -> Turn:
+        if conversation.turn > 0:
+            return Turn(text="done")
+        leads = "Let others" in conversation.instructions
+        return Turn(calls=[Call("chatty", {"prompt": conversation.prompt}) if leads else look()])
+
+    async def got(agent: str) -> str:
+        rule = Rule(rule_id="closed", tool="get_order", agent=agent, effect=Effect.DENY)
+        running.governance.change(rules=(rule,))
+        handle = await running.start("delegation", script)
+        await handle.result()
+        (chatting,) = [each for each in running.asked(handle) if "sentence" in each.instructions and each.turn == 1]
+        (result,) = [message.text for message in chatting.messages if message.role == "tool"]
+        return result
+
+    assert "denied by the rule closed@1" in await got("chatty")
+    assert "1250" in await got("lead")

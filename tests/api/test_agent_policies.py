@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from agentgrid.api import policy_tests
+from agentgrid.api.schemas.policies import PolicyTest, PolicyTested
+from agentgrid.control import policies as control
+from agentgrid.db import policies
+from agentgrid.db.session import ReadSession, WriteSession
+from agentgrid.db.tables import Policy, Switch
+from agentgrid.domain.activities import governed
+from agentgrid.domain.agents import AgentHeader
 from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.steps import StepKind
+from agentgrid.worker.governor import Answer, Ask, Call, Deny, Governor, Unsupported
+from agentgrid.worker.policy import FixedPolicy
 from tests.api import factories
 from tests.api.conftest import Api
 from tests.api.test_policies import PLACE, last_command, published
 from tests.api.test_principals import second_administrator
+from tests.worker.test_policy import call
 
 SMALL = {"argument": "cents", "op": "<=", "value": 1000}
 
@@ -159,6 +174,132 @@ async def test_which_rule_would_apply_and_why(api: Api, as_):
         await admin.post("/api/v1/agents/caller/enable")
         for rule_id in ("small-recalls", "recalls"):
             await admin.delete(f"{PLACE}/{rule_id}")
+
+
+EFFECTS = ("allow", "require_approval", "deny")
+CONDITIONS = [
+    SMALL,
+    {"argument": "cents", "op": ">", "value": 1000},
+    {"argument": "cents", "op": "!=", "value": 2**53},
+    {"argument": "to.country", "op": "in", "value": ["DE", "FR"]},
+    {"argument": "to.country", "op": "exists", "value": False},
+    {"argument": "0", "op": "==", "value": 500},
+    {"argument": "note", "op": "matches", "value": "^urgent"},
+    {"argument": "note", "op": "contains", "value": "\N{CYRILLIC SMALL LETTER O}"},
+]
+ARGUMENTS = [
+    None,
+    {},
+    [500],
+    *({"cents": cents} for cents in (5, 1000.0, 5000, 2**53, 2**53 + 1, 10**400, "5", True, None, float("nan"))),
+    {"cents": 5, "to": {"country": "DE"}, "note": "urgent"},
+    {"cents": 5, "to.country": "DE", "c\N{CYRILLIC SMALL LETTER IE}nts": 5000},
+    {"cents": 5, "to": ["DE"], "note": "\ud800"},
+    {"cents\0": 5, **{f"key {number}": number for number in range(10_000)}},
+]
+
+
+def some_rule(random: Random, rule_id: str, agent: str | None) -> Policy:
+    return Policy(
+        rule_id=rule_id,
+        version=1,
+        kind=random.choice([None, None, "tool", "activity", "model"]),
+        tool=random.choice(["wire", "wi*", "*", "post"]),
+        agent=random.choice([None, "pay*", "payer"]) if agent is None else agent,
+        when=random.sample(CONDITIONS, random.choice([0, 0, 1, 2])),
+        effect=random.choice(EFFECTS),
+        approvers=["role:approver"],
+        expires_seconds=60,
+        created_by="admin",
+    )
+
+
+async def test_the_answer_for_a_call_is_what_a_worker_does_with_it(api: Api):
+    """Random rules, kill switches and calls. The worker has the snapshot as the database gives it."""
+    random = Random(36)
+    tools = frozenset({"wire", "post"})
+    session = AsyncSession(api.plane.engine)
+    async with session, session.begin() as transaction:
+        await session.execute(text("DELETE FROM policies"))
+        session.add(factories.tool("wire", risk="destructive"))
+        for number in range(40):
+            await session.execute(text("DELETE FROM policies"))
+            await session.execute(text("DELETE FROM switches"))
+            ids = random.sample(["a", "b", "c", "d", "tool:wire"], random.choice([1, 3, 4]))
+            session.add_all(some_rule(random, rule_id, None) for rule_id in ids)
+            if number % 3 == 0:
+                session.add(some_rule(random, "agent:payer", "payer"))
+            if number % 10 == 0:
+                kind, name = random.choice([("tool", "wire"), ("agent", "payer")])
+                session.add(Switch(kind=kind, name=name, version=1, disabled=True, created_by="admin"))
+            await session.flush()
+            await control.publish(WriteSession(session))
+            snapshot = await policies.newest_snapshot(ReadSession(session))
+            assert snapshot is not None
+            governor = Governor(
+                policy=FixedPolicy(snapshot.model_copy(update={"public_keys": {"k": "a"}})),
+                allowed_to={"payer": tools, "booker": tools},
+            )
+            session.expunge_all()
+            for _ in range(3):
+                kind = random.choice([StepKind.TOOL, StepKind.ACTIVITY, StepKind.MODEL])
+                agent = random.choice([None, "payer", "booker"])
+                name = random.choice(sorted(tools)) if kind is not StepKind.MODEL else agent or "payer"
+                arguments = random.choice(ARGUMENTS)
+                asked = PolicyTest.model_construct(tool=name, kind=kind, agent=agent, arguments=arguments)
+                answer = await policy_tests.tested(ReadSession(session), asked)
+                by = agent if kind is not StepKind.MODEL else name
+                did = governor.judge(made(kind, name, by, arguments))
+                assert describes(answer, did), (number, asked, answer, did, snapshot.rules)
+        await transaction.rollback()
+
+
+def made(kind: StepKind, name: str, agent: str | None, arguments: Any) -> Call:
+    """The call, as it reaches a worker."""
+
+    def given() -> Any:
+        if arguments is None:
+            raise ValueError("not known")
+        return arguments
+
+    is_tool = kind is StepKind.TOOL
+    risk = Risk.DESTRUCTIVE if name == "wire" else Risk.READ
+    return call(
+        kind=next(each for each in governed() if each.step is kind),
+        subject=name,
+        version="v1" if is_tool else None,
+        risk=risk if is_tool else None,
+        arguments=given,
+        agent=None if agent is None else AgentHeader(agent=agent, version="v1", call="c"),
+    )
+
+
+def describes(answer: PolicyTested, did: Answer) -> bool:
+    match did:
+        case Deny(reason=reason):
+            if answer.disabled is not None:
+                return reason == answer.disabled
+            return answer.effect is Effect.DENY and f"by the rule {answer.rule}" in reason
+        case Ask(terms=terms):
+            asks = answer.effect is Effect.REQUIRE_APPROVAL and answer.disabled is None
+            return asks and (terms.policy, list(terms.approvers)) == (answer.rule, answer.approvers)
+        case Unsupported(reason=reason):
+            # JSON can't represent the arguments exactly, so nobody could sign for them.
+            return answer.effect is Effect.REQUIRE_APPROVAL and "can't be shown exactly" in reason
+    return answer.effect is Effect.ALLOW and answer.disabled is None
+
+
+async def test_an_agents_model_turns_are_its_own(api: Api, as_):
+    body = {"kind": "model", "agent": "thinker", "effect": "deny"}
+    await as_("admin").put(f"{PLACE}/thinkers", json=body)
+    try:
+        turn = {"tool": "thinker", "kind": "model"}
+        answer = await as_("admin").post(f"{PLACE}/test", json=turn)
+        assert (answer.status_code, answer.json()["rule"]) == (200, "thinkers@1")
+        other = await as_("admin").post(f"{PLACE}/test", json=turn | {"agent": "clerk"})
+        assert (other.status_code, other.json()["faults"][0]["pointer"]) == (422, "/agent"), other.text
+    finally:
+        await as_("admin").delete(f"{PLACE}/thinkers")
 
 
 async def test_loosening_a_rule_about_an_agent_takes_two_administrators(api: Api, as_):

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from agentgrid.control import keys
 from agentgrid.db.session import writing
-from agentgrid.domain.approvals import Changes, Terms, Verdict, changed_digest, judge
+from agentgrid.domain.approvals import MAX_COMMENT, Changes, Terms, Verdict, changed_digest, judge
 from agentgrid.domain.canonical import digest
 from tests.api import factories
 from tests.api.conftest import SETUP, Api
@@ -53,12 +53,13 @@ async def test_an_approver_changes_and_approves_in_one_act(api: Api, as_):
 
 
 async def test_a_comment_is_signed_for_workers_that_take_it_and_kept_for_all(api: Api, as_):
-    for takes, told in ((["comment"], "no"), ([], None)):
+    longest = "\N{EURO SIGN}" * MAX_COMMENT
+    for takes, comment in ((["comment"], longest), ([], None)):
         _, gate, handle = await waiting(api, terms={"takes": takes})
-        answer = await decide(as_("reviewer"), gate, verdict="rejected", comment="no")
-        assert answer.json()["command"]["reason"] == "no"
+        answer = await decide(as_("reviewer"), gate, verdict="rejected", comment=longest)
+        assert answer.json()["command"]["reason"] == longest
         (signal,) = await signals(handle)
-        assert judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data).decision.comment == told
+        assert judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data).decision.comment == comment
 
 
 REFUSALS = {
@@ -71,6 +72,12 @@ REFUSALS = {
     "too long to be sent": ({"arguments": {**GIVEN, "body": "x" * 9_000}}, TAKES, 422, "/arguments"),
     "a rejection": ({"arguments": GIVEN, "verdict": "rejected"}, TAKES, 422, "/arguments"),
     "a comment too long": ({"comment": "x" * 2_001}, TAKES, 422, "/comment"),
+    "a comment of few characters and many bytes": (
+        {"comment": "\N{GRINNING FACE}" * 2_000},
+        TAKES,
+        422,
+        "bytes too long: a decision with its comment",
+    ),
     "an older worker": ({"arguments": GIVEN}, {"takes": ["comment"]}, 409, "update it"),
     "an explicit approval": (
         {"arguments": GIVEN},
@@ -130,29 +137,68 @@ async def test_r22_where_the_rule_wants_two_another_approver_approves_exactly_th
     assert found.decision.proposal == shown["proposals"][1]["command_id"]
 
 
+async def test_r22_who_changed_the_call_alone_does_not_decide_where_the_rule_wants_a_second_person(api: Api, as_):
+    _, gate, handle = await waiting(api, terms={**TWO, "changed_by": "reviewer"})
+    made = await keys.create(api.plane.engine, SETUP, principal="second")
+    api.tokens["second, by reviewer"] = made.secret
+    async with writing(api.plane.engine) as session:
+        await session.execute(
+            text("UPDATE api_keys SET issuers = '{reviewer}' WHERE key_id = :key"), {"key": made.key_id}
+        )
+    async with api.client("second, by reviewer") as puppet:
+        for client in (as_("reviewer"), puppet):
+            for arguments in (None, GIVEN):
+                answer = await decide(client, gate, arguments=arguments)
+                assert answer.status_code == 403, answer.text
+                assert "reviewer changed the arguments of this call" in answer.json()["detail"]
+            mine = await client.get("/api/v1/approvals", params={"status": "pending", "assigned_to": "me"})
+            assert gate.approval_id not in [each["approval_id"] for each in mine.json()["items"]]
+    assert await signals(handle) == []
+    assert (await decide(as_("second"), gate)).json()["command"]["kind"] == "approval.decide"
+    (signal,) = await signals(handle)
+    assert judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data).decision.principal == "second"
+
+
 async def test_r22_an_unchanged_approval_takes_one_person_also_where_changes_take_two(api: Api, as_):
     _, gate, handle = await waiting(api, terms=TWO)
     assert (await decide(as_("reviewer"), gate)).json()["command"]["kind"] == "approval.decide"
     assert len(await signals(handle)) == 1
 
 
-@pytest.mark.parametrize("revoked", [True, False], ids=["the proposer's key was revoked", "the other issued it"])
-async def test_r22_a_proposal_counts_only_for_two_people_who_may_both_decide_now(api: Api, as_, revoked):
+@pytest.mark.parametrize(
+    ("proposers", "approvers", "words"),
+    [
+        (None, [], "was revoked"),
+        (["reviewer"], [], "could be both of you"),
+        (["both"], ["both"], "both issued your key or the proposer's"),
+        (["robot"], [], "issued by a program (robot)"),
+        (
+            ["operator"],
+            [],
+            "second, who proposed these arguments, may not decide this approval: the key of second was issued by operator",
+        ),
+    ],
+    ids=["its key was revoked", "the other issued it", "one person issued both", "a program did", "the initiator did"],
+)
+async def test_r22_a_proposal_counts_only_for_two_people_who_may_both_decide_now(
+    api: Api, as_, proposers: list[str] | None, approvers: list[str], words: str
+):
     _, gate, handle = await waiting(api, terms=TWO)
-    made = await keys.create(api.plane.engine, SETUP, principal="second")
-    if not revoked:
+    made = {name: await keys.create(api.plane.engine, SETUP, principal=name) for name in ("second", "reviewer")}
+    api.tokens |= {f"{name}, again": key.secret for name, key in made.items()}
+    async with api.client("second, again") as proposer, api.client("reviewer, again") as approver:
+        assert (await decide(proposer, gate, arguments=GIVEN)).status_code == 202
+        if proposers is None:
+            await keys.revoke(api.plane.engine, SETUP, made["second"].key_id)
         async with writing(api.plane.engine) as session:
-            await session.execute(
-                text("UPDATE api_keys SET issuers = '{reviewer}' WHERE key_id = :key"), {"key": made.key_id}
-            )
-    api.tokens["second, again"] = made.secret
-    async with api.client("second, again") as again:
-        assert (await decide(again, gate, arguments=GIVEN)).status_code == 202
-    if revoked:
-        await keys.revoke(api.plane.engine, SETUP, made.key_id)
-    answer = await decide(as_("reviewer"), gate, arguments=GIVEN)
+            for name, issuers in (("second", proposers or []), ("reviewer", approvers)):
+                await session.execute(
+                    text("UPDATE api_keys SET issuers = :issuers WHERE key_id = :key"),
+                    {"issuers": issuers, "key": made[name].key_id},
+                )
+        answer = await decide(approver, gate, arguments=GIVEN)
     assert answer.status_code == 403, answer.text
-    assert ("revoked" if revoked else "could be both of you") in answer.json()["detail"]
+    assert words in answer.json()["detail"]
     assert await signals(handle) == []
 
 

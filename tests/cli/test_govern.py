@@ -215,7 +215,9 @@ def test_a_reason_goes_along_and_no_reason_is_none(cli: Cli, server: FakeServer)
     assert [json.loads(seen.body) for seen in server.seen] == [{"reason": "why not"}, {}] * 3
 
 
-async def test_a_rule_about_an_agents_small_calls_is_put_and_tried(api: Api, admin: Run) -> None:
+async def test_a_rule_about_an_agents_small_calls_is_put_and_tried(
+    api: Api, admin: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await factories.insert(api.plane.engine, factories.tool("wire_back", risk="destructive"))
     rule = ("policy", "put", "small-wires", "wire_back", "allow", "--agent", "wirer")
     put = await admin(*rule, "--when", "cents <= 1000", "--when", 'currency in ["EUR"]', "--yes")
@@ -228,8 +230,17 @@ async def test_a_rule_about_an_agents_small_calls_is_put_and_tried(api: Api, adm
     large = await admin(*call, '{"cents": 5000, "currency": "EUR"}')
     assert "require_approval  by default:destructive@1" in large.out
     assert "a condition doesn't hold" in large.out
-    await admin(*call, "{", code=ExitCode.FAILED)
-    await admin("policy", "withdraw", "small-wires", "--yes")
+    for given, why in (("{", "--arguments is not JSON"), ("[" * 100_000, "nested too deeply")):
+        assert why in (await admin(*call, given, code=ExitCode.USAGE)).err
+    questions: list[str] = []
+    monkeypatch.setattr("agentgrid.cli.policies.confirm", lambda question, yes: questions.append(question))
+    await admin(*rule, "--when", "cents <= 1000")
+    await admin("policy", "withdraw", "small-wires")
+    about = "wire_back by the agent wirer when cents <= 1000"
+    assert questions == [
+        f"Allow calls of {about} without approval, even destructive ones?",
+        f"small-wires sets allow for {about}. Withdraw it?",
+    ]
 
 
 async def test_an_agent_is_governed_disabled_and_enabled(admin: Run) -> None:

@@ -127,6 +127,11 @@ def test_a_part_that_was_changed_after_signing_makes_the_signature_void(path: tu
         ({"changes": Changes.SECOND_PERSON}, {"proposer": "starter"}, "took part in starting"),
         ({"changes": Changes.SECOND_PERSON}, {"proposer": "issuer"}, "took part in starting"),
         ({"changes": Changes.SECOND_PERSON}, {"proposer": "second"}, None),
+        (
+            {"changes": Changes.SECOND_PERSON, "changed_by": "reviewer"},
+            {"proposer": "second"},
+            "by the person who changed the arguments",
+        ),
     ],
 )
 def test_a_change_counts_for_exactly_these_terms(

@@ -1,4 +1,4 @@
-"""Golden histories: recorded once, replayed for ever against the code in the tree."""
+"""Golden histories: recorded once, replayed against the code in the tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Record the plain histories anew: `python -m tests.replay.record`. Right only for shapes that are new."""
+"""Record the plain histories again: `python -m tests.replay.record`. Right only for shapes that are new."""
 
 from __future__ import annotations
 

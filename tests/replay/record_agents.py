@@ -1,4 +1,4 @@
-"""Record the agents' histories anew: `python -m tests.replay.record_agents [CASE ...]`. Right only for cases that were never released."""
+"""Record the agents' histories again: `python -m tests.replay.record_agents [CASE ...]`. Right only for cases that were never released."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from agentgrid.cli.servers import TemporalServer
+from agentgrid.domain.conditions import Condition
+from agentgrid.domain.policies import Effect, Rule
 from agentgrid.testing import Call, Fault, Governance, Turn, scripted
 from agentgrid.testing.turns import Conversation
 from tests.agents.conftest import GRID, Desk, final, look
@@ -22,11 +24,31 @@ from tests.agents.test_conversations import DONE, REFUND, held
 from tests.replay.golden import record
 
 Handle = WorkflowHandle[Any, Any]
+ASK = Effect.REQUIRE_APPROVAL
 
 
 async def approved(desk: Desk) -> Handle:
     handle = await desk.start("help_desk", [Turn(calls=[look(), look("missing")]), Turn(calls=[REFUND]), final(**DONE)])
     await desk.governance.approve(handle)
+    return handle
+
+
+async def changed(desk: Desk) -> Handle:
+    """The change is one that another rule is about, which asks again."""
+    rules = [
+        Rule(
+            rule_id=name, tool="refund_order", when=(Condition(argument="amount_cents", op=op, value=5000),), effect=ASK
+        )
+        for name, op in (("small", "<="), ("large", ">"))
+    ]
+    desk.governance.change(rules=tuple(rules))
+    handle = await desk.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
+    await desk.governance.approve(
+        handle, arguments={"order_id": "A1", "amount_cents": 9000}, comment="pay for the trouble"
+    )
+    await desk.governance.approve(handle)
+    await handle.result()
+    desk.governance.change(rules=())
     return handle
 
 
@@ -96,6 +118,7 @@ async def at_once(desk: Desk) -> Handle:
 
 CASES: dict[str, Callable[[Desk], Awaitable[Handle]]] = {
     "approved": approved,
+    "changed": changed,
     "rejected": rejected,
     "faulty": faulty,
     "fallback": fallback,

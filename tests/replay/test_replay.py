@@ -1,7 +1,7 @@
 """Released code replays every recorded history: the reference workflows', and those of plain workflows recorded without the plugin.
 
 A history that no longer replays means that open runs of that version would get stuck: change the workflow behind `workflow.patched`, or, for
-the gate's own commands, take a new patch id. Recording anew is right only for a version that was never released.
+the gate's own commands, take a new patch id. Recording again is right only for a version that was never released.
 """
 
 from __future__ import annotations

@@ -21,6 +21,15 @@ def _slowly(seconds: float) -> None:
     time.sleep(seconds)  # blocks
 
 
+def slowly_checked(seconds: float) -> None:
+    _slowly(seconds)
+
+
+@ag.tool(title="Block the worker in its check", risk="read", timeout=timedelta(seconds=20), check=slowly_checked)
+async def block_in_check(seconds: float) -> str:
+    return "done"
+
+
 def _clock() -> Any:
     return getattr(datetime, "now")  # noqa: B009  # hidden from the check
 

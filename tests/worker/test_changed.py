@@ -11,7 +11,10 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import Replayer, Worker
 
+from agentgrid.domain.approvals import Changes
+from agentgrid.domain.conditions import Condition
 from agentgrid.domain.policies import Effect, Rule
+from agentgrid.errors import Forbidden
 from agentgrid.projector.decode import decode
 from agentgrid.protocol import ErrorType
 from agentgrid.sdk.grid import Grid
@@ -78,12 +81,19 @@ async def test_the_changed_call_runs_under_the_key_of_the_original(
     assert original["value"] == {"order": order, "cents": 900}
 
 
-@pytest.mark.parametrize("case", ["order", "local"])
+@pytest.mark.parametrize(
+    ("case", "cents", "why"),
+    [
+        ("order", 5_000, "at most 1,000 cents"),
+        ("local", 5_000, "at most 1,000 cents"),
+        ("order", -1, "pay_back: KeyError: False"),
+    ],
+)
 async def test_a_change_that_the_tools_check_refuses_reopens_the_gate_of_the_original(
-    case: str, worker: Any, client: Client, queue: str, governance: Governance
+    case: str, cents: int, why: str, worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     handle = await start(client, queue, case)
-    first = await governance.approve(handle, arguments={"order": "order", "cents": 5_000})
+    first = await governance.approve(handle, arguments={"order": "order", "cents": cents})
     second = await next_gate(governance, handle, first)
     assert (second.digest, second.key) == (first.digest, first.key)
     assert EXECUTED == []
@@ -92,7 +102,7 @@ async def test_a_change_that_the_tools_check_refuses_reopens_the_gate_of_the_ori
     assert [cents for _, cents, _ in EXECUTED] == [900]
     found = await rows(handle, governance)
     assert found.approvals[first.approval_id]["status"] == "approved"
-    assert "at most 1,000 cents" in found.approvals[second.approval_id]["change_refused"]
+    assert why in found.approvals[second.approval_id]["change_refused"]
     (step,) = found.steps.values()
     assert (step["status"], step["changed_input"], step["attempts"]) == ("completed", None, 1)
 
@@ -125,6 +135,59 @@ async def test_when_policy_asks_again_it_asks_about_the_changed_call(
     assert await handle.result() == "paid back 500"
     found = await rows(handle, governance)
     assert found.approvals[second.approval_id]["payload"]["value"] == {"order": "order", "cents": 500}
+
+
+async def test_r22_nobody_changes_a_call_alone_into_one_for_which_the_rule_wants_a_second_person(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    rules = [
+        ASK.model_copy(
+            update={"rule_id": rule_id, "when": (Condition(argument="cents", op=op, value=500),), "changes": changes}
+        )
+        for rule_id, op, changes in (("small", "<=", Changes.ONE_PERSON), ("large", ">", Changes.SECOND_PERSON))
+    ]
+    entries = governance.snapshot.approver_entries | {"second": frozenset({"role:approver"})}
+    governance.change(rules=tuple(rules), approver_entries=entries)
+    handle = await start(client, queue, "order", 100)
+    first = await governance.approve(handle, arguments={"order": "order", "cents": 900})
+    second = await next_gate(governance, handle, first)
+    assert (first.changed_by, second.policy, second.changed_by) == (None, "large@1", "reviewer")
+
+    # Nor after a reset, which leaves only the record of the first decision.
+    events = (await handle.fetch_history()).events
+    point = max(event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes"))
+    fork = await reset(client, handle, handle.first_execution_run_id or "", point)
+    third = await next_gate(governance, fork, second)
+    assert (third.policy, third.changed_by) == ("large@1", "reviewer")
+    with pytest.raises(Forbidden, match="the person who changed the arguments"):
+        await governance.approve(fork)
+    await governance.send(fork, governance.decide(third))
+    await governance.send(fork, governance.decide(third, principal="second", approver="role:approver"))
+    assert await fork.result() == "paid back 900"
+    found = await rows(fork, governance)
+    judged = [(each["principal"], each["judged"]) for each in found.decisions.values()]
+    assert judged[-2:] == [("reviewer", "refused"), ("second", "counted")]
+
+
+async def test_a_kill_switch_that_is_turned_on_meanwhile_stops_the_changed_call(
+    worker: Any, client: Client, queue: str, governance: Governance
+) -> None:
+    handle = await start(client, queue, "order")
+    terms = (await governance.pending(handle))[0]
+    governance.change(disabled={"tool": frozenset({"pay_back"})})
+    await governance.send(handle, governance.decide(terms, arguments={"order": "order", "cents": 500}))
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    cause: Any = caught.value.cause
+    assert (cause.cause.type, cause.cause.message) == (
+        ErrorType.POLICY_DENIED,
+        "pay_back is disabled by its kill switch",
+    )
+    assert EXECUTED == []
+    found = await rows(handle, governance)
+    assert found.approvals[terms.approval_id]["status"] == "approved"
+    (step,) = found.steps.values()
+    assert (step["status"], step["changed_input"]["value"]["cents"]) == ("failed", 500)
 
 
 async def test_r24_a_reset_drops_a_change_whose_decision_it_voids(

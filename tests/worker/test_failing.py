@@ -20,6 +20,7 @@ from agentgrid.logging import configure
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.testing import Governance
+from agentgrid.worker.watchdog import Watchdog
 from tests.worker import failing
 
 GRID = Grid("failing", failing)
@@ -98,6 +99,19 @@ async def test_a_tool_that_blocks_the_event_loop_is_named_with_its_line(client: 
     (found,) = [record for record in records(written) if record["event"] == "tool_blocks_worker"]
     assert (found["tool"], found["at"]) == ("block", f"tests/worker/failing.py:{line('blocks')}")
     assert "asyncio.to_thread" in found["hint"]
+
+
+async def test_a_tools_check_that_blocks_the_event_loop_is_named() -> None:
+    with writing() as written:
+        watchdog = Watchdog([failing.block_in_check], [], blocked_seconds=0.1)
+        watchdog.start()
+        failing.block_in_check.checked({"seconds": 1.0})
+        watchdog.stop()
+    (found,) = records(written)
+    assert (found["tool"], found["at"]) == (
+        "the check of block_in_check",
+        f"tests/worker/failing.py:{line('blocks')}",
+    )
 
 
 def test_a_traceback_is_written_once_and_later_attempts_refer_to_it() -> None:

@@ -88,7 +88,7 @@ def _interest(payloads: bool, kinds: Sequence[EventKind], runs: Sequence[str]) -
 
 
 async def _watched(plane: ControlPlane, principal: Principal, interest: Interest) -> Sequence[Run]:
-    """The runs of which it is wanted what models say now."""
+    """The runs whose models' answers are wanted as they are written."""
     if EventKind.DELTA not in interest.kinds or not interest.runs:
         return ()
     async with reading(plane.engine) as session:

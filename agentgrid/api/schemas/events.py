@@ -124,7 +124,7 @@ class CatalogChange(Out):
 
 
 class CatalogEvent(Live):
-    """The event `catalog`: a worker has registered its workflows, tools and agents. It has no `id`, and is stored nowhere."""
+    """The event `catalog`: a worker has registered its workflows, tools and agents. It has no `id`, and is not stored."""
 
     run_id: None = None
     kind: Literal["catalog"] = "catalog"
@@ -141,7 +141,7 @@ class NewLogs(Out):
 
 
 class LogEvent(Live):
-    """The event `log`: a run has new log lines. At most one a second for each run. It has no `id`, and is stored nowhere."""
+    """The event `log`: a run has new log lines. At most one a second for each run. It has no `id`, and is not stored."""
 
     run_id: str
     kind: Literal["log"] = "log"
@@ -157,7 +157,7 @@ class Delta(Out):
     agent: str
     call: str = Field(description="Names the call of the agent: the same in all its turns.")
     turn: int
-    attempt: int = Field(description="Of the model request. What an earlier attempt said is void.")
+    attempt: int = Field(description="Of the model request. The text of earlier attempts is void.")
     sequence: int = Field(
         description="Counts the deltas of a model request from 1; a gap means that some were lost. A number that isn't above the last one begins "
         "another request for the same turn, after an interruption or with another model: what came before is void."
@@ -167,7 +167,7 @@ class Delta(Out):
 
 
 class DeltaEvent(Live):
-    """The event `delta`: a model says something, now. It has no `id`, and is stored nowhere."""
+    """The event `delta`: a part of a model's answer, sent while it is being written. It has no `id`, and is not stored."""
 
     run_id: str
     kind: Literal["delta"] = "delta"

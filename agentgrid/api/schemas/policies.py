@@ -121,9 +121,18 @@ class PolicyDetail(PolicySummary):
 class PolicyTest(In):
     """A call to try the rules on. Nothing is called."""
 
-    tool: Name = Field(description="A tool's name or the type of a plain activity.")
-    kind: StepKind | None = Field(None, description="By default `tool` if such a tool is registered, else `activity`.")
-    agent: Name | None = Field(None, description="The agent that makes the call; null: workflow code.")
+    tool: Name = Field(
+        description="A tool's name or the type of a plain activity; for the kind `model`, the agent whose model turn it is."
+    )
+    kind: StepKind | None = Field(
+        None,
+        description="`tool`, `activity` or `model`; by default `tool` if such a tool is registered, else `activity`.",
+    )
+    agent: Name | None = Field(
+        None,
+        description="The agent that makes the call; null: workflow code. Whether it may use the tool at all is not considered: a worker also "
+        "denies the tools that the agent's code or version doesn't list.",
+    )
     arguments: Any = Field(
         None, description="The call's JSON arguments; null: not known, so no condition can be judged."
     )
@@ -154,6 +163,7 @@ class PolicyTested(Out):
     approvers: list[str]
     reason: str
     disabled: str | None = Field(
-        description="The kill switch that denies the call regardless of the rules; null if none is on."
+        description="The kill switch of the tool or the agent that denies the call regardless of the rules; null if none is on. A workflow's is "
+        "not considered."
     )
     considered: list[ConsideredOut] = Field(description="The rules that are about the call; at most 200.")
