@@ -80,9 +80,9 @@ class Deltas:
             run_id = delta.pop("run_id")
             watches = self._watches.get(run_id, ())
             if watches:
-                sent = _wire(run_id, delta)
+                part = _wire(run_id, delta)
                 for watch in watches:
-                    watch.waiting.append((run_id, sent))
+                    watch.waiting.append((run_id, part))
                     watch.bell.set()
         except (ValueError, ValidationError, KeyError, AttributeError, TypeError):
             return

@@ -137,7 +137,7 @@ def _write_out(event: LiveEvent, found: table.Things) -> None:
         log.warning("event_left_out", event_id=stored.event_id, kind=stored.kind, error=str(error)[:200])
         return
     event.wire = wire(whole, stored.event_id)
-    event.guarded = event.wire if guarded is whole else wire(guarded, stored.event_id)
+    event.guarded = event.wire if guarded is None or guarded is whole else wire(guarded, stored.event_id)
 
 
 def wire(event: BaseModel, event_id: int | None = None) -> bytes:
@@ -180,7 +180,7 @@ def _step(stored: Event, found: table.Things, shown: Shown) -> StepEvent | None:
     if not shown.payloads and row.kind == StepKind.APPROVAL:
         over["title"] = None
     data = views.step_summary(row, shown, over)
-    return StepEvent.model_construct(run_id=row.run_id, subject=stored.subject, data=data, at=stored.created_at)
+    return StepEvent.model_construct(run_id=row.run_id, subject=stored.subject or "", data=data, at=stored.created_at)
 
 
 def _approval(stored: Event, found: table.Things, shown: Shown) -> ApprovalEvent | None:
@@ -191,7 +191,7 @@ def _approval(stored: Event, found: table.Things, shown: Shown) -> ApprovalEvent
     if not shown.payloads and row.kind == ApprovalKind.EXPLICIT:
         values["title"] = HIDDEN_TITLE
     data = ApprovalSummary.model_validate(values)
-    return ApprovalEvent.model_construct(run_id=row.run_id, subject=stored.subject, data=data, at=stored.created_at)
+    return ApprovalEvent.model_construct(run_id=row.run_id, subject=row.approval_id, data=data, at=stored.created_at)
 
 
 def _command(stored: Event, found: table.Things, shown: Shown) -> CommandEvent | None:

@@ -108,10 +108,10 @@ async def _steps(session: ReadSession, subjects: set[str]) -> Mapping[str, Step]
     keys = [(execution, int(event)) for execution, _, event in parts if execution and event.isdecimal()]
     if not keys:
         return {}
-    given = func.unnest(
+    unnested = func.unnest(
         cast([execution for execution, _ in keys], ARRAY(Text)), cast([event for _, event in keys], ARRAY(BigInteger))
     )
-    given = given.table_valued("execution_id", "event_id", name="given").render_derived()
+    given = unnested.table_valued("execution_id", "event_id", name="given").render_derived()
     is_given = and_(S.execution_id == given.c.execution_id, S.event_id == given.c.event_id)
     statement = select(Step).options(*_NO_PAYLOADS_OF_STEPS).join(given, is_given)
     return {f"{step.execution_id}/{step.event_id}": step for step in (await session.execute(statement)).scalars()}
