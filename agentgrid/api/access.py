@@ -82,6 +82,8 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/runs/bulk": Access(permission=Permission.START, command=CommandKind.RUN_START, target=NEW),
     f"GET {V1}/runs/{{run_id}}": READ_RUN,
     f"GET {V1}/runs/{{run_id}}/steps": READ_RUN,
+    f"GET {V1}/runs/{{run_id}}/steps/{{execution_id}}/{{event_id}}": READ_RUN,
+    f"GET {V1}/runs/{{run_id}}/timeline": READ_RUN,
     f"GET {V1}/runs/{{run_id}}/jobs": READ_RUN,
     f"GET {V1}/runs/{{run_id}}/logs": READ_PAYLOADS,
     f"GET {V1}/runs/{{run_id}}/approvals": READ,

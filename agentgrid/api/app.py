@@ -20,6 +20,7 @@ from agentgrid.api.limits import Limits
 from agentgrid.api.mcp.lazy import Lazy
 from agentgrid.api.metrics import Measured, Metrics
 from agentgrid.api.routes import ROUTERS
+from agentgrid.api.timeline import Usuals
 from agentgrid.api.waiting import Waiting
 from agentgrid.control import delivery, policies, signing, signing_keys
 from agentgrid.control.plane import ControlPlane
@@ -68,6 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.waiting = Waiting(plane, app.state.feed, room=room)
             app.state.reads = Recorder(engine)
             app.state.mcp = Lazy()
+            app.state.usuals = Usuals()
             tasks = [
                 asyncio.create_task(_kept_up("prepare", lambda: _prepare(plane))),
                 asyncio.create_task(_kept_up("delivery", lambda: delivery.run(plane))),

@@ -16,8 +16,8 @@ from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Ro
 from agentgrid.errors import NotFound
 from tests.api.conftest import PRINCIPALS, Api
 
-IDS = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id")
-FILL = dict.fromkeys(IDS, "no-such-thing")
+IDS = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "execution_id")
+FILL = {**dict.fromkeys(IDS, "no-such-thing"), "event_id": "7"}
 BODIES = {"POST": {}, "PUT": {}}
 
 
