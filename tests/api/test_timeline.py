@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentgrid.db.tables import Job, Run
-from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
 from tests.api.conftest import Api
 
