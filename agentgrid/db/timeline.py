@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from agentgrid.db import scopes
@@ -73,13 +74,15 @@ FROM steps s WHERE s.run_id = $1 AND s.execution_id = ANY($2)
 _ORDER = "ORDER BY s.scheduled_at, s.event_id, s.execution_id"
 
 _COLUMNS = f"""
-SELECT s.execution_id, s.event_id, s.parent, s.turn, s.kind, s.name, s.title, s.status, s.inherited, s.attempts, s.activity_id,
-    s.task_queue, s.call_key, s.worker, s.approval_id, s.child_workflow_id, s.local, s.scheduled_at, s.started_at, s.closed_at, s.due_at,
-    s.usage, left(s.error::text, {ERROR_HEAD}) AS error, s.live_state, s.live_attempt, s.live_next_retry_at, s.live_heartbeat_at,
-    s.live_worker, left(s.live_error::text, {ERROR_HEAD}) AS live_error,
+SELECT s.execution_id, s.event_id, s.parent, s.turn, s.kind, s.name, s.title, s.status, s.attempts AS attempt_count, s.activity_id,
+    s.worker, s.approval_id, s.child_workflow_id, s.scheduled_at, s.started_at, s.closed_at, s.due_at, s.usage, s.live_state,
+    s.live_attempt, s.live_next_retry_at, s.live_heartbeat_at, s.live_worker, CASE WHEN s.inherited THEN true END AS inherited,
+    CASE WHEN s.local THEN true END AS local, s.call_key, left(s.error::text, {ERROR_HEAD}) AS error,
+    left(s.live_error::text, {ERROR_HEAD}) AS live_error,
     CASE WHEN {{labels}} AND s.kind IN ('tool', 'agent', 'activity')
         AND pg_column_size(coalesce(s.changed_input, s.input)) <= {LABEL_BYTES} THEN coalesce(s.changed_input, s.input) END AS input
-"""  # numbers of this module
+"""
+"""Those of `TimelineStep` under its names, and some to make others of."""
 
 _SHAPES = f"SELECT s.execution_id, s.event_id, s.parent, s.kind, s.name, s.status, s.scheduled_at, s.closed_at {_PART} {_ORDER} LIMIT $5"
 
@@ -134,10 +137,8 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         steps = await connection.fetch(f"{columns} {_PART} {_ORDER} LIMIT $5", *part, wanted.limit + 1)
         folded, complete = None, True
         if len(steps) > wanted.limit:
-            shapes = [
-                Shape(key=(row[0], row[1]), **dict(list(row.items())[2:]))
-                for row in await connection.fetch(_SHAPES, *part, MOST_SHAPES + 1)
-            ]
+            rows = await connection.fetch(_SHAPES, *part, MOST_SHAPES + 1)
+            shapes = [_shape(*row) for row in rows]
             complete = len(shapes) <= MOST_SHAPES
             folded = timeline.fold(shapes)
             kept = _newest(shapes, folded.kept, wanted.limit)
@@ -159,6 +160,27 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         jobs=jobs[::-1],
         gates=gates,
         risks={row["name"]: row["risk"] for row in risks},
+    )
+
+
+def _shape(
+    execution_id: str,
+    event_id: int,
+    parent: int | None,
+    kind: str,
+    name: str,
+    status: str,
+    scheduled_at: datetime,
+    closed_at: datetime | None,
+) -> Shape:
+    return Shape(
+        key=(execution_id, event_id),
+        parent=parent,
+        kind=kind,
+        name=name,
+        status=status,
+        scheduled_at=scheduled_at,
+        closed_at=closed_at,
     )
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic import ConfigDict
+
+from agentgrid.api.schemas.timeline import Timeline, TimelineStep
 from agentgrid.db.tables import Job, Run
 from tests.api import factories
 from tests.api.conftest import Api
@@ -40,7 +43,14 @@ def one_run(**over: Any) -> Run:
 async def told(client: Any, run: Run, **params: Any) -> dict[str, Any]:
     answer = await client.get(f"/api/v1/runs/{run.run_id}/timeline", params=params)
     assert answer.status_code == 200, answer.text
+    Strict.model_validate_json(answer.content)
     return answer.json()
+
+
+class Strict(Timeline):
+    """The response as documented, and nothing else at its top."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def no_nulls(value: Any) -> bool:
@@ -80,7 +90,7 @@ async def gated(api: Api) -> Run:
             started_at=at(64),
             closed_at=at(66),
             input={"size": 90, "value": {"order": SECRET, "lines": [1], "cents": 1200, "note": "x" * 500}},
-            usage=None,
+            usage={"requests": 1, "input_tokens": 5, "output_tokens": 7, "usd": None, "later": 1},
         ),
         factories.step(
             run,
@@ -133,6 +143,7 @@ async def test_a_timeline_tells_every_step_with_its_attempts_gate_and_label(api:
 
     assert no_nulls(found)
     assert (found["complete"], found["step_count"], found["groups"]) == (True, 4, [])
+    assert {name for step in found["steps"] for name in step} <= set(TimelineStep.model_fields)
     refund, sleep, lookup, approval = found["steps"]
     assert [step["event_id"] for step in found["steps"]] == [5, 30, 35, 40]
     assert (refund["title"], refund["risk"], refund["label"]) == ("Refund", "destructive", f"{SECRET} · 1200")
@@ -146,6 +157,7 @@ async def test_a_timeline_tells_every_step_with_its_attempts_gate_and_label(api:
     assert {each["worker"] for each in refund["attempts"]} == {
         "w1"
     }  # not the report from a queue that is not the run's
+    assert refund["usage"] == {"requests": 1, "input_tokens": 5, "output_tokens": 7}
     assert refund["activity_ids"] == ["5", "20"]
     assert refund["gate"]["approvers"] == ["support-leads"]
     assert (sleep["title"], "attempts" in sleep) == ("Sleep 3 s", False)

@@ -8,7 +8,6 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from agentgrid.api.schemas.common import Out
-from agentgrid.api.schemas.runs import StepUsage
 from agentgrid.domain.approvals import ApprovalStatus
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.runs import RunStatus
@@ -47,6 +46,20 @@ class TimelineGate(Sparse):
     approvers: list[str]
     opened_at: datetime
     closed_at: datetime | None = None
+
+
+class TimelineUsage(Sparse):
+    """What a model turn, or an agent so far, used."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    usd: float | None = Field(None, description="US dollars; without the requests whose price is unknown.")
+    unpriced: int = Field(0, description="Requests whose price is unknown, which is not 0.")
+    tool_calls: int | None = None
+    model: str | None = None
+    latency_ms: int | None = None
 
 
 class TimelineStep(Sparse):
@@ -101,7 +114,7 @@ class TimelineStep(Sparse):
         None, description="The class of the error of the attempt before the one that comes next."
     )
     error_type: str | None = Field(None, description="The class of its error.")
-    usage: StepUsage | None = None
+    usage: TimelineUsage | None = Field(None, description="Of a model turn, or of an agent so far.")
 
 
 class StepBin(Out):
