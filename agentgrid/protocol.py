@@ -93,7 +93,6 @@ class ErrorType:
     WORKFLOW_OUTPUT = "WorkflowOutputInvalid"
     AGENT_DISABLED = "AgentDisabled"
     AGENT_FAILED = "AgentFailed"
-    BUDGET_EXCEEDED = "BudgetExceeded"
     MODEL_ERROR = "ModelError"
 
 
@@ -173,7 +172,7 @@ class ControlSignal(BaseModel):
     command_id: str | None = None
     reason: str | None = None
     message: str | None = Field(default=None, max_length=MAX_MESSAGE_CHARACTERS)
-    """Of an interruption: what the agents are told after resume."""
+    """Of an interruption: the message that the agents see after resume."""
 
 
 class RunMemo(BaseModel):

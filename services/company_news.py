@@ -42,7 +42,7 @@ def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         found = [item for item in NEWS if item["domain"] == domain]
         return {"content": [{"type": "text", "text": json.dumps(found)}], "structuredContent": {"news": found}}
     if name == "watch_company":
-        return {"content": [{"type": "text", "text": f"{arguments.get('email')} is told of news about {domain}"}]}
+        return {"content": [{"type": "text", "text": f"{arguments.get('email')} will receive news about {domain}"}]}
     return {"content": [{"type": "text", "text": f"there is no tool {name!r}"}], "isError": True}
 
 

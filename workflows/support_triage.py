@@ -90,7 +90,7 @@ class SupportTriage:
     @workflow.run
     async def run(self, ticket: TicketInput) -> TriageResult:
         before = await fetch_ticket(ticket.ticket_id)
-        found = await classify_ticket(before)  # by rules: they are quick, and measured against what people said
+        found = await classify_ticket(before)  # by rules: they are quick, and measured against labels that people gave
         ag.log.info("ticket_classified", ticket=before.id, category=found.category, urgency=found.urgency)
         result = self.result = TriageResult(ticket_id=before.id, category=found.category, urgency=found.urgency)
 

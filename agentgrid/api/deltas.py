@@ -1,7 +1,7 @@
-"""What models say now, passed on to the streams that asked for it. Nothing is stored: who comes later, or is slow, reads the record.
+"""Models' answers as they are written, passed on to the streams that asked for them. Nothing is stored: a late or slow reader has the record.
 
 While somebody watches a run, this process announces it to the workers, which otherwise send nothing. What they send arrives on a channel
-whose name only the control plane knows, through a function that has checked which login speaks of which run.
+whose name only the control plane knows, through a function that has checked which login may report on which run.
 """
 
 from __future__ import annotations

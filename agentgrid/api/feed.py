@@ -41,7 +41,7 @@ MAX_STREAMS_PER_PRINCIPAL = 50
 STREAMS_RETRY_SECONDS = 10.0
 RECOVERY_SECONDS = 1.0
 RING_SECONDS = 1.0
-"""How often at most waiting requests are woken because principals or keys changed. A worker's login could say so all the time."""
+"""How often at most waiting requests are woken because principals or keys changed. A worker's login could announce that all the time."""
 END = "end"
 """The kind of the event that a run has ended."""
 
@@ -90,7 +90,7 @@ class Feed:
         self._rings_again: asyncio.TimerHandle | None = None
         self._changed_meanwhile = False
         self.deltas = Deltas()
-        """For streams that also want to hear what models say now."""
+        """For streams that also want the models' answers as they are written."""
 
     @property
     def head(self) -> int:

@@ -75,7 +75,7 @@ async def everything(source: Feed, admission: Admission, cursor: Cursor) -> Asyn
 async def of_run(
     source: Feed, admission: Admission, engine: AsyncEngine, run: Run, cursor: Cursor, *, deltas: bool = False
 ) -> AsyncIterator[ServerSentEvent | bytes]:
-    """One run's events from the cursor on; the stream ends when the run has. deltas: also what models say now."""
+    """One run's events from the cursor on; the stream ends when the run has. deltas: also models' answers as they are written."""
     if not deltas:
         async for event in _of_run(source, admission, engine, run, cursor):
             yield event

@@ -1,4 +1,4 @@
-"""Usage over a time: the parameters that routes take, and their answer."""
+"""Usage in a period: the parameters that routes take, and their answer."""
 
 from __future__ import annotations
 
@@ -39,16 +39,10 @@ async def _span(
         end = before or (datetime.now(UTC) if since is None else max(datetime.now(UTC), since))
         begin = since or end - DAY
         if not begin <= end <= begin + MOST[bucket]:
-            most = (
-                f"must not be before `from`, and at most {MOST[bucket].days} days after it with buckets of an {bucket}"
-            )
-            raise InvalidInput(
-                "the time range can't be answered", [Fault(pointer="to", message=most.replace("an day", "a day"))]
-            )
+            most = f"must not be before `from`, and at most {MOST[bucket].days} days after it with bucket={bucket}"
+            raise InvalidInput("the time range is not valid", [Fault(pointer="to", message=most)])
     except OverflowError:
-        raise InvalidInput(
-            "the time range can't be answered", [Fault(pointer="from", message="is out of range")]
-        ) from None
+        raise InvalidInput("the time range is not valid", [Fault(pointer="from", message="is out of range")]) from None
     return Spanned(since=begin, before=end, bucket=bucket)
 
 

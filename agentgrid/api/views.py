@@ -142,18 +142,17 @@ def _claims(row: DecisionRow | Control) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
-    """What people have said of an approval: decision signals with their comments, and proposed changes."""
+class Answers:
+    """People's answers to an approval: decision signals with their comments, and proposed changes."""
 
     decisions: Sequence[tuple[DecisionRow, str | None]]
     proposals: Sequence[Command] = ()
 
 
-async def said_of(connection: Connection, row: Approval) -> Said:
-    """What people have said of this approval."""
+async def answers_to(connection: Connection, row: Approval) -> Answers:
     decisions = await approvals.decisions(connection, row)
     two = row.terms.get("changes") == Changes.SECOND_PERSON
-    return Said(decisions=decisions, proposals=await approvals.proposals(connection, row.approval_id) if two else ())
+    return Answers(decisions=decisions, proposals=await approvals.proposals(connection, row.approval_id) if two else ())
 
 
 def proposal(row: Command, shown: Shown) -> ProposedChange:
@@ -170,22 +169,22 @@ def proposal(row: Command, shown: Shown) -> ProposedChange:
 
 
 def approval_detail(
-    plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found, said: Said
+    plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found, answers: Answers
 ) -> ApprovalDetail:
     """An approval with its payload, its decisions, and this caller's actions."""
-    return ApprovalDetail.model_validate(_approval_detail_values(plane, caller, shown, found, said))
+    return ApprovalDetail.model_validate(_approval_detail_values(plane, caller, shown, found, answers))
 
 
 def approval_accepted(
-    plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found, said: Said, command: Command
+    plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found, answers: Answers, command: Command
 ) -> ApprovalAccepted:
     """An approval as in `approval_detail`, with the command that delivers the decision."""
-    values = _approval_detail_values(plane, caller, shown, found, said)
+    values = _approval_detail_values(plane, caller, shown, found, answers)
     return ApprovalAccepted.model_validate(values | {"command": command_summary(command, shown)})
 
 
 def _approval_detail_values(
-    plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found, said: Said
+    plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found, answers: Answers
 ) -> dict[str, Any]:
     shown = shown.of_approval(caller, found)
     row, run = found.approval, found.run
@@ -200,12 +199,12 @@ def _approval_detail_values(
         "payload": shown.payload(row.payload),
         "changed": shown.payload(row.changed),
         "proposed_by": row.proposed_by if row.attributed else None,
-        "comment": next((shown.text(comment) for each, comment in said.decisions if each.judged == "counted"), None),
+        "comment": next((shown.text(comment) for each, comment in answers.decisions if each.judged == "counted"), None),
         "takes": row.terms.get("takes", []),
         "changes": row.terms.get("changes", Changes.ONE_PERSON),
         "change_refused": shown.text(row.change_refused),
-        "proposals": [proposal(each, shown) for each in said.proposals],
-        "decisions": [decision(each, shown.text(comment)) for each, comment in said.decisions],
+        "proposals": [proposal(each, shown) for each in answers.proposals],
+        "decisions": [decision(each, shown.text(comment)) for each, comment in answers.decisions],
         "actions": actions.of_approval(caller, found, signer_for(plane, found)),
     }
 

@@ -30,7 +30,7 @@ from agentgrid.errors import NotFound, RateLimited, Unauthenticated, Unavailable
 MAX_WAIT_SECONDS = 60
 MAX_PER_PRINCIPAL = 100
 LOOK_AGAIN_SECONDS = 15.0
-"""How often a waiting request looks at its run without having been woken: a rebuild of the projection tells of no end."""
+"""How often a waiting request looks at its run without having been woken: a rebuild of the projection announces no end."""
 LOOKS_AT_ONCE = 4
 """How many of them ask the database together: all may be woken at once, and other requests need its connections too."""
 RETRY_SECONDS = 5.0

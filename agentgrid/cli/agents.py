@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from agentgrid.cli import agent_edit, agent_policies, names
+from agentgrid.cli import agent_edit, agent_policies
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import moment_of, part
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.names import suggesting
-from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session
+from agentgrid.cli.names import AgentName, suggesting
+from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session, show_list, show_named
 from agentgrid.cli.switches import switch_facts
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ app.command()(agent_policies.policy)
 app.command()(agent_policies.disable)
 app.command()(agent_policies.enable)
 
-AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=names.agents)]
-
 
 @app.command("list")
 def list_(
@@ -35,39 +33,25 @@ def list_(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """List the registered agents with their version in use and their last 24 hours."""
-    with session(profile, output) as client:
-        answer = client.get("/agents", limit=limit, cursor=cursor)
-        from agentgrid.cli.show import show_page
-
-        show_page(answer, output, _table, empty="no agents")
+    show_list("/agents", _table, empty="no agents", profile=profile, output=output, limit=limit, cursor=cursor)
 
 
 @app.command()
 def show(name: AgentName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """Show an agent: its version in use, its tools with what each needs, its last 24 hours."""
-    with session(profile, output) as client:
-        with suggesting(client, "agents", name):
-            answer = client.get(f"/agents/{part(name)}")
-        from agentgrid.cli.show import show as show_answer
-
-        show_answer(answer, output, _detail)
+    show_named("agents", name, _detail, profile=profile, output=output)
 
 
 @app.command()
 def versions(name: AgentName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """List an agent's versions, newest first."""
-    with session(profile, output) as client:
-        with suggesting(client, "agents", name):
-            answer = client.get(f"/agents/{part(name)}")
-        from agentgrid.cli.show import show as show_answer
-
-        show_answer(answer, output, _versions)
+    show_named("agents", name, _versions, profile=profile, output=output)
 
 
 @app.command()
 def use(
     name: AgentName,
-    version: Annotated[str, typer.Argument(help="A version, such as edit-3, or `code` for whatever the code says.")],
+    version: Annotated[str, typer.Argument(help="A version, such as edit-3, or `code` for the version in the code.")],
     note: Annotated[str | None, typer.Option(help="Why; stored with the choice and in the audit log.")] = None,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
@@ -91,14 +75,9 @@ def usage(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Show what an agent's model turns used over a time."""
+    """Show what an agent's model turns used in a period."""
     span: dict[str, Any] = {"from": moment_of(since, "--from"), "to": moment_of(before, "--to"), "bucket": bucket}
-    with session(profile, output) as client:
-        with suggesting(client, "agents", name):
-            answer = client.get(f"/agents/{part(name)}/usage", **span)
-        from agentgrid.cli.show import show as show_answer
-
-        show_answer(answer, output, _usage)
+    show_named("agents", name, _usage, profile=profile, output=output, below="/usage", **span)
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -174,12 +153,11 @@ def _summary(agent: Mapping[str, Any]) -> RenderableType:
             facts(
                 {
                     "agent": agent["name"],
-                    "version": f"{agent['version']}, by {'an operator' if agent['source'] == 'operator' else 'the code'}",
+                    "version": f"{agent['version']}, from {'an operator' if agent['source'] == 'operator' else 'the code'}",
                     "chosen by": agent["chosen_by"],
                     "note": active.get("note"),
                     "code's version": agent["code_version"] if agent["source"] == "operator" else None,
-                    "state": words.status(agent["state"]),
-                    **switch_facts(agent["switch"]),
+                    **(switch_facts(agent["switch"]) or {"state": words.status(agent["state"])}),
                     "models": ", ".join(agent["models"]) or "the worker's default",
                     "budget": budget(active.get("limits") or {}),
                     "open calls": str(stats["open"]),
@@ -203,7 +181,9 @@ def _durations(calls: Mapping[str, Any]) -> str | None:
 
 def budget(limits: Mapping[str, Any]) -> str:
     """The limits of one call, in words."""
-    parts = [f"${limits['usd']:g}" if limits.get("usd") is not None else ""]
+    from agentgrid.cli.usage import money
+
+    parts = [money(limits.get("usd"), 0)]
     for name in ("requests", "tool_calls", "tokens", "seconds"):
         if limits.get(name) is not None:
             parts.append(f"{limits[name]:g} {name.replace('_', ' ')}")

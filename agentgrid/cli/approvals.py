@@ -39,7 +39,7 @@ ApprovalId = Annotated[
 ]
 CommentOption = Annotated[
     str | None,
-    typer.Option("--comment", "-c", help="A comment on the decision; the run sees it, and the audit log keeps it."),
+    typer.Option("--comment", "-c", help="A comment on the decision; the run receives it, and the audit log keeps it."),
 ]
 DigestOption = Annotated[
     str | None, typer.Option(help="Decide only if the digest is still this one, which you were shown earlier.")
@@ -265,7 +265,7 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
                     "comment": approval.get("comment"),
                     "changes take": "two approvers" if approval.get("changes") == SECOND_PERSON else None,
                     "digest": approval["digest"],
-                    "digest of what was approved": approval.get("changed_digest"),
+                    "approved digest": approval.get("changed_digest"),
                 }
             )
         ),

@@ -33,7 +33,7 @@ GIVE_UP_SECONDS = 120.0
 MAX_STEPS = 2000
 LOG_LINES = 500
 MAX_SAID = 4_000
-"""Characters of what an agent says that are kept."""
+"""Characters of an agent's answer that are kept."""
 MAX_ANSWERS = 20
 """Calls of agents whose answers are kept."""
 RETRIABLE = (httpx.HTTPError, SSEError, TimeoutError)

@@ -31,6 +31,7 @@ from agentgrid.cli import (
     workflows,
 )
 from agentgrid.cli.check import check
+from agentgrid.cli.console import console
 from agentgrid.cli.develop import dev
 from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
 from agentgrid.cli.groups import group
@@ -73,6 +74,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(mcp.app, name="mcp")
 app.add_typer(openapi.app, name="openapi")
 app.command()(overview)
+app.command()(console)
 app.command()(check)
 app.command()(init)
 app.command()(api)
@@ -93,7 +95,7 @@ OUTPUT_LOST = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 def main() -> None:
     """The entry point of the console script."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started this
+        if getattr(sys, name) is None:  # closed by the process that started this one
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
         try:

@@ -79,6 +79,9 @@ def list_(output: OutputOption = OutputFormat.TABLE) -> None:
             fixed("STATE"),
             text("REACHED BY", 3),
         )
+        if not rows:
+            _say("no servers pinned; `agentgrid mcp add NAME -- COMMAND...` pins one")
+            return
         stdout().print(Listing(columns, ([str(row[key]) for key in _COLUMNS] for row in rows)))
         for row in rows:
             if row["why"]:
@@ -104,7 +107,7 @@ def diff(name: ServerName, output: OutputOption = OutputFormat.TABLE) -> None:
         if output is OutputFormat.JSON:
             typer.echo(json.dumps({"server": name, "held": bool(changed), "changes": changed, "listed": list(live)}))
         else:
-            _say(_compared(pin.tools, live) if changed else f"{name} lists what is pinned")
+            _say(_compared(pin.tools, live) if changed else f"{name} lists exactly what is pinned")
         if changed:
             raise typer.Exit(ExitCode.FAILED)
 
@@ -116,7 +119,7 @@ def accept(name: ServerName, yes: YesOption = False, output: OutputOption = Outp
         pin = _read(name, edited=True)
         live = _listed(pin.server)
         if output is not OutputFormat.JSON:
-            _say(_compared(pin.tools, live) or f"{name} lists what is pinned")
+            _say(_compared(pin.tools, live) or f"{name} lists exactly what is pinned")
         confirm("Pin this listing?", yes=yes)
         accepted = pin.accepting(live)
         accepted.write(_path(name))
@@ -215,15 +218,27 @@ def _state(pin: Pin) -> dict[str, Any]:
 
 
 def _show(pin: Pin, output: OutputFormat, note: str) -> None:
-    """A listing for review. Everything in it but the risk is what the server says."""
+    """A listing for review. Everything in it but the risk comes from the server."""
     if output is OutputFormat.JSON:
-        typer.echo(pin.text(), nl=False)
+        from agentgrid.cli.text import safe_json
+
+        typer.echo(safe_json(pin.text()), nl=False)
         return
-    lines = [f"{pin.server.name}: {len(pin.tools)} tools by {pin.server.shown}"]
+    from rich.text import Text
+
+    from agentgrid.cli.output import indented, put, stdout
+    from agentgrid.cli.text import safe, safe_lines
+
+    count = len(pin.tools)
+    console = stdout()
+    put(console, Text(f"{pin.server.name}: {count} tool{'' if count == 1 else 's'} by {safe(pin.server.shown)}"))
     for tool in pin.tools:
-        lines += ["", f"{tool['name']}   {pin.risks.get(tool['name'], 'destructive (unreviewed)')}"]
-        lines += [f"  {line}" for line in _described(tool)]
-    _say("\n".join([*lines, *(["", note] if note else [])]))
+        risk = pin.risks.get(tool["name"], "destructive (unreviewed)")
+        put(console, Text(f"\n{safe(tool['name'])}   {risk}"))
+        for part in _described(tool):
+            put(console, indented(Text(safe_lines(part), overflow="fold")))
+    if note:
+        _say(f"\n{note}")
 
 
 def _described(tool: Mapping[str, Any]) -> list[str]:
@@ -233,7 +248,7 @@ def _described(tool: Mapping[str, Any]) -> list[str]:
         parts.append(f"output: {json.dumps(tool['outputSchema'], ensure_ascii=False)}")
     if "annotations" in tool:
         parts.append(f"annotations, untrusted: {json.dumps(tool['annotations'], ensure_ascii=False)}")
-    return [line for part in parts for line in part.splitlines()]
+    return parts
 
 
 def _compared(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> str:

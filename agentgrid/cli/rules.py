@@ -55,16 +55,16 @@ def _tested(tested: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [heading, indented(facts(shown))]
     if tested["considered"]:
         rules = Listing(
-            (text("RULE", least=20), text("ABOUT", 2, least=16), fixed("POLICY", 1), text("BECAUSE", 3, least=24)),
+            (text("RULE", least=20), text("ABOUT", 2, least=16), fixed("POLICY", 1)),
             (
                 (
                     Text(safe(rule["rule"]), style="bold" if rule["applies"] else ""),
                     about(rule),
                     words.styled(rule["effect"], words.EFFECT_STYLES),
-                    rule["because"],
                 )
                 for rule in tested["considered"]
             ),
+            below=[Text(safe(rule["because"]), style="dim") for rule in tested["considered"]],
         )
         parts += [Text("\nRules about this call", style="bold"), indented(rules)]
     return Group(*parts)

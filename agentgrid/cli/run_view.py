@@ -143,7 +143,7 @@ def title(run: Document, now: datetime | None = None) -> Text:
 def step_table(
     steps: Sequence[Document], now: datetime | None = None, *, whole: bool = False, decided: Sequence[Document] = ()
 ) -> Listing:
-    """Steps, one a line: status, name, kind, time, what else there is to say. whole: errors in full, beneath their steps."""
+    """Steps, one a line: status, name, kind, time, notes. whole: errors in full, beneath their steps."""
     rows = nested(steps)
     return Listing(
         (fixed(""), text("", least=16), fixed("", 2), fixed("", 1), text("", 1, least=24)),
@@ -218,7 +218,7 @@ def verdict_of(step: Document, decided: Sequence[Document]) -> Text | None:
 
 
 def step_note(step: Document, now: datetime | None = None, *, error: bool = True, verdict: Text | None = None) -> Text:
-    """What else there is to say of a step: who approved it, attempts, the next one, a deadline, and its error where that is wanted."""
+    """The rest of a step's line: who approved it, attempts, the next one, a deadline, and its error where that is wanted."""
     parts: list[Text] = ([] if verdict is None else [verdict]) + usage.of_step(step)
     closed = step["closed_at"] is not None
     attempts = max(step["attempts"] or 0, step["live_attempt"] or 0)

@@ -304,7 +304,7 @@ def resume(
 def interrupt(
     run_id: RunId,
     message: Annotated[
-        str | None, typer.Option("--message", "-m", help="What the agent reads when the run is resumed.")
+        str | None, typer.Option("--message", "-m", help="A message that the agent receives when the run is resumed.")
     ] = None,
     reason: ReasonOption = None,
     _yes: NeedlessYesOption = False,

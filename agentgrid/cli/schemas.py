@@ -1,7 +1,7 @@
 """A catalog entry's description and schemas on the terminal: one line a field, `-o json` has the schemas themselves.
 
-What is shown comes from workers, some of them written by hand: of a schema that says something else than expected, that part is left out, or it
-is shown as JSON.
+What is shown comes from workers, some of them written by hand: a part of a schema that has an unexpected form is left out or
+shown as JSON.
 """
 
 from __future__ import annotations

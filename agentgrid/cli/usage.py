@@ -14,7 +14,7 @@ OFFLINE_MODEL = "offline model"
 
 
 def money(usd: float | None, unpriced: int) -> str:
-    """US dollars; what has no known price is counted, never taken for 0."""
+    """US dollars; requests without a known price are counted, never shown as 0."""
     if usd is None:
         return "unpriced" if unpriced else ""
     if usd == 0:
@@ -32,21 +32,27 @@ def tokens(usage: Mapping[str, Any]) -> str:
     return f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out"
 
 
+def _requests(usage: Mapping[str, Any]) -> str:
+    return f"{usage['requests']:,} request{'' if usage['requests'] == 1 else 's'}"
+
+
 def used(usage: Mapping[str, Any] | None) -> str | None:
     """A sum: money, requests, tokens. None without any."""
     if not usage or not usage["requests"]:
         return None
-    requests = f"{usage['requests']:,} request{'' if usage['requests'] == 1 else 's'}"
-    return "  ".join(filter(None, (money(usage["usd"], usage["unpriced"]), requests, tokens(usage))))
+    return "  ".join(filter(None, (money(usage["usd"], usage["unpriced"]), _requests(usage), tokens(usage))))
 
 
 def of_step(step: Mapping[str, Any]) -> list[Text]:
-    """What there is to say of an agent's step, its sums so far, and of a model turn."""
+    """The notes on an agent's step, with its sums so far, and on a model turn."""
     usage = step.get("usage")
     if step["kind"] == "agent":
+        # In this order, because a narrow terminal cuts the end.
         version = [Text(f"version {safe(step['version'])}", style="dim")] if step.get("version") else []
-        sums = used(usage)
-        return version + ([Text(sums)] if sums else [])
+        if not usage or not usage["requests"]:
+            return version
+        price = money(usage["usd"], usage["unpriced"])
+        return [*([Text(price)] if price else []), *version, Text(_requests(usage)), Text(tokens(usage))]
     if step["kind"] != "model" or not usage:
         return []
     model = str(usage.get("model") or "")
@@ -55,6 +61,6 @@ def of_step(step: Mapping[str, Any]) -> list[Text]:
     if not offline and (price := money(usage["usd"], usage["unpriced"])):
         parts.append(Text(price, style="yellow" if usage["unpriced"] else ""))
     parts.append(Text(tokens(usage)))
-    if usage.get("latency_ms") is not None:
-        parts.append(Text(words.duration(usage["latency_ms"] / 1000), style="dim"))
+    if usage.get("latency_ms") is not None and not offline:
+        parts.append(Text(f"answered in {words.duration(usage['latency_ms'] / 1000)}", style="dim"))
     return parts

@@ -112,7 +112,7 @@ def screen(follower: RunFollower, console: Console) -> RenderableType:
 
 
 def speech(follower: RunFollower, width: int) -> list[Text]:
-    """The end of what an agent's model answers now, as one paragraph."""
+    """The end of an agent's answer while its model writes it, as one paragraph."""
     answering = any(step["kind"] == "model" and step["closed_at"] is None for step in follower.steps)
     if follower.said is None or not answering:
         return []

@@ -1,7 +1,7 @@
 """Agents as data: an operator's version of an agent, and the choice of the version that new calls use.
 
-An edit needs no second administrator, unlike the relaxation of a rule: no version admits more than the code does. Whoever must keep an agent from
-a tool for good makes a rule.
+An edit needs no second administrator, unlike the relaxation of a rule: no version admits more than the code does. To keep an agent from
+a tool for good, make a rule.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ async def put(plane: ControlPlane, caller: Caller, name: str, edit: Edit, asked:
 
 
 async def use(plane: ControlPlane, caller: Caller, name: str, version: str, asked: Asked) -> Command:
-    """Use another version for new calls: `code` for whatever the code says. Raises NotFound, Conflict, InvalidInput."""
+    """Use another version for new calls: `code` for the version in the code. Raises NotFound, Conflict, InvalidInput."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
@@ -113,7 +113,7 @@ async def _state(session: WriteSession, name: str, asked: Asked) -> _State:
     used = agent.version if choice is None or choice.version is None else choice.version
     if asked.expected_version not in (None, used):
         raise Conflict(
-            f"the agent {name} is at version {used} by now, not {asked.expected_version}: look at it, and edit that",
+            f"the agent {name} is now at version {used}, not {asked.expected_version}: review that version, and edit it",
             status=used,
         )
     code = await _read(session, name, agent.version)

@@ -122,5 +122,5 @@ async def _check_second(session: WriteSession, caller: Caller, proposal: Command
         )
     if programs := await principals_table.programs(session, caller.persons | first.persons):
         raise Forbidden(
-            f"your key or the proposer's was issued by a program ({', '.join(programs)}), so the two of you can't be told apart"
+            f"your key or the proposer's was issued by a program ({', '.join(programs)}), so you could be the same person"
         )

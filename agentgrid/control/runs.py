@@ -270,7 +270,7 @@ async def deliver_start(plane: ControlPlane, command: Command, fresh: Fresh | No
 
 
 async def deliver_late_start(plane: ControlPlane, command: Command) -> dict[str, Any]:
-    """Send a start that waited, if its principal may still make it and no kill switch is on. A start that Temporal already has stands."""
+    """Send a start that waited, if its principal may still make it and no kill switch is on. A start that Temporal already has is kept."""
     async with _ending_what_never_begins(plane, command):
         try:
             await _check_still_allowed(plane, command)

@@ -1,4 +1,4 @@
-"""Kill switches. Whatever has a name can have one: a new noun is a row of `NOUNS`. Switches and rules are independent of each other."""
+"""Kill switches. Everything with a name can have one: a new noun is a row of `NOUNS`. Switches and rules are independent of each other."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Approvals and what was said of them. A copy that a reset inherited is not an approval of its own: it is left out."""
+"""Approvals and the decisions about them. A copy that a reset inherited is not an approval of its own: it is left out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, cast, exists, func, literal, or_, select
@@ -53,7 +54,7 @@ class ApprovalFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """An approval, with all that tells who may decide it now."""
+    """An approval, with all that determines who may decide it now."""
 
     approval: Approval
     run: Run
@@ -181,8 +182,14 @@ async def newest(
 
 async def count(session: ReadSession, *, wanted: ApprovalFilter, scope: frozenset[str]) -> int:
     """The number of matching approvals in the scope."""
+    return int((await session.execute(_counting(wanted, scope))).scalar_one())
+
+
+@lru_cache(maxsize=256)
+def _counting(wanted: ApprovalFilter, scope: frozenset[str]) -> Any:
+    # Kept, because the overview asks again and again: to put it together costs several times what the database takes.
     statement = select(func.count()).select_from(Approval).join(Run, A.run_id == R.run_id)
-    return int((await session.execute(statement.where(~A.inherited, *_conditions(wanted, scope, A)))).scalar_one())
+    return statement.where(~A.inherited, *_conditions(wanted, scope, A))
 
 
 async def get(connection: Connection, approval_id: str, *, scope: frozenset[str]) -> Found | None:
@@ -206,9 +213,9 @@ async def run_of(session: ReadSession | WriteSession, approval_id: str) -> str |
 async def decisions(
     connection: Connection, approval: Approval, *, limit: int = 200
 ) -> Sequence[tuple[DecisionRow, str | None]]:
-    """What `judge` said of each signal about the approval, and of each that named none while it was open; oldest first, with their comments.
+    """The verdict of `judge` on each signal about the approval, and of each that named none while it was open; oldest first, with their comments.
 
-    Whatever else was sent, and however often, the one that counted is among them.
+    The one that counted is always among them, however many others were sent.
     """
     found = await connection.fetch(
         _DECISIONS, approval.execution_id, approval.approval_id, approval.opened_at, approval.closed_at, limit

@@ -1,4 +1,4 @@
-"""Steps of a run, and what its workers told of them."""
+"""Steps of a run, and what its workers reported about them."""
 
 from __future__ import annotations
 

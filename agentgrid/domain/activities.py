@@ -1,4 +1,4 @@
-"""Kinds of activities: what the type of an activity tells about it. The worker, the fold and the API read the same table.
+"""Kinds of activities: what the type of an activity shows about it. The worker, the fold and the API read the same table.
 
 A new kind is a row of `KINDS`, and its word in `StepKind`.
 """

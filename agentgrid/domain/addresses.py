@@ -32,7 +32,7 @@ def refusal(text: str) -> Refusal | None:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return Refusal(reason="is no address")
+        return Refusal(reason="is not an IP address")
     if address in METADATA:
         return Refusal(reason="is a cloud's metadata service")
     if address.is_link_local:
@@ -56,7 +56,7 @@ def _refusal_v4(address: IPv4Address) -> Refusal | None:
 
 def _refusal_v6(address: IPv6Address) -> Refusal | None:
     if address.ipv4_mapped is not None or any(address in tunnel for tunnel in TUNNELS):
-        return Refusal(reason="has an IPv4 address inside")
+        return Refusal(reason="contains an IPv4 address")
     if address.is_global and address in GLOBAL_V6:
         return None
     return Refusal(reason="is not an address of the internet", by_name=address.is_private)

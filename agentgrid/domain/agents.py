@@ -38,7 +38,7 @@ class AgentHeader(BaseModel):
     turn: int = 0
     """The model turn, or the turn that asked for the tool; the first is 1."""
     barred: bool = False
-    """The call's version of the agent doesn't have the tool: the call is made to be refused, on the record."""
+    """The call's version of the agent doesn't have the tool: the call is made only so that its refusal is on the record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentSpec:
-    """An agent's version: what the code, or an operator's edit of it, says. With a call's key it is what that call is pinned to."""
+    """An agent's version, from the code or from an operator's edit. With a call's key it is the version that this call is pinned to."""
 
     agent: str
     version: str
@@ -125,15 +125,15 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class AskedCall:
-    """A tool's call that a model asks for."""
+    """A tool call that a model asks for."""
 
     id: str
     name: str
     args: dict[str, Any] = field(default_factory=dict)
     fault: str | None = None
-    """Why it can't be made: told to the model."""
+    """Why it can't be made. The model sees it."""
     barred: bool = False
-    """The tool exists, but not for this agent: the call is made all the same, so that the worker's refusal is on the record."""
+    """The tool exists, but not for this agent: the call is made anyway, so that the worker's refusal is on the record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +149,7 @@ class ModelTurn:
     answer_id: str | None = None
     """The id of the call that gave the final answer. Providers refuse a conversation that goes on before that call has a result."""
     fault: str | None = None
-    """Why the answer doesn't fit: told to the model."""
+    """Why the answer doesn't fit. The model sees it."""
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     provider: str = ""
@@ -195,11 +195,13 @@ class Spent:
     seconds: float = 0.0
     granted: int = 1
     """How often the session's budget was granted: once by the code, then by people."""
+    may_be_unpriced: bool = False
+    """Whether a person has let it go on although the price of a request is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionState:
-    """A conversation between two calls of its agent, as it goes through continue-as-new."""
+    """A conversation between two calls of its agent, in the form that continue-as-new carries."""
 
     agent: str
     messages: list[dict[str, Any]] = field(default_factory=list)

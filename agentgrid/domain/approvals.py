@@ -40,7 +40,7 @@ time, and unsynchronised clocks differ by some seconds; a minute allows for that
 
 
 class ApprovalStatus(StrEnum):
-    """The state of an approval."""
+    """The status of an approval."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -50,7 +50,7 @@ class ApprovalStatus(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a person says."""
+    """The answer of a person."""
 
     APPROVED = "approved"
     REJECTED = "rejected"
@@ -154,7 +154,7 @@ class Decision(BaseModel):
     """The id of the command that carries it."""
     key_id: str
     comment: str | None = Field(default=None, exclude_if=_absent, max_length=MAX_COMMENT)
-    """What the approver says to the workflow's code."""
+    """The approver's message to the workflow's code, or to the agent that asked."""
     arguments: dict[str, Any] | None = Field(default=None, exclude_if=_absent)
     """The arguments with which the tool is called instead."""
     original: str | None = Field(default=None, exclude_if=_absent)
@@ -208,7 +208,7 @@ def read_signal(raw: bytes) -> SignedDecision | None:
 
 
 def judge(terms: Terms, raw: bytes) -> Judgement:
-    """What this signal's bytes do to the approval with these terms. Pure; never raises, whatever the bytes are.
+    """What this signal's bytes do to the approval with these terms. Pure; never raises, for any bytes.
 
     A person's authority at this moment (revocation, policy) is not judged here: the worker does so again before the effect.
     """

@@ -29,7 +29,7 @@ HINTS = {
 
 
 def parsed(text: str) -> dict[str, Any]:
-    """The condition, as the API takes it. Raises InvalidInput, which says where the text is wrong."""
+    """The condition, as the API takes it. Raises InvalidInput with the place that is wrong."""
     found = SHAPE.match(text)
     if found is None:
         raise _wrong(text, len(text), "path")

@@ -140,7 +140,7 @@ def _at(arguments: Any, path: str) -> Any:
 
 
 def _type(value: Any) -> str:
-    """The type of a scalar; "" for all else. A boolean is no number, and a number that JSON can't say is nothing."""
+    """The type of a scalar; "" for all else. A boolean is no number, and a number that JSON can't represent has no type."""
     if value is None:
         return "null"
     if isinstance(value, bool):

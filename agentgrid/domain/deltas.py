@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 
 WATCHED_CHANNEL = "agentgrid_watched"
-"""Where API processes say which runs are watched, as marks. Any login may listen to it, or say anything there: it leads to no content."""
+"""Where API processes announce which runs are watched, as marks. Any login may listen, or announce anything, there: that reveals no content."""
 
 ANNOUNCE_SECONDS = 10.0
 """How often a watched run is announced again."""
 WATCHED_SECONDS = 30.0
 """How long a worker believes an announcement."""
 MAX_WATCHED = 1_000
-"""Runs that a worker takes for watched at once."""
+"""How many runs a worker treats as watched at a time."""
 MARKS_AT_ONCE = 400
 """Marks of one notification, which PostgreSQL limits to 8,000 bytes."""
 

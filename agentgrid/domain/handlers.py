@@ -123,7 +123,7 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
 
 
 def unknown(kind: HandlerKind, name: str, known: Iterable[str]) -> str:
-    """What to say about a name that no handler has."""
+    """The message about a name that no handler has."""
     names = sorted(known)
     if not names:
         return f"the workflow takes no {kind.plural}"

@@ -1,8 +1,8 @@
 """Which calls a change of rules relaxes: those that need less under the new rules than under the old ones. Pure.
 
 For known tools every name is checked. A plain activity, or a future tool, can have any name: for these the rules themselves are compared, pair
-by pair. Where the comparison can't be exact, it reports too much rather than too little: what a condition says is not compared, so each
-could hold or not, whatever others do; and an agent that no rule names could match any glob of agents.
+by pair. Where the comparison can't be exact, it reports too much rather than too little: the contents of conditions are not compared, so each
+could hold or not, independently of the others; and an agent that no rule names could match any glob of agents.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _gone_through(
         for caller in (None, *named):
             yield caller, lambda rule, caller=caller, holding=holding: rule.is_about(caller) and _holds(rule, holding)  # type: ignore[misc]
         for matched in _subsets(globs):
-            # An agent of another name. It has the name of no rule, so one text serves for all of them.
+            # An agent of another name. It has the name of no rule, so any text without a glob's length can represent it.
             yield (
                 STRANGER,
                 lambda rule, matched=matched, holding=holding: (

@@ -77,7 +77,7 @@ class ScheduleMemo(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduledStart:
-    """What history says about the start of an execution that may be a schedule's."""
+    """The start, in history, of an execution that may be a schedule's."""
 
     namespace: str
     scheduled_by: str | None

@@ -234,7 +234,7 @@ def _types(schema: dict[str, Any], where: str) -> set[str] | None:
         return None
     found = {given} if isinstance(given, str) else set(given)
     if not found <= _TYPES:
-        raise _Wider(f"{where}/type", "is no type")
+        raise _Wider(f"{where}/type", "is not a type")
     return found
 
 

@@ -36,7 +36,7 @@ class Risk(StrEnum):
 
 
 class Effect(StrEnum):
-    """What a rule says."""
+    """The effect of a rule."""
 
     ALLOW = "allow"
     REQUIRE_APPROVAL = "require_approval"
@@ -95,7 +95,7 @@ class Rule(BaseModel):
         return kind in about(self.kind) and self.matches(name)
 
     def matches(self, name: str) -> bool:
-        """Whether its glob matches the name, whatever the kind."""
+        """Whether its glob matches the name, for any kind."""
         return self.tool == name or fnmatchcase(name, self.tool)
 
     def is_about(self, agent: str | None) -> bool:
@@ -224,6 +224,8 @@ class Snapshot(BaseModel):
     ) -> Weighed:
         """Like `rule_for`, with all the rules that were considered."""
         fitting = [rule for rule in self.rules if rule.fits(name, kind) and rule.is_about(agent)]
+        if not fitting:
+            return Weighed(rule=BY_RISK[risk], considered=())
         if not any(rule.when or rule.model_extra for rule in fitting):
             return prevailing([(rule, True) for rule in fitting], name, agent, BY_RISK[risk])
         try:

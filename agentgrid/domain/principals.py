@@ -69,7 +69,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
 }
 
 ANY_APPROVER = "role:approver"
-"""The approver entry that stands for everybody with the role `approver`."""
+"""The approver entry that means everybody with the role `approver`."""
 
 SYSTEM = "system"
 """Who acts on the database's side, with its URL and no key: no principal of its own can have this name."""

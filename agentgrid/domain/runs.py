@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class RunStatus(StrEnum):
-    """Where a run stands, from its user's point of view."""
+    """The status of a run, from its user's point of view."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -44,7 +44,7 @@ class WaitingOn(StrEnum):
 
 
 class RunTrigger(StrEnum):
-    """What started a run. It tells nothing about authority: that is the initiator's."""
+    """What started a run. It grants no authority: that is the initiator's."""
 
     API = "api"
     """A start through the API, which the command line and the Python client use too."""

@@ -1,4 +1,4 @@
-"""Names of secrets, and the redaction of their values in whatever leaves a worker. No I/O."""
+"""Names of secrets, and the redaction of their values in everything that leaves a worker. No I/O."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def forms(value: str) -> set[str]:
         found |= {encoded, re.sub("%..", lambda escape: escape[0].lower(), encoded)}
     for _ in range(2):  # a text in JSON, and that JSON as a text in JSON
         found |= {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in found for ascii in (True, False)}
+    found |= {text.replace("/", "\\/") for text in found}  # as some encoders of JSON write it
     for offset, start in enumerate((0, 2, 3)):
         raw = b"\0" * offset + value.encode()
         for encoded_bytes in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
@@ -92,6 +93,10 @@ class Redactor:
             if form in text:
                 text = text.replace(form, mark(name))
         return text
+
+    def beginning(self, text: str, characters: int) -> str:
+        """This much of the redacted text. If a text is cut first, a part of a value may remain, which nothing finds."""
+        return self.text(text)[:characters]
 
     def data(self, data: bytes) -> bytes:
         """The bytes with each value replaced; the same object if they hold none."""

@@ -1,4 +1,4 @@
-"""Kill switches: whatever has a name can have one. While it is on, the thing can't be used, regardless of the rules."""
+"""Kill switches: everything with a name can have one. While it is on, the thing can't be used, regardless of the rules."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveStep:
-    """What Temporal last said of an activity that has not ended."""
+    """What Temporal last reported about an activity that has not ended."""
 
     event_id: int
     state: str
@@ -81,7 +81,7 @@ def newest(links: Sequence[Link]) -> Link:
 
 
 def derive(links: Sequence[Link], live: Mapping[str, Sequence[LiveStep]] | None = None) -> Chain:
-    """The run's columns from all of its executions, and what was said of their open activities."""
+    """The run's columns from all of its executions, and what Temporal reported about their open activities."""
     tip = newest(links)
     left_behind = _left_behind(links, tip)
     shown = [link for link in links if link.execution_id not in left_behind]
@@ -159,7 +159,7 @@ def _cause(error: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 def _standing(tip: Link, live: Sequence[LiveStep]) -> Summary:
-    """Where an open run stands: what history says, made sharper by what Temporal said when it was asked."""
+    """The status of an open run: from history, refined by what Temporal last reported."""
     if tip.state.closed:
         # It has ended, but its successor has not been read yet.
         return Summary(status=RunStatus.RUNNING)

@@ -136,7 +136,7 @@ class TaskFailed(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:
-    """What a model turn's result says."""
+    """What a model turn's result holds."""
 
     usage: Usage
     facts: dict[str, Any]

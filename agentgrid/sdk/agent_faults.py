@@ -60,7 +60,7 @@ def _tool_faults(agent: Agent[Any], agents: Sequence[Agent[Any]], tools: Sequenc
     names: set[str] = set()
     for tool in agent.tools:
         if not isinstance(tool, (Tool, Agent)):
-            yield f"{tool!r} is no tool: decorate the function with agentgrid.tool"
+            yield f"{tool!r} is not a tool: decorate the function with agentgrid.tool"
             continue
         if tool.name in names:
             yield f"it has two tools named {tool.name!r}"

@@ -41,7 +41,9 @@ from agentgrid.protocol import (
 from agentgrid.sdk.agent_breaker import Breaker
 from agentgrid.sdk.agent_interrupts import Interruptions, ended, was_cancelled
 from agentgrid.sdk.agent_meter import Meter
+from agentgrid.sdk.calls import prompt_bytes
 from agentgrid.sdk.context import Note, current_agent, current_note
+from agentgrid.sdk.holds import hold
 from agentgrid.sdk.recorded import judged, recorded
 from agentgrid.sdk.state import RunState, current_state
 
@@ -54,9 +56,6 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 
 MAX_ERROR = MAX_COMMENT + 1_000
 """Characters of an error that a model sees: a rejection with the longest comment fits."""
-
-MAX_PROMPT_BYTES = 1024 * 1024
-"""The opening marker holds it, beside the agent's version."""
 
 BY_A_PERSON = "interrupted by a person"
 NOT_MADE = "the call was not made"
@@ -84,16 +83,11 @@ async def converse(
             type=ErrorType.AGENT_FAILED,
             non_retryable=True,
         )
-    if (size := len(prompt.encode(errors="surrogatepass"))) > MAX_PROMPT_BYTES:
-        raise ApplicationError(
-            f"{agent.name}: the prompt has {size:,} bytes; at most {MAX_PROMPT_BYTES:,} are allowed",
-            type=ErrorType.AGENT_FAILED,
-            non_retryable=True,
-        )
+    text = prompt_bytes(agent.name, prompt)
     outer = current_agent.get()
     request = OpenAgent(
         agent=agent.name,
-        call=state.next_key(ACTIVITY_OPEN_AGENT, f"{agent.name}\0{prompt}".encode()),
+        call=state.next_key(ACTIVITY_OPEN_AGENT, f"{agent.name}\0".encode() + text),
         prompt=prompt,
         parent=outer.call if outer is not None else None,
         turn=outer.turn if outer is not None else None,
@@ -101,8 +95,8 @@ async def converse(
     # The version is fixed once, by the worker, and history has it: an operator's edit can't change a replay.
     spec: AgentSpec = await judged(state, ACTIVITY_OPEN_AGENT, request, AgentSpec, agent.name)
     if session is not None:
-        within = session.meter(spec)
-    meter = Meter(spec, approvers=agent.budget.approvers if agent.budget is not None else (), within=within)
+        within = session.meter(spec, state)
+    meter = Meter(spec, state, approvers=agent.budget.approvers if agent.budget is not None else (), within=within)
     conversation = _Conversation(agent, spec, state, meter, session.messages if session is not None else [])
     current_agent.set(AgentHeader(agent=spec.agent, version=spec.version, call=spec.call))
     end = AgentEnd(agent=spec.agent, call=spec.call)
@@ -157,8 +151,8 @@ class _Conversation:
         try:
             while True:
                 answered = await self._one_turn()
-                told = await self._interrupted()
-                if answered is not None and not told:
+                new_message = await self._interrupted()
+                if answered is not None and not new_message:
                     return answered.output
         except Exception as error:
             if not is_cancelled_exception(error):
@@ -174,7 +168,6 @@ class _Conversation:
         turn = await self._next()
         if turn is None:
             return None
-        self.meter.count(turn)
         self.breaker.used(turn.usage)
         self._faulted(turn.fault is not None or any(call.fault is not None for call in turn.calls))
         self.messages.append({"role": "model", "answer": turn.message})
@@ -195,14 +188,14 @@ class _Conversation:
 
     async def _interrupted(self) -> bool:
         """If a person has interrupted the agent, hold the run until it is resumed; whether there is a message for the agent."""
-        told = False
+        new_message = False
         while self.interruptions.asked:
             texts = self.interruptions.take()
             detail = f"a person interrupted the agent {self.spec.agent} in turn {self.number}"
-            await self.meter.held(Hold(reason=INTERRUPTED, detail=detail, agent=self.spec.agent, call=self.spec.call))
+            await hold(Hold(reason=INTERRUPTED, detail=detail, agent=self.spec.agent, call=self.spec.call))
             self.messages += [{"role": "user", "text": text} for text in texts]
-            told = told or bool(texts)
-        return told
+            new_message = new_message or bool(texts)
+        return new_message
 
     def _faulted(self, fault: bool) -> None:
         """Bound the answers that lead nowhere: the budget may allow hundreds of them."""
@@ -217,7 +210,7 @@ class _Conversation:
     async def _stopped_in_circles(self) -> None:
         """Pause the run if the agent loops; a person who resumes it lets the agent go on."""
         if (loop := self.breaker.loop()) is not None:
-            await self.meter.held(Hold(reason="loop", detail=loop, agent=self.spec.agent, call=self.spec.call))
+            await hold(Hold(reason="loop", detail=loop, agent=self.spec.agent, call=self.spec.call))
             self.breaker.forget()
 
     def _measure(self) -> None:
@@ -238,8 +231,17 @@ class _Conversation:
         return task.result()
 
     async def _turn(self, number: int) -> ModelTurn:
-        """The turn, by the first model that does not fail."""
+        """The turn, counted."""
         await self.meter.before_request()
+        try:
+            turn = await self._answered(number)
+        finally:
+            self.meter.after_request()
+        self.meter.count(turn)
+        return turn
+
+    async def _answered(self, number: int) -> ModelTurn:
+        """The turn, by the first model that does not fail."""
         while True:
             try:
                 return await self._asked(number)
@@ -283,7 +285,7 @@ class _Conversation:
         return answered
 
     async def _calls(self, calls: list[AskedCall]) -> list[dict[str, Any]]:
-        """Make the calls of a turn at once; what the model is told of each. If one ends the agent, the others are cancelled."""
+        """Make the calls of a turn in parallel, and return the message about each that the model sees. If one ends the agent, the others are cancelled."""
         if self.interruptions.asked:
             self.messages += [_fault(call, f"{BY_A_PERSON}: {NOT_MADE}") for call in calls]
             return []
@@ -295,7 +297,8 @@ class _Conversation:
             # Also if the agent ends: a session may go on, and the model must know what was done.
             answers = [self._outcome(call, task) for call, task in zip(calls, tasks, strict=True)]
             self.messages += answers
-        for task in tasks:
+        # Those that were cancelled come last: what ended the agent is the error of another.
+        for task in sorted(tasks, key=was_cancelled):
             if not (self.interruptions.asked and was_cancelled(task)):
                 task.result()
         return answers
@@ -305,38 +308,38 @@ class _Conversation:
         return tool is not None and not hasattr(tool, "call")
 
     def _outcome(self, call: AskedCall, task: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
-        """What the model is told of a call that may not have been completed."""
+        """The message that the model sees about a call that may not have been completed."""
         if task.done() and not task.cancelled() and task.exception() is None:
             return task.result()
-        # A call that waited, for people or for policy, is cancelled without an error of its activity.
-        made = not task.cancelled() or self._delegates(call)
+        # A call that waited, for people or for policy, ends without an error of its activity.
+        stopped = not task.done() or (not task.cancelled() and was_cancelled(task))
+        made = stopped or self._delegates(call)
         fault = MAYBE_MADE if made else NOT_MADE
         return _fault(call, f"{BY_A_PERSON}: {fault}" if self.interruptions.asked else fault)
 
     async def _called(self, call: AskedCall) -> dict[str, Any]:
-        """What the model is told of the call: its result, or why it failed."""
-        answer = {"role": "tool", "id": call.id, "name": call.name}
-        note = Note()
+        """The message that the model sees about the call: its result, or why it failed. Raises what ends the agent."""
+        if call.fault is not None:
+            return _fault(call, call.fault)
+        # If nobody raises the budget, the agent ends: this is no failure of the call.
+        await self.meter.before_call()
+        note, changed = Note(), "ran_with"
+        before = current_note.get()
+        # What another agent does under decisions is noted for its own calls.
+        current_note.set(None if self._delegates(call) else note)
         try:
             if call.barred:
                 await self._barred(call)
-            if call.fault is not None:
-                return {**answer, "fault": call.fault}
-            await self.meter.before_call()
-            before = current_note.get()
-            # What another agent does under decisions is noted for its own calls.
-            current_note.set(None if self._delegates(call) else note)
-            try:
-                result = await self._result(call)
-            finally:
-                # Not `reset`: it raises where the workflow is evicted.
-                current_note.set(before)
-            return {**answer, "result": result, **_approval(note, "ran_with")}
+            outcome = {"result": await self._result(call)}
         except (ActivityError, ApplicationError, ValidationError) as error:
-            if is_cancelled_exception(error) or _ends_the_agent(error):
+            if is_cancelled_exception(error) or self.meter.refused is not None:
                 raise
             # Without the change, the fault would seem to be that of the model's own arguments.
-            return {**answer, "fault": _message(error), **_approval(note, "changed_to")}
+            outcome, changed = {"fault": _message(error)}, "changed_to"
+        finally:
+            # Not `reset`: it raises where the workflow is evicted.
+            current_note.set(before)
+        return {"role": "tool", "id": call.id, "name": call.name, **outcome, **_approval(note, changed)}
 
     async def _result(self, call: AskedCall) -> Any:
         tool = self.tools.get(call.name)
@@ -355,7 +358,7 @@ class _Conversation:
 
     async def _barred(self, call: AskedCall) -> None:
         """Make the call, for which the worker has no permission: its refusal is then a step, in history."""
-        # The code may give the agent this tool although its version doesn't: the header says so. A task of its own, so nothing else sees it.
+        # The code may give the agent this tool although its version doesn't: the header marks that. A task of its own, so nothing else sees it.
         caller = current_agent.get()
         current_agent.set(None if caller is None else caller.model_copy(update={"barred": True}))
         await workflow.execute_activity(
@@ -378,11 +381,6 @@ def _approval(note: Note, changed: str) -> dict[str, Any]:
     arguments = [each.arguments for each in note.decisions if each.arguments is not None]
     seen = ({"comment": "\n".join(comments)} if comments else {}) | ({changed: arguments[-1]} if arguments else {})
     return {"approval": seen} if seen else {}
-
-
-def _ends_the_agent(error: BaseException) -> bool:
-    """Whether the error is about the agent itself, not about the call."""
-    return getattr(error, "type", None) == ErrorType.BUDGET_EXCEEDED
 
 
 def _message(error: BaseException) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 from agentgrid.domain.agents import AgentSpec, Hold, ModelTurn, Spent, Usage, add
 from agentgrid.sdk.approvals import approval
 from agentgrid.sdk.holds import hold
+from agentgrid.sdk.state import RunState
 
 RAISE_EXPIRES = timedelta(days=7)
 """How long people may take to raise a budget."""
@@ -19,19 +22,33 @@ class Meter:
     """The usage of one call, and of the agents that it calls; or of a session, and its calls."""
 
     def __init__(
-        self, spec: AgentSpec, *, approvers: tuple[str, ...], within: Meter | None, spent: Spent | None = None
+        self,
+        spec: AgentSpec,
+        state: RunState,
+        *,
+        approvers: tuple[str, ...],
+        within: Meter | None,
+        spent: Spent | None = None,
     ) -> None:
         """spent: what the session has used before this call, if the budget is a session's."""
         self.spec, self.approvers, self.within = spec, approvers, within
         self.depth: int = 0 if spent is not None else 1 if within is None else within.depth + 1
         self.usage = Usage()
         self.turns = self.tool_calls = 0
+        self.in_flight = 0
+        """Requests without an answer so far. Agents that run at once share their caller's budget."""
         self.granted = 1
         """How often the budget was granted: once by the agent's version, then by people."""
-        self.began = workflow.time()
+        self.may_be_unpriced = False
+        """Whether a person has let it go on although the limit in dollars can't be kept."""
+        self.refused: ApplicationError | None = None
+        """Why the budget was not raised: it ends the agent, also if an agent asked that this one calls."""
+        self._state = state
+        self.began = self._clock()
         self.of = ""
         if spent is not None:
             self.usage, self.tool_calls, self.granted = spent.usage, spent.tool_calls, spent.granted
+            self.may_be_unpriced = spent.may_be_unpriced
             self.began -= spent.seconds
             self.of = " of the session"
         self.checking = asyncio.Lock()
@@ -39,39 +56,32 @@ class Meter:
     def count(self, turn: ModelTurn) -> None:
         """Add a model turn."""
         self.turns += 1
-        self._add(turn.usage)
-
-    def _add(self, usage: Usage) -> None:
-        self.usage = add(self.usage, usage)
-        if self.within is not None:
-            self.within._add(usage)
+        for meter in self._all():
+            meter.usage = add(meter.usage, turn.usage)
 
     async def before_request(self) -> None:
-        """Return while there is budget for one more model request; otherwise ask people, or hold the run."""
+        """Return while there is budget for one more model request, which is then in flight; otherwise ask people, or hold the run."""
         await self._check("requests")
+        for meter in self._all():
+            meter.in_flight += 1
+
+    def after_request(self) -> None:
+        """The request has ended. If it was answered, `count` must follow at once."""
+        for meter in self._all():
+            meter.in_flight -= 1
 
     async def before_call(self) -> None:
         """Count one more call of a tool, as `before_request` does."""
         await self._check("tool_calls")
+        for meter in self._all():
+            meter.tool_calls += 1
+
+    def _all(self) -> Iterator[Meter]:
+        """This meter, and those that count the same."""
         meter: Meter | None = self
         while meter is not None:
-            meter.tool_calls += 1
+            yield meter
             meter = meter.within
-
-    async def held(self, why: Hold) -> None:
-        """Hold the run. The time until it is resumed does not count, nor for the agents that called this one."""
-        began = workflow.time()
-        try:
-            await hold(why)
-        except asyncio.CancelledError:
-            self._away(workflow.time() - began)
-            raise
-        self._away(workflow.time() - began)
-
-    def _away(self, seconds: float) -> None:
-        self.began += seconds
-        if self.within is not None:
-            self.within._away(seconds)
 
     async def _check(self, about: str) -> None:
         if self.within is not None:
@@ -79,22 +89,41 @@ class Meter:
         # Calls of one turn run in parallel: one of them asks for all.
         async with self.checking:
             while (over := self._over(1.0, about)) is not None:
-                await self.held(Hold(reason="budget_exceeded", detail=over, agent=self.spec.agent, call=self.spec.call))
+                await self._hold(over)
                 self.granted += 1
+            if (unpriced := self._unpriced()) is not None:
+                await self._hold(unpriced)
+                self.may_be_unpriced = True
             soft = self.spec.limits.soft
             if soft is not None and (over := self._over(soft, about)) is not None:
-                await approval(
-                    f"Raise the budget of {self.spec.agent}",
-                    show={"agent": self.spec.agent, "used": over, "limits_granted": self.granted},
-                    approvers=self.approvers,
-                    expires=RAISE_EXPIRES,
-                )
+                await self._ask(over)
                 self.granted += 1
+
+    async def _ask(self, used: str) -> None:
+        # Others who wait for the same answer must not ask again.
+        if self.refused is not None:
+            raise self.refused
+        try:
+            await approval(
+                f"Raise the budget of {self.spec.agent}",
+                show={"agent": self.spec.agent, "used": used, "limits_granted": self.granted},
+                approvers=self.approvers,
+                expires=RAISE_EXPIRES,
+            )
+        except ApplicationError as error:
+            self.refused = error
+            raise
+
+    async def _hold(self, why: str) -> None:
+        await hold(Hold(reason="budget_exceeded", detail=why, agent=self.spec.agent, call=self.spec.call))
+
+    def _clock(self) -> float:
+        return workflow.time() - self._state.paused_seconds
 
     @property
     def seconds(self) -> float:
-        """The wall time that counts."""
-        return workflow.time() - self.began
+        """The wall time that counts: without pauses, whether by a person or by the run itself."""
+        return self._clock() - self.began
 
     def _over(self, share: float, about: str) -> str | None:
         """Which limit has no room for one more, as text, or None."""
@@ -105,12 +134,22 @@ class Meter:
             ("seconds", self.seconds, limits.seconds),
         ]
         if about == "requests":
-            used.append(("model requests", usage.requests, limits.requests))
+            used.append(("model requests", usage.requests + self.in_flight, limits.requests))
         else:
             used.append(("tool calls", self.tool_calls, limits.tool_calls))
         for name, taken, limit in used:
             if limit is not None and taken >= limit * self.granted * share:
-                return f"{taken:g} of {limit * self.granted:g} {name}{self.of}"
-        if limits.usd is not None and usage.unpriced and share == 1.0 and self.granted == 1:
-            return f"{usage.unpriced} requests have no known price, so the limit of {limits.usd:g} US dollars can't be kept"
+                return f"{_shown(taken)} of {_shown(limit * self.granted)} {name}{self.of}"
         return None
+
+    def _unpriced(self) -> str | None:
+        """Why the limit in dollars can't be kept, or None."""
+        limit, unpriced = self.spec.limits.usd, self.usage.unpriced
+        if limit is None or not unpriced or self.may_be_unpriced:
+            return None
+        requests = "1 request has" if unpriced == 1 else f"{unpriced:,} requests have"
+        return f"{requests} no known price, so the limit of {_shown(limit)} US dollars can't be kept"
+
+
+def _shown(amount: float) -> str:
+    return f"{amount:,.4f}".rstrip("0").rstrip(".")

@@ -13,6 +13,7 @@ from agentgrid.domain.canonical import sorted_json
 from agentgrid.protocol import ErrorType
 from agentgrid.sdk.agent_loop import converse
 from agentgrid.sdk.agent_meter import Meter
+from agentgrid.sdk.state import RunState
 
 if TYPE_CHECKING:
     from agentgrid.sdk.agents import Agent
@@ -39,12 +40,13 @@ class AgentSession(Generic[Out]):
         self._total: Meter | None = None
         self._at_work = False
         before = SessionState(agent=agent.name) if state is None else self._read(state)
-        self.messages, self._spent = before.messages, before.spent
+        self.messages = before.messages
+        self._spent = self._before = before.spent
 
     async def run(self, prompt: str) -> Out:
         """Go on with the conversation until there is an answer, as `Agent.run` does, and with its errors.
 
-        If it fails, the session keeps what was said and done until then: the next call can go on from there.
+        If it fails, the session keeps the conversation up to that point: the next call can go on from there.
         """
         self._idle("a session makes one call at a time: await the one before")
         self._at_work = True
@@ -69,23 +71,24 @@ class AgentSession(Generic[Out]):
             )
         return state
 
-    def meter(self, spec: AgentSpec) -> Meter | None:
+    def meter(self, spec: AgentSpec, state: RunState) -> Meter | None:
         """The meter of all calls together, for a call that begins now; None without a budget."""
-        self._total = None
+        self._total, self._before = None, self._spent
         if self._limits is not None:
             whole = dataclasses.replace(spec, limits=self._limits)
-            self._total = Meter(whole, approvers=self._approvers, within=None, spent=self._spent)
+            self._total = Meter(whole, state, approvers=self._approvers, within=None, spent=self._spent)
         return self._total
 
     def took(self, messages: list[dict[str, Any]], meter: Meter) -> None:
-        """Note a call that has ended: the conversation until then, and what the call used."""
-        spent = self._spent
+        """Note a call that has ended: the conversation so far, and what the call used. May be repeated."""
+        spent, total = self._before, self._total
         self.messages = messages
         self._spent = Spent(
             usage=add(spent.usage, meter.usage),
             tool_calls=spent.tool_calls + meter.tool_calls,
             seconds=spent.seconds + meter.seconds,
-            granted=spent.granted if self._total is None else self._total.granted,
+            granted=spent.granted if total is None else total.granted,
+            may_be_unpriced=spent.may_be_unpriced if total is None else total.may_be_unpriced,
         )
 
     def _read(self, state: dict[str, Any]) -> SessionState:

@@ -118,7 +118,7 @@ class Agent(Generic[Out]):
 
     @functools.cached_property
     def version(self) -> str:
-        """A digest of what the code says of it."""
+        """A digest of its definition in code."""
         limits = dataclasses.asdict(self.limits)
         return version_of(self.name, list(self.models), self.instructions, self.tool_names, self.output_schema, limits)
 

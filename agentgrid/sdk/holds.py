@@ -17,5 +17,5 @@ async def hold(why: Hold) -> None:
     assert state is not None
     await recorded(ACTIVITY_HOLD, why, Hold, why.reason)
     if why.reason != INTERRUPTED or not state.resumed_since:
-        state.asked = "pause"
+        state.ask("pause")
     await state.resumed()

@@ -147,7 +147,7 @@ class JsonTool(Tool[[dict[str, Any]], Any]):
     def version(self) -> str:
         """A digest of what it calls and its schemas."""
         parts = [self.name, self._pin, self._boundary.input_schema, self._boundary.output_schema]
-        # Unlike our own schemas, theirs may have numbers that canonical JSON can't say.
+        # Unlike our own schemas, theirs may have numbers that canonical JSON can't represent.
         return hashlib.sha256(sorted_json(parts)).hexdigest()[:VERSION_LENGTH]
 
     async def __call__(self, arguments: dict[str, Any] | None = None) -> Any:

@@ -116,6 +116,9 @@ class RunState:
     header: RunHeader = field(default_factory=lambda: RunHeader(tree=""))
     asked: Literal["pause", "resume"] | None = None
     """The last control signal; it may arrive before the headers are read."""
+    paused_since: float | None = None
+    paused_before: float = 0.0
+    """Seconds of the pauses that have ended."""
     at_work: list[Interruptions] = field(default_factory=list)
     """One for each call of an agent that workflow code makes now, in their order; agents that it calls are stopped with it."""
     resumed_since: bool = False
@@ -252,8 +255,21 @@ class RunState:
             for interruptions in self.at_work:
                 interruptions.ask(signal.message)
             return
-        self.asked = signal.action
+        self.ask(signal.action)
         self.resumed_since |= signal.action == "resume"
+
+    def ask(self, action: Literal["pause", "resume"]) -> None:
+        """Pause or resume, and note the time."""
+        if action == "resume":
+            self.paused_before, self.paused_since = self.paused_seconds, None
+        elif self.paused_since is None:
+            self.paused_since = workflow.time()
+        self.asked = action
+
+    @property
+    def paused_seconds(self) -> float:
+        """How long the execution was paused so far. Without a pause that it inherited from the execution before, in which no call is made."""
+        return self.paused_before + (0.0 if self.paused_since is None else workflow.time() - self.paused_since)
 
     async def resumed(self) -> None:
         """Return at once unless paused; then return on resume."""

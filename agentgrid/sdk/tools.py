@@ -126,7 +126,7 @@ class Tool(Generic[P, R]):
             raise ApplicationError(
                 INSIDE_ACTIVITY.format(self.name), type=ErrorType.TOOL_INSIDE_ACTIVITY, non_retryable=True
             )
-        # Each call in a test or a script is an effect of its own, unless its author says otherwise.
+        # Each call in a test or a script is an effect of its own, unless its author names a key.
         with keyed(current_key.get() or f"direct-{uuid.uuid4().hex}"):
             yield
 

@@ -10,7 +10,7 @@ from agentgrid.sources.operations import TEMPLATE, Parameter
 
 MAX_DESCRIPTION = 4_000
 IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})
-"""Header parameters without a meaning, as OpenAPI says."""
+"""Header parameters that OpenAPI ignores."""
 REFUSED_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "cookie", "expect"}
     | {"accept-encoding", "proxy-authorization", "proxy-connection", "keep-alive"}
@@ -103,7 +103,7 @@ class Inputs:
 
 
 def output_schema(document: Document, operation: Operation) -> dict[str, Any] | None:
-    """The schema of a successful result, or None if the document says nothing. A response without a body is null."""
+    """The schema of a successful result, or None if the document has none. A response without a body is null."""
     responses = operation.spec.get("responses")
     found: dict[str, Any] = (
         {str(code): each for code, each in responses.items()} if isinstance(responses, Mapping) else {}

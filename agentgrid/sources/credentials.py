@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 
+from agentgrid.domain.secrets import known
 from agentgrid.sdk.secrets import Secret, secret
 
 Credential = str | Secret | Callable[[], str | Awaitable[str]]
@@ -29,10 +30,12 @@ def name_fault(credential: Credential) -> str | None:
 
 
 async def value_of(credential: Credential) -> str:
-    """The value, read now. Raises what `Secret.value` raises."""
+    """The value, read now, and redacted from then on. Raises what `Secret.value` raises."""
     if isinstance(credential, str):
         credential = secret(credential)
     if isinstance(credential, Secret):
         return await credential.value()
     found = credential()
-    return await found if inspect.isawaitable(found) else found
+    value = await found if inspect.isawaitable(found) else found
+    known.learn(getattr(credential, "__name__", "function"), value)
+    return value

@@ -63,7 +63,7 @@ class Document:
     def __post_init__(self) -> None:
         version = self.root.get("openapi")
         if not isinstance(version, str) or VERSIONS.fullmatch(version) is None:
-            raise Unusable(f"it is no OpenAPI document of version 3.0 or 3.1: its `openapi` is {version!r}")
+            raise Unusable(f"it is not an OpenAPI document of version 3.0 or 3.1: its `openapi` is {version!r}")
         self.is_3_0 = version.startswith("3.0")
 
     def operations(self) -> Iterator[Operation | Unusable]:
@@ -209,7 +209,7 @@ class Schemas:
 
 
 def _modern(given: Mapping[str, Any], made: dict[str, Any]) -> dict[str, Any]:
-    """What version 3.0 says in its own way."""
+    """Replace version 3.0's own spellings."""
     for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(flag := made.get(exclusive), bool):
             del made[exclusive]

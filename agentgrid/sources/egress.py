@@ -10,6 +10,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from agentgrid.domain.secrets import known
 from agentgrid.errors import ToolError
 from agentgrid.sources.exchange import Answer, Ask, Limits
 from agentgrid.sources.guard import EgressRefused, Guard, GuardedBackend, Resolve, system_addresses
@@ -19,6 +20,9 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 FOLLOWED = frozenset({"GET", "HEAD"})
 """Methods whose redirects are followed. Any other request would be repeated elsewhere."""
 MAX_SHOWN = 200
+MAX_CONNECTIONS = 100
+"""Of one toolset at a time. More requests wait, within their own time."""
+KEPT_CONNECTIONS = 20
 
 
 class Egress:
@@ -28,6 +32,8 @@ class Egress:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             network_backend=GuardedBackend(Guard(allowed, resolve=resolve)),
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=KEPT_CONNECTIONS,
             keepalive_expiry=5.0,
         )
 
@@ -46,13 +52,17 @@ class Egress:
             ) from None
         except (OSError, httpcore.NetworkError, httpcore.TimeoutException) as error:
             raise ToolError(
-                f"{_shown(ask.url)} can't be reached: {str(error)[:MAX_SHOWN] or type(error).__name__}", retryable=True
+                f"{_shown(ask.url)} can't be reached: {known.beginning(str(error), MAX_SHOWN) or type(error).__name__}",
+                retryable=True,
             ) from None
         except (httpcore.LocalProtocolError, UnicodeEncodeError) as error:
-            raise ToolError(f"the request to {_shown(ask.url)} is not valid: {str(error)[:MAX_SHOWN]}") from None
+            raise ToolError(
+                f"the request to {_shown(ask.url)} is not valid: {known.beginning(str(error), MAX_SHOWN)}"
+            ) from None
         except httpcore.ProtocolError as error:
             raise ToolError(
-                f"{_shown(ask.url)} does not speak HTTP as it should: {str(error)[:MAX_SHOWN]}", retryable=True
+                f"{_shown(ask.url)} sent an invalid HTTP response: {known.beginning(str(error), MAX_SHOWN)}",
+                retryable=True,
             ) from None
 
     async def _followed(self, ask: Ask, limits: Limits) -> Answer:
@@ -85,8 +95,8 @@ class Egress:
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
             headers=[(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()],
             content=ask.content,
-            # Reads are bounded by the total alone.
-            extensions={"timeout": {"connect": limits.connect_seconds, "pool": limits.connect_seconds}},
+            # Reads, and the wait for a connection of the pool, are bounded by the total alone.
+            extensions={"timeout": {"connect": limits.connect_seconds}},
         )
         response = await self._pool.handle_async_request(request)
         try:
@@ -108,7 +118,7 @@ async def _read(response: httpcore.Response, encoding: str, max_bytes: int) -> t
     if encoding.strip().lower() in ("gzip", "x-gzip", "deflate"):
         unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     elif encoding.strip().lower() not in ("", "identity"):
-        raise ToolError(f"the answer's encoding {encoding[:MAX_SHOWN]!r} was not asked for")
+        raise ToolError(f"the response's encoding {encoding[:MAX_SHOWN]!r} was not requested")
     assert isinstance(response.stream, AsyncIterable)
     received = 0
     async for chunk in response.stream:
@@ -116,11 +126,11 @@ async def _read(response: httpcore.Response, encoding: str, max_bytes: int) -> t
         try:
             read += chunk if unpack is None else unpack.decompress(chunk, max_bytes - len(read) + 1)
         except zlib.error:
-            raise ToolError("the answer is not compressed as it says", retryable=True) from None
+            raise ToolError("the response is not compressed as its Content-Encoding claims", retryable=True) from None
         if len(read) > max_bytes:
             return bytes(read[:max_bytes]), False
     if received and unpack is not None and not unpack.eof:
-        raise ToolError("the compressed answer has no end", retryable=True)
+        raise ToolError("the compressed response is incomplete", retryable=True)
     return bytes(read), True
 
 
@@ -129,11 +139,11 @@ def _checked(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, ValueError) as error:
-        raise EgressRefused(f"{_shown(text)} is no valid URL: {str(error)[:MAX_SHOWN]}") from None
+        raise EgressRefused(f"{_shown(text)} is not a valid URL: {known.beginning(str(error), MAX_SHOWN)}") from None
     if url.scheme not in SCHEMES:
         raise EgressRefused(f"{_shown(text)} is neither http nor https")
     if url.userinfo:
-        raise EgressRefused(f"{_shown(text)} has a user name inside")
+        raise EgressRefused(f"{_shown(text)} contains a user name")
     if not url.host:
         raise EgressRefused(f"{_shown(text)} has no host")
     if not 0 < (url.port or SCHEMES[url.scheme]) < 65536:
@@ -145,7 +155,9 @@ def _joined(url: httpx.URL, location: str) -> httpx.URL:
     try:
         return url.join(location)
     except (httpx.InvalidURL, ValueError) as error:
-        raise EgressRefused(f"{_shown(str(url))} redirects to no valid URL: {str(error)[:MAX_SHOWN]}") from None
+        raise EgressRefused(
+            f"{_shown(str(url))} redirects to an invalid URL: {known.beginning(str(error), MAX_SHOWN)}"
+        ) from None
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:

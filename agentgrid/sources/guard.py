@@ -1,4 +1,4 @@
-"""Connections of tools from elsewhere: to the very address that was checked, whatever the name resolves to a moment later."""
+"""Connections of tools from elsewhere: to the very address that was checked, even if the name resolves to another one a moment later."""
 
 from __future__ import annotations
 

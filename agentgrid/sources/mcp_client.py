@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -22,8 +23,11 @@ import mcp_types
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from pydantic import ValidationError
 
+from agentgrid.domain.secrets import known
 from agentgrid.errors import ToolError
+from agentgrid.sdk.secrets import current_store
 from agentgrid.sources import leash
 from agentgrid.sources.credentials import Credential, value_of
 from agentgrid.sources.guard import Guard, GuardedBackend
@@ -34,6 +38,8 @@ CONNECT_SECONDS = 60.0
 STOP_SECONDS = 10.0
 MAX_PAGES = 50
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
+MAX_ERROR_CHARACTERS = 1_000
+KEPT_CONNECTIONS = 20
 INHERITED = ("PATH", "HOME")
 
 Message = Any
@@ -69,7 +75,10 @@ class Session:
         self._on_change = on_change
         self._stop = asyncio.Event()
         self._ready: asyncio.Future[Open] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._run(), name=f"mcp: {server.name}")
+        # Of the call that opens the session, only where its secrets are: its run must not get the log lines of later calls.
+        context = contextvars.Context()
+        context.run(current_store.set, current_store.get())
+        self._task = asyncio.create_task(self._run(), name=f"mcp: {server.name}", context=context)
 
     @property
     def has_ended(self) -> bool:
@@ -88,7 +97,7 @@ class Session:
                 return await _listing(opened.client)
 
     async def call(self, name: str, arguments: dict[str, Any], seconds: float) -> Any:
-        """The tool's result as JSON. Raises ToolError: final if the tool says so, retryable if the session broke."""
+        """The tool's result as JSON. Raises ToolError: final if the tool failed, retryable if the session broke."""
         opened = await self.opened()
         with self._translated():
             result = await opened.client.session.call_tool(name, arguments, read_timeout_seconds=seconds)
@@ -109,6 +118,7 @@ class Session:
             async with contextlib.AsyncExitStack() as stack:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     client = await stack.enter_async_context(await self._client(stack))
+                    client.session.validate_tool_result = _unchecked  # type: ignore[method-assign]
                     tools = await _listing(client)
                 self._ready.set_result(Open(client=client, tools=tools))
                 await self._stop.wait()
@@ -164,7 +174,17 @@ class Session:
                 raise self._unreachable(error) from None
             if error.code == mcp_types.REQUEST_TIMEOUT:
                 raise ToolError(f"the MCP server {self._server.name} did not answer in time", retryable=True) from None
-            raise ToolError(f"the MCP server {self._server.name} refuses: {str(error)[:500]}") from None
+            if self._server.url and error.code == mcp_types.INVALID_REQUEST:
+                # Most often a server that was restarted and no longer knows the session: the call did not begin.
+                self._stop.set()
+                raise self._unreachable(error) from None
+            why = known.beginning(str(error), MAX_ERROR_CHARACTERS)
+            raise ToolError(f"the MCP server {self._server.name} refused the request: {why}") from None
+        except (ValidationError, RuntimeError) as error:
+            # Their messages may quote what the server sent.
+            raise ToolError(
+                f"the MCP server {self._server.name} sent an invalid response: {type(error).__name__}"
+            ) from None
         except (anyio.ClosedResourceError, anyio.BrokenResourceError, httpx2.HTTPError, TimeoutError, OSError) as error:
             self._stop.set()
             raise self._unreachable(error) from None
@@ -174,13 +194,17 @@ class Session:
             error = error.exceptions[0]
         if isinstance(error, ToolError):
             return error
-        why = str(error)[:300] or type(error).__name__
+        why = known.beginning(str(error), MAX_ERROR_CHARACTERS) or type(error).__name__
         return ToolError(f"the MCP server {self._server.name} can't be reached: {why}", retryable=True)
 
 
 def _nowhere() -> TextIO:
     """Where a server's own log goes: it could write anything into the worker's."""
     return open(os.devnull, "w")
+
+
+async def _unchecked(name: str, result: Any) -> None:
+    """In place of the library's check of a result: it has no bound on its cost, and quotes the result. A tool's own check has neither fault."""
 
 
 async def _listing(client: Client) -> tuple[Mapping[str, Any], ...]:
@@ -203,7 +227,7 @@ def _json_of(result: mcp_types.CallToolResult) -> Any:
     """The structured result; else the text, if that is all; else the blocks."""
     texts = [block.text for block in result.content if isinstance(block, mcp_types.TextContent)]
     if result.is_error:
-        raise ToolError("\n".join(texts)[:1_000] or "the tool failed, without a message")
+        raise ToolError(known.beginning("\n".join(texts), MAX_ERROR_CHARACTERS) or "the tool failed, without a message")
     if result.structured_content is not None:
         return result.structured_content
     if len(texts) == len(result.content):
@@ -219,6 +243,9 @@ class _Transport(httpx2.AsyncHTTPTransport):
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=httpx2.create_ssl_context(),
             network_backend=GuardedBackend(guard, httpcore2.AnyIOBackend()),  # type: ignore[arg-type]
+            # Each call has one for as long as it takes, and the session another.
+            max_connections=None,
+            max_keepalive_connections=KEPT_CONNECTIONS,
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -226,7 +253,7 @@ class _Transport(httpx2.AsyncHTTPTransport):
         response = await super().handle_async_request(request)
         if response.headers.get("content-encoding", "identity") != "identity":
             await response.aclose()
-            raise httpx2.ReadError("the answer's encoding was not asked for")
+            raise httpx2.ReadError("the response's encoding was not requested")
         # The server's own events come on one answer for as long as the session lasts; each event is bounded elsewhere.
         if request.method != "GET":
             response.stream = _Bounded(response.stream)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """`ag.mcp`: an MCP server as a source of tools, as it was reviewed.
 
-A worker compares what the server lists with its pin: when it first uses the server, when the server says that its tools have changed, and
+A worker compares what the server lists with its pin: when it first uses the server, when the server reports that its tools have changed, and
 every minute. A server that lists anything else is held: its tools fail until somebody has reviewed the new listing.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import importlib.util
 import sys
 import time
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 CHECKED_SECONDS = 60.0
 """How old a comparison with the pin may be."""
+CLIENT = "agentgrid.sources.mcp_client"
 MAX_DESCRIPTION = 4_000
 MAX_SHOWN = 5
 EXTRA = "MCP servers need the extra agentgrid[mcp]: install it"
@@ -45,7 +47,7 @@ class McpToolset(Toolset):
         self._allowed: tuple[str, ...] | None = None
         self._workers = 0
         self._session: tuple[asyncio.AbstractEventLoop, asyncio.Lock, Session | None] | None = None
-        self._checked_at = 0.0
+        self._checked_at = float("-inf")
         self._held: str | None = None
         self._first: asyncio.Task[None] | None = None
 
@@ -92,8 +94,10 @@ class McpToolset(Toolset):
         async with lock:
             session = self._session[2]
             if session is None or session.has_ended:
-                session = self._opened()
+                session = await self._opened()
                 self._session = (loop, lock, session)
+                # A call that is cancelled while it waits leaves a session that nobody has compared.
+                self._forget()
                 self._compare((await session.opened()).tools)
             elif time.monotonic() - self._checked_at > CHECKED_SECONDS:
                 self._compare(await session.listed())
@@ -101,9 +105,10 @@ class McpToolset(Toolset):
             raise ToolError(self._held)
         return session
 
-    def _opened(self) -> Session:
+    async def _opened(self) -> Session:
         try:
-            from agentgrid.sources.mcp_client import Session
+            # In a thread: the package takes a second, in which the worker's event loop must turn.
+            client = await asyncio.to_thread(importlib.import_module, CLIENT)
         except ModuleNotFoundError:
             raise ToolError(EXTRA) from None
         allowed = self._allowed
@@ -111,7 +116,10 @@ class McpToolset(Toolset):
             from agentgrid.settings import Settings
 
             allowed = Settings.load().allowed_hosts
-        return Session(self.pin.server, allowed=(*self._own, *allowed), auth=self._auth, on_change=self._forget)
+        made: Session = client.Session(
+            self.pin.server, allowed=(*self._own, *allowed), auth=self._auth, on_change=self._forget
+        )
+        return made
 
     def _forget(self) -> None:
         """The next call compares again."""
@@ -191,7 +199,7 @@ def _tool(
     toolset: McpToolset, listed: Mapping[str, Any], *, risk: Risk | RiskName, timeout: timedelta, retries: int
 ) -> JsonTool:
     name, server = str(listed["name"]), toolset.pin.server
-    # A second less than the attempt, so that the message says what was waited for.
+    # A second less than the attempt, so that the message names what was waited for.
     seconds = max(1.0, timeout.total_seconds() - 1.0)
 
     async def handle(arguments: dict[str, Any]) -> Any:
@@ -201,7 +209,7 @@ def _tool(
     return JsonTool(
         handle,
         name=tool_name(server.name, name),
-        # The server's own title could say anything to an approver.
+        # The server's own title could mislead an approver.
         title=f"{server.name}: {name[:100]}",
         description=str(listed.get("description") or "")[:MAX_DESCRIPTION],
         input_schema=dict(schema) if isinstance(schema, Mapping) else {"type": "object"},

@@ -29,7 +29,7 @@ MAX_OPERATIONS = 500
 DEFAULT_MAX_BYTES = 1024 * 1024
 RISKS = {"GET": Risk.READ, "HEAD": Risk.READ, "DELETE": Risk.DESTRUCTIVE}
 UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
-"""What reading a document raises where it has other types than OpenAPI says."""
+"""What reading a document raises where it has other types than OpenAPI requires."""
 Risks = RiskName | Risk | Mapping[str, RiskName | Risk]
 
 
@@ -99,12 +99,12 @@ def openapi(
                 faults.append(f"{operation.place}: {error}")
             except UNREADABLE as error:
                 faults.append(
-                    f"{operation.place}: it is not as OpenAPI says: {type(error).__name__}: {str(error)[:200]}"
+                    f"{operation.place}: it does not follow OpenAPI: {type(error).__name__}: {str(error)[:200]}"
                 )
     except Unusable as error:
         faults.append(str(error))
     except UNREADABLE as error:
-        faults.append(f"the document is not as OpenAPI says: {type(error).__name__}: {str(error)[:200]}")
+        faults.append(f"the document does not follow OpenAPI: {type(error).__name__}: {str(error)[:200]}")
     return OpenApiToolset(name, tools=tools, faults=faults, declared=declared, connections=source.connections)
 
 
@@ -153,7 +153,7 @@ def _chosen(
     named = {"include": wanted or (), "risk": risk if isinstance(risk, Mapping) else ()}
     for option, ids in named.items():
         faults += [
-            f"{option} names {missing!r}, which is no operation that it uses"
+            f"{option} names {missing!r}, which is not an operation that it uses"
             for missing in sorted(set(ids) - set(seen))
         ]
 
@@ -205,7 +205,7 @@ class _Source:
         )
 
     def _handler(self, call: Call) -> Any:
-        # A second less than the attempt, so that the message says what was waited for.
+        # A second less than the attempt, so that the message names what was waited for.
         limits = Limits(total_seconds=max(1.0, self.timeout.total_seconds() - 1.0), max_bytes=self.max_bytes)
         connections = self.connections
 
@@ -228,7 +228,7 @@ class _Source:
             url = TEMPLATE.sub(lambda found: _default(variables, found[1]), str(given.get("url") or ""))
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Unusable(f"its server {url[:200]!r} is no URL of http or https: pass server=")
+            raise Unusable(f"its server {url[:200]!r} is not an http or https URL: pass server=")
         if parts.username is not None or parts.query or parts.fragment:
             raise Unusable("its server's URL must have neither a user name nor a query")
         return url
@@ -236,7 +236,7 @@ class _Source:
     def _auth(self, document: Document, operation: Operation) -> Iterator[Auth]:
         if not operation.security or any(not each for each in operation.security):
             if self.auth is not None and not isinstance(self.auth, Mapping) and not operation.security:
-                # The document says nothing about it.
+                # The document has nothing about it.
                 yield _auth_of("bearer", {"type": "oauth2"}, self.auth)
             return
         schemes = document.resolved((document.root.get("components") or {}).get("securitySchemes") or {})

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from agentgrid.domain.canonical import sorted_json
+from agentgrid.domain.secrets import known
 from agentgrid.errors import ToolError
 from agentgrid.sources.credentials import Credential, value_of
 from agentgrid.sources.exchange import Answer, Ask
@@ -113,7 +114,8 @@ class Call:
 
     def _failure(self, answer: Answer) -> ToolError:
         retryable = answer.status in RETRYABLE or answer.status >= 500
-        text = " ".join(answer.body.decode(errors="replace").split())
+        # A service may repeat the request, with its credentials.
+        text = " ".join(known.text(answer.body.decode(errors="replace")).split())
         more = "…" if answer.truncated or len(text) > MAX_ERROR_CHARACTERS else ""
         message = f"{self._shown} answers {answer.status}: {text[:MAX_ERROR_CHARACTERS]}{more}"
         return ToolError(

@@ -82,7 +82,9 @@ class Pin:
             "digest": self.digest,
             "untrusted_listing": list(self.tools),
         }
-        return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        # Where the file is shown, a terminal must not act on the server's words, nor hide some of them.
+        return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text) + "\n"
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all."""
@@ -98,7 +100,7 @@ def path_of(name: str) -> str:
 
 
 def digest_of(tools: Sequence[Mapping[str, Any]]) -> str:
-    """The digest of a listing, whatever its order."""
+    """The digest of a listing, in any order."""
     return hashlib.sha256(sorted_json(sorted(tools, key=lambda tool: str(tool["name"])))).hexdigest()
 
 

@@ -83,7 +83,7 @@ class Budget:
         return 0.0
 
     def exhausted(self) -> None:
-        """Temporal said that it is too much."""
+        """Temporal refused it as too large."""
         jitter = random.uniform(0.5, 1.0)
         self._paused_until = max(self._paused_until, time.monotonic() + self._pause * jitter)
         self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)

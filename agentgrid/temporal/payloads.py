@@ -131,7 +131,7 @@ def value_of(payload: Payload, converter: PayloadConverter) -> Any:
             return value
         return pydantic_core.to_jsonable_python(converter.from_payload(payload), inf_nan_mode="strings")
     except Exception:
-        # Whatever a converter raises about bytes it doesn't know, and what json can't hold: NaN, depth, giant integers.
+        # A converter may raise anything about bytes it doesn't know, and json can't hold NaN, great depth or giant integers.
         return Opaque(encoding=encoding or "none")
 
 
@@ -226,7 +226,7 @@ def _failed(failure: Failure) -> str:
 
 
 def retryable(failure: Failure) -> bool:
-    """Whether the failure says that trying again may help."""
+    """Whether the failure is marked as worth another attempt."""
     kind = failure.WhichOneof("failure_info")
     if kind == "application_failure_info":
         return not failure.application_failure_info.non_retryable

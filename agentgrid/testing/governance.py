@@ -46,7 +46,7 @@ class Governance:
     """An in-memory policy with one signing key and one approver.
 
     rules: the rules in force; without any, destructive tools require approval. approver: the name of the person who decides. groups: the
-    approver's groups. expires: lets every approval expire after this time at the latest, whatever its rule or `ag.approval` says, to test
+    approver's groups. expires: lets every approval expire after this time at the latest, even if its rule or `ag.approval` allows longer, to test
     what a workflow does then.
     """
 

@@ -54,7 +54,7 @@ class Record:
     key_given: bool
     """Whether the request had an API key. The key itself is never recorded."""
     client_retry: int
-    """How often the client's library says it has sent this request before."""
+    """How often the client's library reports that it has sent this request before."""
     messages: tuple[Message, ...]
     tools: tuple[str, ...]
     turn: int

@@ -30,7 +30,7 @@ _ANSWERED_AGAIN = frozenset({408, 409, 429})
 def scripted(
     script: Script, *, usd_per_token: float | None = 1e-6, requests: list[Conversation] | None = None
 ) -> Models:
-    """A script in place of every model. usd_per_token: the price; None for a model whose price is unknown. requests: gets what was asked."""
+    """A script in place of every model. usd_per_token: the price; None for a model whose price is unknown. requests: collects each request."""
     asked = requests if requests is not None else []
 
     def find(name: str) -> _Scripted:

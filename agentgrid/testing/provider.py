@@ -112,7 +112,7 @@ class Provider:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables that lead the clients of both providers here."""
+        """Environment variables that point the clients of both providers here."""
         return {
             "OPENAI_BASE_URL": self.base_url,
             "OPENAI_API_KEY": API_KEY,
@@ -194,7 +194,7 @@ def _script(name: str | None) -> Script:
 async def _run(arguments: argparse.Namespace) -> None:
     async with Provider(_script(arguments.script), log=arguments.log, port=arguments.port) as provider:
         lines = (f"export {name}={value}" for name, value in provider.environment.items())
-        sys.stdout.write(f"Listening on {provider.url}. Lead clients here with:\n" + "\n".join(lines) + "\n")
+        sys.stdout.write(f"Listening on {provider.url}. Point clients here with:\n" + "\n".join(lines) + "\n")
         sys.stdout.flush()
         await provider.serve()
 

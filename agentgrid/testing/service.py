@@ -80,7 +80,7 @@ class Service:
         )
 
     async def stop(self) -> None:
-        """Drop the requests in flight, and take no more."""
+        """Drop the requests in flight, and accept no more."""
         self.stopping = True
         for exchange in self._exchanges.values():
             exchange.stop()
@@ -156,7 +156,7 @@ class _Endpoint:
         request = Request(scope, receive)
         try:
             if service.stopping or len(service.ledger.records) >= service.limits.max_requests:
-                raise Refused("this provider takes no more requests", status=503)
+                raise Refused("this provider has stopped accepting requests", status=503)
             asked = self._wire.read(await _body(request, service.limits.max_body_bytes))
         except ClientDisconnect:
             return

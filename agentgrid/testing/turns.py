@@ -97,7 +97,7 @@ class Fault:
 
     @classmethod
     def cut(cls, after: float = 0.5) -> Fault:
-        """Drop the connection after this share of the turn's answer. The answer is billed all the same."""
+        """Drop the connection after this share of the turn's answer. The answer is still billed."""
         return cls(message="the connection was dropped", cut_after=after)
 
 

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import importlib
 import json
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -53,8 +52,10 @@ HEARTBEAT_SECONDS = 3.0
 PROVIDERS = "agentgrid.worker.models"
 MAX_ANSWER_BYTES = 500_000
 """A longer answer is dropped: history would hold it again in every later turn."""
+MAX_CALLS = 100
+"""An answer that asks for more calls at once is dropped: what they find would not fit the conversation, nor one workflow task."""
 MAX_FAULT = 1_000
-"""Characters of a fault that a model is told."""
+"""How many characters of a fault a model sees."""
 
 Models = Callable[[str], Model]
 """Finds a model by its name."""
@@ -74,9 +75,11 @@ def model_named(name: str) -> Model:
 
 async def load(model: str) -> None:
     """Import the provider's library, in a thread: it takes seconds, in which the worker's event loop must turn."""
-    if model != OFFLINE and PROVIDERS not in sys.modules:
-        with contextlib.suppress(ModuleNotFoundError):
-            await asyncio.to_thread(importlib.import_module, PROVIDERS)
+    if model == OFFLINE:
+        return
+    with contextlib.suppress(ModuleNotFoundError):
+        providers = await asyncio.to_thread(importlib.import_module, PROVIDERS)
+        await providers.load_library(model)
 
 
 def agent_activities(
@@ -203,7 +206,7 @@ def _read(agent: Agent[Any], call: ModelCall, answer: Answer, known: set[str]) -
         # Temporal could not store it, or no provider could be sent it again.
         return ModelTurn(
             message=plain_message([], f"(an answer that {wrong} was dropped)"),
-            fault=f"Your answer {wrong}. Answer again, in short.",
+            fault=f"Your answer {wrong}. Answer again, briefly.",
             usage=answer.usage,
             model=answer.model,
             provider=answer.provider,
@@ -236,6 +239,8 @@ def _read(agent: Agent[Any], call: ModelCall, answer: Answer, known: set[str]) -
 
 def _unusable(answer: Answer) -> str | None:
     """What is wrong with an answer as a whole, or None."""
+    if len(answer.calls) > MAX_CALLS:
+        return f"asks for {len(answer.calls):,} calls; at most {MAX_CALLS} at once are allowed"
     try:
         size = len(to_json([answer.message, answer.text], inf_nan_mode="strings"))
     except (ValueError, RecursionError):

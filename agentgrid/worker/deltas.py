@@ -1,4 +1,4 @@
-"""What a model says while it answers, sent to those who watch the run. Nothing is done for a run that nobody watches.
+"""A model's answer as it is written, sent to those who watch the run. Nothing is done for a run that nobody watches.
 
 Deltas never block or fail a turn: they are sent with the worker's other reports, from a bounded buffer, and any may be lost.
 """
@@ -88,7 +88,7 @@ class TurnDeltas:
     def tool(self, name: str) -> None:
         """The model asks for a call of this tool."""
         # A model may ask for anything; the names that tools can have remain as they are.
-        self._tools.append(re.sub(r"[^\w.-]", "?", name[:MAX_TOOL_NAME], flags=re.ASCII))
+        self._tools.append(re.sub(r"[^\w.-]", "?", known.beginning(name, MAX_TOOL_NAME), flags=re.ASCII))
         self._soon()
 
     def end(self) -> None:

@@ -150,7 +150,7 @@ class Governor:
     """Whether reads and plain activities wait for the first policy too: a rule in it could deny them."""
     admissions: Admissions = field(default_factory=Admissions)
     allowed_to: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """The tools that each of the grid's agents may call, as the worker's own code has it, whatever a workflow's code asks."""
+    """The tools that each of the grid's agents may call, as the worker's own code has it, regardless of what a workflow's code asks."""
 
     def judge(self, call: Call) -> Answer:
         """Apply the current policy to this attempt."""
@@ -284,7 +284,7 @@ class Governor:
 
 
 def _asking(agent: AgentHeader | None) -> dict[str, Any]:
-    """What the terms say of the agent that asks."""
+    """The fields of the terms that name the agent that asks."""
     return {} if agent is None else {"agent": agent.agent, "agent_version": agent.version, "turn": agent.turn or None}
 
 

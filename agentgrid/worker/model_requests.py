@@ -80,13 +80,13 @@ class Streaming(Protocol):
     """A model that can be heard."""
 
     async def stream(self, call: ModelCall, offers: list[Offer], final: Offer | None, listener: Listener) -> Answer:
-        """The same answer as that of `answer`, which the listener hears as it comes."""
+        """The same answer as that of `answer`; the listener receives it as it arrives."""
 
 
 async def heard(
     model: Model, call: ModelCall, offers: list[Offer], final: Offer | None, listener: Listener | None
 ) -> Answer:
-    """The model's answer, streamed only if there is a listener. Other models' answers come at once."""
+    """The model's answer, streamed only if there is a listener. Other models' answers come whole."""
     if listener is None:
         return await model.answer(call, offers, final)
     if isinstance(model, Streaming):

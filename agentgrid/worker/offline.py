@@ -1,4 +1,4 @@
-"""The offline model: a deterministic stand-in for a provider, so that a project runs without a key. It says so on every record.
+"""The offline model: a deterministic stand-in for a provider, so that a project runs without a key. Its name is on every record.
 
 It understands nothing. It reads before it writes, and calls a tool once at most: a tool that reads where it finds the required arguments in the
 prompt and in the results so far; one that writes only where what was written shares words with the tool's name and description; one that hands
@@ -17,7 +17,7 @@ from agentgrid.worker.offline_reading import Reading, read, stems
 from agentgrid.worker.offline_values import HANDS_OVER, MISSING, QUERY, Maker, fields, fits
 
 _ORDER = {Risk.READ: 0, Risk.DESTRUCTIVE: 1, Risk.WRITE: 2}
-"""What people are asked about comes before what else writes, so that a message can say how it went."""
+"""Calls that people are asked about come before other writes, so that a message can report how they went."""
 
 
 class Offline:
@@ -65,7 +65,7 @@ class _Work:
         names = [stems(offer.name) for offer in offers]
         every = {word for words in names for word in words}
         self.common = {word for word in every if sum(word in words for words in names) > 1}
-        """Words in the names of several tools tell none of them from the others."""
+        """Words in the names of several tools don't distinguish them."""
 
     def next_call(self) -> tuple[str, dict[str, Any]] | None:
         """The next tool and its arguments."""
@@ -103,5 +103,5 @@ class _Work:
 
 
 def _searches(offer: Offer) -> bool:
-    """Whether it can be asked anything: then it comes after those that need something known, which tell what to search for."""
+    """Whether it can be asked anything: then it comes after those that need something known, whose results show what to search for."""
     return bool(QUERY & set(offer.input_schema.get("required", ())))

@@ -26,7 +26,7 @@ _EMPTY = re.compile(
     "never|only|other|over|same|some|such|than|that|their|them|then|there|these|they|this|those|until|what|when|where|"
     "which|while|will|with|without|would|your"
 )
-"""Words that say nothing of what a text is about."""
+"""Words that give no hint of a text's subject."""
 
 _DEPTH = 12
 MAX_SEEN = 6
@@ -38,7 +38,7 @@ MAX_TEXT = 20_000
 
 
 def stems(text: str) -> set[str]:
-    """The words of a text that may say what it is about, without their endings."""
+    """The words of a text that may show its subject, without their endings."""
     words = re.findall(r"[a-z]{4,}", text[:MAX_TEXT].lower().replace("_", " "))
     return {
         _ENDING.sub("", word) if len(word) > 5 else word.rstrip("s") for word in words if not _EMPTY.fullmatch(word)

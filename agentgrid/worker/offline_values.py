@@ -1,4 +1,4 @@
-"""Values that the offline model makes for a JSON Schema, from what it has read: facts by their names, amounts, and texts that say who wrote them."""
+"""Values that the offline model makes for a JSON Schema, from what it has read: facts by their names, amounts, and texts that name their author."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Maker:
         return next((each for each in known if isinstance(each, str) and each.strip()), self.reading.prompt)[:200]
 
     def draft(self) -> str:
-        """A text from what was found; it says who wrote it."""
+        """A text from what was found; it names its author."""
         facts, points = self.reading.facts, self.reading.given.get("points", [])
         paragraphs = [point if point[-1] in ".!?" else f"{point}." for point in points]
         if not paragraphs:

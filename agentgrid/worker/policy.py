@@ -220,7 +220,7 @@ class FixedPolicy:
         self.age_seconds = 0.0
         self.watched = Watched()
         self.most_expiry_seconds = most_expiry_seconds
-        """When every approval expires at the latest, whatever asks for it."""
+        """When every approval expires at the latest, for rules and workflow code."""
 
     def expiry_seconds(self, asked: float) -> float:
         """The expiry asked for, up to the test's limit."""

@@ -13,9 +13,11 @@ from typing import Any
 
 import temporalio.converter
 import temporalio.workflow
+from temporalio.api.enums.v1.command_type_pb2 import COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK
 from temporalio.api.failure.v1 import Failure
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.converter import ActivitySerializationContext
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
@@ -84,7 +86,7 @@ class TouchingInstance(WorkflowInstance):
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         """Activate, then touch."""
-        self._contexts.clear()
+        self._forget(act)
         drop_old_decisions(act)
         self._attribute(act, self._info)
         completion = self._inner.activate(act)
@@ -100,6 +102,16 @@ class TouchingInstance(WorkflowInstance):
     # The SDK calls these two for every payload of a command (arguments, headers and summary), and each call enters the
     # sandbox: a seventh of a plain worker's time. The answer depends on the command and on what is pending, which only `activate` changes.
 
+    def _forget(self, act: WorkflowActivation) -> None:
+        """Drop the answers that this activation may change: all but the workflow's own, and those about activities that go on."""
+        ended = {job.resolve_activity.seq for job in act.jobs if job.HasField("resolve_activity")}
+        self._contexts = {
+            (command, store): context
+            for (command, store), context in self._contexts.items()
+            if command is None
+            or (isinstance(context, ActivitySerializationContext) and command.command_seq not in ended)
+        }
+
     def get_serialization_context(self, command_info: Any) -> temporalio.converter.SerializationContext | None:
         """The inner instance's, asked once for each command."""
         key = (command_info, False)
@@ -109,7 +121,9 @@ class TouchingInstance(WorkflowInstance):
         return context
 
     def get_external_store_context(self, command_info: Any) -> Any:
-        """The inner instance's, asked once for each command."""
+        """The inner instance's, asked once for each command; what belongs to an activity is stored with its workflow."""
+        if command_info is not None and command_info.command_type == COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK:
+            command_info = None
         key = (command_info, True)
         if key not in self._contexts:
             self._contexts[key] = self._inner.get_external_store_context(command_info)

@@ -33,6 +33,8 @@ log = get_logger()
 
 MAX_CAUSES = 50
 """More causes of one error are left out."""
+MAX_WHY = 1_000
+"""Characters of a converter's error that are shown."""
 UNTOUCHED = (activity._CompleteAsyncError, BrokenExecutor, KeyboardInterrupt, SystemExit, GeneratorExit)
 """Control flow, which holds no text of a tool."""
 
@@ -49,7 +51,7 @@ class Redacting(ActivityOutboundInterceptor):
         super().heartbeat(*(self.redacted(detail, "heartbeat") for detail in details) if known.active else details)
 
     def redacted(self, value: Any, where: str) -> Any:
-        """The value itself, or its JSON with the values of secrets replaced."""
+        """The value itself, or its JSON with the values of secrets replaced. Raises what the converter raises, not yet redacted."""
         payload = _payload(value) if known.active else None
         if payload is None or not (names := known.names_in(payload.data)):
             return value
@@ -109,13 +111,24 @@ def _texts(error: BaseException) -> Iterator[str | bytes]:
         yield from (str(fault["input"]) for fault in error.errors(include_url=False))
     if isinstance(error, FailureError):
         yield str(getattr(error, "type", None) or "")
-        yield from (payload.data for detail in _details(error) if (payload := _payload(detail)) is not None)
+        yield from (text for detail in _details(error) for text in _stored_texts(detail))
         if error.failure is not None:
             yield error.failure.SerializeToString()
 
 
 def _details(error: BaseException) -> Sequence[Any]:
     return error.details if isinstance(error, (ApplicationError, CancelledError)) else ()
+
+
+def _stored_texts(detail: Any) -> Iterator[str | bytes]:
+    """What Temporal would store of one detail: its payload or, if it can't be stored, the text of the converter's error."""
+    try:
+        payload = _payload(detail)
+    except Exception as failure:
+        yield from texts_of(failure)
+    else:
+        if payload is not None:
+            yield payload.data
 
 
 def _built_again(error: BaseException, seen: set[int]) -> BaseException:
@@ -160,19 +173,25 @@ def _alike(error: BaseException, message: str) -> BaseException:
 
 
 def _payload(value: Any) -> Payload | None:
-    """What Temporal would store; None if it can't store it. Outside an activity nothing is stored."""
+    """What Temporal would store; None if that holds no text, or outside an activity, where nothing is stored.
+
+    Raises what the worker's converter raises, which may quote the value, so callers redact it.
+    """
     if isinstance(value, RawValue):
         return value.payload
     if value is None or isinstance(value, (bool, int, float)) or not activity.in_activity():
         return None
-    try:
-        return activity.payload_converter().to_payloads([value])[0]
-    except Exception:
-        return None
+    return activity.payload_converter().to_payloads([value])[0]
 
 
 def _redacted_detail(detail: Any) -> Any:
-    payload = _payload(detail)
+    try:
+        payload = _payload(detail)
+    except Exception as failure:
+        # Temporal would write the converter's error in place of the whole one.
+        why = known.beginning(f"{type(failure).__name__}: {_message(failure)}", MAX_WHY)
+        log.warning("error_detail_not_stored", detail=type(detail).__name__, why=why)
+        return f"a {type(detail).__name__} that can't be stored: {why}"
     return known.shown(detail) if payload is None else _redacted_payload(payload)
 
 

@@ -1,7 +1,7 @@
 """Watches a worker's event loop from a thread, and names the tool that blocks it.
 
-While an async tool blocks, nothing else runs in its worker: other tools, heartbeats, workflow tasks. Temporal then reports a timeout of
-whatever waited, which says nothing about the cause.
+While an async tool blocks, nothing else runs in its worker: other tools, heartbeats, workflow tasks. Temporal then reports timeouts of
+the things that waited, which don't show the cause.
 """
 
 from __future__ import annotations

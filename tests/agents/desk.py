@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -37,6 +38,8 @@ async def get_order(order_id: str) -> Order:
 @ag.tool(title="Refund an order", risk="destructive", timeout=timedelta(seconds=10))
 async def refund_order(order_id: str, amount_cents: int) -> str:
     """Pay money back."""
+    if amount_cents == 0:
+        raise ag.ToolError("there is nothing to pay back", retryable=False)
     REFUNDS.append({"order_id": order_id, "cents": amount_cents, "key": ag.idempotency_key()})
     return f"refunded {amount_cents}"
 
@@ -104,6 +107,21 @@ thrifty = ag.agent(
 )
 
 
+thrifty_lead = ag.agent(
+    "thrifty_lead",
+    instructions="Let others do it, and ask before they spend.",
+    tools=[chatty],
+    budget=ag.Budget(requests=4, soft=0.5),
+)
+
+
+@ag.workflow(title="Thrifty delegation")
+class ThriftyDelegation:
+    @workflow.run
+    async def run(self, request: str) -> str:
+        return await thrifty_lead.run(request)
+
+
 @ag.workflow(title="Careful work")
 class CarefulWork:
     @workflow.run
@@ -140,6 +158,14 @@ class FrontDesk:
     async def run(self, request: str) -> Verdict:
         child = f"{workflow.info().workflow_id}-child"
         return await workflow.execute_child_workflow(HelpDesk.run, request, id=child)
+
+
+@ag.workflow(title="Half a pair")
+class HalfAPair:
+    @workflow.run
+    async def run(self, prompt_and_state: list[str]) -> str:
+        prompt, state = map(json.loads, prompt_and_state)
+        return (await desk.session(state).run(prompt)).summary
 
 
 @ag.workflow(title="Conversation")

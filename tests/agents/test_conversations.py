@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from agentgrid.domain.policies import Effect, Rule
 from agentgrid.testing import Call, Fault, Turn
 from agentgrid.testing.turns import Conversation
 from tests.agents import desk
-from tests.agents.conftest import Desk, final, look
+from tests.agents.conftest import UNCACHED_TOO, Desk, final, look
 
 REFUND = Call("refund_order", {"order_id": "A1", "amount_cents": 700})
 DONE = {"order_id": "A1", "refunded": True, "summary": "done"}
@@ -48,16 +50,30 @@ async def history_names(handle: WorkflowHandle[Any, Any], name: str) -> int:
     )
 
 
+async def last_message(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
+    """The last message of the last model request, as history has it."""
+    calls = [
+        json.loads(event.activity_task_scheduled_event_attributes.input.payloads[0].data)
+        for event in (await handle.fetch_history()).events
+        if event.activity_task_scheduled_event_attributes.activity_type.name.startswith("model.")
+    ]
+    message: dict[str, Any] = calls[-1]["messages"][-1]
+    return message
+
+
+async def markers(handle: WorkflowHandle[Any, Any], name: str) -> list[dict[str, Any]]:
+    """The results of this local activity so far."""
+    every = [event.marker_recorded_event_attributes.details for event in (await handle.fetch_history()).events]
+    found = [each for each in every if "data" in each and name.encode() in each["data"].payloads[0].data]
+    return [json.loads(each["result"].payloads[0].data) for each in found]
+
+
 async def held(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
     """The recorded reason, once the run has paused by itself."""
     async with asyncio.timeout(20):
-        while True:
-            for event in (await handle.fetch_history()).events:
-                details = event.marker_recorded_event_attributes.details
-                if "data" in details and b"agentgrid.hold" in details["data"].payloads[0].data:
-                    found: dict[str, Any] = json.loads(details["result"].payloads[0].data)
-                    return found
+        while not (holds := await markers(handle, "agentgrid.hold")):
             await asyncio.sleep(0.05)
+    return holds[0]
 
 
 async def test_calls_of_one_turn_run_at_once_and_each_answer_reaches_the_model(running: Desk):
@@ -116,6 +132,26 @@ async def test_a_rejected_call_is_told_to_the_model_and_the_run_goes_on(running:
     await running.replays(handle)
 
 
+@pytest.mark.parametrize(
+    ("cents", "outcome", "name"),
+    [
+        (500, {"result": "refunded 500"}, "ran_with"),
+        (0, {"fault": "ToolError: there is nothing to pay back"}, "changed_to"),
+    ],
+)
+async def test_the_model_sees_what_ran_in_place_of_its_call_also_if_that_failed(
+    running: Desk, cents: int, outcome: dict[str, Any], name: str
+):
+    handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
+    arguments = {"order_id": "A1", "amount_cents": cents}
+    await running.governance.approve(handle, comment="less", arguments=arguments)
+    await handle.result()
+    message = await last_message(handle)
+    assert message.items() >= {**outcome, "approval": {"comment": "less", name: arguments}}.items()
+    await running.replays(handle)
+
+
+@UNCACHED_TOO
 async def test_an_approved_call_runs_once(running: Desk):
     before = len(desk.REFUNDS)
     handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
@@ -152,6 +188,7 @@ async def test_a_model_that_fails_for_a_while_is_asked_again_and_one_that_fails_
     assert (error.type, "401" in error.message) == ("ModelError", True)
 
 
+@UNCACHED_TOO
 async def test_at_its_limit_the_run_pauses_and_a_person_who_resumes_it_grants_as_much_again(running: Desk):
     script = [*(Turn(calls=[look(f"A{number}")]) for number in range(3)), Turn(text="four requests")]
     handle = await running.start("careful_work", script)
@@ -164,6 +201,7 @@ async def test_at_its_limit_the_run_pauses_and_a_person_who_resumes_it_grants_as
     await running.replays(handle)
 
 
+@UNCACHED_TOO
 async def test_at_the_soft_limit_people_are_asked_to_raise_the_budget(running: Desk):
     script = [Turn(calls=[look("A1")]), Turn(calls=[look("B2")]), Turn(calls=[look("C3")]), Turn(text="raised")]
     handle = await running.start("thrifty_work", script)
@@ -172,7 +210,54 @@ async def test_at_the_soft_limit_people_are_asked_to_raise_the_budget(running: D
     assert terms.shown["used"] == "2 of 4 model requests"
     await running.governance.approve(handle)
     assert await handle.result() == "raised"
+
+
+async def test_an_agent_whose_budget_nobody_raises_ends_also_where_it_is_asked_for_a_call(running: Desk):
+    looks = [look(f"A{number}") for number in range(27)]
+    handle = await running.start("thrifty_work", [Turn(calls=looks), Turn(text="never")])
+    terms = await running.governance.reject(handle)
+    assert terms.shown["used"] == "25 of 50 tool calls"
+    error = await failure(handle)
+    assert (error.type, "Raise the budget of thrifty" in error.message) == ("ApprovalRejected", True)
+    assert len(running.asked(handle)) == 1
     await running.replays(handle)
+
+
+async def test_an_agent_whose_budget_nobody_raises_ends_also_where_agents_that_it_calls_need_more(running: Desk):
+    """People are asked once, and the model does not see it as a failed call."""
+
+    def script(conversation: Any) -> Turn:
+        if "Let others" not in conversation.instructions:
+            return Turn(calls=[look()])
+        delegate = Call("chatty", {"prompt": conversation.prompt})
+        return Turn(text="never") if conversation.results else Turn(calls=[delegate, delegate])
+
+    handle = await running.start("thrifty_delegation", script)
+    terms = await running.governance.reject(handle, comment="too dear")
+    assert terms.shown["agent"] == "thrifty_lead"
+    error = await failure(handle)
+    assert (error.type, "too dear" in error.message) == ("ApprovalRejected", True)
+    assert [each.instructions for each in running.asked(handle)].count(desk.thrifty_lead.instructions) == 1
+    assert len(await markers(handle, "agentgrid.open_approval")) == 1
+    await running.replays(handle)
+
+
+async def test_text_that_is_none_ends_the_agent(running: Desk):
+    """As an error of the agent: any other one would fail the workflow task again and again."""
+    half = "\ud800"
+    states = [None, {"agent": "desk", "messages": [{"role": "user", "text": half}]}]
+    for prompt, state in zip((half, "A1"), states, strict=True):
+        handle = await running.client.start_workflow(
+            "half_a_pair",
+            [json.dumps(prompt), json.dumps(state)],
+            id=uuid.uuid4().hex,
+            task_queue=running.queue,
+            run_timeout=timedelta(seconds=20),
+        )
+        error = await failure(handle)
+        assert error.type == "AgentFailed"
+        assert ("no valid text" if state is None else "can't be represented in JSON") in error.message
+        await running.replays(handle)
 
 
 async def test_an_agent_in_a_loop_pauses_its_run(running: Desk):
@@ -205,6 +290,7 @@ async def test_a_cancelled_run_is_cancelled_and_its_agent_with_it(running: Desk,
     await running.replays(handle)
 
 
+@UNCACHED_TOO
 async def test_the_kill_switch_stops_an_agent_at_its_next_step(running: Desk):
     handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
     await running.governance.pending(handle)

@@ -16,8 +16,8 @@ from agentgrid.projector.events import Event
 from agentgrid.projector.fold.state import State
 from agentgrid.projector.fold.summary import summarise
 from agentgrid.testing import Call, Turn
-from tests.agents.conftest import Desk, look
-from tests.agents.test_conversations import REFUND, held
+from tests.agents.conftest import UNCACHED_TOO, Desk, look
+from tests.agents.test_conversations import REFUND, held, markers
 from tests.projector.folding import Rows, folded
 
 Steps = list[tuple[str, str, str]]
@@ -76,6 +76,7 @@ async def test_an_agent_that_may_not_begin_is_a_failed_step(running: Desk):
     assert shown(rows) == [("agent", "desk", "failed")]
 
 
+@UNCACHED_TOO
 async def test_an_agent_that_waited_for_policy_is_one_step(running: Desk):
     policy = running.governance.policy
     snapshot, policy.snapshot = policy.snapshot, None
@@ -101,6 +102,25 @@ async def test_a_held_run_is_paused_with_its_reason_until_it_is_resumed(running:
     assert state.hold is None
 
 
+async def test_one_resume_frees_all_agents_that_hold_a_run_and_its_reason_names_each(running: Desk):
+    prompts = [f"{running.queue}-{number}" for number in range(2)]
+    for prompt in prompts:
+        running.scripts[prompt] = [*[Turn(calls=[look(f"A{n}")]) for n in range(3)], Turn(text=f"{prompt} is done")]
+    handle = await running.client.start_workflow("two_at_once", prompts, id=running.queue, task_queue=running.queue)
+    async with asyncio.timeout(20):
+        while len(await markers(handle, "agentgrid.hold")) < 2:
+            await asyncio.sleep(0.05)
+    state, _ = folded("execution", [await events_of(handle)])
+    assert (state.hold, state.hold_detail) == (
+        "budget_exceeded",
+        "3 of 3 model requests; chatty: 3 of 3 model requests",
+    )
+    await running.resume(handle)
+    state, _ = await ended(handle)
+    assert await handle.result() == [f"{prompt} is done" for prompt in prompts]
+    assert state.hold is None
+
+
 @pytest.mark.parametrize("how", ["cancel", "terminate"])
 @pytest.mark.parametrize("where", ["turn", "approval"])
 async def test_the_steps_of_an_agent_end_with_its_run(running: Desk, how: str, where: str):
@@ -115,8 +135,7 @@ async def test_the_steps_of_an_agent_end_with_its_run(running: Desk, how: str, w
     await getattr(handle, how)()
     _, rows = await ended(handle)
     end = "cancelled" if how == "cancel" else "abandoned"
-    # Nobody waits for the end of a request whose run has ended.
-    expected = [("agent", "desk", end), ("model", "desk", "abandoned" if where == "turn" else "completed")]
+    expected = [("agent", "desk", end), ("model", "desk", end if where == "turn" else "completed")]
     assert shown(rows) == [*expected, *([("tool", "refund_order", end)] if where == "approval" else [])]
 
 

@@ -17,7 +17,7 @@ from agentgrid.projector.decode import decode
 from agentgrid.protocol import SIGNAL_CONTROL, ControlSignal, to_payload
 from agentgrid.testing import Call, Turn
 from tests.agents import desk
-from tests.agents.conftest import Desk, final, look
+from tests.agents.conftest import UNCACHED_TOO, Desk, final, look
 from tests.agents.test_conversations import DONE, REFUND, held, history_names, told
 from tests.projector.folding import folded
 
@@ -49,6 +49,7 @@ async def fold_of(handle: WorkflowHandle[Any, Any]) -> tuple[Any, Any]:
     return folded(handle.id, [decode(history.events, pydantic_data_converter.payload_converter)])
 
 
+@UNCACHED_TOO
 async def test_a_model_request_is_cancelled_and_the_agent_goes_on_with_the_message(running: Desk):
     script = [Turn(text="late", delay_seconds=30)]
     handle = await running.start("chat", script)
@@ -60,6 +61,8 @@ async def test_a_model_request_is_cancelled_and_the_agent_goes_on_with_the_messa
     assert (hold["reason"], hold["detail"]) == ("interrupted", "a person interrupted the agent chatty in turn 1")
     state, rows = await fold_of(handle)
     assert (state.paused, state.hold) == (True, "interrupted")
+    # At once, not when its worker hears of it, with its next heartbeat.
+    assert [row["status"] for row in rows.steps.values() if row["kind"] == "model"] == ["cancelled"]
 
     running.scripts[handle.id] = [Turn(text="the summary")]
     await running.resume(handle)
@@ -72,10 +75,30 @@ async def test_a_model_request_is_cancelled_and_the_agent_goes_on_with_the_messa
     await running.replays(handle)
     _, rows = await fold_of(handle)
     first, second = (row["status"] for row in rows.steps.values() if row["kind"] == "model")
-    # Its worker learns of it with its next heartbeat, or not before the run ends.
-    assert (first in ("cancelled", "abandoned"), second) == (True, "completed")
+    assert (first, second) == ("cancelled", "completed")
 
 
+async def test_a_request_that_was_given_up_and_answered_after_all_is_paid_for(running: Desk):
+    handle = await running.start("chat", [Turn(text="late", delay_seconds=1.5)])
+    async with asyncio.timeout(20):
+        while not running.asked(handle):
+            await asyncio.sleep(0.02)
+    await interrupt(handle)
+    await held(handle)
+    kind = EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED
+    async with asyncio.timeout(20):
+        while not any(event.event_type == kind for event in (await handle.fetch_history()).events):
+            await asyncio.sleep(0.05)
+    events = decode((await handle.fetch_history()).events, pydantic_data_converter.payload_converter)
+    state, rows = folded(handle.id, [[event] for event in events])
+    agent, turn = (row for _, row in sorted(rows.steps.items()))
+    assert (turn["status"], turn["attempts"], turn["usage"]["requests"]) == ("cancelled", 1, 1)
+    assert (state.usage["requests"], agent["usage"]["requests"], state.given_up) == (1, 1, {})
+    assert folded(handle.id, [events])[1].plain() == rows.plain()
+    await handle.terminate()
+
+
+@UNCACHED_TOO
 async def test_a_completed_call_keeps_its_result_and_one_at_an_approval_is_withdrawn(running: Desk):
     before = len(desk.REFUNDS)
     handle = await running.start("help_desk", [Turn(calls=[look("A1"), REFUND]), final(**DONE)])
@@ -94,6 +117,7 @@ async def test_a_completed_call_keeps_its_result_and_one_at_an_approval_is_withd
     await running.replays(handle)
 
 
+@UNCACHED_TOO
 async def test_a_call_that_cannot_be_stopped_is_waited_for_and_keeps_its_result(running: Desk):
     """Whatever the outcome, it is the true one: otherwise the model would ask for the same effect again."""
     desk.SLOW.clear()

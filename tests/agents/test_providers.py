@@ -11,6 +11,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
+from agentgrid.domain.secrets import known
 from agentgrid.projector.decode import decode
 from agentgrid.settings import Settings
 from agentgrid.testing import Call, Fault, Governance, Turn
@@ -100,3 +101,21 @@ async def test_a_model_without_a_known_price_is_unpriced_and_not_free(
     async with Provider([Turn(text="hello")]) as provider:
         _, history = await work(desk_client, provider, monkeypatch, "openai-chat:house-model-7", "chat")
     assert (used(history).get("usd"), used(history)["unpriced"]) == (None, 1)
+
+
+def test_an_error_in_which_a_provider_repeats_a_key_is_redacted_before_it_is_cut() -> None:
+    # Imported here: other tests of this file need not wait for the provider's library.
+    from pydantic_ai.exceptions import ModelHTTPError
+
+    from agentgrid.worker import models
+
+    key = f"sk-{uuid.uuid4().hex}"
+    body = {"message": "x" * (models.MAX_MESSAGE - 70) + f" wrong key {key}"}
+    known.learn("A_KEY", key)
+    try:
+        error = models._refused(ModelHTTPError(status_code=401, model_name="m", body=body))
+    finally:
+        known.forget("A_KEY", key)
+    assert len(error.message) == models.MAX_MESSAGE
+    assert " wrong key <" in error.message
+    assert error.non_retryable

@@ -55,7 +55,12 @@ async def test_an_agent_is_edited_by_options_shown_and_taken_back(api: Api, oper
     assert "-get_order, refund_order" in made.err
     assert "-usd 1.0" in made.out
     shown = (await operator("agent", "show", "desk")).out
-    for said in ("edit-1, by an operator", "too many refunds", "$0.25, 12 requests, 50 tool calls", "require_approval"):
+    for said in (
+        "edit-1, from an operator",
+        "too many refunds",
+        "$0.25, 12 requests, 50 tool calls",
+        "require_approval",
+    ):
         assert said in shown
     assert "edit-1" in (await operator("agent", "list")).out
     back = await operator("agent", "use", "desk", "code", "--note", "better before")
@@ -167,8 +172,9 @@ def test_a_run_shows_the_tree_of_its_agent_with_tokens_price_and_latency(width: 
     assert max(map(cell_len, lines)) <= width
     assert [line.index("desk") > lines[0].index("desk") for line in (lines[1], lines[3])] == [True, True]
     if width == 160:
-        assert "version edit-2  $0.0125 + 1 unpriced  3 requests  3,600 in, 0 out" in lines[0]
-        assert "gpt-5  $0.0125  1,200 in, 34 out  0.8s" in lines[1]
+        assert "$0.0125 + 1 unpriced  version edit-2  3 requests  3,600 in, 0 out" in lines[0]
+        assert "gpt-5  $0.0125  1,200 in, 34 out  answered in 0.8s" in lines[1]
         assert "strange  unpriced  1,200 in, 34 out" in lines[3]
-    # Whatever is left out, that no provider was asked is not.
+    assert "$0.0125" in lines[0]
+    # On any width it shows that no provider was asked.
     assert "offline model" in lines[4]

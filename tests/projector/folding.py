@@ -121,3 +121,14 @@ def folded(execution_id: str, passes: Iterable[Sequence[Event]]) -> tuple[State,
 
 def one_pass(execution: Recorded) -> tuple[State, Rows]:
     return folded(execution.execution_id, [execution.events])
+
+
+Shape = list[tuple[Any, ...]]
+"""The steps of an execution: event id, kind, name, status, attempts, inherited."""
+
+
+def shape(rows: Rows) -> Shape:
+    return [
+        (key, row["kind"], row["name"], row["status"], row.get("attempts", 0), bool(row.get("inherited")))
+        for key, row in sorted(rows.steps.items())
+    ]

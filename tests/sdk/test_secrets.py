@@ -132,6 +132,7 @@ async def test_a_test_gives_exactly_its_secrets_and_leaves_nothing(monkeypatch: 
 FORMS: dict[str, Callable[[str], str]] = {
     "as it is": lambda value: f"a{value}b",
     "in JSON, in JSON": lambda value: json.dumps([json.dumps({"k": value})]),
+    "in JSON with escaped slashes": lambda value: json.dumps({"k": value}).replace("/", "\\/"),
     "quoted": lambda value: repr([value]),
     "in a URL": lambda value: urlencode({"k": value}),
     "as basic authentication": lambda value: base64.b64encode(f"me:{value}".encode()).decode(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_serializer
 from temporalio import activity, workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -26,6 +26,14 @@ class Order(BaseModel):
 @dataclass(repr=False)
 class Receipt:
     key: str
+
+
+class Unstorable(BaseModel):
+    key: str
+
+    @field_serializer("key")
+    def complain(self, key: str) -> str:
+        raise ValueError(f"can't store {key}")
 
 
 @ag.tool(title="Return it", risk="read", timeout=timedelta(seconds=5), retries=0)
@@ -103,8 +111,14 @@ async def beats_and_tries() -> str:
 
 
 @activity.defn
-async def plain_betrayal(way: str) -> Receipt:
+async def plain_betrayal(way: str) -> Receipt | Unstorable:
     key = await STRIPE.value()
+    if way == "unstorable result":
+        return Unstorable(key=key)
+    if way == "unstorable heartbeat":
+        activity.heartbeat(Unstorable(key=key))
+    if way == "unstorable detail":
+        raise ApplicationError("refused", Unstorable(key=key), non_retryable=True)
     if way == "raise":
         raise ApplicationError(f"refused {key}", non_retryable=True)
     return Receipt(key)
@@ -125,7 +139,8 @@ class Betrays:
             except ActivityError as failure:
                 told.append(f"{case}: {failure.cause!r} {failure.cause.__cause__!r}")
         told.append(str(await self._plain("return")))
-        for call in (quotes_it(), self._plain("raise")):
+        unstorable = [self._plain(f"unstorable {what}") for what in ("result", "heartbeat", "detail")]
+        for call in (quotes_it(), self._plain("raise"), *unstorable):
             try:
                 await call
             except ActivityError as failure:
@@ -133,7 +148,7 @@ class Betrays:
         workflow.logger.warning("all of it: %s", told)
         return told
 
-    async def _plain(self, way: str) -> Receipt:
+    async def _plain(self, way: str) -> Receipt | Unstorable:
         once = RetryPolicy(maximum_attempts=1)
         return await workflow.execute_activity(
             plain_betrayal, way, start_to_close_timeout=timedelta(seconds=5), retry_policy=once

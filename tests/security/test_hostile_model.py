@@ -56,6 +56,7 @@ async def test_a_call_that_is_none_is_told_to_the_model_and_the_run_goes_on(runn
     steps = await rows_of(handle)
     assert [step["kind"] for step in steps] == ["agent", "model", "model"]
     assert len(desk.REFUNDS) == before
+    await running.replays(handle)
 
 
 @pytest.mark.parametrize("size", [600_000, 5_000_000])
@@ -116,6 +117,23 @@ async def test_many_calls_at_once_pass_no_limit_and_no_rule(running: Desk):
     assert len(answers) == 40
     assert all(answer.startswith("PolicyDenied") for answer in answers)
     assert len(desk.REFUNDS) == before
+
+
+async def test_calls_that_are_barred_count_for_the_budget(running: Desk):
+    barred = [Call("delete_customer", {"customer_id": f"C{number}"}) for number in range(60)]
+    handle = await running.start("help_desk", [Turn(calls=barred), final(**DONE)])
+    assert (await held(handle))["detail"] == "50 of 50 tool calls"
+    await handle.terminate()
+
+
+async def test_an_answer_with_thousands_of_calls_is_dropped_and_paid_for(running: Desk):
+    """Their faults would be longer than the answer: more than Temporal stores, so that the turn would fail, and its price be lost."""
+    wrong = Call("get_order", {f"a{number}": 1 for number in range(40)})
+    handle = await running.start("help_desk", [Turn(calls=[wrong] * 2_000, text="", usage=USED), final(**DONE)])
+    await handle.result()
+    assert "asks for 2,000 calls; at most 100 at once are allowed" in told(running.asked(handle)[1])[0]
+    steps = await rows_of(handle)
+    assert steps[1]["usage"]["requests"] == 1
 
 
 async def test_a_model_that_never_ends_is_stopped_by_its_budget(running: Desk):

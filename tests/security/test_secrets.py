@@ -18,7 +18,9 @@ import pytest
 import structlog
 import zstandard
 from temporalio.api.enums.v1 import EventType
+from temporalio.worker import UnsandboxedWorkflowRunner
 
+import agentgrid as ag
 from agentgrid.api.access import V1
 from agentgrid.domain.secrets import forms, known
 from agentgrid.errors import RegistrationErrors
@@ -29,6 +31,8 @@ from tests.api.conftest import listening
 from tests.cli.conftest import Cli, cli, home
 from tests.e2e.conftest import Loop, loop, namespace, seeded_template
 from tests.security import betraying
+from tests.sources import calling, crm
+from tests.sources.hostile import Request, serving, text
 
 __all__ = ["cli", "home", "loop", "namespace", "seeded_template"]
 
@@ -71,20 +75,55 @@ class Betrayal:
     passed: str
     trying: str
     read: str
+    sent: str
+    refused: str
     log: str
 
     @property
     def runs(self) -> tuple[str, ...]:
-        return self.passed, self.trying, self.read
+        return self.passed, self.trying, self.read, self.sent, self.refused
+
+
+async def repeats(request: Request, writer: asyncio.StreamWriter) -> None:
+    """A service that answers with the headers of the request, its credentials among them."""
+    status = 401 if request.target.endswith("refused") else 200
+    kind = {"content-type": "application/json", "www-authenticate": "Repeat"}
+    await text(status, json.dumps(request.headers).encode(), kind)(request, writer)
+
+
+@contextlib.asynccontextmanager
+async def calling_out(loop: Loop, folder: Path) -> AsyncIterator[tuple[str, str]]:
+    """Two runs that have sent the secret in a header of an OpenAPI source, which repeats it in a result and in an error."""
+    async with serving(repeats) as server:
+        crm_tools = ag.openapi(
+            "crm",
+            crm.written(folder, crm.document()),
+            server=server.url,
+            auth=NAME,
+            allow=["127.0.0.1"],
+            check_results=False,
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(calling, "crm", crm_tools)
+            async with loop.worker("calling", Grid("calling", calling), workflow_runner=UnsandboxedWorkflowRunner()):
+                async with asyncio.timeout(30):
+                    while "calls_crm" not in str(await loop.call("operator", "GET", "/workflows?limit=200")):
+                        await asyncio.sleep(0.05)
+                sent, refused = [await loop.start("calls_crm", customer) for customer in ("sent", "refused")]
+                for run in (sent, refused):
+                    assert (await loop.until(run))["status"] == "completed"
+                    await loop.told(run, "jobs", lambda jobs: any(job["finished_at"] for job in jobs))
+        assert [request.headers["x-api-key"] for request in server.requests] == [VALUE] * 2
+        yield sent, refused
 
 
 @pytest.fixture(scope="module")
-async def betrayal(loop: Loop) -> AsyncIterator[Betrayal]:
-    """A run through all betrayals, one that heartbeats, fails and tries again, and one whose workflow reads the secret."""
+async def betrayal(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Betrayal]:
+    """A run through all betrayals, one that heartbeats, fails and tries again, one whose workflow reads the secret, and two that send it."""
     with pytest.MonkeyPatch.context() as patch, written() as log:
         patch.setenv(NAME, VALUE)
         worker = loop.worker("betraying", Grid("betraying", betraying), activities=[betraying.plain_betrayal])
-        async with worker:
+        async with worker, calling_out(loop, tmp_path_factory.mktemp("crm")) as (sent, refused):
             async with asyncio.timeout(30):
                 while "betrays" not in str(await loop.call("operator", "GET", "/workflows?limit=200")):
                     await asyncio.sleep(0.05)
@@ -96,7 +135,8 @@ async def betrayal(loop: Loop) -> AsyncIterator[Betrayal]:
             async with asyncio.timeout(30):
                 while "attempt with" not in json.dumps((await loop.run(trying))["steps"]["open"]):
                     await asyncio.sleep(0.05)
-            yield Betrayal(passed=passed, trying=trying, read=read, log=log.getvalue())
+            ids = {"passed": passed, "trying": trying, "read": read, "sent": sent, "refused": refused}
+            yield Betrayal(**ids, log=log.getvalue())
             await loop.call("operator", "POST", f"/runs/{trying}/terminate", 202, json={})
             await loop.until(trying)
     known.forget(NAME, VALUE)
@@ -143,7 +183,7 @@ async def test_r44_no_answer_stream_document_or_command_shows_a_value(
     loop: Loop, betrayal: Betrayal, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = ""
-    for run_id in (betrayal.passed, betrayal.read):
+    for run_id in (betrayal.passed, betrayal.read, betrayal.sent, betrayal.refused):
         for route in ROUTES:
             async with loop.api.client("operator") as client:
                 answer = await client.get(f"{V1}/runs/{run_id}{route}")
@@ -170,6 +210,10 @@ async def test_r44_no_log_holds_a_value(betrayal: Betrayal) -> None:
     assert f"refused {MARK}" in betrayal.log
     # Operators learn which tool betrays which secret.
     assert betrayal.log.count("secret_redacted") > 10
+    # What could not be stored is in the log, with its cause.
+    lost = [line for line in betrayal.log.splitlines() if "error_detail_not_stored" in line]
+    assert lost
+    assert all(f"can't store {MARK}" in line for line in lost)
 
 
 async def test_workflow_code_reads_no_secret_and_names_may_be_shown(loop: Loop, betrayal: Betrayal) -> None:
@@ -180,6 +224,23 @@ async def test_workflow_code_reads_no_secret_and_names_may_be_shown(loop: Loop, 
     assert passed[1] == f"the {MARK} is {MARK}"
     assert f"'basic': '{base64.b64encode(b'me:').decode()[:3]}" in passed[0], "what is not the value is kept"
     assert "KeyError" in passed[3], "and so is the class of an error"
+    result, heartbeat, detail = passed[-3:]
+    assert f"can't store {MARK}" in result
+    assert f"can't store {MARK}" in heartbeat
+    assert "refused" in detail, "an error with a detail that can't be stored keeps its message"
+
+
+async def test_a_service_that_repeats_the_header_of_an_openapi_source_gets_it_into_nothing(
+    loop: Loop, betrayal: Betrayal
+) -> None:
+    """That no store holds it is searched above, in these runs as in all others."""
+    result = await loop.client.get_workflow_handle(betrayal.sent).result()
+    assert f"'x-api-key': '{MARK}'" in result
+    refused = await loop.client.get_workflow_handle(betrayal.refused).result()
+    assert "answers 401" in refused
+    assert f'"x-api-key": "{MARK}"' in refused
+    (job,) = (await loop.call("operator", "GET", f"/runs/{betrayal.refused}/jobs"))["items"]
+    assert MARK in job["error"]["message"]
 
 
 def test_check_names_the_file_of_a_workflow_that_reads_a_secret(

@@ -22,6 +22,10 @@ class Request:
 class Server:
     port: int = 0
     requests: list[Request] = field(default_factory=list)
+    connections: int = 0
+    """Open now."""
+    most_connections: int = 0
+    """That were open at once."""
 
     @property
     def url(self) -> str:
@@ -49,6 +53,8 @@ async def serving(reply: Reply) -> AsyncIterator[Server]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         open_.add(writer)
+        told.connections = len(open_)
+        told.most_connections = max(told.most_connections, told.connections)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -65,6 +71,7 @@ async def serving(reply: Reply) -> AsyncIterator[Server]:
             pass
         finally:
             open_.discard(writer)
+            told.connections = len(open_)
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)

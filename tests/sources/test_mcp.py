@@ -54,9 +54,13 @@ async def make(folder: Path) -> AsyncIterator[Make]:
     """Pins the server as it is and makes a toolset that a worker has started."""
     started: list[Any] = []
 
-    async def made(*, allowed: tuple[str, ...] = (), **fields: Any) -> Any:
+    async def made(*, allowed: tuple[str, ...] = (), listed: Any = None, **fields: Any) -> Any:
         server = Server(name="test", **({"command": command(folder)} | fields))
-        listed = tuple(json.loads(json.dumps(sorted(mcp_server.LISTED, key=lambda tool: str(tool["name"])))))
+        if listed is None:
+            listed = mcp_server.LISTED
+        else:
+            mcp_server.listing(folder, listed)
+        listed = tuple(json.loads(json.dumps(sorted(listed, key=lambda tool: str(tool["name"])))))
         Pin(server=server, tools=listed).write(folder / "mcp" / "test.json")
         toolset = ag.mcp("test")
         assert toolset.faults == ()
@@ -105,8 +109,9 @@ def test_a_server_is_listed_for_review_pinned_whole_and_destructive_until_its_ri
     assert "ready" in run("list")[0]
 
 
-async def test_results_are_json_or_text_and_failures_are_final(make: Make) -> None:
-    toolset = await make()
+@pytest.mark.parametrize("more", [(), ("sdk",)], ids=["plain", "sdk"])
+async def test_results_are_json_or_text_and_failures_are_final(make: Make, folder: Path, more: tuple[str, ...]) -> None:
+    toolset = await make(command=command(folder, *more))
     assert await toolset["echo"]({"text": "hi"}) == "hi"
     with pytest.raises(ToolError, match="no such thing") as caught:
         await toolset["fail"]()
@@ -224,8 +229,10 @@ async def test_streamable_http_goes_through_the_rules_of_egress(make: Make, fold
         with pytest.raises(ToolError, match="is a loopback address"):
             await refused["echo"]({"text": "hi"})
         allowed = await make(url=url, command=(), allowed=("127.0.0.1",))
-        calls = [allowed["slow-add"]({"a": a, "b": b}) for a, b in ((1, 2), (2, 1))]
-        assert await asyncio.gather(*calls) == [{"sum": 3}, {"sum": 3}]
+        # All wait for the last one: more than a pool of connections has by default.
+        calls = [allowed["slow-add"]({"a": number, "b": 11}) for number in range(12)]
+        async with asyncio.timeout(20):
+            assert len(await asyncio.gather(*calls)) == 12
 
 
 @pytest.mark.parametrize(

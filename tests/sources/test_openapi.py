@@ -17,10 +17,11 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 import agentgrid as ag
+from agentgrid.domain.secrets import known
 from agentgrid.errors import RegistrationError, RegistrationErrors, ToolError
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
-from agentgrid.testing import Governance, keyed
+from agentgrid.testing import Governance, keyed, secrets
 from tests.sources import calling, crm
 from tests.sources.hostile import Request, Server, serving, text
 from tests.worker.conftest import client, queue  # noqa: F401
@@ -139,6 +140,68 @@ async def test_a_failure_is_final_or_waits_as_long_as_the_service_asks(
     assert len(error.message) < 1_200
 
 
+@pytest.mark.parametrize("value", ["sk/live-7f3b51c6e29a", "first line of a key\nsecond line of a key\n"])
+async def test_an_error_that_repeats_the_credential_is_redacted_even_where_it_is_cut(
+    tmp_path: Path, value: str
+) -> None:
+    body = json.dumps({"a": "x" * 980, "key": value}, indent=2).replace("/", "\\/").encode()
+    with secrets({"CRM_TOKEN": value.strip()}):
+        async with serving(text(401, body)) as server:
+            toolset = tools_of(tmp_path, server=server.url, allow=["127.0.0.1"], include=["getCustomer"], auth=key_of)
+            with pytest.raises(ToolError) as caught:
+                await toolset["getCustomer"]({"id": "7"})
+            await toolset.stop()
+    assert "x" * 980 + '", "key": "<' in caught.value.message
+    assert value[:4] not in caught.value.message
+
+
+async def test_a_credential_that_no_header_can_hold_is_not_in_the_error(tmp_path: Path) -> None:
+    with secrets({"CRM_TOKEN": "first line of a key\nsecond line of a key"}):
+        async with serving(text()) as server:
+            toolset = tools_of(tmp_path, server=server.url, allow=["127.0.0.1"], include=["getCustomer"])
+            with pytest.raises(ToolError, match="is not valid") as caught:
+                await toolset["getCustomer"]({"id": "7"})
+            await toolset.stop()
+    assert server.requests == []
+    assert "line" not in caught.value.message
+
+
+async def test_a_credential_of_a_function_is_redacted_like_a_secret(tmp_path: Path) -> None:
+    async def token() -> str:
+        return "token-of-a-function-4f1c"
+
+    async def reply(request: Request, writer: asyncio.StreamWriter) -> None:
+        await text(401, request.headers["x-api-key"].encode())(request, writer)
+
+    async with serving(reply) as server:
+        toolset = tools_of(tmp_path, server=server.url, allow=["127.0.0.1"], include=["getCustomer"], auth=token)
+        with pytest.raises(ToolError) as caught:
+            await toolset["getCustomer"]({"id": "7"})
+        await toolset.stop()
+    known.forget("token", "token-of-a-function-4f1c")
+    assert caught.value.message.endswith("answers 401: <secret token>")
+
+
+async def key_of() -> str:
+    """The secret, as a header can hold it."""
+    return (await ag.secret("CRM_TOKEN").value()).replace("\n", " ")
+
+
+async def test_more_calls_than_a_pool_has_connections_by_default_are_all_in_flight(tmp_path: Path) -> None:
+    all_asked = asyncio.Barrier(12)
+
+    async def reply(request: Request, writer: asyncio.StreamWriter) -> None:
+        await all_asked.wait()
+        await text(200, b'{"id": 7, "name": "Ann"}', {"content-type": "application/json"})(request, writer)
+
+    async with serving(reply) as server:
+        toolset = tools_of(tmp_path, server=server.url, allow=["127.0.0.1"])
+        async with asyncio.timeout(10):
+            calls = [toolset["getCustomer"]({"id": str(number)}) for number in range(12)]
+            assert len(await asyncio.gather(*calls)) == 12
+        await toolset.stop()
+
+
 async def test_retry_after_may_be_a_date_of_the_services_own_clock(tmp_path: Path) -> None:
     now = datetime(2001, 1, 1, tzinfo=UTC)
     dates = {"date": format_datetime(now), "retry-after": format_datetime(now + timedelta(seconds=90))}
@@ -177,7 +240,7 @@ POST = "paths./customers.post"
     [
         ("{", {}, "the document is not JSON"),
         ("[]", {}, "the document is not a JSON object"),
-        ({"swagger": "2.0"}, {}, "no OpenAPI document of version 3.0 or 3.1"),
+        ({"swagger": "2.0"}, {}, "not an OpenAPI document of version 3.0 or 3.1"),
         (broken(f"{GET}.operationId", ""), {}, "GET /customers/{id}: it has no operationId"),
         (broken(f"{GET}.operationId", "createCustomer"), {}, "POST /customers (createCustomer): GET /customers/{id}"),
         (

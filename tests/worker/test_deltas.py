@@ -106,6 +106,7 @@ async def test_a_secret_is_hidden_wherever_the_stream_cuts_it():
         for character in f"before {secret} after" + "." * 3 * MAX_TEXT:
             turn.text(character)
         turn.tool("get_order")
+        turn.tool(f"use_{secret}")
         turn.end()
     finally:
         known.forget("CANARY", secret)
@@ -113,4 +114,4 @@ async def test_a_secret_is_hidden_wherever_the_stream_cuts_it():
     assert whole == "before <secret CANARY> after" + "." * 3 * MAX_TEXT
     assert all(len(delta.text) <= MAX_TEXT for delta in sent)
     assert [delta.sequence for delta in sent] == list(range(1, len(sent) + 1))
-    assert [tool for delta in sent for tool in delta.tools] == ["get_order"]
+    assert [tool for delta in sent for tool in delta.tools] == ["get_order", "use_?secret?CANARY?"]

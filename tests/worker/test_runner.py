@@ -1,8 +1,10 @@
-"""What a worker tells of a run while it executes: one touch for each workflow task, and which of them are urgent."""
+"""What a worker tells of a run while it executes: one touch for each workflow task, and which of them are urgent; and what it need not ask twice."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from temporalio import workflow
@@ -10,7 +12,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from agentgrid.worker.runner import touching
+from agentgrid.worker.runner import TouchingInstance, touching
 from tests.worker.plain import echo
 
 
@@ -41,3 +43,52 @@ async def test_each_task_touches_and_is_urgent_where_the_run_comes_to_rest(
     assert {workflow_id for _, workflow_id, _, _ in touches} == {queue}
     # The activity is scheduled; the timer is started; the run ends. A query tells nothing.
     assert mine == [(4, False), (10, True), (15, True)]
+
+
+@workflow.defn
+class Several:
+    @workflow.run
+    async def run(self) -> list[str]:
+        wait = timedelta(seconds=5)
+        calls = [workflow.execute_activity(echo, text, start_to_close_timeout=wait, summary=text) for text in "ab"]
+        said = list(await asyncio.gather(*calls))
+        said.append(await workflow.execute_local_activity(echo, "c", start_to_close_timeout=wait))
+        return [*said, await workflow.execute_activity(echo, "d", start_to_close_timeout=wait)]
+
+
+async def test_what_the_sandbox_was_asked_is_remembered_and_is_what_it_would_answer_now(
+    client: Client, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, Any]] = []
+    differing: list[Any] = []
+
+    def compared(name: str) -> Any:
+        remembered = getattr(TouchingInstance, name)
+
+        def both(self: TouchingInstance, command: Any) -> Any:
+            inner = self._inner
+            now = getattr(inner, name)(command)
+
+            class Counted:
+                def __getattr__(self, attribute: str) -> Any:
+                    asked.append((name, command))
+                    return getattr(inner, attribute)
+
+            self._inner = Counted()  # type: ignore[assignment]
+            try:
+                answer = remembered(self, command)
+            finally:
+                self._inner = inner
+            if answer != now:
+                differing.append((name, command, answer, now))
+            return answer
+
+        return both
+
+    for name in ("get_serialization_context", "get_external_store_context"):
+        monkeypatch.setattr(TouchingInstance, name, compared(name))
+    runner = touching(SandboxedWorkflowRunner(), lambda *_: None)
+    async with Worker(client, task_queue=queue, workflows=[Several], activities=[echo], workflow_runner=runner):
+        assert await client.execute_workflow(Several.run, id=queue, task_queue=queue) == ["a", "b", "c", "d"]
+    assert differing == []
+    assert len(asked) == 8, "once for each of the four activities, and twice for the workflow and for its end"

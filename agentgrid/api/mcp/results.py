@@ -43,26 +43,26 @@ def outcome(answer: Answer) -> types.CallToolResult:
     if not answer.ok:
         return problem(answer)
     run = answer.value
-    told: dict[str, Any] = {"run_id": run["run_id"], "status": run["status"]}
+    body: dict[str, Any] = {"run_id": run["run_id"], "status": run["status"]}
     if run["open"]:
         waiting = WAITING.get(run["waiting_on"], f"The run is {run['status']}.")
-        told |= {"status": WORKING, "message": f"{waiting} {ASK_AGAIN}"}
-        return _result(told, f"{told['message']} run_id: {run['run_id']}")
+        body |= {"status": WORKING, "message": f"{waiting} {ASK_AGAIN}"}
+        return _result(body, f"{body['message']} run_id: {run['run_id']}")
     if run["status"] != RunStatus.COMPLETED:
         error = run["error"] or {}
         parts = [f"The run {run['run_id']} {run['status'].replace('_', ' ')}", run["error_type"], error.get("message")]
-        told["message"] = ": ".join(part for part in parts if part)
-        return _result(told, told["message"], is_error=True)
+        body["message"] = ": ".join(part for part in parts if part)
+        return _result(body, body["message"], is_error=True)
     if not run["payloads_visible"]:
-        told["message"] = "The run is completed. This key may not read results."
-        return _result(told, told["message"])
+        body["message"] = "The run is completed. This key may not read results."
+        return _result(body, body["message"])
     stored = run["result"] or {"value": None}
     if "value" not in stored:
         # The database holds only its beginning, or a codec has its key elsewhere.
         beginning = stored.get("preview") or "The result can't be shown here."
-        return _cut(told, beginning, stored["size"])
-    told["result"] = stored["value"]
-    return _result(told, _json(stored["value"]))
+        return _cut(body, beginning, stored["size"])
+    body["result"] = stored["value"]
+    return _result(body, _json(stored["value"]))
 
 
 def plain(answer: Answer) -> types.CallToolResult:
@@ -82,22 +82,22 @@ def problem(answer: Answer, *, within: str = "") -> types.CallToolResult:
     return _refused(answer.value, within)
 
 
-def _refused(told: dict[str, Any], within: str = "") -> types.CallToolResult:
-    faults = [f"{fault['pointer'].removeprefix(within) or '/'}: {fault['message']}" for fault in told.get("faults", ())]
-    text = "\n".join([f"{told.get('detail') or told['title']} ({told['code']})", *faults])
-    return failure(text, told)
+def _refused(body: dict[str, Any], within: str = "") -> types.CallToolResult:
+    faults = [f"{fault['pointer'].removeprefix(within) or '/'}: {fault['message']}" for fault in body.get("faults", ())]
+    text = "\n".join([f"{body.get('detail') or body['title']} ({body['code']})", *faults])
+    return failure(text, body)
 
 
-def failure(text: str, told: dict[str, Any] | None = None) -> types.CallToolResult:
+def failure(text: str, body: dict[str, Any] | None = None) -> types.CallToolResult:
     """An error that the model can react to."""
-    return _result(told, text, is_error=True)
+    return _result(body, text, is_error=True)
 
 
-def _cut(told: dict[str, Any], text: str, size: int, *, is_error: bool = False) -> types.CallToolResult:
+def _cut(body: dict[str, Any], text: str, size: int, *, is_error: bool = False) -> types.CallToolResult:
     """The beginning of what is too long, and where the whole is."""
-    where = f"in GET {V1}/runs/{told['run_id']}/history" if "run_id" in told else "in pages: ask for less at once"
+    where = f"in GET {V1}/runs/{body['run_id']}/history" if "run_id" in body else "in pages: ask for less at once"
     message = f"{size:,} bytes are too many to return here; the whole is {where}"
-    kept = {name: told[name] for name in ("run_id", "status") if name in told}
+    kept = {name: body[name] for name in ("run_id", "status") if name in body}
     beginning = text.encode()[:BEGINNING_BYTES].decode(errors="ignore")
     return _result(kept | {"message": message}, f"{beginning}\n[{message}]", is_error=is_error)
 
@@ -106,10 +106,10 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _result(told: dict[str, Any] | None, text: str, *, is_error: bool = False) -> types.CallToolResult:
-    size = max(len(text.encode()), 0 if told is None else len(_json(told).encode()))
+def _result(body: dict[str, Any] | None, text: str, *, is_error: bool = False) -> types.CallToolResult:
+    size = max(len(text.encode()), 0 if body is None else len(_json(body).encode()))
     if size > MAX_RESULT_BYTES:
-        return _cut(told or {}, text, size, is_error=is_error)
+        return _cut(body or {}, text, size, is_error=is_error)
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text)], structured_content=told, is_error=is_error
+        content=[types.TextContent(type="text", text=text)], structured_content=body, is_error=is_error
     )

@@ -82,7 +82,7 @@ class Endpoint:
 
     @property
     def ended(self) -> bool:
-        """Whether it serves no more requests."""
+        """Whether it has stopped serving requests."""
         return self._task.done()
 
     async def close(self) -> None:
@@ -146,7 +146,7 @@ class _Exchange:
         self.principal: Principal = request.state.caller.principal
         self.idempotency_key: str | None = request.state.caller.idempotency_key
         self.revoked: str | None = None
-        """Why the key no longer holds. The answer is then that, whatever else became of the request."""
+        """Why the key is no longer valid. The answer is then this reason, regardless of what became of the request."""
         self.status, self.raw = 500, bytearray()
         self.headers: list[tuple[bytes, bytes]] = []
         self._given = False

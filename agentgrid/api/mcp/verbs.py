@@ -103,7 +103,7 @@ def _query(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         for each in value if isinstance(value, list) else [] if value is None else [value]:
             if not isinstance(each, SCALAR):
                 fault = Fault(
-                    pointer=f"/{name[:100]}", message="must be a string, a number, a boolean, or a list of such"
+                    pointer=f"/{name[:100]}", message="must be a string, a number, a boolean, or a list of these"
                 )
                 raise InvalidInput("invalid arguments", [fault])
             found.append((name, str(each).lower() if isinstance(each, bool) else str(each)))

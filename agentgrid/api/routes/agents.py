@@ -52,7 +52,7 @@ DAY = timedelta(days=1)
 def _values(
     row: Agent, active: AgentVersionRow | None, served: bool | None, switch: Switch | None, lately: Stats
 ) -> dict[str, Any]:
-    state = SwitchOut(disabled=False) if switch is None else SwitchOut.model_validate(switch)
+    state = SwitchOut.of(switch)
     return {
         **row.model_dump(),
         "code_version": row.version,
@@ -189,7 +189,7 @@ async def get_agent(session: Session, plane: Plane, principal: Who, name: Id) ->
     return AgentDetail.model_validate(await _detail(session, plane, principal, name))
 
 
-@router.get("/{name}/usage", summary="What an agent used over a time, by hour or day")
+@router.get("/{name}/usage", summary="What an agent used in a period, by hour or day")
 async def get_agent_usage(session: Session, principal: Who, name: Id, span: Span) -> UsageOver:
     """Of its own model turns, without those of the agents that it calls."""
     if await agents.get(session, name) is None:
@@ -221,7 +221,7 @@ async def put_agent(plane: Plane, caller: Asking, name: Id, body: AgentPut) -> A
 
 @router.post("/{name}/use", summary="Use another version of an agent for new calls")
 async def use_agent(plane: Plane, caller: Asking, name: Id, body: AgentUse) -> AgentChanged:
-    """Any of its versions that the newest code still allows, or `code` for whatever its code says. Otherwise as `PUT`."""
+    """Any of its versions that the newest code still allows, or `code` for the version in its code. Otherwise as `PUT`."""
     asked = control.Asked(note=body.note, expected_version=body.expected_version)
     return await _changed(plane, caller, name, await control.use(plane, caller, name, body.version, asked))
 

@@ -39,7 +39,7 @@ def inbox(plane: ControlPlane, caller: Caller) -> approvals.ApprovalFilter:
 
 
 def assigned(wanted: approvals.ApprovalFilter, caller: Caller) -> approvals.ApprovalFilter:
-    """Of these, the approvals that this caller may decide, whatever their state. Nobody who took part in starting a run may."""
+    """Of these, the approvals that this caller may decide, in any state. Nobody who took part in starting a run may."""
     return replace(wanted, approver_entries=caller.principal.approver_entries, not_behind=caller.persons)
 
 
@@ -96,8 +96,8 @@ async def get_approval(plane: Plane, caller: Asking, shown: Shows, approval_id: 
         found = await approvals.get(connection, approval_id, scope=caller.principal.workflows)
         if found is None or started_by(caller.principal) not in (None, found.run.initiator):
             raise NotFound("approval", approval_id)
-        said = await views.said_of(connection, found.approval)
-    return views.approval_detail(plane, caller, shown, found, said)
+        answers = await views.answers_to(connection, found.approval)
+    return views.approval_detail(plane, caller, shown, found, answers)
 
 
 @router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")
@@ -124,5 +124,5 @@ async def decide(plane: Plane, caller: Asking, shown: Shows, approval_id: Id, bo
         found = decided.found or await approvals.get(connection, approval_id, scope=caller.principal.workflows)
         if found is None or started_by(caller.principal) not in (None, found.run.initiator):
             raise NotFound("approval", approval_id)
-        said = await views.said_of(connection, found.approval)
-    return views.approval_accepted(plane, caller, shown, found, said, decided.command)
+        answers = await views.answers_to(connection, found.approval)
+    return views.approval_accepted(plane, caller, shown, found, answers, decided.command)

@@ -39,9 +39,9 @@ async def get_result(
         bool, Query(description="End the wait also when the run waits for an approval: people may take days.")
     ] = False,
 ) -> Response | RunResult:
-    """`200` when the run has ended, whatever way; `202` while it is open, also after the wait: ask again.
+    """`200` when the run has ended, with any outcome; `202` while it is open, also after the wait: ask again.
 
-    The result and the error's text are null unless the caller may read payloads. The answer may come earlier than `wait` says, when the server
+    The result and the error's text are null unless the caller may read payloads. The answer may come before `wait` has passed, when the server
     stops. A run that is reset after its end is open again.
     """
     waiting: Waiting = request.app.state.waiting

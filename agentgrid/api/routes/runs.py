@@ -245,7 +245,10 @@ async def stream_run(
     run_id: Id,
     last_event_id: Annotated[str | None, Header(max_length=100)] = None,
     deltas: Annotated[
-        bool, Query(description="Also send what models say now. Requires the permission to read payloads.")
+        bool,
+        Query(
+            description="Also send models' answers while they are being written. Requires the permission to read payloads."
+        ),
     ] = False,
 ) -> Response:
     """Starts at the first stored event, or after `Last-Event-ID`. The last event is `end`; then the stream closes.

@@ -71,8 +71,7 @@ class _Policies:
 
 
 def _values(row: Tool, served: bool | None, held: _Policies, switch: Switch | None) -> dict[str, Any]:
-    said = SwitchOut(disabled=False) if switch is None else SwitchOut.model_validate(switch)
-    return {**row.model_dump(), "served": served, "policy": held.of(row), "switch": said}
+    return {**vars(row), "served": served, "policy": held.of(row), "switch": SwitchOut.of(switch)}
 
 
 async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[Tool]) -> dict[str, bool | None]:

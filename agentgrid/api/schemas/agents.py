@@ -19,7 +19,7 @@ Count = Annotated[Whole, Field(ge=1, le=10**12)]
 
 
 class LimitsIn(In):
-    """What one call may use. What is left out or null has the code's limit."""
+    """What one call may use. A limit that is omitted or null is the code's."""
 
     requests: Count | None = None
     tool_calls: Annotated[Whole, Field(ge=0, le=10**12)] | None = None
@@ -41,7 +41,7 @@ class Choosing(In):
 
 
 class AgentPut(Choosing):
-    """A new version of an agent. What is left out is as the code has it, and nothing may exceed what the code allows."""
+    """A new version of an agent. Omitted fields are as in the code, and nothing may exceed what the code allows."""
 
     models: Annotated[list[Name], Field(min_length=1, max_length=MAX_MODELS)] | None = Field(
         None, description="In order of preference, as `provider:model`."
@@ -60,7 +60,7 @@ class AgentPut(Choosing):
 class AgentUse(Choosing):
     """Use another version for new calls."""
 
-    version: Name = Field(description="A version of the agent, or `code` for whatever its code says.")
+    version: Name = Field(description="A version of the agent, or `code` for the version in its code.")
 
 
 class LimitsOut(Out):
@@ -110,7 +110,7 @@ class AgentSummary(Out):
     registered_at: datetime
     served: bool | None = Field(
         description="Whether a live worker polls its task queue and the newest code registered for that queue still has it; "
-        "null while Temporal can't say."
+        "null while Temporal doesn't answer."
     )
     stats: AgentStats
 
@@ -140,7 +140,9 @@ class AgentTool(Out):
     risk: Risk | None = Field(description="Null for an agent, and for a tool that is not registered.")
     allowed: bool = Field(description="Whether the version in use has it.")
     rule: str | None = Field(description="The rule that applies to its calls, as `id@version`.")
-    effect: Effect | None = Field(description="What the rule says: whether its calls need an approval.")
+    effect: Effect | None = Field(
+        description="The rule's effect: whether its calls are allowed, denied, or need an approval."
+    )
     approvers: list[str]
 
 
@@ -182,7 +184,7 @@ class UsageBucket(UsageOut):
 
 
 class UsageOver(Out):
-    """What model turns used over a time, of the runs that the caller may see."""
+    """What model turns used in a period, in the runs that the caller may see."""
 
     since: datetime = Field(serialization_alias="from")
     before: datetime = Field(serialization_alias="to")

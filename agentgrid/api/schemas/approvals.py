@@ -20,7 +20,9 @@ class DecisionIn(In):
 
     verdict: Verdict
     digest: Name = Field(description="The digest that was shown; it must match the approval's.")
-    comment: Comment | None = Field(None, description="The workflow's code sees it, and it is shown with the decision.")
+    comment: Comment | None = Field(
+        None, description="Passed to the workflow's code, or to the agent that asked, and shown with the decision."
+    )
     arguments: dict[str, Any] | None = Field(
         None,
         description="With `approved`, for a tool's call: call the tool with these arguments instead. They must fit the tool's input schema. All "

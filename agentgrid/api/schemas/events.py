@@ -108,7 +108,7 @@ class Delta(Out):
     agent: str
     call: str = Field(description="Names the call of the agent: the same in all its turns.")
     turn: int
-    attempt: int = Field(description="Of the model request. What an earlier attempt said is void.")
+    attempt: int = Field(description="Of the model request. The text of earlier attempts is void.")
     sequence: int = Field(
         description="Counts the deltas of a model request from 1; a gap means that some were lost. A number that isn't above the last one begins "
         "another request for the same turn, after an interruption or with another model: what came before is void."
@@ -118,7 +118,7 @@ class Delta(Out):
 
 
 class DeltaEvent(Out):
-    """The event `delta`: a model says something, now. It has no `id`, and is stored nowhere."""
+    """The event `delta`: a part of a model's answer, sent while it is being written. It has no `id`, and is not stored."""
 
     run_id: str
     kind: Literal["delta"]

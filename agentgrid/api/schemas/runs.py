@@ -105,7 +105,7 @@ class StepUsage(UsageOut):
     model: str | None = Field(None, description="As the provider names it.")
     provider: str | None = None
     price: str | None = Field(None, description="The source of the price.")
-    finish: str | None = Field(None, description="Why the model stopped, as the provider says.")
+    finish: str | None = Field(None, description="Why the model stopped, in the provider's word.")
     latency_ms: int | None = None
     attempt: int | None = None
 

@@ -27,7 +27,7 @@ class ToolPolicyOut(Out):
     expires_seconds: float
     reason: str
     also: list[str] = Field(
-        description="Rules about some agents or arguments only, `id@version`, that may apply instead. `POST /api/v1/policies/test` says which does."
+        description="Rules about some agents or arguments only, `id@version`, that may apply instead. `POST /api/v1/policies/test` shows which one does."
     )
     changes: Changes
     created_by: str | None = None
@@ -52,7 +52,7 @@ class ToolSummary(Out):
     registered_at: datetime
     served: bool | None = Field(
         description="Whether a live worker polls its task queue and the newest code registered for that queue still has it; "
-        "null while Temporal can't say."
+        "null while Temporal doesn't answer."
     )
     policy: ToolPolicyOut
     switch: SwitchOut

@@ -16,7 +16,7 @@ class RunReason(In):
 
 
 class RunInterrupt(RunReason):
-    """The reason, and what the agent is told."""
+    """The reason, and a message for the agent."""
 
     message: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)] | None = Field(
         None, description="The agent reads it after resume, as a message of its user. At most 5,000 bytes in JSON."

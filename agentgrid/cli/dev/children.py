@@ -123,7 +123,7 @@ class ManagedChild:
                 continue
             self.crashes = 1 if time.monotonic() - began > STEADY_SECONDS else self.crashes + 1
             pause = min(MAX_BACKOFF_SECONDS, 0.5 * 2**self.crashes)
-            await asyncio.sleep(2 * POLL_SECONDS)  # its last lines are relayed before this is said
+            await asyncio.sleep(2 * POLL_SECONDS)  # its last lines are relayed before this message
             if self._hopeless is not None and await self._hopeless():
                 await self._again.wait()
                 continue

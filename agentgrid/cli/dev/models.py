@@ -1,4 +1,4 @@
-"""The models of a project's agents under `agentgrid dev`: which variables only the worker gets, and what to say about them."""
+"""The models of a project's agents under `agentgrid dev`: which variables only the worker gets, and the lines printed about them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def model_variables() -> dict[str, str]:
 
 
 def model_line(environment: Mapping[str, str]) -> tuple[str, str]:
-    """What to say about the model that these variables name, and what to run or set."""
+    """The lines about the model that these variables name, and what to run or set."""
     model = environment.get(MODEL) or OFFLINE
     if model == OFFLINE:
         return (

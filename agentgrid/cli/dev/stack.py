@@ -70,9 +70,9 @@ class Stack:
         self.faults: tuple[str, ...] = ()
         """The faults that `agentgrid check` last found in the project's code."""
         self.example_fault: str | None = None
-        """Why the project's example can't be started, as far as the last check says."""
+        """Why the project's example can't be started, by the last check."""
         self.agents: tuple[str, ...] = ()
-        """The project's agents, as far as the last check says."""
+        """The project's agents, by the last check."""
         self._options = options
         self._terminal = terminal
         self._places: Places | None = None
@@ -149,9 +149,9 @@ class Stack:
                 await process.wait()
         self.example_fault = None
         try:
-            told = json.loads(out.splitlines()[-1])
-            self.agents = tuple(told.get("agents", self.agents))
-            found = told["faults"]
+            report = json.loads(out.splitlines()[-1])
+            self.agents = tuple(report.get("agents", self.agents))
+            found = report["faults"]
             stale = [fault["message"] for fault in found if fault["kind"] == "example"]
             self.example_fault = stale[0] if stale else None
             return tuple(fault["message"] for fault in found if fault["kind"] != "example")

@@ -101,7 +101,7 @@ class Approval(SQLModel, table=True):
 
 
 class DecisionRow(SQLModel, table=True):
-    """What `judge` said of one decision signal, refused ones too."""
+    """The verdict of `judge` on one decision signal, refused ones included."""
 
     __tablename__ = "decisions"
     __table_args__ = (

@@ -133,7 +133,7 @@ class AgentChoice(SQLModel, table=True):
     agent: str = columns.text(primary=True)
     number: int = Field(primary_key=True)
     version: str | None = columns.text(null=True)
-    """None for whatever version the code has."""
+    """None for the version in the code."""
     note: str = columns.text(default="''")
     created_by: str = columns.text()
     created_at: datetime = columns.time(null=False, now=True)

@@ -187,7 +187,7 @@ class Execution(SQLModel, table=True):
     last_event_at: datetime | None = columns.time()
     live_task_attempt: int | None = Field(default=None, nullable=True)
     live_problem: str | None = columns.text(null=True)
-    """What Temporal last said of a workflow task that keeps failing."""
+    """What Temporal last reported about a workflow task that keeps failing."""
     live_checked_at: datetime | None = columns.time()
     projected_at: datetime = columns.time(null=False, now=True)
 

@@ -1,4 +1,4 @@
-"""Agents: what history says of their calls and model turns. Anybody can write such payloads, so nothing here is believed to have any size or form."""
+"""Agents: their calls and model turns in history. Anybody can write such payloads, so no size or form is assumed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def model_call(reader: Reader, a: Any) -> dict[str, Any] | None:
 
 
 def turn(reader: Reader, a: Any) -> Turn | None:
-    """What an activity's result says, if it is a model turn's. The event doesn't name the activity, so its form decides."""
+    """The model turn in an activity's result, if it is one. The event doesn't name the activity, so its form decides."""
     if len(a.result.payloads) != 1 or b'"latency_ms"' not in a.result.payloads[0].data:
         return None
     value = reader.value(a.result.payloads[0])

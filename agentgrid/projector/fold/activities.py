@@ -58,6 +58,7 @@ def started(fold: Pass, event: events.ActivityStarted) -> None:
     """History names the attempt only when it ends, or when it is cancelled."""
     key = fold.state.calls.get(event.scheduled_event_id)
     if key is None:
+        agents.began(fold, event)
         return
     step = fold.state.steps[key]
     step.attempts = step.attempts_before + event.attempt
@@ -71,6 +72,7 @@ def closed(fold: Pass, event: events.ActivityClosed) -> None:
     key = fold.state.calls.pop(event.scheduled_event_id, None)
     fold.state.activity_ids.pop(event.scheduled_event_id, None)
     if key is None:
+        agents.given_up(fold, event)
         return
     step = fold.state.steps[key]
     if event.terms is not None and step.call_key is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from agentgrid.domain.agents import INTERRUPTED, AgentHeader, Usage, add
+from agentgrid.domain.agents import INTERRUPTED, AgentHeader, Hold, Usage, add
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold.executions import apply_interrupts, supersede_interrupts
@@ -74,7 +74,17 @@ def closed(fold: Pass, event: events.LocalActivity, closed: events.AgentClosed) 
 
 
 def _withdraw(fold: Pass, event: events.LocalActivity, agent: int) -> None:
-    """Calls that were approved and then not made: the agent was interrupted, or ended, in the same workflow task."""
+    """What the agent no longer waits for: it was interrupted, or has ended.
+
+    A model request, of which its worker hears with its next heartbeat; and calls that were approved and then not made, in the same workflow task.
+    """
+    for scheduled, key in list(fold.state.calls.items()):
+        step = fold.state.steps[key]
+        if step.parent == agent and step.kind == StepKind.MODEL:
+            del fold.state.calls[scheduled]
+            fold.state.activity_ids.pop(scheduled, None)
+            fold.state.given_up[scheduled] = [key, agent]
+            fold.close_step(key, event, StepStatus.CANCELLED)
     running = set(fold.state.calls.values())
     for key, step in list(fold.state.steps.items()):
         if step.parent == agent and key not in running and step.status == StepStatus.SCHEDULED and step.call_key:
@@ -92,20 +102,46 @@ def held(fold: Pass, event: events.LocalActivity) -> None:
         if (agent := fold.state.agents.get(event.hold.call)) is not None:
             _withdraw(fold, event, agent)
     if fold.state.paused:
-        fold.state.hold, fold.state.hold_detail = event.hold.reason[:MAX_WORD], event.hold.detail[:MAX_DETAIL]
+        _explain(fold, event.hold)
+
+
+def _explain(fold: Pass, hold: Hold) -> None:
+    """Why the run is paused. A resume frees all that hold it, so each is named; the reason is that of the first."""
+    state, detail = fold.state, hold.detail
+    if state.hold is None:
+        state.hold = hold.reason[:MAX_WORD]
+    else:
+        detail = f"{state.hold_detail}; {detail if hold.agent in detail else f'{hold.agent}: {detail}'}"
+    state.hold_detail = detail[:MAX_DETAIL]
 
 
 def answered(fold: Pass, key: int, event: events.ActivityClosed, turn: events.Turn) -> None:
-    """A model turn ends: its usage counts for the agent, for those that called it, and for the run."""
-    step = fold.state.steps[key]
+    """A model turn ends: its usage counts."""
+    usage = _count(fold, fold.state.steps[key].parent, turn)
+    fold.close_step(key, event, event.status, output=turn.output, error=event.error, usage=usage)
+
+
+def began(fold: Pass, event: events.ActivityStarted) -> None:
+    """The same of its beginning, which history has just before its end."""
+    if (request := fold.state.given_up.get(event.scheduled_event_id)) is not None:
+        fold.changes.steps.patch(request[0], attempts=event.attempt, started_at=event.at, worker=event.worker)
+
+
+def given_up(fold: Pass, event: events.ActivityClosed) -> None:
+    """A request that the agent no longer waited for ends. If it was answered after all, its usage counts."""
+    key, agent = fold.state.given_up.pop(event.scheduled_event_id, (None, None))
+    if key is not None and event.turn is not None:
+        fold.changes.steps.patch(key, output=event.turn.output, usage=_count(fold, agent, event.turn))
+
+
+def _count(fold: Pass, parent: int | None, turn: events.Turn) -> dict[str, Any]:
+    """Add a turn's usage to the agent's, to that of those that called it, and to the run's; the columns of the turn's own step."""
     fold.state.usage = _add(fold.state.usage, turn.usage)
-    parent = step.parent
     while parent is not None and (agent := fold.state.steps.get(parent)) is not None:
         agent.usage = _add(agent.usage, turn.usage)
         fold.changes.steps.patch(parent, usage=dict(agent.usage))
         parent = agent.parent
-    usage = {**_wire(turn.usage), **{name: value for name, value in turn.facts.items() if value is not None}}
-    fold.close_step(key, event, event.status, output=turn.output, error=event.error, usage=usage)
+    return {**_wire(turn.usage), **{name: value for name, value in turn.facts.items() if value is not None}}
 
 
 def _add(total: dict[str, Any], usage: Usage) -> dict[str, Any]:

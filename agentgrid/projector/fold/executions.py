@@ -219,4 +219,5 @@ def closed(fold: Pass, event: events.Closed) -> None:
     state.misfit = False
     state.task_started = state.task_completed = state.backoff = None
     state.calls, state.activity_ids, state.local, state.timers, state.updates = {}, {}, {}, {}, {}
+    state.given_up = {}
     state.closed_gates = {}

@@ -22,7 +22,7 @@ from agentgrid.protocol import TIMER_APPROVAL, ErrorType
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
 
 MAX_NAME = 255
-"""An agent's name in terms is cut here: an index can't hold any length, and history may say anything."""
+"""An agent's name in terms is cut here: an index can't hold any length, and history may hold anything."""
 
 MAX_TURN = 10**9
 
@@ -267,7 +267,7 @@ def _write(fold: Pass, signal: Signalled, *, judged: str, reason: str | None, ap
         "identity": signal.identity,
     }
     _claim(fold, signal)
-    # A copy of the signal in a reset's history, or one that a reset applied again, says nothing of the command.
+    # A copy of the signal in a reset's history, or one that a reset applied again, is no evidence about the command.
     if signal.request_id is not None and decision.get("execution_id") == fold.state.execution_id:
         fold.changes.settlements.append(
             Settlement(

@@ -1,4 +1,4 @@
-"""What others say to the execution: signals and updates."""
+"""Messages to the execution: signals and updates."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ LIVE_CLEARED: dict[str, Any] = {
     "live_heartbeat_at": None,
     "live_worker": None,
 }
-"""What Temporal last said of an attempt is void once history says more."""
+"""What Temporal last reported about an attempt is void once history has more."""
 
 FAILED = frozenset({StepStatus.FAILED, StepStatus.TIMED_OUT})
 

@@ -1,6 +1,6 @@
 """What the fold must remember of an execution between two passes: open things, counters, and nothing else.
 
-It is a column (`executions.fold_state`), so every field is a JSON value: times are ISO texts. It stays small whatever the history's length,
+It is a column (`executions.fold_state`), so every field is a JSON value: times are ISO texts. It stays small for a history of any length,
 because what has ended leaves it; the only memory of ended things is of the last few approvals, to judge a decision that comes too late.
 """
 
@@ -72,7 +72,7 @@ class OpenStep(_Json):
     since: str | None = None
     """When the call that runs now was scheduled."""
     child: str | None = None
-    """The workflow id of the child that it stands for."""
+    """The workflow id of the child that it represents."""
     update_id: str | None = None
     parent: int | None = None
     """The key of the step that it belongs to."""
@@ -177,6 +177,8 @@ class State(_Json):
     """What its model turns used; what a reset copied counts for the execution that it is a copy of."""
     calls: dict[int, int] = field(default_factory=dict)
     """The step of each open activity, by its scheduled event."""
+    given_up: dict[int, list[int]] = field(default_factory=dict)
+    """The model requests in flight for which their agent no longer waits, by their scheduled event: step, and the agent's step."""
     activity_ids: dict[int, str] = field(default_factory=dict)
     """How Temporal's describe names each open activity, by its scheduled event."""
     local: dict[str, int] = field(default_factory=dict)
@@ -201,6 +203,7 @@ class State(_Json):
         loaded = cls(**value)
         loaded.steps = {int(key): OpenStep.load(item) for key, item in value.get("steps", {}).items()}
         loaded.calls = {int(key): item for key, item in value.get("calls", {}).items()}
+        loaded.given_up = {int(key): item for key, item in value.get("given_up", {}).items()}
         loaded.activity_ids = {int(key): item for key, item in value.get("activity_ids", {}).items()}
         loaded.timers = {int(key): item for key, item in value.get("timers", {}).items()}
         loaded.gates = {key: Gate.load(item) for key, item in value.get("gates", {}).items()}

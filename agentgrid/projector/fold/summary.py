@@ -1,4 +1,4 @@
-"""Where an execution stands, from the fold's state alone: what history says before anybody asks Temporal for more."""
+"""The status of an execution, from the fold's state alone: what history shows before Temporal is asked for more."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Summary:
 
 
 def summarise(state: State) -> Summary:
-    """Where an open execution stands."""
+    """The status of an open execution."""
     status, waiting_on, reason = _standing(state)
     return Summary(
         status=status, waiting_on=waiting_on, reason=reason, current_step=_current(state), next_at=next_at(state)
@@ -70,7 +70,7 @@ def _waiting_for_steps(state: State) -> tuple[RunStatus, WaitingOn | None, str |
 
 
 def _current(state: State) -> str | None:
-    """The step that the run is at: what waits for people, then what works, then whatever is the newest."""
+    """The step that the run is at: what waits for people, then what works, then the newest."""
     if not state.steps:
         return None
 

@@ -26,7 +26,7 @@ _NAMES = {"steps": "event_id", "approvals": "approval_id", "decisions": "event_i
 
 
 async def write(batch: Batch) -> None:
-    """Write all that the passes say of their executions."""
+    """Write all that the passes found about their executions."""
     await batch.write(statements.PATCH_EXECUTIONS, "executions", [_execution(item) for item in batch.items])
     for table in _NAMES:
         await _inherit(batch, table)
@@ -95,7 +95,7 @@ async def _inherit(batch: Batch, table: str) -> None:
 
 
 async def _remove_surplus(batch: Batch) -> None:
-    """Rows of executions that are written anew which their histories don't account for."""
+    """Remove rows of the rewritten executions that their histories don't account for."""
     anew = {item.execution.execution_id: item.changes for item in batch.items if item.replace}
     if not anew:
         return

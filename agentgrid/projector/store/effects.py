@@ -102,7 +102,7 @@ async def enqueue(db: Connection, namespace: str, executions: Sequence[Execution
 
 
 async def append_events(batch: Batch, before: Before, after: After) -> None:
-    """Tell live readers: the last statements of the transaction, since they hold the lock of all who append."""
+    """Notify live readers: the last statements of the transaction, since they hold the lock of all who append."""
     ends: list[NewEvent] = []
     for run_id, columns in sorted(after.items()):
         was = before[run_id]

@@ -22,7 +22,7 @@ After = dict[str, dict[str, Any]]
 
 
 async def lock(batch: Batch) -> Before:
-    """Lock the batch's runs, and those of children whose parents are told of here; what live readers saw of them."""
+    """Lock the batch's runs, and those of children whose parents are recorded here. Returns what live readers saw of them."""
     wanted = set(batch.run_of.values()) | {child for item in batch.items for child in item.changes.children}
     records = await batch.db.fetch(
         f"SELECT run_id, {', '.join(statements.SHOWN)} FROM runs WHERE run_id = ANY($1) ORDER BY run_id FOR UPDATE",  # noqa: S608
@@ -77,7 +77,7 @@ async def _links(batch: Batch) -> dict[str, list[Link]]:
 
 
 async def _live_steps(db: Connection, links: Sequence[Link]) -> dict[str, list[LiveStep]]:
-    """What was said of the open activities of open executions."""
+    """What Temporal last reported about the open activities of open executions."""
     waiting = [link.execution_id for link in links if link.state.calls]
     if not waiting:
         return {}

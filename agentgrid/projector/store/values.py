@@ -31,7 +31,7 @@ class Loaded:
 
 @dataclass(frozen=True, kw_only=True)
 class Live:
-    """What Temporal said of an open execution when it was asked."""
+    """What Temporal last reported about an open execution."""
 
     steps: dict[int, dict[str, Any]]
     """The `live_*` columns of its open activities."""

@@ -56,7 +56,7 @@ SEARCH = (
         SELECT array_to_tsvector(ARRAY(SELECT DISTINCT substr(words, n, 3) FROM generate_series(1, length(words)) AS n))
     $$
     """,
-    # Grams side by side are enough, with the last: whoever asks compares the words themselves. One or two characters are the beginning of
+    # Grams side by side are enough, with the last: the query compares the words themselves. One or two characters are the beginning of
     # some gram, because the last grams of a text are that short themselves.
     r"""
     CREATE FUNCTION agentgrid_wanted(words text) RETURNS tsquery LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
@@ -113,6 +113,6 @@ SEARCH = (
 
 
 def upgrade() -> None:
-    """Add to what was there. Tables are locked while their indexes are made: decision 15 says for how long."""
+    """Add to what was there. Tables are locked while their indexes are made: see decision 15 for how long."""
     for statement in (*INDEXES, *SEARCH):
         op.execute(statement)

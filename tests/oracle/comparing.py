@@ -1,0 +1,105 @@
+"""What AgentGrid answers, held against what was read from Temporal: every difference, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+
+from tests.oracle.approvals import all_terms, forks
+from tests.oracle.histories import ENDS, Json, Seen, as_json, of
+
+OPEN = {"queued", "running", "waiting", "paused", "cancelling"}
+
+
+def compare_run(run: Json, chain: list[Seen]) -> list[str]:
+    tip = chain[-1]
+    found: list[str] = []
+
+    def differ(what: str, shown: Any, truth: Any) -> None:
+        if shown != truth:
+            found.append(f"{what}: AgentGrid says {shown!r}, Temporal {truth!r}")
+
+    differ("execution_id", run.get("execution_id"), tip.execution_id)
+    differ("workflow", run["workflow"], tip.events[0].workflow_execution_started_event_attributes.workflow_type.name)
+    if tip.open:
+        if run["status"] not in OPEN:
+            found.append(f"status: AgentGrid says {run['status']!r}, Temporal that it is open")
+        pending = sum(status == "pending" for status in tip.approvals.values())
+        differ("approvals_pending", run["approvals_pending"], pending)
+        asked = of(tip.events, "workflow_execution_cancel_requested")
+        if asked and run["status"] not in ("cancelling", "paused"):
+            found.append(f"status: AgentGrid says {run['status']!r}, but a cancel was requested")
+        if pending and not asked and run["status"] not in ("waiting", "paused"):
+            found.append(f"status: AgentGrid says {run['status']!r}, but {pending} approvals are pending")
+        return found
+    differ("status", run["status"], ENDS.get(tip.described.workflow_execution_info.status))
+    closed_at = run["closed_at"]
+    when = datetime.fromisoformat(closed_at) if isinstance(closed_at, str) else closed_at
+    truth = tip.events[-1].event_time.ToMicroseconds()
+    if when is None or abs(when.timestamp() * 1e6 - truth) > 2:
+        found.append(f"closed_at: AgentGrid says {when}, Temporal {truth} µs")
+    found += _compare_result(run, tip.events[-1])
+    return found
+
+
+def _compare_result(run: Json, last: HistoryEvent) -> list[str]:
+    if last.event_type != EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED or run.get("payloads_visible") is False:
+        return []
+    payloads = last.workflow_execution_completed_event_attributes.result.payloads
+    shown = run.get("result")
+    if not isinstance(shown, Mapping):
+        return [f"result: AgentGrid says {shown!r}, Temporal has {len(payloads)} payloads"]
+    if len(payloads) == 1 and "value" in shown and shown["value"] != as_json(payloads[0]):
+        return [f"result: AgentGrid says {shown['value']!r}, Temporal {as_json(payloads[0])!r}"]
+    if shown["size"] != sum(len(payload.data) for payload in payloads):
+        return [f"result: AgentGrid says {shown['size']} bytes"]
+    return []
+
+
+def compare_steps(steps: list[Json], chain: list[Seen]) -> list[str]:
+    mine = {seen.execution_id for seen in chain}
+    shown = {(step["execution_id"], step["event_id"]): step for step in steps if step["execution_id"] in mine}
+    truth = {(seen.execution_id, key): step for seen in chain for key, step in seen.steps.items()}
+    found = [f"step {key}: Temporal has no such step" for key in shown.keys() - truth.keys()]
+    found += [f"step {key}: AgentGrid doesn't have {truth[key]}" for key in truth.keys() - shown.keys()]
+    for key in shown.keys() & truth.keys():
+        step, (kind, name, status, attempts) = shown[key], truth[key]
+        pairs = [("kind", kind), ("name", name), ("status", status)]
+        found += [
+            f"step {key} {what}: AgentGrid says {step[what]!r}, Temporal {true!r}"
+            for what, true in pairs
+            if true != "*" and step[what] != true
+        ]
+        if attempts is not None and step["attempts"] < attempts:
+            found.append(f"step {key} attempts: AgentGrid says {step['attempts']}, Temporal {attempts}")
+    return sorted(found)
+
+
+def compare_approvals(approvals: list[Json], chain: list[Seen]) -> list[str]:
+    mine = {seen.execution_id for seen in chain}
+    shown = {
+        (each["execution_id"], each["approval_id"]): each["status"]
+        for each in approvals
+        if each["execution_id"] in mine and not each.get("inherited")
+    }
+    truth = {(seen.execution_id, key): status for seen in chain for key, status in seen.approvals.items()}
+    found = [f"approval {key}: Temporal has no such approval" for key in shown.keys() - truth.keys()]
+    for key, status in sorted(truth.items()):
+        if key not in shown:
+            if _copied(chain, key):
+                continue
+            found.append(f"approval {key}: AgentGrid doesn't have it; Temporal says {status!r}")
+        elif shown[key] != status:
+            found.append(f"approval {key}: AgentGrid says {shown[key]!r}, Temporal {status!r}")
+    return found
+
+
+def _copied(chain: list[Seen], key: tuple[str, str]) -> bool:
+    """Whether the approval was opened before the fork of a reset: a copy, which lists leave out."""
+    seen = next(each for each in chain if each.execution_id == key[0])
+    terms = all_terms(seen)[key[1]]
+    return bool(forks(seen)) and terms.execution_id != seen.execution_id
