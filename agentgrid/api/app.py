@@ -13,7 +13,7 @@ import structlog
 from fastapi import FastAPI
 
 from agentgrid import logging
-from agentgrid.api import errors, openapi
+from agentgrid.api import errors, openapi, whole
 from agentgrid.api.door import Door
 from agentgrid.api.feed import Feed
 from agentgrid.api.limits import Limits
@@ -72,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.facts = Facts(plane)
             app.state.mcp = Lazy()
             app.state.usuals = Usuals()
+            app.state.whole = whole.Reading()
             tasks = [
                 asyncio.create_task(_kept_up("prepare", lambda: _prepare(plane))),
                 asyncio.create_task(_kept_up("delivery", lambda: delivery.run(plane))),

@@ -103,10 +103,6 @@ class _Drawing:
         }
         return pydantic_core.to_json(values, exclude_none=True)
 
-    def _name(self, kind: str, name: str) -> str:
-        """The step's name. An explicit approval's is its title, which may quote a payload."""
-        return self._shown.text(name) or APPROVAL if kind == APPROVAL else name
-
     def _step(self, row: Row) -> dict[str, Any]:
         key: StepKey = (row["execution_id"], row["event_id"])
         gate, jobs = self._gates.get(key), self._jobs.get(key, ())
@@ -114,7 +110,7 @@ class _Drawing:
         values = {name: value for name, value in row.items() if value is not None and name not in _INSTEAD}
         kind = row["kind"]
         if kind == APPROVAL:
-            values["name"] = self._name(kind, row["name"])
+            values["name"] = self._shown.step_name(kind, row["name"])
         values["title"] = self._title(row, gate)
         if kind == StepKind.TOOL and (risk := self._told.risks.get(row["name"])) is not None:
             values["risk"] = risk
@@ -186,7 +182,7 @@ class _Drawing:
             execution_id=first.key[0],
             parent=first.parent,
             kind=StepKind(first.kind),
-            name=self._name(first.kind, first.name),
+            name=self._shown.step_name(first.kind, first.name),
             first=first.key[1],
             last=group.last.key[1],
             count=group.count,
@@ -227,7 +223,7 @@ class _Drawing:
         )
         found: dict[tuple[str, str], UsualStep] = {}
         for step in timeline.usual_next(earlier, taken):
-            name = self._name(step.kind, step.name)
+            name = self._shown.step_name(step.kind, step.name)
             one = UsualStep(kind=StepKind(step.kind), name=name, title=step.title, count=step.count)
             found.setdefault((step.kind, name), one)
         return UsualNext(runs=len(earlier), steps=list(found.values()))

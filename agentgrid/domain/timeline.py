@@ -175,15 +175,17 @@ WORKING = frozenset({StepKind.TOOL, StepKind.MODEL, StepKind.ACTIVITY, StepKind.
 def label_of(value: Any) -> str | None:
     """The first small scalars of a call's arguments, which tell it from its siblings."""
     parts: list[str] = []
-    for each in value.values() if isinstance(value, dict) else [value]:
+    given = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    for each in given:
         text = _scalar(each)
         if text is not None and len(text) <= LABEL_PART_CHARACTERS:
             parts.append(text)
         if len(parts) == LABEL_PARTS:
             break
-    if not parts and isinstance(value, str):
-        parts = [" ".join(value[: 2 * LABEL_CHARACTERS].split())]
-    label = " · ".join(parts)
+    if not parts and (long := next((each for each in given if isinstance(each, str)), None)) is not None:
+        parts = [" ".join(long[: 2 * LABEL_CHARACTERS].split())]
+    # JSON may hold half a character, which no response can.
+    label = " · ".join(parts).encode("utf-8", "replace").decode()
     return label if len(label) <= LABEL_CHARACTERS else label[: LABEL_CHARACTERS - 1] + "…" if label else None
 
 
@@ -238,7 +240,7 @@ def _text(literal: str | None) -> str | None:
         text = json.loads(literal)
     except ValueError:
         return None
-    return text if isinstance(text, str) else None
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

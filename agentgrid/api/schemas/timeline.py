@@ -5,19 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from agentgrid.api.schemas.common import Out
+from agentgrid.api.schemas.common import Out, Sparse
 from agentgrid.domain.approvals import ApprovalStatus
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.runs import RunStatus
 from agentgrid.domain.steps import JobStatus, StepKind, StepStatus
-
-
-class Sparse(Out):
-    """A part of a response that leaves out what is null."""
-
-    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
 
 class AttemptError(Sparse):
