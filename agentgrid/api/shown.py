@@ -105,7 +105,7 @@ class Shown:
 
 def with_form(told: dict[str, Any]) -> CommandOutcome:
     """A command's outcome with the word for its form."""
-    found: CommandOutcome = {**told, "form": _form(told)}  # type: ignore[assignment,misc]  # as its form has it
+    found: CommandOutcome = {**told, "form": _form(told)}  # type: ignore[assignment]  # as its form has it
     return found
 
 
@@ -122,7 +122,7 @@ def _form(outcome: dict[str, Any]) -> str:
 def formed(stored: Any) -> StoredPayload:
     """A stored payload with the word for its form."""
     form = next((word for word in ("value", "values", "opaque") if word in stored), "preview")
-    found: StoredPayload = {"form": form, **stored}
+    found: StoredPayload = {"form": form, **stored}  # type: ignore[assignment]  # as its form has it
     return found
 
 

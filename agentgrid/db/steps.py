@@ -134,7 +134,7 @@ async def _attempts(session: ReadSession, found: Sequence[Job]) -> Sequence[Atte
         .options(*(defer(column, raiseload=True) for column in (S.input, S.changed_input, S.output)))
     )
     steps = {(step.execution_id, step.activity_id): step for step in (await session.execute(named)).scalars()}
-    owners = {place: step.event_id for place, step in steps.items()}
+    owners = {(place[0], place[1] or ""): step.event_id for place, step in steps.items()}
     keys = {(job.execution_id, job.activity_id): job.call_key for job in found if job.call_key is not None}
     owners |= await _by_key(session, {place: key for place, key in keys.items() if place not in owners})
     following = [_next_id(job) for job in found if not job.local]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+
+import asyncpg
 
 from agentgrid.db import scopes
 from agentgrid.db.pool import Connection
@@ -25,7 +26,7 @@ EARLIER_RUNS = 50
 LOOKED_AT_RUNS = 500
 EARLIER_STEPS = 200
 
-Row = Mapping[str, Any]
+Row = asyncpg.Record
 
 
 @dataclass(frozen=True, kw_only=True)

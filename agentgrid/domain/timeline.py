@@ -267,7 +267,7 @@ def usual_next(earlier: Sequence[Sequence[Usual]], taken: Sequence[Hashable]) ->
         names = [(step.kind, step.name) for step in run]
         if here is not None and here not in names:
             continue
-        start = 0 if here is None else names.index(here) + 1  # type: ignore[arg-type]  # it is one of them
+        start = 0 if here is None else names.index(here) + 1
         for place, step in enumerate(run[start:]):
             name = (step.kind, step.name)
             if name not in taken:

@@ -43,7 +43,8 @@ async def logged(api: Api) -> Run:
 async def asked(client: Any, run: Run, **params: Any) -> dict[str, Any]:
     answer = await client.get(f"/api/v1/runs/{run.run_id}/logs", params=params)
     assert answer.status_code == 200, answer.text
-    return answer.json()
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 def words(page: dict[str, Any]) -> list[str]:

@@ -57,7 +57,7 @@ async def test_a_long_value_comes_whole_from_temporal_and_then_from_the_archive(
     await factories.insert(
         api.plane.engine,
         History(
-            execution_id=run.execution_id,
+            execution_id=run.first_execution_id or "",
             run_id=run.run_id,
             workflow_id=run.workflow_id,
             namespace="default",

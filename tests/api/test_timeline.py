@@ -44,7 +44,8 @@ async def told(client: Any, run: Run, **params: Any) -> dict[str, Any]:
     answer = await client.get(f"/api/v1/runs/{run.run_id}/timeline", params=params)
     assert answer.status_code == 200, answer.text
     Strict.model_validate_json(answer.content)
-    return answer.json()
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 class Strict(Timeline):
