@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NotRequired,  # pydantic needs these before Python 3.12
-)
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field
-from typing_extensions import TypeAliasType, TypedDict
+from typing_extensions import TypeAliasType, TypedDict  # pydantic needs these before Python 3.12
 
 from agentgrid.api.schemas.common import FaultOut, Out
 from agentgrid.domain.approvals import Judged
@@ -22,7 +17,10 @@ from agentgrid.domain.runs import RunStatus
 class _Open(TypedDict):
     """Further facts, by the command's kind."""
 
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    # What is not required may be missing from the response, so the document must not call it required.
+    __pydantic_config__ = ConfigDict(  # type: ignore[misc]
+        extra="allow", json_schema_serialization_defaults_required=False
+    )
 
 
 class FaultOutcome(_Open):
