@@ -14,17 +14,14 @@ from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.runs import RunStatus
 
 
-class _Open(TypedDict):
-    """Further facts, by the command's kind."""
-
-    # What is not required may be missing from the response, so the document must not call it required.
-    __pydantic_config__ = ConfigDict(  # type: ignore[misc]
-        extra="allow", json_schema_serialization_defaults_required=False
-    )
+_OPEN = ConfigDict(extra="allow", json_schema_serialization_defaults_required=False)
+"""Of every outcome, not inherited: further facts by the command's kind, and what is not required may be missing."""
 
 
-class FaultOutcome(_Open):
+class FaultOutcome(TypedDict):
     """It was refused, it failed, or it waits to be tried again."""
+
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
 
     form: Literal["fault"]
     code: str
@@ -32,8 +29,10 @@ class FaultOutcome(_Open):
     faults: NotRequired[list[FaultOut]]
 
 
-class JudgedOutcome(_Open):
+class JudgedOutcome(TypedDict):
     """A decision reached its run, and was judged there."""
+
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
 
     form: Literal["judged"]
     event_id: int
@@ -41,8 +40,10 @@ class JudgedOutcome(_Open):
     reason: NotRequired[str | None]
 
 
-class ProposalOutcome(_Open):
+class ProposalOutcome(TypedDict):
     """It needs, or needed, a second administrator."""
+
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
 
     form: Literal["proposal"]
     proposal: dict[str, Any]
@@ -52,15 +53,19 @@ class ProposalOutcome(_Open):
     message: NotRequired[str]
 
 
-class EndedOutcome(_Open):
+class EndedOutcome(TypedDict):
     """The run had ended when the command could have had its effect."""
+
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
 
     form: Literal["ended"]
     run_status: RunStatus
 
 
-class FactsOutcome(_Open):
+class FactsOutcome(TypedDict):
     """It was carried out."""
+
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
 
     form: Literal["facts"]
 
