@@ -13,7 +13,6 @@ from agentgrid.domain.approvals import Judged
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.runs import RunStatus
 
-
 _OPEN = ConfigDict(extra="allow", json_schema_serialization_defaults_required=False)
 """Of every outcome, not inherited: further facts by the command's kind, and what is not required may be missing."""
 
