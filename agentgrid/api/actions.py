@@ -92,15 +92,22 @@ HOLDS = {
 """Why a run paused by itself, in words."""
 
 
-def next_of(run: Run, approvals: Sequence[Approval], waiting: Sequence[Step], actions: Sequence[Action]) -> Next:
-    """Who or what the run waits for, until when, and what this caller may do about it."""
+def next_of(
+    run: Run,
+    approvals: Sequence[Approval],
+    waiting: Sequence[Step],
+    actions: Sequence[Action],
+    *,
+    titles: Sequence[str],
+) -> Next:
+    """Who or what the run waits for, until when, and what this caller may do about it. titles: of the approvals, as the caller may see them."""
     open_gates = approvals if not RunStatus(run.status).closed else ()
     approvers = sorted({entry for approval in open_gates for entry in approval.approvers})
     expiries = [approval.expires_at for approval in open_gates if approval.expires_at is not None]
     waits_for_people = run.waiting_on == WaitingOn.APPROVAL
     return Next(
         waiting_on=WaitingOn(run.waiting_on) if run.waiting_on else None,
-        summary=_summary(run, open_gates, approvers, waiting),
+        summary=_summary(run, titles if open_gates else (), approvers, waiting),
         until=min(expiries) if waits_for_people and expiries else run.next_at,
         approval_ids=[approval.approval_id for approval in open_gates],
         approvers=approvers,
@@ -108,7 +115,7 @@ def next_of(run: Run, approvals: Sequence[Approval], waiting: Sequence[Step], ac
     )
 
 
-def _summary(run: Run, gates: Sequence[Approval], approvers: Sequence[str], waiting: Sequence[Step]) -> str:
+def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting: Sequence[Step]) -> str:
     status = RunStatus(run.status)
     if status.closed:
         return f"ended: {status}"
@@ -123,8 +130,8 @@ def _summary(run: Run, gates: Sequence[Approval], approvers: Sequence[str], wait
     names = ", ".join(dict.fromkeys(step.title or step.name for step in waiting[:3]))
     match run.waiting_on:
         case WaitingOn.APPROVAL:
-            titles = ", ".join(approval.title for approval in gates) or "an approval"
-            return f"waits for {' or '.join(approvers) or 'an approver'} to decide: {titles}"
+            what = ", ".join(titles) or "an approval"
+            return f"waits for {' or '.join(approvers) or 'an approver'} to decide: {what}"
         case WaitingOn.TIMER:
             return f"waits for a timer{f': {names}' if names else ''}"
         case WaitingOn.SIGNAL:

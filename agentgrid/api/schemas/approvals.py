@@ -9,8 +9,12 @@ from pydantic import Field, StringConstraints
 
 from agentgrid.api.schemas.commands import CommandSummary
 from agentgrid.api.schemas.common import Action, In, Name, Out, StoredPayload
+from agentgrid.api.schemas.service import Count
 from agentgrid.domain.approvals import MAX_COMMENT, ApprovalKind, ApprovalStatus, Changes, Verdict
+from agentgrid.domain.policies import Risk
 from agentgrid.domain.runs import RunStatus
+
+Scalar = str | int | float | bool | None
 
 Comment = Annotated[str, StringConstraints(max_length=MAX_COMMENT)]
 
@@ -49,8 +53,18 @@ class ApprovalSummary(Out):
     execution_id: str
     workflow: str
     kind: ApprovalKind
-    title: str
+    title: str = Field(
+        description="`An approval` for an explicit approval if the caller may not read its payload: such a title can quote values."
+    )
     tool: str | None
+    tool_version: str | None
+    risk: Risk | None = Field(
+        description="Of the tool, as the worker that asked had it; null for an explicit approval and for a plain activity."
+    )
+    shape: str | None = Field(
+        description="What it has in common with others that ask for the same thing with other values: tool, version and names of arguments, as a "
+        "short hash. Null for an explicit approval if the caller may not read its payload."
+    )
     agent: str | None = Field(description="The agent that asks; null if workflow code does.")
     agent_version: str | None
     turn: int | None = Field(description="The agent's model turn that asked for the call.")
@@ -79,6 +93,44 @@ class ApprovalSummary(Out):
     )
 
 
+class ApprovalRow(ApprovalSummary):
+    """An approval in a list, with what this caller may do and see of it."""
+
+    tool_title: str | None
+    workflow_title: str
+    agent_title: str | None
+    reach: list[str] = Field(description="What a call does to whom, in the words of the tool's author; at most 6.")
+    undoable: bool | None = Field(
+        description="Whether the tool's effect can be undone; null if its author doesn't say."
+    )
+    expires_soon: bool = Field(description="It is pending, and expires within the hour.")
+    payloads_visible: bool = Field(
+        description="Whether the caller may read this approval's payload. If so, `title` has the values that the tool's template names."
+    )
+    arguments: dict[str, Scalar] | None = Field(
+        description="The scalars among its arguments: at most 16, texts cut at 120 characters. Null if the caller may not read its payload."
+    )
+    actions: list[Action]
+
+
+class ApproverCount(Out):
+    """How many pending approvals an approver entry is named in."""
+
+    approver: str = Field(description="A principal, a group or `role:approver`.")
+    mine: bool = Field(description="Whether the caller may decide under this entry.")
+    count: int
+    href: str
+
+
+class ApprovalCounts(Out):
+    """How many approvals wait, each with its list."""
+
+    mine: Count = Field(description="Those that this caller can decide now; `approvals_for_me` in the overview.")
+    soon: int = Field(description="How many of `mine` expire within the hour.")
+    groups: list[ApproverCount] = Field(description="By the entries of their approvers, most first; at most 100.")
+    all: Count = Field(description="All that are pending and that this caller may see.")
+
+
 class DecisionOut(Out):
     """One decision signal and its outcome. Includes refused signals, and signals that named no approval while this one was open."""
 
@@ -105,7 +157,6 @@ class ApprovalDetail(ApprovalSummary):
 
     run_status: RunStatus
     reason: str | None = Field(description="The rule's reason, as it was when the approval opened.")
-    tool_version: str | None
     call_key: str | None
     expires_seconds: float
     parameters: list[str] = Field(
