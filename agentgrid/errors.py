@@ -10,10 +10,12 @@
     │   ├── InvalidInput                 the request does not fit its schema
     │   ├── PayloadTooLarge              a value is over its limit
     │   ├── Unauthenticated              no credentials, or invalid ones
+    │   │   └── SignInCodeSpent          the sign-in code was used, or has expired
     │   ├── Forbidden                    this principal may not do this
     │   │   └── SecondPersonNeeded       it needs a second administrator, and there is none
     │   ├── NotFound                     it does not exist
     │   ├── Conflict                     the current state does not allow it
+    │   │   ├── PrincipalChanged         the browser is signed in as somebody else by now
     │   │   └── UpdateRejected           the run's workflow refused the update
     │   ├── QueryFailed                  the run's workflow can't answer the query
     │   ├── IdempotencyConflict          the key was used with a different body
@@ -127,6 +129,12 @@ class Unauthenticated(AgentGridError):
     code = "unauthenticated"
 
 
+class SignInCodeSpent(Unauthenticated):
+    """The sign-in code was used, or has expired. Only who holds the code learns it."""
+
+    code = "sign_in_code_spent"
+
+
 class Forbidden(AgentGridError):
     """This principal may not do this."""
 
@@ -158,6 +166,12 @@ class Conflict(AgentGridError):
     def __init__(self, message: str, *, status: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class PrincipalChanged(Conflict):
+    """The request names one principal and is made by another: the browser is signed in as somebody else by now. Nothing has changed."""
+
+    code = "principal_changed"
 
 
 class UpdateRejected(Conflict):

@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     signing_key_file: Path | None = None
     """The Ed25519 private key (PEM) that signs decisions and memos. Only for the API."""
     temporal_ui_url: str | None = None
+    installation: str | None = None
+    """What the console calls this installation; default: the host and port of `api_url`."""
     data_converter: str | None = None
     """`module:attribute` of the workers' Temporal DataConverter, if it isn't AgentGrid's."""
     log_format: str = Field("console", pattern="^(console|json)$")
@@ -45,6 +47,8 @@ class Settings(BaseSettings):
     rate_failures_per_second: float = Field(10.0, gt=0)
     rate_failures_burst: int = Field(30, ge=1)
     """Failed authentications per address: sustained rate, and burst."""
+    rate_sign_in_failures_per_minute: int = Field(10, ge=1)
+    """Failed attempts to sign in to the console, per address."""
 
     model: str | None = None
     """The model of agents that name none, `provider:model`; without it the offline model."""

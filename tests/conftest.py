@@ -13,7 +13,6 @@ import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,17 +26,23 @@ from agentgrid.cli.servers import PostgresServer, TemporalServer
 
 if TYPE_CHECKING:
     from tests.faults.stage import Stage
+    from tests.forks import Forks
 
 # How long one example takes says more about the other processes of the machine than about the code.
 hypothesis.settings.register_profile("agentgrid", deadline=None)
 hypothesis.settings.load_profile("agentgrid")
 
 
-TEMPORAL_ENVIRONMENT = {"GOMAXPROCS": "1", "GOGC": "800", "GOMEMLIMIT": "500MiB"}
-"""A fifth less work for Temporal: it collects garbage less often, and its threads don't wake each other up."""
+TEMPORAL_ENVIRONMENT = {"GOMAXPROCS": "1", "GOGC": "400", "GOMEMLIMIT": "2GiB"}
+"""A fifth less work for Temporal: it collects garbage less often, and its threads don't wake each other up.
+
+The limit must be far above what a whole suite leaves in its memory (about 500 MB): near it, Temporal only collects garbage.
+"""
 
 
 def pytest_configure() -> None:
+    for name, value in TEMPORAL_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     # The default renders every frame's local variables, which takes a second for each traceback that is logged.
     structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
     # A background process of a script ignores Ctrl-C, as do its children. Tests send it.
@@ -48,6 +53,14 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What kills and freezes a whole installation comes first, so that one test process has it all, and starts one installation."""
     items.sort(key=lambda item: "stage" not in getattr(item, "fixturenames", ()))
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """The installation's programs end where the next test needs none: doing nothing, they take a seventh of a core. `healed` starts them again."""
+    stage = getattr(item, "funcargs", {}).get("shared_stage")
+    if stage is not None and "shared_stage" not in getattr(nextitem, "fixturenames", ()):
+        for program in stage.programs.values():
+            program.end()
 
 
 def pytest_collection_finish() -> None:
@@ -122,16 +135,21 @@ def server_home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Processes that have the libraries of the command line imported."""
+    from tests.forks import Forks  # not at the top: few tests need it
+
+    with Forks() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 async def temporal_server(server_home: Path) -> AsyncIterator[Temporal]:
     """Temporal, in memory and without its UI."""
     if running := os.environ.get("AGENTGRID_TEST_TEMPORAL"):
         yield Temporal(address=running)
         return
-    async with AsyncExitStack() as stack:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in TEMPORAL_ENVIRONMENT.items():
-                patch.setenv(name, value)
-            server = await stack.enter_async_context(TemporalServer(server_home, in_memory=True))
+    async with TemporalServer(server_home, in_memory=True) as server:
         yield Temporal(address=server.address)
 
 

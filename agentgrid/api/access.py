@@ -1,11 +1,13 @@
 """Access control for every route. A route that is not listed here can't be created.
 
-`None` as permission means any valid key; `PUBLIC` routes need no key.
+`None` as permission means any valid credential; public routes need none. A public change authenticates by its body, and is open to the
+API's own pages only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import Permission
@@ -27,6 +29,8 @@ class Access:
     """The path parameter that names the resource. Every answer with payloads is recorded under its value; a list's, under none."""
     asks: bool = False
     """A POST that changes nothing itself: its body holds the question. Every other one is a change, and has a command."""
+    only: Literal["key", "session"] | None = None
+    """The one kind of credential that it accepts."""
     everywhere: bool = False
     """Only for principals that see every workflow: the response can't be filtered by workflow."""
 
@@ -131,6 +135,13 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/keys": ADMINISTER,
     f"POST {V1}/keys": _administer(CommandKind.KEY_CREATE, NEW),
     f"POST {V1}/keys/{{key_id}}/revoke": _administer(CommandKind.KEY_REVOKE, "key_id"),
+    f"GET {V1}/session/methods": PUBLIC,
+    f"POST {V1}/session": Access(public=True, command=CommandKind.SESSION_OPEN, target=NEW),
+    f"DELETE {V1}/session": Access(command=CommandKind.SESSION_CLOSE, target=NEW, only="session"),
+    # A cookie that leaks must not be turned into more sessions.
+    f"POST {V1}/session/codes": Access(command=CommandKind.SESSION_CODE, target=NEW, only="key"),
+    f"GET {V1}/sessions": ANYBODY,
+    f"POST {V1}/sessions/{{session_id}}/end": Access(command=CommandKind.SESSION_END, target="session_id"),
     f"GET {V1}/signing-keys": ADMINISTER,
     f"POST {V1}/signing-keys/{{key_id}}/retire": _administer(CommandKind.SIGNING_KEY_RETIRE, "key_id"),
     f"POST {V1}/signing-keys/{{key_id}}/revoke": _administer(CommandKind.SIGNING_KEY_REVOKE, "key_id"),
@@ -141,6 +152,6 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/commands/{{command_id}}/withdraw": _administer(CommandKind.COMMAND_WITHDRAW, "command_id"),
     f"GET {V1}/reads": Access(permission=Permission.AUDIT, everywhere=True),
     f"GET {V1}/events": READ,
-    "POST /mcp": Access(permission=Permission.READ, asks=True),
+    "POST /mcp": Access(permission=Permission.READ, asks=True, only="key"),
 }
 """Without the permission `audit`, callers see only their own commands; administrators see proposals as well."""

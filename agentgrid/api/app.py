@@ -18,6 +18,7 @@ from agentgrid.api.door import Door
 from agentgrid.api.feed import Feed
 from agentgrid.api.limits import Limits
 from agentgrid.api.mcp.lazy import Lazy
+from agentgrid.api.me import Facts
 from agentgrid.api.metrics import Measured, Metrics
 from agentgrid.api.routes import ROUTERS
 from agentgrid.api.waiting import Waiting
@@ -67,12 +68,14 @@ def create_app(settings: Settings) -> FastAPI:
             room = max(1, min(MOST_WAITING, settings.max_connections // 2))
             app.state.waiting = Waiting(plane, app.state.feed, room=room)
             app.state.reads = Recorder(engine)
+            app.state.facts = Facts(plane)
             app.state.mcp = Lazy()
             tasks = [
                 asyncio.create_task(_kept_up("prepare", lambda: _prepare(plane))),
                 asyncio.create_task(_kept_up("delivery", lambda: delivery.run(plane))),
                 asyncio.create_task(_kept_up("feed", app.state.feed.run)),
                 asyncio.create_task(_kept_up("reads", app.state.reads.run)),
+                asyncio.create_task(_kept_up("facts", app.state.facts.run)),
             ]
             try:
                 # `cli/serving.py` calls it when a stop is requested, long before this block ends.

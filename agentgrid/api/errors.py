@@ -27,6 +27,7 @@ from agentgrid.errors import (
     Fault,
     InvalidInput,
     RateLimited,
+    Unauthenticated,
     Unavailable,
 )
 
@@ -40,10 +41,12 @@ STATUS: dict[str, int] = {
     "invalid_input": 422,
     "payload_too_large": 413,
     "unauthenticated": 401,
+    "sign_in_code_spent": 401,
     "forbidden": 403,
     "second_administrator_needed": 403,
     "not_found": 404,
     "conflict": 409,
+    "principal_changed": 409,
     "update_rejected": 409,
     "query_failed": 409,
     "idempotency_conflict": 409,
@@ -134,7 +137,7 @@ def response(error: AgentGridError) -> Response:
     headers = {}
     if isinstance(error, Unavailable | RateLimited):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
-    if error.code == "unauthenticated":
+    if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="agentgrid"'
     body = problem(error)
     return JSONResponse(

@@ -28,7 +28,16 @@ from agentgrid.control.reads import Reading, Recorder
 from agentgrid.domain.commands import HANDLING
 from agentgrid.domain.principals import GRANTS, Permission, Principal, PrincipalKind
 from agentgrid.domain.reads import ReadOutcome
-from agentgrid.errors import AgentGridError, Fault, Forbidden, InvalidInput, RateLimited, Unauthenticated, Unavailable
+from agentgrid.errors import (
+    AgentGridError,
+    Fault,
+    Forbidden,
+    InvalidInput,
+    PrincipalChanged,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+)
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -65,17 +74,21 @@ class GovernedRoute(APIRoute):
 
         async def through_the_gate(request: Request) -> Response:
             if declared.public:
-                return await handle(request)
+                return await (
+                    handle(request) if declared.command is None else _sign_in(request, route, parameters, handle)
+                )
             try:
                 request.state.caller = await _caller(request)
             except Unauthenticated:
                 _note(request, ReadOutcome.UNAUTHENTICATED, route)
                 raise
             try:
+                _check_page(request)
+                _check_credential(request.state.identity, declared)
                 authorise(request.state.caller.principal, declared)
                 _check_parameters(request, parameters)
                 if method in WRITES:
-                    await _take_body(request)
+                    await _take_change(request)
                 answer = await handle(request)
                 _note_disclosure(request, declared, route)
                 return answer
@@ -119,26 +132,56 @@ def authorise(principal: Principal, access: Access) -> None:
     raise Forbidden(f"this requires the role {roles}")
 
 
+async def _sign_in(request: Request, route: str, parameters: frozenset[str], handle: Handler) -> Response:
+    """A change by somebody whom the route itself authenticates, by the body. Nobody can be signed in as somebody else from another page."""
+    _check_origin(request)
+    _check_parameters(request, parameters)
+    await _take_body(request)
+    try:
+        return await handle(request)
+    except Unauthenticated:
+        _note(request, ReadOutcome.UNAUTHENTICATED, route)
+        raise
+
+
+def _check_page(request: Request) -> None:
+    """Raise PrincipalChanged if a change names another principal than the one it is made by: a page that shows who acts says so."""
+    shown = request.headers.getlist("agentgrid-principal")
+    name = request.state.caller.principal.name
+    if request.method not in LOOKS and any(each != name for each in shown):
+        raise PrincipalChanged(
+            f"this browser is signed in as {name} by now, and not as the page shows: reload it", status=name
+        )
+
+
+def _check_credential(identity: Identity, access: Access) -> None:
+    if access.only == "key" and identity.from_browser:
+        raise Forbidden("this requires an API key in the Authorization header; a browser session is not enough")
+    if access.only == "session" and identity.session is None:
+        raise Forbidden("this is about the browser session of the request, and a request with an API key has none")
+
+
 async def _caller(request: Request) -> Caller:
     request.state.identity = known = await _identity(request)
     return Caller(
         principal=known.principal,
         key_id=known.key_id,
+        session_id=known.session.session_id if known.session else None,
         issuers=known.issuers,
-        address=_address(request),
+        address=address_of(request),
         route=f"{request.method} {request.url.path}",
     )
 
 
 async def _identity(request: Request) -> Identity:
     limits: Limits = request.app.state.limits
-    address = _address(request) or ""
+    address = address_of(request) or ""
     given = ((kind, kind.presented(request)) for kind in IDENTITIES)
     kind, presented = next(((kind, found) for kind, found in given if found is not None), (None, ""))
     if kind is None:
         limits.before_key(address, None)
         limits.failed(address, None)
-        raise Unauthenticated("send an API key: `Authorization: Bearer ag_...`")
+        raise Unauthenticated("send an API key, `Authorization: Bearer ag_...`, or sign in to the console")
     if kind.from_browser:
         # Before the lookup, so that a page of another origin costs its visitor nothing.
         _check_origin(request)
@@ -180,14 +223,21 @@ def _note(request: Request, outcome: ReadOutcome, route: str, *, subject: str | 
             outcome=outcome,
             principal=None if caller is None else caller.principal.name,
             key_id=None if caller is None else caller.key_id,
-            address=_address(request),
+            address=address_of(request),
             subject=None if subject is None else _storable(subject),
         )
     )
 
 
-def _address(request: Request) -> str | None:
+def address_of(request: Request) -> str | None:
+    """The address of the peer."""
     return request.client.host if request.client else None
+
+
+def user_agent_of(request: Request) -> str | None:
+    """What the client calls itself, made safe to store."""
+    named = request.headers.get("user-agent")
+    return None if named is None else _storable(named)
 
 
 def _storable(name: str) -> str:
@@ -206,7 +256,13 @@ def _check_parameters(request: Request, known: frozenset[str]) -> None:
         raise InvalidInput("invalid parameters", faults)
 
 
-async def _take_body(request: Request) -> None:
+async def _take_change(request: Request) -> None:
+    value = await _take_body(request)
+    caller: Caller = request.state.caller
+    request.state.caller = replace(caller, idempotency_key=_idempotency_key(request), body=value)
+
+
+async def _take_body(request: Request) -> Any:
     raw = await body.read(request)
     value = None
     if raw:
@@ -215,8 +271,7 @@ async def _take_body(request: Request) -> None:
     # Starlette's cache of a body that was read: the handler behind the gate gets the value that was checked here.
     request._body = raw
     request._json = value
-    caller: Caller = request.state.caller
-    request.state.caller = replace(caller, idempotency_key=_idempotency_key(request), body=value)
+    return value
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -12,9 +12,11 @@ from typing import ClassVar, Self
 
 from starlette.requests import Request
 
+from agentgrid.api import cookies
 from agentgrid.api.errors import WireError
-from agentgrid.control import keys
+from agentgrid.control import keys, sessions
 from agentgrid.control.plane import ControlPlane
+from agentgrid.control.sessions import Session
 from agentgrid.db.pool import Pool
 from agentgrid.domain.principals import Principal
 from agentgrid.errors import Unauthenticated
@@ -33,7 +35,9 @@ class Identity(ABC):
     """The API key that stands for it in the audit, or in whose place the credential was issued."""
     issuers: tuple[str, ...]
     """Who else has seen the credential, and so could have made the request."""
-    expires_at: datetime
+    key_expires_at: datetime
+    session: Session | None = None
+    """The browser session that stands for the key."""
 
     @classmethod
     @abstractmethod
@@ -77,12 +81,47 @@ class KeyIdentity(Identity):
         if scheme != "Bearer":
             raise Unauthenticated("the Authorization scheme must be Bearer: send `Authorization: Bearer ag_...`")
         known = await keys.authenticate(plane.pool, key)
-        return cls(principal=known.principal, key_id=known.key_id, issuers=known.issuers, expires_at=known.expires_at)
+        return cls(
+            principal=known.principal, key_id=known.key_id, issuers=known.issuers, key_expires_at=known.expires_at
+        )
 
     async def current(self, pool: Pool) -> Principal | None:
         """The key's current owner."""
         return await keys.holder(pool, self.key_id)
 
 
-IDENTITIES: list[type[Identity]] = [KeyIdentity]
+@dataclass(frozen=True, kw_only=True)
+class SessionIdentity(Identity):
+    """By the cookie of a browser session."""
+
+    from_browser: ClassVar[bool] = True
+
+    @classmethod
+    def presented(cls, request: Request) -> str | None:
+        """The cookie's value."""
+        plane: ControlPlane = request.app.state.plane
+        return cookies.presented(request, plane.settings.api_url)
+
+    @classmethod
+    async def authenticate(cls, plane: ControlPlane, presented: str) -> Self:
+        """The owner of the key that the session stands for."""
+        return cls.of(await sessions.authenticate(plane.pool, presented))
+
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        """The identity of an authenticated session."""
+        return cls(
+            principal=session.principal,
+            key_id=session.key_id,
+            issuers=session.issuers,
+            key_expires_at=session.key_expires_at,
+            session=session,
+        )
+
+    async def current(self, pool: Pool) -> Principal | None:
+        """The current owner of the session's key."""
+        return None if self.session is None else await sessions.holder(pool, self.session.session_id)
+
+
+IDENTITIES: list[type[Identity]] = [KeyIdentity, SessionIdentity]
 """In the order in which the gate looks for them: the first kind whose credential a request has decides, and no other is tried."""

@@ -65,6 +65,11 @@ class Limits:
         self._failures = Buckets(
             per_second=settings.rate_failures_per_second, burst=settings.rate_failures_burst, clock=clock
         )
+        self._sign_ins = Buckets(
+            per_second=settings.rate_sign_in_failures_per_minute / 60,
+            burst=settings.rate_sign_in_failures_per_minute,
+            clock=clock,
+        )
         self._good: OrderedDict[str, None] = OrderedDict()
 
     def before_key(self, address: str, key_hash: str | None) -> None:
@@ -79,11 +84,25 @@ class Limits:
 
     def passed(self, principal: str, key_hash: str) -> None:
         """Count an authenticated request. Raises RateLimited if the principal is over its limit."""
-        self._good[key_hash] = None
-        self._good.move_to_end(key_hash)
+        self.expect(key_hash)
+        self.charge(principal, 1)
+
+    def expect(self, secret_hash: str) -> None:
+        """Let this secret pass whatever other clients of its address fail with: it is valid."""
+        self._good[secret_hash] = None
+        self._good.move_to_end(secret_hash)
         if len(self._good) > MAX_BUCKETS:
             self._good.popitem(last=False)
-        self.charge(principal, 1)
+
+    def before_sign_in(self, address: str, secret_hash: str) -> None:
+        """Raise RateLimited after too many failures to sign in from this address, before any lookup."""
+        if secret_hash not in self._good and (seconds := self._sign_ins.wait(address)) > 0:
+            raise RateLimited("too many failures to sign in from this address", retry_after_seconds=seconds)
+
+    def sign_in_failed(self, address: str, secret_hash: str) -> None:
+        """Count a failure to sign in."""
+        self._sign_ins.take(address)
+        self._good.pop(secret_hash, None)
 
     def charge(self, principal: str, count: int) -> None:
         """Count so many requests, which came as one. Raises RateLimited if the principal is over its limit."""

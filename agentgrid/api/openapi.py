@@ -10,14 +10,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from agentgrid.api.access import ACCESS
+from agentgrid.api.cookies import name_of
 from agentgrid.api.errors import MEDIA_TYPE
 from agentgrid.api.schemas.common import Problem
 from agentgrid.api.schemas.events import stream_schemas
+from agentgrid.settings import Settings
 
 PATH = "/api/openapi.json"
+DEFAULT_URL: str = Settings.model_fields["api_url"].default
 
 DESCRIPTION = """A control plane for governed agent work. Errors are `application/problem+json` with a stable `code`; lists are pages with an
-opaque `next_cursor`; every change is a command, listed at `/api/v1/commands`, even if it was refused."""
+opaque `next_cursor`; every change is a command, listed at `/api/v1/commands`, even if it was refused. A page that shows who acts sends the name as
+`AgentGrid-Principal` with every change: `409` with the code `principal_changed` if the browser is signed in as somebody else by now."""
 
 PROBLEMS = {
     "401": "No credentials, or invalid ones.",
@@ -48,7 +52,14 @@ def document(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     found["components"]["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "An API key: `ag_<id>_<secret>`."}
+        "key": {"type": "http", "scheme": "bearer", "description": "An API key: `ag_<id>_<secret>`."},
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": name_of(DEFAULT_URL),
+            "description": "A browser session, for the console's own pages. The number is the port of AGENTGRID_API_URL; with https the name begins "
+            "with `__Host-`.",
+        },
     }
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
@@ -62,18 +73,22 @@ def _complete(route: str, method: str, path: str, operation: dict[str, Any]) -> 
     responses = operation["responses"]
     wanted = ["422", "503"]
     if not access.public:
-        operation["security"] = [{"key": []}]
+        operation["security"] = [{kind: []} for kind in ("key", "session") if access.only in (None, kind)]
         wanted += ["401", "429"]
         if access.permission is not None:
             operation["x-permission"] = access.permission.value
+        if access.permission is not None or access.only is not None:
             wanted.append("403")
-    if "{" in path or "404" in responses:
+    elif access.command is not None:
+        wanted += ["401", "403", "429"]
+    if "{" in path:
         wanted.append("404")
+    wanted += [status for status in ("403", "404") if status in responses]
     if method != "get":
         wanted += ["409", "413", "415"]
     if access.command is not None:
         wanted.append("504")
-    for status in sorted(wanted):
+    for status in sorted({*wanted}):
         responses[status] = {
             "description": PROBLEMS[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgrid.cli import names
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.inputs import part, read_json, read_text
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.names import suggesting
+from agentgrid.cli.names import AgentName, suggesting
 from agentgrid.cli.session import OutputOption, ProfileOption, YesOption, confirm, session
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ LIMITS = ("requests", "tool_calls", "tokens", "usd", "seconds", "soft")
 
 
 def edit(
-    name: Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=names.agents)],
+    name: AgentName,
     instructions: Annotated[
         str | None, typer.Option(metavar="FILE", help="A file with the instructions, or `-`.")
     ] = None,
@@ -134,30 +133,16 @@ def _read(text: str) -> dict[str, Any]:
 
 def _show_changes(active: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     """Print on standard error what differs; False if nothing does."""
-    import difflib
-
     from agentgrid.cli.output import put, stderr
+    from agentgrid.domain.agent_versions import differences
 
-    found: dict[str, dict[str, Any]] = {}
-    for field in FIELDS:
-        if before[field] != after[field]:
-            found[field] = {"before": before[field], "after": after[field]}
-    if "instructions" in found:
-        lines = difflib.unified_diff(
-            before["instructions"].splitlines(),
-            after["instructions"].splitlines(),
-            active["version"],
-            "new",
-            lineterm="",
-            n=2,
-        )
-        found["instructions"]["diff"] = "\n".join(lines)
+    found = differences(before, after, active["version"], "new")
     if found:
-        put(stderr(), differences(found))
+        put(stderr(), shown(found))
     return bool(found)
 
 
-def differences(changes: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+def shown(changes: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     """What differs, by field: a diff of the instructions, and before and after of the others."""
     from rich.console import Group
     from rich.text import Text
@@ -201,4 +186,4 @@ def changed(agent: Mapping[str, Any]) -> RenderableType:
         return Text(f"{safe(agent['name'])} already uses {safe(agent['version'])}", style="dim")
     heading = Text(f"{safe(agent['name'])} uses {safe(agent['version'])} for new calls", style="green")
     problems = [indented(Text(safe(problem), style="yellow")) for problem in agent["problems"]]
-    return Group(heading, *([indented(differences(agent["changes"]))] if agent["changes"] else []), *problems)
+    return Group(heading, *([indented(shown(agent["changes"]))] if agent["changes"] else []), *problems)

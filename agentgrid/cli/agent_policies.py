@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgrid.cli import names
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.names import AgentName
 from agentgrid.cli.policies import (
     ApproverOption,
     ChangesOption,
@@ -20,12 +20,10 @@ from agentgrid.cli.policies import (
     rule_body,
 )
 from agentgrid.cli.session import OutputOption, ProfileOption, ReasonOption, YesOption, confirm, session
-from agentgrid.cli.switches import switch_facts
+from agentgrid.cli.switches import put_switch, switch_facts
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=names.agents)]
 
 
 def policy(
@@ -60,7 +58,7 @@ def disable(
     """Turn on an agent's kill switch: its next step fails, in every run. Lists its calls that have not ended."""
     with session(profile, output) as client:
         confirm(f"Every step of {name} will fail from now on, without a retry. Disable it?", yes=yes)
-        _switch(client, name, "disable", reason, output)
+        put_switch(client, "agent", name, "disable", reason, output, _governance)
 
 
 def enable(
@@ -71,15 +69,7 @@ def enable(
 ) -> None:
     """Turn off an agent's kill switch: the current rules apply again."""
     with session(profile, output) as client:
-        _switch(client, name, "enable", reason, output)
-
-
-def _switch(client: Any, name: str, verb: str, reason: str | None, output: OutputFormat) -> None:
-    body = {} if reason is None else {"reason": reason}
-    answer = client.write("POST", f"/agents/{part(name)}/{verb}", body, doing=f"the kill switch of {name}")
-    from agentgrid.cli.show import show as show_answer
-
-    show_answer(answer, output, _governance)
+        put_switch(client, "agent", name, "enable", reason, output, _governance)
 
 
 def _governance(agent: Mapping[str, Any]) -> RenderableType:

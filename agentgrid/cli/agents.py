@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from agentgrid.cli import agent_edit, agent_policies, names
+from agentgrid.cli import agent_edit, agent_policies
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import moment_of, part
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.names import suggesting
-from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session
+from agentgrid.cli.names import AgentName, suggesting
+from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session, show_list, show_named
 from agentgrid.cli.switches import switch_facts
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ app.command()(agent_policies.policy)
 app.command()(agent_policies.disable)
 app.command()(agent_policies.enable)
 
-AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=names.agents)]
-
 
 @app.command("list")
 def list_(
@@ -35,33 +33,19 @@ def list_(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """List the registered agents with their version in use and their last 24 hours."""
-    with session(profile, output) as client:
-        answer = client.get("/agents", limit=limit, cursor=cursor)
-        from agentgrid.cli.show import show_page
-
-        show_page(answer, output, _table, empty="no agents")
+    show_list("/agents", _table, empty="no agents", profile=profile, output=output, limit=limit, cursor=cursor)
 
 
 @app.command()
 def show(name: AgentName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """Show an agent: its version in use, its tools with what each needs, its last 24 hours."""
-    with session(profile, output) as client:
-        with suggesting(client, "agents", name):
-            answer = client.get(f"/agents/{part(name)}")
-        from agentgrid.cli.show import show as show_answer
-
-        show_answer(answer, output, _detail)
+    show_named("agents", name, _detail, profile=profile, output=output)
 
 
 @app.command()
 def versions(name: AgentName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """List an agent's versions, newest first."""
-    with session(profile, output) as client:
-        with suggesting(client, "agents", name):
-            answer = client.get(f"/agents/{part(name)}")
-        from agentgrid.cli.show import show as show_answer
-
-        show_answer(answer, output, _versions)
+    show_named("agents", name, _versions, profile=profile, output=output)
 
 
 @app.command()
@@ -93,12 +77,7 @@ def usage(
 ) -> None:
     """Show what an agent's model turns used in a period."""
     span: dict[str, Any] = {"from": moment_of(since, "--from"), "to": moment_of(before, "--to"), "bucket": bucket}
-    with session(profile, output) as client:
-        with suggesting(client, "agents", name):
-            answer = client.get(f"/agents/{part(name)}/usage", **span)
-        from agentgrid.cli.show import show as show_answer
-
-        show_answer(answer, output, _usage)
+    show_named("agents", name, _usage, profile=profile, output=output, below="/usage", **span)
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -31,6 +31,7 @@ from agentgrid.cli import (
     workflows,
 )
 from agentgrid.cli.check import check
+from agentgrid.cli.console import console
 from agentgrid.cli.develop import dev
 from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
 from agentgrid.cli.groups import group
@@ -73,6 +74,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(mcp.app, name="mcp")
 app.add_typer(openapi.app, name="openapi")
 app.command()(overview)
+app.command()(console)
 app.command()(check)
 app.command()(init)
 app.command()(api)

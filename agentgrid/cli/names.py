@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -73,6 +73,9 @@ def tools(context: typer.Context, incomplete: str) -> list[str]:
 def agents(context: typer.Context, incomplete: str) -> list[str]:
     """Complete the name of an agent."""
     return _completed(context, "agents", incomplete)
+
+
+AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=agents)]
 
 
 def rules(context: typer.Context, incomplete: str) -> list[str]:

@@ -12,7 +12,6 @@ from agentgrid.cli import names
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.names import suggesting
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -23,6 +22,7 @@ from agentgrid.cli.session import (
     confirm,
     reporting,
     session,
+    show_named,
 )
 
 if TYPE_CHECKING:
@@ -75,12 +75,7 @@ def list_(
 @app.command()
 def show(rule_id: RuleId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """Show a rule, with the tools it governs and its versions. Includes withdrawn rules."""
-    with session(profile, output) as client:
-        with suggesting(client, "policies", rule_id):
-            answer = client.get(f"/policies/{part(rule_id)}")
-        from agentgrid.cli.show import show as show_answer
-
-        show_answer(answer, output, _detail)
+    show_named("policies", rule_id, _detail, profile=profile, output=output)
 
 
 @app.command()

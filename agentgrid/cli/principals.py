@@ -21,6 +21,8 @@ from agentgrid.cli.session import (
     YesOption,
     confirm,
     session,
+    show_list,
+    show_named,
 )
 
 if TYPE_CHECKING:
@@ -42,21 +44,13 @@ def list_(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """List principals, including disabled ones."""
-    with session(profile, output) as client:
-        answer = client.get("/principals", limit=limit, cursor=cursor)
-        from agentgrid.cli.show import show_page
-
-        show_page(answer, output, _table, empty="no principals")
+    show_list("/principals", _table, empty="no principals", profile=profile, output=output, limit=limit, cursor=cursor)
 
 
 @app.command()
 def show(name: PrincipalName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """Show a principal with its permissions."""
-    with session(profile, output) as client:
-        answer = client.get(f"/principals/{part(name)}")
-        from agentgrid.cli.show import show as show_answer
-
-        show_answer(answer, output, _detail)
+    show_named("principals", name, _detail, profile=profile, output=output)
 
 
 @app.command()

@@ -1,20 +1,23 @@
-"""Shared by all client commands: options, and a session with the server."""
+"""Shared by all client commands: options, a session with the server, and reading one thing or a list of them."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agentgrid.cli import names
 from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
+from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.errors import AgentGridError, InvalidInput
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from agentgrid.cli.client import ApiClient
 
 ProfileOption = Annotated[
@@ -65,6 +68,42 @@ def session(profile: str | None, output: OutputFormat) -> Iterator[ApiClient]:
 
         with ApiClient(resolve(profile)) as client:
             yield client
+
+
+def show_list(
+    path: str,
+    table: Callable[[Sequence[Any]], RenderableType],
+    *,
+    empty: str,
+    profile: str | None,
+    output: OutputFormat,
+    **query: Any,
+) -> None:
+    """Read a page of a list and print it. empty: what to say if there is nothing in it."""
+    with session(profile, output) as client:
+        answer = client.get(path, **query)
+        from agentgrid.cli.show import show_page
+
+        show_page(answer, output, table, empty=empty)
+
+
+def show_named(
+    plural: str,
+    name: str,
+    render: Callable[[Any], RenderableType],
+    *,
+    profile: str | None,
+    output: OutputFormat,
+    below: str = "",
+    **query: Any,
+) -> None:
+    """Read the thing of this name, or what is `below` its path, and print it; if there is none, say which names are alike."""
+    with session(profile, output) as client:
+        with names.suggesting(client, plural, name):
+            answer = client.get(f"/{plural}/{part(name)}{below}", **query)
+        from agentgrid.cli.show import show
+
+        show(answer, output, render)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -19,6 +19,7 @@ from agentgrid.cli.session import (
     YesOption,
     confirm,
     session,
+    show_list,
 )
 
 if TYPE_CHECKING:
@@ -37,11 +38,9 @@ def list_(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """List signing keys, newest first, with the approvals that only they can decide."""
-    with session(profile, output) as client:
-        answer = client.get("/signing-keys", limit=limit, cursor=cursor)
-        from agentgrid.cli.show import show_page
-
-        show_page(answer, output, _table, empty="no signing keys")
+    show_list(
+        "/signing-keys", _table, empty="no signing keys", profile=profile, output=output, limit=limit, cursor=cursor
+    )
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Kill switches, shared by the tool and workflow commands."""
+"""Kill switches, shared by the commands of tools, workflows and agents."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def put_switch(
     output: OutputFormat,
     show: Callable[[Mapping[str, Any]], RenderableType],
 ) -> None:
-    """Disable or enable a tool or a workflow, then show it."""
+    """Disable or enable a tool, a workflow or an agent, then show it."""
     body = {} if reason is None else {"reason": reason}
     with suggesting(client, f"{noun}s", name):
         answer = client.write("POST", f"/{noun}s/{part(name)}/{verb}", body, doing=f"the kill switch of {name}")

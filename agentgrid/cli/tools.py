@@ -22,6 +22,8 @@ from agentgrid.cli.session import (
     YesOption,
     confirm,
     session,
+    show_list,
+    show_named,
 )
 from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
 
@@ -41,22 +43,13 @@ def list_(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """List the registered tools with their policy."""
-    with session(profile, output) as client:
-        answer = client.get("/tools", limit=limit, cursor=cursor)
-        from agentgrid.cli.show import show_page
-
-        show_page(answer, output, _table, empty="no tools")
+    show_list("/tools", _table, empty="no tools", profile=profile, output=output, limit=limit, cursor=cursor)
 
 
 @app.command()
 def show(name: ToolName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """Show a tool: its input and output, its risk, the rule that applies to it. -o json has the whole schemas."""
-    with session(profile, output) as client:
-        with suggesting(client, "tools", name):
-            answer = client.get(f"/tools/{part(name)}")
-        from agentgrid.cli.show import show as show_answer
-
-        show_answer(answer, output, _detail)
+    show_named("tools", name, _detail, profile=profile, output=output)
 
 
 @app.command()

@@ -11,7 +11,6 @@ from agentgrid.cli import names
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.names import suggesting
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -21,6 +20,8 @@ from agentgrid.cli.session import (
     YesOption,
     confirm,
     session,
+    show_list,
+    show_named,
 )
 from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
 
@@ -42,11 +43,7 @@ def list_(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """List the registered workflows."""
-    with session(profile, output) as client:
-        answer = client.get("/workflows", limit=limit, cursor=cursor)
-        from agentgrid.cli.show import show_page
-
-        show_page(answer, output, _table, empty="no workflows")
+    show_list("/workflows", _table, empty="no workflows", profile=profile, output=output, limit=limit, cursor=cursor)
 
 
 @app.command()
@@ -56,12 +53,7 @@ def show(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show a workflow: its input and output, versions and statistics. -o json has the whole schemas."""
-    with session(profile, output) as client:
-        with suggesting(client, "workflows", name):
-            answer = client.get(f"/workflows/{part(name)}")
-        from agentgrid.cli.show import show as show_answer
-
-        show_answer(answer, output, _detail)
+    show_named("workflows", name, _detail, profile=profile, output=output)
 
 
 @app.command()

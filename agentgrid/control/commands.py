@@ -88,6 +88,7 @@ def made(caller: Caller, kind: CommandKind, now: datetime, **about: Any) -> Comm
             "status": CommandStatus.PENDING.value,
             "principal": caller.principal.name,
             "key_id": caller.key_id,
+            "session_id": caller.session_id,
             "route": caller.route,
             "idempotency_key": caller.idempotency_key,
             "body_digest": None if caller.body is None else body_digest(caller.body),

@@ -242,6 +242,19 @@ async def holder(pool: Pool, key_id: str) -> Principal | None:
     return principal_of(found.owner) if found is not None and found.opens else None
 
 
+async def holding(pool: Pool, key_id: str) -> Authenticated | None:
+    """As `authenticate`, for a key that was authenticated earlier: None if it is no longer valid. Counts as a use of it."""
+    async with direct(pool) as connection:
+        found = await table.holder(connection, key_id)
+        if found is None or not found.opens:
+            return None
+        if found.unnoted:
+            await table.note_use(connection, key_id)
+    return Authenticated(
+        principal=principal_of(found.owner), key_id=key_id, expires_at=found.expires_at, issuers=found.issuers
+    )
+
+
 def status_of(key: ApiKey, now: datetime) -> str:
     """The key's status: `live`, `expired` or `revoked`."""
     if key.revoked_at is not None:

@@ -50,6 +50,8 @@ class Caller:
     principal: Principal
     key_id: str | None = None
     """The API key's id, not its secret."""
+    session_id: str | None = None
+    """The browser session that stands for the key."""
     issuers: tuple[str, ...] = ()
     """Who issued the key, and so could use it as well: principals, or `system` for the database's side."""
     address: str | None = None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import BigInteger, Double, and_, case, cast, func, select, text
 
 from agentgrid.db import scopes
+from agentgrid.db.agents import IS_OPEN_CALL
 from agentgrid.db.runs import Scope
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Run, Step
@@ -21,7 +22,9 @@ R: Any = Run
 # Written out, not bound: a plan that is made once for all parameters could not use the partial indexes.
 _IS_AGENT = text("steps.kind = 'agent'")
 _IS_MODEL = text("steps.kind = 'model'")
-_IS_OPEN = text("steps.status = 'running'")
+
+Size = Literal["hour", "day"]
+"""Of a bucket."""
 
 _COUNTED = ("requests", "input_tokens", "cached_tokens", "output_tokens", "unpriced")
 
@@ -71,14 +74,14 @@ def _seen(scope: Scope) -> list[Any]:
 
 
 async def of_agent(
-    session: ReadSession, agent: str, *, since: datetime, before: datetime, bucket: str, scope: Scope
+    session: ReadSession, agent: str, *, since: datetime, before: datetime, bucket: Size, scope: Scope
 ) -> list[Bucket]:
     """What the agent's model turns used, by the `hour` or `day` (UTC) in which they were asked; empty buckets are left out."""
     return await _buckets(session, [S.name == agent, *_seen(scope)], since, before, bucket)
 
 
 async def of_workflow(
-    session: ReadSession, workflow: str, *, since: datetime, before: datetime, bucket: str
+    session: ReadSession, workflow: str, *, since: datetime, before: datetime, bucket: Size
 ) -> list[Bucket]:
     """What the model turns of the workflow's runs used, as `of_agent`."""
     # A run that had ended before has no turn in the range.
@@ -89,7 +92,7 @@ async def of_workflow(
 
 
 async def _buckets(
-    session: ReadSession, conditions: list[Any], since: datetime, before: datetime, bucket: str
+    session: ReadSession, conditions: list[Any], since: datetime, before: datetime, bucket: Size
 ) -> list[Bucket]:
     start = func.date_trunc(text(f"'{bucket}'"), S.scheduled_at, text("'UTC'")).label("start")
     statement = (
@@ -122,7 +125,7 @@ async def stats(session: ReadSession, agents: Sequence[str], *, since: timedelta
     used = select(S.name, *_sums()).where(_IS_MODEL, lately, S.usage.is_not(None)).group_by(S.name)
     opened = (
         select(S.name, func.count().label("open"))
-        .where(_IS_AGENT, _IS_OPEN, S.name.in_(agents), ~S.inherited, *_seen(scope))
+        .where(IS_OPEN_CALL, S.name.in_(agents), ~S.inherited, *_seen(scope))
         .group_by(S.name)
     )
     ends = {row.name: _calls(row) for row in (await session.execute(calls)).all()}

@@ -1,11 +1,11 @@
-"""Questions to `text[]` columns, in the words that their GIN indexes answer."""
+"""Conditions with lists of texts, each passed as one array, whatever its length."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ARRAY, Text, cast
+from sqlalchemy import ARRAY, Text, any_, cast
 
 
 def _texts(values: Iterable[str]) -> Any:
@@ -13,10 +13,15 @@ def _texts(values: Iterable[str]) -> Any:
 
 
 def holds_all(column: Any, values: Iterable[str]) -> Any:
-    """The column holds every one of the values."""
+    """The `text[]` column holds every one of the values. A GIN index answers it."""
     return column.op("@>")(_texts(values))
 
 
 def holds_any(column: Any, values: Iterable[str]) -> Any:
-    """The column holds at least one of the values."""
+    """The `text[]` column holds at least one of the values. A GIN index answers it."""
     return column.op("&&")(_texts(values))
+
+
+def among(column: Any, values: Iterable[str]) -> Any:
+    """The column is one of the values. Unlike `IN`, it is not rendered again for each number of values, which costs more than a small query."""
+    return column == any_(_texts(values))

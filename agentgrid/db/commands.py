@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, or_, select, text, update
+from sqlalchemy import ARRAY, Text, and_, any_, bindparam, case, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import defer
 
@@ -34,7 +34,16 @@ _LISTING = Listing(
     options=lambda command: [defer(command.body, raiseload=True)],
 )
 
-# Made once, because every change needs them: to put them together costs as much as to send them.
+
+def _asking() -> Any:
+    paths = {kind: each.words.paths for kind, each in HANDLING.items() if each.words is not None}
+    value = case(*((C.kind == kind, func.coalesce(*(C.body[path] for path in where))) for kind, where in paths.items()))
+    wanted = C.command_id == any_(bindparam("command_ids", type_=ARRAY(Text)))
+    return select(C.command_id, func.json_build_array(value)).where(wanted, C.kind.in_([*paths]))
+
+
+# Made once: to put them together costs as much as to send them.
+_ASKED = _asking()
 _CLOCK = select(func.clock_timestamp())
 _INSERT = (
     insert(C.__table__)
@@ -145,12 +154,8 @@ async def asked(session: ReadSession, command_ids: Sequence[str]) -> dict[str, A
     """
     if not command_ids:
         return {}
-    paths = {kind: each.words.paths for kind, each in HANDLING.items() if each.words is not None}
-    value = case(*((C.kind == kind, func.coalesce(*(C.body[path] for path in where))) for kind, where in paths.items()))
-    statement = select(C.command_id, func.json_build_array(value)).where(
-        C.command_id.in_(command_ids), C.kind.in_([*paths])
-    )
-    return {command_id: found[0] for command_id, found in (await session.execute(statement)).all()}
+    rows = await session.execute(_ASKED, {"command_ids": list(command_ids)})
+    return {command_id: found[0] for command_id, found in rows.all()}
 
 
 async def newest(

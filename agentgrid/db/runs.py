@@ -209,11 +209,7 @@ class Counts:
 
 async def counts(session: ReadSession, *, scope: Scope, since: timedelta) -> Counts:
     """Counts of runs in the scope: open by status, closed by status since then, open ones that wait for approval, and stuck ones."""
-    inside = scopes.within(R.workflow, scope)
-    opened = select(R.status, R.waiting_on, func.count()).where(R.status.in_(OPEN_WORDS), *inside)
-    opened = opened.group_by(R.status, R.waiting_on)
-    closed = select(R.status, func.count()).where(R.closed_at >= func.now() - since, *inside).group_by(R.status)
-    stuck = select(func.count()).select_from(Run).where(_stuck(R), *inside)
+    opened, closed, stuck = _counting(scope, since)
     found = dict.fromkeys(RunStatus, 0)
     waiting = 0
     for status, waiting_on, count in (await session.execute(opened)).all():
@@ -223,6 +219,16 @@ async def counts(session: ReadSession, *, scope: Scope, since: timedelta) -> Cou
     for status, count in (await session.execute(closed)).all():
         found[RunStatus(status)] = count
     return Counts(by_status=found, waiting_for_approval=waiting, stuck=(await session.execute(stuck)).scalar_one())
+
+
+@lru_cache(maxsize=256)
+def _counting(scope: Scope, since: timedelta) -> tuple[Any, Any, Any]:
+    """Statements, kept for the same reason as that of approvals, that count open, closed and stuck runs."""
+    inside = scopes.within(R.workflow, scope)
+    opened = select(R.status, R.waiting_on, func.count()).where(R.status.in_(OPEN_WORDS), *inside)
+    closed = select(R.status, func.count()).where(R.closed_at >= func.now() - since, *inside).group_by(R.status)
+    stuck = select(func.count()).select_from(Run).where(_stuck(R), *inside)
+    return opened.group_by(R.status, R.waiting_on), closed, stuck
 
 
 async def counts_of_workflow(
@@ -242,17 +248,27 @@ async def open_by_task_queue(session: ReadSession, *, scope: Scope) -> dict[str,
     return {queue: count for queue, count in (await session.execute(statement)).all()}
 
 
-async def last_of(session: ReadSession, workflows: Sequence[str]) -> dict[str, Run]:
+@dataclass(frozen=True, kw_only=True)
+class Last:
+    """A workflow's newest run."""
+
+    run_id: str
+    status: str
+    created_at: datetime
+
+
+_LAST = text(
+    "SELECT w.name, r.run_id, r.status, r.created_at FROM unnest(CAST(:names AS text[])) AS w(name) CROSS JOIN LATERAL "
+    "(SELECT run_id, status, created_at FROM runs WHERE workflow = w.name ORDER BY created_at DESC, run_id DESC LIMIT 1) AS r"
+)
+
+
+async def last_of(session: ReadSession, workflows: Sequence[str]) -> dict[str, Last]:
     """The newest run of each workflow."""
     if not workflows:
         return {}
-    newest_of_each = text(
-        "SELECT r.run_id FROM unnest(CAST(:names AS text[])) AS w(name) CROSS JOIN LATERAL "
-        "(SELECT run_id FROM runs WHERE workflow = w.name ORDER BY created_at DESC, run_id DESC LIMIT 1) AS r"
-    ).bindparams(names=list(workflows))
-    identifiers = (await session.execute(newest_of_each)).scalars().all()
-    statement = select(Run).where(R.run_id.in_(identifiers))
-    return {run.workflow: run for run in (await session.execute(statement)).scalars()}
+    found = (await session.execute(_LAST, {"names": list(workflows)})).all()
+    return {row.name: Last(run_id=row.run_id, status=row.status, created_at=row.created_at) for row in found}
 
 
 async def close_unstarted(

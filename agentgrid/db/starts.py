@@ -35,8 +35,8 @@ _RECORD = """
         AND (SELECT disabled FROM switches WHERE kind = $14 AND name = w.name ORDER BY version DESC LIMIT 1) IS NOT TRUE
     ), command AS (
         INSERT INTO commands (command_id, kind, status, principal, key_id, run_id, target, route, idempotency_key, body_digest, body, reason,
-            address, created_at, next_attempt_at)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::json, $12, $13, now, now + $15::interval FROM offer
+            address, created_at, next_attempt_at, session_id)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::json, $12, $13, now, now + $15::interval, $32 FROM offer
         ON CONFLICT (principal, route, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING command_id, created_at
     ), run AS (
@@ -126,5 +126,6 @@ async def record(
         locks.EVENTS,
         "run",
         event,
+        command.session_id,
     )
     return recorded_at

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select, tuple_
 
+from agentgrid.db.arrays import among
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Switch
 from agentgrid.domain.switches import Thing
@@ -18,7 +19,7 @@ S: Any = Switch
 async def newest(session: ReadSession | WriteSession, kind: str, names: Sequence[str]) -> dict[str, Switch]:
     """The newest setting of each of these switches that was ever set, by name."""
     statement = (
-        select(Switch).where(S.kind == kind, S.name.in_(names)).distinct(S.name).order_by(S.name, S.version.desc())
+        select(Switch).where(S.kind == kind, among(S.name, names)).distinct(S.name).order_by(S.name, S.version.desc())
     )
     return {row.name: row for row in (await session.execute(statement)).scalars()}
 

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, literal, select
+from sqlalchemy.orm import defer
 
-from agentgrid.db.arrays import holds_all
+from agentgrid.db.arrays import among, holds_all
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Tool, Workflow
 from agentgrid.domain.activities import TOOL_PREFIX
 
 T: Any = Tool
 W: Any = Workflow
+
+# A list shows no schemas, which are most of a row.
+_NO_SCHEMAS = [defer(schema, raiseload=True) for schema in (T.input_schema, T.output_schema)]
 
 
 async def by_name(
@@ -25,8 +29,8 @@ async def by_name(
     risk: str | None = None,
     q: str | None = None,
 ) -> Sequence[Tool]:
-    """Tools in the order of their names."""
-    statement = select(Tool).order_by(T.name).limit(limit)
+    """Tools in the order of their names, without their schemas."""
+    statement = select(Tool).options(*_NO_SCHEMAS).order_by(T.name).limit(limit)
     if after is not None:
         statement = statement.where(T.name > after)
     if tag is not None:
@@ -61,7 +65,7 @@ async def get(session: ReadSession | WriteSession, name: str) -> Tool | None:
 
 async def named(session: ReadSession, names: Sequence[str]) -> Sequence[Tool]:
     """Those of these names that are tools."""
-    return (await session.execute(select(Tool).where(T.name.in_(names)))).scalars().all()
+    return (await session.execute(select(Tool).where(among(T.name, names)))).scalars().all()
 
 
 async def risks(session: ReadSession | WriteSession) -> dict[str, str]:
@@ -72,7 +76,7 @@ async def risks(session: ReadSession | WriteSession) -> dict[str, str]:
 async def current(session: ReadSession, rows: Sequence[Tool]) -> frozenset[str]:
     """Those of these tools that were in the newest registration for their grid and queue: the others' code is gone, or has another name."""
     newest = select(T.grid, T.task_queue, func.max(T.registered_at)).group_by(T.grid, T.task_queue)
-    found = await session.execute(newest.where(T.task_queue.in_({row.task_queue for row in rows})))
+    found = await session.execute(newest.where(among(T.task_queue, {row.task_queue for row in rows})))
     latest = {(grid, queue): at for grid, queue, at in found.all()}
     return frozenset(row.name for row in rows if row.registered_at >= latest[row.grid, row.task_queue])
 

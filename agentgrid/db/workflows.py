@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from agentgrid.db.arrays import holds_all
+from agentgrid.db.arrays import among, holds_all
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Workflow, WorkflowVersion
 from agentgrid.domain.activities import TOOL_PREFIX
@@ -57,7 +57,7 @@ async def handlers(session: ReadSession, name: str, version: str) -> dict[str, A
 async def current(session: ReadSession, rows: Sequence[Workflow]) -> frozenset[str]:
     """Those of these workflows that were in the newest registration for their grid and queue: the others' code is gone, or has another name."""
     newest = select(W.grid, W.task_queue, func.max(W.registered_at)).group_by(W.grid, W.task_queue)
-    found = await session.execute(newest.where(W.task_queue.in_({row.task_queue for row in rows})))
+    found = await session.execute(newest.where(among(W.task_queue, {row.task_queue for row in rows})))
     latest = {(grid, queue): at for grid, queue, at in found.all()}
     return frozenset(row.name for row in rows if row.registered_at >= latest[row.grid, row.task_queue])
 

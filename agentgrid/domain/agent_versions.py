@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -123,22 +124,28 @@ def _output_fault(code: dict[str, Any] | None, edited: dict[str, Any] | None) ->
 
     try:
         schemas.compiled(edited)
-        return why_wider(edited, code)
     except ValueError as error:
         return str(error)
+    try:
+        schemas.compiled(code)
+    except ValueError as error:
+        return f"the code's own output schema can't be used: {error}"
+    return why_wider(edited, code)
 
 
 def changes(before: AgentVersion, after: AgentVersion) -> dict[str, dict[str, Any]]:
     """What differs, by field, each with `before` and `after`; instructions also with a unified `diff`."""
-    old, new = before.content(), after.content()
+    return differences(before.content(), after.content(), before.version, after.version)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], before: str, after: str) -> dict[str, dict[str, Any]]:
+    """As `changes`, of the contents of two versions with these names."""
     found: dict[str, dict[str, Any]] = {}
     for name, value in new.items():
         if old[name] == value:
             continue
         found[name] = {"before": old[name], "after": value}
         if name == "instructions":
-            lines = difflib.unified_diff(
-                old[name].splitlines(), value.splitlines(), before.version, after.version, lineterm="", n=2
-            )
-            found[name]["diff"] = "\n".join(line for _, line in zip(range(MAX_DIFF_LINES), lines, strict=False))
+            lines = difflib.unified_diff(old[name].splitlines(), value.splitlines(), before, after, lineterm="", n=2)
+            found[name]["diff"] = "\n".join(islice(lines, MAX_DIFF_LINES))
     return found

@@ -44,6 +44,10 @@ class CommandKind(StrEnum):
     PRINCIPAL_ENABLE = "principal.enable"
     KEY_CREATE = "key.create"
     KEY_REVOKE = "key.revoke"
+    SESSION_CODE = "session.code"
+    SESSION_OPEN = "session.open"
+    SESSION_CLOSE = "session.close"
+    SESSION_END = "session.end"
     SIGNING_KEY_RETIRE = "signing_key.retire"
     SIGNING_KEY_REVOKE = "signing_key.revoke"
     LOGIN_PUT = "login.put"
@@ -197,6 +201,10 @@ HANDLING: dict[str, Handling] = {
     CommandKind.PRINCIPAL_ENABLE: _RECORDED,
     CommandKind.KEY_CREATE: _RECORDED,
     CommandKind.KEY_REVOKE: _RECORDED,
+    CommandKind.SESSION_CODE: _RECORDED,
+    CommandKind.SESSION_OPEN: _RECORDED,
+    CommandKind.SESSION_CLOSE: _RECORDED,
+    CommandKind.SESSION_END: _RECORDED,
     CommandKind.SIGNING_KEY_RETIRE: _RECORDED,
     CommandKind.SIGNING_KEY_REVOKE: _RECORDED,
     CommandKind.LOGIN_PUT: _RECORDED,

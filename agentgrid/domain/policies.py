@@ -224,6 +224,8 @@ class Snapshot(BaseModel):
     ) -> Weighed:
         """Like `rule_for`, with all the rules that were considered."""
         fitting = [rule for rule in self.rules if rule.fits(name, kind) and rule.is_about(agent)]
+        if not fitting:
+            return Weighed(rule=BY_RISK[risk], considered=())
         if not any(rule.when or rule.model_extra for rule in fitting):
             return prevailing([(rule, True) for rule in fitting], name, agent, BY_RISK[risk])
         try:

@@ -31,9 +31,11 @@ CHECK_SECONDS = 5.0
 PARTITION_SECONDS = 3600.0
 PARTITION_DAYS_AHEAD = 7
 TELEMETRY_DAYS = 30
+SNAPSHOT_DAYS = 30
+"""For how long a policy snapshot is kept after another replaced it."""
 EVENT_DAYS = 7
+"""A live reader whose cursor is older than this starts over."""
 READ_DAYS = 90
-"""A live reader whose cursor is older than this begins anew."""
 READS_FOR_FOREIGN = 50.0
 """Reads a second that open runs of foreign workers may take together."""
 RETRY_SECONDS = 2.0
@@ -146,7 +148,7 @@ async def _foreign_interval(store: Store) -> timedelta:
 
 
 async def keep_house(store: Store) -> None:
-    """Drop telemetry, events and read records that are past their retention; create the partitions of the coming days.
+    """Drop telemetry, events, read records and policy snapshots that are past their retention; create the partitions of the coming days.
 
     Rows are deleted first, because a worker's open transaction can block creating and dropping partitions. Telemetry then goes to the default partitions.
     """
@@ -157,6 +159,8 @@ async def keep_house(store: Store) -> None:
         ("logs", "logged_at", TELEMETRY_DAYS + 2),
     ):
         await store.pool.execute(f"DELETE FROM {table} WHERE {at} < now() - make_interval(days => $1)", days)  # noqa: S608
+    if dropped := await store.pool.fetchval("SELECT agentgrid_drop_snapshots($1)", SNAPSHOT_DAYS):
+        log.info("snapshots_dropped", count=dropped)
     for record in await store.pool.fetch("SELECT agentgrid_drop_partitions($1) AS name", TELEMETRY_DAYS):
         log.info("partition_dropped", name=record["name"])
     await store.pool.execute("SELECT agentgrid_ensure_partitions($1)", PARTITION_DAYS_AHEAD)

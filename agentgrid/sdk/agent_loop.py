@@ -41,6 +41,7 @@ from agentgrid.protocol import (
 from agentgrid.sdk.agent_breaker import Breaker
 from agentgrid.sdk.agent_interrupts import Interruptions, ended, was_cancelled
 from agentgrid.sdk.agent_meter import Meter
+from agentgrid.sdk.calls import prompt_bytes
 from agentgrid.sdk.context import Note, current_agent, current_note
 from agentgrid.sdk.holds import hold
 from agentgrid.sdk.recorded import judged, recorded
@@ -55,9 +56,6 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 
 MAX_ERROR = MAX_COMMENT + 1_000
 """Characters of an error that a model sees: a rejection with the longest comment fits."""
-
-MAX_PROMPT_BYTES = 1024 * 1024
-"""The opening marker holds it, beside the agent's version."""
 
 BY_A_PERSON = "interrupted by a person"
 NOT_MADE = "the call was not made"
@@ -85,7 +83,7 @@ async def converse(
             type=ErrorType.AGENT_FAILED,
             non_retryable=True,
         )
-    text = _encoded(agent, prompt)
+    text = prompt_bytes(agent.name, prompt)
     outer = current_agent.get()
     request = OpenAgent(
         agent=agent.name,
@@ -118,19 +116,6 @@ async def converse(
     finally:
         # Not `reset(token)`: an evicted execution is closed in another context, where the token is refused.
         current_agent.set(outer)
-
-
-def _encoded(agent: Agent[Any], prompt: str) -> bytes:
-    """The prompt in UTF-8. Raises ApplicationError: any other error in workflow code would retry its task without end."""
-    try:
-        text = prompt.encode()
-    except UnicodeEncodeError:
-        wrong = "is no valid text: it has half of a surrogate pair"
-    else:
-        if len(text) <= MAX_PROMPT_BYTES:
-            return text
-        wrong = f"has {len(text):,} bytes; at most {MAX_PROMPT_BYTES:,} are allowed"
-    raise ApplicationError(f"{agent.name}: the prompt {wrong}", type=ErrorType.AGENT_FAILED, non_retryable=True)
 
 
 async def _closed(end: AgentEnd, meter: Meter) -> None:
@@ -369,7 +354,6 @@ class _Conversation:
             raise ApplicationError(
                 f"agents may call each other {MAX_DEPTH} deep", type=ErrorType.AGENT_FAILED, non_retryable=True
             )
-        current_note.set(None)  # approvals in there are none of this call
         return await converse(agent, prompt, within=self.meter)
 
     async def _barred(self, call: AskedCall) -> None:

@@ -28,6 +28,9 @@ from agentgrid.domain.agents import ModelCall
 from agentgrid.domain.canonical import sorted_json
 from agentgrid.protocol import ErrorType, ToolCall, too_long
 
+MAX_PROMPT_BYTES = 1024 * 1024
+"""The marker that opens an agent's call holds the prompt, beside the agent's version."""
+
 Call = TypeVar("Call", StartActivityInput, StartLocalActivityInput)
 
 
@@ -82,6 +85,19 @@ def _payloads(values: Sequence[Any], context: SerializationContext) -> list[Payl
     if isinstance(converter, WithSerializationContext):
         converter = converter.with_context(context)
     return converter.to_payloads(values) if values else []
+
+
+def prompt_bytes(agent: str, prompt: str) -> bytes:
+    """The prompt in UTF-8. Raises ApplicationError: any other error in workflow code would retry its task without end."""
+    try:
+        text = prompt.encode()
+    except UnicodeEncodeError:
+        wrong = "is no valid text: it has half of a surrogate pair"
+    else:
+        if len(text) <= MAX_PROMPT_BYTES:
+            return text
+        wrong = f"has {len(text):,} bytes; at most {MAX_PROMPT_BYTES:,} are allowed"
+    raise ApplicationError(f"{agent}: the prompt {wrong}", type=ErrorType.AGENT_FAILED, non_retryable=True)
 
 
 def _conversation(call: ModelCall, context: SerializationContext) -> list[Payload]:

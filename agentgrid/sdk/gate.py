@@ -203,7 +203,6 @@ async def _result(
                 raise
         outcome = await state.wait(terms, asked if remote else None)
         if not outcome.void and not approved(outcome):
-            _note(None)
             raise refusal(terms, outcome)
         # After a reset the earlier decision lets nothing through, but it says who changed the arguments.
         decision, handle = outcome.raw or decision, None

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import importlib
 import json
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -76,9 +75,11 @@ def model_named(name: str) -> Model:
 
 async def load(model: str) -> None:
     """Import the provider's library, in a thread: it takes seconds, in which the worker's event loop must turn."""
-    if model != OFFLINE and PROVIDERS not in sys.modules:
-        with contextlib.suppress(ModuleNotFoundError):
-            await asyncio.to_thread(importlib.import_module, PROVIDERS)
+    if model == OFFLINE:
+        return
+    with contextlib.suppress(ModuleNotFoundError):
+        providers = await asyncio.to_thread(importlib.import_module, PROVIDERS)
+        await providers.load_library(model)
 
 
 def agent_activities(

@@ -1,21 +1,23 @@
 """Providers' models: the one module that knows pydantic-ai. Loaded when an agent first asks a provider.
 
+Each provider's own library is loaded with the first model of that provider: it takes up to two seconds and 60 MB.
+
 A provider's own retries are off: Temporal's are bounded and visible. The price is computed here, with the installed price table, so that
 the cost is in history and a later table can't change a replay.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
+import importlib
 import os
 from collections.abc import Iterator
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
-from anthropic import AsyncAnthropic
-from openai import AsyncOpenAI
 from pydantic import TypeAdapter
 from pydantic_ai import messages as parts
 from pydantic_ai.direct import model_request, model_request_stream
@@ -29,10 +31,6 @@ from pydantic_ai.exceptions import (
 )
 from pydantic_ai.models import Model as ProviderModel
 from pydantic_ai.models import ModelRequestParameters
-from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
-from pydantic_ai.providers.anthropic import AnthropicProvider
-from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.tools import ToolDefinition
 from temporalio.exceptions import ApplicationError
 
@@ -49,6 +47,9 @@ _FINAL_STATUS = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422})
 """The same request would be refused again."""
 _KEYS = {"openai": "OPENAI", "openai-chat": "OPENAI", "anthropic": "ANTHROPIC"}
 """Prefix of the secret `…_API_KEY` and the environment variable `…_BASE_URL`, by provider."""
+_OPENAI = ("openai", "pydantic_ai.models.openai", "pydantic_ai.providers.openai")
+_ANTHROPIC = ("anthropic", "pydantic_ai.models.anthropic", "pydantic_ai.providers.anthropic")
+_MODULES = {"openai": _OPENAI, "openai-chat": _OPENAI, "anthropic": _ANTHROPIC}
 _PRICES = f"genai-prices {version('genai-prices')}"
 MAX_MESSAGE = 1_000
 
@@ -102,14 +103,30 @@ class ProviderBacked:
                 f"{self.name} needs the secret {prefix}_API_KEY in the worker, for example as a variable of its environment",
                 retryable=False,
             )
+        await load_library(self.name)
         return _client(provider, model, key, url)
+
+
+async def load_library(name: str) -> None:
+    """Import what the provider of this model needs, in a thread: meanwhile heartbeats must be sent."""
+    modules = _MODULES.get(name.partition(":")[0], ())
+    # Also where they are in sys.modules: another turn may be importing them now, and to wait for it would block the event loop.
+    await asyncio.to_thread(lambda: [importlib.import_module(module) for module in modules])
 
 
 @functools.lru_cache(maxsize=64)
 def _client(provider: str, model: str, key: str, url: str | None) -> ProviderModel:
     if provider == "anthropic":
+        from anthropic import AsyncAnthropic
+        from pydantic_ai.models.anthropic import AnthropicModel
+        from pydantic_ai.providers.anthropic import AnthropicProvider
+
         anthropic = AsyncAnthropic(api_key=key, base_url=url, max_retries=0)
         return AnthropicModel(model, provider=AnthropicProvider(anthropic_client=anthropic))
+    from openai import AsyncOpenAI
+    from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
     openai = OpenAIProvider(openai_client=AsyncOpenAI(api_key=key, base_url=url, max_retries=0))
     return (
         OpenAIChatModel(model, provider=openai)

@@ -70,7 +70,11 @@ async def desk_client(temporal_server: Temporal) -> Client:
     return await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
 
 
-@pytest.fixture(scope="module", params=[0, 100], ids=["uncached", "cached"])
+UNCACHED_TOO = pytest.mark.parametrize("running", [0, 100], ids=["uncached", "cached"], indirect=True)
+"""For tests in which something changes while a run waits: without a cache each of its tasks is a replay under what holds by then."""
+
+
+@pytest.fixture(scope="module")
 async def running(request: pytest.FixtureRequest, desk_client: Client) -> AsyncIterator[Desk]:
     running = Desk(client=desk_client, governance=Governance(), queue=f"desk-{uuid.uuid4().hex[:8]}")
     models = scripted(running.answer, requests=running.requests)
@@ -78,7 +82,7 @@ async def running(request: pytest.FixtureRequest, desk_client: Client) -> AsyncI
         desk_client,
         task_queue=running.queue,
         plugins=[running.governance.plugin(GRID, models=models)],
-        max_cached_workflows=request.param,
+        max_cached_workflows=getattr(request, "param", 100),
     ):
         yield running
 

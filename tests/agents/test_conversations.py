@@ -17,7 +17,7 @@ from agentgrid.domain.policies import Effect, Rule
 from agentgrid.testing import Call, Fault, Turn
 from agentgrid.testing.turns import Conversation
 from tests.agents import desk
-from tests.agents.conftest import Desk, final, look
+from tests.agents.conftest import UNCACHED_TOO, Desk, final, look
 
 REFUND = Call("refund_order", {"order_id": "A1", "amount_cents": 700})
 DONE = {"order_id": "A1", "refunded": True, "summary": "done"}
@@ -133,21 +133,25 @@ async def test_a_rejected_call_is_told_to_the_model_and_the_run_goes_on(running:
 
 
 @pytest.mark.parametrize(
-    ("cents", "outcome"),
-    [(500, {"result": "refunded 500"}), (0, {"fault": "ToolError: there is nothing to pay back"})],
+    ("cents", "outcome", "name"),
+    [
+        (500, {"result": "refunded 500"}, "ran_with"),
+        (0, {"fault": "ToolError: there is nothing to pay back"}, "changed_to"),
+    ],
 )
 async def test_the_model_sees_what_ran_in_place_of_its_call_also_if_that_failed(
-    running: Desk, cents: int, outcome: dict[str, Any]
+    running: Desk, cents: int, outcome: dict[str, Any], name: str
 ):
     handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
     arguments = {"order_id": "A1", "amount_cents": cents}
     await running.governance.approve(handle, comment="less", arguments=arguments)
     await handle.result()
     message = await last_message(handle)
-    assert message.items() >= {**outcome, "approval": {"comment": "less", "ran_with": arguments}}.items()
+    assert message.items() >= {**outcome, "approval": {"comment": "less", name: arguments}}.items()
     await running.replays(handle)
 
 
+@UNCACHED_TOO
 async def test_an_approved_call_runs_once(running: Desk):
     before = len(desk.REFUNDS)
     handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
@@ -184,6 +188,7 @@ async def test_a_model_that_fails_for_a_while_is_asked_again_and_one_that_fails_
     assert (error.type, "401" in error.message) == ("ModelError", True)
 
 
+@UNCACHED_TOO
 async def test_at_its_limit_the_run_pauses_and_a_person_who_resumes_it_grants_as_much_again(running: Desk):
     script = [*(Turn(calls=[look(f"A{number}")]) for number in range(3)), Turn(text="four requests")]
     handle = await running.start("careful_work", script)
@@ -196,6 +201,7 @@ async def test_at_its_limit_the_run_pauses_and_a_person_who_resumes_it_grants_as
     await running.replays(handle)
 
 
+@UNCACHED_TOO
 async def test_at_the_soft_limit_people_are_asked_to_raise_the_budget(running: Desk):
     script = [Turn(calls=[look("A1")]), Turn(calls=[look("B2")]), Turn(calls=[look("C3")]), Turn(text="raised")]
     handle = await running.start("thrifty_work", script)
@@ -284,6 +290,7 @@ async def test_a_cancelled_run_is_cancelled_and_its_agent_with_it(running: Desk,
     await running.replays(handle)
 
 
+@UNCACHED_TOO
 async def test_the_kill_switch_stops_an_agent_at_its_next_step(running: Desk):
     handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
     await running.governance.pending(handle)

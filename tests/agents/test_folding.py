@@ -16,7 +16,7 @@ from agentgrid.projector.events import Event
 from agentgrid.projector.fold.state import State
 from agentgrid.projector.fold.summary import summarise
 from agentgrid.testing import Call, Turn
-from tests.agents.conftest import Desk, look
+from tests.agents.conftest import UNCACHED_TOO, Desk, look
 from tests.agents.test_conversations import REFUND, held, markers
 from tests.projector.folding import Rows, folded
 
@@ -76,6 +76,7 @@ async def test_an_agent_that_may_not_begin_is_a_failed_step(running: Desk):
     assert shown(rows) == [("agent", "desk", "failed")]
 
 
+@UNCACHED_TOO
 async def test_an_agent_that_waited_for_policy_is_one_step(running: Desk):
     policy = running.governance.policy
     snapshot, policy.snapshot = policy.snapshot, None

@@ -17,7 +17,7 @@ from agentgrid.projector.decode import decode
 from agentgrid.protocol import SIGNAL_CONTROL, ControlSignal, to_payload
 from agentgrid.testing import Call, Turn
 from tests.agents import desk
-from tests.agents.conftest import Desk, final, look
+from tests.agents.conftest import UNCACHED_TOO, Desk, final, look
 from tests.agents.test_conversations import DONE, REFUND, held, history_names, told
 from tests.projector.folding import folded
 
@@ -49,6 +49,7 @@ async def fold_of(handle: WorkflowHandle[Any, Any]) -> tuple[Any, Any]:
     return folded(handle.id, [decode(history.events, pydantic_data_converter.payload_converter)])
 
 
+@UNCACHED_TOO
 async def test_a_model_request_is_cancelled_and_the_agent_goes_on_with_the_message(running: Desk):
     script = [Turn(text="late", delay_seconds=30)]
     handle = await running.start("chat", script)
@@ -97,6 +98,7 @@ async def test_a_request_that_was_given_up_and_answered_after_all_is_paid_for(ru
     await handle.terminate()
 
 
+@UNCACHED_TOO
 async def test_a_completed_call_keeps_its_result_and_one_at_an_approval_is_withdrawn(running: Desk):
     before = len(desk.REFUNDS)
     handle = await running.start("help_desk", [Turn(calls=[look("A1"), REFUND]), final(**DONE)])
@@ -115,6 +117,7 @@ async def test_a_completed_call_keeps_its_result_and_one_at_an_approval_is_withd
     await running.replays(handle)
 
 
+@UNCACHED_TOO
 async def test_a_call_that_cannot_be_stopped_is_waited_for_and_keeps_its_result(running: Desk):
     """Whatever the outcome, it is the true one: otherwise the model would ask for the same effect again."""
     desk.SLOW.clear()

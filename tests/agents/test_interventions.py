@@ -16,7 +16,7 @@ from agentgrid.protocol import SIGNAL_CONTROL, ControlSignal, to_payload
 from agentgrid.testing import Call, Turn
 from agentgrid.testing.turns import Conversation
 from tests.agents import desk
-from tests.agents.conftest import Desk, final, look
+from tests.agents.conftest import UNCACHED_TOO, Desk, final, look
 from tests.agents.test_conversations import DONE, REFUND
 from tests.agents.test_folding import events_of, shown
 from tests.projector.folding import folded
@@ -70,6 +70,7 @@ def asked(running: Desk, handle: Handle) -> Counter[int]:
     return Counter(each.turn for each in running.asked(handle))
 
 
+@UNCACHED_TOO
 @pytest.mark.parametrize("where", ["turn", "tool", "approval"])
 async def test_a_paused_run_begins_nothing_and_repeats_nothing(running: Desk, where: str):
     before = len(desk.REFUNDS)

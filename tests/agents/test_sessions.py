@@ -12,7 +12,7 @@ from agentgrid.sdk.agent_sessions import MAX_STATE_BYTES
 from agentgrid.testing import Turn
 from agentgrid.testing.turns import Conversation
 from tests.agents import desk
-from tests.agents.conftest import Desk, final, look
+from tests.agents.conftest import UNCACHED_TOO, Desk, final, look
 from tests.agents.test_conversations import held, told
 from tests.projector.folding import folded
 
@@ -25,6 +25,7 @@ def numbered(conversation: Conversation) -> Turn:
     return final(order_id="A1", refunded=False, summary=f"answer {len(prompts)}")
 
 
+@UNCACHED_TOO
 async def test_a_session_goes_on_across_continue_as_new_within_its_budget(running: Desk):
     handle = await running.start("conversation", numbered)
     assert await handle.result() == ["answer 1", "answer 2", "answer 3", "answer 4"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from agentgrid.testing import Turn
 from tests.agents import desk
-from tests.agents.conftest import Desk, final, look
+from tests.agents.conftest import UNCACHED_TOO, Desk, final, look
 from tests.agents.test_conversations import DONE, REFUND, failure, history_names, told
 
 CODE = desk.desk.spec()
@@ -34,6 +34,7 @@ def chosen(running: Desk, **fields: Any) -> Iterator[None]:
         running.governance.change(agents={})
 
 
+@UNCACHED_TOO
 async def test_a_new_call_has_the_operators_version_and_an_open_one_keeps_its_own(running: Desk):
     opened = await running.start("help_desk", [look_and_refund(), final(**DONE)])
     await running.governance.pending(opened)

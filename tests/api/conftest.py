@@ -102,7 +102,12 @@ def settings_for(dsn: str, temporal: str, home: Path, **over: Any) -> Settings:
         home=home,
         signing_key_file=key,
         temporal_ui_url="http://127.0.0.1:8233",
-        **{"rate_requests_burst": 1_000_000, "rate_failures_burst": 1_000_000} | over,
+        **{
+            "rate_requests_burst": 1_000_000,
+            "rate_failures_burst": 1_000_000,
+            "rate_sign_in_failures_per_minute": 1_000_000,
+        }
+        | over,
     )
 
 

@@ -1,18 +1,20 @@
-"""MCP clients for tests: the SDK's own, with a principal's key."""
+"""MCP clients for tests: the SDK's own, with a principal's key.
+
+The SDK is imported where it is used: that takes a second, and every test process reads the files of all tests.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
-
-import httpx2
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
+from typing import TYPE_CHECKING, Any
 
 from agentgrid.control import principals
 from tests.api.conftest import PRINCIPALS, SETUP, Api
+
+if TYPE_CHECKING:
+    from mcp import Client
 
 MODES = ("auto", "legacy")
 """Without a handshake, as of the revision 2026-07-28, and with one, as before."""
@@ -21,6 +23,10 @@ MODES = ("auto", "legacy")
 @asynccontextmanager
 async def mcp_client(api: Api, who: str, mode: str = "auto", **headers: str) -> AsyncIterator[Client]:
     """A client that speaks to the application, in this process, with this principal's key."""
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
     transport = httpx2.ASGITransport(app=api.app)
     given = {"Authorization": f"Bearer {api.tokens[who]}", **headers}
     async with httpx2.AsyncClient(transport=transport, headers=given, timeout=60) as http:

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from mcp.shared.exceptions import MCPError
 
 from agentgrid.api.access import ACCESS
 from agentgrid.api.mcp import lazy, server
@@ -103,6 +102,8 @@ def test_no_verb_decides_governs_administers_or_stops_anything():
 
 @pytest.mark.parametrize("who", ["admin", "reviewer", "both", "robot"])
 async def test_what_is_never_offered_cannot_be_called_by_its_name_either(api: Api, who: str):
+    from mcp.shared.exceptions import MCPError
+
     async with mcp_client(api, who) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
         for name in ("decide", "approve", "agentgrid_decide", "agentgrid_approve", "agentgrid_put_policy",

@@ -65,6 +65,7 @@ async def things(api: Api, client: Client) -> dict[str, str]:
         "approval_id": gate.approval_id,
         "name": "known",
         "rule_id": "tool:known",
+        "session_id": "known",
         "key_id": api.tokens["second"].split("_")[1],
         "command_id": "nothing",
         "workflow_id": workflow_id,

@@ -16,7 +16,7 @@ from sqlmodel import SQLModel
 
 from agentgrid.db.session import reading
 
-LEFT_OUT = {"api_keys": "last_used_at"}
+LEFT_OUT = {"api_keys": "last_used_at", "sessions": "last_used_at,expires_at"}
 """Columns that authentication writes, whatever is asked."""
 LOGS = frozenset({"commands", "events", "reads"})
 """What grows by being asked, also where nothing is done."""
@@ -107,7 +107,7 @@ async def state(engine: AsyncEngine) -> dict[str, tuple[int, str | None]]:
     found = {}
     async with reading(engine) as session:
         for table in sorted(set(SQLModel.metadata.tables) - LOGS):
-            row = f"to_jsonb(t) - '{LEFT_OUT.get(table, '')}'"
+            row = f"to_jsonb(t) - '{{{LEFT_OUT.get(table, '')}}}'::text[]"
             count, digest = (
                 await session.execute(
                     text(f"SELECT count(*), md5(string_agg(({row})::text, '|' ORDER BY ({row})::text)) FROM {table} t")

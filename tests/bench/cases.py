@@ -141,8 +141,11 @@ def _approvals(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
         yield {"run": run}
     for tool in ("post_reply", "purge_account", "nothing"):
         yield {"tool": tool}
+    for agent in ("agent-1", "auditor", "nothing"):
+        yield {"agent": agent}
     for workflow in ("workflow-0", "workflow-11", "nothing"):
         yield {"workflow": workflow}
+    yield {"agent": "auditor", "status": "pending"}
     yield {"workflow": "workflow-11", "status": "pending", "assigned_to": "me"}
     yield {"tool": "purge_account", "status": "expired"}
     yield {"workflow": "nothing", "tool": "purge_account"}
@@ -216,6 +219,14 @@ def cases(of: Samples) -> list[Case]:
             _case(f"{V1}/{path}", "operator", _pairs(wanted))
             for wanted in ({}, {"q": "7"}, {"tag": "bench"}, {"q": "nothing"})
         ]
+    found += [_case(f"{V1}/agents", "operator", _pairs(wanted)) for wanted in ({}, {"q": "7"}, {"q": "nothing"})]
+    month = {"from": (now - timedelta(days=DAYS)).isoformat(), "bucket": "day"}
+    for path, names in (("agents", ("agent-1", "auditor")), ("workflows", ("workflow-0", "workflow-11"))):
+        for name in names:
+            shown = f"{V1}/{path}/{{name}}/usage"
+            found += [
+                _case(f"{V1}/{path}/{name}/usage", "operator", _pairs(wanted), shown=shown) for wanted in ({}, month)
+            ]
     for path in ("policies", "principals", "keys", "signing-keys", "task-queues", "workers"):
         found.append(_case(f"{V1}/{path}", "operator", ()))
     for path, identifier in (
@@ -224,6 +235,7 @@ def cases(of: Samples) -> list[Case]:
         ("approvals", of.approval_id),
         ("commands", of.command_id),
         ("workflows", "workflow-0"),
+        ("agents", "agent-1"),
     ):
         found.append(_case(f"{V1}/{path}/{identifier}", "operator", (), shown=f"{V1}/{path}/{{id}}"))
     return found

@@ -77,26 +77,29 @@ ROWS = (
     """,
     """
     INSERT INTO steps (execution_id, event_id, run_id, kind, name, title, status, attempts, activity_id, task_queue, worker, call_key,
-        governed, scheduled_at, started_at, closed_at, closed_event_id, input, output)
+        governed, scheduled_at, started_at, closed_at, closed_event_id, input, output, usage)
     SELECT m.execution_id, 5 + 6 * n, m.run_id, kind,
         CASE kind WHEN 'tool' THEN CASE WHEN n = 1 THEN 'fetch_ticket' ELSE 'tool-' || m.i % 17 END
-                  WHEN 'agent' THEN CASE WHEN m.i % 400 = 0 THEN 'auditor' ELSE 'agent-' || m.i % 4 END
-                  WHEN 'approval' THEN 'Send reply' WHEN 'timer' THEN 'cool down' ELSE 'model' END,
+                  WHEN 'approval' THEN 'Send reply' WHEN 'timer' THEN 'cool down'
+                  ELSE CASE WHEN m.i % 400 = 0 THEN 'auditor' ELSE 'agent-' || m.i % 4 END END,
         'A step', CASE WHEN n < $1 OR NOT m.open THEN 'completed' WHEN m.waiting_on IS NULL THEN 'running' ELSE 'waiting' END, 1, n::text,
         'queue', 'worker@bench', gen_random_uuid()::text, true, m.at + n * interval '1 minute', m.at + n * interval '1 minute',
         CASE WHEN n < $1 OR NOT m.open THEN m.at + n * interval '1 minute' + interval '3 seconds' END, 10 + 6 * n,
         json_build_object('size', 120, 'value', json_build_object('ticket_id', 'T-' || m.i, 'body', repeat('text ', 20))),
-        json_build_object('size', 80, 'value', repeat('result ', 10))
+        json_build_object('size', 80, 'value', repeat('result ', 10)),
+        CASE WHEN kind IN ('agent', 'model') THEN json_build_object('requests', 1, 'input_tokens', 900 + m.i % 100, 'cached_tokens', 0,
+            'output_tokens', 80, 'unpriced', (m.i % 50 = 0)::int, 'usd', CASE WHEN m.i % 50 <> 0 THEN 0.0012 END) END
     FROM made AS m CROSS JOIN generate_series(1, $1) AS n
     CROSS JOIN LATERAL (SELECT CASE WHEN n = 2 THEN 'agent' WHEN n = 3 THEN 'model' WHEN n = 7 THEN 'timer'
                                WHEN n = 10 AND m.i % 5 = 0 THEN 'approval' ELSE 'tool' END AS kind) AS k
     ORDER BY m.i, n
     """,
     """
-    INSERT INTO approvals (execution_id, approval_id, run_id, step_event_id, opened_event_id, kind, title, tool, digest, policy, approvers,
+    INSERT INTO approvals (execution_id, approval_id, run_id, step_event_id, opened_event_id, kind, title, tool, agent, digest, policy, approvers,
         initiator, terms, payload, status, decidable, opened_at, expires_at, closed_at, decided_by)
     SELECT execution_id, run_id || ':1', run_id, 65, 67, 'tool', 'Send reply',
-        CASE WHEN i % 300 = 0 THEN 'purge_account' ELSE 'post_reply' END, md5(run_id), 'default:destructive@1',
+        CASE WHEN i % 300 = 0 THEN 'purge_account' ELSE 'post_reply' END,
+        CASE WHEN i % 400 = 0 THEN 'auditor' WHEN i % 4 < 3 THEN 'agent-' || i % 4 END, md5(run_id), 'default:destructive@1',
         CASE i % 4 WHEN 0 THEN ARRAY['role:approver'] WHEN 1 THEN ARRAY['support-leads'] ELSE ARRAY['sales-leads', 'team-' || i % 7] END,
         initiator, json_build_object('approval_id', run_id || ':1', 'kind', 'tool', 'title', 'Send reply', 'namespace', 'default',
             'workflow_id', run_id, 'execution_id', execution_id, 'digest', md5(run_id), 'tool', 'post_reply', 'tool_version', 'a1b2c3d4',
@@ -173,6 +176,23 @@ ROWS = (
     INSERT INTO tools (name, version, title, risk, tags, input_schema, timeout_seconds, retries, task_queue, grid)
     SELECT 'tool-' || n, 'a1b2c3d4', 'Tool ' || n, 'write', ARRAY['bench'], '{"type": "object"}', 10, 3, 'queue', 'bench'
     FROM generate_series(0, 99) AS n
+    """,
+    """
+    INSERT INTO agents (name, version, title, timeout_seconds, retries, task_queue, grid)
+    SELECT CASE n WHEN 4 THEN 'auditor' ELSE 'agent-' || n END, 'a1b2c3d4', 'Agent ' || n, 60, 3, 'queue', 'bench' FROM generate_series(0, 39) AS n
+    """,
+    # One agent has been edited often, and each edit was chosen.
+    """
+    INSERT INTO agent_versions (agent, version, source, made_for, models, instructions, tools, limits)
+    SELECT name, 'a1b2c3d4', 'code', 'a1b2c3d4', ARRAY['openai:gpt-5-mini'], repeat('Be helpful. ', 100), ARRAY['tool-1', 'tool-2'],
+        '{"requests": 10}'::json FROM agents
+    UNION ALL
+    SELECT 'agent-1', 'edit-' || n, 'operator', 'a1b2c3d4', ARRAY['openai:gpt-5-mini'], repeat('Be brief. ', 100), ARRAY['tool-1'],
+        '{"requests": 10}'::json FROM generate_series(1, 200) AS n
+    """,
+    """
+    INSERT INTO agent_choices (agent, number, version, created_by)
+    SELECT 'agent-1', n, 'edit-' || n, 'operator' FROM generate_series(1, 200) AS n
     """,
     "INSERT INTO projector_state (name, value) VALUES ('lag', '{\"lag_seconds\": 0.1, \"calls\": {}}')",
 )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,7 @@ from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import ExitCode
 from agentgrid.cli.project import load_project
 from tests.cli.conftest import Cli
-
-PROGRAM = [sys.executable, "-m", "agentgrid.cli.main"]
+from tests.forks import COMMAND_LINE, Forks
 
 
 @pytest.fixture
@@ -28,13 +26,20 @@ def project(cli: Cli, tmp_path: Path) -> Path:
     return tmp_path / "demo"
 
 
-def check(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PROGRAM, "check", *arguments], cwd=folder, env=dict(os.environ), capture_output=True, text=True, timeout=60
-    )
+Check = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_a_good_grid_passes_from_any_folder_of_the_project(project: Path) -> None:
+@pytest.fixture
+def check(forks: Forks) -> Check:
+    """`agentgrid check` in this folder, in a process of its own."""
+
+    def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return forks.run(COMMAND_LINE, "check", *arguments, cwd=folder)
+
+    return run
+
+
+def test_a_good_grid_passes_from_any_folder_of_the_project(check: Check, project: Path) -> None:
     done = check(project / "workflows", "-o", "json")
     assert done.returncode == ExitCode.OK, done.stderr
     found = json.loads(done.stdout)
@@ -45,7 +50,7 @@ def test_a_good_grid_passes_from_any_folder_of_the_project(project: Path) -> Non
     assert found["secrets"] == []
 
 
-def test_every_fault_is_reported_at_once_with_file_and_line(project: Path) -> None:
+def test_every_fault_is_reported_at_once_with_file_and_line(check: Check, project: Path) -> None:
     (project / "activities" / "careless.py").write_text(
         "import agentgrid as ag\n\n\n@ag.tool(title='Careless')\nasync def careless(a) -> int:\n    return 1\n"
     )
@@ -61,7 +66,7 @@ def test_every_fault_is_reported_at_once_with_file_and_line(project: Path) -> No
     assert "4 faults" in done.stderr
 
 
-def test_faults_as_json_have_file_line_and_message(project: Path) -> None:
+def test_faults_as_json_have_file_line_and_message(check: Check, project: Path) -> None:
     (project / "activities" / "missing.py").write_text("\nimport nothing_of_that_name\n")
     done = check(project, "-o", "json")
     assert done.returncode == ExitCode.FAILED
@@ -69,7 +74,7 @@ def test_faults_as_json_have_file_line_and_message(project: Path) -> None:
     assert (Path(fault["file"]).name, fault["line"]) == ("missing.py", 2)
 
 
-def test_code_that_ends_the_process_at_import_is_a_fault_too(project: Path) -> None:
+def test_code_that_ends_the_process_at_import_is_a_fault_too(check: Check, project: Path) -> None:
     (project / "worker.py").write_text("raise SystemExit(0)\n")
     done = check(project)
     assert done.returncode == ExitCode.FAILED
@@ -109,7 +114,7 @@ STALE = {
 
 
 @pytest.mark.parametrize("name", STALE)
-def test_an_example_that_cannot_be_started_is_a_fault_at_its_line(project: Path, name: str) -> None:
+def test_an_example_that_cannot_be_started_is_a_fault_at_its_line(check: Check, project: Path, name: str) -> None:
     example, expected = STALE[name]
     file = project / "pyproject.toml"
     assert EXAMPLE in file.read_text()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +23,7 @@ from tests.cli.terminal import on_terminal
 from tests.cli.test_govern import Run, admin
 from tests.cli.test_ids import RUN, TWIN, page
 from tests.cli.test_watch import APPROVAL, a_run, a_step
+from tests.forks import COMMAND_LINE, Forks
 
 __all__ = ["admin", "api"]
 
@@ -278,7 +277,7 @@ def test_a_mistyped_command_or_status_is_answered_with_the_ones_alike(cli: Cli) 
         ("run list --profile r", {"reviewer"}),
     ],
 )
-def test_the_shell_completes(server: FakeServer, home: Path, words: str, expected: set[str]) -> None:
+def test_the_shell_completes(server: FakeServer, home: Path, forks: Forks, words: str, expected: set[str]) -> None:
     server.on("GET /workflows", page({"name": "support_triage"}, {"name": "invoice"}))
     server.on("GET /tools", page({"name": "send_mail"}))
     typed = f"agentgrid {words}"
@@ -287,13 +286,7 @@ def test_the_shell_completes(server: FakeServer, home: Path, words: str, expecte
         "COMP_WORDS": typed,
         "COMP_CWORD": str(len(typed.split(" ")) - 1),
     }
-    done = subprocess.run(
-        [sys.executable, "-c", "from agentgrid.cli.main import main; main()"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = forks.run(COMMAND_LINE, env=environment)
     assert set(done.stdout.split()) == expected, done.stderr
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mcp.types import CallToolResult
 from temporalio.worker import Replayer
 
 from agentgrid.api.mcp import server
@@ -16,6 +15,9 @@ from agentgrid.worker.plugin import AgentGridPlugin
 from tests.api.talking_mcp import MODES, may_call, mcp_client
 from tests.e2e.conftest import Loop
 from tests.worker import gated
+
+if TYPE_CHECKING:
+    from mcp.types import CallToolResult
 
 
 @pytest.fixture(scope="module", autouse=True)

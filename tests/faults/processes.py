@@ -7,16 +7,16 @@ import os
 import random
 import signal
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from agentgrid.cli.servers import EmbeddedServer
-from agentgrid.cli.servers.child import HOST, Child, ended_within
+from agentgrid.cli.servers.child import HOST, Child, ended_within, make_private_folder
+from tests.forks import Forks
 
-AGENTGRID = (sys.executable, "-m", "agentgrid.cli.main")
 END_SECONDS = 15.0
 BELOW_EPHEMERAL = (20_000, 30_000)
 """A client that tries a port of the ephemeral range again and again, while its server is down, in the end connects to itself."""
@@ -63,13 +63,23 @@ def thaw(pids: Sequence[int]) -> None:
 
 
 class Program:
-    """One of AgentGrid's own programs, as an operator starts it."""
+    """One of AgentGrid's own programs, as an operator starts it, except that its libraries are imported already."""
 
     def __init__(
-        self, name: str, command: Sequence[str], *, home: Path, environment: Mapping[str, str], cwd: Path
+        self,
+        name: str,
+        forks: Forks,
+        code: str,
+        arguments: Sequence[str],
+        *,
+        home: Path,
+        environment: Mapping[str, str],
+        cwd: Path,
     ) -> None:
         self.name = name
-        self._command = command
+        self._forks = forks
+        self._code = code
+        self._arguments = arguments
         self._home = home
         self._environment = {**environment, "AGENTGRID_HOME": str(home / name)}
         self._cwd = cwd
@@ -91,13 +101,13 @@ class Program:
     def start(self) -> None:
         """Start it; nothing happens if it runs."""
         if not self.running:
-            self._child = Child.spawn(
-                self._command,
-                log=self.log_file,
-                cwd=self._cwd,
-                environment=self._environment,
-                death_signal=signal.SIGKILL,
+            log = self.log_file
+            make_private_folder(log.parent)
+            begin = log.stat().st_size if log.exists() else 0
+            process: Any = self._forks.start(
+                self._code, *self._arguments, cwd=self._cwd, env=self._environment, out=log, err=log
             )
+            self._child = Child(process, ("agentgrid", *self._arguments), log, begin)
 
     async def kill(self) -> int:
         """`kill -9`; the number of the process that has died of it."""

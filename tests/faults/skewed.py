@@ -1,4 +1,4 @@
-"""`agentgrid`, in a process whose clock is days off: `python skewed.py api --port 8700`.
+"""`agentgrid`, in a process whose clock is days off.
 
 Every module of AgentGrid, and whoever asks `time.time`, sees the wrong time. Monotonic clocks, by which timeouts are counted, are right.
 """
@@ -44,7 +44,3 @@ def main() -> None:
 
     assert skew(float(os.environ[VARIABLE]) * 86_400) > 5, f"the clock is read elsewhere now than below {app.__name__}"
     agentgrid()
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,8 +24,9 @@ from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
 from tests.api.conftest import make_tokens
 from tests.conftest import control_login, worker_login
-from tests.faults.processes import AGENTGRID, Program, start_again, steady_port
+from tests.faults.processes import Program, start_again, steady_port
 from tests.faults.subject import ledger
+from tests.forks import COMMAND_LINE, PROGRAMS, Forks
 
 SUBJECT = Path(__file__).parent / "subject"
 DATABASE = "faults"
@@ -66,6 +67,7 @@ class Stage:
         async with contextlib.AsyncExitStack() as stack:
             for folder in (self.home / "temporal", self.home / "postgres"):
                 folder.mkdir(mode=0o711, exist_ok=True)
+            self._forks = stack.enter_context(Forks(PROGRAMS))
             await stack.enter_async_context(self.temporal)
             await stack.enter_async_context(self.postgres)
             await self._prepare()
@@ -114,8 +116,8 @@ class Stage:
 
     # --- programs ----------------------------------------------------------------------------------------------------
 
-    def add(self, role: str, number: int, *, by: Sequence[str] = AGENTGRID, **environment: str) -> Program:
-        """One more program of this role, not yet started; `by` is the command that `agentgrid` stands for."""
+    def add(self, role: str, number: int, *, by: str = COMMAND_LINE, **environment: str) -> Program:
+        """One more program of this role, not yet started; `by` is the code that does what `agentgrid` does."""
         common = {
             **clean_environment("AGENTGRID_", "PYTEST_"),
             "AGENTGRID_DATABASE_URL": self._control_dsn,
@@ -123,16 +125,18 @@ class Stage:
             "AGENTGRID_LOG_LEVEL": "info",
             ledger.VARIABLE: str(self.ledger),
         }
-        command = [*by, role]
+        arguments = [role]
         if role == "api":
             while len(self.ports) <= number:
                 self.ports.append(steady_port())
             common["AGENTGRID_SIGNING_KEY_FILE"] = str(self.home / "signing.pem")
-            command += ["--port", str(self.ports[number])]
+            arguments += ["--port", str(self.ports[number])]
         if role == "worker":
             common["AGENTGRID_DATABASE_URL"] = self._worker_dsn
         name = f"{role}-{number}"
-        self.programs[name] = Program(name, command, home=self.home, environment={**common, **environment}, cwd=SUBJECT)
+        self.programs[name] = Program(
+            name, self._forks, by, arguments, home=self.home, environment={**common, **environment}, cwd=SUBJECT
+        )
         return self.programs[name]
 
     def remove(self, program: Program) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,11 +15,11 @@ from tests.faults.stage import Stage
 
 DAYS_OFF = {1: 2, 2: -2}
 """By the number of the API."""
-COMMAND = (sys.executable, "-P", str(Path(skewed.__file__)))
+SKEWED = "from tests.faults.skewed import main; main()"
 
 
 async def test_what_waits_for_a_time_waits_by_the_workflows_clock(stage: Stage) -> None:
-    wrong = [stage.add("api", number, by=COMMAND, **{skewed.VARIABLE: str(days)}) for number, days in DAYS_OFF.items()]
+    wrong = [stage.add("api", number, by=SKEWED, **{skewed.VARIABLE: str(days)}) for number, days in DAYS_OFF.items()]
     try:
         for program in wrong:
             program.start()

@@ -35,9 +35,16 @@ from tests.replay.golden import load, recorded
 
 async def main():
     replayer = Replayer(workflows=[], plugins=[Governance().plugin(GRID)], data_converter=pydantic_data_converter)
-    for path in recorded("agents"):
-        await replayer.replay_workflow(load(path))
-        print(path.stem)
+    names = []
+
+    async def histories():
+        for path in recorded("agents"):
+            names.append(path.stem)
+            yield load(path)
+
+    # At once: a worker for each history, with a sandbox for each workflow, costs more than the replay.
+    await replayer.replay_workflows(histories())
+    print(*names)
 
 asyncio.run(main())
 """

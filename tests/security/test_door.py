@@ -22,7 +22,7 @@ __all__ = ["api", "url"]
 
 JSON = "Content-Type: application/json"
 ME = "/api/v1/me"
-FILL = {name: "known" for name in ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id")}
+FILL = {name: "known" for name in ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id")}
 BEHIND = sorted(route for route, access in ACCESS.items() if not access.public)
 A_KEY = "ag_0123456789abcdef_" + "A" * 43
 

@@ -56,6 +56,7 @@ async def test_a_call_that_is_none_is_told_to_the_model_and_the_run_goes_on(runn
     steps = await rows_of(handle)
     assert [step["kind"] for step in steps] == ["agent", "model", "model"]
     assert len(desk.REFUNDS) == before
+    await running.replays(handle)
 
 
 @pytest.mark.parametrize("size", [600_000, 5_000_000])

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from mcp.shared.exceptions import MCPError
 
 from agentgrid.api.mcp import server
 from agentgrid.control import keys, principals
@@ -156,6 +155,8 @@ async def test_a_page_of_another_origin_reaches_nothing(api: Api, as_, origin: s
 async def test_a_workflow_that_another_grid_names_after_a_tool_gets_none_of_its_calls(
     api: Api, module_postgres_dsn: str
 ):
+    from mcp.shared.exceptions import MCPError
+
     honest = catalog.document(Grid("gated", gated), "nobody-polls")
     alone = {**honest, "grid": "tools-alone", "workflows": [], "tools": [{**honest["tools"][0], "name": "pay"}]}
     catcher = next(each for each in honest["workflows"] if each["name"] == "tool.refund") | {"name": "tool.pay"}

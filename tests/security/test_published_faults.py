@@ -60,11 +60,11 @@ async def test_there_is_no_socket_beside_the_http_api(api: Api) -> None:  # noqa
 
 
 async def test_public_routes_reveal_only_whether_the_service_works(api: Api) -> None:  # noqa: F811
-    """Monitoring routes (Langflow CVE-2026-21445) and code in a public route (CVE-2026-33017): only two routes are public, and they take no input."""
+    """Monitoring routes (Langflow CVE-2026-21445), code in a public route (CVE-2026-33017): few are public, and of them only signing in takes input."""
     public = sorted(route for route, access in ACCESS.items() if access.public)
-    assert public == ["GET /healthz", "GET /readyz"]
+    assert public == ["GET /api/v1/session/methods", "GET /healthz", "GET /readyz", "POST /api/v1/session"]
     async with api.client(None) as client:
-        for place in ("/healthz", "/readyz"):
+        for place in ("/healthz", "/readyz", "/api/v1/session/methods"):
             text = (await client.get(place)).text
             for secret in ("postgres", "agentgrid_", api.settings.temporal_address):
                 assert secret not in text, (place, secret)

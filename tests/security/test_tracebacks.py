@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+
+from tests.forks import Forks
 
 FAILS = """
 import agentgrid.logging
@@ -33,9 +32,10 @@ LOGGED = {
 
 @pytest.mark.parametrize("configured", CONFIGURED)
 @pytest.mark.parametrize("logged", LOGGED)
-def test_a_logged_traceback_shows_no_local_values(configured: str, logged: str) -> None:
+def test_a_logged_traceback_shows_no_local_values(forks: Forks, configured: str, logged: str) -> None:
     program = FAILS.format(configured=CONFIGURED[configured], logged=LOGGED[logged])
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    ended = forks.run(program)
+    assert ended.returncode == 0, ended.stderr
     written = ended.stdout + ended.stderr
     assert "it broke" in written
     assert "in fails" in written

@@ -109,8 +109,9 @@ def test_a_server_is_listed_for_review_pinned_whole_and_destructive_until_its_ri
     assert "ready" in run("list")[0]
 
 
-async def test_results_are_json_or_text_and_failures_are_final(make: Make) -> None:
-    toolset = await make()
+@pytest.mark.parametrize("more", [(), ("sdk",)], ids=["plain", "sdk"])
+async def test_results_are_json_or_text_and_failures_are_final(make: Make, folder: Path, more: tuple[str, ...]) -> None:
+    toolset = await make(command=command(folder, *more))
     assert await toolset["echo"]({"text": "hi"}) == "hi"
     with pytest.raises(ToolError, match="no such thing") as caught:
         await toolset["fail"]()

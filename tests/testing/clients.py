@@ -1,21 +1,21 @@
-"""The installed clients, led to a provider, with their own retries off."""
+"""The installed clients, led to a provider, with their own retries off.
+
+They are imported where they are used: that takes three seconds, and every test process reads the files of all tests.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
-import anthropic as anthropic_clients
-import openai as openai_clients
-from anthropic import AsyncAnthropic
-from openai import AsyncOpenAI
-from pydantic_ai import ModelRequest, ModelResponse, ToolDefinition, ToolReturnPart
-from pydantic_ai.direct import model_request, model_request_stream
-from pydantic_ai.messages import ModelMessage
-from pydantic_ai.models import Model, ModelRequestParameters, infer_model
-from pydantic_ai.providers.anthropic import AnthropicProvider
-from pydantic_ai.providers.openai import OpenAIProvider
+import functools
+from typing import TYPE_CHECKING, Any
 
 from agentgrid.testing.provider import Provider
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+    from openai import AsyncOpenAI
+    from pydantic_ai import ModelRequest, ModelResponse, ToolDefinition
+    from pydantic_ai.messages import ModelMessage
+    from pydantic_ai.models import Model, ModelRequestParameters
 
 MODELS = {
     "responses": "openai:gpt-4.1-mini",
@@ -25,19 +25,34 @@ MODELS = {
 KEY = "sk-canary-0123456789"
 
 
+def errors(protocol: str) -> Any:
+    """The module with the errors of the protocol's client."""
+    import anthropic
+    import openai
+
+    return anthropic if protocol == "messages" else openai
+
+
 def openai(provider: Provider, **options: Any) -> AsyncOpenAI:
+    import openai as clients
+
     # Reading the certificates would take longer than the test.
-    plain = openai_clients.DefaultAsyncHttpxClient(verify=False)
-    return AsyncOpenAI(base_url=provider.base_url, api_key=KEY, max_retries=0, http_client=plain, **options)
+    plain = clients.DefaultAsyncHttpxClient(verify=False)
+    return clients.AsyncOpenAI(base_url=provider.base_url, api_key=KEY, max_retries=0, http_client=plain, **options)
 
 
 def anthropic(provider: Provider, **options: Any) -> AsyncAnthropic:
-    plain = anthropic_clients.DefaultAsyncHttpxClient(verify=False)
-    return AsyncAnthropic(base_url=provider.url, api_key=KEY, max_retries=0, http_client=plain, **options)
+    import anthropic as clients
+
+    plain = clients.DefaultAsyncHttpxClient(verify=False)
+    return clients.AsyncAnthropic(base_url=provider.url, api_key=KEY, max_retries=0, http_client=plain, **options)
 
 
 def model(provider: Provider, protocol: str) -> Model:
     """pydantic-ai's model for the protocol."""
+    from pydantic_ai.models import infer_model
+    from pydantic_ai.providers.anthropic import AnthropicProvider
+    from pydantic_ai.providers.openai import OpenAIProvider
 
     def made(name: str) -> Any:
         if name == "anthropic":
@@ -48,24 +63,39 @@ def model(provider: Provider, protocol: str) -> Model:
 
 
 def tool(name: str, *required: str) -> ToolDefinition:
+    from pydantic_ai import ToolDefinition
+
     properties = {name: {"type": "string"} for name in required}
     schema = {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
     return ToolDefinition(name=name, description=f"The tool {name}.", parameters_json_schema=schema)
 
 
-TOOLS = ModelRequestParameters(
-    function_tools=[tool("get_order", "order_id"), tool("search", "query")],
-    output_tools=[tool("final_result", "answer")],
-    output_mode="tool",
-    allow_text_output=True,
-)
+@functools.cache
+def tools() -> ModelRequestParameters:
+    from pydantic_ai.models import ModelRequestParameters
+
+    return ModelRequestParameters(
+        function_tools=[tool("get_order", "order_id"), tool("search", "query")],
+        output_tools=[tool("final_result", "answer")],
+        output_mode="tool",
+        allow_text_output=True,
+    )
+
+
+def prompt(text: str, *, instructions: str | None = None) -> ModelRequest:
+    """What opens a conversation."""
+    from pydantic_ai import ModelRequest, UserPromptPart
+
+    return ModelRequest(parts=[UserPromptPart(text)], instructions=instructions)
 
 
 async def ask(asked: Model, messages: list[ModelMessage], *, stream: bool) -> ModelResponse:
     """The model's response, received at once or as a stream."""
+    from pydantic_ai.direct import model_request, model_request_stream
+
     if not stream:
-        return await model_request(asked, messages, model_request_parameters=TOOLS)
-    async with model_request_stream(asked, messages, model_request_parameters=TOOLS) as events:
+        return await model_request(asked, messages, model_request_parameters=tools())
+    async with model_request_stream(asked, messages, model_request_parameters=tools()) as events:
         async for _ in events:
             pass
         return events.get()
@@ -73,6 +103,8 @@ async def ask(asked: Model, messages: list[ModelMessage], *, stream: bool) -> Mo
 
 def results(response: ModelResponse, contents: dict[str, Any]) -> ModelRequest:
     """The results of the response's calls, by the tools' names."""
+    from pydantic_ai import ModelRequest, ToolReturnPart
+
     return ModelRequest(
         parts=[
             ToolReturnPart(call.tool_name, contents[call.tool_name], call.tool_call_id) for call in response.tool_calls

@@ -11,9 +11,7 @@ from typing import Annotated, Any, Literal
 
 import jsonschema_rs
 import pytest
-from openai import AsyncOpenAI
 from pydantic import BaseModel, Field, TypeAdapter
-from pydantic_ai import Agent
 
 from agentgrid.testing.ledger import read_log
 from agentgrid.testing.provider import Provider
@@ -36,6 +34,8 @@ def test_turns_and_the_package_load_no_server() -> None:
 
 
 async def test_a_process_answers_by_hand_and_its_log_survives_its_kill(tmp_path: Path) -> None:
+    from openai import AsyncOpenAI
+
     log = tmp_path / "log.jsonl"
     arguments = (sys.executable, "-m", "agentgrid.testing.provider", "--port", "0", "--log", str(log))
     process = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
@@ -74,6 +74,8 @@ class Reply(BaseModel):
 
 @pytest.mark.parametrize("protocol", MODELS)
 async def test_an_agent_works_with_the_built_in_script(protocol: str) -> None:
+    from pydantic_ai import Agent
+
     called: list[int] = []
 
     def get_order(number: Annotated[int, Field(ge=1000)]) -> str:

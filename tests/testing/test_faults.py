@@ -7,18 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import anthropic as anthropic_errors
 import httpx
-import openai as openai_errors
 import pytest
-from pydantic_ai import ModelRequest, UserPromptPart
-from pydantic_ai.exceptions import ModelAPIError
 
 from agentgrid.testing.ledger import State, billed, read_log
 from agentgrid.testing.provider import Provider
 from agentgrid.testing.service import Limits
 from agentgrid.testing.turns import Fault, Turn, Usage
-from tests.testing.clients import KEY, MODELS, anthropic, ask, model, openai
+from tests.testing.clients import KEY, MODELS, anthropic, ask, errors, model, openai, prompt
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
 USAGE = Usage(input_tokens=70, output_tokens=7)
@@ -57,10 +53,9 @@ async def receive(provider: Provider, protocol: str, received: list[Any], *, str
 async def test_a_refusal_is_the_clients_own_error_and_is_not_billed(
     protocol: str, fault: Fault, error: str, status: int
 ) -> None:
-    errors = anthropic_errors if protocol == "messages" else openai_errors
     async with Provider([Turn(fault=fault)]) as provider:
         for stream in (False, True):
-            with pytest.raises(getattr(errors, error), match=fault.message) as raised:
+            with pytest.raises(getattr(errors(protocol), error), match=fault.message) as raised:
                 await send(provider, protocol, stream=stream)
             assert raised.value.response.headers.get("retry-after") == ("2" if status == 429 else None)
         assert [(r.state, r.status, r.billed) for r in provider.requests] == [(State.REFUSED, status, None)] * 2
@@ -68,9 +63,8 @@ async def test_a_refusal_is_the_clients_own_error_and_is_not_billed(
 
 @pytest.mark.parametrize("protocol", MODELS)
 async def test_a_slow_answer_times_out_and_is_recorded_as_abandoned(protocol: str) -> None:
-    errors = anthropic_errors if protocol == "messages" else openai_errors
     async with Provider([Turn(text="late", delay_seconds=60, usage=USAGE)]) as provider:
-        with pytest.raises(errors.APITimeoutError):
+        with pytest.raises(errors(protocol).APITimeoutError):
             await send(provider, protocol, timeout=0.3)
         (request,) = await provider.wait(lambda requests: [r.state for r in requests] == [State.ABANDONED])
         assert (request.answered, request.billed) == (False, USAGE)
@@ -79,6 +73,8 @@ async def test_a_slow_answer_times_out_and_is_recorded_as_abandoned(protocol: st
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("protocol", MODELS)
 async def test_a_connection_cut_in_the_middle_is_an_error_after_a_part(protocol: str, stream: bool) -> None:
+    from pydantic_ai.exceptions import ModelAPIError
+
     cut = Turn(text=LONG, fault=Fault.cut(), usage=USAGE)
     async with Provider([cut, Turn(text=LONG, usage=USAGE)]) as provider:
         received: list[Any] = []
@@ -87,9 +83,9 @@ async def test_a_connection_cut_in_the_middle_is_an_error_after_a_part(protocol:
         assert "without sending complete message body" in f"{raised.value!r} {raised.value.__cause__!r}"
         assert (len(received) >= 3) is stream
         with pytest.raises(ModelAPIError):
-            await ask(model(provider, protocol), [ModelRequest(parts=[UserPromptPart("other")])], stream=stream)
+            await ask(model(provider, protocol), [prompt("other")], stream=stream)
 
-        whole = await ask(model(provider, protocol), [ModelRequest(parts=[UserPromptPart("other")])], stream=stream)
+        whole = await ask(model(provider, protocol), [prompt("other")], stream=stream)
         assert whole.text == LONG
         assert [request.state for request in provider.requests] == [State.CUT, State.CUT, State.ANSWERED]
         assert provider.billed == USAGE + USAGE + USAGE, "what was cut is billed too"
@@ -97,7 +93,7 @@ async def test_a_connection_cut_in_the_middle_is_an_error_after_a_part(protocol:
 
 async def test_a_connection_may_be_cut_before_the_first_byte() -> None:
     async with Provider([Turn(fault=Fault.cut(after=0))]) as provider:
-        with pytest.raises(openai_errors.APIConnectionError) as raised:
+        with pytest.raises(errors("chat").APIConnectionError) as raised:
             await send(provider, "chat")
         assert "without sending a response" in repr(raised.value.__cause__)
 
@@ -106,7 +102,7 @@ async def test_the_end_of_the_provider_drops_what_is_in_flight() -> None:
     async with Provider([Turn(text="late", delay_seconds=60)]) as provider:
         waiting = asyncio.create_task(send(provider, "responses"))
         await provider.wait(lambda requests: len(requests) == 1)
-    with pytest.raises(openai_errors.APIConnectionError):
+    with pytest.raises(errors("responses").APIConnectionError):
         await waiting
     assert [request.state for request in provider.requests] == [State.CUT]
 

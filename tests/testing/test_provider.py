@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydantic_ai import ModelRequest, UserPromptPart
-from pydantic_ai.messages import ModelMessage
 
 from agentgrid.testing.provider import Provider
 from agentgrid.testing.turns import Call, Conversation, Fault, Turn, Usage
-from tests.testing.clients import MODELS, anthropic, ask, model, openai, results
+from tests.testing.clients import MODELS, anthropic, ask, model, openai, prompt, results
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelMessage
 
 USAGE = Usage(input_tokens=1000, output_tokens=50, cached_tokens=400)
 TWO_CALLS = Turn(
@@ -42,7 +43,7 @@ def from_results(conversation: Conversation) -> Turn:
 async def test_a_conversation_with_parallel_calls_and_a_structured_answer(protocol: str, stream: bool) -> None:
     async with Provider(from_results) as provider:
         asked = model(provider, protocol)
-        messages: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart("where?")], instructions="Be brief.")]
+        messages: list[ModelMessage] = [prompt("where?", instructions="Be brief.")]
 
         first = await ask(asked, messages, stream=stream)
         assert first.text == "Let me look."
@@ -73,7 +74,7 @@ async def test_a_conversation_with_parallel_calls_and_a_structured_answer(protoc
 async def test_usage_is_exact_and_has_a_price(protocol: str, stream: bool) -> None:
     usage = Usage(input_tokens=100_000, output_tokens=2_000, cached_tokens=40_000)
     async with Provider([Turn(text="Hello.", usage=usage)]) as provider:
-        response = await ask(model(provider, protocol), [ModelRequest(parts=[UserPromptPart("hello")])], stream=stream)
+        response = await ask(model(provider, protocol), [prompt("hello")], stream=stream)
 
     got = response.usage
     assert (got.input_tokens, got.cache_read_tokens, got.output_tokens) == (100_000, 40_000, 2_000)

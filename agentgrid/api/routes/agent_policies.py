@@ -87,7 +87,7 @@ async def _governance(plane: ControlPlane, principal: Principal, name: str) -> A
     return AgentGovernance(
         name=name,
         called=called,
-        switch=SwitchOut(disabled=False) if switch is None else SwitchOut.model_validate(switch),
+        switch=SwitchOut.of(switch),
         rules=[PolicySummary.model_validate(row) for row in rows[:MAX_SHOWN]],
         in_flight=[AgentCallOut.model_validate(_call(step, run)) for step, run in in_flight],
         note=note or (None if called else f"no run has called an agent named {name!r} yet"),

@@ -52,7 +52,7 @@ DAY = timedelta(days=1)
 def _values(
     row: Agent, active: AgentVersionRow | None, served: bool | None, switch: Switch | None, lately: Stats
 ) -> dict[str, Any]:
-    state = SwitchOut(disabled=False) if switch is None else SwitchOut.model_validate(switch)
+    state = SwitchOut.of(switch)
     return {
         **row.model_dump(),
         "code_version": row.version,

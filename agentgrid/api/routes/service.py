@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from urllib.parse import urlencode
 
 import temporalio.api.workflowservice.v1 as service
@@ -17,6 +16,7 @@ from agentgrid.api.approval_filter import inbox
 from agentgrid.api.deps import Asking, Login, Plane, Session
 from agentgrid.api.errors import DATABASE_FAULTS
 from agentgrid.api.gate import router as make_router
+from agentgrid.api.me import VERSION, me_of
 from agentgrid.api.schemas.service import Count, Dependency, Freshness, Health, Me, Overview, Readiness
 from agentgrid.control.plane import ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked
@@ -29,7 +29,6 @@ from agentgrid.errors import AgentGridError
 router = make_router(tags=["service"])
 
 DAY = timedelta(days=1)
-VERSION = version("agentgrid")
 PROBE_SECONDS = 3.0
 
 
@@ -104,19 +103,9 @@ async def get_metrics(request: Request, session: Session) -> Response:
 
 
 @router.get(f"{V1}/me", summary="The caller, with its permissions", tags=["me"])
-async def me(login: Login) -> Me:
-    """The principal that the API key belongs to."""
-    principal = login.principal
-    return Me(
-        name=principal.name,
-        kind=principal.kind,
-        roles=sorted(principal.roles),
-        groups=sorted(principal.groups),
-        workflows=sorted(principal.workflows),
-        permissions=sorted(principal.permissions),
-        key_id=login.key_id,
-        key_expires_at=login.expires_at,
-    )
+async def me(request: Request, login: Login) -> Me:
+    """The principal that the API key or the browser session belongs to, and the facts of the installation."""
+    return me_of(login, request.app.state.facts)
 
 
 @router.get(f"{V1}/overview", summary="Counts of runs and approvals, with links to their lists", tags=["me"])

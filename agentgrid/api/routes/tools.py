@@ -73,9 +73,8 @@ class _Policies:
 
 
 def _values(row: Tool, served: bool | None, held: _Policies, switch: Switch | None) -> dict[str, Any]:
-    said = SwitchOut(disabled=False) if switch is None else SwitchOut.model_validate(switch)
     bounded = {"reach": reach(row.reach), "asks": None if row.asks is None else row.asks[:MAX_TEMPLATE]}
-    return {**row.model_dump(), **bounded, "served": served, "policy": held.of(row), "switch": said}
+    return {**vars(row), **bounded, "served": served, "policy": held.of(row), "switch": SwitchOut.of(switch)}
 
 
 async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[Tool]) -> dict[str, bool | None]:

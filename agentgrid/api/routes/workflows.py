@@ -35,8 +35,9 @@ from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import agent_usage, runs, switches, workflows
 from agentgrid.db.run_details import Details
+from agentgrid.db.runs import Last
 from agentgrid.db.session import ReadSession, reading
-from agentgrid.db.tables import Run, Switch, Workflow
+from agentgrid.db.tables import Switch, Workflow
 from agentgrid.domain.handlers import Handlers
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.switches import SwitchKind
@@ -48,12 +49,11 @@ MAX_VERSIONS = 50
 DAY = timedelta(days=1)
 
 
-def _values(row: Workflow, served: bool | None, last: Run | None, switch: Switch | None) -> dict[str, object]:
-    said = SwitchOut(disabled=False) if switch is None else SwitchOut.model_validate(switch)
+def _values(row: Workflow, served: bool | None, last: Last | None, switch: Switch | None) -> dict[str, object]:
     return {
-        **row.model_dump(),
+        **vars(row),
         "served": served,
-        "switch": said,
+        "switch": SwitchOut.of(switch),
         "last_run": None if last is None else LastRun.model_validate(last),
     }
 

@@ -19,6 +19,7 @@ class CommandSummary(Out):
     status: CommandStatus
     principal: str
     key_id: str | None
+    session_id: str | None = Field(description="The browser session that stood for the key.")
     run_id: str | None
     execution_id: str | None
     approval_id: str | None

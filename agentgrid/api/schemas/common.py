@@ -67,6 +67,11 @@ class SwitchOut(Out):
     created_by: str | None = Field(None, description="Who last set it.")
     created_at: datetime | None = None
 
+    @classmethod
+    def of(cls, row: object | None) -> SwitchOut:
+        """The newest setting of a switch; None if it was never set."""
+        return cls(disabled=False) if row is None else cls.model_validate(row)
+
 
 class Page(Out, Generic[Item]):
     """One page of a list."""

@@ -42,8 +42,28 @@ class Readiness(Out):
     projection: Freshness | None
 
 
+class MySession(Out):
+    """The browser session that the request was made with."""
+
+    session_id: str
+    opened_at: datetime
+    expires_at: datetime = Field(description="Unless it is used before.")
+
+
+class Installation(Out):
+    """The facts of the installation that answers."""
+
+    name: str = Field(description="`AGENTGRID_INSTALLATION`, or the host and port of its URL.")
+    version: str
+    namespace: str = Field(description="Temporal's namespace.")
+    temporal_ui_url: str | None
+    retention_seconds: float | None = Field(
+        description="For how long Temporal keeps the history of an ended run. Null until Temporal has said so."
+    )
+
+
 class Me(Out):
-    """Who asks."""
+    """Who asks, and who answers."""
 
     name: str
     kind: PrincipalKind
@@ -53,6 +73,8 @@ class Me(Out):
     permissions: list[Permission]
     key_id: str
     key_expires_at: datetime
+    session: MySession | None = Field(description="Null for a request with a key.")
+    installation: Installation
 
 
 class Count(Out):

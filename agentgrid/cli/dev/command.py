@@ -6,7 +6,7 @@ import asyncio
 import json
 import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from agentgrid.cli.dev.links import Link, guests, sign_in_links
 from agentgrid.cli.dev.models import model_line, model_variables
 from agentgrid.cli.dev.ready import ReadyFile
 from agentgrid.cli.dev.reload import code_changes
@@ -85,7 +86,10 @@ async def _serve(stack: Stack, options: Options, terminal: Terminal, ready_file:
             ready_file.write(_whereabouts(stack))
         elif not stack.faults:
             terminal.say("the worker has not registered its workflows yet; see its log", style="yellow")
+        links = await sign_in_links(stack.places.api_url, stack.home, guests(stack.project.principals))
         terminal.console.print(_panel(stack))
+        for what, line in _link_lines(links):
+            terminal.console.print(Text(f"{what}\n  ", style="dim").append(line, style="bold cyan"), soft_wrap=True)
         for what, line in _commands(stack):
             # Not in the panel: commands wrapped to fit in there can't be copied.
             terminal.console.print(Text(f"{what}\n  ", style="dim").append(line, style="bold green"), soft_wrap=True)
@@ -142,6 +146,14 @@ def _servers_panel(stack: Stack) -> Panel:
     facts.add_row("Settings", Text(f". {shown_path(stack.home)}/env", style="bold green"))
     facts.add_row("Then", Text(f"{program()} api, {program()} projector", style="bold green"))
     return Panel(facts, title="The servers are ready", title_align="left", border_style="green", expand=False)
+
+
+def _link_lines(links: Sequence[Link]) -> Iterator[tuple[str, str]]:
+    """The links, whole lines for the same reason as commands."""
+    for link in links:
+        yield f"The console, as {link.name} (works once, for 10 minutes):", safe(link.url)
+    if links:
+        yield "Another link to the console:", safe(command("console", "--open"))
 
 
 def _commands(stack: Stack) -> Iterator[tuple[str, str]]:

@@ -343,3 +343,19 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- Drops the policy snapshots that were replaced more than this many days ago, and returns how many. Only the newest one is ever read: the others
+-- show what workers applied in that time. At least a week is always kept. The control logins may not delete from this table themselves.
+CREATE OR REPLACE FUNCTION agentgrid_drop_snapshots(days_kept integer)
+RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_dropped integer;
+BEGIN
+    DELETE FROM public.policy_snapshots AS s WHERE EXISTS (
+        SELECT FROM public.policy_snapshots AS later
+        WHERE later.version > s.version AND later.made_at < now() - make_interval(days => greatest(days_kept, 7))
+    );
+    GET DIAGNOSTICS v_dropped = ROW_COUNT;
+    RETURN v_dropped;
+END
+$$;

@@ -23,8 +23,8 @@ GRANT USAGE ON SCHEMA public TO agentgrid_worker, agentgrid_control, agentgrid_r
 -- The API and the projector: rows, not tables. Only the owner may bind workers' logins.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO agentgrid_control;
 REVOKE INSERT, UPDATE, DELETE ON worker_logins, locks, delta_channels, alembic_version FROM agentgrid_control;
-REVOKE DELETE ON commands, principals, policies, switches, signing_keys, policy_snapshots, agent_versions, agent_choices
-    FROM agentgrid_control; -- records are kept
+REVOKE DELETE ON commands, principals, sessions, policies, switches, signing_keys FROM agentgrid_control; -- records are kept
+REVOKE UPDATE, DELETE ON policy_snapshots, agent_versions, agent_choices FROM agentgrid_control; -- and these never change
 GRANT UPDATE ON locks TO agentgrid_control; -- required to lock a row
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO agentgrid_control;
 
@@ -40,11 +40,13 @@ GRANT USAGE ON SEQUENCE touches_touch_id_seq, logs_log_id_seq TO agentgrid_repor
 
 REVOKE ALL ON FUNCTION agentgrid_login(), agentgrid_spend(worker_logins, integer, integer, integer, integer),
     agentgrid_touch(text, text[], text[], bigint[], boolean[]), agentgrid_telemetry(json, json), agentgrid_catalog(json),
-    agentgrid_delta(text, text, text, integer, integer, integer, text, text[]), agentgrid_ensure_partitions(integer), agentgrid_drop_partitions(integer) FROM PUBLIC, agentgrid_worker;
+    agentgrid_delta(text, text, text, integer, integer, integer, text, text[]), agentgrid_ensure_partitions(integer), agentgrid_drop_partitions(integer), agentgrid_drop_snapshots(integer)
+    FROM PUBLIC, agentgrid_worker;
 GRANT EXECUTE ON FUNCTION agentgrid_touch(text, text[], text[], bigint[], boolean[]), agentgrid_telemetry(json, json),
     agentgrid_catalog(json), agentgrid_delta(text, text, text, integer, integer, integer, text, text[])
     TO agentgrid_worker, agentgrid_control;
-GRANT EXECUTE ON FUNCTION agentgrid_ensure_partitions(integer), agentgrid_drop_partitions(integer) TO agentgrid_control;
+GRANT EXECUTE ON FUNCTION agentgrid_ensure_partitions(integer), agentgrid_drop_partitions(integer), agentgrid_drop_snapshots(integer)
+    TO agentgrid_control;
 
 -- The new owner of a function needs CREATE on its schema while ownership changes.
 GRANT CREATE ON SCHEMA public TO agentgrid_reports;

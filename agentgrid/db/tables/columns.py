@@ -82,13 +82,14 @@ class _Registered(TypeDecorator[Any]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         try:
             found = None if value is None else loads(value)
-        except RecursionError:
+        except (RecursionError, ValueError):
             return None
         return None if is_deeper(found, MAX_STORED) else found
 
 
 def registered(*, null: bool = True) -> Any:
-    """A document that a worker registered, and so of any form. Read as None if it is nested too deeply to be shown."""
+    """A document that a worker registered, and so of any form. Read as None if it can't be shown: nested too deeply, or with a number that Python
+    refuses to read for its length."""
     return Field(sa_column=Column(_Registered(none_as_null=True), nullable=null))
 
 

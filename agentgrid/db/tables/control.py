@@ -63,6 +63,8 @@ class Command(SQLModel, table=True):
     principal: str = columns.text()
     key_id: str | None = columns.text(null=True)
     """The API key that asked, not its secret."""
+    session_id: str | None = columns.text(null=True)
+    """The browser session that asked in the key's place."""
     run_id: str | None = columns.text(null=True)
     execution_id: str | None = columns.text(null=True)
     approval_id: str | None = columns.text(null=True)
@@ -166,6 +168,46 @@ class ApiKey(SQLModel, table=True):
     expires_at: datetime = columns.time(null=False)
     last_used_at: datetime | None = columns.time()
     revoked_at: datetime | None = columns.time()
+
+
+class SessionRow(SQLModel, table=True):
+    """A browser's session in place of a key. It ends with the key, and also by itself."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        Index("uq_sessions_token_hash", "token_hash", unique=True),
+        Index("ix_sessions_key", "key_id"),
+        Index(
+            "ix_sessions_open",
+            text("opened_at DESC"),
+            text("session_id DESC"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
+
+    session_id: str = columns.text(primary=True)
+    token_hash: str = columns.text()
+    """SHA-256 of the cookie's value."""
+    key_id: str = columns.text(references="api_keys.key_id")
+    opened_at: datetime = columns.time(null=False, now=True)
+    expires_at: datetime = columns.time(null=False)
+    """Moves with each use that is noted."""
+    last_used_at: datetime = columns.time(null=False, now=True)
+    ended_at: datetime | None = columns.time()
+    address: str | None = columns.text(null=True)
+    user_agent: str | None = columns.text(null=True)
+
+
+class SignInCode(SQLModel, table=True):
+    """A code that opens one session in place of its key."""
+
+    __tablename__ = "sign_in_codes"
+    __table_args__ = (Index("ix_sign_in_codes_key", "key_id", "expires_at"),)
+
+    code_hash: str = columns.text(primary=True)
+    key_id: str = columns.text(references="api_keys.key_id")
+    expires_at: datetime = columns.time(null=False)
+    used_at: datetime | None = columns.time()
 
 
 class WorkerLogin(SQLModel, table=True):

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 from agentgrid.domain.agents import INTERRUPTED, AgentHeader, Hold, Usage, add
-from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold.executions import apply_interrupts, supersede_interrupts

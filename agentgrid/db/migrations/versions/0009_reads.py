@@ -1,4 +1,4 @@
-"""Scopes of principals, the record of reads, and changed arguments.
+"""Scopes of principals, the record of reads, changed arguments, and browser sessions.
 
 Revision ID: 0009
 """
@@ -61,6 +61,36 @@ STATEMENTS: tuple[str, ...] = (
     "CREATE INDEX ix_reads_subject ON reads (subject, at DESC, read_id DESC) WHERE subject IS NOT NULL",
     # Most rows have the outcome `read`; scanning the list finds those.
     "CREATE INDEX ix_reads_outcome ON reads (outcome, at DESC, read_id DESC) WHERE outcome <> 'read'",
+    "ALTER TABLE commands ADD COLUMN session_id TEXT",
+    """
+    CREATE TABLE sessions (
+        session_id TEXT NOT NULL,
+        token_hash TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        opened_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        last_used_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        ended_at TIMESTAMP WITH TIME ZONE,
+        address TEXT,
+        user_agent TEXT,
+        CONSTRAINT pk_sessions PRIMARY KEY (session_id),
+        CONSTRAINT fk_sessions_key_id FOREIGN KEY (key_id) REFERENCES api_keys (key_id) ON DELETE CASCADE
+    )
+    """,
+    "CREATE UNIQUE INDEX uq_sessions_token_hash ON sessions (token_hash)",
+    "CREATE INDEX ix_sessions_key ON sessions (key_id)",
+    "CREATE INDEX ix_sessions_open ON sessions (opened_at DESC, session_id DESC) WHERE ended_at IS NULL",
+    """
+    CREATE TABLE sign_in_codes (
+        code_hash TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        used_at TIMESTAMP WITH TIME ZONE,
+        CONSTRAINT pk_sign_in_codes PRIMARY KEY (code_hash),
+        CONSTRAINT fk_sign_in_codes_key_id FOREIGN KEY (key_id) REFERENCES api_keys (key_id) ON DELETE CASCADE
+    )
+    """,
+    "CREATE INDEX ix_sign_in_codes_key ON sign_in_codes (key_id, expires_at)",
 )
 
 

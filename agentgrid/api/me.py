@@ -1,0 +1,79 @@
+"""Who asks, and which installation answers: what a client needs to know first."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.metadata import version
+from urllib.parse import urlsplit
+
+import temporalio.api.workflowservice.v1 as service
+
+from agentgrid.api.identity import Identity
+from agentgrid.api.schemas.service import Installation, Me, MySession
+from agentgrid.control.plane import ControlPlane
+from agentgrid.control.rpc import DEADLINE, asked
+from agentgrid.errors import AgentGridError
+
+VERSION = version("agentgrid")
+ASK_AGAIN_SECONDS = 600.0
+ASK_SOON_SECONDS = 15.0
+"""After Temporal could not answer."""
+
+
+class Facts:
+    """The facts of the installation. Temporal's retention is asked in the background: no request waits for it."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+        self._retention_seconds: float | None = None
+
+    async def run(self) -> None:
+        """Keep the retention known, until cancelled."""
+        while True:
+            known = await self._ask()
+            await asyncio.sleep(ASK_AGAIN_SECONDS if known else ASK_SOON_SECONDS)
+
+    async def _ask(self) -> bool:
+        namespace = self._plane.settings.temporal_namespace
+        question = service.DescribeNamespaceRequest(namespace=namespace)
+        try:
+            answer = await asked(
+                self._plane.temporal.workflow_service.describe_namespace(question, timeout=DEADLINE),
+                noun="namespace",
+                identifier=namespace,
+            )
+        except AgentGridError:
+            return False
+        retention = answer.config.workflow_execution_retention_ttl
+        self._retention_seconds = float(retention.ToTimedelta().total_seconds()) or None
+        return True
+
+    def out(self) -> Installation:
+        """The facts as a client sees them."""
+        settings = self._plane.settings
+        return Installation(
+            name=settings.installation or urlsplit(settings.api_url).netloc,
+            version=VERSION,
+            namespace=settings.temporal_namespace,
+            temporal_ui_url=settings.temporal_ui_url,
+            retention_seconds=self._retention_seconds,
+        )
+
+
+def me_of(login: Identity, facts: Facts) -> Me:
+    """The caller, its session if it has one, and the installation."""
+    principal, session = login.principal, login.session
+    return Me(
+        name=principal.name,
+        kind=principal.kind,
+        roles=sorted(principal.roles),
+        groups=sorted(principal.groups),
+        workflows=sorted(principal.workflows),
+        permissions=sorted(principal.permissions),
+        key_id=login.key_id,
+        key_expires_at=login.key_expires_at,
+        session=None
+        if session is None
+        else MySession(session_id=session.session_id, opened_at=session.opened_at, expires_at=session.expires_at),
+        installation=facts.out(),
+    )

@@ -1,0 +1,68 @@
+"""`agentgrid console`: a link that signs a browser in to the web console."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.session import OutputOption, ProfileOption, session
+
+PAGE_NAME = "console.html"
+"""Kept: when the browser reads it is not known, and its link works once, for 10 minutes. The next one replaces it."""
+PAGE = """<!doctype html>
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url={url}">
+<title>AgentGrid</title>
+<p><a href="{url}">Open the AgentGrid console</a></p>
+"""
+
+OpenOption = Annotated[
+    bool, typer.Option("--open", help="Open the link in this machine's browser instead of printing it.")
+]
+
+
+def console(
+    profile: ProfileOption = None, open_: OpenOption = False, output: OutputOption = OutputFormat.TABLE
+) -> None:
+    """Make a link that signs a browser in to the web console, as the profile's principal. It works once, for 10 minutes."""
+    with session(profile, output) as client:
+        answer = client.write("POST", "/session/codes", None, doing="make a sign-in link")
+        made = answer.json()
+        if open_ and _opened(made["url"]):
+            if output is OutputFormat.JSON:
+                typer.echo(json.dumps({"opened": True, "expires_at": made["expires_at"]}))
+            else:
+                typer.echo("the console opens in your browser", err=True)
+            return
+        if output is OutputFormat.JSON:
+            typer.echo(answer.text)
+            return
+        from agentgrid.cli.text import safe
+
+        if open_:
+            typer.echo("there is no browser to open here; open this link yourself:", err=True)
+        typer.echo(safe(made["url"]))
+        typer.echo("It works once, for 10 minutes. Who opens it acts as you: don't pass it on.", err=True)
+
+
+def _opened(url: str) -> bool:
+    """Open the link through a private file: everybody on this machine can read the arguments of a browser's process."""
+    import html
+    import tempfile
+    import webbrowser
+
+    from agentgrid.cli.project import home
+    from agentgrid.control.private import write_private
+
+    folder = home() if home().is_dir() else Path(tempfile.mkdtemp(prefix="agentgrid-"))
+    page = folder / PAGE_NAME
+    write_private(page, PAGE.replace("{url}", html.escape(url)))
+    try:
+        return webbrowser.open(page.absolute().as_uri())
+    except webbrowser.Error:
+        return False
