@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agentgrid.sdk.secrets import secret
     from agentgrid.sdk.tools import Tool, idempotency_key, tool
     from agentgrid.sdk.toolsets import Toolset
+    from agentgrid.sdk.units import Unit, unit
     from agentgrid.sdk.workflows import workflow
     from agentgrid.sources.mcp_servers import mcp
     from agentgrid.sources.openapi import openapi
@@ -45,6 +46,7 @@ __all__ = [
     "Tool",
     "ToolError",
     "Toolset",
+    "Unit",
     "agent",
     "approval",
     "idempotency_key",
@@ -54,6 +56,7 @@ __all__ = [
     "run_worker",
     "secret",
     "tool",
+    "unit",
     "workflow",
 ]
 
@@ -74,6 +77,7 @@ _HOMES = {
     "Tool": "agentgrid.sdk.tools",
     "ToolError": "agentgrid.errors",
     "Toolset": "agentgrid.sdk.toolsets",
+    "Unit": "agentgrid.sdk.units",
     "agent": "agentgrid.sdk.agents",
     "approval": "agentgrid.sdk.approvals",
     "idempotency_key": "agentgrid.sdk.tools",
@@ -83,6 +87,7 @@ _HOMES = {
     "run_worker": "agentgrid.worker.main",
     "secret": "agentgrid.sdk.secrets",
     "tool": "agentgrid.sdk.tools",
+    "unit": "agentgrid.sdk.units",
     "workflow": "agentgrid.sdk.workflows",
 }
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentgrid.api import actions
+from agentgrid.api import actions, letter_parts
 from agentgrid.api.schemas.approvals import (
     ApprovalAccepted,
+    ApprovalLetter,
     ApprovalRow,
     ApprovalSummary,
     DecisionOut,
@@ -24,6 +25,7 @@ from agentgrid.control.approvals import signer_for
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals
 from agentgrid.db.approval_context import Context
+from agentgrid.db.approval_letters import Letter
 from agentgrid.db.approval_urgency import is_soon
 from agentgrid.db.approvals import Found
 from agentgrid.db.pool import Connection
@@ -34,9 +36,6 @@ from agentgrid.domain.principals import UNKNOWN_INITIATOR
 
 HIDDEN_TITLE = "An approval"
 """Stands for the title of an explicit approval where payloads are hidden."""
-
-MAX_REACH, MAX_REACH_TEXT = 6, 60
-"""A worker can register any number of texts of any length."""
 
 
 def summary(row: Approval, run: Run, shown: Shown) -> ApprovalSummary:
@@ -90,8 +89,8 @@ def row_values(
 
 
 def reach(registered: Sequence[str]) -> list[str]:
-    """What a worker registered as a tool's reach, bounded."""
-    return [asks.line(each[:MAX_REACH_TEXT]) for each in registered[:MAX_REACH]]
+    """What a worker registered as a tool's reach, bounded: it can register any number of texts of any length."""
+    return [asks.line(each[: asks.MAX_REACH_TEXT]) for each in registered[: asks.MAX_REACH]]
 
 
 def _title(row: Approval, version: ToolVersion | None, shown: Shown) -> str | None:
@@ -113,6 +112,25 @@ def _actions(plane: ControlPlane, caller: Caller, row: Approval, run: Run, conte
         return [Action(verb=verb, allowed=False, reason=why) for verb in ("approve", "reject")]
     found = context.found(row, run)
     return actions.of_approval(caller, found, signer_for(plane, found))
+
+
+def page(
+    plane: ControlPlane,
+    caller: Caller,
+    shown: Shown,
+    found: Found,
+    answers: Answers,
+    letter: Letter,
+    context: Context,
+) -> ApprovalLetter:
+    """An approval with everything that a person needs to decide it."""
+    version = context.tool(found.approval)
+    return ApprovalLetter.model_validate(
+        detail_values(plane, caller, shown, found, answers)
+        | row_values(plane, caller, shown, found.approval, found.run, context)
+        | letter_parts.of(caller, shown, found, letter, context)
+        | {"input_schema": None if version is None else version.input_schema}
+    )
 
 
 def decision(row: DecisionRow, comment: str | None) -> DecisionOut:

@@ -20,10 +20,16 @@ MAX_VALUE = 60
 """Maximum number of characters of one value in a title."""
 MAX_TITLE = 200
 
+MAX_REACH, MAX_REACH_TEXT = 6, 60
+"""Maximum number of phrases about a tool's reach, and of characters of one."""
+
 UNIT, CURRENCY = "x-unit", "x-currency"
 """Keywords of a tool's schema: the unit of a number, and the currency of an amount of money."""
 CENTS = "cents"
 """The unit of an amount in hundredths of its currency."""
+
+_VALUES = frozenset({"const", "enum", "default", "examples"})
+"""Keywords of a schema that hold values, not schemas."""
 
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -78,6 +84,19 @@ def amount(value: float, unit: str, currency: str | None) -> str:
     if unit == CENTS and currency is not None and isinstance(value, int):
         return f"{Decimal(value) / 100:,.2f} {currency}"
     return f"{value} {unit}" if currency is None else f"{value} {unit} {currency}"
+
+
+def without_units(schema: Any) -> Any:
+    """The schema without the keywords of units, for models: some providers refuse keywords that they don't know."""
+    if isinstance(schema, list):
+        return [without_units(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: value if name in _VALUES else without_units(value)
+        for name, value in schema.items()
+        if not (name in (UNIT, CURRENCY) and isinstance(value, str))
+    }
 
 
 def _parts(template: str) -> Iterator[tuple[str, str | None]]:

@@ -23,6 +23,9 @@ MAX_SMALL_TEXT = 120
 MAX_SMALL_NUMBER = 2**53
 """Larger numbers are left out: many readers of JSON would change them."""
 
+LABELLED = 2
+MAX_LABEL = 80
+
 CUT = "…"
 _CHANGING = re.compile(r"\S*\d\S*")
 
@@ -74,6 +77,25 @@ def small(arguments: dict[str, Any] | None) -> dict[str, Any]:
             continue
         found[name] = cut(value, MAX_SMALL_TEXT) if isinstance(value, str) else value
     return found
+
+
+def label(arguments: dict[str, Any] | None) -> str | None:
+    """The first small arguments in one line, which tells one call of a tool from another; None without any."""
+    values = [
+        str(value) for value in small(arguments).values() if value not in (None, "") and not isinstance(value, bool)
+    ]
+    return cut(", ".join(values[:LABELLED]), MAX_LABEL) or None
+
+
+def texts_in(arguments: dict[str, Any]) -> list[str]:
+    """The names of the arguments that are texts, or hold any."""
+    return [name for name, value in arguments.items() if _holds_text(value)]
+
+
+def _holds_text(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_text, value.values()))
+    return any(map(_holds_text, value)) if isinstance(value, list) else isinstance(value, str)
 
 
 def cut(text: str, limit: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from agentgrid.db.tables import Policy
 from tests.api import factories
 from tests.api.conftest import Api
 
@@ -185,3 +186,139 @@ async def test_counts_agree_with_the_lists_and_the_overview(as_, refunds):
         for group in counts["groups"]:
             assert group["count"] == len(await pages(client, group["href"], limit=200)), (who, group)
             assert all(group["approver"] in each["approvers"] for each in await pages(client, group["href"]))
+
+
+@pytest.fixture(scope="module")
+async def asked(api: Api, refunds: list[Any]) -> Any:
+    """A refund that an agent asks for, with the steps before it; a rule of its own; and earlier refunds of its shape."""
+    run = factories.run(workflow="letters", status="waiting", waiting_on="approval", initiator="operator")
+    gate = refund(
+        api,
+        run,
+        agent="resolver",
+        agent_version="v7",
+        turn=2,
+        step_event_id=50,
+        policy="tool:refund_it@4",
+        shape="asked00000000001",
+        payload={
+            "size": 99,
+            "value": {"ticket_id": "T-1042", "amount_cents": 41200, "reason": "paid", "more": [{"a": "b"}], "n": [1]},
+        },
+    )
+    gate.terms = {**gate.terms, "reason": "Money does not come back.", "issuers": ["key-maker"], "takes": ["arguments"]}
+    rule = Policy(
+        rule_id="tool:refund_it",
+        version=4,
+        tool="refund_it",
+        effect="require_approval",
+        approvers=["role:approver"],
+        expires_seconds=3600.0,
+        title="Every refund is answered by a lead",
+        reason="Another reason by now.",
+        created_by="admin",
+    )
+    done = {"closed_at": run.created_at + timedelta(seconds=30), "started_at": run.created_at + timedelta(seconds=29)}
+    steps = [
+        factories.step(run, 10, kind="agent", name="resolver", status="running"),
+        *(
+            factories.step(
+                run,
+                n,
+                parent=10,
+                kind="tool",
+                name="fetch",
+                title="Fetch",
+                input={"size": 9, "value": {"id": f"T-{n}"}},
+                **done,
+            )
+            for n in range(20, 30)
+        ),
+        factories.step(run, 31, parent=9, kind="tool", name="of_another_call"),
+        factories.step(
+            run,
+            40,
+            parent=10,
+            kind="model",
+            name="resolver",
+            turn=1,
+            output={"size": 9, "value": {"text": "too early"}},
+        ),
+        factories.step(
+            run,
+            41,
+            parent=10,
+            kind="model",
+            name="resolver",
+            turn=2,
+            output={"size": 9, "value": {"text": "Charged twice. " * 1000}},
+            usage={"model": "claude"},
+        ),
+        factories.step(run, 50, parent=10, kind="tool", name="refund_it", status="waiting", turn=2),
+        factories.step(run, 60, parent=10, kind="tool", name="later"),
+    ]
+    await factories.insert(api.plane.engine, rule, run, factories.execution(run), *steps, gate)
+    ended = [("approved", "second", 3), ("rejected", "second", 2), ("expired", None, 1), ("approved", "second", 40)]
+    for status, who, days in ended:
+        other = factories.run(workflow="letters", status="completed", reference=f"{status}-{days}")
+        closed = datetime.now(UTC) - timedelta(days=days)
+        before = refund(
+            api, other, "T-0987", 29800, shape="asked00000000001", status=status, decided_by=who, attributed=True if who else None,
+            closed_at=closed, approvers=["support-leads"],
+        )  # fmt: skip
+        await factories.insert(api.plane.engine, other, factories.execution(other), before)
+    return gate
+
+
+async def test_an_approval_reads_like_a_letter(as_, asked):
+    letter = (await as_("reviewer").get(f"/api/v1/approvals/{asked.approval_id}")).json()
+    assert letter["title"] == "Refund 412.00 USD on ticket T-1042"
+    assert letter["input_schema"] == SCHEMA
+    assert letter["step"] == {"execution_id": asked.execution_id, "event_id": 50}
+    rule = letter["rule"]
+    assert (rule["title"], rule["reason"]) == ("Every refund is answered by a lead", "Money does not come back.")
+    assert (rule["rule"], rule["rule_id"], rule["created_by"]) == ("tool:refund_it@4", "tool:refund_it", "admin")
+    assert letter["authored"] == ["ticket_id", "reason", "more"]
+    prose = letter["prose"]
+    assert prose["text"].startswith("Charged twice.")
+    assert len(prose["text"]) == 8000
+    assert prose["truncated"]
+    assert (prose["agent"], prose["version"], prose["model"], prose["turn"]) == ("resolver", "v7", "claude", 2)
+    looked_at = letter["looked_at"]
+    assert [each["event_id"] for each in looked_at] == list(range(22, 30))
+    assert {(each["title"], each["took_ms"]) for each in looked_at} == {("Fetch", 1000)}
+    assert looked_at[0]["label"] == "T-22"
+    previous = letter["previous"]
+    assert (previous["verdict"], previous["decided_by"], previous["reference"]) == ("rejected", "second", "rejected-2")
+    assert previous["arguments"]["amount_cents"] == 29800
+    assert letter["same_shape_30d"] == {"approved": 1, "rejected": 1, "expired": 1}
+    who = letter["who"]
+    assert (who["needed"], who["needed_to_change"]) == (1, 1)
+    assert {each["principal"]: each["why"] for each in who["refused"]} == {
+        "operator": "started the run",
+        "key-maker": "issued the key that started the run",
+    }
+    assert who["text"].startswith("anybody with the role approver may decide; one answer is enough.")
+
+
+async def test_an_approver_sees_the_previous_one_only_as_far_as_it_was_theirs(as_, asked):
+    letter = (await as_("second").get(f"/api/v1/approvals/{asked.approval_id}")).json()
+    assert letter["payloads_visible"]
+    assert letter["prose"] is not None
+    assert (letter["previous"]["verdict"], letter["previous"]["arguments"]) == ("rejected", None)
+
+
+async def test_a_built_in_rule_has_a_plain_title(as_, refunds):
+    letter = (await as_("reviewer").get(f"/api/v1/approvals/{refunds[0].approval_id}")).json()
+    assert (letter["rule"]["title"], letter["rule"]["created_by"]) == ("Destructive tools ask", None)
+    assert (letter["authored"], letter["prose"], letter["looked_at"]) == ([], None, [])
+
+
+async def test_a_rules_title_is_put_and_read(as_):
+    body = {"effect": "require_approval", "tool": "titled_*", "title": "Leads answer"}
+    admin = as_("admin")
+    assert (await admin.put("/api/v1/policies/titled", json=body)).status_code == 200
+    read = (await admin.get("/api/v1/policies/titled")).json()
+    assert (read["title"], read["versions"][0]["title"]) == ("Leads answer", "Leads answer")
+    for title in ("x" * 121, "two\nlines"):
+        assert (await admin.put("/api/v1/policies/titled", json=body | {"title": title})).status_code == 422

@@ -19,7 +19,7 @@ from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, mo
 from agentgrid.api.schemas.approvals import (
     ApprovalAccepted,
     ApprovalCounts,
-    ApprovalDetail,
+    ApprovalLetter,
     ApprovalRow,
     ApproverCount,
     DecisionIn,
@@ -27,9 +27,9 @@ from agentgrid.api.schemas.approvals import (
 from agentgrid.api.schemas.common import Page
 from agentgrid.api.schemas.service import Count
 from agentgrid.control import approvals as control
-from agentgrid.db import approval_context, approval_counts, approval_urgency, approvals, commands
+from agentgrid.db import approval_context, approval_counts, approval_letters, approval_urgency, approvals, commands
 from agentgrid.db.pool import direct
-from agentgrid.db.session import ReadSession
+from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Approval
 from agentgrid.domain.approvals import ApprovalStatus
 from agentgrid.errors import Fault, InvalidInput, NotFound
@@ -123,18 +123,23 @@ async def count_approvals(session: Session, plane: Plane, caller: Asking) -> App
     )
 
 
-@router.get("/{approval_id}", summary="One approval, with its payload and decisions")
-async def get_approval(plane: Plane, caller: Asking, shown: Shows, approval_id: Id) -> ApprovalDetail:
+@router.get("/{approval_id}", summary="One approval, with all that a person needs to decide it")
+async def get_approval(plane: Plane, caller: Asking, shown: Shows, approval_id: Id) -> ApprovalLetter:
     """`payload` holds exactly the arguments that `digest` covers. Send that digest with the decision.
 
-    `payload` is null unless the caller may decide the approval or read payloads.
+    `payload` is null unless the caller may decide the approval or read payloads; so are the other fields that hold payloads. `previous` has
+    arguments only for those who may read that approval.
     """
+    scope = caller.principal.workflows
     async with direct(plane.pool) as connection:
-        found = await approvals.get(connection, approval_id, scope=caller.principal.workflows)
+        found = await approvals.get(connection, approval_id, scope=scope)
         if found is None or started_by(caller.principal) not in (None, found.run.initiator):
             raise NotFound("approval", approval_id)
         answers = await letters.answers_to(connection, found.approval)
-    return ApprovalDetail.model_validate(letters.detail_values(plane, caller, shown, found, answers))
+        letter = await approval_letters.read(connection, found, scope=scope, started_by=started_by(caller.principal))
+    async with reading(plane.engine) as session:
+        context = await approval_context.read(session, [(found.approval, found.run)])
+    return letters.page(plane, caller, shown, found, answers, letter, context)
 
 
 @router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")

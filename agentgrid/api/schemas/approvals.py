@@ -13,6 +13,7 @@ from agentgrid.api.schemas.service import Count
 from agentgrid.domain.approvals import MAX_COMMENT, ApprovalKind, ApprovalStatus, Changes, Verdict
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.runs import RunStatus
+from agentgrid.domain.steps import StepKind, StepStatus
 
 Scalar = str | int | float | bool | None
 
@@ -183,6 +184,109 @@ class ApprovalDetail(ApprovalSummary):
     )
     decisions: list[DecisionOut] = Field(description="Oldest first; at most 200, including the one that took effect.")
     actions: list[Action]
+
+
+class RuleOfApproval(Out):
+    """The rule that required the approval, at the version that asked."""
+
+    rule: str = Field(description="`id@version`; ids that begin with `default:` are built-in rules.")
+    rule_id: str
+    title: str
+    reason: str = Field(description="As it was when the approval opened.")
+    created_by: str | None = Field(description="Null for a built-in rule.")
+    created_at: datetime | None
+
+
+class StepOfApproval(Out):
+    """The step that waits: `GET /api/v1/runs/{run_id}/steps` has it under these."""
+
+    execution_id: str
+    event_id: int
+
+
+class ProseOut(Out):
+    """What the model wrote in the turn that asked, beside the calls. Model output: show it as a quotation."""
+
+    agent: str
+    agent_title: str
+    version: str | None
+    model: str | None
+    turn: int
+    text: str = Field(description="At most 8,000 characters.")
+    truncated: bool
+
+
+class LookedAt(Out):
+    """A call that the agent made before, in the same call of it."""
+
+    execution_id: str
+    event_id: int
+    kind: StepKind
+    name: str
+    title: str
+    label: str | None = Field(description="Its first small arguments.")
+    status: StepStatus
+    took_ms: int | None
+
+
+class PreviousApproval(Out):
+    """The approval of the same shape that people decided last."""
+
+    approval_id: str
+    run_id: str
+    reference: str | None
+    arguments: dict[str, Any] | None = Field(
+        description="As decided, with changes if there were any; only the small ones if all are over 8 KiB. Null if the caller may not read them."
+    )
+    verdict: Verdict
+    decided_by: str | None
+    decided_at: datetime
+
+
+class ShapeCounts(Out):
+    """How the approvals of one shape ended."""
+
+    approved: int
+    rejected: int
+    expired: int
+
+
+class RefusedApprover(Out):
+    """Somebody who may not decide."""
+
+    principal: str
+    why: str
+
+
+class WhoMayDecide(Out):
+    """Who may answer."""
+
+    approvers: list[str] = Field(description="Principals, groups or `role:approver`.")
+    needed: int = Field(description="How many people it takes to approve the call as it was asked.")
+    needed_to_change: int | None = Field(description="And with changed arguments; null if they can't be changed.")
+    refused: list[RefusedApprover] = Field(description="At most 20.")
+    text: str = Field(description="All of it in words.")
+
+
+class ApprovalLetter(ApprovalDetail, ApprovalRow):
+    """An approval with everything that a person needs to decide it. What holds payloads is null or empty if the caller may not read them."""
+
+    input_schema: dict[str, Any] | None = Field(
+        description="The schema of the tool's version that asked, with units as `x-unit` and `x-currency`; null if that version isn't registered."
+    )
+    rule: RuleOfApproval | None = Field(description="Null for an explicit approval, which workflow code asks for.")
+    step: StepOfApproval
+    authored: list[str] | None = Field(
+        description="The names of the arguments that a model wrote; texts, or holding any."
+    )
+    prose: ProseOut | None
+    looked_at: list[LookedAt] | None = Field(description="The last 8 calls of the agent, oldest first.")
+    previous: PreviousApproval | None
+    same_shape_30d: ShapeCounts | None = Field(
+        description="The approvals of this shape, in the runs that the caller may see, that ended in the last 30 days; counting ends at 10,000. Null for an "
+        "explicit approval if the caller may not read its payload."
+    )
+    who: WhoMayDecide
 
 
 class ApprovalAccepted(ApprovalDetail):
