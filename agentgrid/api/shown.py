@@ -6,6 +6,7 @@ retried, but none of its text.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -63,12 +64,12 @@ class Shown:
 
     def payload(self, stored: Any) -> StoredPayload | None:
         """A stored payload."""
-        found: StoredPayload | None = self.value(stored)
+        found: StoredPayload | None = sendable(self.value(stored))
         return found
 
     def text(self, words: str | None) -> str | None:
         """A text that may quote a payload."""
-        found: str | None = self.value(words)
+        found: str | None = sendable(self.value(words))
         return found
 
     def error(self, stored: Any, *, whole: bool = True, depth: int = 0) -> ErrorOut | None:
@@ -92,6 +93,16 @@ class Shown:
             return told
         found: dict[str, Any] | None = self.value(told)
         return found or {name: value for name, value in told.items() if name in OUTCOME}
+
+
+def sendable(value: Any) -> Any:
+    """The JSON value with lone surrogates replaced: history may hold them, and no response can."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.loads(text.encode("utf-8", "replace"))
+    return value
 
 
 def class_of(given: Any) -> str | None:

@@ -103,6 +103,7 @@ async def test_a_hostile_letter_is_bounded_data(as_: Callable[[str], httpx.Async
     assert letter["prose"]["text"] == f"{CANARY}-prose"
     assert [each["label"] for each in letter["looked_at"]] == [f"{CANARY}-label"]
     assert letter["rule"]["title"] == "The rule not-a-rule"
+    assert letter["payload"]["value"]["lone"] == f"{CANARY}?"
     tool = (await as_("viewer").get("/api/v1/tools/pay")).json()
     assert len(tool["reach"]) == 6
 
