@@ -22,7 +22,7 @@ SCHEMA = {
         "amount_cents": {"type": "integer", "x-unit": "cents", "x-currency": "USD"},
     },
 }
-VERSION = {
+VERSION: dict[str, Any] = {
     "title": "Refund ticket",
     "reach": ["Moves money out", "One customer"],
     "undoable": False,

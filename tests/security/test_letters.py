@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -27,12 +27,12 @@ HOSTILE = {
 
 
 @pytest.fixture(scope="module")
-async def hostile(api: Api) -> AsyncIterator[dict[str, Any]]:
+async def hostile(api: Api) -> dict[str, Any]:
     """An agent's call whose arguments, prose and earlier calls are hostile, and an explicit approval with a telling title."""
     from agentgrid.domain.shapes import small
 
     engine = api.plane.engine
-    version = {
+    version: dict[str, Any] = {
         "asks": "Pay {__class__} {big.__class__} {deep[0]!r:>99999}",
         "reach": ["r" * 10_000, "\u202eevil\n"] * 50,
         "input_schema": {"properties": {"big": "no schema", "__class__": {"x-unit": {}, "x-currency": []}}},
