@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agentgrid.sdk.secrets import secret
     from agentgrid.sdk.tools import Tool, idempotency_key, tool
     from agentgrid.sdk.toolsets import Toolset
-    from agentgrid.sdk.units import Unit, unit
+    from agentgrid.sdk.units import unit
     from agentgrid.sdk.workflows import workflow
     from agentgrid.sources.mcp_servers import mcp
     from agentgrid.sources.openapi import openapi
@@ -46,7 +46,6 @@ __all__ = [
     "Tool",
     "ToolError",
     "Toolset",
-    "Unit",
     "agent",
     "approval",
     "idempotency_key",
@@ -77,7 +76,6 @@ _HOMES = {
     "Tool": "agentgrid.sdk.tools",
     "ToolError": "agentgrid.errors",
     "Toolset": "agentgrid.sdk.toolsets",
-    "Unit": "agentgrid.sdk.units",
     "agent": "agentgrid.sdk.agents",
     "approval": "agentgrid.sdk.approvals",
     "idempotency_key": "agentgrid.sdk.tools",

@@ -63,7 +63,8 @@ def _rule(row: Approval, rule: Policy | None) -> RuleOfApproval | None:
 def _authored(row: Approval, seen: Shown) -> list[str] | None:
     """A model's own call has no other source of texts than the model."""
     arguments = arguments_of(row.payload) if row.agent is not None and row.kind == ApprovalKind.TOOL else None
-    return sendable(seen.value(texts_in(arguments or {})))
+    found: list[str] | None = sendable(seen.value(texts_in(arguments or {})))
+    return found
 
 
 def _prose(row: Approval, turn: Step | None, context: Context, seen: Shown) -> ProseOut | None:

@@ -68,7 +68,7 @@ async def most_urgent(
     order = (found.c.stretch, found.c.expiry, found.c.approval_id)
     page = select(found).order_by(*order).limit(limit).subquery("page")
     same = and_(A.execution_id == page.c.execution_id, A.approval_id == page.c.approval_id)
-    statement = (
+    statement: Any = (
         select(Approval, Run)
         .join(page, same)
         .join(Run, A.run_id == R.run_id)

@@ -200,8 +200,6 @@ def cases(of: Samples) -> list[Case]:
     found += [
         _case(f"{V1}/runs/counts", "operator", _pairs(wanted)) for wanted in _runs(of, now) if "limit" not in wanted
     ]
-    for urgent in ({}, {"assigned_to": "me"}, {"workflow": "nothing"}):
-        found.append(_case(f"{V1}/approvals", "reviewer", _pairs({"sort": "urgency", **urgent})))
     found.append(_case(f"{V1}/approvals/counts", "reviewer", ()))
     long = f"{V1}/runs/{of.long_run_id}"
     for tail, wanted in (
@@ -250,6 +248,12 @@ def cases(of: Samples) -> list[Case]:
     ):
         found.append(_case(f"{V1}/{path}/{identifier}", "operator", (), shown=f"{V1}/{path}/{{id}}"))
     return found
+
+
+def urgent() -> list[Case]:
+    """Lists in the order of urgency, whose cursors hold the time of the request."""
+    filters: tuple[dict[str, Any], ...] = ({}, {"assigned_to": "me"}, {"workflow": "nothing"})
+    return [_case(f"{V1}/approvals", "reviewer", _pairs({"sort": "urgency", **each})) for each in filters]
 
 
 def overview() -> list[Case]:
