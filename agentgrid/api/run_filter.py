@@ -35,6 +35,7 @@ async def _wanted(
     trigger: RunTrigger | None = None,
     parent: Text = None,
     workflow_id: Text = None,
+    task_queue: Text = None,
     stuck: Annotated[
         bool | None, Query(description="The run waits for a worker, or its workflow task keeps failing.")
     ] = None,
@@ -59,6 +60,7 @@ async def _wanted(
         trigger=trigger,
         parent=parent,
         workflow_id=workflow_id,
+        task_queue=task_queue,
         stuck=stuck,
         started_after=started_after,
         started_before=started_before,

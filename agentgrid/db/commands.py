@@ -129,7 +129,7 @@ async def get(session: ReadSession | WriteSession, command_id: str) -> Command |
     return await session.get(Command, command_id)
 
 
-def _within(command: Any, scope: frozenset[str]) -> list[Any]:
+def within(command: Any, scope: frozenset[str]) -> list[Any]:
     """Conditions for commands in the scope: starts of its workflows, commands on its runs, and commands that concern no run."""
     started = scopes.within(command.target, scope)
     if not started:
@@ -143,7 +143,7 @@ def _within(command: Any, scope: frozenset[str]) -> list[Any]:
 
 async def seen(session: ReadSession, command_id: str, *, scope: frozenset[str]) -> Command | None:
     """One command; None also if its run is not in the scope."""
-    statement = select(Command).where(C.command_id == command_id, *_within(C, scope))
+    statement = select(Command).where(C.command_id == command_id, *within(C, scope))
     return (await session.execute(statement)).scalar_one_or_none()
 
 
@@ -178,7 +178,7 @@ async def newest(
     among = (("kind", kind), ("status", status))
 
     def conditions(command: Any, _collected: bool) -> Sequence[Any]:
-        found = _within(command, scope)
+        found = within(command, scope)
         found += [getattr(command, name) == value for name, value in equal if value is not None]
         found += [getattr(command, name).in_(values) for name, values in among if values]
         if since is not None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import exists, func, select, text, union_all, update
+from sqlalchemy import Integer, cast, exists, func, select, text, union_all, update
 from sqlalchemy.orm import defer
 
 from agentgrid.db import paging, run_search, scopes
@@ -48,6 +48,7 @@ class RunFilter:
     trigger: str | None = None
     parent: str | None = None
     workflow_id: str | None = None
+    task_queue: str | None = None
     stuck: bool | None = None
     started_after: datetime | None = None
     started_before: datetime | None = None
@@ -94,6 +95,7 @@ def conditions(wanted: RunFilter, scope: Scope, run: Any, collected: bool) -> li
         (run.trigger, wanted.trigger),
         (run.parent_run_id, wanted.parent),
         (run.workflow_id, wanted.workflow_id),
+        (run.task_queue, wanted.task_queue),
     )
     found.extend(column == value for column, value in equal if value is not None)
     if wanted.tool is not None:
@@ -205,20 +207,31 @@ class Counts:
     """Every status, also where there are none."""
     waiting_for_approval: int
     stuck: int
+    retrying: int = 0
+    by_hour: Mapping[tuple[int, RunStatus], int] = field(default_factory=dict)
+    """The closed ones by how many whole hours ago that was."""
 
 
 async def counts(session: ReadSession, *, scope: Scope, since: timedelta) -> Counts:
     """Counts of runs in the scope: open by status, closed by status since then, open ones that wait for approval, and stuck ones."""
     opened, closed, stuck = _counting(scope, since)
     found = dict.fromkeys(RunStatus, 0)
-    waiting = 0
+    waiting: dict[str | None, int] = {}
     for status, waiting_on, count in (await session.execute(opened)).all():
         found[RunStatus(status)] += count
-        if (status, waiting_on) == (RunStatus.WAITING, WaitingOn.APPROVAL):
-            waiting += count
-    for status, count in (await session.execute(closed)).all():
-        found[RunStatus(status)] = count
-    return Counts(by_status=found, waiting_for_approval=waiting, stuck=(await session.execute(stuck)).scalar_one())
+        if status == RunStatus.WAITING:
+            waiting[waiting_on] = count
+    by_hour = {}
+    for status, ago, count in (await session.execute(closed)).all():
+        found[RunStatus(status)] += count
+        by_hour[ago, RunStatus(status)] = count
+    return Counts(
+        by_status=found,
+        waiting_for_approval=waiting.get(WaitingOn.APPROVAL, 0),
+        retrying=waiting.get(WaitingOn.RETRY, 0),
+        stuck=(await session.execute(stuck)).scalar_one(),
+        by_hour=by_hour,
+    )
 
 
 @lru_cache(maxsize=256)
@@ -226,7 +239,9 @@ def _counting(scope: Scope, since: timedelta) -> tuple[Any, Any, Any]:
     """Statements, kept for the same reason as that of approvals, that count open, closed and stuck runs."""
     inside = scopes.within(R.workflow, scope)
     opened = select(R.status, R.waiting_on, func.count()).where(R.status.in_(OPEN_WORDS), *inside)
-    closed = select(R.status, func.count()).where(R.closed_at >= func.now() - since, *inside).group_by(R.status)
+    ago = cast(func.floor(func.extract("epoch", func.now() - R.closed_at) / 3600), Integer).label("ago")
+    lately = select(R.status, ago, func.count()).where(R.closed_at >= func.now() - since, *inside)
+    closed = lately.group_by(R.status, text("ago"))
     stuck = select(func.count()).select_from(Run).where(_stuck(R), *inside)
     return opened.group_by(R.status, R.waiting_on), closed, stuck
 

@@ -1,0 +1,25 @@
+"""What the console's figures and lists are read from.
+
+Revision ID: 0010
+"""
+
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+STATEMENTS: tuple[str, ...] = (
+    # What happens next, in the order of time.
+    "CREATE INDEX ix_runs_next ON runs (next_at, run_id) WHERE next_at IS NOT NULL",
+    "CREATE INDEX ix_runs_delayed ON runs (start_at) WHERE status = 'queued' AND start_at IS NOT NULL",
+    "CREATE INDEX ix_approvals_expiring ON approvals (expires_at) WHERE status = 'pending' AND NOT inherited",
+    "CREATE INDEX ix_decisions_refused ON decisions (signalled_at DESC) WHERE judged = 'refused' AND NOT inherited",
+)
+
+
+def upgrade() -> None:
+    """Upgrade from 0009."""
+    for statement in STATEMENTS:
+        op.execute(statement)
