@@ -83,6 +83,7 @@ ACCESS: dict[str, Access] = {
     ),
     f"GET {V1}/runs": READ,
     f"GET {V1}/runs/counts": READ,
+    f"GET {V1}/runs/facets": READ,
     f"POST {V1}/runs/bulk": Access(permission=Permission.START, command=CommandKind.RUN_START, target=NEW),
     f"GET {V1}/runs/{{run_id}}": READ_RUN,
     f"GET {V1}/runs/{{run_id}}/steps": READ_RUN,

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Double, and_, case, cast, func, select, text
 
 from agentgrid.db import scopes
 from agentgrid.db.agents import IS_OPEN_CALL
-from agentgrid.db.runs import Scope
+from agentgrid.db.run_filter import Scope
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Run, Step
 from agentgrid.domain.agents import Usage

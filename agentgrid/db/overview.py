@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import DateTime, Integer, Text, bindparam, case, cast, exists, func, literal, null, select, union_all
 
 from agentgrid.db import commands, scopes
-from agentgrid.db.runs import Scope
+from agentgrid.db.run_filter import Scope
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Approval, Command, DecisionRow, Run, Switch
 from agentgrid.domain.approvals import ApprovalStatus

@@ -9,6 +9,7 @@ from agentgrid.api.routes import (
     bulk,
     commands,
     events,
+    facets,
     handlers,
     keys,
     mcp,
@@ -28,6 +29,7 @@ from agentgrid.api.routes import (
 ROUTERS = (
     service.router,
     workflows.router,
+    facets.router,
     runs.router,
     bulk.router,
     results.router,

@@ -59,6 +59,12 @@ class Run(SQLModel, table=True):
         Index("ix_runs_tags", "tags", postgresql_using="gin", postgresql_with=columns.SHORT_LIST),
         Index("ix_runs_tools", "tools", postgresql_using="gin", postgresql_with=columns.SHORT_LIST),
         Index("ix_runs_closed", text("closed_at DESC"), "status", postgresql_where=text("closed_at IS NOT NULL")),
+        Index("ix_runs_updated", text("updated_at DESC"), text("run_id DESC")),
+        Index(
+            "ix_runs_took",
+            text("(closed_at - coalesce(started_at, created_at))"),
+            postgresql_where=text("closed_at IS NOT NULL"),
+        ),
         Index("ix_runs_next", "next_at", "run_id", postgresql_where=text("next_at IS NOT NULL")),
         Index(
             "ix_runs_delayed",
