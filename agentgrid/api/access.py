@@ -125,6 +125,11 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/policies/{{rule_id}}": GOVERN,
     f"PUT {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_PUT, "rule_id"),
     f"DELETE {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_WITHDRAW, "rule_id"),
+    f"GET {V1}/views": READ,
+    f"GET {V1}/views/{{name}}": READ,
+    # A shared one requires `edit`: `control/views.py`.
+    f"PUT {V1}/views/{{name}}": Access(permission=Permission.READ, command=CommandKind.VIEW_PUT, target="name"),
+    f"DELETE {V1}/views/{{name}}": Access(permission=Permission.READ, command=CommandKind.VIEW_DELETE, target="name"),
     f"GET {V1}/workers": READ,
     f"GET {V1}/task-queues": READ,
     f"GET {V1}/principals": ADMINISTER,

@@ -213,7 +213,9 @@ def cases(of: Samples) -> list[Case]:
             found.append(_case(path, who, params))
             found.append(_case(path, who, params, cursor=(deep_at, "~")))
     found += [
-        _case(f"{V1}/runs/counts", "operator", _pairs(wanted)) for wanted in _runs(of, now) if "limit" not in wanted
+        _case(f"{V1}/runs/counts", "operator", _pairs(wanted))
+        for wanted in _runs(of, now)
+        if not {"limit", "sort"} & set(wanted)
     ]
     long = f"{V1}/runs/{of.long_run_id}"
     for tail, wanted in (

@@ -22,6 +22,7 @@ from agentgrid.api.routes import (
     sessions,
     signing_keys,
     tools,
+    views,
     workers,
     workflows,
 )
@@ -44,6 +45,7 @@ ROUTERS = (
     keys.router,
     sessions.router,
     signing_keys.router,
+    views.router,
     commands.router,
     reads.router,
     events.router,

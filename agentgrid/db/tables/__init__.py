@@ -33,6 +33,7 @@ from agentgrid.db.tables.control import (
     SignInCode,
     SigningKey,
     Switch,
+    View,
     WorkerBudget,
     WorkerLogin,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "Switch",
     "Tool",
     "Touch",
+    "View",
     "WorkerBudget",
     "WorkerLogin",
     "Workflow",

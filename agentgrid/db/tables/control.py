@@ -322,6 +322,22 @@ class Switch(SQLModel, table=True):
     created_at: datetime = columns.time(null=False, now=True)
 
 
+class View(SQLModel, table=True):
+    """A saved filter of the list of runs."""
+
+    __tablename__ = "views"
+
+    owner: str = columns.text(primary=True)
+    """The principal; empty for a shared view."""
+    name: str = columns.text(primary=True)
+    version: int = Field(nullable=False)
+    title: str = columns.text()
+    filter: Any = columns.json(null=False)
+    """The parameters of the list, each with its values."""
+    changed_by: str = columns.text()
+    changed_at: datetime = columns.time(null=False)
+
+
 class PolicySnapshot(SQLModel, table=True):
     """The document that workers read; the newest version holds."""
 

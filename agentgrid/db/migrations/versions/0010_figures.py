@@ -18,6 +18,18 @@ STATEMENTS: tuple[str, ...] = (
     "CREATE INDEX ix_runs_took ON runs ((closed_at - coalesce(started_at, created_at))) WHERE closed_at IS NOT NULL",
     "CREATE INDEX ix_approvals_expiring ON approvals (expires_at) WHERE status = 'pending' AND NOT inherited",
     "CREATE INDEX ix_decisions_refused ON decisions (signalled_at DESC) WHERE judged = 'refused' AND NOT inherited",
+    """
+    CREATE TABLE views (
+        owner TEXT NOT NULL,
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        title TEXT NOT NULL,
+        filter JSON NOT NULL,
+        changed_by TEXT NOT NULL,
+        changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        CONSTRAINT pk_views PRIMARY KEY (owner, name)
+    )
+    """,
 )
 
 
