@@ -44,7 +44,6 @@ READ = Access(permission=Permission.READ)
 READ_RUN = Access(permission=Permission.READ, reads="run_id")
 READ_PAYLOADS = Access(permission=Permission.READ_PAYLOADS, reads="run_id")
 ASK_RUN = Access(permission=Permission.READ_PAYLOADS, reads="run_id", asks=True)
-GOVERN = Access(permission=Permission.GOVERN)
 ADMINISTER = Access(permission=Permission.ADMINISTER)
 
 
@@ -76,6 +75,7 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/workflows": READ,
     f"GET {V1}/workflows/{{name}}": READ,
     f"GET {V1}/workflows/{{name}}/usage": READ,
+    f"GET {V1}/workflows/{{name}}/figures": READ,
     f"POST {V1}/workflows/{{name}}/disable": _govern(CommandKind.WORKFLOW_DISABLE, "name"),
     f"POST {V1}/workflows/{{name}}/enable": _govern(CommandKind.WORKFLOW_ENABLE, "name"),
     f"POST {V1}/workflows/{{name}}/runs": Access(
@@ -120,9 +120,10 @@ ACCESS: dict[str, Access] = {
     f"PUT {V1}/agents/{{name}}/policy": _govern(CommandKind.AGENT_POLICY, "name"),
     f"POST {V1}/agents/{{name}}/disable": _govern(CommandKind.AGENT_DISABLE, "name"),
     f"POST {V1}/agents/{{name}}/enable": _govern(CommandKind.AGENT_ENABLE, "name"),
-    f"GET {V1}/policies": GOVERN,
-    f"POST {V1}/policies/test": Access(permission=Permission.GOVERN, asks=True),
-    f"GET {V1}/policies/{{rule_id}}": GOVERN,
+    # Rules are no secret: they tell people why a call waits, and what they may ask for.
+    f"GET {V1}/policies": READ,
+    f"POST {V1}/policies/test": Access(permission=Permission.READ, asks=True),
+    f"GET {V1}/policies/{{rule_id}}": READ,
     f"PUT {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_PUT, "rule_id"),
     f"DELETE {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_WITHDRAW, "rule_id"),
     f"GET {V1}/views": READ,
@@ -151,6 +152,7 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/signing-keys/{{key_id}}/retire": _administer(CommandKind.SIGNING_KEY_RETIRE, "key_id"),
     f"POST {V1}/signing-keys/{{key_id}}/revoke": _administer(CommandKind.SIGNING_KEY_REVOKE, "key_id"),
     f"GET {V1}/commands": ANYBODY,
+    f"GET {V1}/commands/export": ANYBODY,
     f"GET {V1}/commands/unattributed": READ,
     f"GET {V1}/commands/{{command_id}}": Access(reads="command_id"),
     f"POST {V1}/commands/{{command_id}}/confirm": _administer(CommandKind.COMMAND_CONFIRM, "command_id"),

@@ -144,7 +144,7 @@ async def put_tool_policy(plane: Plane, caller: Asking, name: Id, body: ToolPoli
     To withdraw it: `DELETE /api/v1/policies/tool:...`.
     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
     """
-    command = await control.put_tool_policy(plane, caller, name, rule_put(body))
+    command = await control.put_tool_policy(plane, caller, name, rule_put(body), expected=body.expected_version)
     if views.is_proposed(command):
         return views.proposed(command)
     async with reading(plane.engine) as session:

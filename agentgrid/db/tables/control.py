@@ -46,6 +46,20 @@ class Command(SQLModel, table=True):
             text("command_id DESC"),
             postgresql_where=text("approval_id IS NOT NULL"),
         ),
+        Index(
+            "ix_commands_target",
+            "target",
+            text("created_at DESC"),
+            text("command_id DESC"),
+            postgresql_where=text("target IS NOT NULL"),
+        ),
+        Index(
+            "ix_commands_address",
+            "address",
+            text("created_at DESC"),
+            text("command_id DESC"),
+            postgresql_where=text("address IS NOT NULL"),
+        ),
         Index("ix_commands_undelivered", "next_attempt_at", postgresql_where=text("status = 'pending'")),
         Index(
             "uq_commands_idempotency",
