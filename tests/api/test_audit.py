@@ -99,7 +99,10 @@ async def test_the_download_holds_ones_own_only_and_what_is_in_scope_and_counts_
     assert "hidden" not in (await as_("scoped").get(EXPORT)).text
     whole = await as_("auditor").get(EXPORT, params={"address": "198.51.100.7"})
     assert "quotes a payload" in whole.text
-    await narrow.app.state.reads.flush() if hasattr(narrow.app.state.reads, "flush") else None
+    await narrow.app.state.reads.flush()
+    read = (await as_("auditor").get("/api/v1/reads", params={"limit": 200})).json()["items"]
+    assert ("auditor", f"GET {EXPORT}") in {(each["principal"], each["route"]) for each in read}
+    assert ("viewer", f"GET {EXPORT}") not in {(each["principal"], each["route"]) for each in read}
     assert (await as_(None).get(EXPORT)).status_code == 401
 
 
