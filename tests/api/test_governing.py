@@ -79,3 +79,62 @@ async def test_figures_of_a_workflow_are_of_runs_in_scope(narrow: Api, as_, side
         assert hidden["errors"] == []
         assert not any(each["count"] for each in hidden["durations"])
         assert (await as_(who).get("/api/v1/workflows/out_flow")).json()["lately"]["open"] == 0
+
+
+async def test_figures_of_a_tool_are_of_calls_in_scope(narrow: Api, as_, sides):
+    run = factories.run(workflow="out_flow")
+    now = datetime.now(UTC)
+
+    def call(number: int, *, ago: timedelta = timedelta(0), **over: object):
+        begun = now - ago - timedelta(minutes=1)
+        times = {"scheduled_at": begun, "started_at": begun, "closed_at": begun + timedelta(seconds=number)}
+        return factories.step(run, number, name="figured", **{**times, "tool_version": "v1", **over})
+
+    await factories.insert(
+        narrow.plane.engine,
+        factories.tool("figured"),
+        run,
+        factories.execution(run),
+        call(1),
+        call(2),
+        call(3, status="failed", tool_version="v2"),
+        call(4, ago=timedelta(days=3)),
+        call(5, inherited=True),
+    )
+    found = (await as_("viewer").get("/api/v1/tools/figured")).json()
+    assert found["last_24h"] == {"calls": 3, "failed": 1, "p95_seconds": 1.95}
+    assert found["last_7d"]["calls"] == 4
+    assert {each["version"]: each["calls"] for each in found["versions"]} == {"v1": 3, "v2": 1}
+    (listed,) = (await as_("viewer").get("/api/v1/tools", params={"q": "figured"})).json()["items"]
+    assert listed["last_24h"] == found["last_24h"]
+    for who in ("scoped", "blind"):
+        hidden = (await as_(who).get("/api/v1/tools/figured")).json()
+        assert (hidden["last_24h"]["calls"], hidden["last_7d"]["calls"], hidden["versions"]) == (0, 0, [])
+
+
+async def test_an_agent_tells_what_it_does_unasked_on_asking_and_never(api: Api, as_):
+    agent, version = factories.agent("asked_agent", tools=["free", "asked", "denied", "stopped", "unknown", "left_out"])
+    tools = [factories.tool(name, risk="read") for name in ("free", "asked", "denied", "stopped", "left_out")]
+    run = factories.run()
+    costs = [
+        factories.step(run, n, kind="agent", name="asked_agent", scheduled_at=datetime.now(UTC), usage={"usd": usd})
+        for n, usd in ((5, 0.1), (6, 0.3), (7, None))
+    ]
+    await factories.insert(api.plane.engine, *tools, agent, version, run, factories.execution(run), *costs)
+    rules = {"asked": {"effect": "require_approval", "reason": "money"}, "denied": {"effect": "deny"}}
+    for name, rule in rules.items():
+        assert (await as_("admin").put(f"/api/v1/tools/{name}/policy", json=rule)).status_code == 200
+    assert (await as_("admin").post("/api/v1/tools/stopped/disable", json={"reason": "smoke"})).status_code == 200
+    edit = {"tools": ["free", "asked", "denied", "stopped", "unknown"]}
+    assert (await as_("admin").put("/api/v1/agents/asked_agent", json=edit)).status_code == 200
+    found = (await as_("viewer").get("/api/v1/agents/asked_agent")).json()
+    assert {each["name"]: (each["use"], each["reason"]) for each in found["tools"]} == {
+        "free": ("unasked", ""),
+        "asked": ("asking", "money"),
+        "denied": ("never", "the rule tool:denied@1"),
+        "stopped": ("never", "its kill switch is on: smoke"),
+        "unknown": ("never", "no worker has registered it"),
+        "left_out": ("never", "the version in use doesn't have it"),
+    }
+    calls = found["stats"]["calls"]
+    assert (calls["p50_usd"], calls["p95_usd"]) == (0.2, 0.29)

@@ -218,6 +218,7 @@ class Step(SQLModel, table=True):
         Index("ix_steps_agent", "name", "run_id", postgresql_where=text("kind = 'agent'")),
         Index("ix_steps_agent_open", "name", postgresql_where=text("kind = 'agent' AND status = 'running'")),
         Index("ix_steps_agent_time", "name", "scheduled_at", postgresql_where=text("kind = 'agent'")),
+        Index("ix_steps_tool_time", "name", "scheduled_at", postgresql_where=text("kind = 'tool'")),
         Index("ix_steps_model_time", "name", "scheduled_at", postgresql_where=text("kind = 'model'")),
         Index("ix_steps_model_run", "run_id", "scheduled_at", postgresql_where=text("kind = 'model'")),
     )

@@ -16,6 +16,7 @@ STATEMENTS: tuple[str, ...] = (
     "CREATE INDEX ix_runs_delayed ON runs (start_at) WHERE status = 'queued' AND start_at IS NOT NULL",
     "CREATE INDEX ix_runs_updated ON runs (updated_at DESC, run_id DESC)",
     "CREATE INDEX ix_runs_took ON runs ((closed_at - coalesce(started_at, created_at))) WHERE closed_at IS NOT NULL",
+    "CREATE INDEX ix_steps_tool_time ON steps (name, scheduled_at) WHERE kind = 'tool'",
     "CREATE INDEX ix_approvals_expiring ON approvals (expires_at) WHERE status = 'pending' AND NOT inherited",
     "CREATE INDEX ix_decisions_refused ON decisions (signalled_at DESC) WHERE judged = 'refused' AND NOT inherited",
     "CREATE INDEX ix_commands_target ON commands (target, created_at DESC, command_id DESC) WHERE target IS NOT NULL",
