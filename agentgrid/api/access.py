@@ -31,6 +31,8 @@ class Access:
     """A POST that changes nothing itself: its body holds the question. Every other one is a change, and has a command."""
     only: Literal["key", "session"] | None = None
     """The one kind of credential that it accepts."""
+    tagged: bool = False
+    """The answer has an `ETag`. Who sends it back in `If-None-Match` gets 304 while the answer is the same."""
     everywhere: bool = False
     """Only for principals that see every workflow: the response can't be filtered by workflow."""
 
@@ -41,6 +43,7 @@ NEW = ""
 PUBLIC = Access(public=True)
 ANYBODY = Access()
 READ = Access(permission=Permission.READ)
+READ_CATALOG = Access(permission=Permission.READ, tagged=True)
 READ_RUN = Access(permission=Permission.READ, reads="run_id")
 READ_PAYLOADS = Access(permission=Permission.READ_PAYLOADS, reads="run_id")
 ASK_RUN = Access(permission=Permission.READ_PAYLOADS, reads="run_id", asks=True)
@@ -72,8 +75,8 @@ ACCESS: dict[str, Access] = {
     "GET /metrics": Access(permission=Permission.READ, everywhere=True),
     f"GET {V1}/me": ANYBODY,
     f"GET {V1}/overview": READ,
-    f"GET {V1}/workflows": READ,
-    f"GET {V1}/workflows/{{name}}": READ,
+    f"GET {V1}/workflows": READ_CATALOG,
+    f"GET {V1}/workflows/{{name}}": READ_CATALOG,
     f"GET {V1}/workflows/{{name}}/usage": READ,
     f"GET {V1}/workflows/{{name}}/figures": READ,
     f"POST {V1}/workflows/{{name}}/disable": _govern(CommandKind.WORKFLOW_DISABLE, "name"),
@@ -107,13 +110,13 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/approvals/{{approval_id}}/decisions": Access(
         permission=Permission.DECIDE, command=CommandKind.APPROVAL_DECIDE, target="approval_id", reads="approval_id"
     ),
-    f"GET {V1}/tools": READ,
-    f"GET {V1}/tools/{{name}}": READ,
+    f"GET {V1}/tools": READ_CATALOG,
+    f"GET {V1}/tools/{{name}}": READ_CATALOG,
     f"PUT {V1}/tools/{{name}}/policy": _govern(CommandKind.TOOL_POLICY, "name"),
     f"POST {V1}/tools/{{name}}/disable": _govern(CommandKind.TOOL_DISABLE, "name"),
     f"POST {V1}/tools/{{name}}/enable": _govern(CommandKind.TOOL_ENABLE, "name"),
-    f"GET {V1}/agents": READ,
-    f"GET {V1}/agents/{{name}}": READ,
+    f"GET {V1}/agents": READ_CATALOG,
+    f"GET {V1}/agents/{{name}}": READ_CATALOG,
     f"GET {V1}/agents/{{name}}/usage": READ,
     f"PUT {V1}/agents/{{name}}": _edit(CommandKind.AGENT_PUT),
     f"POST {V1}/agents/{{name}}/use": _edit(CommandKind.AGENT_USE),
@@ -121,12 +124,12 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/agents/{{name}}/disable": _govern(CommandKind.AGENT_DISABLE, "name"),
     f"POST {V1}/agents/{{name}}/enable": _govern(CommandKind.AGENT_ENABLE, "name"),
     # Rules are no secret: they tell people why a call waits, and what they may ask for.
-    f"GET {V1}/policies": READ,
+    f"GET {V1}/policies": READ_CATALOG,
     f"POST {V1}/policies/test": Access(permission=Permission.READ, asks=True),
-    f"GET {V1}/policies/{{rule_id}}": READ,
+    f"GET {V1}/policies/{{rule_id}}": READ_CATALOG,
     f"PUT {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_PUT, "rule_id"),
     f"DELETE {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_WITHDRAW, "rule_id"),
-    f"GET {V1}/views": READ,
+    f"GET {V1}/views": READ_CATALOG,
     f"GET {V1}/views/{{name}}": READ,
     # A shared one requires `edit`: `control/views.py`.
     f"PUT {V1}/views/{{name}}": Access(permission=Permission.READ, command=CommandKind.VIEW_PUT, target="name"),

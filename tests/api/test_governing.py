@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.api import factories
 from tests.api.conftest import Api
 from tests.security.scoped import narrow, sides
@@ -138,3 +140,25 @@ async def test_an_agent_tells_what_it_does_unasked_on_asking_and_never(api: Api,
     }
     calls = found["stats"]["calls"]
     assert (calls["p50_usd"], calls["p95_usd"]) == (0.2, 0.29)
+
+
+@pytest.mark.parametrize("path", ["workflows", "tools", "agents", "policies", "views", "tools/tagged"])
+async def test_a_catalog_that_the_client_has_is_not_sent_again(api: Api, as_, path):
+    await factories.insert(api.plane.engine, *([factories.tool("tagged")] if path == "tools/tagged" else []))
+    client, place = as_("viewer"), f"/api/v1/{path}"
+    first = await client.get(place)
+    again = await client.get(place, headers={"If-None-Match": f'"other", {first.headers["etag"]}'})
+    assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert again.headers["cache-control"] == first.headers["cache-control"]
+    assert (await client.get(place, headers={"If-None-Match": '"other"'})).status_code == 200
+    assert (await as_("nobody").get(place, headers={"If-None-Match": first.headers["etag"]})).status_code == 403
+
+
+async def test_a_catalog_that_changed_is_sent(as_):
+    first = await as_("viewer").get(POLICIES)
+    assert (
+        await as_("admin").put(f"{POLICIES}/tagged", json={"tool": "tagged_*", "effect": "deny"})
+    ).status_code == 200
+    again = await as_("viewer").get(POLICIES, headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code == 200

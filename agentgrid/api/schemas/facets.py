@@ -27,7 +27,7 @@ class RunFacet(Out):
 
     items: list[FacetCount] = Field(description="Those with most runs first; at most 50.")
     more: int = Field(description="How many values more there are.")
-    complete: bool = Field(description="False if only the first 20,000 matches were counted.")
+    complete: bool = Field(description="False if only the first 10,000 matches were counted.")
 
 
 class StateFacet(Out):
