@@ -23,6 +23,7 @@ from agentgrid.api.schemas.runs import (
     RunDetail,
     RunLinks,
     RunResult,
+    RunRow,
     RunSummary,
     SignalAccepted,
     StepOut,
@@ -58,6 +59,11 @@ def temporal_ui(settings: Settings, workflow_id: str, execution_id: str | None) 
 def run_summary(row: dict[str, Any], shown: Shown) -> RunSummary:
     """A run in a list, from its columns by their names."""
     return RunSummary.model_validate({**row, **_guarded(row, shown)})
+
+
+def run_row(row: dict[str, Any], title: str | None, shown: Shown) -> RunRow:
+    """A run in a list of runs."""
+    return RunRow.model_validate({**row, **_guarded(row, shown), "workflow_title": title})
 
 
 def _guarded(row: dict[str, Any], shown: Shown) -> dict[str, Any]:

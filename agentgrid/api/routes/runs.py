@@ -27,8 +27,8 @@ from agentgrid.api.schemas.runs import (
     RunCounts,
     RunDetail,
     RunHistory,
+    RunRow,
     RunSignal,
-    RunSummary,
     SignalAccepted,
     StepOut,
 )
@@ -36,8 +36,10 @@ from agentgrid.api.schemas.verbs import RunInterrupt, RunReason
 from agentgrid.api.shown import Shown
 from agentgrid.control import verbs as control
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import approval_context, approvals, run_counts, run_details, runs, steps
+from agentgrid.db import approval_context, approvals, run_counts, run_details, runs, steps, workflows
 from agentgrid.db.pool import direct
+from agentgrid.db.run_filter import is_ordered
+from agentgrid.db.runs import Sort
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Command, Run
 from agentgrid.domain.live import Interest
@@ -51,6 +53,15 @@ router = make_router(tags=["runs"], prefix=f"{V1}/runs")
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]
 
 
+SortedBy = Annotated[
+    Sort,
+    Query(
+        description="`created`: newest first. `updated`: last changed first; a run that changes moves to the front. `next_at`: what happens "
+        "next first, only runs that have such a time."
+    ),
+]
+
+
 @router.get("", summary="List runs, newest first")
 async def list_runs(
     request: Request,
@@ -58,21 +69,27 @@ async def list_runs(
     principal: Who,
     shown: Shows,
     wanted: Wanted,
+    sort: SortedBy = "created",
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
-) -> Page[RunSummary]:
+) -> Page[RunRow]:
     """No payloads. `started_after` and `started_before` compare with `created_at`, when the run was requested."""
     after = decode_key(request, cursor)
     scope = principal.workflows
-    if runs.is_ordered(wanted, scope):
+    if sort == "created" and is_ordered(wanted, scope):
         async with direct(plane.pool) as connection:
             rows = await runs.newest_in_order(connection, wanted=wanted, scope=scope, limit=limit + 1, after=after)
+            titles = await workflows.titles(connection, {row["workflow"] for row in rows})
     else:
         async with reading(plane.engine) as session:
-            found = await runs.newest(session, wanted=wanted, scope=scope, limit=limit + 1, after=after)
+            found = await runs.newest(session, wanted=wanted, scope=scope, limit=limit + 1, after=after, sort=sort)
         rows = [vars(run) for run in found]
-    page, onward = cut(rows, limit, lambda run: encode_key(request, run["created_at"], run["run_id"]))
-    return Page[RunSummary](items=[views.run_summary(run, shown) for run in page], next_cursor=onward)
+        async with direct(plane.pool) as connection:
+            titles = await workflows.titles(connection, {row["workflow"] for row in rows})
+    at = {"created": "created_at", "updated": "updated_at", "next_at": "next_at"}[sort]
+    page, onward = cut(rows, limit, lambda run: encode_key(request, run[at], run["run_id"]))
+    items = [views.run_row(run, titles.get(run["workflow"]), shown) for run in page]
+    return Page[RunRow](items=items, next_cursor=onward)
 
 
 @router.get("/counts", summary="Count runs by status")
