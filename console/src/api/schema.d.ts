@@ -125,7 +125,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What an agent used over a time, by hour or day
+         * What an agent used in a period, by hour or day
          * @description Of its own model turns, without those of the agents that it calls.
          */
         get: operations["get_agent_usage"];
@@ -148,7 +148,7 @@ export interface paths {
         put?: never;
         /**
          * Use another version of an agent for new calls
-         * @description Any of its versions that the newest code still allows, or `code` for whatever its code says. Otherwise as `PUT`.
+         * @description Any of its versions that the newest code still allows, or `code` for the version in its code. Otherwise as `PUT`.
          */
         post: operations["use_agent"];
         delete?: never;
@@ -911,9 +911,9 @@ export interface paths {
         };
         /**
          * The run's result or error; with `wait`, as soon as it has ended
-         * @description `200` when the run has ended, whatever way; `202` while it is open, also after the wait: ask again.
+         * @description `200` when the run has ended, with any outcome; `202` while it is open, also after the wait: ask again.
          *
-         *     The result and the error's text are null unless the caller may read payloads. The answer may come earlier than `wait` says, when the server
+         *     The result and the error's text are null unless the caller may read payloads. The answer may come before `wait` has passed, when the server
          *     stops. A run that is reset after its end is open again.
          */
         get: operations["get_result"];
@@ -1474,7 +1474,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What the model turns of a workflow's runs used over a time, by hour or day
+         * What the model turns of a workflow's runs used in a period, by hour or day
          * @description Of all agents that its runs called.
          */
         get: operations["get_workflow_usage"];
@@ -1648,7 +1648,7 @@ export interface components {
             retries: number;
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
              */
             served: boolean | null;
             /**
@@ -1734,7 +1734,7 @@ export interface components {
             retries: number;
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
              */
             served: boolean | null;
             /**
@@ -1833,7 +1833,7 @@ export interface components {
         };
         /**
          * AgentPut
-         * @description A new version of an agent. What is left out is as the code has it, and nothing may exceed what the code allows.
+         * @description A new version of an agent. Omitted fields are as in the code, and nothing may exceed what the code allows.
          */
         AgentPut: {
             /**
@@ -1909,7 +1909,7 @@ export interface components {
             retries: number;
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
              */
             served: boolean | null;
             /**
@@ -1951,7 +1951,7 @@ export interface components {
             allowed: boolean;
             /** Approvers */
             approvers: string[];
-            /** @description What the rule says: whether its calls need an approval. */
+            /** @description The rule's effect: whether its calls are allowed, denied, or need an approval. */
             effect: components["schemas"]["Effect"] | null;
             /**
              * Kind
@@ -1987,7 +1987,7 @@ export interface components {
             note: string;
             /**
              * Version
-             * @description A version of the agent, or `code` for whatever its code says.
+             * @description A version of the agent, or `code` for the version in its code.
              */
             version: string;
         };
@@ -2380,7 +2380,7 @@ export interface components {
         ApprovalKind: "tool" | "explicit";
         /**
          * ApprovalStatus
-         * @description Where an approval stands.
+         * @description The status of an approval.
          * @enum {string}
          */
         ApprovalStatus: "pending" | "approved" | "rejected" | "expired" | "cancelled";
@@ -2872,7 +2872,7 @@ export interface components {
             } | null;
             /**
              * Comment
-             * @description Told to the workflow's code, and shown with the decision.
+             * @description Passed to the workflow's code, or to the agent that asked, and shown with the decision.
              */
             comment?: string | null;
             /**
@@ -2946,7 +2946,7 @@ export interface components {
             agent: string;
             /**
              * Attempt
-             * @description Of the model request. What an earlier attempt said is void.
+             * @description Of the model request. The text of earlier attempts is void.
              */
             attempt: number;
             /**
@@ -2973,7 +2973,7 @@ export interface components {
         };
         /**
          * DeltaEvent
-         * @description The event `delta`: a model says something, now. It has no `id`, and is stored nowhere.
+         * @description The event `delta`: a part of a model's answer, sent while it is being written. It has no `id`, and is not stored.
          */
         DeltaEvent: {
             /**
@@ -3009,7 +3009,7 @@ export interface components {
         };
         /**
          * Effect
-         * @description What a rule says.
+         * @description The effect of a rule.
          * @enum {string}
          */
         Effect: "allow" | "require_approval" | "deny";
@@ -3414,7 +3414,7 @@ export interface components {
         };
         /**
          * LimitsIn
-         * @description What one call may use. What is left out or null has the code's limit.
+         * @description What one call may use. A limit that is omitted or null is the code's.
          */
         LimitsIn: {
             /** Requests */
@@ -3908,7 +3908,7 @@ export interface components {
         PolicyTest: {
             /**
              * Agent
-             * @description The agent that makes the call; null: workflow code.
+             * @description The agent that makes the call; null: workflow code. Whether it may use the tool at all is not considered: a worker also denies the tools that the agent's code or version doesn't list.
              */
             agent?: string | null;
             /**
@@ -3916,11 +3916,11 @@ export interface components {
              * @description The call's JSON arguments; null: not known, so no condition can be judged.
              */
             arguments?: unknown;
-            /** @description By default `tool` if such a tool is registered, else `activity`. */
+            /** @description `tool`, `activity` or `model`; by default `tool` if such a tool is registered, else `activity`. */
             kind?: components["schemas"]["StepKind"] | null;
             /**
              * Tool
-             * @description A tool's name or the type of a plain activity.
+             * @description A tool's name or the type of a plain activity; for the kind `model`, the agent whose model turn it is.
              */
             tool: string;
         };
@@ -3938,7 +3938,7 @@ export interface components {
             considered: components["schemas"]["ConsideredOut"][];
             /**
              * Disabled
-             * @description The kill switch that denies the call regardless of the rules; null if none is on.
+             * @description The kill switch of the tool or the agent that denies the call regardless of the rules; null if none is on. A workflow's is not considered.
              */
             disabled: string | null;
             effect: components["schemas"]["Effect"];
@@ -4860,7 +4860,7 @@ export interface components {
         };
         /**
          * RunInterrupt
-         * @description The reason, and what the agent is told.
+         * @description The reason, and a message for the agent.
          */
         RunInterrupt: {
             /**
@@ -5005,7 +5005,7 @@ export interface components {
         };
         /**
          * RunStatus
-         * @description Where a run stands, from its user's point of view.
+         * @description The status of a run, from its user's point of view.
          * @enum {string}
          */
         RunStatus: "queued" | "running" | "waiting" | "paused" | "cancelling" | "completed" | "failed" | "cancelled" | "terminated" | "timed_out";
@@ -5095,7 +5095,7 @@ export interface components {
         };
         /**
          * RunTrigger
-         * @description What started a run. It tells nothing about authority: that is the initiator's.
+         * @description What started a run. It grants no authority: that is the initiator's.
          * @enum {string}
          */
         RunTrigger: "api" | "schedule" | "child" | "external" | "other";
@@ -5156,14 +5156,16 @@ export interface components {
             /**
              * Code
              * @description A code of `POST /api/v1/session/codes`.
+             * @default
              */
-            code?: string | null;
+            code: string;
             /**
              * Key
              * @description An API key of a person.
+             * @default
              */
-            key?: string | null;
-        };
+            key: string;
+        } & (unknown | unknown);
         /**
          * SignInMethod
          * @description One way to sign in that the sign-in page can offer.
@@ -5538,7 +5540,7 @@ export interface components {
             cached_tokens: number;
             /**
              * Finish
-             * @description Why the model stopped, as the provider says.
+             * @description Why the model stopped, in the provider's word.
              */
             finish?: string | null;
             /**
@@ -5712,7 +5714,7 @@ export interface components {
             risk: components["schemas"]["Risk"];
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
              */
             served: boolean | null;
             switch: components["schemas"]["SwitchOut"];
@@ -5763,7 +5765,7 @@ export interface components {
         ToolPolicyOut: {
             /**
              * Also
-             * @description Rules about some agents or arguments only, `id@version`, that may apply instead. `POST /api/v1/policies/test` says which does.
+             * @description Rules about some agents or arguments only, `id@version`, that may apply instead. `POST /api/v1/policies/test` shows which one does.
              */
             also: string[];
             /** Approvers */
@@ -5815,7 +5817,7 @@ export interface components {
             risk: components["schemas"]["Risk"];
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
              */
             served: boolean | null;
             switch: components["schemas"]["SwitchOut"];
@@ -6003,7 +6005,7 @@ export interface components {
         };
         /**
          * UsageOver
-         * @description What model turns used over a time, of the runs that the caller may see.
+         * @description What model turns used in a period, in the runs that the caller may see.
          */
         UsageOver: {
             /**
@@ -6030,7 +6032,7 @@ export interface components {
         };
         /**
          * Verdict
-         * @description What a person says.
+         * @description The answer of a person.
          * @enum {string}
          */
         Verdict: "approved" | "rejected";
@@ -9898,7 +9900,7 @@ export interface operations {
     stream_run: {
         parameters: {
             query?: {
-                /** @description Also send what models say now. Requires the permission to read payloads. */
+                /** @description Also send models' answers while they are being written. Requires the permission to read payloads. */
                 deltas?: boolean;
             };
             header?: {

@@ -24,7 +24,10 @@ export function ruleWord(rule: Pick<RuleText, "effect" | "approvers">) {
   if (rule.effect === "deny") return "denied";
   return rule.effect === "allow" ? "unasked" : `asks ${approversOf(rule.approvers)}`;
 }
-export const timeOf = (seconds: number) => span(seconds * 1000).replace(/ 0+ [ms]$/, "");
+export const timeOf = (seconds: number) =>
+  span(seconds * 1000)
+    .replace(".0", "")
+    .replace(/ 0+ [ms]$/, "");
 /** What a rule did, in its history. */
 export const past = (rule: RuleText & { withdrawn?: boolean }) =>
   rule.withdrawn

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { fields, lines, type Version } from "./diff";
+import { bodyOf } from "./draft";
 
 const version: Version = {
   version: "a",
@@ -44,4 +45,27 @@ describe("fields", () => {
       { field: "Cost", removed: ["0.3 USD"], added: ["0.1 USD"] },
     ]));
   it("is empty for equal versions", () => expect(fields(version, { ...version, version: "b" })).toEqual([]));
+});
+describe("bodyOf", () => {
+  const draft = {
+    instructions: "Be brief.",
+    models: " openai:gpt-5 \n\nother:model",
+    tools: ["fetch"],
+    limits: { requests: "5", tool_calls: "", tokens: "", usd: "0.1", seconds: "", soft: "" },
+    note: " shorter ",
+  };
+  it("sends the version that was seen, and empty limits as the code's", () =>
+    expect(bodyOf(draft, version, version)).toEqual({
+      instructions: "Be brief.",
+      models: ["openai:gpt-5", "other:model"],
+      tools: ["fetch"],
+      output_schema: null,
+      limits: { requests: 5, tool_calls: null, tokens: null, usd: 0.1, seconds: null, soft: null },
+      note: "shorter",
+      expected_version: "a",
+    }));
+  it("keeps an output that is narrower than the code's", () => {
+    const narrow = { ...version, output_schema: { type: "object" } };
+    expect(bodyOf(draft, narrow, version).output_schema).toEqual({ type: "object" });
+  });
 });

@@ -42,8 +42,8 @@ function Source({ tool }: { tool: ToolDetail }) {
   if (ref.builtIn)
     return (
       <p>
-        The built-in rule for tools that <b>{tool.risk}</b>
-        {policy.tool !== "*" && <>, for {policy.tool}</>}: nobody has put another.
+        The built-in rule for {tool.risk === "destructive" ? "destructive tools" : `tools that ${tool.risk}`}: nobody
+        has put another.
       </p>
     );
   return (
@@ -155,7 +155,7 @@ function Facts({ tool }: { tool: ToolDetail }) {
         <dd>{timeOf(tool.timeout_seconds)}</dd>
         <dt>Tries</dt>
         <dd>{tool.retries + 1}</dd>
-        <dt>Called twice, acts once</dt>
+        <dt>Idempotent</dt>
         <dd>{tool.idempotent ? "yes" : "no"}</dd>
         {tool.tags.length > 0 && (
           <>
