@@ -3,7 +3,7 @@ import { Hourglass } from "lucide-react";
 import { useState } from "react";
 import * as q from "../api/queries";
 import type { Command, Proposed, Subject } from "../api/queries/policies";
-import { moment } from "../format";
+import { moment, sentence } from "../format";
 import { useNow } from "../live/now";
 import { Ident } from "./Bits";
 import { Button } from "./Button";
@@ -62,7 +62,7 @@ export function Proposals({ subject, rule }: { subject: Subject; rule?: string }
             ) : (
               "a rule"
             )}
-            , {moment(c.created_at, now)}. {c.reason} Nothing has changed yet.
+            , {moment(c.created_at, now)}. {c.reason && `${sentence(c.reason)}. `}Nothing has changed yet.
           </p>
           <footer>
             <Ident id={c.command_id} />

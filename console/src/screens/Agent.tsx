@@ -22,12 +22,11 @@ import { useNow } from "../live/now";
 import classes from "./Agent.module.css";
 
 const began = (a: Agent) => a.stats.calls.completed + a.stats.calls.failed + a.stats.calls.cancelled + a.stats.open;
-const spent = ({ stats: { usage } }: Agent) =>
-  usage.usd !== null
-    ? usd(usage.usd)
-    : usage.requests
-      ? `${tokens(usage.input_tokens + usage.output_tokens)} tokens`
-      : "";
+/** What it used, where nothing is priced. */
+const unpriced = ({ stats: { usage } }: Agent) =>
+  usage.usd || !usage.requests ? "" : `, ${tokens(usage.input_tokens + usage.output_tokens)} tokens`;
+const note = (a: Agent) =>
+  a.switch.disabled ? "switched off" : `${a.stats.open ? `${a.stats.open} open` : "idle"}${unpriced(a)}`;
 
 function Verbs({ agent }: { agent: AgentDetail }) {
   const [asked, setAsked] = useState<"switch" | "edit">();
@@ -111,9 +110,7 @@ function Open({ agent: a }: { agent: AgentDetail }) {
           </>,
           a.models.join(", ") || "the worker’s default model",
           `${plural(began(a), "call")} in 24 h${calls.failed ? `, ${calls.failed} failed` : ""}`,
-          ...(calls.p50_seconds === null
-            ? []
-            : [`${span(calls.p50_seconds * 1000)} at the median, with waits for people`]),
+          ...(calls.p50_seconds === null ? [] : [`${span(calls.p50_seconds * 1000)} at the median`]),
           a.served === false ? `no worker on ${a.task_queue}` : `served on ${a.task_queue}`,
         ]}
       />
@@ -169,14 +166,14 @@ export default function Agents() {
       ) : (
         <Catalog
           word="Agents"
-          at={at ?? ""}
+          at={(wide ? at : name) ?? ""}
           picked={name !== undefined}
           entries={items.map((x) => ({
             key: x.name,
             to: `/agents/${x.name}`,
             title: x.title,
-            end: spent(x),
-            note: x.switch.disabled ? "switched off" : x.stats.open ? `${x.stats.open} open` : "idle",
+            end: x.stats.usage.usd ? usd(x.stats.usage.usd) : "",
+            note: note(x),
           }))}
         >
           {one.error && !one.data ? (

@@ -104,7 +104,7 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
           ))}
           {faultAt("/tools") && <p className={classes.fault}>{faultAt("/tools")}</p>}
         </fieldset>
-        <fieldset className={classes.choice}>
+        <fieldset className={classes.group}>
           <legend>One call stops at. Empty: as in the code</legend>
           <div className={classes.limits}>
             {FIELDS.map((k) => (

@@ -37,13 +37,13 @@ export function Rules({ agent }: { agent: AgentDetail }) {
   return (
     <div className={classes.rules}>
       {denied ? (
-        <p className="muted">{error.message}</p>
+        <p>{sentence(error.message)}.</p>
       ) : error && !data ? (
         <Failed error={error} reset={() => void refetch()} />
       ) : isPending ? (
         <Skeleton rows={2} />
       ) : data.items.length === 0 ? (
-        <p className="muted">No rule names it: the rules of the tools hold for its calls.</p>
+        <p>No rule names it: the rules of the tools hold for its calls.</p>
       ) : (
         <ul>
           {data.items.map((r) => (

@@ -10,13 +10,13 @@ import type { Limits } from "./diff";
 
 const DAY = 24 * 60 * 60_000;
 
-/** What two weeks cost by day; in tokens where no price is known. */
+/** What two weeks cost by day; in tokens where nothing is priced. */
 function Days({ name }: { name: string }) {
   const now = useNow();
   const { data, error, refetch } = useQuery(q.agents.usage(name));
   if (error && !data) return <Failed error={error} reset={() => void refetch()} />;
   if (!data) return <Skeleton rows={3} />;
-  const priced = data.total.usd != null;
+  const priced = !!data.total.usd;
   const today = Math.floor(now / DAY);
   const days = Array.from({ length: q.agents.DAYS }, (_, i) => {
     const at = (today - q.agents.DAYS + 1 + i) * DAY;

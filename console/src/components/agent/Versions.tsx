@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { AgentDetail } from "../../api/client";
 import * as q from "../../api/queries";
-import { ago } from "../../format";
+import { ago, sentence } from "../../format";
 import { useNow } from "../../live/now";
 import { Button } from "../Button";
 import { Confirm } from "../Confirm";
@@ -10,11 +10,13 @@ import { Diff } from "../Diff";
 import classes from "../Diff.module.css";
 import { useAway } from "../States";
 
-export const short = (version: string) => version.slice(0, 7);
+/** A digest in short; a version that an operator made has a short name already. */
+export const short = (version: string) => (/^[0-9a-f]{12,}$/.test(version) ? version.slice(0, 7) : version);
 
 /** All versions, what the chosen one changed, and the way back to it. */
 export function Versions({ agent }: { agent: AgentDetail }) {
-  const [at, setAt] = useState(agent.version);
+  const [picked, setPicked] = useState<string>();
+  const at = picked ?? agent.version;
   const [asking, setAsking] = useState(false);
   const queries = useQueryClient();
   const now = useNow();
@@ -23,13 +25,14 @@ export function Versions({ agent }: { agent: AgentDetail }) {
   const open = agent.versions[Math.max(0, found)];
   if (!open) return <p className="muted">What its worker registered is no version.</p>;
   const before = agent.versions[Math.max(0, found) + 1];
+  const edit = agent.actions.find((a) => a.verb === "edit");
   const use = agent.actions.find((a) => a.verb === "use");
   return (
     <div className={classes.diff}>
       <ol>
         {agent.versions.map((v) => (
           <li key={v.version}>
-            <button type="button" aria-pressed={open === v} onClick={() => setAt(v.version)}>
+            <button type="button" aria-pressed={open === v} onClick={() => setPicked(v.version)}>
               <code>{short(v.version)}</code>
               <span>
                 {v.note || (v.source === "code" ? "From code" : "Without a note")}
@@ -41,6 +44,7 @@ export function Versions({ agent }: { agent: AgentDetail }) {
             </button>
           </li>
         ))}
+        {edit && !edit.allowed && <li className={classes.why}>{sentence(edit.reason ?? "")}, to make another.</li>}
       </ol>
       <div>
         <header className={classes.head}>
@@ -68,7 +72,8 @@ export function Versions({ agent }: { agent: AgentDetail }) {
           onClose={() => setAsking(false)}
           onConfirm={async (reason, key) => {
             await q.agents.use(agent.name, open.version, agent.version, reason ?? "", key);
-            void queries.invalidateQueries({ queryKey: ["agents"] });
+            await queries.invalidateQueries({ queryKey: ["agents"] });
+            setPicked(undefined);
           }}
         />
       )}

@@ -3,7 +3,7 @@ import { Power } from "lucide-react";
 import { useState, type FormEvent } from "react";
 import type { ToolDetail } from "../../api/client";
 import * as q from "../../api/queries";
-import { moment } from "../../format";
+import { moment, sentence } from "../../format";
 import { useNow } from "../../live/now";
 import { Button } from "../Button";
 import { useAway } from "../States";
@@ -49,9 +49,9 @@ export function KillSwitch({ tool }: { tool: ToolDetail }) {
         <b>{off ? "Switched off" : "Switched on"}</b>
         <p>
           {off
-            ? `${tool.switch.reason || "No call passes."}${tool.switch.created_by ? ` ${tool.switch.created_by}` : ""}${tool.switch.created_at ? `, ${moment(tool.switch.created_at, now)}` : ""}`
+            ? `${sentence(tool.switch.reason || "No call passes")}. By ${tool.switch.created_by}${tool.switch.created_at ? `, ${moment(tool.switch.created_at, now)}` : ""}.`
             : "Off stops every call within seconds, in open runs too."}
-          {cant && <i>{cant}</i>}
+          {cant && <i>{sentence(cant)}.</i>}
         </p>
       </div>
       <input

@@ -17,7 +17,7 @@ export function RulePast({ rule, current }: { rule: string; current: string }) {
     return (
       <section>
         <h3>What it said before</h3>
-        <p className="muted">{error.message}</p>
+        <p className="muted">{sentence(error.message)}.</p>
       </section>
     );
   const before = data?.versions.filter((v) => data.withdrawn || String(v.version) !== current) ?? [];
