@@ -339,9 +339,12 @@ export interface paths {
         };
         /**
          * All events, live (SSE)
-         * @description Starts now, or after `Last-Event-ID`. `reset` means that events after the given id are no longer stored: reload all resources.
+         * @description Starts now, or after `Last-Event-ID`. The first event is `hello`, at once; its id is where the stream begins.
          *
-         *     Covers the runs that the caller may see. Events name what changed and carry no payloads.
+         *     `reset` means that events after the given id are no longer stored: reload all resources. Covers the runs that the caller may see, and the
+         *     commands that it may list. `data` holds the whole summary of what changed, as in lists: what changed as it was right after the change, the rest
+         *     as of now. Texts that may quote payloads are null unless the caller may read payloads. `log`, `catalog` and `delta` have no id: they are not
+         *     stored, and some may be missing.
          */
         get: operations["stream_everything"];
         put?: never;
@@ -2185,19 +2188,6 @@ export interface components {
             workflow: string;
         };
         /**
-         * ApprovalChange
-         * @description An approval's state after a change.
-         */
-        ApprovalChange: {
-            /** Expires At */
-            expires_at: string | null;
-            status: components["schemas"]["ApprovalStatus"];
-            /** Title */
-            title: string;
-            /** Tool */
-            tool: string | null;
-        };
-        /**
          * ApprovalDetail
          * @description An approval with its payload: exactly the arguments that the digest covers.
          */
@@ -2358,7 +2348,7 @@ export interface components {
              * Format: date-time
              */
             at: string;
-            data: components["schemas"]["ApprovalChange"];
+            data: components["schemas"]["ApprovalSummary"];
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -2491,6 +2481,38 @@ export interface components {
             p95_seconds: number | null;
         };
         /**
+         * CatalogChange
+         * @description Nothing: read the catalog again.
+         */
+        CatalogChange: Record<string, never>;
+        /**
+         * CatalogEvent
+         * @description The event `catalog`: a worker has registered its workflows, tools and agents. It has no `id`, and is not stored.
+         */
+        CatalogEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["CatalogChange"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "catalog";
+            /**
+             * Run Id
+             * @default null
+             */
+            run_id: null;
+            /**
+             * Subject
+             * @default null
+             */
+            subject: null;
+        };
+        /**
          * Change
          * @description A field that differs.
          */
@@ -2609,6 +2631,33 @@ export interface components {
              * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
              */
             what?: string | null;
+        };
+        /**
+         * CommandEvent
+         * @description The event `command`: a command was recorded, or its status has changed. Only for those who may see the command.
+         */
+        CommandEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["CommandSummary"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "command";
+            /**
+             * Run Id
+             * @description The run it is about, if it is about one.
+             */
+            run_id: string | null;
+            /**
+             * Subject
+             * @description The command's id.
+             */
+            subject: string;
         };
         /**
          * CommandKind
@@ -2989,7 +3038,10 @@ export interface components {
             kind: "delta";
             /** Run Id */
             run_id: string;
-            /** Subject */
+            /**
+             * Subject
+             * @default null
+             */
             subject: null;
         };
         /**
@@ -3031,7 +3083,10 @@ export interface components {
             kind: "end";
             /** Run Id */
             run_id: string;
-            /** Subject */
+            /**
+             * Subject
+             * @default null
+             */
             subject: null;
         };
         /**
@@ -3056,6 +3111,17 @@ export interface components {
             /** Type */
             type?: string | null;
         };
+        /**
+         * EventKind
+         * @description What an event is about.
+         * @enum {string}
+         */
+        EventKind: "run" | "step" | "approval" | "end" | "command" | "policy" | "catalog" | "log" | "delta";
+        /**
+         * EventOut
+         * @description The data of any event.
+         */
+        EventOut: components["schemas"]["HelloEvent"] | components["schemas"]["RunEvent"] | components["schemas"]["StepEvent"] | components["schemas"]["ApprovalEvent"] | components["schemas"]["EndEvent"] | components["schemas"]["CommandEvent"] | components["schemas"]["PolicyEvent"] | components["schemas"]["CatalogEvent"] | components["schemas"]["LogEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["StreamReset"];
         /**
          * ExecutionKind
          * @description Why an execution exists in its run's chain.
@@ -3210,6 +3276,33 @@ export interface components {
             status: "ok";
             /** Version */
             version: string;
+        };
+        /**
+         * HelloEvent
+         * @description The event `hello`: the stream is open. Its `id` is the event after which it begins, to resume from.
+         */
+        HelloEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["StreamBegin"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "hello";
+            /**
+             * Run Id
+             * @default null
+             */
+            run_id: null;
+            /**
+             * Subject
+             * @default null
+             */
+            subject: null;
         };
         /**
          * Installation
@@ -3458,6 +3551,30 @@ export interface components {
             usd: number | null;
         };
         /**
+         * LogEvent
+         * @description The event `log`: a run has new log lines. At most one a second for each run. It has no `id`, and is not stored.
+         */
+        LogEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["NewLogs"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "log";
+            /** Run Id */
+            run_id: string;
+            /**
+             * Subject
+             * @default null
+             */
+            subject: null;
+        };
+        /**
          * LogOut
          * @description One line that a workflow or a tool wrote.
          */
@@ -3534,6 +3651,16 @@ export interface components {
             opened_at: string;
             /** Session Id */
             session_id: string;
+        };
+        /**
+         * NewLogs
+         * @description How many lines are new. Their text is at `/runs/{run_id}/logs`.
+         */
+        NewLogs: {
+            /** Count */
+            count: number;
+            /** Newest Log Id */
+            newest_log_id: number;
         };
         /**
          * Next
@@ -3755,6 +3882,17 @@ export interface components {
          */
         Permission: "read" | "read_payloads" | "start" | "control" | "decide" | "audit" | "edit" | "govern" | "administer";
         /**
+         * PolicyChange
+         * @description The policy after a change.
+         */
+        PolicyChange: {
+            /**
+             * Version
+             * @description Of the policy document that workers read.
+             */
+            version: number;
+        };
+        /**
          * PolicyDetail
          * @description A rule, the tools it governs, and its versions.
          */
@@ -3813,6 +3951,33 @@ export interface components {
              * @description The rule was withdrawn with this version.
              */
             withdrawn: boolean;
+        };
+        /**
+         * PolicyEvent
+         * @description The event `policy`: rules, kill switches, principals, keys or signing keys have changed.
+         */
+        PolicyEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["PolicyChange"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "policy";
+            /**
+             * Run Id
+             * @default null
+             */
+            run_id: null;
+            /**
+             * Subject
+             * @default null
+             */
+            subject: null;
         };
         /**
          * PolicyIn
@@ -4629,22 +4794,6 @@ export interface components {
             started: number;
         };
         /**
-         * RunChange
-         * @description A run's state after a change.
-         */
-        RunChange: {
-            /** Approvals Pending */
-            approvals_pending: number;
-            /** Current Step */
-            current_step: string | null;
-            status: components["schemas"]["RunStatus"];
-            /** Step Count */
-            step_count: number;
-            /** Steps Done */
-            steps_done: number;
-            waiting_on: components["schemas"]["WaitingOn"] | null;
-        };
-        /**
          * RunCounts
          * @description How many runs match a filter.
          */
@@ -4826,7 +4975,7 @@ export interface components {
              * Format: date-time
              */
             at: string;
-            data: components["schemas"]["RunChange"];
+            data: components["schemas"]["RunSummary"];
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -4834,7 +4983,10 @@ export interface components {
             kind: "run";
             /** Run Id */
             run_id: string;
-            /** Subject */
+            /**
+             * Subject
+             * @default null
+             */
             subject: null;
         };
         /**
@@ -5374,24 +5526,6 @@ export interface components {
             status: components["schemas"]["KeyStatus"];
         };
         /**
-         * StepChange
-         * @description A step's state after a change.
-         */
-        StepChange: {
-            /** Attempts */
-            attempts: number;
-            /** Event Id */
-            event_id: number;
-            /** Execution Id */
-            execution_id: string;
-            kind: components["schemas"]["StepKind"];
-            /** Name */
-            name: string;
-            status: components["schemas"]["StepStatus"];
-            /** Title */
-            title: string | null;
-        };
-        /**
          * StepEvent
          * @description The event `step`: a step has changed.
          */
@@ -5401,7 +5535,7 @@ export interface components {
              * Format: date-time
              */
             at: string;
-            data: components["schemas"]["StepChange"];
+            data: components["schemas"]["StepSummary"];
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -5526,6 +5660,87 @@ export interface components {
          */
         StepStatus: "scheduled" | "running" | "waiting" | "completed" | "failed" | "cancelled" | "timed_out" | "abandoned";
         /**
+         * StepSummary
+         * @description One thing that a run did or waits on, without payloads.
+         */
+        StepSummary: {
+            /** Activity Id */
+            activity_id: string | null;
+            /** Approval Id */
+            approval_id: string | null;
+            /** Attempts */
+            attempts: number;
+            /** Child Execution Id */
+            child_execution_id: string | null;
+            /** Child Workflow Id */
+            child_workflow_id: string | null;
+            /** Closed At */
+            closed_at: string | null;
+            /** Due At */
+            due_at: string | null;
+            error: components["schemas"]["ErrorOut"] | null;
+            /** Event Id */
+            event_id: number;
+            /** Execution Id */
+            execution_id: string;
+            /** Governed */
+            governed: boolean;
+            /**
+             * Inherited
+             * @description Copied by a reset from the previous execution.
+             */
+            inherited: boolean;
+            kind: components["schemas"]["StepKind"];
+            /** Live Attempt */
+            live_attempt: number | null;
+            live_error: components["schemas"]["ErrorOut"] | null;
+            /** Live Heartbeat At */
+            live_heartbeat_at: string | null;
+            /** Live Next Retry At */
+            live_next_retry_at: string | null;
+            /** Live State */
+            live_state: string | null;
+            /** Live Worker */
+            live_worker: string | null;
+            /** Local */
+            local: boolean;
+            /** Name */
+            name: string;
+            /**
+             * Parent
+             * @description The `event_id` of the step that it belongs to, in the same execution: a signal to a child belongs to the child's step, or a model turn and a tool's call to the agent's. Null for most steps.
+             */
+            parent: number | null;
+            /**
+             * Scheduled At
+             * Format: date-time
+             */
+            scheduled_at: string;
+            /** Started At */
+            started_at: string | null;
+            status: components["schemas"]["StepStatus"];
+            /** Task Queue */
+            task_queue: string | null;
+            /** Title */
+            title: string | null;
+            /** Tool Version */
+            tool_version: string | null;
+            /**
+             * Turn
+             * @description The agent's model turn that it is, or that asked for it.
+             */
+            turn: number | null;
+            usage: components["schemas"]["StepUsage"] | null;
+            /**
+             * Version
+             * @description The version of the agent that its call is pinned to: on the agent's step and on its model turns.
+             * @default null
+             */
+            version: string | null;
+            /** Worker */
+            worker: string | null;
+        };
+        /**
          * StepUsage
          * @description What a model turn, or an agent so far, used.
          */
@@ -5607,15 +5822,51 @@ export interface components {
             total: number;
         };
         /**
-         * StreamData
-         * @description The data of any event.
+         * StreamBegin
+         * @description The facts about a stream.
          */
-        StreamData: (components["schemas"]["RunEvent"] | components["schemas"]["StepEvent"] | components["schemas"]["ApprovalEvent"] | components["schemas"]["EndEvent"] | components["schemas"]["DeltaEvent"]) | components["schemas"]["StreamReset"];
+        StreamBegin: {
+            /**
+             * Head
+             * @description The newest stored event; the stream's own events begin after its `id`.
+             */
+            head: number;
+            /**
+             * Kinds
+             * @description What the stream carries: what was asked for and the caller may read.
+             */
+            kinds: components["schemas"]["EventKind"][];
+            me: components["schemas"]["StreamCaller"];
+            /**
+             * Time
+             * Format: date-time
+             * @description The server's time.
+             */
+            time: string;
+            /**
+             * Version
+             * @description The server's version.
+             */
+            version: string;
+        };
+        /**
+         * StreamCaller
+         * @description Who reads the stream.
+         */
+        StreamCaller: {
+            /** Name */
+            name: string;
+        };
         /**
          * StreamReset
          * @description The event `reset`: events after the given `Last-Event-ID` are no longer stored. Reload the resources.
          */
         StreamReset: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "reset";
             /** Reason */
             reason: string;
         };
@@ -7746,7 +7997,12 @@ export interface operations {
     };
     stream_everything: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only these kinds; `hello` and `reset` always come. Kinds that the caller may not read are left out: `hello` lists what remains. Without `kinds`: all of them if `run` is given, otherwise run, step, approval and end. */
+                kinds?: components["schemas"]["EventKind"][];
+                /** @description `step` and `delta` events only of these runs; all other kinds of all runs. Unknown runs are ignored. */
+                run?: string[];
+            };
             header?: {
                 "last-event-id"?: string | null;
             };
@@ -9902,6 +10158,8 @@ export interface operations {
             query?: {
                 /** @description Also send models' answers while they are being written. Requires the permission to read payloads. */
                 deltas?: boolean;
+                /** @description Without `Last-Event-ID`, start now, with an event `hello`. */
+                from?: "now" | null;
             };
             header?: {
                 "last-event-id"?: string | null;
