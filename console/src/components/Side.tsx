@@ -39,7 +39,10 @@ export function Side({
           role="dialog"
           aria-modal
           aria-label={label}
-          onKeyDown={(e) => e.key === "Escape" && onClose()}
+          onKeyDown={(e) => {
+            // A dialog over the sheet is its child in React, and closes by itself.
+            if (e.key === "Escape" && e.currentTarget.contains(e.target as Node)) onClose();
+          }}
         >
           <header className={classes.grip}>
             <button type="button" data-autofocus onClick={onClose} aria-label="Close">

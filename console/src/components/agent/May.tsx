@@ -58,7 +58,7 @@ export function May({ may }: { may: { unasked: Entry[]; asking: Entry[]; never: 
         says={(e) => (
           <>
             asks <b>{approversOf(e.approvers)}</b>,{" "}
-            {e.rule && (ruleRef(e.rule).builtIn ? "by the built-in rule" : <code>{e.rule}</code>)}
+            {e.rule && (ruleRef(e.rule).builtIn ? "by the built\u2011in rule" : <code>{e.rule}</code>)}
           </>
         )}
       />

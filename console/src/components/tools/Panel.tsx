@@ -1,4 +1,5 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { ToolDetail } from "../../api/client";
 import * as q from "../../api/queries";
@@ -63,6 +64,16 @@ function Source({ tool }: { tool: ToolDetail }) {
     </p>
   );
 }
+/** A rule of an agent leads to that agent. */
+function RuleName({ reference }: { reference: string }) {
+  const agent = ruleRef(reference).id.match(/^agent:(.+)$/)?.[1];
+  if (!agent) return <code>{reference}</code>;
+  return (
+    <Link to="/agents/$name" params={{ name: agent }} className="link">
+      <code>{reference}</code>
+    </Link>
+  );
+}
 function Rule({ tool }: { tool: ToolDetail }) {
   const [editing, setEditing] = useState(false);
   const [withdrawing, setWithdrawing] = useState(false);
@@ -89,7 +100,7 @@ function Rule({ tool }: { tool: ToolDetail }) {
             {policy.also.map((r, i) => (
               <span key={r}>
                 {i > 0 && ", "}
-                <code>{r}</code>
+                <RuleName reference={r} />
               </span>
             ))}
           </p>
