@@ -88,7 +88,8 @@ function Rule({ tool }: { tool: ToolDetail }) {
     <>
       <section>
         <h3>
-          The rule that holds <span className="mono">{policy.rule}</span>
+          {tool.switch.disabled ? "The rule once it is switched on" : "The rule that holds"}{" "}
+          <span className="mono">{policy.rule}</span>
         </h3>
         <p>
           <Says tool={tool} />
