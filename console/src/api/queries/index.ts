@@ -2,6 +2,7 @@
 export * as agents from "./agents";
 export * as approvals from "./approvals";
 export * as me from "./me";
+export * as policies from "./policies";
 export * as runs from "./runs";
 export * as tools from "./tools";
 export * as workflows from "./workflows";
