@@ -1,5 +1,6 @@
 import { Menu } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { Ban, Ellipsis, Pause, Play } from "lucide-react";
 import { useState } from "react";
 import type { RunDetail } from "../api/client";
@@ -69,6 +70,14 @@ export function RunVerbs({ run }: { run: RunDetail }) {
               </span>
             </Menu.Item>
           ))}
+          <Menu.Item
+            component={Link}
+            to="/workflows/$name"
+            params={{ name: run.workflow }}
+            search={{ from: run.run_id }}
+          >
+            Start another like this
+          </Menu.Item>
         </Menu.Dropdown>
       </Menu>
       {asked && (

@@ -80,8 +80,9 @@ function now(w: WorkflowDetail): string {
   const open = Object.entries(w.stats.open).filter(([, n]) => n > 0);
   const total = open.reduce((sum, [, n]) => sum + n, 0);
   if (!total) return w.last_run ? "No run is open." : "It has never run.";
-  const parts = open.map(([s, n]) => `${n} ${(STATUS[s as Status]?.word ?? s).toLowerCase()}`);
-  return `${plural(total, "run is", "runs are")} open: ${parts.join(", ")}.`;
+  const word = (s: string) => (STATUS[s as Status]?.word ?? s).toLowerCase();
+  if (open.length === 1) return `${plural(total, "run")} ${total === 1 ? "is" : "are"} open: ${word(open[0]![0])}.`;
+  return `${total} runs are open: ${open.map(([s, n]) => `${n} ${word(s)}`).join(", ")}.`;
 }
 const closed = (w: WorkflowDetail) =>
   Object.entries(w.stats.closed_24h)

@@ -1,5 +1,5 @@
 import { getDefaultRegistry } from "@rjsf/core";
-import type { FieldProps, RegistryFieldsType } from "@rjsf/utils";
+import { ADDITIONAL_PROPERTY_FLAG, RJSF_REF_CYCLE_KEY, type FieldProps, type RegistryFieldsType } from "@rjsf/utils";
 import { useEffect, useState, type ComponentType } from "react";
 import { Button } from "../Button";
 import classes from "./Form.module.css";
@@ -9,6 +9,7 @@ import { initial, resolve, type Schema } from "./schema";
 
 const core = getDefaultRegistry().fields as Record<string, ComponentType<FieldProps>>;
 const CoreObject = core.ObjectField!;
+const CoreSchema = core.SchemaField!;
 const CoreArray = core.ArrayField!;
 const SHORT = 40; // characters: texts of at most that length are chips
 
@@ -45,8 +46,11 @@ function Optional({ props, of: Inner, parts }: { props: FieldProps; of: Componen
     </>
   );
 }
+/** Whether it has entries of any name only: there is nothing to add before the first one. */
+const isMap = (s: Schema) =>
+  Object.values(s.properties ?? {}).every((p) => typeof p === "object" && ADDITIONAL_PROPERTY_FLAG in p);
 const ObjectField = (props: FieldProps) =>
-  props.schema.anyOf || props.schema.oneOf ? (
+  props.schema.anyOf || props.schema.oneOf || isMap(props.schema) ? (
     <CoreObject {...props} />
   ) : (
     <Optional props={props} of={CoreObject} parts={props.schema} />
@@ -136,10 +140,16 @@ function same(text: string, value: unknown) {
   }
 }
 
+/** What refers to itself needs no guard of its own: it is drawn only where it has a value, or once it is added. */
+const Recursive = (props: FieldProps) => (
+  <CoreSchema {...props} schema={{ ...props.schema, [RJSF_REF_CYCLE_KEY]: false }} />
+);
+
 export const fields: RegistryFieldsType = {
   ObjectField,
   ArrayField: ListField,
   AnyOfField: union(core.AnyOfField!),
   OneOfField: union(core.OneOfField!),
   FallbackField: JsonField,
+  CyclicSchemaField: Recursive,
 };

@@ -1,7 +1,7 @@
 import type { BaseInputTemplateProps, WidgetProps } from "@rjsf/utils";
 import classes from "./Form.module.css";
 import { describedBy, unitOf } from "./parts";
-import type { Schema } from "./schema";
+import { DECIMAL, type Schema } from "./schema";
 import { fromInput, toInput } from "./time";
 
 const LONG = 200; // characters: a text that may be that long is written in lines
@@ -46,7 +46,8 @@ export function Input({
     return (
       <textarea {...shared} className={classes.area} rows={3} value={text} onChange={(e) => take(e.target.value)} />
     );
-  if (!isNumber(schema))
+  const decimal = DECIMAL in schema;
+  if (!isNumber(schema) && !decimal)
     return (
       <input
         {...shared}

@@ -133,12 +133,18 @@ export function Chips({ id, label, value, most, disabled, onChange }: Props<stri
 /** Any of some choices, in their order. */
 export function Toggles<T>({ id, value, choices, disabled, onChange }: Props<T> & { choices: readonly T[] }) {
   return (
-    <div className={classes.toggles} role="group" aria-labelledby={titleId(id)} aria-describedby={describedBy(id)}>
-      {choices.map((c, i) => (
+    <div
+      className={classes.toggles}
+      id={id}
+      tabIndex={-1}
+      role="group"
+      aria-labelledby={titleId(id)}
+      aria-describedby={describedBy(id)}
+    >
+      {choices.map((c) => (
         <button
           type="button"
           key={String(c)}
-          id={i === 0 ? id : undefined}
           aria-pressed={value.includes(c)}
           disabled={disabled}
           onClick={() =>

@@ -38,19 +38,20 @@ export const unitOf = (schema: Schema, id: string): string | undefined =>
 export function Head({
   id,
   label,
-  required,
+  optional,
   control,
 }: {
   id: string;
   label: ReactNode;
-  required?: boolean;
+  /** It may stay empty, and nothing stands in for it. */
+  optional?: boolean;
   control?: boolean;
 }) {
   const Tag = control ? "label" : "span";
   return (
     <Tag className={classes.label} id={titleId(id)} {...(control ? { htmlFor: id } : {})}>
       {label}
-      {required === false && <i>optional</i>}
+      {optional && <i> optional</i>}
     </Tag>
   );
 }

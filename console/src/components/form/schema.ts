@@ -7,6 +7,8 @@ type Values = Record<string, unknown>;
 
 /** Marks a required field that may be null: left empty, it is sent as null. */
 export const NULLABLE = "x-nullable";
+/** Marks a number that is written as text, so that no digit is lost. */
+export const DECIMAL = "x-decimal";
 const LITERAL = new Set(["const", "enum", "default", "examples"]);
 const NAMED = new Set(["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"]);
 const KNOWN = ["type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "properties", "items", "if"];
@@ -39,6 +41,12 @@ export function resolve(schema: Schema, root: Schema): Schema {
   return found;
 }
 
+/** Pydantic writes Decimal as a number or a text. */
+const isDecimal = (branches: Values[]) => {
+  const [number, text] = branches;
+  const plain = text && Object.keys(text).every((k) => k === "type" || k === "pattern");
+  return branches.length === 2 && number!.type === "number" && text!.type === "string" && !!plain;
+};
 const isNull = (s: unknown) => isObject(s) && (s.type === "null" || s.const === null);
 /** Without null, which a form shows as an empty field; with the word that it was allowed. */
 function withoutNull(node: Values): Values {
@@ -56,9 +64,7 @@ function withoutNull(node: Values): Values {
     const all = node[key];
     if (!Array.isArray(all)) continue;
     let branches = key === "allOf" ? all : all.filter((b) => !isNull(b));
-    // Pydantic writes Decimal as a number or a text of digits.
-    const number = branches.find((b) => b.type === "number");
-    if (number && branches.length === 2 && branches.some((b) => b.type === "string" && b.pattern)) branches = [number];
+    if (isDecimal(branches)) branches = [{ type: "string", [DECIMAL]: true }];
     const nullable = branches.length < all.length && all.some(isNull) && key !== "allOf" && { [NULLABLE]: true };
     const { [key]: _, ...rest } = node;
     if (nullable && rest.default === null) delete rest.default;
@@ -100,8 +106,8 @@ function simplify(given: unknown, root: Schema, name?: string): unknown {
     return {
       title: titleOf(node, name),
       description: node.description,
-      default: node.default,
-      "x-any": true,
+      default: node.default ?? undefined,
+      "x-any": node.type ?? true,
       [NULLABLE]: node[NULLABLE],
     };
   const out: Values = {};
@@ -149,6 +155,7 @@ export function initial(schema: Schema, root: Schema, depth = 0): unknown {
   const s = resolve(schema, root);
   if (s.default !== undefined) return structuredClone(s.default);
   if (s.const !== undefined) return s.const;
+  if (s["x-any"]) return s["x-any"] === "object" ? {} : s["x-any"] === "array" ? [] : undefined;
   const first = (s.anyOf ?? s.oneOf)?.[0];
   if (s.type === "array") {
     const part = isPart(s.items as Schema) ? (s.items as Schema) : undefined;

@@ -3,7 +3,6 @@ import {
   canExpand,
   type ArrayFieldItemTemplateProps,
   type ArrayFieldTemplateProps,
-  type CyclicSchemaExpandProps,
   type FieldTemplateProps,
   type MultiSchemaFieldTemplateProps,
   type ObjectFieldTemplateProps,
@@ -11,7 +10,6 @@ import {
 } from "@rjsf/utils";
 import { ChevronDown, ChevronRight, ChevronUp, X } from "lucide-react";
 import { useContext, useState, type ReactNode } from "react";
-import { Button } from "../Button";
 import classes from "./Form.module.css";
 import { Input } from "./inputs";
 import { Add, Drawn, faultId, Head, saysId, useDrawn, type FormState } from "./parts";
@@ -21,10 +19,7 @@ import { isPicked } from "./widgets";
 const FEW = 2; // that many optional fields of a nested object need no fold
 
 const isControl = (schema: Schema) =>
-  !schema.anyOf &&
-  !schema.oneOf &&
-  ["string", "number", "integer", undefined].includes(schema.type as string) &&
-  !isPicked(schema);
+  ["string", "number", "integer", undefined].includes(schema.type as string) && !isPicked(schema);
 
 /** A field: its label, the control, what is wrong with it or what it is for. */
 function Field(props: FieldTemplateProps) {
@@ -44,7 +39,12 @@ function Field(props: FieldTemplateProps) {
             <Head id={id} label={label} control={isControl(schema)} />
           </span>
         ) : (
-          <Head id={id} label={label} required={required} control={isControl(schema)} />
+          <Head
+            id={id}
+            label={label}
+            optional={!required && schema.default === undefined}
+            control={isControl(schema)}
+          />
         ))}
       {children}
       {faults.length > 0 ? (
@@ -103,13 +103,15 @@ function Fields(props: ObjectFieldTemplateProps) {
   });
   const wrong = may.some((p) => (errorSchema as Record<string, unknown> | undefined)?.[p.name]);
   const nested = fieldPathId.path.length > 0;
+  const isMap =
+    shown.every((p) => ADDITIONAL_PROPERTY_FLAG in part(p.name)) && canExpand(schema, props.uiSchema, formData);
   const folds = may.length > (nested ? FEW : 0) && must.length > 0;
   const unfolded = !folds || wrong || (open ?? changed);
   const withDefault = may.every((p) => part(p.name).default !== undefined);
   return (
     <div
       className={classes.fields}
-      data-framed={(nested && typeof fieldPathId.path.at(-1) !== "number") || undefined}
+      data-framed={(nested && !isMap && typeof fieldPathId.path.at(-1) !== "number") || undefined}
       id={nested ? fieldPathId.$id : undefined}
       tabIndex={nested ? -1 : undefined}
     >
@@ -190,11 +192,6 @@ function Kinds({ selector, optionSchemaField }: MultiSchemaFieldTemplateProps) {
     </div>
   );
 }
-const Deeper = ({ name, fieldPathId, onExpand }: CyclicSchemaExpandProps) => (
-  <Button small onClick={() => onExpand(fieldPathId.$id)}>
-    Open {inWords(name)}
-  </Button>
-);
 const Nothing = () => null;
 
 export const templates: Partial<TemplatesType> = {
@@ -203,7 +200,6 @@ export const templates: Partial<TemplatesType> = {
   ArrayFieldTemplate: Cards,
   ArrayFieldItemTemplate: Card,
   MultiSchemaFieldTemplate: Kinds,
-  CyclicSchemaExpandTemplate: Deeper,
   BaseInputTemplate: Input,
   FieldErrorTemplate: Nothing,
   FieldHelpTemplate: Nothing,

@@ -24,17 +24,18 @@ function Pick({ id, choices, value, optional, disabled, label, onChange }: Pick)
   return (
     <div
       className={classes.pick}
+      id={id}
+      tabIndex={-1}
       role="radiogroup"
       aria-labelledby={label ? undefined : titleId(id)}
       aria-label={label}
       aria-describedby={describedBy(id)}
     >
-      {all.map((c, i) => (
+      {all.map((c) => (
         <label key={c.label}>
           <input
             type="radio"
             name={id}
-            id={i === 0 ? id : undefined}
             className="visually-hidden"
             disabled={disabled}
             checked={value === c.value || (value === undefined && c.value === undefined)}

@@ -81,9 +81,10 @@ interface Part {
   title?: string;
   type?: string | string[];
   $ref?: string;
+  anyOf?: Part[];
 }
-const typeOf = (p: Part | null | undefined) =>
-  p?.title ?? [p?.type ?? p?.$ref?.split("/").at(-1) ?? "any"].flat().join(" or ");
+const typeOf = (p: Part): string =>
+  p.title ?? p.anyOf?.map(typeOf).join(" or ") ?? [p.type ?? p.$ref?.split("/").at(-1) ?? "any"].flat().join(" or ");
 /** What it is called with: the names of its parameters. */
 const parameters = (h: Handler) => {
   const parts = ((h.input_schema as { prefixItems?: Part[] }).prefixItems ?? []).map(typeOf);
@@ -94,7 +95,7 @@ export function Handlers({ handlers: h }: { handlers: HandlersOut }) {
   const kinds = (Object.keys(KINDS) as (keyof typeof KINDS)[]).filter((k) => h[k].length);
   if (!kinds.length && !h.dynamic.length) return null;
   return (
-    <Section title="What a run can be asked" note="from its page, or with the CLI">
+    <Section title="What a run can be asked" note="agentgrid run signal, query, update">
       <ul className={classes.handlers}>
         {kinds.flatMap((kind) =>
           h[kind].map((one) => (

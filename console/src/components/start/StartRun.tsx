@@ -12,6 +12,7 @@ import classes from "./Start.module.css";
 import { useStart } from "./useStart";
 
 const SHOWN = 4;
+const CONTROL = "input, select, textarea, button";
 
 interface Props {
   workflow: WorkflowDetail;
@@ -105,7 +106,8 @@ function focus(fault: Fault) {
   setTimeout(() => {
     for (let path = pathOf(fault.pointer); ; path = path.slice(0, -1)) {
       const control = document.getElementById(controlId(path));
-      if (control) return control.focus();
+      if (control)
+        return (control.matches(CONTROL) ? control : (control.querySelector<HTMLElement>(CONTROL) ?? control)).focus();
       if (!path.length) return;
     }
   }, 50);
