@@ -1,6 +1,6 @@
 import { Menu } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
+import { useNavigate } from "@tanstack/react-router";
 import { Ban, Ellipsis, Pause, Play } from "lucide-react";
 import { useState } from "react";
 import type { RunDetail } from "../api/client";
@@ -36,6 +36,7 @@ export function RunVerbs({ run }: { run: RunDetail }) {
   const [asked, setAsked] = useState<Verb>();
   const queries = useQueryClient();
   const away = useAway();
+  const go = useNavigate();
   const verbs = run.actions.filter((a) => isVerb(a.verb));
   const can = (v: Verb) => !away && verbs.some((a) => a.verb === v && a.allowed);
   return (
@@ -71,10 +72,9 @@ export function RunVerbs({ run }: { run: RunDetail }) {
             </Menu.Item>
           ))}
           <Menu.Item
-            component={Link}
-            to="/workflows/$name"
-            params={{ name: run.workflow }}
-            search={{ from: run.run_id }}
+            onClick={() =>
+              void go({ to: "/workflows/$name", params: { name: run.workflow }, search: { from: run.run_id } })
+            }
           >
             Start another like this
           </Menu.Item>

@@ -81,7 +81,7 @@ function now(w: WorkflowDetail): string {
   const total = open.reduce((sum, [, n]) => sum + n, 0);
   if (!total) return w.last_run ? "No run is open." : "It has never run.";
   const word = (s: string) => (STATUS[s as Status]?.word ?? s).toLowerCase();
-  if (open.length === 1) return `${plural(total, "run")} ${total === 1 ? "is" : "are"} open: ${word(open[0]![0])}.`;
+  if (open.length === 1) return `${plural(total, "run is", "runs are")} ${word(open[0]![0])}.`;
   return `${total} runs are open: ${open.map(([s, n]) => `${n} ${word(s)}`).join(", ")}.`;
 }
 const closed = (w: WorkflowDetail) =>
@@ -137,16 +137,18 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
 }
 function Off({ workflow: w }: { workflow: WorkflowDetail }) {
   return (
-    <Strip tone="person" icon={<Power size={15} />}>
-      Switched off
-      {w.switch.created_by && <> by {w.switch.created_by}</>}
-      {w.switch.created_at && (
-        <span title={exact(w.switch.created_at)}>
-          , <Ago at={w.switch.created_at} />
-        </span>
-      )}
-      {w.switch.reason && <>: {w.switch.reason}</>}. It can’t be started, and every tool call of its runs fails.
-    </Strip>
+    <div className={classes.off}>
+      <Strip tone="person" icon={<Power size={15} />}>
+        Switched off
+        {w.switch.created_by && <> by {w.switch.created_by}</>}
+        {w.switch.created_at && (
+          <span title={exact(w.switch.created_at)}>
+            , <Ago at={w.switch.created_at} />
+          </span>
+        )}
+        {w.switch.reason && <>: {w.switch.reason}</>}. It can’t be started, and every tool call of its runs fails.
+      </Strip>
+    </div>
   );
 }
 

@@ -1,4 +1,5 @@
 import Form from "@rjsf/core";
+import { englishStringTranslator, TranslatableString } from "@rjsf/utils";
 import { memo, useEffect, useMemo, useRef } from "react";
 import { toErrorSchema, type Fault } from "./faults";
 import { fields } from "./fields";
@@ -13,6 +14,10 @@ const SEPARATOR = ".";
 /** The id of the control at a place of the input. */
 export const controlId = (path: string[]) => [PREFIX, ...path].join(SEPARATOR);
 const BEHAVIOUR = { emptyObjectFields: "skipDefaults", arrayMinItems: { populate: "never" } } as const;
+
+/** The library's own words are not shown, except what a new entry of a map holds: nothing. */
+const translate = (word: TranslatableString, params?: string[]) =>
+  word === TranslatableString.NewStringDefault ? "" : englishStringTranslator(word, params);
 
 interface Props {
   /** A schema for forms: see `formSchema`. */
@@ -54,6 +59,7 @@ export const SchemaForm = memo(function SchemaForm({ schema, value, faults, disa
       fields={fields}
       templates={templates}
       widgets={widgets}
+      translateString={translate}
     >
       <span hidden />
     </Form>

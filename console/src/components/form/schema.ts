@@ -118,7 +118,7 @@ function simplify(given: unknown, root: Schema, name?: string): unknown {
         Object.entries(value).map(([k, v]) => [k, simplify(v, root, key === "properties" ? k : undefined)]),
       );
     else if (key === "required" || key === "type" || key === "mapping" || key === "discriminator") out[key] = value;
-    else if (key === "prefixItems") out.items = (value as unknown[]).map((v, i) => simplify(v, root, `Part ${i + 1}`));
+    else if (key === "prefixItems") out.items = simplify(value, root);
     else if (key === "anyOf" || key === "oneOf")
       out[key] = (value as Values[]).map((b, i) => {
         const branch = simplify(b, root) as Values;
