@@ -60,7 +60,8 @@ function One({ name, chosen, entries }: { name: string; chosen: boolean; entries
   return (
     <>
       <Bar crumbs={chosen ? [{ word: "Workflows", to: "/workflows" }, { word: title }] : [{ word: "Workflows" }]}>
-        {w && <KillSwitch workflow={w} />}
+        {/* Where the list alone is shown, none is meant. */}
+        {w && chosen && <KillSwitch workflow={w} />}
       </Bar>
       <Catalog word="Workflows" at={name} listed={!chosen} entries={entries}>
         {w ? (

@@ -153,7 +153,9 @@ function Outcome({ run, faults, said }: { run: ReturnType<typeof useStart>; faul
       ))}
       {faults.length > SHOWN && <p>{plural(faults.length - SHOWN, "more fault")}</p>}
       {run.error && !run.faults?.length && (
-        <p>{run.error.message} Nothing is started twice: Start asks again for the same run.</p>
+        <p>
+          {run.error.message} {run.unknown && "Nothing is started twice: Start asks again for the same run."}
+        </p>
       )}
     </div>
   );

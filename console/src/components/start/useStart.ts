@@ -29,6 +29,8 @@ export function useStart(workflow: string) {
     /** Started, or on its way: nothing more can be asked of this form. */
     busy: mutation.isPending || mutation.isSuccess,
     error,
+    /** Whether it may have been started all the same. */
+    unknown: !!error && isUnknown(error),
     faults: error instanceof ApiError ? error.problem.faults : undefined,
     asked: mutation.variables,
     /** An earlier press of this form's button has started a run, with another input. */
