@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Header, Query
 from starlette.requests import Request
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from agentgrid.api import history, sse, views
 from agentgrid.api.access import READ_PAYLOADS, V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Search, Session, Shows, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Session, Shows, Who
 from agentgrid.api.feed import Feed
 from agentgrid.api.gate import authorise
 from agentgrid.api.gate import router as make_router
@@ -19,10 +19,9 @@ from agentgrid.api.routes.approvals import started_by
 from agentgrid.api.run_filter import Wanted
 from agentgrid.api.schemas.approvals import ApprovalSummary
 from agentgrid.api.schemas.common import Page
-from agentgrid.api.schemas.events import STREAM
+from agentgrid.api.schemas.events import EXTENSION, STREAM
 from agentgrid.api.schemas.runs import (
     JobOut,
-    LogOut,
     RunAccepted,
     RunCounts,
     RunDetail,
@@ -40,6 +39,7 @@ from agentgrid.db import approvals, run_counts, run_details, runs, steps
 from agentgrid.db.pool import direct
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Command, Run
+from agentgrid.domain.live import Interest
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import Verb
 from agentgrid.domain.steps import StepKind, StepStatus
@@ -90,9 +90,9 @@ async def _found(session: ReadSession, principal: Principal, run_id: str) -> Run
 
 
 @router.get("/{run_id}", summary="One run: status, what it waits for, steps, executions, approvals, actions")
-async def get_run(plane: Plane, principal: Who, shown: Shows, run_id: Id) -> RunDetail:
+async def get_run(plane: Plane, caller: Asking, shown: Shows, run_id: Id) -> RunDetail:
     """Everything about a run in one response. Input, result and error messages are null unless the caller may read payloads."""
-    return views.run_detail(plane.settings, principal, shown, await details(plane, principal, run_id))
+    return views.run_detail(plane, caller, shown, await details(plane, caller.principal, run_id))
 
 
 async def details(plane: ControlPlane, principal: Principal, run_id: str) -> run_details.Details:
@@ -159,39 +159,6 @@ async def list_jobs(
     return Page[JobOut](items=[views.job(row, shown) for row in page], next_cursor=onward)
 
 
-@router.get("/{run_id}/logs", summary="List log lines of the run's workflow and tools, oldest first")
-async def list_logs(
-    request: Request,
-    session: Session,
-    principal: Who,
-    shown: Shows,
-    run_id: Id,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
-    execution: Text = None,
-    activity: Text = None,
-    level: Annotated[list[str], Query(max_length=10)] = [],  # noqa: B006
-    q: Search = None,
-) -> Page[LogOut]:
-    """Requires the permission to read payloads, which logs may quote. `level` matches exact level names; repeat it to allow several."""
-    await _found(session, principal, run_id)
-    after = None
-    if cursor is not None:
-        (after,) = decode(request, cursor, int)
-    rows = await steps.logs(
-        session,
-        run_id,
-        limit=limit + 1,
-        after=after,
-        execution_id=execution,
-        activity_id=activity,
-        level=level,
-        q=q,
-    )
-    page, onward = cut(rows, limit, lambda row: encode(request, row.log_id))
-    return Page[LogOut](items=[LogOut.model_validate(shown.value(row)) for row in page], next_cursor=onward)
-
-
 @router.get("/{run_id}/approvals", summary="The run's approvals, newest first")
 async def list_run_approvals(
     request: Request, session: Session, principal: Who, run_id: Id, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
@@ -236,6 +203,7 @@ async def get_history(
     summary="The run's events, live (SSE)",
     response_class=Response,
     responses=STREAM,
+    openapi_extra=EXTENSION,
 )
 async def stream_run(
     request: Request,
@@ -250,6 +218,10 @@ async def stream_run(
             description="Also send models' answers while they are being written. Requires the permission to read payloads."
         ),
     ] = False,
+    begin: Annotated[
+        Literal["now"] | None,
+        Query(alias="from", description="Without `Last-Event-ID`, start now, with an event `hello`."),
+    ] = None,
 ) -> Response:
     """Starts at the first stored event, or after `Last-Event-ID`. The last event is `end`; then the stream closes.
 
@@ -259,20 +231,23 @@ async def stream_run(
     """
     if deltas:
         authorise(login.principal, READ_PAYLOADS)
-        shown.value(deltas)
-        shown.disclosure.subject = run_id
     async with reading(plane.engine) as session:
         run = await _found(session, login.principal, run_id)
+    # Its summaries may quote payloads.
+    shown.value(run_id)
+    shown.disclosure.subject = run_id
     source: Feed = request.app.state.feed
-    cursor = await source.resume(last_event_id, from_start=True)
+    cursor = await source.resume(last_event_id, from_start=begin is None)
     admission = sse.Admission(plane.pool, login, source)
-    events = sse.of_run(source, admission, plane.engine, run, cursor, deltas=deltas)
-    return sse.respond(source, login.principal.name, events)
+    interest = Interest(run_id=run_id)
+    hello = begin is not None
+    events = sse.of_run(source, admission, plane.engine, run, cursor, interest, deltas=deltas, hello=hello)
+    return sse.respond(source, login.principal.name, interest, events)
 
 
 async def _accepted(plane: ControlPlane, caller: Caller, shown: Shown, command: Command) -> RunAccepted:
     found = await details(plane, caller.principal, command.run_id or "")
-    return views.run_accepted(plane.settings, caller.principal, shown, found, command)
+    return views.run_accepted(plane, caller, shown, found, command)
 
 
 @router.post("/{run_id}/cancel", status_code=202, summary="Cancel the run and let it clean up")
@@ -331,4 +306,4 @@ async def signal(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: R
     request = control.SignalRequest(name=body.name, arguments=tuple(body.arguments))
     command = await control.act(plane, caller, run_id, Verb.SIGNAL, reason=body.reason, signal=request)
     found = await details(plane, caller.principal, command.run_id or "")
-    return views.signal_accepted(plane.settings, caller.principal, shown, found, command)
+    return views.signal_accepted(plane, caller, shown, found, command)

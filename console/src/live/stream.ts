@@ -1,15 +1,13 @@
 /** What changes, as it changes: one stream for all tabs, handed to the queries in batches. */
 import type { QueryClient } from "@tanstack/react-query";
 import { useEffect, useSyncExternalStore } from "react";
+import type { Timeline, TimelineStep } from "../api/client";
+import type { components } from "../api/schema";
 import type { Connection, FromTab } from "./stream.worker";
 
-export interface LiveEvent {
-  run_id: string;
-  kind: string;
-  subject: string | null;
-  data: Record<string, unknown>;
-  at: string;
-}
+type Schemas = components["schemas"];
+/** An event about something; `hello` and `reset` are about the stream itself. */
+export type LiveEvent = Exclude<Schemas["EventOut"], Schemas["HelloEvent"] | Schemas["StreamReset"]>;
 interface Message {
   state: Connection;
   kind?: string;
@@ -22,6 +20,7 @@ export interface Live {
 }
 const BATCH = 250; // milliseconds: one rendering for many events
 const EVERY = 2_000; // the overview and lists are read again at most this often
+const SETTLE = 5_000;
 const listeners = new Set<(events: LiveEvent[]) => void>();
 const watchers = new Set<() => void>();
 const watched = new Map<string, number>();
@@ -66,30 +65,74 @@ function take(queries: QueryClient, event: LiveEvent) {
 }
 const due = new Map<string, ReturnType<typeof setTimeout>>();
 /** Mark as old, at most once in `EVERY`; the last change is never missed. */
-function later(queries: QueryClient, key: string[]) {
-  const name = key.join("/");
+function later(queries: QueryClient, queryKey: string[], exact = false, every = EVERY) {
+  const name = `${queryKey.join("/")}/${exact}`;
   if (due.has(name)) return;
   due.set(
     name,
     setTimeout(() => {
       due.delete(name);
-      void queries.invalidateQueries({ queryKey: key });
-    }, EVERY),
+      void queries.invalidateQueries({ queryKey, exact });
+    }, every),
   );
+}
+type Address = Pick<TimelineStep, "execution_id" | "event_id">;
+const same = (a: Address, b: Address) => a.execution_id === b.execution_id && a.event_id === b.event_id;
+/** A step of an event as the timeline has it: what the event doesn’t know stays as it was. */
+function merged(old: TimelineStep | undefined, step: Schemas["StepSummary"]): TimelineStep {
+  const known = Object.fromEntries(
+    Object.entries(step).filter(
+      ([key, value]) => value !== null && key !== "attempts" && key !== "title" && key !== "name",
+    ),
+  );
+  const title = old?.title ?? step.title ?? step.name;
+  return {
+    name: step.name,
+    ...old,
+    ...known,
+    title,
+    attempt_count: step.attempts,
+    error_type: step.error?.type ?? undefined,
+    live_next_retry_at: step.live_next_retry_at ?? undefined,
+  } as TimelineStep;
+}
+/** Steps as they are now, without asking for them: an event holds the whole summary. */
+export function withSteps(old: Timeline | undefined, changed: Schemas["StepSummary"][]): Timeline | undefined {
+  if (!old) return old;
+  const steps = [...old.steps];
+  for (const step of changed) {
+    const at = steps.findLastIndex((s) => same(s, step));
+    if (at >= 0) steps[at] = merged(steps[at], step);
+    else steps.push(merged(undefined, step));
+  }
+  return { ...old, steps };
 }
 function refresh(queries: QueryClient, events: LiveEvent[]) {
   const kinds = new Set(events.map((e) => e.kind));
-  for (const run of new Set(events.filter((e) => watched.has(e.run_id)).map((e) => e.run_id)))
-    void queries.invalidateQueries({ queryKey: ["runs", run] });
+  for (const run of watched.keys()) {
+    const mine = events.filter((e) => e.run_id === run);
+    const steps = mine.filter((e) => e.kind === "step").map((e) => e.data as Schemas["StepSummary"]);
+    if (steps.length) {
+      queries.setQueryData<Timeline>(["runs", run, "timeline"], (old) => withSteps(old, steps));
+      later(queries, ["runs", run, "timeline"], false, SETTLE); // for what events don’t hold: labels, tries, gates
+    }
+    if (mine.some((e) => e.kind === "run" || e.kind === "end" || e.kind === "approval"))
+      void queries.invalidateQueries({ queryKey: ["runs", run], exact: true });
+    if (mine.some((e) => e.kind === "log" || e.kind === "end")) later(queries, ["runs", run, "logs"]);
+    if (mine.some((e) => e.kind === "end")) later(queries, ["runs", run, "timeline"]);
+  }
   if (kinds.has("run") || kinds.has("end")) {
     later(queries, ["overview"]);
     later(queries, ["runs", "list"]);
     later(queries, ["runs", "counts"]);
   }
-  if (kinds.has("approval")) void queries.invalidateQueries({ queryKey: ["approvals"] });
+  if (kinds.has("approval")) {
+    void queries.invalidateQueries({ queryKey: ["approvals"] });
+    later(queries, ["overview"]);
+  }
   if (kinds.has("command")) later(queries, ["commands"]);
-  for (const noun of ["tools", "agents", "workflows", "policies"])
-    if (kinds.has("policy") || kinds.has("catalog")) later(queries, [noun]);
+  if (kinds.has("policy") || kinds.has("catalog"))
+    for (const noun of ["tools", "agents", "workflows", "policies"]) later(queries, [noun]);
 }
 export const useLive = (): Live =>
   useSyncExternalStore(
