@@ -1,12 +1,15 @@
-import { fireEvent, render, screen, within } from "@testing-library/react";
+// @vitest-environment jsdom
+import { cleanup, fireEvent, render, screen, within } from "@testing-library/react";
 import { useState } from "react";
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import awkward from "./awkward.json";
 import reference from "./reference.json";
 import { check } from "./faults";
 import { formSchema, initial, sent } from "./schema";
 import { SchemaForm } from "./SchemaForm";
 
+afterEach(cleanup);
+vi.setConfig({ testTimeout: 30_000 }); // a whole form under a busy machine
 let now: unknown;
 function Drawn({ schema, from, pointer }: { schema: object; from?: unknown; pointer?: string }) {
   const drawn = formSchema(schema);
