@@ -108,6 +108,7 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/runs/{{run_id}}/updates/{{name}}": _control(CommandKind.RUN_UPDATE, message="name"),
     f"GET {V1}/runs/{{run_id}}/updates/{{command_id}}": READ_PAYLOADS,
     f"GET {V1}/approvals": READ,
+    f"GET {V1}/approvals/counts": READ,
     f"GET {V1}/approvals/{{approval_id}}": Access(permission=Permission.READ, reads="approval_id"),
     f"POST {V1}/approvals/{{approval_id}}/decisions": Access(
         permission=Permission.DECIDE, command=CommandKind.APPROVAL_DECIDE, target="approval_id", reads="approval_id"

@@ -86,6 +86,8 @@ class RulePut:
     expires: timedelta
     reason: str = ""
     changes: Changes = Changes.ONE_PERSON
+    title: str = ""
+    """What it says, in a few words for approvers. Workers don't need it, so the snapshot leaves it out."""
 
 
 async def put(
@@ -259,6 +261,7 @@ async def _put(
         "expires_seconds": rule.expires.total_seconds(),
         "reason": rule.reason,
         "changes": rule.changes.value,
+        "title": rule.title,
         "withdrawn": False,
     }
     last = await table.newest(session, rule_id)

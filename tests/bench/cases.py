@@ -145,6 +145,14 @@ def _approvals(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
         yield {"agent": agent}
     for workflow in ("workflow-0", "workflow-11", "nothing"):
         yield {"workflow": workflow}
+    yield {"decided_by": "reviewer"}
+    yield {"decided_by": "nobody"}
+    yield {"approver": "support-leads", "status": "pending"}
+    yield {"shape": "shape-3"}
+    yield {"opened_after": (now - timedelta(days=1)).isoformat()}
+    for words in ("purge", "nothing of the kind"):
+        yield {"q": words}
+        yield {"q": words, "status": "pending"}
     yield {"agent": "auditor", "status": "pending"}
     yield {"workflow": "workflow-11", "status": "pending", "assigned_to": "me"}
     yield {"tool": "purge_account", "status": "expired"}
@@ -192,6 +200,7 @@ def cases(of: Samples) -> list[Case]:
     found += [
         _case(f"{V1}/runs/counts", "operator", _pairs(wanted)) for wanted in _runs(of, now) if "limit" not in wanted
     ]
+    found.append(_case(f"{V1}/approvals/counts", "reviewer", ()))
     long = f"{V1}/runs/{of.long_run_id}"
     for tail, wanted in (
         ("steps", {}),
@@ -243,6 +252,12 @@ def cases(of: Samples) -> list[Case]:
     ):
         found.append(_case(f"{V1}/{path}/{identifier}", "operator", (), shown=f"{V1}/{path}/{{id}}"))
     return found
+
+
+def urgent() -> list[Case]:
+    """Lists in the order of urgency, whose cursors hold the time of the request."""
+    filters: tuple[dict[str, Any], ...] = ({}, {"assigned_to": "me"}, {"workflow": "nothing"})
+    return [_case(f"{V1}/approvals", "reviewer", _pairs({"sort": "urgency", **each})) for each in filters]
 
 
 def overview() -> list[Case]:

@@ -50,6 +50,7 @@ def rule_put(body: RuleIn) -> control.RulePut:
         expires=timedelta(seconds=body.expires_seconds),
         reason=body.reason,
         changes=body.changes,
+        title=body.title,
     )
 
 

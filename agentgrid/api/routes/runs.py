@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import Header, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentgrid.api import history, sse, views
+from agentgrid.api import history, letters, sse, views
 from agentgrid.api.access import READ_PAYLOADS, V1
+from agentgrid.api.approval_filter import visible
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Session, Shows, Who
 from agentgrid.api.feed import Feed
 from agentgrid.api.gate import authorise
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
-from agentgrid.api.routes.approvals import started_by
 from agentgrid.api.run_filter import Wanted
-from agentgrid.api.schemas.approvals import ApprovalSummary
+from agentgrid.api.schemas.approvals import ApprovalRow
 from agentgrid.api.schemas.common import Page
 from agentgrid.api.schemas.events import EXTENSION, STREAM
 from agentgrid.api.schemas.runs import (
@@ -35,7 +36,7 @@ from agentgrid.api.schemas.verbs import RunInterrupt, RunReason
 from agentgrid.api.shown import Shown
 from agentgrid.control import verbs as control
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import approvals, run_counts, run_details, runs, steps
+from agentgrid.db import approval_context, approvals, run_counts, run_details, runs, steps
 from agentgrid.db.pool import direct
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Command, Run
@@ -161,19 +162,27 @@ async def list_jobs(
 
 @router.get("/{run_id}/approvals", summary="The run's approvals, newest first")
 async def list_run_approvals(
-    request: Request, session: Session, principal: Who, run_id: Id, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> Page[ApprovalSummary]:
+    request: Request,
+    session: Session,
+    plane: Plane,
+    caller: Asking,
+    shown: Shows,
+    run_id: Id,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[ApprovalRow]:
     """Includes closed approvals."""
-    await _found(session, principal, run_id)
+    await _found(session, caller.principal, run_id)
     rows = await approvals.newest(
         session,
-        wanted=approvals.ApprovalFilter(run_id=run_id, started_by=started_by(principal)),
-        scope=principal.workflows,
+        wanted=replace(visible(caller), run_id=run_id),
+        scope=caller.principal.workflows,
         limit=limit + 1,
         after=decode_key(request, cursor),
     )
     page, onward = cut(rows, limit, lambda pair: encode_key(request, pair[0].opened_at, pair[0].approval_id))
-    return Page[ApprovalSummary](items=views.summaries(page), next_cursor=onward)
+    context = await approval_context.read(session, page)
+    return Page[ApprovalRow](items=letters.rows(plane, caller, shown, page, context), next_cursor=onward)
 
 
 @router.get("/{run_id}/history", summary="The raw history of an execution")

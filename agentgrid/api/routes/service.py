@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from agentgrid.api import freshness, metrics
 from agentgrid.api.access import V1
+from agentgrid.api.approval_filter import inbox
 from agentgrid.api.deps import Asking, Login, Plane, Session
 from agentgrid.api.errors import DATABASE_FAULTS
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.me import VERSION, me_of
-from agentgrid.api.routes.approvals import inbox
 from agentgrid.api.schemas.service import Count, Dependency, Freshness, Health, Me, Overview, Readiness
 from agentgrid.control.plane import ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked

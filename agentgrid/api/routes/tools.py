@@ -13,6 +13,7 @@ from agentgrid.api import actions, views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
 from agentgrid.api.gate import router as make_router
+from agentgrid.api.letters import reach
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.routes.policies import nobody, rule_put
 from agentgrid.api.schemas.commands import Proposed
@@ -25,6 +26,7 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import policies, switches, tools
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Policy, Switch, Tool
+from agentgrid.domain.asks import MAX_TEMPLATE
 from agentgrid.domain.policies import Risk, Rule, Snapshot
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.switches import SwitchKind
@@ -71,7 +73,8 @@ class _Policies:
 
 
 def _values(row: Tool, served: bool | None, held: _Policies, switch: Switch | None) -> dict[str, Any]:
-    return {**vars(row), "served": served, "policy": held.of(row), "switch": SwitchOut.of(switch)}
+    bounded = {"reach": reach(row.reach), "asks": None if row.asks is None else row.asks[:MAX_TEMPLATE]}
+    return {**vars(row), **bounded, "served": served, "policy": held.of(row), "switch": SwitchOut.of(switch)}
 
 
 async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[Tool]) -> dict[str, bool | None]:

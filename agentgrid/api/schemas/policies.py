@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from agentgrid.api.schemas.common import In, Name, Out, Prose, Seconds
 from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS, Changes
@@ -14,6 +14,8 @@ from agentgrid.domain.policies import Effect, Risk
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
 
+RuleTitle = Annotated[str, StringConstraints(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
 
 class RuleIn(In):
     """The content of a rule."""
@@ -21,6 +23,7 @@ class RuleIn(In):
     effect: Effect
     approvers: Annotated[list[Name], Field(min_length=1, max_length=50)] = [ANY_APPROVER]
     expires_seconds: Annotated[Seconds, Field(ge=1, le=MAX_EXPIRY_SECONDS)] = DEFAULT_EXPIRY_SECONDS
+    title: RuleTitle = Field("", description="What the rule says, in a few words for approvers.")
     reason: Prose = ""
     changes: Changes = Field(
         Changes.ONE_PERSON,
@@ -92,6 +95,7 @@ class PolicyVersionOut(Out):
     effect: Effect
     approvers: list[str]
     expires_seconds: float
+    title: str
     reason: str
     changes: Changes
     withdrawn: bool = Field(description="The rule was withdrawn with this version.")

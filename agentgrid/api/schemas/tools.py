@@ -47,6 +47,9 @@ class ToolSummary(Out):
     retries: int
     local: bool
     idempotent: bool
+    reach: list[str] = Field(description="What a call does to whom, in the words of the tool's author; at most 6.")
+    undoable: bool | None = Field(description="Whether its effect can be undone; null if its author doesn't say.")
+    asks: str | None = Field(description="The template of its approvals' titles, with names of arguments in braces.")
     task_queue: str
     grid: str
     registered_at: datetime

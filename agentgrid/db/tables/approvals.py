@@ -15,6 +15,9 @@ from sqlmodel import Field, SQLModel
 from agentgrid.db.tables import columns
 from agentgrid.domain.approvals import ApprovalStatus
 
+EXPIRY = text("coalesce(expires_at, 'infinity'::timestamptz)")
+"""When an approval expires, for an order: one that is not open yet comes last."""
+
 
 class Approval(SQLModel, table=True):
     """A gate in a run that waits, or waited, for people."""
@@ -52,6 +55,26 @@ class Approval(SQLModel, table=True):
         ),
         Index("ix_approvals_run", "run_id", "opened_at"),
         Index(
+            "ix_approvals_urgency",
+            "risk",
+            EXPIRY,
+            "approval_id",
+            postgresql_where=text("status = 'pending' AND NOT inherited"),
+        ),
+        Index(
+            "ix_approvals_shape",
+            "shape",
+            text("closed_at DESC"),
+            postgresql_where=text("NOT inherited AND closed_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_approvals_decided_by",
+            "decided_by",
+            text("opened_at DESC"),
+            text("approval_id DESC"),
+            postgresql_where=text("NOT inherited AND decided_by IS NOT NULL"),
+        ),
+        Index(
             "ix_approvals_approvers", "approvers", postgresql_using="gin", postgresql_where=text("status = 'pending'")
         ),
     )
@@ -65,6 +88,13 @@ class Approval(SQLModel, table=True):
     kind: str = columns.text()
     title: str = columns.text()
     tool: str | None = columns.text(null=True)
+    tool_version: str | None = columns.text(null=True)
+    risk: str | None = columns.text(null=True)
+    """Of the tool, as the worker that asked had it; None for an explicit approval, a plain activity, and an older worker."""
+    shape: str | None = columns.text(null=True)
+    """What it has in common with others that ask for the same thing with other values: `domain.shapes`."""
+    arguments: Any = columns.json()
+    """The small scalars among its arguments, for lists."""
     agent: str | None = columns.text(null=True)
     """The agent that asks, as the call's header has it."""
     agent_version: str | None = columns.text(null=True)

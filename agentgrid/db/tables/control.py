@@ -297,6 +297,8 @@ class Policy(SQLModel, table=True):
     effect: str = columns.text()
     approvers: list[str] = columns.texts()
     expires_seconds: float = Field(nullable=False)
+    title: str = columns.text(default="''")
+    """What it says, in a few words for approvers."""
     reason: str = columns.text(default="''")
     changes: str = columns.text(default="'one_person'")
     """How many people it takes to approve changed arguments."""
