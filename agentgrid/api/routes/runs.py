@@ -12,7 +12,7 @@ from starlette.responses import Response
 from agentgrid.api import history, letters, sse, views
 from agentgrid.api.access import READ_PAYLOADS, V1
 from agentgrid.api.approval_filter import visible
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Search, Session, Shows, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Session, Shows, Who
 from agentgrid.api.feed import Feed
 from agentgrid.api.gate import authorise
 from agentgrid.api.gate import router as make_router
@@ -23,13 +23,12 @@ from agentgrid.api.schemas.common import Page
 from agentgrid.api.schemas.events import EXTENSION, STREAM
 from agentgrid.api.schemas.runs import (
     JobOut,
-    LogOut,
     RunAccepted,
     RunCounts,
     RunDetail,
     RunHistory,
+    RunRow,
     RunSignal,
-    RunSummary,
     SignalAccepted,
     StepOut,
 )
@@ -37,8 +36,10 @@ from agentgrid.api.schemas.verbs import RunInterrupt, RunReason
 from agentgrid.api.shown import Shown
 from agentgrid.control import verbs as control
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import approval_context, approvals, run_counts, run_details, runs, steps
+from agentgrid.db import approval_context, approvals, run_counts, run_details, runs, steps, workflows
 from agentgrid.db.pool import direct
+from agentgrid.db.run_filter import is_ordered
+from agentgrid.db.runs import Sort
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Command, Run
 from agentgrid.domain.live import Interest
@@ -52,6 +53,15 @@ router = make_router(tags=["runs"], prefix=f"{V1}/runs")
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]
 
 
+SortedBy = Annotated[
+    Sort,
+    Query(
+        description="`created`: newest first. `updated`: last changed first; a run that changes moves to the front. `next_at`: what happens "
+        "next first, only runs that have such a time."
+    ),
+]
+
+
 @router.get("", summary="List runs, newest first")
 async def list_runs(
     request: Request,
@@ -59,21 +69,27 @@ async def list_runs(
     principal: Who,
     shown: Shows,
     wanted: Wanted,
+    sort: SortedBy = "created",
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
-) -> Page[RunSummary]:
+) -> Page[RunRow]:
     """No payloads. `started_after` and `started_before` compare with `created_at`, when the run was requested."""
     after = decode_key(request, cursor)
     scope = principal.workflows
-    if runs.is_ordered(wanted, scope):
+    if sort == "created" and is_ordered(wanted, scope):
         async with direct(plane.pool) as connection:
             rows = await runs.newest_in_order(connection, wanted=wanted, scope=scope, limit=limit + 1, after=after)
+            titles = await workflows.titles(connection, {row["workflow"] for row in rows})
     else:
         async with reading(plane.engine) as session:
-            found = await runs.newest(session, wanted=wanted, scope=scope, limit=limit + 1, after=after)
+            found = await runs.newest(session, wanted=wanted, scope=scope, limit=limit + 1, after=after, sort=sort)
         rows = [vars(run) for run in found]
-    page, onward = cut(rows, limit, lambda run: encode_key(request, run["created_at"], run["run_id"]))
-    return Page[RunSummary](items=[views.run_summary(run, shown) for run in page], next_cursor=onward)
+        async with direct(plane.pool) as connection:
+            titles = await workflows.titles(connection, {row["workflow"] for row in rows})
+    at = {"created": "created_at", "updated": "updated_at", "next_at": "next_at"}[sort]
+    page, onward = cut(rows, limit, lambda run: encode_key(request, run[at], run["run_id"]))
+    items = [views.run_row(run, titles.get(run["workflow"]), shown) for run in page]
+    return Page[RunRow](items=items, next_cursor=onward)
 
 
 @router.get("/counts", summary="Count runs by status")
@@ -92,9 +108,9 @@ async def _found(session: ReadSession, principal: Principal, run_id: str) -> Run
 
 
 @router.get("/{run_id}", summary="One run: status, what it waits for, steps, executions, approvals, actions")
-async def get_run(plane: Plane, principal: Who, shown: Shows, run_id: Id) -> RunDetail:
+async def get_run(plane: Plane, caller: Asking, shown: Shows, run_id: Id) -> RunDetail:
     """Everything about a run in one response. Input, result and error messages are null unless the caller may read payloads."""
-    return views.run_detail(plane.settings, principal, shown, await details(plane, principal, run_id))
+    return views.run_detail(plane, caller, shown, await details(plane, caller.principal, run_id))
 
 
 async def details(plane: ControlPlane, principal: Principal, run_id: str) -> run_details.Details:
@@ -159,39 +175,6 @@ async def list_jobs(
     )
     page, onward = cut(rows, limit, lambda row: encode_key(request, row.job.started_at, row.job.job_id))
     return Page[JobOut](items=[views.job(row, shown) for row in page], next_cursor=onward)
-
-
-@router.get("/{run_id}/logs", summary="List log lines of the run's workflow and tools, oldest first")
-async def list_logs(
-    request: Request,
-    session: Session,
-    principal: Who,
-    shown: Shows,
-    run_id: Id,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
-    execution: Text = None,
-    activity: Text = None,
-    level: Annotated[list[str], Query(max_length=10)] = [],  # noqa: B006
-    q: Search = None,
-) -> Page[LogOut]:
-    """Requires the permission to read payloads, which logs may quote. `level` matches exact level names; repeat it to allow several."""
-    await _found(session, principal, run_id)
-    after = None
-    if cursor is not None:
-        (after,) = decode(request, cursor, int)
-    rows = await steps.logs(
-        session,
-        run_id,
-        limit=limit + 1,
-        after=after,
-        execution_id=execution,
-        activity_id=activity,
-        level=level,
-        q=q,
-    )
-    page, onward = cut(rows, limit, lambda row: encode(request, row.log_id))
-    return Page[LogOut](items=[LogOut.model_validate(shown.value(row)) for row in page], next_cursor=onward)
 
 
 @router.get("/{run_id}/approvals", summary="The run's approvals, newest first")
@@ -290,7 +273,7 @@ async def stream_run(
 
 async def _accepted(plane: ControlPlane, caller: Caller, shown: Shown, command: Command) -> RunAccepted:
     found = await details(plane, caller.principal, command.run_id or "")
-    return views.run_accepted(plane.settings, caller.principal, shown, found, command)
+    return views.run_accepted(plane, caller, shown, found, command)
 
 
 @router.post("/{run_id}/cancel", status_code=202, summary="Cancel the run and let it clean up")
@@ -349,4 +332,4 @@ async def signal(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: R
     request = control.SignalRequest(name=body.name, arguments=tuple(body.arguments))
     command = await control.act(plane, caller, run_id, Verb.SIGNAL, reason=body.reason, signal=request)
     found = await details(plane, caller.principal, command.run_id or "")
-    return views.signal_accepted(plane.settings, caller.principal, shown, found, command)
+    return views.signal_accepted(plane, caller, shown, found, command)

@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 from agentgrid.api.schemas.commands import CommandSummary
 from agentgrid.api.schemas.common import Action, In, Name, Out, StoredPayload
 from agentgrid.api.schemas.service import Count
-from agentgrid.domain.approvals import MAX_COMMENT, ApprovalKind, ApprovalStatus, Changes, Verdict
+from agentgrid.domain.approvals import MAX_COMMENT, ApprovalKind, ApprovalStatus, Changes, Judged, Verdict
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.runs import RunStatus
 from agentgrid.domain.steps import StepKind, StepStatus
@@ -137,7 +137,7 @@ class DecisionOut(Out):
 
     execution_id: str
     event_id: int
-    judged: str = Field(description="`counted`, `superseded` or `refused`.")
+    judged: Judged
     reason: str | None
     verdict: Verdict | None
     principal: str | None = Field(description="Who made the decision; null if it is unattributed.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from agentgrid.api.schemas.common import In, Name, Out, Prose, Seconds
+from agentgrid.api.schemas.common import In, Name, Out, Prose, Seconds, Whole
 from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS, Changes
 from agentgrid.domain.conditions import MAX_CONDITIONS
 from agentgrid.domain.policies import Effect, Risk
@@ -29,6 +29,11 @@ class RuleIn(In):
         Changes.ONE_PERSON,
         description="How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver "
         "has proposed exactly these.",
+    )
+    expected_version: Whole | None = Field(
+        None,
+        ge=0,
+        description="The version of the rule that the caller has seen, 0 for none: `409` if it is another by now.",
     )
 
 

@@ -34,6 +34,7 @@ from agentgrid.db.tables.control import (
     SignInCode,
     SigningKey,
     Switch,
+    View,
     WorkerBudget,
     WorkerLogin,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "Tool",
     "ToolVersion",
     "Touch",
+    "View",
     "WorkerBudget",
     "WorkerLogin",
     "Workflow",

@@ -54,6 +54,7 @@ class Approval(SQLModel, table=True):
             postgresql_where=text("NOT inherited AND agent IS NOT NULL"),
         ),
         Index("ix_approvals_run", "run_id", "opened_at"),
+        Index("ix_approvals_expiring", "expires_at", postgresql_where=text("status = 'pending' AND NOT inherited")),
         Index(
             "ix_approvals_urgency",
             "risk",
@@ -145,6 +146,11 @@ class DecisionRow(SQLModel, table=True):
         CheckConstraint("judged IN ('counted', 'superseded', 'refused')", name="judged"),
         Index("ix_decisions_approval", "approval_id"),
         Index("ix_decisions_run", "run_id", "signalled_at"),
+        Index(
+            "ix_decisions_refused",
+            text("signalled_at DESC"),
+            postgresql_where=text("judged = 'refused' AND NOT inherited"),
+        ),
         Index(
             "ix_decisions_unattributed",
             text("signalled_at DESC"),
