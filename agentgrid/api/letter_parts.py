@@ -130,7 +130,7 @@ def _counts(letter: Letter) -> ShapeCounts:
 
 def _who(found: Found) -> WhoMayDecide:
     row = found.approval
-    terms = Terms.model_validate(row.terms)
+    terms = found.terms
     changeable = ARGUMENTS in terms.takes
     second = terms.changes is Changes.SECOND_PERSON
     refused = _refused(found, terms)

@@ -84,7 +84,7 @@ def row_values(
         "expires_soon": row.status == ApprovalStatus.PENDING and is_soon(row, context.now),
         "payloads_visible": shown.payloads,
         "arguments": sendable(shown.value(row.arguments)),
-        "actions": _actions(plane, caller, row, run, context),
+        "actions": _actions(plane, caller, found, context),
     }
 
 
@@ -106,11 +106,11 @@ def _tool_title(row: Approval, version: ToolVersion | None, context: Context) ->
     return version.title if version is not None else context.tool_titles.get(row.tool, row.tool)
 
 
-def _actions(plane: ControlPlane, caller: Caller, row: Approval, run: Run, context: Context) -> list[Action]:
+def _actions(plane: ControlPlane, caller: Caller, found: Found, context: Context) -> list[Action]:
+    row = found.approval
     if (row.execution_id, row.approval_id) in context.copies:
         why = "an earlier approval has this id, so this one can't be decided"
         return [Action(verb=verb, allowed=False, reason=why) for verb in ("approve", "reject")]
-    found = context.found(row, run)
     return actions.of_approval(caller, found, signer_for(plane, found))
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, cast, exists, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, array
 from sqlalchemy.orm import aliased, defer
 
-from agentgrid.db import paging, scopes
+from agentgrid.db import approval_search, paging, scopes
 from agentgrid.db.arrays import holds_any
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.pool import Connection
 from agentgrid.db.rows import loaded
+from agentgrid.db.run_counts import BY_INDEX
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, Command, DecisionRow, Run
-from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.approvals import ApprovalStatus, Terms
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
 from agentgrid.domain.scopes import is_everything
@@ -57,7 +58,7 @@ class ApprovalFilter:
     opened_after: datetime | None = None
     expires_within: timedelta | None = None
     q: str | None = None
-    """Only those found by these words: in the tool, the agent, the workflow, the run's reference, the beginning of the id."""
+    """Only those found by these words: in the tool's or the agent's name, in what their run is found by, or as the whole id."""
     q_titles: bool = False
     """Whether `q` looks at titles too. Those of explicit approvals are payloads."""
 
@@ -73,6 +74,11 @@ class Found:
     """By the database's clock."""
     revoked_keys: frozenset[str]
     """The signing keys of which nothing counts any more."""
+
+    @cached_property
+    def terms(self) -> Terms:
+        """The approval's terms."""
+        return Terms.model_validate(self.approval.terms)
 
 
 _RUN = ("run_id", "workflow_id", "workflow", "status", "initiator", "issuers", "reference")
@@ -109,8 +115,8 @@ def _ordered(wanted: ApprovalFilter) -> bool:
     return not given or (len(given) == 1 and len(wanted.status) <= 1 and next(iter(given)) in _ORDERED)
 
 
-def conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any) -> list[Any]:
-    """What holds for the approvals that are wanted, joined with their runs."""
+def conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any, *, collected: bool = False) -> list[Any]:
+    """What holds for the approvals that are wanted, joined with their runs. collected: all that match are collected, by index."""
     found: list[Any] = list(scopes.within(R.workflow, scope))
     if wanted.status:
         found.append(approval.status.in_(wanted.status))
@@ -134,6 +140,9 @@ def conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any) -> 
         found.extend(_open(approval, wanted.open_under))
     if wanted.started_by is not None:
         found.append(R.initiator == wanted.started_by)
+    if wanted.q is not None:
+        find = approval_search.found if collected else approval_search.matches
+        found.append(find(approval, R, wanted.q, titles=wanted.q_titles))
     return found + _narrowing(wanted, approval)
 
 
@@ -149,10 +158,6 @@ def _narrowing(wanted: ApprovalFilter, approval: Any) -> list[Any]:
         found.append(approval.opened_at > wanted.opened_after)
     if wanted.expires_within is not None:
         found.append(approval.expires_at <= func.now() + wanted.expires_within)
-    if wanted.q is not None:
-        texts = [approval.tool, approval.agent, R.workflow, R.reference, *([approval.title] if wanted.q_titles else [])]
-        ways = [text.icontains(wanted.q, autoescape=True) for text in texts]
-        found.append(or_(*ways, approval.approval_id.istartswith(wanted.q, autoescape=True)))
     return found
 
 
@@ -204,9 +209,12 @@ async def newest(
 ) -> Sequence[tuple[Approval, Run]]:
     """Approvals in the scope with their runs, newest first, without payloads."""
 
-    def matching(approval: Any, _collected: bool) -> Sequence[Any]:
-        return conditions(wanted, scope, approval)
+    def matching(approval: Any, collected: bool) -> Sequence[Any]:
+        return conditions(wanted, scope, approval, collected=collected)
 
+    if wanted.q is not None:
+        # Otherwise words that may be found in many approvals are looked for in the runs from one end to the other.
+        await session.execute(BY_INDEX)
     ordered = _ordered(wanted) and is_everything(scope)
     rows = await paging.newest(session, _LISTING, matching, limit=limit, after=after, ordered=ordered)
     return [(approval, run) for approval, run in (tuple(row) for row in rows)]

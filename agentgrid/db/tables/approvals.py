@@ -63,6 +63,13 @@ class Approval(SQLModel, table=True):
             postgresql_where=text("status = 'pending' AND NOT inherited"),
         ),
         Index(
+            "ix_approvals_titles",
+            text("agentgrid_grams(lower(title))"),
+            postgresql_using="gin",
+            postgresql_with=columns.SHORT_LIST,
+            postgresql_where=text("kind = 'explicit' AND NOT inherited"),
+        ),
+        Index(
             "ix_approvals_shape",
             "shape",
             text("closed_at DESC"),

@@ -17,6 +17,8 @@ STATEMENTS: tuple[str, ...] = (
     "ALTER TABLE approvals ADD COLUMN tool_version TEXT, ADD COLUMN risk TEXT, ADD COLUMN shape TEXT, ADD COLUMN arguments JSON",
     "CREATE INDEX ix_approvals_urgency ON approvals (risk, coalesce(expires_at, 'infinity'::timestamptz), approval_id) "
     "WHERE status = 'pending' AND NOT inherited",
+    "CREATE INDEX ix_approvals_titles ON approvals USING gin (agentgrid_grams(lower(title))) WITH (gin_pending_list_limit = 512) "
+    "WHERE kind = 'explicit' AND NOT inherited",
     "CREATE INDEX ix_approvals_shape ON approvals (shape, closed_at DESC) WHERE NOT inherited AND closed_at IS NOT NULL",
     "CREATE INDEX ix_approvals_decided_by ON approvals (decided_by, opened_at DESC, approval_id DESC) "
     "WHERE NOT inherited AND decided_by IS NOT NULL",
