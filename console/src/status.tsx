@@ -18,7 +18,6 @@ import {
   Zap,
 } from "lucide-react";
 import type { Risk, Run } from "./api/client";
-import type { RunFilter } from "./api/queries/runs";
 import classes from "./status.module.css";
 
 /** One place decides how a state looks: its word, icon and tone. `done` and `idle` are neutral on purpose. */
@@ -73,21 +72,6 @@ export const ORDER: Status[] = [
   "cancelled",
   "completed",
 ];
-const WAITS: Partial<Record<Status, NonNullable<RunFilter["waiting_on"]>>> = {
-  approval: ["approval"],
-  retrying: ["retry"],
-  sleeping: ["timer"],
-  stuck: ["worker"],
-  waiting: ["signal", "child", "policy"],
-};
-
-/** The words as the API's filters. Words that wait can't be mixed with others in one request: they then hold alone. */
-export function filterOf(words: Status[]): Pick<RunFilter, "status" | "waiting_on"> {
-  const waits = words.flatMap((w) => WAITS[w] ?? []);
-  if (waits.length) return { status: ["waiting"], waiting_on: waits };
-  return words.length ? { status: words as NonNullable<RunFilter["status"]> } : {};
-}
-
 export function StatusIcon({ status, size = 14 }: { status: Status; size?: number }) {
   const { word, tone, Icon } = STATUS[status];
   return (

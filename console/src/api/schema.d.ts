@@ -3866,14 +3866,14 @@ export interface components {
             /** Code */
             code: string;
             /** Faults */
-            faults: components["schemas"]["FaultOut"][];
+            faults?: components["schemas"]["FaultOut"][];
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             form: "fault";
             /** Message */
-            message: string;
+            message?: string;
         } & {
             [key: string]: unknown;
         };
@@ -4092,7 +4092,7 @@ export interface components {
             form: "judged";
             judged: components["schemas"]["Judged"];
             /** Reason */
-            reason: string | null;
+            reason?: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -5239,25 +5239,25 @@ export interface components {
          */
         ProposalOutcome: {
             /** Confirmed By */
-            confirmed_by: string;
+            confirmed_by?: string;
             /**
              * Expires At
              * Format: date-time
              */
-            expires_at: string;
+            expires_at?: string;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             form: "proposal";
             /** Message */
-            message: string;
+            message?: string;
             /** Proposal */
             proposal: {
                 [key: string]: unknown;
             };
             /** Withdrawn By */
-            withdrawn_by: string;
+            withdrawn_by?: string;
         } & {
             [key: string]: unknown;
         };

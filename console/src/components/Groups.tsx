@@ -32,7 +32,7 @@ export function groupsOf(items: Approval[], risk: (tool: string | null) => Risk 
 export function shapesOf(items: Approval[]): Approval[][] {
   const shapes = new Map<string, Approval[]>();
   for (const a of items) {
-    const shape = a.tool ? `${a.tool}/${a.agent ?? a.workflow}` : a.approval_id;
+    const shape = a.tool && a.shape ? a.shape : a.approval_id;
     shapes.set(shape, [...(shapes.get(shape) ?? []), a]);
   }
   return [...shapes.values()].flatMap((s) => (s.length >= ALIKE ? [s] : s.map((a) => [a])));

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { X } from "lucide-react";
 import { useEffect, useState } from "react";
-import type { Approval, RunDetail, Step, TimelineStep } from "../api/client";
+import type { RunDetail, Step, TimelineStep } from "../api/client";
 import * as q from "../api/queries";
 import { count, moment, span, usd } from "../format";
 import { useNow } from "../live/now";
@@ -18,7 +18,7 @@ const TABS = ["input", "output", "tries", "policy"] as const;
 type Tab = (typeof TABS)[number];
 
 /** The run's approval in place: what is asked, and the way to the letter. */
-export function Ask({ approval }: { approval: Approval }) {
+export function Ask({ approval }: { approval: RunDetail["approvals"][number] }) {
   return (
     <section className={classes.ask}>
       <header>

@@ -53,6 +53,7 @@ export function RuleEditor({ subject, title, rule, onClose }: Props) {
       expires_seconds: Number(time) * UNITS[unit],
       changes: two ? "second_person" : "one_person",
       reason: reason.trim(),
+      title: "",
     };
     setBusy(true);
     setFault(undefined);

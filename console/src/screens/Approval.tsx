@@ -13,19 +13,22 @@ import { StatusIcon, statusOf } from "../status";
 import classes from "./Approval.module.css";
 
 function Why({ a }: { a: ApprovalDetail }) {
-  if (!a.policy) return null;
+  if (!a.rule) return null;
   return (
     <section>
       <h3>Why you are asked</h3>
-      {a.reason && <p>{a.reason}</p>}
+      <p>
+        <b>{a.rule.title}</b>
+      </p>
+      {a.rule.reason && <p>{a.rule.reason}</p>}
       <p className="muted">
-        By the rule{" "}
+        {a.rule.created_by && a.rule.created_at && `${a.rule.created_by}, ${moment(a.rule.created_at)} · `}
         {a.tool ? (
           <Link to="/tools/$name" params={{ name: a.tool }} className="link">
-            {a.policy}
+            {a.rule.rule}
           </Link>
         ) : (
-          a.policy
+          a.rule.rule
         )}
       </p>
     </section>
@@ -63,10 +66,7 @@ function Aside({ a }: { a: ApprovalDetail }) {
       <Why a={a} />
       <section>
         <h3>Who may answer</h3>
-        <p>
-          <b>{a.approvers.join(", ")}</b>
-        </p>
-        <p className="muted">Not {a.initiator}, who started the run.</p>
+        <p>{a.who.text}</p>
       </section>
       {a.status === "pending" && a.expires_at && (
         <section>

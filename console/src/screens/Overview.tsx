@@ -1,20 +1,21 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { Clock, Hourglass, Power, RotateCw } from "lucide-react";
+import { Clock, Hourglass, Play, Power, RotateCw, TriangleAlert } from "lucide-react";
 import type { Approval, Overview as Figures, Run, Tool } from "../api/client";
 import * as q from "../api/queries";
-import { Ago, Expiry, Progress } from "../components/Bits";
+import { Ago, Bars, Expiry, Progress } from "../components/Bits";
 import { Button } from "../components/Button";
-import { useWorkflowTitle } from "../components/catalog";
+import { useToolTitle, useWorkflowTitle } from "../components/catalog";
 import { Bar, Scroll, Section } from "../components/Page";
 import { Blank, Failed, Skeleton, Strip, useAway } from "../components/States";
-import { clock, count, left, plural, usd } from "../format";
+import { clock, count, day, left, plural, usd, words } from "../format";
 import { useNow } from "../live/now";
 import type { Search } from "../router";
 import { RiskMark, StatusIcon, statusOf } from "../status";
 import classes from "./Overview.module.css";
 
 const ROWS = 6;
+const DAY = 86_400_000;
 interface Figure {
   word: string;
   n: number;
@@ -28,22 +29,31 @@ const figures = (o: Figures): Figure[] => [
   { word: "Needs approval", n: o.waiting_for_approval.count, tone: "person", to: "/approvals" },
   {
     word: "Failed, 24 h",
-    n: o.failed_24h.count,
+    n: o.unsuccessful_24h.count,
     tone: "wrong",
     to: "/runs",
     search: { status: "failed,timed_out,terminated" },
+    hours: o.hours.map((h) => h.failed),
   },
+
   { word: "Stuck", n: o.stuck.count, to: "/runs", search: { status: "stuck" } },
+  { word: "Retrying", n: o.retrying.count, tone: "retry", to: "/runs", search: { status: "retrying" } },
   { word: "Running", n: o.running.count, to: "/runs", search: { status: "running" } },
   {
     word: "Waiting",
-    n: o.waiting.count - o.waiting_for_approval.count,
+    n: o.waiting.count - o.waiting_for_approval.count - o.retrying.count,
     to: "/runs",
-    search: { status: "sleeping,waiting,retrying" },
+    search: { status: "sleeping,waiting" },
   },
   { word: "Queued", n: o.queued.count, to: "/runs", search: { status: "queued" } },
   { word: "Paused", n: o.paused.count, to: "/runs", search: { status: "paused" } },
-  { word: "Completed, 24 h", n: o.completed_24h.count, to: "/runs", search: { status: "completed" } },
+  {
+    word: "Completed, 24 h",
+    n: o.completed_24h.count,
+    to: "/runs",
+    search: { status: "completed" },
+    hours: o.hours.map((h) => h.completed),
+  },
 ];
 
 function FigureRow({ overview }: { overview: Figures }) {
@@ -57,9 +67,13 @@ function FigureRow({ overview }: { overview: Figures }) {
           className={classes.figure}
           data-tone={f.tone}
           data-zero={!f.n || undefined}
+          data-wide={(f.hours && !f.tone) || undefined}
         >
           <span>{f.word}</span>
           <b>{count(f.n)}</b>
+          {f.hours && (
+            <Bars values={f.hours} tone={f.tone === "wrong" ? "wrong" : undefined} label={`${f.word}, by the hour`} />
+          )}
         </Link>
       ))}
     </nav>
@@ -87,7 +101,7 @@ function WaitsForYou({ approvals, total }: { approvals: Approval[]; total: numbe
               <span className={`cut muted ${classes.by}`}>
                 {[title(a.workflow), a.reference].filter(Boolean).join(" · ")}
               </span>
-              <span className={classes.risk} />
+              <span className={classes.risk}>{a.risk === "destructive" && <RiskMark risk={a.risk} />}</span>
               {a.expires_at && <Expiry word="bare" from={a.opened_at} until={a.expires_at} />}
             </Link>
           </li>
@@ -98,34 +112,38 @@ function WaitsForYou({ approvals, total }: { approvals: Approval[]; total: numbe
 }
 
 const NEXT = {
-  approval: { Icon: Hourglass, word: "expires" },
+  approval_expires: { Icon: Hourglass, word: "expires" },
   retry: { Icon: RotateCw, word: "tries again" },
   timer: { Icon: Clock, word: "goes on" },
+  start: { Icon: Play, word: "starts" },
 } as const;
-function HappensNext({ runs }: { runs: Run[] }) {
+function HappensNext({ next }: { next: Figures["next"] }) {
   const title = useWorkflowTitle();
+  const tool = useToolTitle();
   const now = useNow();
-  const next = runs
-    .filter((r) => r.next_at && Date.parse(r.next_at) > now && r.waiting_on && r.waiting_on in NEXT)
-    .sort((a, b) => Date.parse(a.next_at!) - Date.parse(b.next_at!));
+  const today = (t: string) => Date.parse(t) - now < DAY;
   return (
     <Section title="Happens next" className={classes.next}>
       {next.length ? (
         <ol>
-          {next.slice(0, ROWS).map((r) => {
-            const { Icon, word } = NEXT[r.waiting_on as keyof typeof NEXT];
+          {next.slice(0, ROWS).map((n) => {
+            const { Icon, word } = NEXT[n.kind];
             return (
-              <li key={r.run_id}>
-                <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.event}>
-                  <time dateTime={r.next_at!}>{clock(r.next_at!)}</time>
+              <li key={`${n.kind}${n.run_id}${n.approval_id}`}>
+                <Link
+                  to={n.approval_id ? "/approvals/$id" : "/runs/$id"}
+                  params={{ id: n.approval_id ?? n.run_id }}
+                  className={classes.event}
+                >
+                  <time dateTime={n.at}>{today(n.at) ? clock(n.at) : day(n.at)}</time>
                   <Icon size={14} strokeWidth={1.9} aria-hidden />
                   <div className="cut">
                     <b>
-                      {r.current_step} {word}
+                      {n.current_step ?? (n.tool ? tool(n.tool) : title(n.workflow))} {word}
                     </b>
-                    <span className="cut">{[title(r.workflow), r.reference].filter(Boolean).join(" · ")}</span>
+                    <span className="cut">{[title(n.workflow), n.reference].filter(Boolean).join(" · ")}</span>
                   </div>
-                  <span className="num muted">in {left(r.next_at!, now)}</span>
+                  <span className="num muted">in {left(n.at, now)}</span>
                 </Link>
               </li>
             );
@@ -298,24 +316,50 @@ function Empty() {
   );
 }
 
-function SwitchedOff() {
-  const { data: tools } = useQuery(q.tools.list());
-  const { data: workflows } = useQuery(q.workflows.list());
-  const { data: agents } = useQuery(q.agents.list());
-  const off = [...(tools?.items ?? []), ...(workflows?.items ?? []), ...(agents?.items ?? [])].filter(
-    (x) => x.switch.disabled,
-  );
-  if (!off.length) return null;
-  return (
-    <Strip tone="plain" icon={<Power size={14} />}>
-      {off.length === 1 ? `${off[0]!.title} is switched off` : `${off.map((x) => x.title).join(", ")} are switched off`}{" "}
-      {off.length === 1 && off[0]!.switch.created_at && (
-        <span className="muted">
-          by {off[0]!.switch.created_by}, <Ago at={off[0]!.switch.created_at} />
-        </span>
-      )}
-    </Strip>
-  );
+type Condition = Figures["conditions"][number];
+/** What is not as it should be, as a sentence. The mirror’s delay is above every page already. */
+function sentenceOf(c: Condition): string | undefined {
+  const runs = plural(c.count, "run waits", "runs wait");
+  switch (c.kind) {
+    case "temporal_away":
+      return "Temporal does not answer: starts are kept and go out when it is back; decisions and stops have to wait";
+    case "queue_unserved":
+      return `Queue ${c.name} has no worker, ${runs}`;
+    case "queue_waiting":
+      return `${runs} on queue ${c.name} for a worker that has their code`;
+    case "worker_stale":
+      return `The worker ${c.name} has sent no heartbeat`;
+    case "switched_off":
+      return `${words(c.name ?? "")} is switched off`;
+    case "commands_pending":
+      return `${plural(c.count, "command has", "commands have")} not been delivered yet`;
+    case "projection_behind":
+      return undefined;
+    default:
+      return `${plural(c.count, "signal was", "signals were")} refused`;
+  }
+}
+function ConditionStrips({ conditions }: { conditions: Condition[] }) {
+  return conditions.map((c) => {
+    const text = sentenceOf(c);
+    if (!text) return null;
+    const off = c.kind === "switched_off";
+    return (
+      <Strip
+        key={`${c.kind}${c.name}`}
+        tone={off ? "plain" : "person"}
+        icon={off ? <Power size={14} /> : <TriangleAlert size={14} />}
+      >
+        {text}{" "}
+        {c.since && (
+          <span className="muted">
+            <Ago at={c.since} />
+            {c.reason && `: ${c.reason}`}
+          </span>
+        )}
+      </Strip>
+    );
+  });
 }
 
 /** What runs, what waits for a person, what failed, what comes next, and what there is. */
@@ -344,7 +388,7 @@ export default function Overview() {
         ) : (
           <RunsNow runs={runs} />
         )}
-        <HappensNext runs={runs} />
+        <HappensNext next={overview.next} />
         {mine?.items.length ? (
           <RunsNow runs={runs} />
         ) : (
@@ -352,10 +396,7 @@ export default function Overview() {
             <p className={classes.none}>Nothing waits for you.</p>
           </Section>
         )}
-        <FailedLately
-          runs={failed?.items ?? []}
-          total={overview.failed_24h.count + overview.timed_out_24h.count + overview.terminated_24h.count}
-        />
+        <FailedLately runs={failed?.items ?? []} total={overview.unsuccessful_24h.count} />
       </div>
       <Catalogs />
     </div>
@@ -367,7 +408,7 @@ export default function Overview() {
           <Button disabled={away}>Start a run</Button>
         </Link>
       </Bar>
-      <SwitchedOff />
+      {overview && <ConditionStrips conditions={overview.conditions} />}
       <Scroll>{body}</Scroll>
     </>
   );

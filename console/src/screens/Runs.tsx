@@ -14,10 +14,11 @@ import { useFresh } from "../components/useFresh";
 import { count, plural } from "../format";
 import { useKeys } from "../live/keys";
 import { type Search as Url } from "../router";
-import { filterOf, ORDER, STATUS, StatusIcon, type Status } from "../status";
+import { ORDER, STATUS, StatusIcon, type Status } from "../status";
 import classes from "./Runs.module.css";
 
 const ROW = 34;
+const FEW = 8;
 const TYPING = 200; // milliseconds
 
 function useFilter() {
@@ -26,8 +27,8 @@ function useFilter() {
   const status = (url.status?.split(",").filter((s) => s in STATUS) ?? []) as Status[];
   const workflow = url.workflow?.split(",").filter(Boolean) ?? [];
   const filter: RunFilter = {
-    ...filterOf(status),
-    workflow: workflow[0],
+    state: status,
+    workflow,
     agent: url.agent,
     tool: url.tool,
     tag: url.tag ? [url.tag] : undefined,
@@ -38,10 +39,16 @@ function useFilter() {
   return { url, status, workflow, filter, set };
 }
 
-function Facets({ status, workflow, set }: Pick<ReturnType<typeof useFilter>, "status" | "workflow" | "set">) {
-  const { data: counts } = useQuery(q.runs.counts({}));
-  const { data: flows } = useQuery(q.workflows.list());
+function Facets({ status, workflow, filter, set }: Omit<ReturnType<typeof useFilter>, "url">) {
+  const { data } = useQuery({ ...q.runs.facets(filter), placeholderData: (old) => old });
+  const title = useWorkflowTitle();
   const flip = <T,>(xs: T[], x: T) => (xs.includes(x) ? xs.filter((y) => y !== x) : [...xs, x]);
+  const states = new Map(data?.state.items.map((i) => [i.value as Status, i.count]));
+  const others = [
+    { key: "initiator", word: "Started by", facet: data?.initiator },
+    { key: "agent", word: "Agent", facet: data?.agent },
+    { key: "tag", word: "Tag", facet: data?.tag },
+  ] as const;
   return (
     <aside className={classes.facets} aria-label="Filters">
       <section>
@@ -55,23 +62,38 @@ function Facets({ status, workflow, set }: Pick<ReturnType<typeof useFilter>, "s
           >
             <StatusIcon status={s} size={13} />
             <span className="cut">{STATUS[s].word}</span>
-            <i>{counts && s in counts.by_status ? count((counts.by_status as Record<string, number>)[s]!) : ""}</i>
+            <i>{states.has(s) ? count(states.get(s)!) : ""}</i>
           </button>
         ))}
       </section>
       <section>
         <h2>Workflow</h2>
-        {flows?.items.map((w) => (
+        {data?.workflow.items.map((w) => (
           <button
             type="button"
-            key={w.name}
-            aria-pressed={workflow.includes(w.name)}
-            onClick={() => set({ workflow: workflow.includes(w.name) ? undefined : w.name })}
+            key={w.value}
+            aria-pressed={workflow.includes(w.value)}
+            onClick={() => set({ workflow: flip(workflow, w.value).join(",") || undefined })}
           >
-            <span className="cut">{w.title}</span>
+            <span className="cut">{title(w.value)}</span>
+            <i>{count(w.count)}</i>
           </button>
         ))}
       </section>
+      {others.map(
+        ({ key, word, facet }) =>
+          !!facet?.items.length && (
+            <section key={key}>
+              <h2>{word}</h2>
+              {facet.items.slice(0, FEW).map((i) => (
+                <button type="button" key={i.value} aria-pressed={false} onClick={() => set({ [key]: i.value })}>
+                  <span className="cut">{i.value}</span>
+                  <i>{count(i.count)}</i>
+                </button>
+              ))}
+            </section>
+          ),
+      )}
     </aside>
   );
 }
@@ -143,7 +165,11 @@ export default function Runs() {
       word: STATUS[s].word,
       drop: () => set({ status: status.filter((x) => x !== s).join(",") || undefined }),
     })),
-    ...workflow.map((w) => ({ key: w, word: title(w), drop: () => set({ workflow: undefined }) })),
+    ...workflow.map((w) => ({
+      key: w,
+      word: title(w),
+      drop: () => set({ workflow: workflow.filter((x) => x !== w).join(",") || undefined }),
+    })),
     ...(["agent", "tool", "tag", "initiator"] as const)
       .filter((k) => url[k])
       .map((k) => ({ key: k, word: `${k === "initiator" ? "by" : k} ${url[k]}`, drop: () => set({ [k]: undefined }) })),
@@ -157,7 +183,7 @@ export default function Runs() {
         </Link>
       </Bar>
       <div className={classes.page}>
-        <Facets status={status} workflow={workflow} set={set} />
+        <Facets status={status} workflow={workflow} filter={filter} set={set} />
         <div className={classes.main}>
           <div className={classes.find}>
             <Find words={url.q ?? ""} onChange={(words) => set({ q: words || undefined })} />

@@ -2,7 +2,10 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { ask, client, type TimelineStep } from "../client";
 import type { paths } from "../schema";
 
-export type RunFilter = Omit<NonNullable<paths["/api/v1/runs"]["get"]["parameters"]["query"]>, "cursor" | "limit">;
+export type RunFilter = Omit<
+  NonNullable<paths["/api/v1/runs"]["get"]["parameters"]["query"]>,
+  "cursor" | "limit" | "sort"
+>;
 export const PAGE = 100;
 
 const page = (query: RunFilter, limit: number, cursor?: string) =>
@@ -16,6 +19,11 @@ export const pages = (query: RunFilter) =>
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (last) => last.next_cursor ?? undefined,
   });
+export const facets = (query: RunFilter) =>
+  queryOptions({
+    queryKey: ["runs", "facets", query],
+    queryFn: () => ask(client.GET("/api/v1/runs/facets", { params: { query } })),
+  });
 export const counts = (query: RunFilter) =>
   queryOptions({
     queryKey: ["runs", "counts", query],
@@ -28,6 +36,7 @@ export const one = (run_id: string) =>
   });
 
 const MOST_STEPS = 5_000;
+const LOGS = 500; // the last lines; older ones are in the download
 /** All steps in one answer, without payloads. */
 export const timeline = (run_id: string) =>
   queryOptions({
@@ -49,7 +58,7 @@ export const logs = (run_id: string) =>
   queryOptions({
     queryKey: ["runs", run_id, "logs"],
     queryFn: () =>
-      ask(client.GET("/api/v1/runs/{run_id}/logs", { params: { path: { run_id }, query: { limit: 200 } } })),
+      ask(client.GET("/api/v1/runs/{run_id}/logs", { params: { path: { run_id }, query: { tail: LOGS } } })),
   });
 
 export type Verb = "cancel" | "terminate" | "pause" | "resume" | "interrupt";

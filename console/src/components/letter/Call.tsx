@@ -7,8 +7,10 @@ interface Props {
   asked: Arguments;
   values: Arguments;
   properties: Record<string, Property>;
-  /** Whether a model chose the arguments. */
-  byAgent: boolean;
+  /** The arguments that a model wrote. */
+  authored: string[];
+  /** What the last approval of this shape had. */
+  previous?: Arguments;
   edit: boolean;
   faults: Record<string, string>;
   onChange(values: Arguments): void;
@@ -16,7 +18,7 @@ interface Props {
 const PROSE = 60; // characters from which a text of a model is marked as its own words
 
 /** The arguments by the labels and units of the tool's schema, with the raw name beside a converted value. */
-export function Call({ asked, values, properties, byAgent, edit, faults, onChange }: Props) {
+export function Call({ asked, values, properties, authored, previous, edit, faults, onChange }: Props) {
   const entries = Object.entries(values);
   if (!entries.length) return <p className="muted">It takes no arguments.</p>;
   return (
@@ -48,7 +50,7 @@ export function Call({ asked, values, properties, byAgent, edit, faults, onChang
                   {key} {String(value)}
                 </code>
               )}
-              {!edit && byAgent && typeof value === "string" && value.length > PROSE && (
+              {!edit && authored.includes(key) && typeof value === "string" && value.length > PROSE && (
                 <span className={classes.authored}>
                   <Bot size={12} aria-hidden />
                   written by the agent
@@ -57,6 +59,14 @@ export function Call({ asked, values, properties, byAgent, edit, faults, onChang
               {!edit && changed && (
                 <span className={classes.delta}>you changed it; asked was {shown(p, asked[key])}</span>
               )}
+              {!edit &&
+                !changed &&
+                isMoney(p) &&
+                previous &&
+                typeof previous[key] === "number" &&
+                previous[key] !== value && (
+                  <span className={classes.delta}>{shown(p, previous[key])} the last time</span>
+                )}
               {faults[key] && (
                 <span className={classes.need} role="alert">
                   {faults[key]}

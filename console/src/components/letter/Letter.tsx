@@ -13,6 +13,7 @@ import { Json } from "../Json";
 import { Hidden, useAway } from "../States";
 import { Call } from "./Call";
 import { Decide } from "./Decide";
+import { LookedAt, Previous, Prose } from "./Context";
 import classes from "./Letter.module.css";
 import { propertiesOf, type Arguments } from "./schema";
 import { useDecision } from "./useDecision";
@@ -46,7 +47,11 @@ function Head({ approval, tool }: { approval: ApprovalDetail; tool: ToolDetail |
         {tool && (
           <>
             <RiskMark risk={tool.risk} />
-            <span>{RISK[tool.risk].says}</span>
+            {approval.undoable === false && <span>Can’t be undone</span>}
+            {approval.reach.map((r) => (
+              <span key={r}>{r}</span>
+            ))}
+            {approval.undoable === null && !approval.reach.length && <span>{RISK[tool.risk].says}</span>}
           </>
         )}
         {approval.expires_at && approval.status === "pending" && (
@@ -80,7 +85,7 @@ function Shown({ value }: { value: unknown }) {
           asked={rest}
           values={rest}
           properties={{}}
-          byAgent={false}
+          authored={[]}
           edit={false}
           faults={{}}
           onChange={() => undefined}
@@ -170,8 +175,9 @@ export function Letter({
           <Call
             asked={args}
             values={values}
-            properties={propertiesOf(tool?.input_schema)}
-            byAgent={!!approval.agent}
+            properties={propertiesOf(approval.input_schema ?? tool?.input_schema)}
+            authored={approval.authored ?? []}
+            previous={approval.previous?.arguments ?? undefined}
             edit={edit && open}
             faults={decision.faults}
             onChange={setValues}
@@ -180,6 +186,9 @@ export function Letter({
           <Shown value={asked} />
         )}
       </section>
+      <Previous approval={approval} />
+      {approval.prose && <Prose prose={approval.prose} />}
+      {!!approval.looked_at?.length && <LookedAt items={approval.looked_at} />}
       {approval.reason && (
         <section className={classes.part} data-narrow={wide || undefined}>
           <h3>Why you are asked</h3>

@@ -36,7 +36,7 @@ const Row = ({ r }: { r: Run }) => {
 };
 /** The newest runs of a workflow, as they are now. */
 export function NewestRuns({ workflow, note }: { workflow: string; note?: string }) {
-  const filter = q.runs.list({ workflow }, NEWEST);
+  const filter = q.runs.list({ workflow: [workflow] }, NEWEST);
   const { data, error, refetch } = useQuery(filter);
   const queries = useQueryClient();
   useEvents(

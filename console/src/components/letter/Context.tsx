@@ -1,0 +1,60 @@
+import { Sparkles } from "lucide-react";
+import type { ApprovalDetail } from "../../api/client";
+import { moment, span } from "../../format";
+import classes from "./Letter.module.css";
+
+/** The last approval of this shape, and how such approvals ended lately. */
+export function Previous({ approval }: { approval: ApprovalDetail }) {
+  const { previous, same_shape_30d: ended } = approval;
+  if (!previous && !ended) return null;
+  const counts =
+    ended &&
+    [
+      ended.approved && `${ended.approved} approved`,
+      ended.rejected && `${ended.rejected} rejected`,
+      ended.expired && `${ended.expired} expired`,
+    ]
+      .filter(Boolean)
+      .join(", ");
+  return (
+    <p className={classes.last}>
+      {previous
+        ? `The last of this kind was ${previous.verdict} by ${previous.decided_by ?? "somebody"} ${moment(previous.decided_at)}.`
+        : "Nothing of this kind has been decided before."}
+      {counts && ` In 30 days: ${counts}.`}
+    </p>
+  );
+}
+/** What a model wrote: always a quotation, always marked, always text. */
+export const Prose = ({ prose }: { prose: NonNullable<ApprovalDetail["prose"]> }) => (
+  <figure className={classes.prose}>
+    <figcaption>
+      <Sparkles size={13} aria-hidden />
+      Written by the agent, checked by nobody{" "}
+      <span>
+        {prose.model ?? "model"}, turn {prose.turn}
+      </span>
+    </figcaption>
+    <blockquote>
+      {prose.text.split("\n\n").map((p, i) => (
+        <p key={i}>{p}</p>
+      ))}
+      {prose.truncated && <p className="muted">The rest is in the run.</p>}
+    </blockquote>
+  </figure>
+);
+/** What the agent looked at before it asked. */
+export const LookedAt = ({ items }: { items: NonNullable<ApprovalDetail["looked_at"]> }) => (
+  <section className={classes.part}>
+    <h3>What it looked at first</h3>
+    <ul className={classes.looked}>
+      {items.map((l) => (
+        <li key={l.event_id}>
+          <b>{l.title}</b>
+          <span>{l.label}</span>
+          <i className="num">{l.took_ms != null && span(l.took_ms)}</i>
+        </li>
+      ))}
+    </ul>
+  </section>
+);
