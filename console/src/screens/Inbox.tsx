@@ -1,5 +1,180 @@
+import { useHotkeys, useMediaQuery } from "@mantine/hooks";
+import { useQuery } from "@tanstack/react-query";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { Inbox as InboxIcon, Maximize2 } from "lucide-react";
+import { useMemo, useState } from "react";
+import type { Approval } from "../api/client";
+import * as q from "../api/queries";
+import type { ApprovalFilter } from "../api/queries/approvals";
+import { Kbd } from "../components/Button";
+import { Alike, ApprovalRow, groupsOf, shapesOf } from "../components/Groups";
+import { Letter } from "../components/letter/Letter";
 import { Bar } from "../components/Page";
+import { Blank, Failed, Skeleton } from "../components/States";
+import { useNow } from "../live/now";
+import type { Search } from "../router";
+import classes from "./Inbox.module.css";
 
+const PHONE = "(max-width: 820px)";
+const MINUTE = 60_000;
+const WHOSE = { me: "For me", all: "All that wait", done: "Decided" } as const;
+type Whose = keyof typeof WHOSE;
+const FILTERS: Record<Whose, ApprovalFilter> = {
+  me: { status: ["pending"], decidable_by: "me", limit: 200 },
+  all: { status: ["pending"], limit: 200 },
+  done: { status: ["approved", "rejected", "expired", "cancelled"], limit: 100 },
+};
+
+function Pane({ id, place, onDecided }: { id: string; place: string; onDecided(): void }) {
+  const { data, error, refetch } = useQuery(q.approvals.one(id));
+  return (
+    <div className={classes.pane}>
+      <nav className={classes.tools} aria-label="This approval">
+        <span className="num">{place}</span>
+        {data && (
+          <Link to="/runs/$id" params={{ id: data.run_id }}>
+            The run
+          </Link>
+        )}
+        <Link to="/approvals/$id" params={{ id }} aria-label="Open on its own page">
+          <Maximize2 size={14} aria-hidden />
+        </Link>
+      </nav>
+      {data ? (
+        <Letter key={id} approval={data} onDecided={onDecided} />
+      ) : error ? (
+        <Failed error={error} reset={() => void refetch()} />
+      ) : (
+        <Skeleton rows={8} />
+      )}
+    </div>
+  );
+}
+function Nothing({ whose }: { whose: Whose }) {
+  if (whose === "done") return <Blank icon={<InboxIcon size={20} />} title="Nothing has been decided yet" />;
+  return (
+    <Blank icon={<InboxIcon size={20} />} title={whose === "me" ? "Nothing waits for you" : "Nothing waits"}>
+      <p>The next approval appears here, at the badge, and in the tab’s title.</p>
+      <Link to="/approvals" search={{ whose: "done" }} className="link">
+        See what was decided
+      </Link>
+    </Blank>
+  );
+}
+
+/** Approvals, worked through: what must be decided first at the left, the letter itself at the right. */
 export default function Inbox() {
-  return <Bar crumbs={[{ word: "Inbox" }]} />;
+  const phone = useMediaQuery(PHONE);
+  const go = useNavigate();
+  const url = useSearch({ strict: false }) as Search;
+  const whose: Whose = url.whose && url.whose in WHOSE ? (url.whose as Whose) : "me";
+  const { data, error, refetch } = useQuery(q.approvals.list(FILTERS[whose]));
+  const { data: overview } = useQuery(q.me.overview());
+  const { data: tools } = useQuery(q.tools.list());
+  const minute = Math.floor(useNow() / MINUTE) * MINUTE;
+  const risk = (tool: string | null) => tools?.items.find((t) => t.name === tool)?.risk;
+  const groups = useMemo(
+    () =>
+      whose === "done"
+        ? [{ title: "Newest first", items: data?.items ?? [] }].filter((g) => g.items.length)
+        : groupsOf(data?.items ?? [], risk, minute),
+    [data, tools, minute, whose],
+  );
+  const order = groups.flatMap((g) => shapesOf(g.items).flat()).map((a) => a.approval_id);
+  // What was decided leaves the list; its letter stays until the next is opened.
+  const [kept, keep] = useState<string>();
+  const wanted = url.at;
+  const at = wanted && (order.includes(wanted) || wanted === kept) ? wanted : order[0];
+  const select = (id: string) => {
+    keep(id);
+    void go({ to: ".", search: (old: Search) => ({ ...old, at: id }), replace: true });
+  };
+  const open = (id: string) => (phone ? void go({ to: "/approvals/$id", params: { id } }) : select(id));
+  const move = (by: number) => {
+    const here = at ? order.indexOf(at) : -1;
+    const next = order[Math.min(order.length - 1, Math.max(0, here + by))];
+    if (next) select(next);
+  };
+  useHotkeys([
+    ["j", () => move(1)],
+    ["k", () => move(-1)],
+    [
+      "Enter",
+      () => at && document.activeElement === document.body && void go({ to: "/approvals/$id", params: { id: at } }),
+    ],
+  ]);
+  const count: Partial<Record<Whose, number>> = {
+    me: overview?.approvals_for_me.count,
+    all: overview?.waiting_for_approval.count,
+  };
+  const row = (a: Approval) => (
+    <ApprovalRow key={a.approval_id} a={a} at={at === a.approval_id && !phone} risk={risk(a.tool)} onOpen={open} />
+  );
+  return (
+    <>
+      <Bar crumbs={[{ word: "Approvals" }]}>
+        <div className={classes.tabs} role="group" aria-label="Which approvals">
+          {(Object.keys(WHOSE) as Whose[]).map((w) => (
+            <Link
+              key={w}
+              to="/approvals"
+              search={w === "me" ? {} : { whose: w }}
+              aria-current={w === whose ? "page" : undefined}
+            >
+              {WHOSE[w]} {count[w] !== undefined && <i>{count[w]}</i>}
+            </Link>
+          ))}
+        </div>
+      </Bar>
+      {!data ? (
+        error ? (
+          <Failed error={error} reset={() => void refetch()} />
+        ) : (
+          <Skeleton rows={10} />
+        )
+      ) : !order.length && !kept ? (
+        <Nothing whose={whose} />
+      ) : (
+        <div className={classes.panes}>
+          <div className={classes.list}>
+            {groups.map((g) => (
+              <section key={g.title}>
+                <h2 data-soon={("soon" in g && g.soon) || undefined}>
+                  {g.title}
+                  <i>{g.items.length}</i>
+                </h2>
+                <ul>
+                  {shapesOf(g.items).map((s) =>
+                    s.length > 1 && whose !== "done" ? (
+                      <Alike
+                        key={s[0]!.approval_id}
+                        items={s}
+                        at={phone ? undefined : at}
+                        risk={risk(s[0]!.tool)}
+                        onOpen={open}
+                      />
+                    ) : (
+                      s.map(row)
+                    ),
+                  )}
+                </ul>
+              </section>
+            ))}
+            <p className={classes.keys}>
+              <Kbd>J</Kbd>
+              <Kbd>K</Kbd> move <Kbd>A</Kbd> approve <Kbd>R</Kbd> reject <Kbd>E</Kbd> edit
+            </p>
+          </div>
+          {!phone && at && (
+            <Pane
+              key={at}
+              id={at}
+              place={order.includes(at) ? `${order.indexOf(at) + 1} of ${order.length}` : "decided"}
+              onDecided={() => order.find((id) => id !== at) && select(order.find((id) => id !== at)!)}
+            />
+          )}
+        </div>
+      )}
+    </>
+  );
 }
