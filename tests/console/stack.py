@@ -72,7 +72,7 @@ class Stack:
 
     async def refund(self, ticket: str = "T-1002", **more: Any) -> tuple[str, dict[str, Any]]:
         """A run of an agent that asks to refund, started by the operator, and the approval it waits for."""
-        run_id = await self.loop.start("support_triage", {"ticket_id": ticket}, reference=ticket, **more)
+        run_id = await self.loop.start("support_triage", {"ticket_id": ticket}, **more)
         return run_id, await self.loop.approval(run_id)
 
 
