@@ -35,7 +35,7 @@ class Console(StaticFiles):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory=directory)
-        self._page = (directory / "index.html").read_text("utf-8")
+        self._file = directory / "index.html"
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         if path in (".", "index.html"):
@@ -51,9 +51,10 @@ class Console(StaticFiles):
         return response
 
     def _index(self) -> Response:
-        nonce = secrets.token_urlsafe(16)
-        policy = PAGE_POLICY.format(nonce=nonce)
-        return HTMLResponse(self._page.replace(NONCE, nonce), headers={"Content-Security-Policy": policy})
+        # Read for each page: a console that is built again while the API runs has files of other names.
+        page, nonce = self._file.read_text("utf-8"), secrets.token_urlsafe(16)
+        headers = {"Content-Security-Policy": PAGE_POLICY.format(nonce=nonce)}
+        return HTMLResponse(page.replace(NONCE, nonce), headers=headers)
 
 
 def _asks_for_a_page(path: str, scope: Scope) -> bool:

@@ -21,7 +21,7 @@ const automatic = (key: string) =>
     .join(" ");
 /** The schema's title, or the name in words where the title was only derived from it. */
 export const labelOf = (key: string, p: Property | undefined) =>
-  p?.title && p.title !== automatic(key) ? p.title : words(key.replace(/_cents$/, ""));
+  p?.title && p.title !== automatic(key) ? p.title : words(isMoney(p) ? key.replace(/_cents$/, "") : key);
 export const isMoney = (p: Property | undefined) => p?.["x-unit"] === "cents" && !!p["x-currency"];
 const money = (cents: number) =>
   (cents / 100).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
