@@ -36,6 +36,12 @@ def status(*codes: int) -> re.Pattern[str]:
     return re.compile(rf"status of ({'|'.join(map(str, codes))})\b")
 
 
+async def shown(page: Page) -> None:
+    """Wait until nothing of the page is a placeholder any more."""
+    await expect(page.get_by_role("heading").first).to_be_visible()
+    await expect(page.get_by_text("Loading", exact=True)).to_have_count(0)
+
+
 @pytest.fixture(scope="session")
 def dist() -> Path:
     """The built console."""

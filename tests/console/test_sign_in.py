@@ -87,5 +87,7 @@ async def test_what_ends_a_session_ends_its_open_pages(page_of: Pages, stack: St
         await keys.revoke(stack.loop.api.plane.engine, SETUP, key.key_id)
     since = time.monotonic()
     for each in (other, page):
-        await expect(each.get_by_role("heading", name="Sign in to AgentGrid")).to_be_visible(timeout=ENDS_SECONDS * 1000)
+        await expect(each.get_by_role("heading", name="Sign in to AgentGrid")).to_be_visible(
+            timeout=ENDS_SECONDS * 1000
+        )
     assert time.monotonic() - since < 2 * ENDS_SECONDS

@@ -140,7 +140,11 @@ async def new_namespace(temporal: Temporal) -> str:
 
 @contextlib.asynccontextmanager
 async def looping(
-    settings: Settings, dsn: str, app_dsn: str, tokens: dict[str, str], *workers: tuple[str, Grid | None, dict[str, Any]]
+    settings: Settings,
+    dsn: str,
+    app_dsn: str,
+    tokens: dict[str, str],
+    *workers: tuple[str, Grid | None, dict[str, Any]],
 ) -> AsyncIterator[Loop]:
     """A running loop. dsn: of the superuser. app_dsn: of the back office. workers: the queue, the grid and options of each."""
     restricted = await worker_login(dsn)
@@ -157,7 +161,9 @@ async def looping(
                 await stack.enter_async_context(loop.worker(queue, grid, **extra))
             grids = {grid.name for _, grid, _ in workers if grid is not None}
             async with asyncio.timeout(30):
-                while not grids <= {each["grid"] for each in (await loop.call("operator", "GET", "/workflows"))["items"]}:
+                while not grids <= {
+                    each["grid"] for each in (await loop.call("operator", "GET", "/workflows"))["items"]
+                }:
                     await asyncio.sleep(0.05)
             yield loop
         from activities.backoffice import close_pool
