@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,11 +17,12 @@ from typing import Any
 
 import asyncpg
 from pydantic import ValidationError
-from sse_starlette import ServerSentEvent
 
-from agentgrid.api.schemas.events import DeltaEvent
+from agentgrid.api.live import wire
+from agentgrid.api.schemas.events import Delta, DeltaEvent
 from agentgrid.db.tables import Run
 from agentgrid.domain.deltas import ANNOUNCE_SECONDS, MARKS_AT_ONCE, WATCHED_CHANNEL, watch_mark
+from agentgrid.domain.principals import Permission, Principal
 
 PAUSE_SECONDS = 0.1
 """Minimum time between two announcements."""
@@ -33,16 +34,18 @@ MAX_WAITING = 64
 class Watch:
     """One stream's place: what it has not sent yet, and a bell for this and for new events."""
 
-    run_id: str
-    mark: str
-    waiting: deque[bytes] = field(default_factory=lambda: deque(maxlen=MAX_WAITING))
+    runs: Mapping[str, Run]
+    marks: frozenset[str]
+    waiting: deque[tuple[str, bytes]] = field(default_factory=lambda: deque(maxlen=MAX_WAITING))
+    """Deltas with the ids of their runs."""
     bell: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def take(self) -> bytes:
-        """All that waits, in wire format."""
-        taken = b"".join(self.waiting)
+    def take(self, principal: Principal) -> bytes:
+        """All that waits and this principal may read, in wire format."""
+        reads = principal.may(Permission.READ_PAYLOADS)
+        taken = [wire for run_id, wire in self.waiting if reads and principal.sees(self.runs[run_id].workflow)]
         self.waiting.clear()
-        return taken
+        return b"".join(taken)
 
 
 class Deltas:
@@ -54,27 +57,32 @@ class Deltas:
         """Set when something is to be announced at once."""
 
     @contextmanager
-    def watch(self, run: Run) -> Iterator[Watch]:
-        """A place for one stream of this run."""
-        watch = Watch(run_id=run.run_id, mark=watch_mark(run.workflow_id))
-        self._watches.setdefault(run.run_id, set()).add(watch)
+    def watch(self, *runs: Run) -> Iterator[Watch]:
+        """A place for one stream of these runs."""
+        watch = Watch(
+            runs={run.run_id: run for run in runs}, marks=frozenset(watch_mark(run.workflow_id) for run in runs)
+        )
+        for run_id in watch.runs:
+            self._watches.setdefault(run_id, set()).add(watch)
         self._due.set()
         try:
             yield watch
         finally:
-            self._watches[run.run_id].discard(watch)
-            if not self._watches[run.run_id]:
-                del self._watches[run.run_id]
+            for run_id in watch.runs:
+                self._watches[run_id].discard(watch)
+                if not self._watches[run_id]:
+                    del self._watches[run_id]
 
     def hear(self, sent: str) -> None:
         """Pass a delta on. What has another form than the function's, or is for a run that nobody watches, is dropped."""
         try:
             delta = json.loads(sent)
-            watches = self._watches.get(delta.pop("run_id"), ())
+            run_id = delta.pop("run_id")
+            watches = self._watches.get(run_id, ())
             if watches:
-                wire = _wire(next(iter(watches)).run_id, delta)
+                part = _wire(run_id, delta)
                 for watch in watches:
-                    watch.waiting.append(wire)
+                    watch.waiting.append((run_id, part))
                     watch.bell.set()
         except (ValueError, ValidationError, KeyError, AttributeError, TypeError):
             return
@@ -93,7 +101,7 @@ class Deltas:
         """Announce the watched runs to the workers, until the connection is lost. With nobody watching, nothing is sent."""
         while not lost.is_set():
             self._due.clear()
-            marks = sorted({watch.mark for watches in self._watches.values() for watch in watches})
+            marks = sorted({mark for watches in self._watches.values() for watch in watches for mark in watch.marks})
             for start in range(0, len(marks), MARKS_AT_ONCE):
                 some = " ".join(marks[start : start + MARKS_AT_ONCE])
                 await connection.execute("SELECT pg_notify($1, $2)", WATCHED_CHANNEL, some)
@@ -105,8 +113,4 @@ class Deltas:
 
 
 def _wire(run_id: str, delta: dict[str, Any]) -> bytes:
-    event = DeltaEvent.model_validate(
-        {"run_id": run_id, "kind": "delta", "subject": None, "data": delta, "at": datetime.now(UTC)}
-    )
-    # Without an id: a delta is not stored, so no client can resume after it.
-    return ServerSentEvent(event.model_dump_json(), event="delta", sep="\n").encode()
+    return wire(DeltaEvent(run_id=run_id, data=Delta.model_validate(delta), at=datetime.now(UTC)))

@@ -8,7 +8,7 @@ bell. Event ids are in commit order, so a cursor never skips an event that commi
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,15 +17,16 @@ from itertools import takewhile
 import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sse_starlette import ServerSentEvent
 
 from agentgrid.api.deltas import Deltas, Watch
-from agentgrid.api.schemas.events import EventOut
+from agentgrid.api.hints import LOOK_SECONDS, Hints
+from agentgrid.api.live import LiveEvent, unwritten, write_out
 from agentgrid.db import feed as table
 from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.db.principals import ACCESS_CHANNEL
 from agentgrid.db.session import SESSION_FAULTS, reading
 from agentgrid.db.tables import Event
+from agentgrid.domain.live import EventKind, Interest, union
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import WaitingOn
 from agentgrid.domain.scopes import EVERY_WORKFLOW
@@ -40,10 +41,11 @@ POLL_SECONDS = 2.0
 MAX_STREAMS_PER_PRINCIPAL = 50
 STREAMS_RETRY_SECONDS = 10.0
 RECOVERY_SECONDS = 1.0
+EVERYTHING = Interest()
+CATALOG_CHANNEL = "agentgrid_catalog"
+"""Any login can notify it; streams hear of it once a second at most."""
 RING_SECONDS = 1.0
 """How often at most waiting requests are woken because principals or keys changed. A worker's login could announce that all the time."""
-END = "end"
-"""The kind of the event that a run has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,23 +55,8 @@ class Cursor:
     event_id: int
     reset: bool
     """Events after the client's cursor are gone, or the cursor is invalid: the client must reload everything."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LiveEvent:
-    """An event in wire format, serialised once for all streams."""
-
-    event_id: int
-    run_id: str
-    workflow: str
-    kind: str
-    wire: bytes
-    initiator: str = ""
-
-    def seen_by(self, principal: Principal) -> bool:
-        """Whether the principal may see it."""
-        own = not principal.only_own_approvals or self.initiator == principal.name
-        return principal.sees(self.workflow) and (own or self.kind != table.APPROVAL)
+    head: int
+    """The newest event."""
 
 
 class Feed:
@@ -85,12 +72,20 @@ class Feed:
         self.access_changes = 0
         """The number of changes to principals or keys that this process was notified of."""
         self._streams: dict[str, int] = {}
+        self._interests: Counter[Interest] = Counter()
+        """Of the open streams."""
+        self._wanted = union(())
+        """Covers all of them."""
+        self._writing = asyncio.Lock()
+        self._unheard = 0
+        """Events since streams were last woken."""
         self._bells: dict[str, set[asyncio.Event]] = {}
         """Of the requests that wait for a run to end, by run."""
         self._rings_again: asyncio.TimerHandle | None = None
         self._changed_meanwhile = False
         self.deltas = Deltas()
         """For streams that also want the models' answers as they are written."""
+        self.hints = Hints()
 
     @property
     def head(self) -> int:
@@ -108,7 +103,7 @@ class Feed:
 
     async def run(self) -> None:
         """Follow the table until cancelled."""
-        listener = asyncio.create_task(self._listen())
+        beside = [asyncio.create_task(self._listen()), asyncio.create_task(self._look_for_hints())]
         try:
             while True:
                 self._poke.clear()
@@ -120,9 +115,22 @@ class Feed:
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._poke.wait()
         finally:
-            listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await listener
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _look_for_hints(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            logs = EventKind.LOG in self._wanted.kinds
+            if not logs and not self.hints.catalog_changed:
+                continue
+            try:
+                async with reading(self._engine) as session:
+                    if await self.hints.look(session, logs=logs):
+                        self._ring()
+            except SESSION_FAULTS as error:
+                log.warning("hints_wait_for_the_database", error=str(error)[:200])
 
     async def catch_up(self) -> None:
         """Read new events into the window, and notify all who follow. With nobody following, only read how far the events have come."""
@@ -139,14 +147,22 @@ class Feed:
                 rows = await table.after(session, self._head, scope=EVERY_WORKFLOW, limit=BATCH)
                 full = len(rows) == BATCH
                 if rows:
-                    self._window.extend(message(event, about) for event, about in rows)
+                    new = [unwritten(event, about) for event, about in rows]
+                    # Once for all streams. Steps of runs that nobody looks at, most of all events, are not written out.
+                    wanted = [event for event in new if self._wanted.wants(event.kind, event.run_id)]
+                    await write_out(session, wanted)
+                    self._window.extend(new)
                     self._head = rows[-1][0].event_id
-                    self._ring()
+                    self._unheard += len(rows)
+                    # Streams that nothing is for sleep on, as long as the window still reaches to where they are.
+                    if wanted or self._unheard > WINDOW // 4:
+                        self._ring()
                     for event, _ in rows:
-                        if event.kind == END or _tells_of_a_gate(event):
+                        if event.kind == EventKind.END or _tells_of_a_gate(event):
                             self._ring_for(event.run_id)
 
     def _ring(self) -> None:
+        self._unheard = 0
         self._bell.set()
         self._bell = asyncio.Event()
         self.deltas.ring()
@@ -197,6 +213,9 @@ class Feed:
             self._changed_meanwhile = False
             self._access_changed()
 
+    def _catalog_changed(self) -> None:
+        self.hints.catalog_changed = True
+
     async def _listen(self) -> None:
         while True:
             try:
@@ -210,6 +229,7 @@ class Feed:
             try:
                 channel = await connection.fetchval("SELECT name FROM delta_channels")
                 await connection.add_listener(channel, lambda *heard: self.deltas.hear(heard[3]))
+                await connection.add_listener(CATALOG_CHANNEL, lambda *_: self._catalog_changed())
                 await connection.add_listener(ACCESS_CHANNEL, lambda *_: self._access_changed())
                 await connection.add_listener("agentgrid_events", lambda *_: self._events_came())
                 self._poke.set()
@@ -220,15 +240,15 @@ class Feed:
             finally:
                 connection.terminate()
 
-    async def after(self, cursor: int, principal: Principal, run_id: str | None) -> tuple[Sequence[LiveEvent], int]:
-        """Events past the cursor that the principal may see, and the next cursor, which also covers the events left out."""
+    async def after(self, cursor: int, principal: Principal, interest: Interest) -> tuple[Sequence[LiveEvent], int]:
+        """Wanted events past the cursor that the principal may see, and the next cursor, which also covers the events left out."""
         if self._window and self._window[0].event_id <= cursor + 1:
             # From the newest: a stream that keeps up has seen all but the last few.
             fresh = takewhile(lambda event: event.event_id > cursor, reversed(self._window))
-            wanted = [event for event in fresh if run_id is None or event.run_id == run_id]
-            if not principal.sees_everything or principal.only_own_approvals:
-                wanted = [event for event in wanted if event.seen_by(principal)]
-            return wanted[::-1], max(cursor, self.head)
+            wanted = [event for event in fresh if interest.wants(event.kind, event.run_id)][::-1]
+            position = max(cursor, self.head)
+            await self._write_out(wanted)
+            return [event for event in wanted if event.as_for(principal) and event.seen_by(principal)], position
         head = self.head
         if cursor >= head:
             return (), cursor
@@ -238,18 +258,30 @@ class Feed:
                 cursor,
                 scope=principal.workflows,
                 limit=BATCH,
-                run_id=run_id,
+                interest=interest,
                 approvals_of=principal.name if principal.only_own_approvals else None,
             )
-        events = [message(event, about) for event, about in rows]
+            events = [unwritten(event, about) for event, about in rows]
+            await write_out(session, events)
+        seen = [event for event in events if event.as_for(principal) and event.seen_by(principal)]
         if len(rows) == BATCH:
-            return events, events[-1].event_id
-        return events, max(head, events[-1].event_id) if events else head
+            return seen, events[-1].event_id
+        return seen, max(head, events[-1].event_id) if events else head
 
-    async def wait(self, cursor: int, watch: Watch | None = None) -> None:
-        """Wait until there may be events past the cursor, or deltas for the watch."""
+    async def _write_out(self, events: Sequence[LiveEvent]) -> None:
+        """Write out those that nobody wanted when they came. All streams wake together: the first one does it."""
+        if all(event.stored is None for event in events):
+            return
+        async with self._writing:
+            waiting = [event for event in events if event.stored is not None]
+            if waiting:
+                async with reading(self._engine) as session:
+                    await write_out(session, waiting)
+
+    async def wait(self, cursor: int, watch: Watch | None = None, *, hinted: int | None = None) -> None:
+        """Wait until there may be events past the cursor, deltas for the watch, or more hints than these; None if they are not wanted."""
         bell = self._bell if watch is None else watch.bell
-        if self.head > cursor:
+        if self.head > cursor or (hinted is not None and self.hints.head > hinted):
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
@@ -257,7 +289,7 @@ class Feed:
         if watch is not None:
             watch.bell.clear()
 
-    def enter(self, principal: str) -> None:
+    def enter(self, principal: str, interest: Interest = EVERYTHING) -> None:
         """Count one more stream. Raises RateLimited if this principal has too many."""
         if self._streams.get(principal, 0) >= MAX_STREAMS_PER_PRINCIPAL:
             raise RateLimited(
@@ -267,9 +299,15 @@ class Feed:
             # No events are read while nobody follows.
             self._poke.set()
         self._streams[principal] = self._streams.get(principal, 0) + 1
+        self._interests[interest] += 1
+        self._wanted = union(self._interests)
 
-    def leave(self, principal: str) -> None:
+    def leave(self, principal: str, interest: Interest = EVERYTHING) -> None:
         """Count one stream less."""
+        self._interests[interest] -= 1
+        if not self._interests[interest]:
+            del self._interests[interest]
+        self._wanted = union(self._interests)
         left = self._streams.get(principal, 0) - 1
         if left > 0:
             self._streams[principal] = left
@@ -281,7 +319,7 @@ class Feed:
         async with reading(self._engine) as session:
             oldest, newest = await table.bounds(session)
         if last_event_id is None or last_event_id == "":
-            return Cursor(event_id=0 if from_start else newest, reset=False)
+            return Cursor(event_id=0 if from_start else newest, reset=False, head=newest)
         if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 18:
             raise InvalidInput(
                 "invalid Last-Event-ID",
@@ -289,30 +327,8 @@ class Feed:
             )
         seen = int(last_event_id)
         gone = seen > newest or (oldest > 0 and seen < oldest - 1)
-        return Cursor(event_id=newest if gone else seen, reset=gone)
+        return Cursor(event_id=newest if gone else seen, reset=gone, head=newest)
 
 
 def _tells_of_a_gate(event: Event) -> bool:
     return isinstance(event.data, dict) and event.data.get("waiting_on") == WaitingOn.APPROVAL
-
-
-def message(event: Event, about: table.About) -> LiveEvent:
-    """An event in wire format."""
-    out = EventOut.model_validate(
-        {
-            "run_id": event.run_id,
-            "kind": event.kind,
-            "subject": event.subject,
-            "data": event.data,
-            "at": event.created_at,
-        }
-    )
-    sent = ServerSentEvent(out.model_dump_json(), event=event.kind, id=str(event.event_id), sep="\n")
-    return LiveEvent(
-        event_id=event.event_id,
-        run_id=event.run_id,
-        workflow=about.workflow,
-        kind=event.kind,
-        wire=sent.encode(),
-        initiator=about.initiator,
-    )

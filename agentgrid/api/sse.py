@@ -5,23 +5,27 @@ A slow client costs no memory, and one whose connection accepts nothing for half
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from importlib.metadata import version
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import EventSourceResponse
 from starlette.responses import Response
 
 from agentgrid.api.deltas import Watch
 from agentgrid.api.feed import Cursor, Feed
 from agentgrid.api.identity import Identity
+from agentgrid.api.live import wire
+from agentgrid.api.schemas.events import EndEvent, HelloEvent, RunEnd, StreamBegin, StreamCaller, StreamReset
 from agentgrid.db import feed, runs
 from agentgrid.db.pool import Pool
 from agentgrid.db.session import reading
 from agentgrid.db.tables import Run
-from agentgrid.domain.principals import Permission
+from agentgrid.domain.live import EventKind, Interest
+from agentgrid.domain.principals import Permission, Principal
 from agentgrid.domain.runs import RunStatus
 
 HEARTBEAT_SECONDS = 10.0
@@ -30,9 +34,23 @@ CHECK_SECONDS = 15.0
 """How often a stream checks, without a notification, whether its identity still lasts and whether its run has ended."""
 
 
-def _reset(cursor: int) -> ServerSentEvent:
-    words = {"reason": "events after your cursor are no longer stored: reload the resources"}
-    return ServerSentEvent(json.dumps(words), event="reset", id=str(cursor), sep="\n")
+def _reset(cursor: Cursor) -> bytes:
+    return wire(
+        StreamReset(reason="events after your cursor are no longer stored: reload the resources"), cursor.event_id
+    )
+
+
+def _hello(cursor: Cursor, principal: Principal, interest: Interest) -> bytes:
+    now = datetime.now(UTC)
+    begin = StreamBegin(
+        time=now,
+        version=version("agentgrid"),
+        me=StreamCaller(name=principal.name),
+        head=cursor.head,
+        kinds=sorted(interest.kinds),
+    )
+    # Its id is where the stream begins: a client that is cut off right after it misses nothing.
+    return wire(HelloEvent(data=begin, at=now), cursor.event_id)
 
 
 class Admission:
@@ -60,68 +78,77 @@ class Admission:
         return True
 
 
-async def everything(source: Feed, admission: Admission, cursor: Cursor) -> AsyncIterator[ServerSentEvent | bytes]:
-    """All events from the cursor on, while the caller's identity lasts. Events that are available together are sent together."""
-    position = cursor.event_id
-    if cursor.reset:
-        yield _reset(position)
-    while await admission.holds():
-        events, position = await source.after(position, admission.principal, None)
-        if events:
-            yield b"".join(event.wire for event in events)
-        await source.wait(position)
+async def everything(
+    source: Feed, admission: Admission, cursor: Cursor, interest: Interest, watched: Sequence[Run] = ()
+) -> AsyncIterator[bytes]:
+    """All that is wanted from the cursor on, while the caller's identity lasts. Events that are available together are sent together.
+
+    watched: the runs whose models' answers are also wanted, as they are written.
+    """
+    with _watching(source, watched) as watch:
+        position, hinted = cursor.event_id, source.hints.head
+        if cursor.reset:
+            yield _reset(cursor)
+        yield _hello(cursor, admission.principal, interest)
+        while await admission.holds():
+            caller = admission.principal
+            events, position = await source.after(position, caller, interest)
+            hints, hinted = source.hints.after(hinted, caller, interest)
+            sent = b"".join(event.as_for(caller) for event in (*events, *hints))
+            if watch is not None:
+                sent += watch.take(caller)
+            if sent:
+                yield sent
+            await source.wait(position, watch, hinted=hinted)
+
+
+def _watching(source: Feed, runs: Sequence[Run]) -> AbstractContextManager[Watch | None]:
+    return source.deltas.watch(*runs) if runs else nullcontext()
 
 
 async def of_run(
-    source: Feed, admission: Admission, engine: AsyncEngine, run: Run, cursor: Cursor, *, deltas: bool = False
-) -> AsyncIterator[ServerSentEvent | bytes]:
+    source: Feed,
+    admission: Admission,
+    engine: AsyncEngine,
+    run: Run,
+    cursor: Cursor,
+    interest: Interest,
+    *,
+    deltas: bool = False,
+    hello: bool = False,
+) -> AsyncIterator[bytes]:
     """One run's events from the cursor on; the stream ends when the run has. deltas: also models' answers as they are written."""
-    if not deltas:
-        async for event in _of_run(source, admission, engine, run, cursor):
-            yield event
-        return
-    with source.deltas.watch(run) as watch:
-        async for event in _of_run(source, admission, engine, run, cursor, watch):
-            yield event
-
-
-async def _of_run(
-    source: Feed, admission: Admission, engine: AsyncEngine, run: Run, cursor: Cursor, watch: Watch | None = None
-) -> AsyncIterator[ServerSentEvent | bytes]:
     run_id, position = run.run_id, cursor.event_id
-    if cursor.reset:
-        yield _reset(position)
-    checked = 0.0
-    closed: RunStatus | None = None
-    ends_at = 0
-    while await admission.holds() and admission.principal.sees(run.workflow):
-        if closed is None and time.monotonic() - checked > CHECK_SECONDS:
-            # Checked before the events are read: a run that closes in between is seen by its `end` event.
-            checked = time.monotonic()
-            closed = await _closed(engine, run_id)
-            ends_at = await _newest(engine) if closed is not None else 0
-        events, position = await source.after(position, admission.principal, run_id)
-        if watch is not None and (said := watch.take()) and admission.principal.may(Permission.READ_PAYLOADS):
-            yield said
-        for event in events:
-            if event.kind != "end":
-                yield event.wire
-            elif event is events[-1] and await _closed(engine, run_id) is not None:
-                yield event.wire
+    with _watching(source, [run] if deltas else []) as watch:
+        if cursor.reset:
+            yield _reset(cursor)
+        if hello:
+            yield _hello(cursor, admission.principal, interest)
+        checked = 0.0
+        closed: RunStatus | None = None
+        ends_at = 0
+        while await admission.holds() and admission.principal.sees(run.workflow):
+            caller = admission.principal
+            if closed is None and time.monotonic() - checked > CHECK_SECONDS:
+                # Checked before the events are read: a run that closes in between is seen by its `end` event.
+                checked = time.monotonic()
+                closed = await _closed(engine, run_id)
+                ends_at = await _newest(engine) if closed is not None else 0
+            events, position = await source.after(position, caller, interest)
+            if watch is not None and (parts := watch.take(caller)):
+                yield parts
+            for event in events:
+                if event.kind != EventKind.END:
+                    yield event.as_for(caller)
+                elif event is events[-1] and await _closed(engine, run_id) is not None:
+                    yield event.as_for(caller)
+                    return
+                # Otherwise the run was reset after it had ended: it continues, and so does its stream.
+            if closed is not None and position >= ends_at:
+                # Its last event is past retention.
+                yield wire(EndEvent(run_id=run_id, data=RunEnd(status=closed), at=None))
                 return
-            # Otherwise the run was reset after it had ended: it continues, and so does its stream.
-        if closed is not None and position >= ends_at:
-            # Its last event is past retention.
-            data: dict[str, Any] = {
-                "run_id": run_id,
-                "kind": "end",
-                "subject": None,
-                "data": {"status": closed.value},
-                "at": None,
-            }
-            yield ServerSentEvent(json.dumps(data), event="end", sep="\n")
-            return
-        await source.wait(position, watch)
+            await source.wait(position, watch)
 
 
 async def _closed(engine: AsyncEngine, run_id: str) -> RunStatus | None:
@@ -135,16 +162,16 @@ async def _newest(engine: AsyncEngine) -> int:
         return (await feed.bounds(session))[1]
 
 
-def respond(source: Feed, principal: str, events: AsyncIterator[ServerSentEvent | bytes]) -> Response:
+def respond(source: Feed, principal: str, interest: Interest, events: AsyncIterator[bytes]) -> Response:
     """The stream as a response, counted while it is open."""
-    source.enter(principal)
+    source.enter(principal, interest)
 
-    async def counted() -> AsyncIterator[ServerSentEvent | bytes]:
+    async def counted() -> AsyncIterator[bytes]:
         try:
             async for event in events:
                 yield event
         finally:
-            source.leave(principal)
+            source.leave(principal, interest)
 
     return EventSourceResponse(
         counted(), ping=HEARTBEAT_SECONDS, send_timeout=SEND_SECONDS, sep="\n", headers={"Cache-Control": "no-store"}

@@ -34,6 +34,7 @@ from agentgrid.api.schemas.runs import (
     SignalAccepted,
     StepOut,
     StepsSummary,
+    StepSummary,
 )
 from agentgrid.api.shown import Shown, class_of
 from agentgrid.control.approvals import signer_for
@@ -73,15 +74,25 @@ def _guarded(row: dict[str, Any], shown: Shown) -> dict[str, Any]:
 
 def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
     """A step. Inputs and outputs are included only if requested and allowed."""
-    values = _values(row, StepOut) | {
+    values = _step_values(row, shown, whole=payloads) | {
         "input": shown.payload(row.input if row.changed_input is None else row.changed_input) if payloads else None,
         "original_input": shown.payload(row.input) if payloads and row.changed_input is not None else None,
         "output": shown.payload(row.output) if payloads else None,
-        "error": shown.error(row.error, whole=payloads),
-        "live_error": shown.error(row.live_error, whole=payloads),
-        "version": row.tool_version if row.kind in (StepKind.AGENT, StepKind.MODEL) else None,
     }
     return StepOut.model_validate(values)
+
+
+def step_summary(row: Step, shown: Shown, over: dict[str, Any]) -> StepSummary:
+    """A step without payloads. `over`: columns as they were at a certain moment."""
+    return StepSummary.model_validate(_step_values(row, shown, whole=False) | over)
+
+
+def _step_values(row: Step, shown: Shown, *, whole: bool) -> dict[str, Any]:
+    return _values(row, StepSummary) | {
+        "error": shown.error(row.error, whole=whole),
+        "live_error": shown.error(row.live_error, whole=whole),
+        "version": row.tool_version if row.kind in (StepKind.AGENT, StepKind.MODEL) else None,
+    }
 
 
 NOT_STORED = {"type": "ResultNotStored", "message": "the worker finished, but the result never reached Temporal"}
@@ -111,10 +122,11 @@ def execution(row: Execution, settings: Settings, shown: Shown) -> ExecutionOut:
 
 def approval_summary(row: Approval, run: Run) -> ApprovalSummary:
     """An approval in a list."""
-    return ApprovalSummary.model_validate(_approval_values(row, run))
+    return ApprovalSummary.model_validate(approval_values(row, run))
 
 
-def _approval_values(row: Approval, run: Run) -> dict[str, Any]:
+def approval_values(row: Approval, run: Run) -> dict[str, Any]:
+    """The fields of an approval in a list."""
     return _values(row, ApprovalSummary) | {
         "workflow": run.workflow,
         "reference": run.reference,
@@ -188,7 +200,7 @@ def _approval_detail_values(
 ) -> dict[str, Any]:
     shown = shown.of_approval(caller, found)
     row, run = found.approval, found.run
-    return _approval_values(row, run) | {
+    return approval_values(row, run) | {
         "run_status": run.status,
         "reason": row.terms.get("reason"),
         "tool_version": row.terms.get("tool_version"),

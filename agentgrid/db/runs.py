@@ -162,6 +162,12 @@ async def get(session: ReadSession | WriteSession, run_id: str) -> Run | None:
     return await session.get(Run, run_id)
 
 
+async def named(session: ReadSession, run_ids: Sequence[str]) -> Sequence[Run]:
+    """Those of these runs that exist, without their payloads."""
+    statement = select(Run).options(*_LISTING.options(R)).where(R.run_id.in_(run_ids))
+    return (await session.execute(statement)).scalars().all()
+
+
 async def seen(session: ReadSession | WriteSession, run_id: str, *, scope: Scope) -> Run | None:
     """One run; None also if it is not in the scope."""
     run = await session.get(Run, run_id)

@@ -114,6 +114,11 @@ def step(of: Run, event_id: int, **over: Any) -> Step:
     return Step(**{**values, **over})
 
 
+def subject(of: Step | Approval) -> str:
+    """What events about it name."""
+    return of.approval_id if isinstance(of, Approval) else f"{of.execution_id}/{of.event_id}"
+
+
 def approval(of: Run, **over: Any) -> Approval:
     approval_id = over.pop("approval_id", None) or new_id()
     arguments = {"ticket_id": "T-1", "body": "hello"}
@@ -179,13 +184,15 @@ def decision(of: Approval, event_id: int, **over: Any) -> DecisionRow:
     return DecisionRow(**{**values, **over})
 
 
-async def publish(engine: AsyncEngine, *events: tuple[str, str, dict[str, Any]], first: Any = None) -> list[int]:
+async def publish(
+    engine: AsyncEngine, *events: tuple[str, str, dict[str, Any]], first: Any = None, subject: str | None = None
+) -> list[int]:
     """Append `(run_id, kind, data)` events as the projector does, after another statement in one transaction. Their ids."""
     async with writing(engine) as session:
         if first is not None:
             await session.execute(first)
         await locks.take(session, locks.EVENTS)
-        rows = [Event(run_id=run_id, kind=kind, data=data) for run_id, kind, data in events]
+        rows = [Event(run_id=run_id, kind=kind, data=data, subject=subject) for run_id, kind, data in events]
         for row in rows:
             session.add(row)
             await session.flush()

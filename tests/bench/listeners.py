@@ -35,6 +35,8 @@ class Listener(asyncio.Protocol):
             self.opened.set_result(head.split(b"\r\n", 1)[0].decode())
         *blocks, self._held = self._held.split(b"\n\n")
         for block in blocks:
+            if b"event: hello" in block:
+                continue
             for line in block.split(b"\n"):
                 if line.startswith(b"id: "):
                     self._seen[int(line[4:])].append(now)
@@ -54,7 +56,7 @@ async def main() -> None:
     for number in range(given["clients"]):
         token = given["tokens"][number % len(given["tokens"])]
         request = (
-            f"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+            f"GET /api/v1/events{given['query']} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
             "Accept: text/event-stream\r\n\r\n"
         ).encode()
         _, listener = await loop.create_connection(

@@ -7,8 +7,9 @@ import asyncio
 import json
 import sys
 import time
-import uuid
 from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.control import keys, principals
 from agentgrid.db import locks, migrate
 from agentgrid.db.session import make_engine
+from agentgrid.db.tables import Step
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from tests.api import factories
 from tests.bench.meters import cpu
 from tests.bench.page import at
 from tests.bench.stand import ROOT, SETUP, Api, api
@@ -34,6 +37,8 @@ CHANGES_A_SECOND = 5
 PER_PRINCIPAL = 50
 READY_SECONDS = 60
 SETTLE_SECONDS = 5.0
+
+Seen = Callable[[], Awaitable[dict[str, list[float]]]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +58,21 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
         }
         tokens = await watchers(dsn, -(-arguments.clients // PER_PRINCIPAL))
         async with api(environment, dsn) as server:
-            return await _watched(server, dsn, tokens, arguments.clients)
+            looked_at, other = await _things(dsn), await _things(dsn)
+            told = await _watched(server, dsn, tokens, arguments.clients, looked_at)
+            return [*told, await _unwatched(server, dsn, tokens, arguments.clients, looked_at, other)]
+
+
+async def _things(dsn: str) -> Step:
+    """A step of a run of its own."""
+    run = factories.run()
+    step = factories.step(run, 5)
+    engine = make_engine(dsn, pool_size=1)
+    try:
+        await factories.insert(engine, run, factories.execution(run), step)
+    finally:
+        await engine.dispose()
+    return step
 
 
 async def watchers(dsn: str, count: int) -> list[str]:
@@ -71,9 +90,10 @@ async def watchers(dsn: str, count: int) -> list[str]:
         await engine.dispose()
 
 
-async def _watched(server: Api, dsn: str, tokens: list[str], clients: int) -> list[tuple[str, str]]:
-    idle = server.memory
-    given = {"port": server.port, "tokens": tokens, "clients": clients, "changes": CHANGES}
+@asynccontextmanager
+async def _listening(server: Api, tokens: list[str], clients: int, *, query: str, changes: int) -> AsyncIterator[Seen]:
+    """So many open streams. Yields what waits until each has seen so many changes, and returns when: moments by event."""
+    given = {"port": server.port, "tokens": tokens, "clients": clients, "changes": changes, "query": query}
     listeners = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -83,21 +103,46 @@ async def _watched(server: Api, dsn: str, tokens: list[str], clients: int) -> li
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 26,
     )
-    assert listeners.stdout is not None
+    stdout = listeners.stdout
+    assert stdout is not None
+
+    async def seen() -> dict[str, list[float]]:
+        async with asyncio.timeout(READY_SECONDS):
+            found: dict[str, list[float]] = json.loads(await stdout.readline())
+        return found
+
     try:
         async with asyncio.timeout(READY_SECONDS):
-            assert (await listeners.stdout.readline()).strip() == b"open"
-        opened = server.memory
-        spent = cpu(server.process)
-        committed = await _changes(dsn)
-        async with asyncio.timeout(READY_SECONDS):
-            seen = json.loads(await listeners.stdout.readline())
-        spent = cpu(server.process) - spent
-        loaded = server.memory
+            assert (await stdout.readline()).strip() == b"open"
+        yield seen
     finally:
         if listeners.returncode is None:
             listeners.terminate()
         await listeners.wait()
+
+
+async def _unwatched(
+    server: Api, dsn: str, tokens: list[str], clients: int, looked_at: Step, other: Step
+) -> tuple[str, str]:
+    async with _listening(server, tokens, clients, query=f"?run={looked_at.run_id}", changes=1) as seen:
+        spent = cpu(server.process)
+        await _changes(dsn, other)
+        spent = cpu(server.process) - spent
+        # All that any of them gets.
+        await _changes(dsn, looked_at, count=1)
+        await seen()
+    return (f"CPU of the API a step that none of {clients} clients asked for (ms)", f"{spent * 1000 / CHANGES:.1f}")
+
+
+async def _watched(server: Api, dsn: str, tokens: list[str], clients: int, step: Step) -> list[tuple[str, str]]:
+    idle = server.memory
+    async with _listening(server, tokens, clients, query="", changes=CHANGES) as waited:
+        opened = server.memory
+        spent = cpu(server.process)
+        committed = await _changes(dsn, step)
+        seen = await waited()
+        spent = cpu(server.process) - spent
+        loaded = server.memory
     await asyncio.sleep(SETTLE_SECONDS)
     delays: defaultdict[int, list[float]] = defaultdict(list)
     for event_id, moments in seen.items():
@@ -117,19 +162,19 @@ async def _watched(server: Api, dsn: str, tokens: list[str], clients: int) -> li
     ]
 
 
-async def _changes(dsn: str) -> dict[int, float]:
+async def _changes(dsn: str, step: Step, count: int = CHANGES) -> dict[int, float]:
     """Commit changes at an even pace; when each was committed, by event id."""
     connection = await asyncpg.connect(dsn)
     committed: dict[int, float] = {}
     try:
         due = time.monotonic()
-        for number in range(CHANGES):
+        for _ in range(count):
             async with connection.transaction():
                 await connection.execute(locks.TAKE, locks.EVENTS)
                 event_id = await connection.fetchval(
                     "INSERT INTO events (run_id, kind, subject, data) VALUES ($1, 'step', $2, $3::json) RETURNING event_id",
-                    str(uuid.uuid4()),
-                    f"{uuid.uuid4()}:{number}",
+                    step.run_id,
+                    factories.subject(step),
                     json.dumps({"status": "completed", "name": "post_reply", "kind": "tool"}),
                 )
                 await connection.execute("SELECT pg_notify('agentgrid_events', $1)", str(event_id))

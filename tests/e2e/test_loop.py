@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowFailureError
 
-from agentgrid.api.schemas.events import StreamData
+from agentgrid.api.schemas.events import EventOut
 from tests.e2e.conftest import Loop, steps_of
 from tests.worker import gated
 
@@ -37,7 +37,7 @@ async def test_a_ticket_is_triaged_with_an_approval_and_everything_is_told(loop:
     async with loop.api.client("viewer") as client:
         # It ends by itself, because the run has ended.
         stream = (await client.get(f"/api/v1/runs/{run_id}/events")).text
-    told_live = [StreamData.validate_json(line[6:]) for line in stream.splitlines() if line.startswith("data: ")]
+    told_live = [EventOut.validate_json(line[6:]) for line in stream.splitlines() if line.startswith("data: ")]
     assert {event.kind for event in told_live} == {"run", "step", "approval", "end"}
     told = [(step["kind"], step["name"]) for step in await steps_of(loop, run_id)]
     assert told == [

@@ -238,7 +238,8 @@ async def test_a_flood_is_bounded_by_the_logins_rate_and_by_what_a_stream_keeps(
             deltas.hear(bad)
         assert len(watch.waiting) == MAX_WAITING
     deltas.hear(json.dumps({"run_id": run.run_id, "sequence": 1, **said}))
-    assert watch.take().count(b"event: delta") == MAX_WAITING
+    reader = Principal(name="any", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}))
+    assert watch.take(reader).count(b"event: delta") == MAX_WAITING
 
 
 async def test_what_is_watched_is_announced_only_by_marks_and_forged_announcements_are_bounded(

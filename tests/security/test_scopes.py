@@ -148,25 +148,25 @@ async def test_streams_carry_only_events_in_scope_and_end_when_it_is_narrowed(
     made = await keys.create(engine, SETUP, principal="watcher", lifetime=timedelta(days=1))
     headers = {"Authorization": f"Bearer {made.secret}"}
     inside, outside = sides["in_run"].run_id, sides["out_run"].run_id
-    await factories.publish(engine, (inside, "run", {"n": 0}))
+    await factories.publish(engine, (inside, "run", {"step_count": 0}))
     async with listening(narrow.app) as url, httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
         first = await _after(narrow)
         assert (await client.get(f"{V1}/runs/{outside}/events")).status_code == 404
         await factories.publish(
             engine,
-            (outside, "run", {"n": 1}),
-            (inside, "run", {"n": 2}),
-            (outside, "end", {}),
-            (inside, "run", {"n": 3}),
+            (outside, "run", {"step_count": 1}),
+            (inside, "run", {"step_count": 2}),
+            (outside, "end", {"status": "failed"}),
+            (inside, "run", {"step_count": 3}),
         )
         everything = await take(client, f"{V1}/events", last=str(first), at_most=2)
-        assert [json.loads(event.data)["data"]["n"] for event in everything] == [2, 3]
+        assert [json.loads(event.data)["data"]["step_count"] for event in everything] == [2, 3]
         watching = asyncio.create_task(take(client, f"{V1}/runs/{inside}/events"))
         await eventually(lambda: _is(narrow.app.state.feed.streams > 0))
         gone = _viewer("watcher", "other")
         await principals.put(engine, SETUP, gone)
         # The stream ends by itself, although its run continues.
-        assert [json.loads(event.data)["data"]["n"] for event in await watching] == [0, 2, 3]
+        assert [json.loads(event.data)["data"]["step_count"] for event in await watching] == [0, 2, 3]
 
 
 def _viewer(name: str, *globs: str) -> Principal:

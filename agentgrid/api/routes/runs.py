@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Header, Query
 from starlette.requests import Request
@@ -19,7 +19,7 @@ from agentgrid.api.routes.approvals import started_by
 from agentgrid.api.run_filter import Wanted
 from agentgrid.api.schemas.approvals import ApprovalSummary
 from agentgrid.api.schemas.common import Page
-from agentgrid.api.schemas.events import STREAM
+from agentgrid.api.schemas.events import EXTENSION, STREAM
 from agentgrid.api.schemas.runs import (
     JobOut,
     LogOut,
@@ -40,6 +40,7 @@ from agentgrid.db import approvals, run_counts, run_details, runs, steps
 from agentgrid.db.pool import direct
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Command, Run
+from agentgrid.domain.live import Interest
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import Verb
 from agentgrid.domain.steps import StepKind, StepStatus
@@ -236,6 +237,7 @@ async def get_history(
     summary="The run's events, live (SSE)",
     response_class=Response,
     responses=STREAM,
+    openapi_extra=EXTENSION,
 )
 async def stream_run(
     request: Request,
@@ -250,6 +252,10 @@ async def stream_run(
             description="Also send models' answers while they are being written. Requires the permission to read payloads."
         ),
     ] = False,
+    begin: Annotated[
+        Literal["now"] | None,
+        Query(alias="from", description="Without `Last-Event-ID`, start now, with an event `hello`."),
+    ] = None,
 ) -> Response:
     """Starts at the first stored event, or after `Last-Event-ID`. The last event is `end`; then the stream closes.
 
@@ -259,15 +265,18 @@ async def stream_run(
     """
     if deltas:
         authorise(login.principal, READ_PAYLOADS)
-        shown.value(deltas)
-        shown.disclosure.subject = run_id
     async with reading(plane.engine) as session:
         run = await _found(session, login.principal, run_id)
+    # Its summaries may quote payloads.
+    shown.value(run_id)
+    shown.disclosure.subject = run_id
     source: Feed = request.app.state.feed
-    cursor = await source.resume(last_event_id, from_start=True)
+    cursor = await source.resume(last_event_id, from_start=begin is None)
     admission = sse.Admission(plane.pool, login, source)
-    events = sse.of_run(source, admission, plane.engine, run, cursor, deltas=deltas)
-    return sse.respond(source, login.principal.name, events)
+    interest = Interest(run_id=run_id)
+    hello = begin is not None
+    events = sse.of_run(source, admission, plane.engine, run, cursor, interest, deltas=deltas, hello=hello)
+    return sse.respond(source, login.principal.name, interest, events)
 
 
 async def _accepted(plane: ControlPlane, caller: Caller, shown: Shown, command: Command) -> RunAccepted:

@@ -1,58 +1,80 @@
-"""Events of the live streams. A stream's `data` is one of StreamData: the OpenAPI document lists them."""
+"""Events of the live streams. A stream's `data` is one of `EventOut`: the OpenAPI document lists them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
+from agentgrid.api.schemas.approvals import ApprovalSummary
+from agentgrid.api.schemas.commands import CommandSummary
 from agentgrid.api.schemas.common import Out
-from agentgrid.domain.approvals import ApprovalStatus
-from agentgrid.domain.runs import RunStatus, WaitingOn
-from agentgrid.domain.steps import StepKind, StepStatus
+from agentgrid.api.schemas.runs import RunSummary, StepSummary
+from agentgrid.domain.live import EventKind
+from agentgrid.domain.runs import RunStatus
 
 
-class EventOut(Out):
-    """The `data` of one server-sent event; its `id` is the event's id, its `event` the kind."""
+class Live(Out):
+    """What all events have in common. Nothing of them may be missing: `kind` says which it is."""
 
-    run_id: str
-    kind: Literal["run", "step", "approval", "end"]
-    subject: str | None
-    data: dict[str, Any]
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class StreamCaller(Out):
+    """Who reads the stream."""
+
+    name: str
+
+
+class StreamBegin(Out):
+    """The facts about a stream."""
+
+    time: datetime = Field(description="The server's time.")
+    version: str = Field(description="The server's version.")
+    me: StreamCaller
+    head: int = Field(description="The newest stored event; the stream's own events begin after its `id`.")
+    kinds: list[EventKind] = Field(description="What the stream carries: what was asked for and the caller may read.")
+
+
+class HelloEvent(Live):
+    """The event `hello`: the stream is open. Its `id` is the event after which it begins, to resume from."""
+
+    run_id: None = None
+    kind: Literal["hello"] = "hello"
+    subject: None = None
+    data: StreamBegin
     at: datetime
 
 
-class RunChange(Out):
-    """A run's state after a change."""
+class RunEvent(Live):
+    """The event `run`: a run has changed."""
 
-    status: RunStatus
-    waiting_on: WaitingOn | None
-    current_step: str | None
-    steps_done: int
-    step_count: int
-    approvals_pending: int
-
-
-class StepChange(Out):
-    """A step's state after a change."""
-
-    event_id: int
-    execution_id: str
-    kind: StepKind
-    name: str
-    title: str | None
-    status: StepStatus
-    attempts: int
+    run_id: str
+    kind: Literal["run"] = "run"
+    subject: None = None
+    data: RunSummary
+    at: datetime
 
 
-class ApprovalChange(Out):
-    """An approval's state after a change."""
+class StepEvent(Live):
+    """The event `step`: a step has changed."""
 
-    status: ApprovalStatus
-    title: str
-    tool: str | None
-    expires_at: datetime | None
+    run_id: str
+    kind: Literal["step"] = "step"
+    subject: str = Field(description="The step: `execution_id/event_id`.")
+    data: StepSummary
+    at: datetime
+
+
+class ApprovalEvent(Live):
+    """The event `approval`: an approval was opened, decided or closed."""
+
+    run_id: str
+    kind: Literal["approval"] = "approval"
+    subject: str = Field(description="The approval's id.")
+    data: ApprovalSummary
+    at: datetime
 
 
 class RunEnd(Out):
@@ -61,44 +83,71 @@ class RunEnd(Out):
     status: RunStatus
 
 
-class RunEvent(Out):
-    """The event `run`: a run has changed."""
-
-    run_id: str
-    kind: Literal["run"]
-    subject: None
-    data: RunChange
-    at: datetime
-
-
-class StepEvent(Out):
-    """The event `step`: a step has changed."""
-
-    run_id: str
-    kind: Literal["step"]
-    subject: str = Field(description="The step: `execution_id/event_id`.")
-    data: StepChange
-    at: datetime
-
-
-class ApprovalEvent(Out):
-    """The event `approval`: an approval was opened, decided or closed."""
-
-    run_id: str
-    kind: Literal["approval"]
-    subject: str = Field(description="The approval's id.")
-    data: ApprovalChange
-    at: datetime
-
-
-class EndEvent(Out):
+class EndEvent(Live):
     """The event `end`: the run has ended. It is open again if it is reset afterwards."""
 
     run_id: str
-    kind: Literal["end"]
-    subject: None
+    kind: Literal["end"] = "end"
+    subject: None = None
     data: RunEnd
     at: datetime | None = Field(description="Null if the event itself is no longer stored.")
+
+
+class CommandEvent(Live):
+    """The event `command`: a command was recorded, or its status has changed. Only for those who may see the command."""
+
+    run_id: str | None = Field(description="The run it is about, if it is about one.")
+    kind: Literal["command"] = "command"
+    subject: str = Field(description="The command's id.")
+    data: CommandSummary
+    at: datetime
+
+
+class PolicyChange(Out):
+    """The policy after a change."""
+
+    version: int = Field(description="Of the policy document that workers read.")
+
+
+class PolicyEvent(Live):
+    """The event `policy`: rules, kill switches, principals, keys or signing keys have changed."""
+
+    run_id: None = None
+    kind: Literal["policy"] = "policy"
+    subject: None = None
+    data: PolicyChange
+    at: datetime
+
+
+class CatalogChange(Out):
+    """Nothing: read the catalog again."""
+
+
+class CatalogEvent(Live):
+    """The event `catalog`: a worker has registered its workflows, tools and agents. It has no `id`, and is not stored."""
+
+    run_id: None = None
+    kind: Literal["catalog"] = "catalog"
+    subject: None = None
+    data: CatalogChange
+    at: datetime
+
+
+class NewLogs(Out):
+    """How many lines are new. Their text is at `/runs/{run_id}/logs`."""
+
+    newest_log_id: int
+    count: int
+
+
+class LogEvent(Live):
+    """The event `log`: a run has new log lines. At most one a second for each run. It has no `id`, and is not stored."""
+
+    run_id: str
+    kind: Literal["log"] = "log"
+    subject: None = None
+    data: NewLogs
+    at: datetime
 
 
 class Delta(Out):
@@ -117,46 +166,58 @@ class Delta(Out):
     tools: list[str] = Field(description="Names of tools that the model asks for.")
 
 
-class DeltaEvent(Out):
+class DeltaEvent(Live):
     """The event `delta`: a part of a model's answer, sent while it is being written. It has no `id`, and is not stored."""
 
     run_id: str
-    kind: Literal["delta"]
-    subject: None
+    kind: Literal["delta"] = "delta"
+    subject: None = None
     data: Delta
     at: datetime
 
 
-class StreamReset(Out):
+class StreamReset(Live):
     """The event `reset`: events after the given `Last-Event-ID` are no longer stored. Reload the resources."""
 
+    kind: Literal["reset"] = "reset"
     reason: str
 
 
-RunStreamData = Annotated[RunEvent | StepEvent | ApprovalEvent | EndEvent | DeltaEvent, Field(discriminator="kind")]
-StreamData: TypeAdapter[Any] = TypeAdapter(RunStreamData | StreamReset)
+AnyEvent = Annotated[
+    HelloEvent
+    | RunEvent
+    | StepEvent
+    | ApprovalEvent
+    | EndEvent
+    | CommandEvent
+    | PolicyEvent
+    | CatalogEvent
+    | LogEvent
+    | DeltaEvent
+    | StreamReset,
+    Field(discriminator="kind"),
+]
+EventOut: TypeAdapter[Any] = TypeAdapter(AnyEvent)
 """The `data` of any event, as JSON."""
 
+NAME = "EventOut"
+SCHEMA = {"$ref": f"#/components/schemas/{NAME}"}
 MEDIA_TYPE = "text/event-stream"
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A stream of server-sent events. `event` is the kind, `id` the cursor for `Last-Event-ID`, and `data` JSON as in `contentSchema`.",
         "content": {
-            MEDIA_TYPE: {
-                "schema": {
-                    "type": "string",
-                    "contentMediaType": MEDIA_TYPE,
-                    "contentSchema": {"$ref": "#/components/schemas/StreamData"},
-                }
-            }
+            MEDIA_TYPE: {"schema": {"type": "string", "contentMediaType": MEDIA_TYPE, "contentSchema": SCHEMA}}
         },
     }
 }
 """The response of a stream, for the OpenAPI document. OpenAPI 3.1 has no word for the parts of a stream."""
+EXTENSION: dict[str, Any] = {"x-event-schema": SCHEMA}
+"""Says the same of an operation, for programs that generate types."""
 
 
 def stream_schemas() -> dict[str, Any]:
     """The schemas of all events, by their names in the OpenAPI document."""
-    found = StreamData.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    found = EventOut.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     schemas: dict[str, Any] = found.pop("$defs")
-    return schemas | {"StreamData": {"title": "StreamData", "description": "The data of any event.", **found}}
+    return schemas | {NAME: {"title": NAME, "description": "The data of any event.", **found}}

@@ -184,8 +184,8 @@ class ExecutionOut(Out):
     temporal_ui: str | None = Field(None, description="The execution's URL in Temporal's UI.")
 
 
-class StepOut(Out):
-    """One thing that a run did or waits on."""
+class StepSummary(Out):
+    """One thing that a run did or waits on, without payloads."""
 
     execution_id: str
     event_id: int
@@ -225,6 +225,11 @@ class StepOut(Out):
     error: ErrorOut | None
     live_error: ErrorOut | None
     usage: StepUsage | None
+
+
+class StepOut(StepSummary):
+    """One thing that a run did or waits on."""
+
     input: StoredPayload | None = Field(None, description="What it was called with.")
     original_input: StoredPayload | None = Field(
         None,

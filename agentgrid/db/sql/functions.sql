@@ -294,6 +294,7 @@ BEGIN
         version = excluded.version, title = excluded.title, timeout_seconds = excluded.timeout_seconds,
         retries = excluded.retries, task_queue = excluded.task_queue, grid = excluded.grid, registered_at = now()
         WHERE t.grid = excluded.grid;
+    PERFORM pg_notify('agentgrid_catalog', '');
 END
 $$;
 

@@ -340,10 +340,11 @@ class Event(SQLModel, table=True):
 
     event_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
     run_id: str = columns.text()
+    """Empty for an event about no run."""
     kind: str = columns.text()
-    """`run`, `step`, `approval` or `end`."""
+    """`run`, `step`, `approval`, `end`, `command` or `policy`."""
     subject: str | None = columns.text(null=True)
-    """The step's or approval's id."""
+    """The step's, approval's or command's id."""
     data: Any = columns.json(null=False)
     created_at: datetime = columns.time(null=False, now=True)
 

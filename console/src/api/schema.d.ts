@@ -125,7 +125,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What an agent used over a time, by hour or day
+         * What an agent used in a period, by hour or day
          * @description Of its own model turns, without those of the agents that it calls.
          */
         get: operations["get_agent_usage"];
@@ -148,7 +148,7 @@ export interface paths {
         put?: never;
         /**
          * Use another version of an agent for new calls
-         * @description Any of its versions that the newest code still allows, or `code` for whatever its code says. Otherwise as `PUT`.
+         * @description Any of its versions that the newest code still allows, or `code` for the version in its code. Otherwise as `PUT`.
          */
         post: operations["use_agent"];
         delete?: never;
@@ -339,9 +339,12 @@ export interface paths {
         };
         /**
          * All events, live (SSE)
-         * @description Starts now, or after `Last-Event-ID`. `reset` means that events after the given id are no longer stored: reload all resources.
+         * @description Starts now, or after `Last-Event-ID`. The first event is `hello`, at once; its id is where the stream begins.
          *
-         *     Covers the runs that the caller may see. Events name what changed and carry no payloads.
+         *     `reset` means that events after the given id are no longer stored: reload all resources. Covers the runs that the caller may see, and the
+         *     commands that it may list. `data` holds the whole summary of what changed, as in lists: what changed as it was right after the change, the rest
+         *     as of now. Texts that may quote payloads are null unless the caller may read payloads. `log`, `catalog` and `delta` have no id: they are not
+         *     stored, and some may be missing.
          */
         get: operations["stream_everything"];
         put?: never;
@@ -911,9 +914,9 @@ export interface paths {
         };
         /**
          * The run's result or error; with `wait`, as soon as it has ended
-         * @description `200` when the run has ended, whatever way; `202` while it is open, also after the wait: ask again.
+         * @description `200` when the run has ended, with any outcome; `202` while it is open, also after the wait: ask again.
          *
-         *     The result and the error's text are null unless the caller may read payloads. The answer may come earlier than `wait` says, when the server
+         *     The result and the error's text are null unless the caller may read payloads. The answer may come before `wait` has passed, when the server
          *     stops. A run that is reset after its end is open again.
          */
         get: operations["get_result"];
@@ -1474,7 +1477,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What the model turns of a workflow's runs used over a time, by hour or day
+         * What the model turns of a workflow's runs used in a period, by hour or day
          * @description Of all agents that its runs called.
          */
         get: operations["get_workflow_usage"];
@@ -1648,7 +1651,7 @@ export interface components {
             retries: number;
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
              */
             served: boolean | null;
             /**
@@ -1734,7 +1737,7 @@ export interface components {
             retries: number;
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
              */
             served: boolean | null;
             /**
@@ -1833,7 +1836,7 @@ export interface components {
         };
         /**
          * AgentPut
-         * @description A new version of an agent. What is left out is as the code has it, and nothing may exceed what the code allows.
+         * @description A new version of an agent. Omitted fields are as in the code, and nothing may exceed what the code allows.
          */
         AgentPut: {
             /**
@@ -1909,7 +1912,7 @@ export interface components {
             retries: number;
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
              */
             served: boolean | null;
             /**
@@ -1951,7 +1954,7 @@ export interface components {
             allowed: boolean;
             /** Approvers */
             approvers: string[];
-            /** @description What the rule says: whether its calls need an approval. */
+            /** @description The rule's effect: whether its calls are allowed, denied, or need an approval. */
             effect: components["schemas"]["Effect"] | null;
             /**
              * Kind
@@ -1987,7 +1990,7 @@ export interface components {
             note: string;
             /**
              * Version
-             * @description A version of the agent, or `code` for whatever its code says.
+             * @description A version of the agent, or `code` for the version in its code.
              */
             version: string;
         };
@@ -2185,19 +2188,6 @@ export interface components {
             workflow: string;
         };
         /**
-         * ApprovalChange
-         * @description An approval's state after a change.
-         */
-        ApprovalChange: {
-            /** Expires At */
-            expires_at: string | null;
-            status: components["schemas"]["ApprovalStatus"];
-            /** Title */
-            title: string;
-            /** Tool */
-            tool: string | null;
-        };
-        /**
          * ApprovalDetail
          * @description An approval with its payload: exactly the arguments that the digest covers.
          */
@@ -2358,7 +2348,7 @@ export interface components {
              * Format: date-time
              */
             at: string;
-            data: components["schemas"]["ApprovalChange"];
+            data: components["schemas"]["ApprovalSummary"];
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -2380,7 +2370,7 @@ export interface components {
         ApprovalKind: "tool" | "explicit";
         /**
          * ApprovalStatus
-         * @description Where an approval stands.
+         * @description The status of an approval.
          * @enum {string}
          */
         ApprovalStatus: "pending" | "approved" | "rejected" | "expired" | "cancelled";
@@ -2489,6 +2479,38 @@ export interface components {
             p50_seconds: number | null;
             /** P95 Seconds */
             p95_seconds: number | null;
+        };
+        /**
+         * CatalogChange
+         * @description Nothing: read the catalog again.
+         */
+        CatalogChange: Record<string, never>;
+        /**
+         * CatalogEvent
+         * @description The event `catalog`: a worker has registered its workflows, tools and agents. It has no `id`, and is not stored.
+         */
+        CatalogEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["CatalogChange"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "catalog";
+            /**
+             * Run Id
+             * @default null
+             */
+            run_id: null;
+            /**
+             * Subject
+             * @default null
+             */
+            subject: null;
         };
         /**
          * Change
@@ -2609,6 +2631,33 @@ export interface components {
              * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
              */
             what?: string | null;
+        };
+        /**
+         * CommandEvent
+         * @description The event `command`: a command was recorded, or its status has changed. Only for those who may see the command.
+         */
+        CommandEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["CommandSummary"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "command";
+            /**
+             * Run Id
+             * @description The run it is about, if it is about one.
+             */
+            run_id: string | null;
+            /**
+             * Subject
+             * @description The command's id.
+             */
+            subject: string;
         };
         /**
          * CommandKind
@@ -2872,7 +2921,7 @@ export interface components {
             } | null;
             /**
              * Comment
-             * @description Told to the workflow's code, and shown with the decision.
+             * @description Passed to the workflow's code, or to the agent that asked, and shown with the decision.
              */
             comment?: string | null;
             /**
@@ -2946,7 +2995,7 @@ export interface components {
             agent: string;
             /**
              * Attempt
-             * @description Of the model request. What an earlier attempt said is void.
+             * @description Of the model request. The text of earlier attempts is void.
              */
             attempt: number;
             /**
@@ -2973,7 +3022,7 @@ export interface components {
         };
         /**
          * DeltaEvent
-         * @description The event `delta`: a model says something, now. It has no `id`, and is stored nowhere.
+         * @description The event `delta`: a part of a model's answer, sent while it is being written. It has no `id`, and is not stored.
          */
         DeltaEvent: {
             /**
@@ -2989,7 +3038,10 @@ export interface components {
             kind: "delta";
             /** Run Id */
             run_id: string;
-            /** Subject */
+            /**
+             * Subject
+             * @default null
+             */
             subject: null;
         };
         /**
@@ -3009,7 +3061,7 @@ export interface components {
         };
         /**
          * Effect
-         * @description What a rule says.
+         * @description The effect of a rule.
          * @enum {string}
          */
         Effect: "allow" | "require_approval" | "deny";
@@ -3031,7 +3083,10 @@ export interface components {
             kind: "end";
             /** Run Id */
             run_id: string;
-            /** Subject */
+            /**
+             * Subject
+             * @default null
+             */
             subject: null;
         };
         /**
@@ -3056,6 +3111,17 @@ export interface components {
             /** Type */
             type?: string | null;
         };
+        /**
+         * EventKind
+         * @description What an event is about.
+         * @enum {string}
+         */
+        EventKind: "run" | "step" | "approval" | "end" | "command" | "policy" | "catalog" | "log" | "delta";
+        /**
+         * EventOut
+         * @description The data of any event.
+         */
+        EventOut: components["schemas"]["HelloEvent"] | components["schemas"]["RunEvent"] | components["schemas"]["StepEvent"] | components["schemas"]["ApprovalEvent"] | components["schemas"]["EndEvent"] | components["schemas"]["CommandEvent"] | components["schemas"]["PolicyEvent"] | components["schemas"]["CatalogEvent"] | components["schemas"]["LogEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["StreamReset"];
         /**
          * ExecutionKind
          * @description Why an execution exists in its run's chain.
@@ -3210,6 +3276,33 @@ export interface components {
             status: "ok";
             /** Version */
             version: string;
+        };
+        /**
+         * HelloEvent
+         * @description The event `hello`: the stream is open. Its `id` is the event after which it begins, to resume from.
+         */
+        HelloEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["StreamBegin"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "hello";
+            /**
+             * Run Id
+             * @default null
+             */
+            run_id: null;
+            /**
+             * Subject
+             * @default null
+             */
+            subject: null;
         };
         /**
          * Installation
@@ -3414,7 +3507,7 @@ export interface components {
         };
         /**
          * LimitsIn
-         * @description What one call may use. What is left out or null has the code's limit.
+         * @description What one call may use. A limit that is omitted or null is the code's.
          */
         LimitsIn: {
             /** Requests */
@@ -3456,6 +3549,30 @@ export interface components {
             tool_calls: number | null;
             /** Usd */
             usd: number | null;
+        };
+        /**
+         * LogEvent
+         * @description The event `log`: a run has new log lines. At most one a second for each run. It has no `id`, and is not stored.
+         */
+        LogEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["NewLogs"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "log";
+            /** Run Id */
+            run_id: string;
+            /**
+             * Subject
+             * @default null
+             */
+            subject: null;
         };
         /**
          * LogOut
@@ -3534,6 +3651,16 @@ export interface components {
             opened_at: string;
             /** Session Id */
             session_id: string;
+        };
+        /**
+         * NewLogs
+         * @description How many lines are new. Their text is at `/runs/{run_id}/logs`.
+         */
+        NewLogs: {
+            /** Count */
+            count: number;
+            /** Newest Log Id */
+            newest_log_id: number;
         };
         /**
          * Next
@@ -3755,6 +3882,17 @@ export interface components {
          */
         Permission: "read" | "read_payloads" | "start" | "control" | "decide" | "audit" | "edit" | "govern" | "administer";
         /**
+         * PolicyChange
+         * @description The policy after a change.
+         */
+        PolicyChange: {
+            /**
+             * Version
+             * @description Of the policy document that workers read.
+             */
+            version: number;
+        };
+        /**
          * PolicyDetail
          * @description A rule, the tools it governs, and its versions.
          */
@@ -3813,6 +3951,33 @@ export interface components {
              * @description The rule was withdrawn with this version.
              */
             withdrawn: boolean;
+        };
+        /**
+         * PolicyEvent
+         * @description The event `policy`: rules, kill switches, principals, keys or signing keys have changed.
+         */
+        PolicyEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["PolicyChange"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "policy";
+            /**
+             * Run Id
+             * @default null
+             */
+            run_id: null;
+            /**
+             * Subject
+             * @default null
+             */
+            subject: null;
         };
         /**
          * PolicyIn
@@ -3908,7 +4073,7 @@ export interface components {
         PolicyTest: {
             /**
              * Agent
-             * @description The agent that makes the call; null: workflow code.
+             * @description The agent that makes the call; null: workflow code. Whether it may use the tool at all is not considered: a worker also denies the tools that the agent's code or version doesn't list.
              */
             agent?: string | null;
             /**
@@ -3916,11 +4081,11 @@ export interface components {
              * @description The call's JSON arguments; null: not known, so no condition can be judged.
              */
             arguments?: unknown;
-            /** @description By default `tool` if such a tool is registered, else `activity`. */
+            /** @description `tool`, `activity` or `model`; by default `tool` if such a tool is registered, else `activity`. */
             kind?: components["schemas"]["StepKind"] | null;
             /**
              * Tool
-             * @description A tool's name or the type of a plain activity.
+             * @description A tool's name or the type of a plain activity; for the kind `model`, the agent whose model turn it is.
              */
             tool: string;
         };
@@ -3938,7 +4103,7 @@ export interface components {
             considered: components["schemas"]["ConsideredOut"][];
             /**
              * Disabled
-             * @description The kill switch that denies the call regardless of the rules; null if none is on.
+             * @description The kill switch of the tool or the agent that denies the call regardless of the rules; null if none is on. A workflow's is not considered.
              */
             disabled: string | null;
             effect: components["schemas"]["Effect"];
@@ -4629,22 +4794,6 @@ export interface components {
             started: number;
         };
         /**
-         * RunChange
-         * @description A run's state after a change.
-         */
-        RunChange: {
-            /** Approvals Pending */
-            approvals_pending: number;
-            /** Current Step */
-            current_step: string | null;
-            status: components["schemas"]["RunStatus"];
-            /** Step Count */
-            step_count: number;
-            /** Steps Done */
-            steps_done: number;
-            waiting_on: components["schemas"]["WaitingOn"] | null;
-        };
-        /**
          * RunCounts
          * @description How many runs match a filter.
          */
@@ -4826,7 +4975,7 @@ export interface components {
              * Format: date-time
              */
             at: string;
-            data: components["schemas"]["RunChange"];
+            data: components["schemas"]["RunSummary"];
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -4834,7 +4983,10 @@ export interface components {
             kind: "run";
             /** Run Id */
             run_id: string;
-            /** Subject */
+            /**
+             * Subject
+             * @default null
+             */
             subject: null;
         };
         /**
@@ -4860,7 +5012,7 @@ export interface components {
         };
         /**
          * RunInterrupt
-         * @description The reason, and what the agent is told.
+         * @description The reason, and a message for the agent.
          */
         RunInterrupt: {
             /**
@@ -5005,7 +5157,7 @@ export interface components {
         };
         /**
          * RunStatus
-         * @description Where a run stands, from its user's point of view.
+         * @description The status of a run, from its user's point of view.
          * @enum {string}
          */
         RunStatus: "queued" | "running" | "waiting" | "paused" | "cancelling" | "completed" | "failed" | "cancelled" | "terminated" | "timed_out";
@@ -5095,7 +5247,7 @@ export interface components {
         };
         /**
          * RunTrigger
-         * @description What started a run. It tells nothing about authority: that is the initiator's.
+         * @description What started a run. It grants no authority: that is the initiator's.
          * @enum {string}
          */
         RunTrigger: "api" | "schedule" | "child" | "external" | "other";
@@ -5156,14 +5308,16 @@ export interface components {
             /**
              * Code
              * @description A code of `POST /api/v1/session/codes`.
+             * @default
              */
-            code?: string | null;
+            code: string;
             /**
              * Key
              * @description An API key of a person.
+             * @default
              */
-            key?: string | null;
-        };
+            key: string;
+        } & (unknown | unknown);
         /**
          * SignInMethod
          * @description One way to sign in that the sign-in page can offer.
@@ -5372,24 +5526,6 @@ export interface components {
             status: components["schemas"]["KeyStatus"];
         };
         /**
-         * StepChange
-         * @description A step's state after a change.
-         */
-        StepChange: {
-            /** Attempts */
-            attempts: number;
-            /** Event Id */
-            event_id: number;
-            /** Execution Id */
-            execution_id: string;
-            kind: components["schemas"]["StepKind"];
-            /** Name */
-            name: string;
-            status: components["schemas"]["StepStatus"];
-            /** Title */
-            title: string | null;
-        };
-        /**
          * StepEvent
          * @description The event `step`: a step has changed.
          */
@@ -5399,7 +5535,7 @@ export interface components {
              * Format: date-time
              */
             at: string;
-            data: components["schemas"]["StepChange"];
+            data: components["schemas"]["StepSummary"];
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -5524,6 +5660,87 @@ export interface components {
          */
         StepStatus: "scheduled" | "running" | "waiting" | "completed" | "failed" | "cancelled" | "timed_out" | "abandoned";
         /**
+         * StepSummary
+         * @description One thing that a run did or waits on, without payloads.
+         */
+        StepSummary: {
+            /** Activity Id */
+            activity_id: string | null;
+            /** Approval Id */
+            approval_id: string | null;
+            /** Attempts */
+            attempts: number;
+            /** Child Execution Id */
+            child_execution_id: string | null;
+            /** Child Workflow Id */
+            child_workflow_id: string | null;
+            /** Closed At */
+            closed_at: string | null;
+            /** Due At */
+            due_at: string | null;
+            error: components["schemas"]["ErrorOut"] | null;
+            /** Event Id */
+            event_id: number;
+            /** Execution Id */
+            execution_id: string;
+            /** Governed */
+            governed: boolean;
+            /**
+             * Inherited
+             * @description Copied by a reset from the previous execution.
+             */
+            inherited: boolean;
+            kind: components["schemas"]["StepKind"];
+            /** Live Attempt */
+            live_attempt: number | null;
+            live_error: components["schemas"]["ErrorOut"] | null;
+            /** Live Heartbeat At */
+            live_heartbeat_at: string | null;
+            /** Live Next Retry At */
+            live_next_retry_at: string | null;
+            /** Live State */
+            live_state: string | null;
+            /** Live Worker */
+            live_worker: string | null;
+            /** Local */
+            local: boolean;
+            /** Name */
+            name: string;
+            /**
+             * Parent
+             * @description The `event_id` of the step that it belongs to, in the same execution: a signal to a child belongs to the child's step, or a model turn and a tool's call to the agent's. Null for most steps.
+             */
+            parent: number | null;
+            /**
+             * Scheduled At
+             * Format: date-time
+             */
+            scheduled_at: string;
+            /** Started At */
+            started_at: string | null;
+            status: components["schemas"]["StepStatus"];
+            /** Task Queue */
+            task_queue: string | null;
+            /** Title */
+            title: string | null;
+            /** Tool Version */
+            tool_version: string | null;
+            /**
+             * Turn
+             * @description The agent's model turn that it is, or that asked for it.
+             */
+            turn: number | null;
+            usage: components["schemas"]["StepUsage"] | null;
+            /**
+             * Version
+             * @description The version of the agent that its call is pinned to: on the agent's step and on its model turns.
+             * @default null
+             */
+            version: string | null;
+            /** Worker */
+            worker: string | null;
+        };
+        /**
          * StepUsage
          * @description What a model turn, or an agent so far, used.
          */
@@ -5538,7 +5755,7 @@ export interface components {
             cached_tokens: number;
             /**
              * Finish
-             * @description Why the model stopped, as the provider says.
+             * @description Why the model stopped, in the provider's word.
              */
             finish?: string | null;
             /**
@@ -5605,15 +5822,51 @@ export interface components {
             total: number;
         };
         /**
-         * StreamData
-         * @description The data of any event.
+         * StreamBegin
+         * @description The facts about a stream.
          */
-        StreamData: (components["schemas"]["RunEvent"] | components["schemas"]["StepEvent"] | components["schemas"]["ApprovalEvent"] | components["schemas"]["EndEvent"] | components["schemas"]["DeltaEvent"]) | components["schemas"]["StreamReset"];
+        StreamBegin: {
+            /**
+             * Head
+             * @description The newest stored event; the stream's own events begin after its `id`.
+             */
+            head: number;
+            /**
+             * Kinds
+             * @description What the stream carries: what was asked for and the caller may read.
+             */
+            kinds: components["schemas"]["EventKind"][];
+            me: components["schemas"]["StreamCaller"];
+            /**
+             * Time
+             * Format: date-time
+             * @description The server's time.
+             */
+            time: string;
+            /**
+             * Version
+             * @description The server's version.
+             */
+            version: string;
+        };
+        /**
+         * StreamCaller
+         * @description Who reads the stream.
+         */
+        StreamCaller: {
+            /** Name */
+            name: string;
+        };
         /**
          * StreamReset
          * @description The event `reset`: events after the given `Last-Event-ID` are no longer stored. Reload the resources.
          */
         StreamReset: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "reset";
             /** Reason */
             reason: string;
         };
@@ -5712,7 +5965,7 @@ export interface components {
             risk: components["schemas"]["Risk"];
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
              */
             served: boolean | null;
             switch: components["schemas"]["SwitchOut"];
@@ -5763,7 +6016,7 @@ export interface components {
         ToolPolicyOut: {
             /**
              * Also
-             * @description Rules about some agents or arguments only, `id@version`, that may apply instead. `POST /api/v1/policies/test` says which does.
+             * @description Rules about some agents or arguments only, `id@version`, that may apply instead. `POST /api/v1/policies/test` shows which one does.
              */
             also: string[];
             /** Approvers */
@@ -5815,7 +6068,7 @@ export interface components {
             risk: components["schemas"]["Risk"];
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
              */
             served: boolean | null;
             switch: components["schemas"]["SwitchOut"];
@@ -6003,7 +6256,7 @@ export interface components {
         };
         /**
          * UsageOver
-         * @description What model turns used over a time, of the runs that the caller may see.
+         * @description What model turns used in a period, in the runs that the caller may see.
          */
         UsageOver: {
             /**
@@ -6030,7 +6283,7 @@ export interface components {
         };
         /**
          * Verdict
-         * @description What a person says.
+         * @description The answer of a person.
          * @enum {string}
          */
         Verdict: "approved" | "rejected";
@@ -7744,7 +7997,12 @@ export interface operations {
     };
     stream_everything: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only these kinds; `hello` and `reset` always come. Kinds that the caller may not read are left out: `hello` lists what remains. Without `kinds`: all of them if `run` is given, otherwise run, step, approval and end. */
+                kinds?: components["schemas"]["EventKind"][];
+                /** @description `step` and `delta` events only of these runs; all other kinds of all runs. Unknown runs are ignored. */
+                run?: string[];
+            };
             header?: {
                 "last-event-id"?: string | null;
             };
@@ -9898,8 +10156,10 @@ export interface operations {
     stream_run: {
         parameters: {
             query?: {
-                /** @description Also send what models say now. Requires the permission to read payloads. */
+                /** @description Also send models' answers while they are being written. Requires the permission to read payloads. */
                 deltas?: boolean;
+                /** @description Without `Last-Event-ID`, start now, with an event `hello`. */
+                from?: "now" | null;
             };
             header?: {
                 "last-event-id"?: string | null;

@@ -1,3 +1,5 @@
+import { useState } from "react";
+import { keysOff, setKeysOff } from "../live/keys";
 import { Kbd } from "./Button";
 import { Dialog } from "./Dialog";
 import classes from "./Keys.module.css";
@@ -44,6 +46,7 @@ const KEYS: [string, [string[], string][]][] = [
 
 /** The keys of the console, by place. */
 export function Keys({ open, onClose }: { open: boolean; onClose(): void }) {
+  const [off, setOff] = useState(keysOff);
   if (!open) return null;
   return (
     <Dialog title="Keys" onClose={onClose} wide>
@@ -69,6 +72,17 @@ export function Keys({ open, onClose }: { open: boolean; onClose(): void }) {
           </section>
         ))}
       </div>
+      <label className={classes.off}>
+        <input
+          type="checkbox"
+          checked={off}
+          onChange={(e) => {
+            setKeysOff(e.target.checked);
+            setOff(e.target.checked);
+          }}
+        />
+        Switch off the single keys; those with Ctrl stay
+      </label>
     </Dialog>
   );
 }

@@ -1,5 +1,5 @@
 import { Menu, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
-import { useDocumentTitle, useHotkeys } from "@mantine/hooks";
+import { useDocumentTitle } from "@mantine/hooks";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { ChevronsUpDown, Clock, Ellipsis, Keyboard, LogOut, Moon, Search, Sun } from "lucide-react";
@@ -7,6 +7,7 @@ import { useEffect, useRef, useState } from "react";
 import { client, showPrincipal, type Me } from "../api/client";
 import * as q from "../api/queries";
 import { moment, setZone, span, zone, zoneName } from "../format";
+import { useKeys } from "../live/keys";
 import { useNow } from "../live/now";
 import { start, useLive } from "../live/stream";
 import { Kbd } from "./Button";
@@ -102,14 +103,18 @@ function Person({ me, onKeys, onZone }: { me: Me; onKeys(): void; onZone(): void
 function usePlaces() {
   const go = useNavigate();
   const since = useRef(0);
-  useHotkeys([
-    ["g", () => void (since.current = Date.now())],
-    ...NAV.flatMap((group) =>
-      group.items.map(
-        (i) => [i.key, () => Date.now() - since.current < CHORD && void go({ to: i.to })] as [string, () => void],
-      ),
+  const to = (place: string) => {
+    if (Date.now() - since.current > CHORD) return false;
+    since.current = 0;
+    void go({ to: place });
+    return true;
+  };
+  useKeys({
+    g: () => void (since.current = Date.now()),
+    ...Object.fromEntries(
+      NAV.flatMap((group) => group.items.filter((i) => i.key !== "g").map((i) => [i.key, () => to(i.to)])),
     ),
-  ]);
+  });
 }
 
 export function Shell() {
@@ -124,11 +129,7 @@ export function Shell() {
   const mine = overview?.approvals_for_me.count ?? 0;
   showPrincipal(me?.name);
   useDocumentTitle(mine ? `(${mine}) AgentGrid` : "AgentGrid");
-  useHotkeys([
-    ["mod+K", () => setPalette(true)],
-    ["?", () => setKeys(true)],
-    ["shift+?", () => setKeys(true)],
-  ]);
+  useKeys({ "mod+k": () => setPalette(true), "?": () => setKeys(true) });
   usePlaces();
   useEffect(() => {
     if (me) start(queries);

@@ -22,7 +22,7 @@ export const NAV: { title: string; items: Place[] }[] = [
     title: "Catalog",
     items: [
       { to: "/workflows", word: "Workflows", Icon: Workflow, key: "w" },
-      { to: "/agents", word: "Agents", Icon: Bot, key: "g" },
+      { to: "/agents", word: "Agents", Icon: Bot, key: "e" },
       { to: "/tools", word: "Tools", Icon: Wrench, key: "t" },
     ],
   },

@@ -19,13 +19,13 @@ export function useFresh(filter: RunFilter, shown: Run[]) {
           (old) =>
             new Map([
               ...old,
-              ...runs.filter((e) => known.has(e.run_id)).map((e) => [e.run_id, e.data as Partial<Run>] as const),
+              ...runs.filter((e) => known.has(e.run_id!)).map((e) => [e.run_id!, e.data as Partial<Run>] as const),
             ]),
         );
         // Ids are ordered by time: a greater one than the newest is of a new run.
         const added = filtered
           ? []
-          : runs.filter((e) => e.run_id > newest && !known.has(e.run_id)).map((e) => e.run_id);
+          : runs.filter((e) => e.run_id! > newest && !known.has(e.run_id!)).map((e) => e.run_id!);
         if (added.length) setFresh((old) => new Set([...old, ...added]));
       },
       [newest, shown.length, filtered],

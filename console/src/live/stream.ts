@@ -1,19 +1,21 @@
 /** What changes, as it changes: one stream for all tabs, handed to the queries in batches. */
 import type { QueryClient } from "@tanstack/react-query";
 import { useEffect, useSyncExternalStore } from "react";
+import type { Step } from "../api/client";
+import type { components } from "../api/schema";
 import type { Connection, FromTab } from "./stream.worker";
 
-export interface LiveEvent {
-  run_id: string;
-  kind: string;
-  subject: string | null;
-  data: Record<string, unknown>;
-  at: string;
-}
+type Schemas = components["schemas"];
+/** An event about something; `hello` and `reset` are about the stream itself. */
+export type LiveEvent = Exclude<Schemas["EventOut"], Schemas["HelloEvent"] | Schemas["StreamReset"]>;
 interface Message {
   state: Connection;
   kind?: string;
   data?: LiveEvent;
+}
+interface Steps {
+  items: Step[];
+  complete: boolean;
 }
 export interface Live {
   state: Connection;
@@ -66,30 +68,53 @@ function take(queries: QueryClient, event: LiveEvent) {
 }
 const due = new Map<string, ReturnType<typeof setTimeout>>();
 /** Mark as old, at most once in `EVERY`; the last change is never missed. */
-function later(queries: QueryClient, key: string[]) {
-  const name = key.join("/");
+function later(queries: QueryClient, queryKey: string[], exact = false) {
+  const name = `${queryKey.join("/")}/${exact}`;
   if (due.has(name)) return;
   due.set(
     name,
     setTimeout(() => {
       due.delete(name);
-      void queries.invalidateQueries({ queryKey: key });
+      void queries.invalidateQueries({ queryKey, exact });
     }, EVERY),
   );
 }
+const same = (a: Pick<Step, "execution_id" | "event_id">, b: Pick<Step, "execution_id" | "event_id">) =>
+  a.execution_id === b.execution_id && a.event_id === b.event_id;
+/** Steps as they are now, without asking for them: an event holds the whole summary. */
+export function withSteps(old: Steps | undefined, changed: Partial<Step>[]): Steps | undefined {
+  if (!old) return old;
+  const items = [...old.items];
+  for (const step of changed as Step[]) {
+    const at = items.findLastIndex((s) => same(s, step));
+    if (at >= 0) items[at] = { ...items[at]!, ...step };
+    else items.push(step);
+  }
+  return { ...old, items };
+}
 function refresh(queries: QueryClient, events: LiveEvent[]) {
   const kinds = new Set(events.map((e) => e.kind));
-  for (const run of new Set(events.filter((e) => watched.has(e.run_id)).map((e) => e.run_id)))
-    void queries.invalidateQueries({ queryKey: ["runs", run] });
+  for (const run of watched.keys()) {
+    const mine = events.filter((e) => e.run_id === run);
+    const steps = mine.filter((e) => e.kind === "step").map((e) => e.data as Partial<Step>);
+    if (steps.length) queries.setQueryData<Steps>(["runs", run, "steps"], (old) => withSteps(old, steps));
+    if (mine.some((e) => e.kind === "run" || e.kind === "end" || e.kind === "approval"))
+      void queries.invalidateQueries({ queryKey: ["runs", run], exact: true });
+    if (mine.some((e) => e.kind === "log" || e.kind === "end")) later(queries, ["runs", run, "logs"]);
+    if (mine.some((e) => e.kind === "end")) later(queries, ["runs", run, "steps"]);
+  }
   if (kinds.has("run") || kinds.has("end")) {
     later(queries, ["overview"]);
     later(queries, ["runs", "list"]);
     later(queries, ["runs", "counts"]);
   }
-  if (kinds.has("approval")) void queries.invalidateQueries({ queryKey: ["approvals"] });
+  if (kinds.has("approval")) {
+    void queries.invalidateQueries({ queryKey: ["approvals"] });
+    later(queries, ["overview"]);
+  }
   if (kinds.has("command")) later(queries, ["commands"]);
-  for (const noun of ["tools", "agents", "workflows", "policies"])
-    if (kinds.has("policy") || kinds.has("catalog")) later(queries, [noun]);
+  if (kinds.has("policy") || kinds.has("catalog"))
+    for (const noun of ["tools", "agents", "workflows", "policies"]) later(queries, [noun]);
 }
 export const useLive = (): Live =>
   useSyncExternalStore(

@@ -16,7 +16,10 @@ const ports = new Map<MessagePort, string[]>();
 let state: Connection = "connecting";
 let last = ""; // the newest id that was seen
 let abort: AbortController | undefined;
-let watched = "";
+/** Without a run that is watched, no steps are asked for: they are nine of ten events. */
+const NO_STEPS =
+  "?" + ["run", "end", "approval", "command", "policy", "catalog"].map((kind) => `kinds=${kind}`).join("&");
+let watched = NO_STEPS;
 let running = false;
 
 const tell = (message: unknown) => ports.forEach((_, port) => port.postMessage(message));
@@ -82,7 +85,7 @@ async function run() {
 }
 function watch() {
   const runs = [...new Set([...ports.values()].flat())].sort();
-  const next = runs.length ? `?${runs.map((r) => `run=${encodeURIComponent(r)}`).join("&")}` : "";
+  const next = runs.length ? `?${runs.map((r) => `run=${encodeURIComponent(r)}`).join("&")}` : NO_STEPS;
   if (next === watched) return;
   watched = next;
   abort?.abort(AGAIN);

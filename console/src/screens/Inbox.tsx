@@ -1,8 +1,8 @@
-import { useHotkeys, useMediaQuery } from "@mantine/hooks";
+import { useMediaQuery } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { Inbox as InboxIcon, Maximize2 } from "lucide-react";
-import { useMemo, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import type { Approval } from "../api/client";
 import * as q from "../api/queries";
 import type { ApprovalFilter } from "../api/queries/approvals";
@@ -11,6 +11,7 @@ import { Alike, ApprovalRow, groupsOf, shapesOf } from "../components/Groups";
 import { Letter } from "../components/letter/Letter";
 import { Bar } from "../components/Page";
 import { Blank, Failed, Skeleton } from "../components/States";
+import { useKeys } from "../live/keys";
 import { useNow } from "../live/now";
 import type { Search } from "../router";
 import classes from "./Inbox.module.css";
@@ -84,7 +85,10 @@ export default function Inbox() {
   // What was decided leaves the list; its letter stays until the next is opened.
   const [kept, keep] = useState<string>();
   const wanted = url.at;
-  const at = wanted && (order.includes(wanted) || wanted === kept) ? wanted : order[0];
+  const at =
+    wanted && (order.includes(wanted) || wanted === kept) ? wanted : kept && order.includes(kept) ? kept : order[0];
+  // Another order of the list must not change the letter under the reader.
+  useEffect(() => keep(at), [at]);
   const select = (id: string) => {
     keep(id);
     void go({ to: ".", search: (old: Search) => ({ ...old, at: id }), replace: true });
@@ -95,14 +99,12 @@ export default function Inbox() {
     const next = order[Math.min(order.length - 1, Math.max(0, here + by))];
     if (next) select(next);
   };
-  useHotkeys([
-    ["j", () => move(1)],
-    ["k", () => move(-1)],
-    [
-      "Enter",
-      () => at && document.activeElement === document.body && void go({ to: "/approvals/$id", params: { id: at } }),
-    ],
-  ]);
+  useKeys({
+    j: () => move(1),
+    k: () => move(-1),
+    Enter: () =>
+      at && document.activeElement === document.body && void go({ to: "/approvals/$id", params: { id: at } }),
+  });
   const count: Partial<Record<Whose, number>> = {
     me: overview?.approvals_for_me.count,
     all: overview?.waiting_for_approval.count,

@@ -1,4 +1,3 @@
-import { useHotkeys } from "@mantine/hooks";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
@@ -13,6 +12,7 @@ import { RunRow } from "../components/RunRow";
 import { Blank, Failed, Skeleton } from "../components/States";
 import { useFresh } from "../components/useFresh";
 import { count, plural } from "../format";
+import { useKeys } from "../live/keys";
 import { type Search as Url } from "../router";
 import { filterOf, ORDER, STATUS, StatusIcon, type Status } from "../status";
 import classes from "./Runs.module.css";
@@ -79,7 +79,7 @@ function Facets({ status, workflow, set }: Pick<ReturnType<typeof useFilter>, "s
 function Find({ words, onChange }: { words: string; onChange(words: string): void }) {
   const [typed, setTyped] = useState(words);
   const box = useRef<HTMLInputElement>(null);
-  useHotkeys([["/", () => box.current?.focus()]]);
+  useKeys({ "/": () => box.current?.focus() });
   useEffect(() => setTyped(words), [words]);
   useEffect(() => {
     const timer = setTimeout(() => typed !== words && onChange(typed), TYPING);
@@ -126,10 +126,7 @@ export default function Runs() {
     const links = [...(box.current?.querySelectorAll("a") ?? [])];
     links[Math.max(0, links.indexOf(document.activeElement as HTMLAnchorElement) + by)]?.focus();
   };
-  useHotkeys([
-    ["j", () => focus(1)],
-    ["k", () => focus(-1)],
-  ]);
+  useKeys({ j: () => focus(1), k: () => focus(-1) });
   const clear = () =>
     set({
       status: undefined,

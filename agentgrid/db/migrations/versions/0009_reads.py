@@ -1,4 +1,4 @@
-"""Scopes of principals, the record of reads, changed arguments, and browser sessions.
+"""Scopes of principals, the record of reads, changed arguments, browser sessions, and live events of commands and policy.
 
 Revision ID: 0009
 """
@@ -72,8 +72,39 @@ STATEMENTS: tuple[str, ...] = (
     "CREATE INDEX ix_sign_in_codes_key ON sign_in_codes (key_id, expires_at)",
 )
 
+# Live events of commands and policy. `db/events.py` says why a lock is needed, and that it is taken last: here, when the transaction commits. Only
+# the control plane writes these tables. A trigger on a table that workers write would let them hold the lock.
+TELL = """
+CREATE FUNCTION agentgrid_tell() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_event bigint;
+BEGIN
+    PERFORM FROM public.locks WHERE name = 'events' FOR UPDATE;
+    IF TG_TABLE_NAME = 'commands' THEN
+        INSERT INTO public.events (run_id, kind, subject, data)
+        VALUES (coalesce(NEW.run_id, ''), 'command', NEW.command_id, json_build_object('status', NEW.status))
+        RETURNING event_id INTO v_event;
+    ELSE
+        INSERT INTO public.events (run_id, kind, data) VALUES ('', 'policy', json_build_object('version', NEW.version))
+        RETURNING event_id INTO v_event;
+    END IF;
+    PERFORM pg_notify('agentgrid_events', v_event::text);
+    RETURN NULL;
+END
+$$
+"""
+TRIGGERS = (
+    "CREATE CONSTRAINT TRIGGER command_recorded AFTER INSERT ON commands DEFERRABLE INITIALLY DEFERRED "
+    "FOR EACH ROW EXECUTE FUNCTION agentgrid_tell()",
+    "CREATE CONSTRAINT TRIGGER command_changed AFTER UPDATE OF status ON commands DEFERRABLE INITIALLY DEFERRED "
+    "FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION agentgrid_tell()",
+    "CREATE CONSTRAINT TRIGGER policy_changed AFTER INSERT ON policy_snapshots DEFERRABLE INITIALLY DEFERRED "
+    "FOR EACH ROW EXECUTE FUNCTION agentgrid_tell()",
+)
+
 
 def upgrade() -> None:
     """Upgrade from 0008."""
-    for statement in STATEMENTS:
+    for statement in (*STATEMENTS, TELL, *TRIGGERS):
         op.execute(statement)

@@ -1,9 +1,9 @@
 import { Link } from "@tanstack/react-router";
 import { Check, X } from "lucide-react";
-import { useHotkeys } from "@mantine/hooks";
 import { useRef, useState } from "react";
 import type { ApprovalDetail } from "../../api/client";
 import { digestGroups, moment } from "../../format";
+import { useKeys } from "../../live/keys";
 import { Button } from "../Button";
 import classes from "./Letter.module.css";
 import type { Arguments } from "./schema";
@@ -68,10 +68,7 @@ export function Decide({ approval, decision, me, changed, away }: Props) {
   const box = useRef<HTMLTextAreaElement>(null);
   const refused = approval.actions.find((a) => (a.verb === "approve" || a.verb === "reject") && !a.allowed)?.reason;
   const focus = (n: number) => pair.current?.querySelectorAll("button")[n]?.focus();
-  useHotkeys([
-    ["a", () => focus(1)],
-    ["r", () => (comment.trim() ? focus(0) : box.current?.focus())],
-  ]);
+  useKeys({ a: () => focus(1), r: () => (comment.trim() ? focus(0) : box.current?.focus()) });
   function decide(verdict: Verdict) {
     if (verdict === "rejected" && !comment.trim()) {
       setNeed(true);

@@ -1,10 +1,10 @@
-import { useHotkeys } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { Bot, Pencil, RotateCcw, Workflow } from "lucide-react";
 import { useEffect, useState } from "react";
 import type { ApprovalDetail, ToolDetail } from "../../api/client";
 import * as q from "../../api/queries";
 import { moment, words } from "../../format";
+import { useKeys } from "../../live/keys";
 import { RISK, RiskMark } from "../../status";
 import { Expiry } from "../Bits";
 import { Button } from "../Button";
@@ -130,7 +130,7 @@ export function Letter({
     !approval.change_refused &&
     isRecord(asked);
   const changed = JSON.stringify(values) !== JSON.stringify(args);
-  useHotkeys([["e", () => editable && setEdit(true)]]);
+  useKeys({ e: () => editable && setEdit(true) });
   useEffect(() => {
     if (decision.stage !== "counted" || !onDecided) return;
     const timer = setTimeout(onDecided, 1500);

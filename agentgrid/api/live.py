@@ -1,0 +1,238 @@
+"""Stored events as the streams send them: each with the whole summary of what it is about, written out once for all streams.
+
+The summary is read when the event is about to be sent, in one batch for all that came together, so an event costs nothing while nobody
+listens. Of what changed, the event holds what was stored with it: a client that replays events sees each state. The rest is as it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pydantic import BaseModel, ValidationError
+from sse_starlette import ServerSentEvent
+
+from agentgrid.api import views
+from agentgrid.api.schemas.approvals import ApprovalSummary
+from agentgrid.api.schemas.events import (
+    ApprovalEvent,
+    CommandEvent,
+    EndEvent,
+    PolicyChange,
+    PolicyEvent,
+    RunEnd,
+    RunEvent,
+    StepEvent,
+)
+from agentgrid.api.shown import Shown
+from agentgrid.db import feed as table
+from agentgrid.db.session import ReadSession
+from agentgrid.db.tables import Event
+from agentgrid.domain.approvals import ApprovalKind
+from agentgrid.domain.commands import HANDLING, CommandStatus, Target
+from agentgrid.domain.live import EventKind
+from agentgrid.domain.principals import Permission, Principal
+from agentgrid.domain.runs import WaitingOn
+from agentgrid.domain.steps import StepKind
+
+log = structlog.get_logger()
+
+OPEN = Shown(payloads=True)
+GUARDED = Shown(payloads=False)
+HIDDEN_TITLE = "An approval"
+"""Stands for the title that workflow code gave to an approval, which may quote payloads, where those are hidden."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """The facts about a command that determine who may see it."""
+
+    principal: str
+    proposed: bool
+    starts: str | None
+    """The workflow that it starts, if it does."""
+    of_run: bool
+    """Whether it is about a run, even an unknown one."""
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class LiveEvent:
+    """An event, and once somebody wants it, its wire format."""
+
+    event_id: int
+    run_id: str
+    workflow: str
+    kind: str
+    initiator: str = ""
+    stored: Event | None = None
+    """None once it has been written out."""
+    wire: bytes = b""
+    """For those who may read payloads. Empty if what the event is about no longer exists."""
+    guarded: bytes = b""
+    """For all others."""
+    asked: Asked | None = None
+
+    def seen_by(self, principal: Principal) -> bool:
+        """Whether the principal may see it. For a command: it must have been written out."""
+        if self.kind in (EventKind.POLICY, EventKind.CATALOG):
+            return True
+        if self.kind == EventKind.COMMAND:
+            return self.asked is not None and _is_shown(self.asked, self.workflow, principal)
+        own = not principal.only_own_approvals or self.initiator == principal.name
+        return principal.sees(self.workflow) and (own or self.kind != EventKind.APPROVAL)
+
+    def as_for(self, principal: Principal) -> bytes:
+        """The event as this principal gets it."""
+        return self.wire if principal.may(Permission.READ_PAYLOADS) else self.guarded
+
+
+def _is_shown(asked: Asked, workflow: str, principal: Principal) -> bool:
+    """As the audit log decides it: `routes/commands.py` and `db/commands.py`."""
+    own = asked.principal == principal.name or principal.may(Permission.AUDIT)
+    if not own and not (asked.proposed and principal.may(Permission.ADMINISTER)):
+        return False
+    if principal.sees_everything:
+        return True
+    return principal.sees(asked.starts) if asked.starts is not None else not asked.of_run or principal.sees(workflow)
+
+
+def unwritten(event: Event, about: table.About) -> LiveEvent:
+    """An event that nobody wants yet."""
+    return LiveEvent(
+        event_id=event.event_id,
+        run_id=event.run_id,
+        workflow=about.workflow,
+        kind=event.kind,
+        initiator=about.initiator,
+        stored=event,
+    )
+
+
+async def write_out(session: ReadSession, events: Sequence[LiveEvent]) -> None:
+    """Write out those that are not yet, with what they are about."""
+    waiting = [event for event in events if event.stored is not None]
+    if not waiting:
+        return
+    found = await table.things(session, [event.stored for event in waiting if event.stored is not None])
+    for event in waiting:
+        _write_out(event, found)
+
+
+def _write_out(event: LiveEvent, found: table.Things) -> None:
+    stored = event.stored
+    assert stored is not None
+    event.stored = None
+    if event.kind == EventKind.COMMAND:
+        event.asked = _asked(stored, found)
+    make = _MAKERS.get(stored.kind)
+    try:
+        whole = make(stored, found, OPEN) if make is not None else None
+        if whole is None:
+            return
+        guarded = make(stored, found, GUARDED) if make is not None and _quotes(stored, found) else whole
+    except ValidationError as error:
+        # A later version wrote it. One such event must not stop all others.
+        log.warning("event_left_out", event_id=stored.event_id, kind=stored.kind, error=str(error)[:200])
+        return
+    event.wire = wire(whole, stored.event_id)
+    event.guarded = event.wire if guarded is None or guarded is whole else wire(guarded, stored.event_id)
+
+
+def wire(event: BaseModel, event_id: int | None = None) -> bytes:
+    """An event in wire format; without an id if it is not stored, so that no client resumes from it."""
+    kind: str = event.kind  # type: ignore[attr-defined]  # each of `AnyEvent` has one
+    number = None if event_id is None else str(event_id)
+    return ServerSentEvent(event.model_dump_json(), event=kind, id=number, sep="\n").encode()
+
+
+def _quotes(stored: Event, found: table.Things) -> bool:
+    """Whether callers who may not read payloads get less of it."""
+    match stored.kind:
+        case EventKind.STEP:
+            step = found.steps[stored.subject or ""]
+            return step.error is not None or step.live_error is not None or step.kind == StepKind.APPROVAL
+        case EventKind.RUN:
+            return found.runs[stored.run_id].status_reason is not None or _then(stored).get("current_step") is not None
+        case EventKind.COMMAND:
+            return found.commands[stored.subject or ""].outcome is not None
+        case kind:
+            return kind == EventKind.APPROVAL
+
+
+def _run(stored: Event, found: table.Things, shown: Shown) -> RunEvent | None:
+    row = found.runs.get(stored.run_id)
+    if row is None:
+        return None
+    values = {**vars(row), **_then(stored)}
+    if not shown.payloads and values["waiting_on"] == WaitingOn.APPROVAL:
+        # The approval's title.
+        values["current_step"] = None
+    return RunEvent.model_construct(run_id=row.run_id, data=views.run_summary(values, shown), at=stored.created_at)
+
+
+def _step(stored: Event, found: table.Things, shown: Shown) -> StepEvent | None:
+    row = found.steps.get(stored.subject or "")
+    if row is None or row.run_id != stored.run_id:
+        return None
+    over = _then(stored)
+    if not shown.payloads and row.kind == StepKind.APPROVAL:
+        over["title"] = None
+    data = views.step_summary(row, shown, over)
+    return StepEvent.model_construct(run_id=row.run_id, subject=stored.subject or "", data=data, at=stored.created_at)
+
+
+def _approval(stored: Event, found: table.Things, shown: Shown) -> ApprovalEvent | None:
+    row, run = found.approvals.get((stored.run_id, stored.subject or "")), found.runs.get(stored.run_id)
+    if row is None or run is None:
+        return None
+    values = views.approval_values(row, run) | _then(stored) | {"title": row.title}
+    if not shown.payloads and row.kind == ApprovalKind.EXPLICIT:
+        values["title"] = HIDDEN_TITLE
+    data = ApprovalSummary.model_validate(values)
+    return ApprovalEvent.model_construct(run_id=row.run_id, subject=row.approval_id, data=data, at=stored.created_at)
+
+
+def _command(stored: Event, found: table.Things, shown: Shown) -> CommandEvent | None:
+    row = found.commands.get(stored.subject or "")
+    if row is None:
+        return None
+    data = views.command_summary(row, shown, asked=found.asked.get(row.command_id))
+    data = data.model_copy(update={"status": CommandStatus(_then(stored).get("status", row.status))})
+    return CommandEvent.model_construct(run_id=row.run_id, subject=row.command_id, data=data, at=stored.created_at)
+
+
+def _end(stored: Event, _found: table.Things, _shown: Shown) -> EndEvent:
+    return EndEvent.model_construct(run_id=stored.run_id, data=RunEnd.model_validate(stored.data), at=stored.created_at)
+
+
+def _policy(stored: Event, _found: table.Things, _shown: Shown) -> PolicyEvent:
+    return PolicyEvent.model_construct(data=PolicyChange.model_validate(stored.data), at=stored.created_at)
+
+
+_MAKERS: Mapping[str, Callable[[Event, table.Things, Shown], BaseModel | None]] = {
+    EventKind.RUN.value: _run,
+    EventKind.STEP.value: _step,
+    EventKind.APPROVAL.value: _approval,
+    EventKind.COMMAND.value: _command,
+    EventKind.END.value: _end,
+    EventKind.POLICY.value: _policy,
+}
+
+
+def _then(stored: Event) -> dict[str, Any]:
+    """What was stored with the event."""
+    return dict(stored.data) if isinstance(stored.data, dict) else {}
+
+
+def _asked(stored: Event, found: table.Things) -> Asked | None:
+    row = found.commands.get(stored.subject or "")
+    if row is None:
+        return None
+    return Asked(
+        principal=row.principal,
+        proposed=row.status == CommandStatus.PROPOSED,
+        starts=(row.target or "") if HANDLING[row.kind].target is Target.WORKFLOW_START else None,
+        of_run=row.run_id is not None or row.approval_id is not None,
+    )
