@@ -14,6 +14,8 @@
     │   ├── Forbidden                    this principal may not do this
     │   │   └── SecondPersonNeeded       it needs a second administrator, and there is none
     │   ├── NotFound                     it does not exist
+    │   │   └── NoValue                  it has no such value
+    │   ├── Gone                         it existed, and is no longer stored
     │   ├── Conflict                     the current state does not allow it
     │   │   ├── PrincipalChanged         the browser is signed in as somebody else by now
     │   │   └── UpdateRejected           the run's workflow refused the update
@@ -156,6 +158,22 @@ class NotFound(AgentGridError):
         super().__init__(f"there is no {noun} {identifier!r}")
         self.noun = noun
         self.identifier = identifier
+
+
+class NoValue(NotFound):
+    """It has no such value: none was given, or not yet."""
+
+    code = "no_value"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what, "")
+        self.message = f"there is no {what}: none was recorded, or not yet"
+
+
+class Gone(AgentGridError):
+    """It existed, and is no longer stored, or can't be read any more."""
+
+    code = "gone"
 
 
 class Conflict(AgentGridError):

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from agentgrid.api.access import ACCESS, V1, Access
 from agentgrid.api.gate import authorise
-from agentgrid.api.schemas.common import Action
-from agentgrid.api.schemas.runs import Next
+from agentgrid.api.schemas.common import Action, ActionVerb
+from agentgrid.api.schemas.runs import Next, You
+from agentgrid.api.shown import Shown
 from agentgrid.control import switches
 from agentgrid.control.approvals import obstacle
 from agentgrid.control.plane import Caller
@@ -41,7 +42,7 @@ def of_run(principal: Principal, run: Run, *, taken: bool, at_work: bool) -> lis
         why = refusal(verb, status, governed=run.governed, taken=taken, at_work=at_work) or _forbidden(
             principal, ACCESS[f"POST {V1}/runs/{{run_id}}/{PATHS.get(verb, verb)}"]
         )
-        found.append(Action(verb=verb, allowed=why is None, reason=why))
+        found.append(Action(verb=ActionVerb(verb), allowed=why is None, reason=why))
     return found
 
 
@@ -49,7 +50,7 @@ def of_approval(caller: Caller, found: Found, signer: Signer | None) -> list[Act
     """Approve and reject."""
     error = obstacle(caller, found, signer)
     why = None if error is None else error.message
-    return [Action(verb=verb, allowed=why is None, reason=why) for verb in ("approve", "reject")]
+    return [Action(verb=ActionVerb(verb), allowed=why is None, reason=why) for verb in ("approve", "reject")]
 
 
 def of_workflow(principal: Principal, name: str, switch: Switch | None) -> list[Action]:
@@ -57,13 +58,13 @@ def of_workflow(principal: Principal, name: str, switch: Switch | None) -> list[
     disabled = switches.refusal(switch)
     unseen = None if principal.reaches(name) else f"{principal.name}'s scope does not include this workflow"
     start = _forbidden(principal, START) or unseen or (disabled.message if disabled else None)
-    return [Action(verb="start", allowed=start is None, reason=start), *_switched(principal, "workflows")]
+    return [Action(verb=ActionVerb.START, allowed=start is None, reason=start), *_switched(principal, "workflows")]
 
 
 def of_tool(principal: Principal) -> list[Action]:
     """Set the policy, disable, enable."""
     why = _forbidden(principal, TOOL_POLICY)
-    return [Action(verb="policy", allowed=why is None, reason=why), *_switched(principal, "tools")]
+    return [Action(verb=ActionVerb.POLICY, allowed=why is None, reason=why), *_switched(principal, "tools")]
 
 
 def of_agent(principal: Principal) -> list[Action]:
@@ -71,16 +72,16 @@ def of_agent(principal: Principal) -> list[Action]:
     found = []
     for verb, route in (("edit", f"PUT {V1}/agents/{{name}}"), ("use", f"POST {V1}/agents/{{name}}/use")):
         why = _forbidden(principal, ACCESS[route])
-        found.append(Action(verb=verb, allowed=why is None, reason=why))
+        found.append(Action(verb=ActionVerb(verb), allowed=why is None, reason=why))
     why = _forbidden(principal, AGENT_POLICY)
-    return [*found, Action(verb="policy", allowed=why is None, reason=why), *_switched(principal, "agents")]
+    return [*found, Action(verb=ActionVerb.POLICY, allowed=why is None, reason=why), *_switched(principal, "agents")]
 
 
 def _switched(principal: Principal, noun: str) -> list[Action]:
     found = []
     for verb in ("disable", "enable"):
         why = _forbidden(principal, ACCESS[f"POST {V1}/{noun}/{{name}}/{verb}"])
-        found.append(Action(verb=verb, allowed=why is None, reason=why))
+        found.append(Action(verb=ActionVerb(verb), allowed=why is None, reason=why))
     return found
 
 
@@ -92,7 +93,14 @@ HOLDS = {
 """Why a run paused by itself, in words."""
 
 
-def next_of(run: Run, approvals: Sequence[Approval], waiting: Sequence[Step], actions: Sequence[Action]) -> Next:
+def next_of(
+    run: Run,
+    approvals: Sequence[Approval],
+    waiting: Sequence[Step],
+    actions: Sequence[Action],
+    shown: Shown,
+    you: You,
+) -> Next:
     """Who or what the run waits for, until when, and what this caller may do about it."""
     open_gates = approvals if not RunStatus(run.status).closed else ()
     approvers = sorted({entry for approval in open_gates for entry in approval.approvers})
@@ -100,15 +108,18 @@ def next_of(run: Run, approvals: Sequence[Approval], waiting: Sequence[Step], ac
     waits_for_people = run.waiting_on == WaitingOn.APPROVAL
     return Next(
         waiting_on=WaitingOn(run.waiting_on) if run.waiting_on else None,
-        summary=_summary(run, open_gates, approvers, waiting),
+        summary=_summary(run, open_gates, approvers, waiting, shown),
         until=min(expiries) if waits_for_people and expiries else run.next_at,
         approval_ids=[approval.approval_id for approval in open_gates],
         approvers=approvers,
         actions=[action.verb for action in actions if action.allowed],
+        you=you,
     )
 
 
-def _summary(run: Run, gates: Sequence[Approval], approvers: Sequence[str], waiting: Sequence[Step]) -> str:
+def _summary(
+    run: Run, gates: Sequence[Approval], approvers: Sequence[str], waiting: Sequence[Step], shown: Shown
+) -> str:
     status = RunStatus(run.status)
     if status.closed:
         return f"ended: {status}"
@@ -120,10 +131,10 @@ def _summary(run: Run, gates: Sequence[Approval], approvers: Sequence[str], wait
         return "paused: timers, timeouts and approval expiry go on; resume it to continue"
     if status is RunStatus.CANCELLING:
         return "cancelling: the workflow is finishing"
-    names = ", ".join(dict.fromkeys(step.title or step.name for step in waiting[:3]))
+    names = ", ".join(dict.fromkeys(step.title or shown.step_name(step.kind, step.name) for step in waiting[:3]))
     match run.waiting_on:
         case WaitingOn.APPROVAL:
-            titles = ", ".join(approval.title for approval in gates) or "an approval"
+            titles = shown.text(", ".join(approval.title for approval in gates)) or "an approval"
             return f"waits for {' or '.join(approvers) or 'an approver'} to decide: {titles}"
         case WaitingOn.TIMER:
             return f"waits for a timer{f': {names}' if names else ''}"

@@ -45,6 +45,8 @@ STATUS: dict[str, int] = {
     "forbidden": 403,
     "second_administrator_needed": 403,
     "not_found": 404,
+    "no_value": 404,
+    "gone": 410,
     "conflict": 409,
     "principal_changed": 409,
     "update_rejected": 409,

@@ -36,7 +36,7 @@ async def page(
         archived = await histories.get(session, execution_id)
     if archived is not None:
         (position,) = decode(request, cursor, int) if cursor else (0,)
-        events = await asyncio.to_thread(_unpacked, archived)
+        events = await asyncio.to_thread(unpacked, archived)
         part = events[position : position + limit]
         onward = encode(request, position + limit) if position + limit < len(events) else None
         return await _page(plane, run, execution_id, "archive", part, onward)
@@ -71,7 +71,8 @@ def _token(request: Request, cursor: str | None) -> bytes:
         ) from None
 
 
-def _unpacked(archived: ArchivedHistory) -> list[HistoryEvent]:
+def unpacked(archived: ArchivedHistory) -> list[HistoryEvent]:
+    """The events of an archive, still encoded by the codec. Raises NotFound if it is empty."""
     raw = zstandard.ZstdDecompressor().decompress(archived.events, max_output_size=MAX_ARCHIVE_BYTES)
     history = History()
     history.ParseFromString(raw)

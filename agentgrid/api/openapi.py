@@ -28,6 +28,7 @@ PROBLEMS = {
     "403": "This principal may not do this.",
     "404": "The resource does not exist.",
     "409": "The current state does not allow it, or the Idempotency-Key was used with a different body.",
+    "410": "It is no longer stored; `detail` says why.",
     "413": "The body is over 2 MiB.",
     "415": "The body is not JSON in UTF-8.",
     "422": "The request does not fit its schema; `faults` lists each place.",
@@ -45,7 +46,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, description=DESCRIPTION, routes=app.router.routes, openapi_version="3.1.0"
     )
     schemas = found.setdefault("components", {}).setdefault("schemas", {})
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    problem = Problem.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs", {}))
     schemas["Problem"] = problem
     for name, schema in stream_schemas().items():

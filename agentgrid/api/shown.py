@@ -10,13 +10,17 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agentgrid.api.schemas.commands import CommandOutcome
 from agentgrid.api.schemas.common import ErrorOut, StoredPayload
 from agentgrid.control.approvals import no_approver
 from agentgrid.control.plane import Caller
 from agentgrid.db.approvals import Found
 from agentgrid.db.tables import Command
+from agentgrid.domain.approvals import Judged
 from agentgrid.domain.places import failing_place
 from agentgrid.domain.principals import Permission, Principal
+from agentgrid.domain.runs import RunStatus
+from agentgrid.domain.steps import StepKind
 
 MAX_CAUSES = 10
 CLASS = re.compile(r"[A-Za-z_][\w.]{0,99}", re.ASCII)
@@ -62,9 +66,9 @@ class Shown:
         return stored
 
     def payload(self, stored: Any) -> StoredPayload | None:
-        """A stored payload."""
-        found: StoredPayload | None = self.value(stored)
-        return found
+        """A stored payload, with its form."""
+        found = self.value(stored)
+        return None if found is None else formed(found)
 
     def text(self, words: str | None) -> str | None:
         """A text that may quote a payload."""
@@ -85,13 +89,41 @@ class Shown:
             cause=self.error(stored.get("cause"), whole=whole, depth=depth + 1) if depth < MAX_CAUSES else None,
         )
 
-    def outcome(self, command: Command) -> dict[str, Any] | None:
-        """The outcome of a command. A refusal's message may quote the refused input."""
+    def outcome(self, command: Command) -> CommandOutcome | None:
+        """The outcome of a command, with its form. A refusal's message may quote the refused input."""
         told: dict[str, Any] | None = command.outcome
-        if told is None or told.keys() <= OUTCOME or not command.kind.startswith(ABOUT_RUNS):
-            return told
-        found: dict[str, Any] | None = self.value(told)
-        return found or {name: value for name, value in told.items() if name in OUTCOME}
+        if told is None:
+            return None
+        if not told.keys() <= OUTCOME and command.kind.startswith(ABOUT_RUNS) and self.value(told) is None:
+            told = {name: value for name, value in told.items() if name in OUTCOME}
+        return with_form(told)
+
+    def step_name(self, kind: str, name: str) -> str:
+        """A step's name. An explicit approval's is its title, which may quote a payload."""
+        return name if kind != StepKind.APPROVAL else self.text(name) or StepKind.APPROVAL.value
+
+
+def with_form(told: dict[str, Any]) -> CommandOutcome:
+    """A command's outcome with the word for its form."""
+    found: CommandOutcome = {**told, "form": _form(told)}  # type: ignore[assignment]  # as its form has it
+    return found
+
+
+def _form(outcome: dict[str, Any]) -> str:
+    if isinstance(outcome.get("proposal"), dict):
+        return "proposal"
+    if isinstance(outcome.get("code"), str):
+        return "fault"
+    if isinstance(outcome.get("event_id"), int) and outcome.get("judged") in set(Judged):
+        return "judged"
+    return "ended" if outcome.get("run_status") in set(RunStatus) else "facts"
+
+
+def formed(stored: Any) -> StoredPayload:
+    """A stored payload with the word for its form."""
+    form = next((word for word in ("value", "values", "opaque") if word in stored), "preview")
+    found: StoredPayload = {"form": form, **stored}  # type: ignore[assignment]  # as its form has it
+    return found
 
 
 def class_of(given: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,7 @@ from agentgrid.api.schemas.runs import (
     ChildRun,
     ExecutionOut,
     JobOut,
+    LogOut,
     RunAccepted,
     RunDetail,
     RunLinks,
@@ -36,7 +38,8 @@ from agentgrid.api.schemas.runs import (
     StepsSummary,
     StepSummary,
 )
-from agentgrid.api.shown import Shown, class_of
+from agentgrid.api.shown import Shown, class_of, with_form
+from agentgrid.api.you import you_of
 from agentgrid.control.approvals import signer_for
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.proposals import Confirmation
@@ -44,13 +47,15 @@ from agentgrid.control.updates import Known
 from agentgrid.db import approvals, steps
 from agentgrid.db.pool import Connection
 from agentgrid.db.run_details import Details
-from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Execution, Run, Step
+from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Execution, Log, Run, Step
 from agentgrid.domain.approvals import Changes
 from agentgrid.domain.commands import HANDLING, CommandStatus
 from agentgrid.domain.handlers import Fit
-from agentgrid.domain.principals import UNKNOWN_INITIATOR, Principal
-from agentgrid.domain.runs import RunStatus
+from agentgrid.domain.logs import LogLevel
+from agentgrid.domain.principals import UNKNOWN_INITIATOR
+from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.domain.steps import JobStatus, StepKind, StepStatus, job_status
+from agentgrid.protocol import ErrorType
 from agentgrid.settings import Settings
 
 
@@ -69,7 +74,10 @@ def run_summary(row: dict[str, Any], shown: Shown) -> RunSummary:
 
 
 def _guarded(row: dict[str, Any], shown: Shown) -> dict[str, Any]:
-    return {"status_reason": shown.text(row["status_reason"]), "error_type": class_of(row["error_type"])}
+    found = {"status_reason": shown.text(row["status_reason"]), "error_type": class_of(row["error_type"])}
+    if row["waiting_on"] == WaitingOn.APPROVAL and row["current_step"] is not None:
+        found["current_step"] = shown.step_name(StepKind.APPROVAL, row["current_step"])
+    return found
 
 
 def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
@@ -89,6 +97,7 @@ def step_summary(row: Step, shown: Shown, over: dict[str, Any]) -> StepSummary:
 
 def _step_values(row: Step, shown: Shown, *, whole: bool) -> dict[str, Any]:
     return _values(row, StepSummary) | {
+        "name": shown.step_name(row.kind, row.name),
         "error": shown.error(row.error, whole=whole),
         "live_error": shown.error(row.live_error, whole=whole),
         "version": row.tool_version if row.kind in (StepKind.AGENT, StepKind.MODEL) else None,
@@ -102,8 +111,13 @@ def job(attempt: steps.Attempt, shown: Shown) -> JobOut:
     """A job as its worker reported it, corrected by history."""
     row, told, of = attempt.job, JobStatus(attempt.job.status), attempt.step
     step_status = StepStatus(of.status) if of is not None else None
-    status = job_status(told, step=step_status, last=attempt.last, ended=attempt.ended)
-    values = _values(row, JobOut) | {"status": status, "error": shown.error(row.error)}
+    asked = isinstance(row.error, dict) and row.error.get("type") == ErrorType.APPROVAL_REQUIRED
+    status = job_status(told, step=step_status, last=attempt.last, ended=attempt.ended, asked=asked)
+    values = _values(row, JobOut) | {
+        "status": status,
+        "step_event_id": attempt.step_event_id,
+        "error": shown.error(row.error),
+    }
     if status is not told:
         by_step = attempt.last and of is not None and step_status is not None and step_status.closed
         if told is JobStatus.RUNNING and status is not JobStatus.LOST and of is not None:
@@ -111,6 +125,17 @@ def job(attempt: steps.Attempt, shown: Shown) -> JobOut:
         if status is JobStatus.FAILED:
             values["error"] = shown.error(of.error if by_step and of is not None else NOT_STORED)
     return JobOut.model_validate(values)
+
+
+def log_line(row: Log, step_event_id: int | None, shown: Shown) -> LogOut:
+    """A line that a workflow or a tool wrote."""
+    values = _values(row, LogOut) | {
+        "step_event_id": step_event_id,
+        "level": LogLevel.read(row.level),
+        "message": shown.text(row.message),
+        "fields": shown.value(row.fields),
+    }
+    return LogOut.model_validate(values)
 
 
 def execution(row: Execution, settings: Settings, shown: Shown) -> ExecutionOut:
@@ -221,33 +246,32 @@ def _approval_detail_values(
     }
 
 
-def run_detail(settings: Settings, principal: Principal, shown: Shown, found: Details) -> RunDetail:
+def run_detail(plane: ControlPlane, caller: Caller, shown: Shown, found: Details) -> RunDetail:
     """Everything about a run."""
-    return RunDetail.model_validate(_detail_values(settings, principal, shown, found))
+    return RunDetail.model_validate(_detail_values(plane, caller, shown, found))
 
 
-def run_accepted(
-    settings: Settings, principal: Principal, shown: Shown, found: Details, command: Command
-) -> RunAccepted:
+def run_accepted(plane: ControlPlane, caller: Caller, shown: Shown, found: Details, command: Command) -> RunAccepted:
     """Everything about a run, and the command that was accepted for it."""
-    return RunAccepted.model_validate(_accepted_values(settings, principal, shown, found, command))
+    return RunAccepted.model_validate(_accepted_values(plane, caller, shown, found, command))
 
 
 def signal_accepted(
-    settings: Settings, principal: Principal, shown: Shown, found: Details, command: Command
+    plane: ControlPlane, caller: Caller, shown: Shown, found: Details, command: Command
 ) -> SignalAccepted:
     """Everything about a run, and the accepted command that signals it."""
-    values = _accepted_values(settings, principal, shown, found, command)
+    values = _accepted_values(plane, caller, shown, found, command)
     return SignalAccepted.model_validate(values | {"handler": _fit(command)})
 
 
 def _accepted_values(
-    settings: Settings, principal: Principal, shown: Shown, found: Details, command: Command
+    plane: ControlPlane, caller: Caller, shown: Shown, found: Details, command: Command
 ) -> dict[str, Any]:
-    return _detail_values(settings, principal, shown, found) | {"command": command_summary(command, shown)}
+    return _detail_values(plane, caller, shown, found) | {"command": command_summary(command, shown)}
 
 
-def _detail_values(settings: Settings, principal: Principal, shown: Shown, found: Details) -> dict[str, Any]:
+def _detail_values(plane: ControlPlane, caller: Caller, shown: Shown, found: Details) -> dict[str, Any]:
+    settings, principal = plane.settings, caller.principal
     run, last = found.run, found.last_control
     own = not principal.only_own_approvals or run.initiator == principal.name
     gates = found.gates if own else ()
@@ -280,7 +304,9 @@ def _detail_values(settings: Settings, principal: Principal, shown: Shown, found
             temporal_ui=temporal_ui(settings, run.workflow_id, run.execution_id),
         ),
         "actions": verbs,
-        "next": actions.next_of(run, gates, found.open_steps, verbs),
+        "next": actions.next_of(
+            run, gates, found.open_steps, verbs, shown, you_of(plane, caller, found, gates, verbs, hidden=not own)
+        ),
     }
 
 
@@ -349,6 +375,7 @@ def proposed(row: Command) -> Response:
     place = f"{V1}/commands/{quote(row.command_id, safe='')}"
     answer = Proposed.model_validate(
         _values(row, CommandSummary)
+        | {"outcome": with_form(row.outcome)}
         | {"confirm": f"{place}/confirm", "withdraw": f"{place}/withdraw", "expires_at": row.outcome["expires_at"]}
     )
     return JSONResponse(answer.model_dump(mode="json"), status_code=202)
@@ -356,7 +383,8 @@ def proposed(row: Command) -> Response:
 
 def confirmed(found: Confirmation) -> Confirmed:
     """A proposal after it was confirmed or withdrawn."""
-    return Confirmed.model_validate(_values(found.command, CommandSummary) | {"key": found.secret or None})
+    values = _values(found.command, CommandSummary) | {"outcome": with_form(found.command.outcome)}
+    return Confirmed.model_validate(values | {"key": found.secret or None})
 
 
 def is_proposed(row: Command) -> bool:
@@ -377,6 +405,11 @@ def command_detail(row: Command, shown: Shown, *, asked: Any = None) -> CommandD
 def summaries(rows: Sequence[tuple[Approval, Run]]) -> list[ApprovalSummary]:
     """Approvals in a list."""
     return [approval_summary(row, run) for row, run in rows]
+
+
+def compact(value: Any) -> str:
+    """A value as JSON in one line."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def within(moment: datetime | None, other: datetime | None) -> bool:

@@ -27,6 +27,9 @@ def log_line(line: Mapping[str, Any], *, cut: bool = False) -> Text:
     text.append(f"{at:%H:%M:%S}  ", style="dim")
     level = str(line["level"]).lower()
     text.append(f"{safe(level):<7}  ", style=words.LEVEL_STYLES.get(level, ""))
+    if line["message"] is None:
+        text.append("(its text requires the permission to read payloads)", style="dim")
+        return text
     text.append(safe(line["message"]))
     fields = line["fields"]
     if isinstance(fields, Mapping):

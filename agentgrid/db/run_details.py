@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from agentgrid.db import scopes
@@ -35,7 +36,11 @@ class Details:
     children: Sequence[Run] = ()
     """The runs in the scope that it started, newest first, with only their id, workflow, status and times."""
     gates: Sequence[Approval] = ()
-    """The pending approvals, oldest first, without terms and payloads."""
+    """The pending approvals, oldest first, without payloads."""
+    revoked_keys: frozenset[str] = frozenset()
+    """The signing keys of which nothing counts any more."""
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """By the database's clock."""
     refused_signals: int = 0
     """The number of decision signals without effect: unsigned, forged or for something else."""
     unattributed_signals: int = 0
@@ -45,7 +50,7 @@ class Details:
 
 
 _GET = """
-SELECT {run},
+SELECT {run}, clock_timestamp() AS now, ARRAY(SELECT key_id FROM signing_keys WHERE revoked_at IS NOT NULL) AS revoked_keys,
     (SELECT e.taken FROM executions e WHERE e.execution_id = r.execution_id) AS taken,
     EXISTS (
         SELECT FROM steps s WHERE s.execution_id = r.execution_id AND s.kind = 'agent' AND s.status = 'running'
@@ -78,7 +83,7 @@ FROM runs r WHERE r.run_id = $1
 _GET = (
     _GET.replace("{step}", columns(Step, "s", without=("input", "changed_input", "output")))
     .replace("{execution}", columns(Execution, "e", without=("result", "error", "fold_state")))
-    .replace("{approval}", columns(Approval, "a", without=("terms", "payload", "changed")))
+    .replace("{approval}", columns(Approval, "a", without=("payload", "changed")))
     .replace("{control}", columns(Control, "k"))
 )
 
@@ -101,6 +106,8 @@ async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> 
     control = values.pop("last_control")
     return Details(
         taken=values.pop("taken") is True,
+        now=values.pop("now"),
+        revoked_keys=frozenset(values.pop("revoked_keys")),
         at_work=values.pop("at_work"),
         open_steps=[loaded_json(Step, each) for each in values.pop("open_steps") or ()],
         executions=[loaded_json(Execution, each) for each in values.pop("executions") or ()],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,14 +12,19 @@ from sqlalchemy.orm import defer
 
 from agentgrid.db.paging import Key, newer_than
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Execution, Job, Log, Step
+from agentgrid.db.tables import Execution, Job, Step
 from agentgrid.domain.runs import ExecutionStatus
 from agentgrid.domain.steps import JobStatus, StepStatus
 
 S: Any = Step
 E: Any = Execution
 J: Any = Job
-L: Any = Log
+
+Place = tuple[str, str]
+"""The execution and the id of an activity."""
+
+MAX_CALLS = 1_000
+"""Jobs of one step that are looked at for its activities."""
 
 PENDING = ("scheduled", "running", "waiting")
 
@@ -65,13 +70,16 @@ class Attempt:
 
     job: Job
     step: Step | None
+    """The step whose call it is now."""
+    step_event_id: int | None
+    """The step that it belongs to, also as a call from before a gate."""
     last: bool
     """No later attempt is known."""
     ended: bool
     """Its execution has ended."""
 
 
-def _reported(report: Any, run_id: str, execution_id: str | None) -> Any:
+def reported(report: Any, run_id: str, execution_id: str | None) -> Any:
     """A condition for reports by the run's own workers: the worker's queue must be that of the execution or the step.
 
     The database has checked that the reporting login serves the queue, so other workers can't report about the run.
@@ -82,12 +90,16 @@ def _reported(report: Any, run_id: str, execution_id: str | None) -> Any:
     # The subqueries name the run and not the report, so PostgreSQL answers each once. A lookup for each report would read all steps of its execution.
     executions = select(E.execution_id, E.task_queue).where(E.run_id == run_id)
     called = select(S.execution_id, S.activity_id, S.task_queue).where(S.execution_id.in_(chain))
-    own = or_(
+    own = [
         report.task_queue.is_(None),
         tuple_(report.execution_id, report.task_queue).in_(executions),
         tuple_(report.execution_id, report.activity_id, report.task_queue).in_(called),
-    )
-    return and_(report.execution_id.in_(chain), own)
+    ]
+    if hasattr(report, "call_key"):
+        # After a gate a step has the activity of its last call; the key joins the earlier ones to it.
+        keyed = select(S.execution_id, S.call_key, S.task_queue).where(S.execution_id.in_(chain))
+        own.append(tuple_(report.execution_id, report.call_key, report.task_queue).in_(keyed))
+    return and_(report.execution_id.in_(chain), or_(*own))
 
 
 async def jobs(
@@ -100,7 +112,7 @@ async def jobs(
     activity_id: str | None = None,
 ) -> Sequence[Attempt]:
     """Attempts of the run's steps on workers, oldest first."""
-    statement = select(Job).where(_reported(J, run_id, execution_id))
+    statement = select(Job).where(reported(J, run_id, execution_id))
     if activity_id is not None:
         statement = statement.where(J.activity_id == activity_id)
     if after is not None:
@@ -122,6 +134,9 @@ async def _attempts(session: ReadSession, found: Sequence[Job]) -> Sequence[Atte
         .options(*(defer(column, raiseload=True) for column in (S.input, S.changed_input, S.output)))
     )
     steps = {(step.execution_id, step.activity_id): step for step in (await session.execute(named)).scalars()}
+    owners = {(place[0], place[1] or ""): step.event_id for place, step in steps.items()}
+    keys = {(job.execution_id, job.activity_id): job.call_key for job in found if job.call_key is not None}
+    owners |= await _by_key(session, {place: key for place, key in keys.items() if place not in owners})
     following = [_next_id(job) for job in found if not job.local]
     known = set((await session.execute(select(J.job_id).where(J.job_id.in_(following)))).scalars())
 
@@ -133,35 +148,54 @@ async def _attempts(session: ReadSession, found: Sequence[Job]) -> Sequence[Atte
             last = step is None or not StepStatus(step.status).closed or job.status != JobStatus.RUNNING
         else:
             last = _next_id(job) not in known and (step is None or (step.live_attempt or 0) <= job.attempt)
-        return Attempt(job=job, step=step, last=last, ended=job.execution_id in ended)
+        of = owners.get((job.execution_id, job.activity_id))
+        return Attempt(job=job, step=step, step_event_id=of, last=last, ended=job.execution_id in ended)
 
     return [attempt(job) for job in found]
+
+
+async def _by_key(session: ReadSession, keys: Mapping[Place, str]) -> dict[Place, int]:
+    """The steps that have these calls' keys, by the calls' places."""
+    if not keys:
+        return {}
+    wanted = sorted({(place[0], key) for place, key in keys.items()})
+    of = select(S.execution_id, S.call_key, S.event_id).where(tuple_(S.execution_id, S.call_key).in_(wanted))
+    steps = {(execution, key): event for execution, key, event in await session.execute(of)}
+    return {place: steps[place[0], key] for place, key in keys.items() if (place[0], key) in steps}
+
+
+async def steps_of(session: ReadSession, places: Collection[Place]) -> dict[Place, int]:
+    """The event ids of the steps that these activities belong to, also those of calls from before a gate."""
+    if not places:
+        return {}
+    named = select(S.execution_id, S.activity_id, S.event_id).where(
+        tuple_(S.execution_id, S.activity_id).in_(sorted(places))
+    )
+    found = {(execution, activity): event for execution, activity, event in await session.execute(named)}
+    left = sorted(set(places) - found.keys())
+    if left:
+        called = select(J.execution_id, J.activity_id, J.call_key).where(
+            tuple_(J.execution_id, J.activity_id).in_(left), J.call_key.is_not(None)
+        )
+        keys = {(execution, activity): key for execution, activity, key in await session.execute(called)}
+        found |= await _by_key(session, keys)
+    return found
+
+
+async def activities_of(session: ReadSession, execution_id: str, event_id: int) -> list[str]:
+    """The ids of a step's activities; none if there is no such step."""
+    step = await session.get(Step, (execution_id, event_id))
+    if step is None:
+        return []
+    found = {step.activity_id} - {None}
+    if step.call_key is not None:
+        calls = (
+            select(J.activity_id).where(J.execution_id == execution_id, J.call_key == step.call_key).limit(MAX_CALLS)
+        )
+        found |= set((await session.execute(calls)).scalars())
+    return sorted(each for each in found if each is not None)
 
 
 def _next_id(job: Job) -> str:
     """The id of the attempt after this one."""
     return f"{job.execution_id}/{job.activity_id}/{job.attempt + 1}"
-
-
-async def logs(
-    session: ReadSession,
-    run_id: str,
-    *,
-    limit: int,
-    after: int | None = None,
-    execution_id: str | None = None,
-    activity_id: str | None = None,
-    level: Sequence[str] = (),
-    q: str | None = None,
-) -> Sequence[Log]:
-    """What the run's workflow and tools wrote, oldest first."""
-    statement = select(Log).where(_reported(L, run_id, execution_id))
-    if activity_id is not None:
-        statement = statement.where(L.activity_id == activity_id)
-    if level:
-        statement = statement.where(L.level.in_(level))
-    if q is not None:
-        statement = statement.where(L.message.icontains(q, autoescape=True))
-    if after is not None:
-        statement = statement.where(L.log_id > after)
-    return (await session.execute(statement.order_by(L.log_id).limit(limit))).scalars().all()

@@ -49,6 +49,14 @@ class ApprovalStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Judged(StrEnum):
+    """What became of a decision signal."""
+
+    COUNTED = "counted"
+    SUPERSEDED = "superseded"
+    REFUSED = "refused"
+
+
 class Verdict(StrEnum):
     """The answer of a person."""
 

@@ -52,6 +52,8 @@ class JobStatus(StrEnum):
     CANCELLED = "cancelled"
     LOST = "lost"
     """It ended, but its worker did not report how; most likely the worker was killed. Never reported by a worker."""
+    GATED = "gated"
+    """It asked for an approval instead of doing the work. Never reported by a worker, which reports it as failed."""
 
 
 _ENDS = {
@@ -61,11 +63,14 @@ _ENDS = {
 }
 
 
-def job_status(told: JobStatus, *, step: StepStatus | None, last: bool, ended: bool) -> JobStatus:
+def job_status(told: JobStatus, *, step: StepStatus | None, last: bool, ended: bool, asked: bool = False) -> JobStatus:
     """The actual status of an attempt. A worker can die, leave the end to another worker, or fail to deliver its result.
 
     step: the status of its step, if history has one. last: no later attempt is known. ended: its execution has ended.
+    asked: it failed because the call needs an approval.
     """
+    if told is JobStatus.FAILED and asked:
+        return JobStatus.GATED
     if told is JobStatus.RUNNING and (ended or not last or (step is not None and step.closed)):
         return _ENDS.get(step, JobStatus.LOST) if last and step is not None else JobStatus.LOST
     if told is JobStatus.COMPLETED and (not last or step in (StepStatus.FAILED, StepStatus.TIMED_OUT)):

@@ -16,8 +16,8 @@ from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Ro
 from agentgrid.errors import NotFound
 from tests.api.conftest import PRINCIPALS, Api
 
-IDS = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id")
-FILL = dict.fromkeys(IDS, "no-such-thing")
+IDS = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id", "execution_id")
+FILL = {**dict.fromkeys(IDS, "no-such-thing"), "event_id": "7", "side": "input"}
 BODIES = {"POST": {}, "PUT": {}}
 SIGNING_IN = ("/api/v1/session", "/api/v1/session/codes")
 """Routes for people only, with one kind of credential: `test_sessions.py` tells whom they let in."""
@@ -229,6 +229,8 @@ async def test_a_viewer_sees_how_things_stand_but_no_payloads(api: Api, as_):
             f"{place}/result",
             f"{place}/steps",
             f"{place}/jobs",
+            f"{place}/timeline",
+            f"{place}/steps/{failed.execution_id}/5",
             f"/api/v1/approvals/{gate.approval_id}",
             "/api/v1/runs",
         )
@@ -236,7 +238,7 @@ async def test_a_viewer_sees_how_things_stand_but_no_payloads(api: Api, as_):
     assert not any("secret" in text for text in seen)
     assert "ToolError" in seen[0]
     assert "ToolError" in seen[1]
-    for hidden in ("logs", "history"):
+    for hidden in ("logs/download", "history", "input/download"):
         assert (await as_("viewer").get(f"{place}/{hidden}")).status_code == 403
     told = [(await as_("auditor").get(path)).text for path in (place, f"{place}/steps", f"{place}/result")]
     assert all("secret" in text for text in told)

@@ -62,7 +62,7 @@ async def test_a_run_tells_everything_in_one_answer(api: Api, as_):
     assert [each["run_id"] for each in run["children"]] == [child.run_id]
     assert [each["approval_id"] for each in run["approvals"]] == [gate.approval_id]
     assert run["executions"][0]["execution_id"] == parent.execution_id
-    assert run["input"] == {"size": 3, "value": "in"}
+    assert run["input"] == {"form": "value", "size": 3, "value": "in"}
     assert run["links"]["temporal_ui"].startswith("http://127.0.0.1:8233/namespaces/default/workflows/")
     assert run["next"]["approvers"] == ["support-leads"]
     assert "support-leads" in run["next"]["summary"]

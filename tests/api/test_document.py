@@ -102,6 +102,8 @@ async def search(api: Api) -> AsyncIterator[Search]:
     await factories.insert(engine, withdrawn, expired, opened)
     things = {
         "runs": run.run_id,
+        "steps": run.execution_id or "",
+        "{execution_id}": "5",
         "approvals": gate.approval_id,
         "workflows": "known",
         "tools": "known",

@@ -62,6 +62,9 @@ async def things(api: Api, client: Client) -> dict[str, str]:
     )
     return {
         "run_id": run.run_id,
+        "execution_id": run.execution_id or "",
+        "event_id": "5",
+        "side": "input",
         "approval_id": gate.approval_id,
         "name": "known",
         "rule_id": "tool:known",

@@ -204,6 +204,10 @@ def cases(of: Samples) -> list[Case]:
         ("logs", {}),
         ("logs", {"q": "line 1999"}),
         ("logs", {"level": "error"}),
+        ("logs", {"tail": "200"}),
+        ("logs", {"min_level": "warning"}),
+        ("timeline", {}),
+        ("timeline", {"limit": "1000"}),
         ("logs", {"q": "nothing of the kind"}),
         ("approvals", {}),
     ):

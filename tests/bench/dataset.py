@@ -12,7 +12,7 @@ import asyncpg
 DAYS = 30
 STEPS = 10
 """Steps a run."""
-LONG = 2_000
+LONG = 5_000
 """Steps of the long run."""
 
 NOON = "(date_trunc('day', now() - interval '12 hours') + interval '12 hours')"

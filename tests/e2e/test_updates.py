@@ -88,7 +88,7 @@ async def test_a_foreign_update_under_a_commands_id_settles_nothing_and_one_left
     ending = await change(loop, other, "add_slowly", 5, expect=202, wait=0)
     await loop.call("operator", "POST", f"/runs/{other}/terminate", 202, json={})
     await loop.until(other)
-    assert (await settled(loop, ending, "superseded"))["outcome"] == {"run_status": "terminated"}
+    assert (await settled(loop, ending, "superseded"))["outcome"] == {"form": "ended", "run_status": "terminated"}
 
 
 async def test_a_kill_switch_denies_the_calls_that_an_update_sets_off(loop: Loop, talking_run: str) -> None:

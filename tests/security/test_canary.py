@@ -38,6 +38,8 @@ class Leak:
     commands: list[str]
     update: str
     """The command of an update of the run that failed."""
+    steps: list[tuple[str, str, int]]
+    """Run, execution and event of every step."""
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -76,7 +78,13 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
         await loop.told(failed, "logs", lambda lines: f"{CANARY}-workflowlog" in str(lines) and "-field" in str(lines))
         await loop.told(failed, "jobs", lambda jobs: f"{CANARY}-toolerror" in str(jobs))
         listed = (await loop.call("auditor", "GET", "/commands?limit=200"))["items"]
+        steps = [
+            (run_id, step["execution_id"], step["event_id"])
+            for run_id in (failed, returned, trying)
+            for step in (await loop.call("auditor", "GET", f"/runs/{run_id}/steps"))["items"]
+        ]
         yield Leak(
+            steps=steps,
             failed=failed,
             returned=returned,
             trying=trying,
@@ -106,7 +114,14 @@ def places(leak: Leak) -> list[str]:
     for path in GETS:
         if path in STREAMS:
             continue
-        if "{run_id}" in path:
+        if "{event_id}" in path:
+            names = ("run_id", "execution_id", "event_id")
+            found += [
+                path.format(**dict(zip(names, step, strict=True)), side=side)
+                for step in leak.steps
+                for side in ("input", "output")
+            ]
+        elif "{run_id}" in path:
             found += [path.format(run_id=run_id, command_id=leak.update) for run_id in leak.runs]
         elif "{approval_id}" in path:
             found.append(path.format(approval_id=leak.approval_id))
@@ -140,7 +155,7 @@ async def test_r44_no_route_shows_the_canary_without_the_permission_to_read_payl
         answers[path] = answer.status_code
     for run_id in leak.runs:
         assert answers[f"{V1}/runs/{run_id}"] == 200
-        assert {answers[f"{V1}/runs/{run_id}/{part}"] for part in ("logs", "history")} == {403}
+        assert {answers[f"{V1}/runs/{run_id}/{part}"] for part in ("logs/download", "history")} == {403}
         assert answers[f"{V1}/runs/{run_id}/result"] in (200, 202)
 
 
@@ -166,6 +181,8 @@ async def test_the_permission_to_read_payloads_shows_the_canary_where_it_belongs
         f"/runs/{leak.failed}": ["", "-failure", "-detail", "-type"],
         f"/runs/{leak.failed}/steps": ["-arguments", "-arguments-output", "-toolerror", "-signal", "-update-failed"],
         f"/runs/{leak.failed}/jobs": ["-toolerror"],
+        f"/runs/{leak.failed}/input/download": [""],
+        f"/runs/{leak.failed}/logs/download": ["-arguments-logged", "-arguments-field", "-workflowlog"],
         f"/runs/{leak.failed}/updates/{leak.update}": ["-update-failed", "-update-detail", "-update-type"],
         f"/runs/{leak.failed}/logs": ["-arguments-logged", "-arguments-field", "-workflowlog"],
         f"/runs/{leak.failed}/result": ["-failure"],

@@ -89,7 +89,8 @@ async def test_r22_granting_the_power_to_decide_takes_two_administrators(
         assert done["key"] is None
     audit = (await town.call("auditor", "GET", "/commands?kind=command.confirm&status=applied"))["items"]
     assert audit[-1]["target"] == proposed["command_id"]
-    assert audit[-1]["outcome"] == {"command_id": proposed["command_id"], "kind": done["kind"], "changed": True}
+    about = {"command_id": proposed["command_id"], "kind": done["kind"], "changed": True}
+    assert audit[-1]["outcome"] == {"form": "facts", **about}
 
 
 @pytest.mark.parametrize(("method", "path", "body"), GRANTS.values(), ids=GRANTS.keys())

@@ -46,7 +46,7 @@ async def test_r41_every_read_of_payloads_is_recorded_and_no_other(api: Api, as_
             place,
             f"{place}/steps",
             f"{place}/result",
-            f"{place}/logs",
+            f"{place}/history",
             f"{place}/jobs",
             f"{V1}/approvals/{gate.approval_id}",
             f"{V1}/runs",
@@ -60,7 +60,7 @@ async def test_r41_every_read_of_payloads_is_recorded_and_no_other(api: Api, as_
         ("operator", f"GET {V1}/runs/{{run_id}}", "read"),
         ("operator", f"GET {V1}/runs/{{run_id}}/steps", "read"),
         ("operator", f"GET {V1}/runs/{{run_id}}/result", "read"),
-        ("viewer", f"GET {V1}/runs/{{run_id}}/logs", "refused"),
+        ("viewer", f"GET {V1}/runs/{{run_id}}/history", "refused"),
     }
     one = told["operator", f"GET {V1}/runs/{{run_id}}", "read"]
     assert (one["key_id"], one["address"], one["count"]) == (api.tokens["operator"].split("_")[1], "127.0.0.1", 1)
@@ -110,7 +110,7 @@ async def test_r41_identical_reads_are_one_row_with_a_growing_count(api: Api, as
 
 async def test_r41_refused_reads_and_wrong_keys_are_recorded_without_their_content(api: Api, as_: As) -> None:
     strange = f"no%00such{uuid.uuid4().hex}"
-    assert (await as_("viewer").get(f"{V1}/runs/{strange}/logs")).status_code == 403
+    assert (await as_("viewer").get(f"{V1}/runs/{strange}/history")).status_code == 403
     assert (await as_("viewer").get(f"{V1}/reads")).status_code == 403
     wrong = {"Authorization": f"Bearer ag_{'0' * 16}_{'A' * 43}"}
     for path in (f"/runs/{strange}", "/me"):
@@ -126,7 +126,7 @@ async def test_r41_refused_reads_and_wrong_keys_are_recorded_without_their_conte
 
 async def test_the_record_is_paged_and_filtered_and_only_for_auditors(api: Api, as_: As) -> None:
     for _ in range(5):
-        await as_("viewer").get(f"{V1}/runs/{uuid.uuid4()}/logs")
+        await as_("viewer").get(f"{V1}/runs/{uuid.uuid4()}/history")
     everything = await recorded(api, as_, principal="viewer")
     assert len(everything) >= 5
     pages, cursor = [], {}

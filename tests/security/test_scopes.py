@@ -35,7 +35,8 @@ async def test_an_id_out_of_scope_answers_like_an_unknown_id(narrow: Api, as_: A
             method, path = route.split(" ", 1)
             if "{run_id}" in path:
                 bodies = {"signal": {"name": "tell"}}
-                inner = {"name": "tell", "command_id": "any"}
+                step = {"execution_id": sides["out_run"].execution_id, "event_id": 5, "side": "input"}
+                inner = {"name": "tell", "command_id": "any", **step}
                 place, unknown = path.format(run_id=out, **inner), path.format(run_id="nothing", **inner)
             elif path.endswith("/approvals/{approval_id}"):
                 bodies, place, unknown = {}, path.format(approval_id=gate), path.format(approval_id="nothing")

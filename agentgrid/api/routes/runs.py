@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from agentgrid.api import history, sse, views
 from agentgrid.api.access import READ_PAYLOADS, V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Search, Session, Shows, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Session, Shows, Who
 from agentgrid.api.feed import Feed
 from agentgrid.api.gate import authorise
 from agentgrid.api.gate import router as make_router
@@ -22,7 +22,6 @@ from agentgrid.api.schemas.common import Page
 from agentgrid.api.schemas.events import EXTENSION, STREAM
 from agentgrid.api.schemas.runs import (
     JobOut,
-    LogOut,
     RunAccepted,
     RunCounts,
     RunDetail,
@@ -91,9 +90,9 @@ async def _found(session: ReadSession, principal: Principal, run_id: str) -> Run
 
 
 @router.get("/{run_id}", summary="One run: status, what it waits for, steps, executions, approvals, actions")
-async def get_run(plane: Plane, principal: Who, shown: Shows, run_id: Id) -> RunDetail:
+async def get_run(plane: Plane, caller: Asking, shown: Shows, run_id: Id) -> RunDetail:
     """Everything about a run in one response. Input, result and error messages are null unless the caller may read payloads."""
-    return views.run_detail(plane.settings, principal, shown, await details(plane, principal, run_id))
+    return views.run_detail(plane, caller, shown, await details(plane, caller.principal, run_id))
 
 
 async def details(plane: ControlPlane, principal: Principal, run_id: str) -> run_details.Details:
@@ -158,39 +157,6 @@ async def list_jobs(
     )
     page, onward = cut(rows, limit, lambda row: encode_key(request, row.job.started_at, row.job.job_id))
     return Page[JobOut](items=[views.job(row, shown) for row in page], next_cursor=onward)
-
-
-@router.get("/{run_id}/logs", summary="List log lines of the run's workflow and tools, oldest first")
-async def list_logs(
-    request: Request,
-    session: Session,
-    principal: Who,
-    shown: Shows,
-    run_id: Id,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
-    execution: Text = None,
-    activity: Text = None,
-    level: Annotated[list[str], Query(max_length=10)] = [],  # noqa: B006
-    q: Search = None,
-) -> Page[LogOut]:
-    """Requires the permission to read payloads, which logs may quote. `level` matches exact level names; repeat it to allow several."""
-    await _found(session, principal, run_id)
-    after = None
-    if cursor is not None:
-        (after,) = decode(request, cursor, int)
-    rows = await steps.logs(
-        session,
-        run_id,
-        limit=limit + 1,
-        after=after,
-        execution_id=execution,
-        activity_id=activity,
-        level=level,
-        q=q,
-    )
-    page, onward = cut(rows, limit, lambda row: encode(request, row.log_id))
-    return Page[LogOut](items=[LogOut.model_validate(shown.value(row)) for row in page], next_cursor=onward)
 
 
 @router.get("/{run_id}/approvals", summary="The run's approvals, newest first")
@@ -281,7 +247,7 @@ async def stream_run(
 
 async def _accepted(plane: ControlPlane, caller: Caller, shown: Shown, command: Command) -> RunAccepted:
     found = await details(plane, caller.principal, command.run_id or "")
-    return views.run_accepted(plane.settings, caller.principal, shown, found, command)
+    return views.run_accepted(plane, caller, shown, found, command)
 
 
 @router.post("/{run_id}/cancel", status_code=202, summary="Cancel the run and let it clean up")
@@ -340,4 +306,4 @@ async def signal(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: R
     request = control.SignalRequest(name=body.name, arguments=tuple(body.arguments))
     command = await control.act(plane, caller, run_id, Verb.SIGNAL, reason=body.reason, signal=request)
     found = await details(plane, caller.principal, command.run_id or "")
-    return views.signal_accepted(plane.settings, caller.principal, shown, found, command)
+    return views.signal_accepted(plane, caller, shown, found, command)

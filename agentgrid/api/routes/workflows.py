@@ -184,6 +184,6 @@ async def start_run(
         shown.disclosure.subject = started.run_id
         response.status_code = 200
         response.headers["Idempotent-Replayed"] = "true"
-    accepted = views.run_accepted(plane.settings, caller.principal, shown, found, started.command)
+    accepted = views.run_accepted(plane, caller, shown, found, started.command)
     response.headers["Location"] = accepted.links.self
     return accepted

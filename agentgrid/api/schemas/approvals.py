@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from agentgrid.api.schemas.commands import CommandSummary
 from agentgrid.api.schemas.common import Action, In, Name, Out, StoredPayload
-from agentgrid.domain.approvals import MAX_COMMENT, ApprovalKind, ApprovalStatus, Changes, Verdict
+from agentgrid.domain.approvals import MAX_COMMENT, ApprovalKind, ApprovalStatus, Changes, Judged, Verdict
 from agentgrid.domain.runs import RunStatus
 
 Comment = Annotated[str, StringConstraints(max_length=MAX_COMMENT)]
@@ -84,7 +84,7 @@ class DecisionOut(Out):
 
     execution_id: str
     event_id: int
-    judged: str = Field(description="`counted`, `superseded` or `refused`.")
+    judged: Judged
     reason: str | None
     verdict: Verdict | None
     principal: str | None = Field(description="Who made the decision; null if it is unattributed.")

@@ -3,12 +3,78 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from typing_extensions import TypeAliasType, TypedDict  # pydantic needs these before Python 3.12
 
-from agentgrid.api.schemas.common import Out
+from agentgrid.api.schemas.common import FaultOut, Out
+from agentgrid.domain.approvals import Judged
 from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.domain.runs import RunStatus
+
+_OPEN = ConfigDict(extra="allow", json_schema_serialization_defaults_required=False)
+"""Of every outcome, not inherited: further facts by the command's kind, and what is not required may be missing."""
+
+
+class FaultOutcome(TypedDict):
+    """It was refused, it failed, or it waits to be tried again."""
+
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+
+    form: Literal["fault"]
+    code: str
+    message: NotRequired[str]
+    faults: NotRequired[list[FaultOut]]
+
+
+class JudgedOutcome(TypedDict):
+    """A decision reached its run, and was judged there."""
+
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+
+    form: Literal["judged"]
+    event_id: int
+    judged: Judged
+    reason: NotRequired[str | None]
+
+
+class ProposalOutcome(TypedDict):
+    """It needs, or needed, a second administrator."""
+
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+
+    form: Literal["proposal"]
+    proposal: dict[str, Any]
+    expires_at: NotRequired[datetime]
+    confirmed_by: NotRequired[str]
+    withdrawn_by: NotRequired[str]
+    message: NotRequired[str]
+
+
+class EndedOutcome(TypedDict):
+    """The run had ended when the command could have had its effect."""
+
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+
+    form: Literal["ended"]
+    run_status: RunStatus
+
+
+class FactsOutcome(TypedDict):
+    """It was carried out."""
+
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+
+    form: Literal["facts"]
+
+
+CommandOutcome = TypeAliasType(
+    "CommandOutcome",
+    Annotated[
+        FaultOutcome | JudgedOutcome | ProposalOutcome | EndedOutcome | FactsOutcome, Field(discriminator="form")
+    ],
+)
 
 
 class CommandSummary(Out):
@@ -31,7 +97,7 @@ class CommandSummary(Out):
         description="The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.",
     )
     reason: str | None = Field(description="The reason that the principal gave.")
-    outcome: dict[str, Any] | None = Field(
+    outcome: CommandOutcome | None = Field(
         description="The outcome. For a refused command: `code` and, for callers who may read payloads, `message`."
     )
     address: str | None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from enum import StrEnum
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
+from typing_extensions import TypeAliasType, TypedDict  # pydantic needs these before Python 3.12
 
 Item = TypeVar("Item")
 
@@ -36,15 +38,59 @@ def _written_out(value: Any) -> Any:
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 """A time with an offset. Numbers are refused: a mistyped year would be accepted as seconds, a time in 1970."""
 
-StoredPayload = dict[str, Any]
-"""A payload as AgentGrid stores it: `{"size", "value"}`; `{"size", "arity", "values"}` for any number of values but one;
-`{"size", "preview", "truncated"}` over 32 KiB; `{"size", "encoding", "opaque"}` if it can't be decoded."""
+
+class WholeValue(TypedDict):
+    """One value, as JSON."""
+
+    form: Literal["value"]
+    size: int
+    value: Any
+
+
+class WholeValues(TypedDict):
+    """None or several values, as JSON: the arguments of a call that takes any number but one."""
+
+    form: Literal["values"]
+    size: int
+    arity: int
+    values: list[Any]
+
+
+class Preview(TypedDict):
+    """The beginning of what is too long: 32 KiB, or 256 KiB for the arguments of a call. The whole can be downloaded."""
+
+    form: Literal["preview"]
+    size: int
+    preview: str
+    truncated: Literal[True]
+
+
+class OpaqueValue(TypedDict):
+    """What can't be decoded here, as by a codec without its key."""
+
+    form: Literal["opaque"]
+    size: int
+    encoding: str
+    opaque: Literal[True]
+
+
+StoredPayload = TypeAliasType(
+    "StoredPayload",
+    Annotated[WholeValue | WholeValues | Preview | OpaqueValue, Field(discriminator="form")],
+)
+"""A payload as AgentGrid stores it (`temporal/payloads.py`), with the form that it has."""
 
 
 class Out(BaseModel):
-    """A part of a response."""
+    """A part of a response. Every field is in it, also those with defaults."""
 
-    model_config = ConfigDict(from_attributes=True, frozen=True)
+    model_config = ConfigDict(from_attributes=True, frozen=True, json_schema_serialization_defaults_required=True)
+
+
+class Sparse(Out):
+    """A part of a response that leaves out what is null."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
 
 class In(BaseModel):
@@ -80,10 +126,30 @@ class Page(Out, Generic[Item]):
     next_cursor: str | None = Field(None, description="Pass it as `cursor` for the next page; null on the last.")
 
 
+class ActionVerb(StrEnum):
+    """What a caller may do to a run, an approval, a workflow, a tool or an agent."""
+
+    CANCEL = "cancel"
+    TERMINATE = "terminate"
+    PAUSE = "pause"
+    RESUME = "resume"
+    INTERRUPT = "interrupt"
+    SIGNAL = "signal"
+    UPDATE = "update"
+    APPROVE = "approve"
+    REJECT = "reject"
+    START = "start"
+    POLICY = "policy"
+    DISABLE = "disable"
+    ENABLE = "enable"
+    EDIT = "edit"
+    USE = "use"
+
+
 class Action(Out):
     """One verb, whether this caller may do it now, and why not."""
 
-    verb: str
+    verb: ActionVerb
     allowed: bool
     reason: str | None = None
 
@@ -95,7 +161,7 @@ class FaultOut(Out):
     message: str
 
 
-class Problem(Out):
+class Problem(Sparse):
     """An error (RFC 9457)."""
 
     type: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from agentgrid.api.schemas.common import In, Name, Out, Prose
 from agentgrid.domain.principals import Permission, PrincipalKind, Role
@@ -26,12 +26,16 @@ class PrincipalIn(In):
     reason: Prose = ""
 
 
+def _known(roles: Any) -> Any:
+    return [role for role in roles if role in set(Role)]
+
+
 class PrincipalSummary(Out):
     """A principal in a list."""
 
     name: str
     kind: PrincipalKind
-    roles: list[str]
+    roles: Annotated[list[Role], BeforeValidator(_known)] = Field(description="Without those of later versions.")
     groups: list[str]
     workflows: list[str] = Field(description="Globs of the workflows whose runs it may see.")
     disabled: bool

@@ -11,17 +11,20 @@ from agentgrid.api.schemas.approvals import ApprovalSummary
 from agentgrid.api.schemas.commands import CommandSummary, ControlOut
 from agentgrid.api.schemas.common import (
     Action,
+    ActionVerb,
     ErrorOut,
     In,
     Moment,
     Name,
     Out,
+    Page,
     Problem,
     Prose,
     StoredPayload,
     Whole,
 )
 from agentgrid.domain.handlers import Fit
+from agentgrid.domain.logs import LogLevel
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, RunTrigger, WaitingOn
 from agentgrid.domain.steps import JobStatus, StepKind, StepStatus
 
@@ -244,6 +247,9 @@ class JobOut(Out):
     job_id: str
     execution_id: str
     activity_id: str
+    step_event_id: int | None = Field(
+        description="The step that it belongs to, also as a call from before a gate. Null if history has none."
+    )
     activity_type: str
     attempt: int
     local: bool
@@ -251,7 +257,7 @@ class JobOut(Out):
     task_queue: str
     status: JobStatus = Field(
         description="`lost`: it ended, but its worker did not report how. `failed` includes jobs that the worker finished but whose result "
-        "never reached history."
+        "never reached history. `gated`: it asked for an approval instead of doing the work."
     )
     started_at: datetime
     finished_at: datetime | None
@@ -259,18 +265,28 @@ class JobOut(Out):
 
 
 class LogOut(Out):
-    """One line that a workflow or a tool wrote."""
+    """One line that a workflow or a tool wrote. Its text and fields are null unless the caller may read payloads, which they may quote."""
 
     log_id: int
     logged_at: datetime
     execution_id: str
     activity_id: str | None
+    step_event_id: int | None = Field(description="The step that wrote it; null for the workflow's own lines.")
     attempt: int | None
-    level: str
+    level: LogLevel = Field(description="A level that is none of these is shown as `info`.")
     logger: str
-    message: str
+    message: str | None
     fields: Any
     worker: str
+
+
+class LogPage(Page[LogOut]):
+    """Lines, oldest first."""
+
+    more_before: bool = Field(
+        description="Whether there are older lines than the first one here; false unless `tail` or `before` was given."
+    )
+    payloads_visible: bool
 
 
 class StepsSummary(Out):
@@ -282,6 +298,17 @@ class StepsSummary(Out):
     open: list[StepOut] = Field(description="Steps that are running or waiting, without payloads; at most 50.")
 
 
+class You(Out):
+    """Whether the caller can do what the run waits for."""
+
+    may_act: bool = Field(description="Whether something that the run waits for can be done by this caller, now.")
+    verbs: list[ActionVerb] = Field(
+        description="What: `approve` and `reject` for an approval, `resume` for a paused run; otherwise none."
+    )
+    approval_ids: list[str] = Field(description="The pending approvals that the caller may decide.")
+    reason: str | None = Field(description="Why the caller can't act, or why there is nothing to do.")
+
+
 class Next(Out):
     """Who or what a run waits for, and until when."""
 
@@ -290,7 +317,8 @@ class Next(Out):
     until: datetime | None = None
     approval_ids: list[str] = []
     approvers: list[str] = []
-    actions: list[str] = Field([], description="The verbs that this caller may use now.")
+    actions: list[ActionVerb] = Field([], description="The verbs that this caller may use now.")
+    you: You
 
 
 class RunLinks(Out):

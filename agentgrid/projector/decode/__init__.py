@@ -28,6 +28,11 @@ def decode(history: Sequence[HistoryEvent], converter: PayloadConverter) -> list
     return [_read(reader, event) for event in history]
 
 
+def decode_whole(event: HistoryEvent, converter: PayloadConverter) -> events.Event:
+    """The plain event of one history event, with every value whole."""
+    return _read(Reader(converter, whole=True), event)
+
+
 def _read(reader: Reader, event: HistoryEvent) -> events.Event:
     reader.opaque = 0
     at = time_of(event.event_time)

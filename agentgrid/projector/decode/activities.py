@@ -24,7 +24,6 @@ from agentgrid.protocol import (
     Confirmation,
     text_of,
 )
-from agentgrid.temporal import payloads
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES
 
 MARKER_LOCAL = "core_local_activity"
@@ -64,7 +63,7 @@ def _tool_call(reader: Reader, a: Any) -> dict[str, Any] | None:
     version = value.get("version")
     return {
         "tool_version": version if isinstance(version, str) else None,
-        "input": payloads.store_value(value["args"], limit=ARGUMENTS_BYTES),
+        "input": reader.stored_value(value["args"], limit=ARGUMENTS_BYTES),
     }
 
 
@@ -152,7 +151,7 @@ def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         values["cancelled"] = a.failure.WhichOneof("failure_info") == "canceled_failure_info"
     elif name == ACTIVITY_OPEN_APPROVAL and (terms := _opened(reader, a)) is not None:
         values["explicit"] = True
-        values["shown"] = payloads.store_value(terms.shown, limit=ARGUMENTS_BYTES)
+        values["shown"] = reader.stored_value(terms.shown, limit=ARGUMENTS_BYTES)
         values["terms"] = terms.model_copy(update={"shown": None})
     elif name == ACTIVITY_CONFIRM_APPROVAL and (confirmation := _confirmed(reader, a)) is not None:
         values["confirmation"] = confirmation

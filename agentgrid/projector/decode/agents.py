@@ -11,7 +11,6 @@ from agentgrid.domain.agents import AgentEnd, AgentHeader, AgentSpec, Hold, Usag
 from agentgrid.projector.decode.reader import Reader
 from agentgrid.projector.events import AgentClosed, AgentOpened, Turn
 from agentgrid.protocol import ACTIVITY_CLOSE_AGENT, ACTIVITY_OPEN_AGENT, HEADER_AGENT
-from agentgrid.temporal import payloads
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES
 
 _SPEC = TypeAdapter(AgentSpec)
@@ -51,7 +50,7 @@ def model_call(reader: Reader, a: Any) -> dict[str, Any] | None:
     version = value.get("version")
     return {
         "tool_version": version if isinstance(version, str) else None,
-        "input": payloads.store_value(shown, limit=ARGUMENTS_BYTES),
+        "input": reader.stored_value(shown, limit=ARGUMENTS_BYTES),
     }
 
 
@@ -69,7 +68,7 @@ def turn(reader: Reader, a: Any) -> Turn | None:
     facts = {name: _short(value.get(name)) for name in ("model", "provider", "price", "finish")}
     counts = {name: _count(value.get(name)) for name in ("latency_ms", "attempt")}
     return Turn(
-        usage=used, facts={**facts, **counts}, output=payloads.store_value({k: v for k, v in shown.items() if v})
+        usage=used, facts={**facts, **counts}, output=reader.stored_value({k: v for k, v in shown.items() if v})
     )
 
 
@@ -79,15 +78,15 @@ def marker(reader: Reader, name: str, a: Any) -> dict[str, Any]:
     value = reader.value(results[0]) if len(results) == 1 else None
     try:
         if name == ACTIVITY_OPEN_AGENT:
-            return {"agent": _opened(_SPEC.validate_python(value))}
+            return {"agent": _opened(reader, _SPEC.validate_python(value))}
         if name == ACTIVITY_CLOSE_AGENT:
-            return {"agent": _closed(_END.validate_python(value))}
+            return {"agent": _closed(reader, _END.validate_python(value))}
         return {"hold": _HOLD.validate_python(value)}
     except (ValidationError, ValueError):
         return {"output": reader.stored(list(results))}
 
 
-def _opened(spec: AgentSpec) -> AgentOpened:
+def _opened(reader: Reader, spec: AgentSpec) -> AgentOpened:
     limits = TypeAdapter(type(spec.limits)).dump_python(spec.limits, exclude_none=True)
     shown = {"prompt": spec.prompt, "models": spec.models, "tools": spec.tools, "limits": limits}
     return AgentOpened(
@@ -96,11 +95,11 @@ def _opened(spec: AgentSpec) -> AgentOpened:
         call=spec.call,
         parent=spec.parent,
         turn=spec.turn,
-        input=payloads.store_value(shown, limit=ARGUMENTS_BYTES),
+        input=reader.stored_value(shown, limit=ARGUMENTS_BYTES),
     )
 
 
-def _closed(end: AgentEnd) -> AgentClosed:
+def _closed(reader: Reader, end: AgentEnd) -> AgentClosed:
     used = _sane(end.usage)
     if used is None:
         raise ValueError("no usage")
@@ -110,7 +109,7 @@ def _closed(end: AgentEnd) -> AgentClosed:
     return AgentClosed(
         call=end.call,
         cancelled=end.cancelled,
-        output=payloads.store_value(end.output) if error is None else None,
+        output=reader.stored_value(end.output) if error is None else None,
         error=error,
         tool_calls=_count(end.tool_calls) or 0,
         usage=used,

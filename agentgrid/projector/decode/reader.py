@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,16 +35,23 @@ def seconds_of(duration: Duration) -> float:
 
 
 class Reader:
-    """Reads the events of one history; holds the converter and, per event, how many payloads were opaque."""
+    """Reads the events of one history; holds the converter and, per event, how many payloads were opaque.
 
-    def __init__(self, converter: PayloadConverter) -> None:
+    whole: values are stored whole, however long they are.
+    """
+
+    def __init__(self, converter: PayloadConverter, *, whole: bool = False) -> None:
         self.converter = converter
         self.opaque = 0
+        self._whole = whole
 
     def stored(self, values: Sequence[Payload], *, limit: int = payloads.INLINE_BYTES) -> events.Stored:
-        found = payloads.store(values, self.converter, limit=limit)
+        found = payloads.store(values, self.converter, limit=sys.maxsize if self._whole else limit)
         self.opaque += payloads.is_opaque(found)
         return found
+
+    def stored_value(self, value: Any, *, limit: int = payloads.INLINE_BYTES) -> events.Stored:
+        return payloads.store_value(value, limit=sys.maxsize if self._whole else limit)
 
     def optional(self, message: Any, field: str) -> events.Stored | None:
         return self.stored(getattr(message, field).payloads) if message.HasField(field) else None

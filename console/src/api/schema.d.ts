@@ -799,6 +799,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run_id}/input/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download a run's whole input
+         * @description As a step's. The values are the workflow's arguments.
+         */
+        get: operations["download_input"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run_id}/interrupt": {
         parameters: {
             query?: never;
@@ -851,9 +871,32 @@ export interface paths {
         };
         /**
          * List log lines of the run's workflow and tools, oldest first
-         * @description Requires the permission to read payloads, which logs may quote. `level` matches exact level names; repeat it to allow several.
+         * @description Begins at the oldest line, unless `tail`, `before`, `after` or `cursor` is given, of which there can be one. Always oldest first.
+         *
+         *     Lines of runs that just ended may arrive a moment later than the end, with higher ids. Text and fields, and searching with `q`, require the
+         *     permission to read payloads.
          */
         get: operations["list_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/logs/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download log lines as a file
+         * @description One line each, as text or as JSON. Ends after 100,000 lines, 64 MiB or two minutes; the last line then says so.
+         */
+        get: operations["download_logs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -928,6 +971,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run_id}/result/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download a run's whole result
+         * @description As a step's output. `404` while the run is open, and if it ended without a result.
+         */
+        get: operations["download_result"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run_id}/resume": {
         parameters: {
             query?: never;
@@ -991,6 +1054,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run_id}/steps/{execution_id}/{event_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One step, with its payloads
+         * @description As in the list of steps. Inputs and outputs are null unless the caller may read payloads.
+         */
+        get: operations["get_step"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/steps/{execution_id}/{event_id}/{side}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download a step's whole input or output
+         * @description JSON, also where the step's list shows only a beginning; several values as a list. The input is what ran, if an approver changed it.
+         *
+         *     At most 32 MiB. `404` if the step has none, `410` if its history is gone from Temporal and was not archived, or if nothing can decode it.
+         */
+        get: operations["download_of_step"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run_id}/terminate": {
         parameters: {
             query?: never;
@@ -1005,6 +1110,29 @@ export interface paths {
          * @description The effects of steps in progress are not undone.
          */
         post: operations["terminate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The run's steps in one answer, for drawing
+         * @description No payloads, and no nulls. Without `execution`, the newest execution of each segment. `first` and `last`: only steps with event ids
+         *     between them, as to unfold a group.
+         *
+         *     `as_of` orders the answer against `GET /events`: read it once, then apply the events after that id.
+         */
+        get: operations["get_timeline"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1561,10 +1689,15 @@ export interface components {
             /** Allowed */
             allowed: boolean;
             /** Reason */
-            reason?: string | null;
-            /** Verb */
-            verb: string;
+            reason: string | null;
+            verb: components["schemas"]["ActionVerb"];
         };
+        /**
+         * ActionVerb
+         * @description What a caller may do to a run, an approval, a workflow, a tool or an agent.
+         * @enum {string}
+         */
+        ActionVerb: "cancel" | "terminate" | "pause" | "resume" | "interrupt" | "signal" | "update" | "approve" | "reject" | "start" | "policy" | "disable" | "enable" | "edit" | "use";
         /**
          * AgentCallOut
          * @description A call of an agent that has not ended.
@@ -2065,13 +2198,8 @@ export interface components {
              * @description Why the worker found the changed arguments of an earlier decision invalid, so that it asked again.
              */
             change_refused: string | null;
-            /**
-             * Changed
-             * @description The arguments that were approved instead; null if unchanged.
-             */
-            changed: {
-                [key: string]: unknown;
-            } | null;
+            /** @description The arguments that were approved instead; null if unchanged. */
+            changed: components["schemas"]["StoredPayload"] | null;
             /**
              * Changed Digest
              * @description The digest of the call that was approved, if the approver changed its arguments; otherwise null.
@@ -2131,10 +2259,7 @@ export interface components {
              * @description What a plain activity's positional arguments are called in its code, in the payload's order. No part of what is signed.
              */
             parameters: string[];
-            /** Payload */
-            payload: {
-                [key: string]: unknown;
-            } | null;
+            payload: components["schemas"]["StoredPayload"] | null;
             /** Payloads Visible */
             payloads_visible: boolean;
             /**
@@ -2217,13 +2342,8 @@ export interface components {
              * @description Why the worker found the changed arguments of an earlier decision invalid, so that it asked again.
              */
             change_refused: string | null;
-            /**
-             * Changed
-             * @description The arguments that were approved instead; null if unchanged.
-             */
-            changed: {
-                [key: string]: unknown;
-            } | null;
+            /** @description The arguments that were approved instead; null if unchanged. */
+            changed: components["schemas"]["StoredPayload"] | null;
             /**
              * Changed Digest
              * @description The digest of the call that was approved, if the approver changed its arguments; otherwise null.
@@ -2282,10 +2402,7 @@ export interface components {
              * @description What a plain activity's positional arguments are called in its code, in the payload's order. No part of what is signed.
              */
             parameters: string[];
-            /** Payload */
-            payload: {
-                [key: string]: unknown;
-            } | null;
+            payload: components["schemas"]["StoredPayload"] | null;
             /** Payloads Visible */
             payloads_visible: boolean;
             /**
@@ -2462,6 +2579,42 @@ export interface components {
             workflow: string;
         };
         /**
+         * AttemptError
+         * @description Why an attempt failed. For callers who may not read payloads, its class alone.
+         */
+        AttemptError: {
+            /**
+             * Message
+             * @description At most 300 characters.
+             */
+            message?: string | null;
+            /** Type */
+            type?: string | null;
+        };
+        /**
+         * AttemptOut
+         * @description One attempt of a step on a worker.
+         */
+        AttemptOut: {
+            error?: components["schemas"]["AttemptError"] | null;
+            /** Finished At */
+            finished_at?: string | null;
+            /**
+             * N
+             * @description Counted from 1 over the step's calls, those that only asked for an approval included.
+             */
+            n: number;
+            /**
+             * Started At
+             * Format: date-time
+             */
+            started_at: string;
+            /** @description `gated`: it asked for an approval instead of doing the work. */
+            status: components["schemas"]["JobStatus"];
+            /** Worker */
+            worker?: string | null;
+        };
+        /**
          * CallStats
          * @description Calls that began in the last 24 hours.
          */
@@ -2525,7 +2678,7 @@ export interface components {
              * Diff
              * @description Of instructions: a unified diff.
              */
-            diff?: string | null;
+            diff: string | null;
         };
         /**
          * Changes
@@ -2581,7 +2734,7 @@ export interface components {
             /** Attempts */
             attempts: number;
             /** Body */
-            body?: unknown;
+            body: unknown;
             /** Command Id */
             command_id: string;
             /**
@@ -2598,13 +2751,8 @@ export interface components {
             /** Key Id */
             key_id: string | null;
             kind: components["schemas"]["CommandKind"];
-            /**
-             * Outcome
-             * @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`.
-             */
-            outcome: {
-                [key: string]: unknown;
-            } | null;
+            /** @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`. */
+            outcome: components["schemas"]["CommandOutcome"] | null;
             /** Principal */
             principal: string;
             /**
@@ -2630,7 +2778,7 @@ export interface components {
              * What
              * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
              */
-            what?: string | null;
+            what: string | null;
         };
         /**
          * CommandEvent
@@ -2665,6 +2813,7 @@ export interface components {
          * @enum {string}
          */
         CommandKind: "run.start" | "run.cancel" | "run.terminate" | "run.pause" | "run.resume" | "run.interrupt" | "run.signal" | "run.update" | "approval.decide" | "approval.propose" | "tool.policy" | "tool.disable" | "tool.enable" | "agent.policy" | "agent.disable" | "agent.enable" | "workflow.disable" | "workflow.enable" | "agent.put" | "agent.use" | "policy.put" | "policy.withdraw" | "principal.put" | "principal.disable" | "principal.enable" | "key.create" | "key.revoke" | "session.code" | "session.open" | "session.close" | "session.end" | "signing_key.retire" | "signing_key.revoke" | "login.put" | "login.close" | "grid.move" | "command.confirm" | "command.withdraw";
+        CommandOutcome: components["schemas"]["FaultOutcome"] | components["schemas"]["JudgedOutcome"] | components["schemas"]["ProposalOutcome"] | components["schemas"]["EndedOutcome"] | components["schemas"]["FactsOutcome"];
         /**
          * CommandStatus
          * @description What became of it.
@@ -2698,13 +2847,8 @@ export interface components {
             /** Key Id */
             key_id: string | null;
             kind: components["schemas"]["CommandKind"];
-            /**
-             * Outcome
-             * @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`.
-             */
-            outcome: {
-                [key: string]: unknown;
-            } | null;
+            /** @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`. */
+            outcome: components["schemas"]["CommandOutcome"] | null;
             /** Principal */
             principal: string;
             /**
@@ -2730,7 +2874,7 @@ export interface components {
              * What
              * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
              */
-            what?: string | null;
+            what: string | null;
         };
         /**
          * ConditionIn
@@ -2794,17 +2938,12 @@ export interface components {
              * Key
              * @description The full API key, if the command created one. It is shown in this response only.
              */
-            key?: string | null;
+            key: string | null;
             /** Key Id */
             key_id: string | null;
             kind: components["schemas"]["CommandKind"];
-            /**
-             * Outcome
-             * @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`.
-             */
-            outcome: {
-                [key: string]: unknown;
-            } | null;
+            /** @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`. */
+            outcome: components["schemas"]["CommandOutcome"] | null;
             /** Principal */
             principal: string;
             /**
@@ -2830,7 +2969,7 @@ export interface components {
              * What
              * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
              */
-            what?: string | null;
+            what: string | null;
         };
         /**
          * ConsideredOut
@@ -2951,7 +3090,7 @@ export interface components {
             /** Command Id */
             command_id: string | null;
             /** Comment */
-            comment?: string | null;
+            comment: string | null;
             /** Decided At */
             decided_at: string | null;
             /** Event Id */
@@ -2963,11 +3102,7 @@ export interface components {
              * @description The client identity that the sender gave to Temporal. Unverified.
              */
             identity: string | null;
-            /**
-             * Judged
-             * @description `counted`, `superseded` or `refused`.
-             */
-            judged: string;
+            judged: components["schemas"]["Judged"];
             /** Key Id */
             key_id: string | null;
             /**
@@ -3050,7 +3185,7 @@ export interface components {
          */
         Dependency: {
             /** Detail */
-            detail?: string | null;
+            detail: string | null;
             /**
              * Name
              * @enum {string}
@@ -3090,6 +3225,20 @@ export interface components {
             subject: null;
         };
         /**
+         * EndedOutcome
+         * @description The run had ended when the command could have had its effect.
+         */
+        EndedOutcome: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            form: "ended";
+            run_status: components["schemas"]["RunStatus"];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * ErrorOut
          * @description A failure as recorded in history. Callers who may not read payloads see its class (`type`) and none of its text.
          */
@@ -3098,18 +3247,18 @@ export interface components {
              * At
              * @description Where in the project's Python code it was raised: `file:line in function`. Unknown for other SDKs.
              */
-            at?: string | null;
-            cause?: components["schemas"]["ErrorOut"] | null;
+            at: string | null;
+            cause: components["schemas"]["ErrorOut"] | null;
             /** Details */
-            details?: unknown;
+            details: unknown;
             /** Message */
-            message?: string | null;
+            message: string | null;
             /** Retryable */
-            retryable?: boolean | null;
+            retryable: boolean | null;
             /** Stack */
-            stack?: string | null;
+            stack: string | null;
             /** Type */
-            type?: string | null;
+            type: string | null;
         };
         /**
          * EventKind
@@ -3174,7 +3323,7 @@ export interface components {
              * Temporal Ui
              * @description The execution's URL in Temporal's UI.
              */
-            temporal_ui?: string | null;
+            temporal_ui: string | null;
         };
         /**
          * ExecutionStatus
@@ -3182,6 +3331,19 @@ export interface components {
          * @enum {string}
          */
         ExecutionStatus: "running" | "completed" | "failed" | "canceled" | "terminated" | "continued_as_new" | "timed_out";
+        /**
+         * FactsOutcome
+         * @description It was carried out.
+         */
+        FactsOutcome: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            form: "facts";
+        } & {
+            [key: string]: unknown;
+        };
         /**
          * FaultOut
          * @description One invalid place in a request.
@@ -3194,6 +3356,25 @@ export interface components {
              * @description A JSON pointer into the body, or the name of a parameter.
              */
             pointer: string;
+        };
+        /**
+         * FaultOutcome
+         * @description It was refused, it failed, or it waits to be tried again.
+         */
+        FaultOutcome: {
+            /** Code */
+            code: string;
+            /** Faults */
+            faults: components["schemas"]["FaultOut"][];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            form: "fault";
+            /** Message */
+            message: string;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * Fit
@@ -3354,8 +3535,13 @@ export interface components {
              * Format: date-time
              */
             started_at: string;
-            /** @description `lost`: it ended, but its worker did not report how. `failed` includes jobs that the worker finished but whose result never reached history. */
+            /** @description `lost`: it ended, but its worker did not report how. `failed` includes jobs that the worker finished but whose result never reached history. `gated`: it asked for an approval instead of doing the work. */
             status: components["schemas"]["JobStatus"];
+            /**
+             * Step Event Id
+             * @description The step that it belongs to, also as a call from before a gate. Null if history has none.
+             */
+            step_event_id: number | null;
             /** Task Queue */
             task_queue: string;
             /** Worker */
@@ -3366,7 +3552,31 @@ export interface components {
          * @description The status of one attempt on one worker, as reported by the worker and corrected by history.
          * @enum {string}
          */
-        JobStatus: "running" | "completed" | "failed" | "cancelled" | "lost";
+        JobStatus: "running" | "completed" | "failed" | "cancelled" | "lost" | "gated";
+        /**
+         * Judged
+         * @description What became of a decision signal.
+         * @enum {string}
+         */
+        Judged: "counted" | "superseded" | "refused";
+        /**
+         * JudgedOutcome
+         * @description A decision reached its run, and was judged there.
+         */
+        JudgedOutcome: {
+            /** Event Id */
+            event_id: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            form: "judged";
+            judged: components["schemas"]["Judged"];
+            /** Reason */
+            reason: string | null;
+        } & {
+            [key: string]: unknown;
+        };
         /**
          * KeyIn
          * @description Create a key.
@@ -3575,8 +3785,20 @@ export interface components {
             subject: null;
         };
         /**
+         * LogFormat
+         * @description The form of downloaded logs.
+         * @enum {string}
+         */
+        LogFormat: "text" | "ndjson";
+        /**
+         * LogLevel
+         * @description How grave a line is, in rising order. A level that is none of these counts as `info`.
+         * @enum {string}
+         */
+        LogLevel: "debug" | "info" | "warning" | "error" | "critical";
+        /**
          * LogOut
-         * @description One line that a workflow or a tool wrote.
+         * @description One line that a workflow or a tool wrote. Its text and fields are null unless the caller may read payloads, which they may quote.
          */
         LogOut: {
             /** Activity Id */
@@ -3587,8 +3809,8 @@ export interface components {
             execution_id: string;
             /** Fields */
             fields: unknown;
-            /** Level */
-            level: string;
+            /** @description A level that is none of these is shown as `info`. */
+            level: components["schemas"]["LogLevel"];
             /** Log Id */
             log_id: number;
             /**
@@ -3599,9 +3821,34 @@ export interface components {
             /** Logger */
             logger: string;
             /** Message */
-            message: string;
+            message: string | null;
+            /**
+             * Step Event Id
+             * @description The step that wrote it; null for the workflow's own lines.
+             */
+            step_event_id: number | null;
             /** Worker */
             worker: string;
+        };
+        /**
+         * LogPage
+         * @description Lines, oldest first.
+         */
+        LogPage: {
+            /** Items */
+            items: components["schemas"]["LogOut"][];
+            /**
+             * More Before
+             * @description Whether there are older lines than the first one here; false unless `tail` or `before` was given.
+             */
+            more_before: boolean;
+            /**
+             * Next Cursor
+             * @description Pass it as `cursor` for the next page; null on the last.
+             */
+            next_cursor: string | null;
+            /** Payloads Visible */
+            payloads_visible: boolean;
         };
         /**
          * Me
@@ -3672,7 +3919,7 @@ export interface components {
              * @description The verbs that this caller may use now.
              * @default []
              */
-            actions: string[];
+            actions: components["schemas"]["ActionVerb"][];
             /**
              * Approval Ids
              * @default []
@@ -3686,8 +3933,29 @@ export interface components {
             /** Summary */
             summary: string;
             /** Until */
-            until?: string | null;
+            until: string | null;
             waiting_on: components["schemas"]["WaitingOn"] | null;
+            you: components["schemas"]["You"];
+        };
+        /**
+         * OpaqueValue
+         * @description What can't be decoded here, as by a codec without its key.
+         */
+        OpaqueValue: {
+            /** Encoding */
+            encoding: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            form: "opaque";
+            /**
+             * Opaque
+             * @constant
+             */
+            opaque: true;
+            /** Size */
+            size: number;
         };
         /**
          * Overview
@@ -3723,7 +3991,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[ApprovalSummary] */
         Page_ApprovalSummary_: {
@@ -3733,7 +4001,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[CommandSummary] */
         Page_CommandSummary_: {
@@ -3743,7 +4011,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[JobOut] */
         Page_JobOut_: {
@@ -3753,7 +4021,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[KeyOut] */
         Page_KeyOut_: {
@@ -3763,17 +4031,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
-        };
-        /** Page[LogOut] */
-        Page_LogOut_: {
-            /** Items */
-            items: components["schemas"]["LogOut"][];
-            /**
-             * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
-             */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[PolicySummary] */
         Page_PolicySummary_: {
@@ -3783,7 +4041,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[PrincipalSummary] */
         Page_PrincipalSummary_: {
@@ -3793,7 +4051,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[ReadOut] */
         Page_ReadOut_: {
@@ -3803,7 +4061,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[RunSummary] */
         Page_RunSummary_: {
@@ -3813,7 +4071,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[SessionOut] */
         Page_SessionOut_: {
@@ -3823,7 +4081,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[SigningKeyOut] */
         Page_SigningKeyOut_: {
@@ -3833,7 +4091,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[StepOut] */
         Page_StepOut_: {
@@ -3843,7 +4101,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[ToolSummary] */
         Page_ToolSummary_: {
@@ -3853,7 +4111,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[UnattributedAct] */
         Page_UnattributedAct_: {
@@ -3863,7 +4121,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** Page[WorkflowSummary] */
         Page_WorkflowSummary_: {
@@ -3873,7 +4131,7 @@ export interface components {
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
              */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /**
          * Permission
@@ -4169,6 +4427,26 @@ export interface components {
             last_access_at: string | null;
         };
         /**
+         * Preview
+         * @description The beginning of what is too long: 32 KiB, or 256 KiB for the arguments of a call. The whole can be downloaded.
+         */
+        Preview: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            form: "preview";
+            /** Preview */
+            preview: string;
+            /** Size */
+            size: number;
+            /**
+             * Truncated
+             * @constant
+             */
+            truncated: true;
+        };
+        /**
          * PrincipalDetail
          * @description A principal with its permissions.
          */
@@ -4192,8 +4470,11 @@ export interface components {
              * @description What its roles grant; none while it is disabled.
              */
             permissions: components["schemas"]["Permission"][];
-            /** Roles */
-            roles: string[];
+            /**
+             * Roles
+             * @description Without those of later versions.
+             */
+            roles: components["schemas"]["Role"][];
             /**
              * Workflows
              * @description Globs of the workflows whose runs it may see.
@@ -4253,8 +4534,11 @@ export interface components {
             kind: components["schemas"]["PrincipalKind"];
             /** Name */
             name: string;
-            /** Roles */
-            roles: string[];
+            /**
+             * Roles
+             * @description Without those of later versions.
+             */
+            roles: components["schemas"]["Role"][];
             /**
              * Workflows
              * @description Globs of the workflows whose runs it may see.
@@ -4304,6 +4588,34 @@ export interface components {
             type: string;
         };
         /**
+         * ProposalOutcome
+         * @description It needs, or needed, a second administrator.
+         */
+        ProposalOutcome: {
+            /** Confirmed By */
+            confirmed_by: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            form: "proposal";
+            /** Message */
+            message: string;
+            /** Proposal */
+            proposal: {
+                [key: string]: unknown;
+            };
+            /** Withdrawn By */
+            withdrawn_by: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * Proposed
          * @description A change that needs two administrators, requested by the first. Nothing has changed yet.
          */
@@ -4341,13 +4653,8 @@ export interface components {
             /** Key Id */
             key_id: string | null;
             kind: components["schemas"]["CommandKind"];
-            /**
-             * Outcome
-             * @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`.
-             */
-            outcome: {
-                [key: string]: unknown;
-            } | null;
+            /** @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`. */
+            outcome: components["schemas"]["CommandOutcome"] | null;
             /** Principal */
             principal: string;
             /**
@@ -4373,7 +4680,7 @@ export interface components {
              * What
              * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
              */
-            what?: string | null;
+            what: string | null;
             /**
              * Withdraw
              * @description The path to `POST` to withdraw it.
@@ -4413,13 +4720,8 @@ export interface components {
         QueryAnswer: {
             /** Name */
             name: string;
-            /**
-             * Result
-             * @description Over 1 MiB, a preview.
-             */
-            result: {
-                [key: string]: unknown;
-            } | null;
+            /** @description Over 1 MiB, a preview. */
+            result: components["schemas"]["StoredPayload"] | null;
             /** Run Id */
             run_id: string;
         };
@@ -4568,10 +4870,7 @@ export interface components {
             hold: string | null;
             /** Initiator */
             initiator: string;
-            /** Input */
-            input: {
-                [key: string]: unknown;
-            } | null;
+            input: components["schemas"]["StoredPayload"] | null;
             /**
              * Issuers
              * @description Who issued the key that started it. They may not decide its approvals either.
@@ -4603,10 +4902,7 @@ export interface components {
              * @description Decision signals without effect: unsigned, forged, or for another approval.
              */
             refused_signals: number;
-            /** Result */
-            result: {
-                [key: string]: unknown;
-            } | null;
+            result: components["schemas"]["StoredPayload"] | null;
             /** Root Run Id */
             root_run_id: string | null;
             /** Run Id */
@@ -4864,10 +5160,7 @@ export interface components {
             hold: string | null;
             /** Initiator */
             initiator: string;
-            /** Input */
-            input: {
-                [key: string]: unknown;
-            } | null;
+            input: components["schemas"]["StoredPayload"] | null;
             /**
              * Issuers
              * @description Who issued the key that started it. They may not decide its approvals either.
@@ -4899,10 +5192,7 @@ export interface components {
              * @description Decision signals without effect: unsigned, forged, or for another approval.
              */
             refused_signals: number;
-            /** Result */
-            result: {
-                [key: string]: unknown;
-            } | null;
+            result: components["schemas"]["StoredPayload"] | null;
             /** Root Run Id */
             root_run_id: string | null;
             /** Run Id */
@@ -5001,7 +5291,7 @@ export interface components {
                 [key: string]: unknown;
             }[];
             /** Next Cursor */
-            next_cursor?: string | null;
+            next_cursor: string | null;
             /** Run Id */
             run_id: string;
             /**
@@ -5093,10 +5383,7 @@ export interface components {
              * @description Whether this caller may read results and error messages.
              */
             payloads_visible: boolean;
-            /** Result */
-            result: {
-                [key: string]: unknown;
-            } | null;
+            result: components["schemas"]["StoredPayload"] | null;
             /** Run Id */
             run_id: string;
             /** @description `completed`, `failed`, `cancelled`, `terminated` or `timed_out`. */
@@ -5301,6 +5588,12 @@ export interface components {
             user_agent: string | null;
         };
         /**
+         * Side
+         * @description Which value of a step.
+         * @enum {string}
+         */
+        Side: "input" | "output";
+        /**
          * SignIn
          * @description Sign in with an API key or with a sign-in code: one of the two.
          */
@@ -5327,7 +5620,7 @@ export interface components {
              * Command
              * @description The command that makes what it needs.
              */
-            command?: string | null;
+            command: string | null;
             /**
              * Kind
              * @enum {string}
@@ -5398,10 +5691,7 @@ export interface components {
             hold: string | null;
             /** Initiator */
             initiator: string;
-            /** Input */
-            input: {
-                [key: string]: unknown;
-            } | null;
+            input: components["schemas"]["StoredPayload"] | null;
             /**
              * Issuers
              * @description Who issued the key that started it. They may not decide its approvals either.
@@ -5433,10 +5723,7 @@ export interface components {
              * @description Decision signals without effect: unsigned, forged, or for another approval.
              */
             refused_signals: number;
-            /** Result */
-            result: {
-                [key: string]: unknown;
-            } | null;
+            result: components["schemas"]["StoredPayload"] | null;
             /** Root Run Id */
             root_run_id: string | null;
             /** Run Id */
@@ -5526,6 +5813,18 @@ export interface components {
             status: components["schemas"]["KeyStatus"];
         };
         /**
+         * StepBin
+         * @description The steps of a group that ended in one stretch of time; for open ones, that were scheduled in it.
+         */
+        StepBin: {
+            /** Done */
+            done: number;
+            /** Failed */
+            failed: number;
+            /** Open */
+            open: number;
+        };
+        /**
          * StepEvent
          * @description The event `step`: a step has changed.
          */
@@ -5548,6 +5847,60 @@ export interface components {
              * @description The step: `execution_id/event_id`.
              */
             subject: string;
+        };
+        /**
+         * StepGroup
+         * @description Equal siblings in a row. To see them, ask for the timeline with `execution`, `first` and `last`, or list the steps.
+         */
+        StepGroup: {
+            /**
+             * Beneath
+             * @description How many steps belong to them, at any depth.
+             */
+            beneath: number;
+            /**
+             * Bins
+             * @description Equal stretches of time from `first_at` to `last_at`.
+             */
+            bins: components["schemas"]["StepBin"][];
+            /** Count */
+            count: number;
+            /** Done */
+            done: number;
+            /** Execution Id */
+            execution_id: string;
+            /**
+             * Failed
+             * @description Failed, timed out, cancelled or abandoned.
+             */
+            failed: number;
+            /**
+             * First
+             * @description The `event_id` of the first.
+             */
+            first: number;
+            /**
+             * First At
+             * Format: date-time
+             */
+            first_at: string;
+            kind: components["schemas"]["StepKind"];
+            /**
+             * Last
+             * @description The `event_id` of the last.
+             */
+            last: number;
+            /**
+             * Last At
+             * Format: date-time
+             */
+            last_at: string;
+            /** Name */
+            name: string;
+            /** Open */
+            open: number;
+            /** Parent */
+            parent?: number | null;
         };
         /**
          * StepKind
@@ -5586,13 +5939,8 @@ export interface components {
              * @description Copied by a reset from the previous execution.
              */
             inherited: boolean;
-            /**
-             * Input
-             * @description What it was called with.
-             */
-            input?: {
-                [key: string]: unknown;
-            } | null;
+            /** @description What it was called with. */
+            input: components["schemas"]["StoredPayload"] | null;
             kind: components["schemas"]["StepKind"];
             /** Live Attempt */
             live_attempt: number | null;
@@ -5609,17 +5957,9 @@ export interface components {
             local: boolean;
             /** Name */
             name: string;
-            /**
-             * Original Input
-             * @description What the workflow's code called it with, if an approver changed the arguments; otherwise null.
-             */
-            original_input?: {
-                [key: string]: unknown;
-            } | null;
-            /** Output */
-            output?: {
-                [key: string]: unknown;
-            } | null;
+            /** @description What the workflow's code called it with, if an approver changed the arguments; otherwise null. */
+            original_input: components["schemas"]["StoredPayload"] | null;
+            output: components["schemas"]["StoredPayload"] | null;
             /**
              * Parent
              * @description The `event_id` of the step that it belongs to, in the same execution: a signal to a child belongs to the child's step, or a model turn and a tool's call to the agent's. Null for most steps.
@@ -5649,7 +5989,7 @@ export interface components {
              * Version
              * @description The version of the agent that its call is pinned to: on the agent's step and on its model turns.
              */
-            version?: string | null;
+            version: string | null;
             /** Worker */
             worker: string | null;
         };
@@ -5746,7 +6086,7 @@ export interface components {
          */
         StepUsage: {
             /** Attempt */
-            attempt?: number | null;
+            attempt: number | null;
             /**
              * Cached Tokens
              * @description The part of the input tokens that the provider had in its cache.
@@ -5757,19 +6097,19 @@ export interface components {
              * Finish
              * @description Why the model stopped, in the provider's word.
              */
-            finish?: string | null;
+            finish: string | null;
             /**
              * Input Tokens
              * @default 0
              */
             input_tokens: number;
             /** Latency Ms */
-            latency_ms?: number | null;
+            latency_ms: number | null;
             /**
              * Model
              * @description As the provider names it.
              */
-            model?: string | null;
+            model: string | null;
             /**
              * Output Tokens
              * @default 0
@@ -5779,9 +6119,9 @@ export interface components {
              * Price
              * @description The source of the price.
              */
-            price?: string | null;
+            price: string | null;
             /** Provider */
-            provider?: string | null;
+            provider: string | null;
             /**
              * Requests
              * @default 0
@@ -5791,7 +6131,7 @@ export interface components {
              * Tool Calls
              * @description Of an agent that has ended.
              */
-            tool_calls?: number | null;
+            tool_calls: number | null;
             /**
              * Unpriced
              * @description Requests whose price is unknown, which is not 0.
@@ -5802,7 +6142,7 @@ export interface components {
              * Usd
              * @description US dollars; without the requests whose price is unknown.
              */
-            usd?: number | null;
+            usd: number | null;
         };
         /**
          * StepsSummary
@@ -5821,6 +6161,7 @@ export interface components {
             /** Total */
             total: number;
         };
+        StoredPayload: components["schemas"]["WholeValue"] | components["schemas"]["WholeValues"] | components["schemas"]["Preview"] | components["schemas"]["OpaqueValue"];
         /**
          * StreamBegin
          * @description The facts about a stream.
@@ -5876,12 +6217,12 @@ export interface components {
          */
         SwitchOut: {
             /** Created At */
-            created_at?: string | null;
+            created_at: string | null;
             /**
              * Created By
              * @description Who last set it.
              */
-            created_by?: string | null;
+            created_by: string | null;
             /**
              * Disabled
              * @description Every call is denied, and a workflow can't be started.
@@ -5901,7 +6242,7 @@ export interface components {
             /** Items */
             items: components["schemas"]["TaskQueueOut"][];
             /** Next Cursor */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /**
          * TaskQueueOut
@@ -5923,6 +6264,226 @@ export interface components {
             tools: string[];
             /** Workflows */
             workflows: string[];
+        };
+        /**
+         * Timeline
+         * @description The steps of a run's newest executions, oldest first, in one answer.
+         */
+        Timeline: {
+            /**
+             * As Of
+             * @description The id of the newest event (`GET /events`) that is part of this answer: later ones change it, earlier ones do not.
+             */
+            as_of: number;
+            /**
+             * At
+             * Format: date-time
+             * @description The server's time.
+             */
+            at: string;
+            /**
+             * Complete
+             * @description False if steps are missing, also from the groups: the oldest that no group holds.
+             */
+            complete: boolean;
+            /**
+             * Groups
+             * @description Fan-outs, folded only if the run has more steps than `limit`.
+             */
+            groups: components["schemas"]["StepGroup"][];
+            /** Payloads Visible */
+            payloads_visible: boolean;
+            /**
+             * People Seconds
+             * @description The part of the whole time in which an approval was open.
+             */
+            people_seconds: number;
+            /** Run Id */
+            run_id: string;
+            status: components["schemas"]["RunStatus"];
+            /**
+             * Step Count
+             * @description How many steps the run has, counted by the projector.
+             */
+            step_count: number;
+            /** Steps */
+            steps: components["schemas"]["TimelineStep"][];
+            /** @description Only for an open run. */
+            usual_next?: components["schemas"]["UsualNext"] | null;
+            /**
+             * Waiting Seconds
+             * @description The rest of the time from the start to the end, or until now.
+             */
+            waiting_seconds: number;
+            /**
+             * Working Seconds
+             * @description How long at least one tool, model, activity, update or Nexus operation was at work. Of retried steps, the last attempt and the others in `attempts`. Groups count from the first to the last of their steps.
+             */
+            working_seconds: number;
+        };
+        /**
+         * TimelineGate
+         * @description The approval that a step waits or waited for.
+         */
+        TimelineGate: {
+            /** Approval Id */
+            approval_id: string;
+            /** Approvers */
+            approvers: string[];
+            /** Closed At */
+            closed_at?: string | null;
+            /**
+             * Opened At
+             * Format: date-time
+             */
+            opened_at: string;
+            status: components["schemas"]["ApprovalStatus"];
+        };
+        /**
+         * TimelineStep
+         * @description One step, without payloads.
+         */
+        TimelineStep: {
+            /** Activity Id */
+            activity_id?: string | null;
+            /**
+             * Activity Ids
+             * @description Every activity id of the step where it has more than one: after a gate, the call is a new activity.
+             */
+            activity_ids?: string[] | null;
+            /** Approval Id */
+            approval_id?: string | null;
+            /**
+             * Attempt Count
+             * @description How often the work itself was tried.
+             */
+            attempt_count: number;
+            /**
+             * Attempts
+             * @description The newest 20, oldest first, where there was more than one; from the workers' reports, corrected by history.
+             */
+            attempts?: components["schemas"]["AttemptOut"][] | null;
+            /** Child Workflow Id */
+            child_workflow_id?: string | null;
+            /** Closed At */
+            closed_at?: string | null;
+            /**
+             * Due At
+             * @description When a timer fires or a gate expires.
+             */
+            due_at?: string | null;
+            /**
+             * Error Type
+             * @description The class of its error.
+             */
+            error_type?: string | null;
+            /** Event Id */
+            event_id: number;
+            /** Execution Id */
+            execution_id: string;
+            gate?: components["schemas"]["TimelineGate"] | null;
+            /**
+             * Inherited
+             * @description Copied by a reset from the previous execution.
+             */
+            inherited?: true | null;
+            kind: components["schemas"]["StepKind"];
+            /**
+             * Label
+             * @description The first small arguments of a tool's or agent's call, which tell it from its siblings. Only for callers who may read payloads.
+             */
+            label?: string | null;
+            /** Live Attempt */
+            live_attempt?: number | null;
+            /**
+             * Live Error Type
+             * @description The class of the error of the attempt before the one that comes next.
+             */
+            live_error_type?: string | null;
+            /** Live Heartbeat At */
+            live_heartbeat_at?: string | null;
+            /** Live Next Retry At */
+            live_next_retry_at?: string | null;
+            /** Live State */
+            live_state?: string | null;
+            /** Live Worker */
+            live_worker?: string | null;
+            /** Local */
+            local?: true | null;
+            /**
+             * Name
+             * @description `approval` for an explicit approval, whose title is a payload, unless the caller may read payloads.
+             */
+            name: string;
+            /**
+             * Parent
+             * @description The `event_id` of the step that it belongs to, in the same execution.
+             */
+            parent?: number | null;
+            /** @description Of a tool, as it is registered now. */
+            risk?: components["schemas"]["Risk"] | null;
+            /**
+             * Scheduled At
+             * Format: date-time
+             */
+            scheduled_at: string;
+            /** Started At */
+            started_at?: string | null;
+            status: components["schemas"]["StepStatus"];
+            /**
+             * Title
+             * @description What to call it: `Sleep 3 s` for a timer, `Waits for support-leads` for an approval.
+             */
+            title: string;
+            /** Turn */
+            turn?: number | null;
+            /** @description Of a model turn, or of an agent so far. */
+            usage?: components["schemas"]["TimelineUsage"] | null;
+            /** Worker */
+            worker?: string | null;
+        };
+        /**
+         * TimelineUsage
+         * @description What a model turn, or an agent so far, used.
+         */
+        TimelineUsage: {
+            /**
+             * Cached Tokens
+             * @default 0
+             */
+            cached_tokens: number;
+            /**
+             * Input Tokens
+             * @default 0
+             */
+            input_tokens: number;
+            /** Latency Ms */
+            latency_ms?: number | null;
+            /** Model */
+            model?: string | null;
+            /**
+             * Output Tokens
+             * @default 0
+             */
+            output_tokens: number;
+            /**
+             * Requests
+             * @default 0
+             */
+            requests: number;
+            /** Tool Calls */
+            tool_calls?: number | null;
+            /**
+             * Unpriced
+             * @description Requests whose price is unknown, which is not 0.
+             * @default 0
+             */
+            unpriced: number;
+            /**
+             * Usd
+             * @description US dollars; without the requests whose price is unknown.
+             */
+            usd?: number | null;
         };
         /**
          * ToolDetail
@@ -6023,9 +6584,9 @@ export interface components {
             approvers: string[];
             changes: components["schemas"]["Changes"];
             /** Created At */
-            created_at?: string | null;
+            created_at: string | null;
             /** Created By */
-            created_by?: string | null;
+            created_by: string | null;
             effect: components["schemas"]["Effect"];
             /** Expires Seconds */
             expires_seconds: number;
@@ -6141,13 +6702,8 @@ export interface components {
              * @description Null if it is too long to be one.
              */
             name: string | null;
-            /**
-             * Result
-             * @description Over 1 MiB, a preview.
-             */
-            result: {
-                [key: string]: unknown;
-            } | null;
+            /** @description Over 1 MiB, a preview. */
+            result: components["schemas"]["StoredPayload"] | null;
             /** Run Id */
             run_id: string;
             /** @description `pending`: no worker has accepted it yet. `accepted`: its handler runs. The others are final: `completed`; `failed`, if its handler failed; `rejected`, if the workflow refused it; `expired`, if no worker accepted it in time; `abandoned`, if the run ended first. */
@@ -6214,7 +6770,7 @@ export interface components {
              * Usd
              * @description US dollars; without the requests whose price is unknown.
              */
-            usd?: number | null;
+            usd: number | null;
         };
         /**
          * UsageOut
@@ -6252,7 +6808,7 @@ export interface components {
              * Usd
              * @description US dollars; without the requests whose price is unknown.
              */
-            usd?: number | null;
+            usd: number | null;
         };
         /**
          * UsageOver
@@ -6282,6 +6838,38 @@ export interface components {
             total: components["schemas"]["UsageOut"];
         };
         /**
+         * UsualNext
+         * @description What usually comes next, from the newest completed runs of the same version of the workflow.
+         */
+        UsualNext: {
+            /**
+             * Runs
+             * @description How many runs were looked at; at most 50.
+             */
+            runs: number;
+            /**
+             * Steps
+             * @description In the usual order, without those that this run has taken; at most 8.
+             */
+            steps: components["schemas"]["UsualStep"][];
+        };
+        /**
+         * UsualStep
+         * @description A step that earlier runs took next.
+         */
+        UsualStep: {
+            /**
+             * Count
+             * @description How many of the earlier runs took it.
+             */
+            count: number;
+            kind: components["schemas"]["StepKind"];
+            /** Name */
+            name: string;
+            /** Title */
+            title?: string | null;
+        };
+        /**
          * Verdict
          * @description The answer of a person.
          * @enum {string}
@@ -6294,6 +6882,38 @@ export interface components {
          */
         WaitingOn: "approval" | "timer" | "signal" | "child" | "worker" | "retry" | "policy";
         /**
+         * WholeValue
+         * @description One value, as JSON.
+         */
+        WholeValue: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            form: "value";
+            /** Size */
+            size: number;
+            /** Value */
+            value: unknown;
+        };
+        /**
+         * WholeValues
+         * @description None or several values, as JSON: the arguments of a call that takes any number but one.
+         */
+        WholeValues: {
+            /** Arity */
+            arity: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            form: "values";
+            /** Size */
+            size: number;
+            /** Values */
+            values: unknown[];
+        };
+        /**
          * WorkerList
          * @description All workers with a recent heartbeat in Temporal.
          */
@@ -6301,7 +6921,7 @@ export interface components {
             /** Items */
             items: components["schemas"]["WorkerOut"][];
             /** Next Cursor */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /**
          * WorkerOut
@@ -6454,6 +7074,32 @@ export interface components {
             first_seen_at: string;
             /** Version */
             version: string;
+        };
+        /**
+         * You
+         * @description Whether the caller can do what the run waits for.
+         */
+        You: {
+            /**
+             * Approval Ids
+             * @description The pending approvals that the caller may decide.
+             */
+            approval_ids: string[];
+            /**
+             * May Act
+             * @description Whether something that the run waits for can be done by this caller, now.
+             */
+            may_act: boolean;
+            /**
+             * Reason
+             * @description Why the caller can't act, or why there is nothing to do.
+             */
+            reason: string | null;
+            /**
+             * Verbs
+             * @description What: `approve` and `reject` for an approval, `resume` for a paused run; otherwise none.
+             */
+            verbs: components["schemas"]["ActionVerb"][];
         };
     };
     responses: never;
@@ -10318,6 +10964,89 @@ export interface operations {
             };
         };
     };
+    download_input: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The value, as a file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is no longer stored. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     interrupt: {
         parameters: {
             query?: never;
@@ -10524,9 +11253,20 @@ export interface operations {
                 limit?: number;
                 /** @description The `next_cursor` of the previous page. */
                 cursor?: string | null;
+                /** @description The last lines. */
+                tail?: number | null;
+                /** @description The lines just before this `log_id`. */
+                before?: number | null;
+                /** @description The lines after this `log_id`: how to follow a log. */
+                after?: number | null;
                 execution?: string | null;
                 activity?: string | null;
-                level?: string[];
+                /** @description Only lines of this step: all its activities, also from before a gate. Needs `execution`. */
+                step_event_id?: number | null;
+                /** @description Any of these. */
+                level?: components["schemas"]["LogLevel"][];
+                /** @description This level and graver ones. */
+                min_level?: components["schemas"]["LogLevel"] | null;
                 /** @description Words to search for. */
                 q?: string | null;
             };
@@ -10544,7 +11284,96 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_LogOut_"];
+                    "application/json": components["schemas"]["LogPage"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    download_logs: {
+        parameters: {
+            query?: {
+                format?: components["schemas"]["LogFormat"];
+                execution?: string | null;
+                activity?: string | null;
+                /** @description Only lines of this step: all its activities, also from before a gate. Needs `execution`. */
+                step_event_id?: number | null;
+                /** @description Any of these. */
+                level?: components["schemas"]["LogLevel"][];
+                /** @description This level and graver ones. */
+                min_level?: components["schemas"]["LogLevel"] | null;
+                /** @description Words to search for. */
+                q?: string | null;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lines, oldest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                    "text/plain": string;
                 };
             };
             /** @description No credentials, or invalid ones. */
@@ -10918,6 +11747,89 @@ export interface operations {
             };
         };
     };
+    download_result: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The value, as a file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is no longer stored. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     resume: {
         parameters: {
             query?: never;
@@ -11236,6 +12148,172 @@ export interface operations {
             };
         };
     };
+    get_step: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+                execution_id: string;
+                /** @description The `event_id` of the step. */
+                event_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StepOut"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    download_of_step: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+                execution_id: string;
+                /** @description The `event_id` of the step. */
+                event_id: number;
+                side: components["schemas"]["Side"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The value, as a file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is no longer stored. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     terminate: {
         parameters: {
             query?: never;
@@ -11343,6 +12421,88 @@ export interface operations {
             };
             /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_timeline: {
+        parameters: {
+            query?: {
+                /** @description Beyond this many steps, fan-outs are folded. */
+                limit?: number;
+                execution?: string | null;
+                first?: number | null;
+                last?: number | null;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Timeline"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

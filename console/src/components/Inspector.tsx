@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { X } from "lucide-react";
 import { useEffect, useState } from "react";
-import type { Approval, RunDetail, Step } from "../api/client";
+import type { Approval, RunDetail, Step, TimelineStep } from "../api/client";
 import * as q from "../api/queries";
 import { count, moment, span, usd } from "../format";
 import { useNow } from "../live/now";
@@ -33,10 +33,8 @@ export function Ask({ approval }: { approval: Approval }) {
     </section>
   );
 }
-function Facts({ step, run }: { step: Step; run: RunDetail }) {
+function Facts({ step, run }: { step: TimelineStep; run: RunDetail }) {
   const now = useNow();
-  const { data: tools } = useQuery(q.tools.list());
-  const tool = tools?.items.find((t) => t.name === step.name);
   const used = step.usage;
   return (
     <dl className={classes.facts}>
@@ -57,11 +55,11 @@ function Facts({ step, run }: { step: Step; run: RunDetail }) {
           <dd className="num">{moment(step.due_at, now, true)}</dd>
         </>
       )}
-      {step.kind === "tool" && tool && (
+      {step.risk && (
         <>
           <dt>Risk</dt>
           <dd>
-            <RiskMark risk={tool.risk} />
+            <RiskMark risk={step.risk} />
           </dd>
         </>
       )}
@@ -101,7 +99,7 @@ function Fault({ step }: { step: Step }) {
     </p>
   );
 }
-function Policy({ step }: { step: Step }) {
+function Policy({ step }: { step: TimelineStep }) {
   const { data: tool } = useQuery({ ...q.tools.one(step.name), enabled: step.kind === "tool" });
   if (step.kind !== "tool") return <p className="muted">No rule names this kind of step.</p>;
   if (!tool) return null;
@@ -122,8 +120,8 @@ function Policy({ step }: { step: Step }) {
 }
 
 /** One step: what it took and gave, its tries, and the rule that it is under. */
-export function Inspector({ run, step, onClose }: { run: RunDetail; step: Step; onClose(): void }) {
-  const [tab, setTab] = useState<Tab>(step.attempts > 1 ? "tries" : step.closed_at && step.error ? "output" : "input");
+export function Inspector({ run, step, onClose }: { run: RunDetail; step: TimelineStep; onClose(): void }) {
+  const [tab, setTab] = useState<Tab>(step.attempt_count > 1 ? "tries" : step.error_type ? "output" : "input");
   const { data: whole } = useQuery(q.runs.step(run.run_id, step));
   const kind = KIND[step.kind];
   const asked = run.approvals.find((a) => a.approval_id === step.approval_id && a.status === "pending");
@@ -133,11 +131,11 @@ export function Inspector({ run, step, onClose }: { run: RunDetail; step: Step; 
     return () => removeEventListener("keydown", close);
   }, []);
   return (
-    <aside className={classes.side} aria-label={`Step ${step.title ?? step.name}`}>
+    <aside className={classes.side} aria-label={`Step ${step.title}`}>
       {asked && <Ask approval={asked} />}
       <header className={classes.head}>
         <kind.Icon size={15} strokeWidth={1.8} aria-hidden />
-        <h2 className="cut">{step.title ?? step.name}</h2>
+        <h2 className="cut">{step.title}</h2>
         <code>{step.name}</code>
         <button type="button" onClick={onClose} aria-label="Close the step">
           <X size={15} aria-hidden />
@@ -155,19 +153,31 @@ export function Inspector({ run, step, onClose }: { run: RunDetail; step: Step; 
             aria-controls="panel"
             onClick={() => setTab(t)}
           >
-            {{ input: "Input", output: "Output", tries: `Tries ${step.attempts || ""}`, policy: "Policy" }[t]}
+            {{ input: "Input", output: "Output", tries: `Tries ${step.attempt_count || ""}`, policy: "Policy" }[t]}
           </button>
         ))}
       </div>
       <div className={classes.body} role="tabpanel" id="panel" aria-labelledby={`tab-${tab}`}>
         {tab === "tries" && <Tries run={run.run_id} step={step} />}
         {tab === "policy" && <Policy step={step} />}
-        {tab === "input" && <Payload payload={whole?.input} visible={run.payloads_visible} />}
+        {tab === "input" && (
+          <Payload
+            payload={whole?.input}
+            visible={run.payloads_visible}
+            href={q.runs.download(run.run_id, step, "input")}
+          />
+        )}
         {tab === "output" && (
           <>
-            <Fault step={step} />
+            {whole && <Fault step={whole} />}
             {step.closed_at ? (
-              !step.error && <Payload payload={whole?.output} visible={run.payloads_visible} />
+              !step.error_type && (
+                <Payload
+                  payload={whole?.output}
+                  visible={run.payloads_visible}
+                  href={q.runs.download(run.run_id, step, "output")}
+                />
+              )
             ) : (
               <p className="muted">Nothing yet: it has not ended.</p>
             )}

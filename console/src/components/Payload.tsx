@@ -13,7 +13,7 @@ interface Stored {
   encoding?: string;
 }
 
-export function Payload({ payload, visible = true }: { payload: unknown; visible?: boolean }) {
+export function Payload({ payload, visible = true, href }: { payload: unknown; visible?: boolean; href?: string }) {
   if (!visible) return <Hidden />;
   if (payload == null) return <p className="muted">Nothing.</p>;
   const stored = payload as Stored;
@@ -26,6 +26,11 @@ export function Payload({ payload, visible = true }: { payload: unknown; visible
       <>
         <p className="muted">The beginning of a large value{size !== undefined && `, ${bytes(size)} in all`}.</p>
         <pre className="mono">{stored.preview}</pre>
+        {href && (
+          <a href={href} download className="link">
+            Download the whole value
+          </a>
+        )}
       </>
     );
   if (stored.form === "opaque")

@@ -1,20 +1,20 @@
 import { Menu } from "@mantine/core";
-import { useQuery } from "@tanstack/react-query";
 import { Info } from "lucide-react";
 import type { RunDetail } from "../api/client";
-import * as q from "../api/queries";
 import { moment, sentence, span, tokens, usd } from "../format";
 import { useNow } from "../live/now";
 import { StatusIcon, statusOf } from "../status";
 import { Dot, Ident } from "./Bits";
 import classes from "./RunHead.module.css";
 
+const SECOND = 1000;
+const MOSTLY = 0.8; // a run that works all the time needs no word about it
+
 /** May the reader act on what it waits for? */
 function You({ run }: { run: RunDetail }) {
-  const { data: me } = useQuery(q.me.me());
-  if (run.waiting_on !== "approval" || !me) return null;
-  if (run.initiator === me.name) return <> You started it, so you can’t decide.</>;
-  return me.permissions.includes("decide") ? <> You can decide.</> : <> Deciding takes the role approver.</>;
+  const { you } = run.next;
+  if (you.may_act) return <> You can {you.verbs.includes("resume") ? "resume it" : "decide"}.</>;
+  return run.closed_at || !you.reason ? null : <> {sentence(you.reason)}.</>;
 }
 function Details({ run }: { run: RunDetail }) {
   const ui = run.links.temporal_ui;
@@ -71,10 +71,11 @@ function Details({ run }: { run: RunDetail }) {
 }
 
 /** The state as one sentence, then what one asks next: when, how long, by whom, what it cost. */
-export function RunHead({ run }: { run: RunDetail }) {
+export function RunHead({ run, working }: { run: RunDetail; working: number | undefined }) {
   const now = useNow();
   const end = run.closed_at ? Date.parse(run.closed_at) : now;
   const used = run.usage;
+  const all = Math.max(0, end - Date.parse(run.created_at));
   return (
     <div className={classes.head}>
       <p className={classes.sentence} role="status">
@@ -93,7 +94,8 @@ export function RunHead({ run }: { run: RunDetail }) {
         </span>
         <Dot />
         <span>
-          <b className="num">{span(Math.max(0, end - Date.parse(run.created_at)))}</b>
+          <b className="num">{span(all)}</b>
+          {working !== undefined && working * SECOND < all * MOSTLY && <>, {span(working * SECOND)} of it working</>}
         </span>
         {used && used.requests > 0 && (
           <>

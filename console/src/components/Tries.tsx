@@ -1,23 +1,21 @@
 import { useQuery } from "@tanstack/react-query";
-import type { Job, Step } from "../api/client";
+import type { Job, TimelineStep } from "../api/client";
 import * as q from "../api/queries";
 import { clockMs, span } from "../format";
 import classes from "./Inspector.module.css";
 import { Skeleton } from "./States";
 
-const word = (j: Job) =>
-  j.error?.type === "ApprovalRequired"
-    ? "asked policy, and waited for a person"
-    : {
-        completed: "done",
-        failed: "failed",
-        running: "runs",
-        cancelled: "cancelled",
-        lost: "lost: its worker stopped",
-      }[j.status];
+const WORDS: Record<Job["status"], string> = {
+  completed: "done",
+  failed: "failed",
+  running: "runs",
+  cancelled: "cancelled",
+  lost: "lost: its worker stopped",
+  gated: "asked policy, and waited for a person",
+};
 
 /** Every attempt of a step on a worker, with the pause until the next. */
-export function Tries({ run, step }: { run: string; step: Step }) {
+export function Tries({ run, step }: { run: string; step: TimelineStep }) {
   const { data } = useQuery({
     ...q.runs.jobs(run, step.execution_id, step.activity_id ?? ""),
     enabled: !!step.activity_id,
@@ -30,12 +28,12 @@ export function Tries({ run, step }: { run: string; step: Step }) {
     <ol className={classes.tries}>
       {jobs.map((j, i) => {
         const next = jobs[i + 1];
-        const gated = j.error?.type === "ApprovalRequired";
+        const gated = j.status === "gated";
         return (
-          <li key={j.job_id} data-status={gated ? "gated" : j.status}>
+          <li key={j.job_id} data-status={j.status}>
             <header>
               <b>Try {j.attempt}</b>
-              <span>{word(j)}</span>
+              <span>{WORDS[j.status]}</span>
               <i className="num">{j.finished_at && span(Date.parse(j.finished_at) - Date.parse(j.started_at))}</i>
             </header>
             {j.error && !gated && (

@@ -1,7 +1,7 @@
 /** What changes, as it changes: one stream for all tabs, handed to the queries in batches. */
 import type { QueryClient } from "@tanstack/react-query";
 import { useEffect, useSyncExternalStore } from "react";
-import type { Step } from "../api/client";
+import type { Timeline, TimelineStep } from "../api/client";
 import type { components } from "../api/schema";
 import type { Connection, FromTab } from "./stream.worker";
 
@@ -13,10 +13,6 @@ interface Message {
   kind?: string;
   data?: LiveEvent;
 }
-interface Steps {
-  items: Step[];
-  complete: boolean;
-}
 export interface Live {
   state: Connection;
   /** Since when it is as it is. */
@@ -24,6 +20,7 @@ export interface Live {
 }
 const BATCH = 250; // milliseconds: one rendering for many events
 const EVERY = 2_000; // the overview and lists are read again at most this often
+const SETTLE = 5_000;
 const listeners = new Set<(events: LiveEvent[]) => void>();
 const watchers = new Set<() => void>();
 const watched = new Map<string, number>();
@@ -68,7 +65,7 @@ function take(queries: QueryClient, event: LiveEvent) {
 }
 const due = new Map<string, ReturnType<typeof setTimeout>>();
 /** Mark as old, at most once in `EVERY`; the last change is never missed. */
-function later(queries: QueryClient, queryKey: string[], exact = false) {
+function later(queries: QueryClient, queryKey: string[], exact = false, every = EVERY) {
   const name = `${queryKey.join("/")}/${exact}`;
   if (due.has(name)) return;
   due.set(
@@ -76,32 +73,53 @@ function later(queries: QueryClient, queryKey: string[], exact = false) {
     setTimeout(() => {
       due.delete(name);
       void queries.invalidateQueries({ queryKey, exact });
-    }, EVERY),
+    }, every),
   );
 }
-const same = (a: Pick<Step, "execution_id" | "event_id">, b: Pick<Step, "execution_id" | "event_id">) =>
-  a.execution_id === b.execution_id && a.event_id === b.event_id;
+type Address = Pick<TimelineStep, "execution_id" | "event_id">;
+const same = (a: Address, b: Address) => a.execution_id === b.execution_id && a.event_id === b.event_id;
+/** A step of an event as the timeline has it: what the event doesn’t know stays as it was. */
+function merged(old: TimelineStep | undefined, step: Schemas["StepSummary"]): TimelineStep {
+  const known = Object.fromEntries(
+    Object.entries(step).filter(
+      ([key, value]) => value !== null && key !== "attempts" && key !== "title" && key !== "name",
+    ),
+  );
+  const title = old?.title ?? step.title ?? step.name;
+  return {
+    name: step.name,
+    ...old,
+    ...known,
+    title,
+    attempt_count: step.attempts,
+    error_type: step.error?.type ?? undefined,
+    live_next_retry_at: step.live_next_retry_at ?? undefined,
+  } as TimelineStep;
+}
 /** Steps as they are now, without asking for them: an event holds the whole summary. */
-export function withSteps(old: Steps | undefined, changed: Partial<Step>[]): Steps | undefined {
+export function withSteps(old: Timeline | undefined, changed: Schemas["StepSummary"][]): Timeline | undefined {
   if (!old) return old;
-  const items = [...old.items];
-  for (const step of changed as Step[]) {
-    const at = items.findLastIndex((s) => same(s, step));
-    if (at >= 0) items[at] = { ...items[at]!, ...step };
-    else items.push(step);
+  const steps = [...old.steps];
+  for (const step of changed) {
+    const at = steps.findLastIndex((s) => same(s, step));
+    if (at >= 0) steps[at] = merged(steps[at], step);
+    else steps.push(merged(undefined, step));
   }
-  return { ...old, items };
+  return { ...old, steps };
 }
 function refresh(queries: QueryClient, events: LiveEvent[]) {
   const kinds = new Set(events.map((e) => e.kind));
   for (const run of watched.keys()) {
     const mine = events.filter((e) => e.run_id === run);
-    const steps = mine.filter((e) => e.kind === "step").map((e) => e.data as Partial<Step>);
-    if (steps.length) queries.setQueryData<Steps>(["runs", run, "steps"], (old) => withSteps(old, steps));
+    const steps = mine.filter((e) => e.kind === "step").map((e) => e.data as Schemas["StepSummary"]);
+    if (steps.length) {
+      queries.setQueryData<Timeline>(["runs", run, "timeline"], (old) => withSteps(old, steps));
+      later(queries, ["runs", run, "timeline"], false, SETTLE); // for what events don’t hold: labels, tries, gates
+    }
     if (mine.some((e) => e.kind === "run" || e.kind === "end" || e.kind === "approval"))
       void queries.invalidateQueries({ queryKey: ["runs", run], exact: true });
     if (mine.some((e) => e.kind === "log" || e.kind === "end")) later(queries, ["runs", run, "logs"]);
-    if (mine.some((e) => e.kind === "end")) later(queries, ["runs", run, "steps"]);
+    if (mine.some((e) => e.kind === "end")) later(queries, ["runs", run, "timeline"]);
   }
   if (kinds.has("run") || kinds.has("end")) {
     later(queries, ["overview"]);

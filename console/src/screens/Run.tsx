@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
-import type { Step } from "../api/client";
+import type { TimelineStep } from "../api/client";
 import * as q from "../api/queries";
 import { Button } from "../components/Button";
 import { useWorkflowTitle } from "../components/catalog";
@@ -37,7 +37,7 @@ function shown(nodes: Node[], view: View): Node[] {
   return nodes.filter((n) => fits.has(n.key));
 }
 /** What the reader looks for first: what waits for a person, else what failed last. */
-const first = (steps: Step[]) =>
+const first = (steps: TimelineStep[]) =>
   steps.find((s) => s.approval_id && s.status === "waiting") ?? steps.findLast((s) => s.status === "failed");
 
 function Views({
@@ -81,8 +81,9 @@ export default function Run() {
   const [rows, setRows] = useState(8);
   useWatch(id);
   const { data: run, error, refetch } = useQuery(q.runs.one(id));
-  const { data: steps } = useQuery(q.runs.steps(id));
-  const nodes = useMemo(() => (steps?.items ?? []).map(toNode), [steps]);
+  const { data: timeline } = useQuery(q.runs.timeline(id));
+  const steps = timeline?.steps;
+  const nodes = useMemo(() => (steps ?? []).map(toNode), [steps]);
   const inView = useMemo(() => shown(nodes, view), [nodes, view]);
   if (!run)
     return (
@@ -91,8 +92,7 @@ export default function Run() {
         {error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={10} />}
       </>
     );
-  const chosen =
-    wanted === "none" ? undefined : (steps?.items.find((s) => keyOf(s) === wanted) ?? first(steps?.items ?? []));
+  const chosen = wanted === "none" ? undefined : (steps?.find((s) => keyOf(s) === wanted) ?? first(steps ?? []));
   const pick = (key: string) => {
     setOwn(true);
     void go({ to: ".", search: (old: Search) => ({ ...old, step: key }), replace: true });
@@ -110,7 +110,7 @@ export default function Run() {
       >
         <RunVerbs run={run} />
       </Bar>
-      <RunHead run={run} />
+      <RunHead run={run} working={timeline?.working_seconds} />
       <div className={classes.page} data-side={!!chosen || undefined} data-picked={picked || undefined}>
         <div className={classes.left}>
           <Views view={view} onView={setView} fold={fold} onFold={setFold} />
@@ -118,6 +118,8 @@ export default function Run() {
             {steps ? (
               <Timeline
                 nodes={inView}
+                groups={view === "all" ? timeline?.groups : undefined}
+                usual={view === "all" ? timeline?.usual_next : undefined}
                 start={Date.parse(run.created_at)}
                 end={run.closed_at ? Date.parse(run.closed_at) : now}
                 live={!run.closed_at}
@@ -136,7 +138,7 @@ export default function Run() {
               visible={run.payloads_visible}
               step={
                 picked && own && chosen.activity_id
-                  ? { activity_id: chosen.activity_id, title: chosen.title ?? chosen.name }
+                  ? { activity_id: chosen.activity_id, title: chosen.title }
                   : undefined
               }
               onAll={() => setOwn(false)}

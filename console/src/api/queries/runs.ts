@@ -1,5 +1,5 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
-import { ask, client, type Step } from "../client";
+import { ask, client, type TimelineStep } from "../client";
 import type { paths } from "../schema";
 
 export type RunFilter = Omit<NonNullable<paths["/api/v1/runs"]["get"]["parameters"]["query"]>, "cursor" | "limit">;
@@ -28,21 +28,13 @@ export const one = (run_id: string) =>
   });
 
 const MOST_STEPS = 5_000;
-async function allSteps(run_id: string) {
-  const items: Step[] = [];
-  for (let cursor: string | undefined; ;) {
-    const page = await ask(
-      client.GET("/api/v1/runs/{run_id}/steps", {
-        params: { path: { run_id }, query: { limit: 200, cursor, payloads: false } },
-      }),
-    );
-    items.push(...page.items);
-    if (!page.next_cursor || items.length >= MOST_STEPS) return { items, complete: !page.next_cursor };
-    cursor = page.next_cursor;
-  }
-}
-export const steps = (run_id: string) =>
-  queryOptions({ queryKey: ["runs", run_id, "steps"], queryFn: () => allSteps(run_id) });
+/** All steps in one answer, without payloads. */
+export const timeline = (run_id: string) =>
+  queryOptions({
+    queryKey: ["runs", run_id, "timeline"],
+    queryFn: () =>
+      ask(client.GET("/api/v1/runs/{run_id}/timeline", { params: { path: { run_id }, query: { limit: MOST_STEPS } } })),
+  });
 export const jobs = (run_id: string, execution: string, activity: string) =>
   queryOptions({
     queryKey: ["runs", run_id, "jobs", execution, activity],
@@ -70,21 +62,20 @@ export const act = (run_id: string, verb: Verb, reason: string | null, key: stri
       body: { reason },
     }),
   );
-async function oneStep(run_id: string, step: Pick<Step, "execution_id" | "event_id" | "kind">) {
-  for (let cursor: string | undefined; ;) {
-    const page = await ask(
-      client.GET("/api/v1/runs/{run_id}/steps", {
-        params: { path: { run_id }, query: { limit: 200, cursor, execution: step.execution_id, kind: [step.kind] } },
-      }),
-    );
-    const found = page.items.find((s) => s.event_id === step.event_id);
-    if (found || !page.next_cursor) return found ?? null;
-    cursor = page.next_cursor;
-  }
-}
 /** A step with its payloads. */
-export const step = (run_id: string, step: Step) =>
+export const step = (run_id: string, step: Pick<TimelineStep, "execution_id" | "event_id" | "status">) =>
   queryOptions({
     queryKey: ["runs", run_id, "step", step.execution_id, step.event_id, step.status],
-    queryFn: () => oneStep(run_id, step),
+    queryFn: () =>
+      ask(
+        client.GET("/api/v1/runs/{run_id}/steps/{execution_id}/{event_id}", {
+          params: { path: { run_id, execution_id: step.execution_id, event_id: step.event_id } },
+        }),
+      ),
   });
+/** Where a whole value is downloaded from. */
+export const download = (
+  run_id: string,
+  step: Pick<TimelineStep, "execution_id" | "event_id">,
+  which: "input" | "output",
+) => `/api/v1/runs/${run_id}/steps/${step.execution_id}/${step.event_id}/${which}`;

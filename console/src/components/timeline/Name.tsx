@@ -1,5 +1,5 @@
 import { ChevronRight } from "lucide-react";
-import { count } from "../../format";
+import { count, words } from "../../format";
 import { KIND, StatusIcon } from "../../status";
 import type { Row } from "./rows";
 import classes from "./Timeline.module.css";
@@ -8,6 +8,10 @@ const INDENT = 20; // pixels a level
 
 function Icon({ row }: { row: Row }) {
   if (row.type === "rest") return null;
+  if (row.type === "usual") {
+    const { Icon } = KIND[row.usual.kind];
+    return <Icon size={14} strokeWidth={1.8} aria-hidden />;
+  }
   if (row.type === "fanout") {
     const { Icon } = KIND.tool;
     return row.fanout.failed ? <StatusIcon status="failed" /> : <Icon size={14} strokeWidth={1.8} aria-hidden />;
@@ -29,6 +33,7 @@ function Text({ row }: { row: Row }) {
         )}
       </>
     );
+  if (row.type === "usual") return <span className={classes.label}>{row.usual.title ?? words(row.usual.name)}</span>;
   const { fanout } = row;
   if (row.type === "rest")
     return (

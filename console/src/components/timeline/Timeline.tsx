@@ -1,9 +1,10 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { span, tokens, usd } from "../../format";
+import type { Timeline as Data } from "../../api/client";
 import type { Node } from "./model";
 import { Name } from "./Name";
-import { toRows, type Row } from "./rows";
+import { groupRows, toRows, usualRows, type Row } from "./rows";
 import { makeScale, type Scale } from "./scale";
 import classes from "./Timeline.module.css";
 import { Track } from "./Track";
@@ -11,6 +12,8 @@ import { Track } from "./Track";
 const ROW = 32; // pixels
 interface Props {
   nodes: Node[];
+  groups?: Data["groups"];
+  usual?: Data["usual_next"];
   start: number;
   end: number;
   live: boolean;
@@ -103,7 +106,14 @@ export function Timeline(p: Props) {
   const box = useRef<HTMLDivElement>(null);
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const [opened, setOpened] = useState<ReadonlySet<string>>(new Set());
-  const rows = useMemo(() => toRows(p.nodes, closed, opened, p.end), [p.nodes, closed, opened, p.end]);
+  const rows = useMemo(
+    () => [
+      ...toRows(p.nodes, closed, opened, p.end),
+      ...groupRows(p.groups ?? []),
+      ...usualRows(p.usual?.steps ?? [], p.usual?.runs ?? 0),
+    ],
+    [p.nodes, p.groups, p.usual, closed, opened, p.end],
+  );
   const scale = useMemo(() => makeScale(p.nodes, p.start, p.end, p.fold), [p.nodes, p.start, p.end, p.fold]);
   const list = useVirtualizer({
     count: rows.length,
@@ -121,8 +131,8 @@ export function Timeline(p: Props) {
   const current = Math.min(rows.length - 1, focused ?? at);
   const toggle = (row: Row) =>
     row.type === "step" ? setClosed((c) => flipped(c, row.key)) : setOpened((o) => flipped(o, row.key));
-  const press = (row: Row) => (row.type === "step" ? p.onSelect(row.key) : toggle(row));
-  const folds = (row: Row) => row.type !== "step" || row.kids;
+  const press = (row: Row) => (row.type === "step" ? p.onSelect(row.key) : row.type !== "usual" && toggle(row));
+  const folds = (row: Row) => (row.type === "step" ? row.kids : row.type !== "usual");
   const focus = (to: number) => {
     const next = Math.min(rows.length - 1, Math.max(0, to));
     setFocused(next);
@@ -171,6 +181,7 @@ export function Timeline(p: Props) {
                 className={classes.row}
                 style={{ transform: `translateY(${v.start}px)` }}
                 data-index={v.index}
+                data-usual={row.type === "usual" || undefined}
                 data-waits={node?.status === "approval" || undefined}
                 aria-rowindex={v.index + 1}
                 aria-level={row.depth + 1}

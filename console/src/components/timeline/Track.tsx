@@ -95,6 +95,11 @@ export function Track({ row, scale, end }: { row: Row; scale: Scale; end: number
   return (
     <span className={classes.track} aria-hidden>
       {row.type === "fanout" && <Density fanout={row.fanout} scale={scale} />}
+      {row.type === "usual" && (
+        <span className={classes.usual}>
+          usually next, {row.usual.count} of {row.of} runs
+        </span>
+      )}
       {row.type === "step" && <Bars node={row.node} scale={scale} end={end} />}
     </span>
   );

@@ -1,5 +1,5 @@
 /** What the timeline draws: a run's steps in milliseconds, with their tries and waits. */
-import type { Risk, Step } from "../../api/client";
+import type { Risk, TimelineStep } from "../../api/client";
 import type { Kind, Status } from "../../status";
 
 export interface Try {
@@ -7,9 +7,7 @@ export interface Try {
   from: number;
   /** Undefined while it runs. */
   to?: number;
-  outcome: "completed" | "failed" | "running" | "gated" | "cancelled";
-  error?: string;
-  worker?: string;
+  outcome: "completed" | "failed" | "running" | "gated" | "cancelled" | "lost";
 }
 export interface Node {
   key: string;
@@ -23,7 +21,7 @@ export interface Node {
   from: number;
   to?: number;
   tries: Try[];
-  /** A wait for a person or for time, drawn hatched. */
+  /** A wait for people or for time, drawn hatched. */
   wait?: { from: number; to?: number; word: string };
   tokens?: number;
   usd?: number | null;
@@ -31,10 +29,10 @@ export interface Node {
   approval?: string;
   attempts: number;
 }
-export const keyOf = (s: Pick<Step, "execution_id" | "event_id">) => `${s.execution_id}.${s.event_id}`;
+export const keyOf = (s: Pick<TimelineStep, "execution_id" | "event_id">) => `${s.execution_id}.${s.event_id}`;
 
 const ms = (t: string | null | undefined) => (t ? Date.parse(t) : undefined);
-const STATUSES: Record<Step["status"], Status> = {
+const STATUSES: Record<TimelineStep["status"], Status> = {
   scheduled: "queued",
   running: "running",
   waiting: "waiting",
@@ -44,56 +42,59 @@ const STATUSES: Record<Step["status"], Status> = {
   timed_out: "timed_out",
   abandoned: "cancelled",
 };
-export function statusOfStep(
-  s: Pick<Step, "status" | "kind" | "approval_id" | "live_attempt" | "live_next_retry_at">,
-): Status {
+export function statusOfStep(s: Pick<TimelineStep, "status" | "kind" | "approval_id" | "live_next_retry_at">): Status {
+  const open = s.status === "running" || s.status === "scheduled";
   if (s.status === "waiting" && (s.approval_id || s.kind === "approval")) return "approval";
-  if (s.kind === "timer" && (s.status === "waiting" || s.status === "scheduled" || s.status === "running"))
-    return "sleeping";
-  if ((s.status === "running" || s.status === "scheduled") && s.live_next_retry_at) return "retrying";
+  if (s.kind === "timer" && (open || s.status === "waiting")) return "sleeping";
+  if (open && s.live_next_retry_at) return "retrying";
   return STATUSES[s.status];
 }
-function triesOf(s: Step, from: number, to: number | undefined): Try[] {
-  const outcome =
-    s.status === "completed"
-      ? "completed"
-      : to === undefined
-        ? "running"
-        : s.status === "cancelled" || s.status === "abandoned"
-          ? "cancelled"
-          : "failed";
-  return [
-    {
-      n: s.attempts || 1,
-      from: ms(s.started_at) ?? from,
-      to,
-      outcome,
-      error: s.error?.message ?? undefined,
-      worker: s.worker ?? undefined,
-    },
-  ];
+const OUTCOMES: Partial<Record<TimelineStep["status"], Try["outcome"]>> = {
+  completed: "completed",
+  cancelled: "cancelled",
+  abandoned: "cancelled",
+  failed: "failed",
+  timed_out: "failed",
+};
+function triesOf(s: TimelineStep, from: number, to: number | undefined): Try[] {
+  if (s.attempts?.length)
+    return s.attempts.map((a) => ({
+      n: a.n,
+      from: Date.parse(a.started_at),
+      to: ms(a.finished_at),
+      outcome: a.status,
+    }));
+  // While it waits for people nothing works; afterwards the work began when the gate had closed.
+  if (s.gate && s.gate.status === "pending") return [];
+  const began = ms(s.gate?.closed_at) ?? ms(s.started_at) ?? from;
+  return [{ n: 1, from: began, to, outcome: OUTCOMES[s.status] ?? "running" }];
+}
+function waitOf(s: TimelineStep, from: number, to: number | undefined): Node["wait"] {
+  if (s.gate) return { from: Date.parse(s.gate.opened_at), to: ms(s.gate.closed_at), word: "waiting" };
+  if (s.kind === "timer") return { from, to, word: "sleeping" };
+  return s.kind === "approval" ? { from, to, word: "waiting" } : undefined;
 }
 /** A step of the API as the timeline has it. */
-export function toNode(s: Step): Node {
+export function toNode(s: TimelineStep): Node {
   const from = Date.parse(s.scheduled_at);
   const to = ms(s.closed_at);
-  const status = statusOfStep(s);
-  const waits = status === "approval" || s.kind === "timer" || s.kind === "approval";
   const used = s.usage;
   return {
     key: keyOf(s),
     parent: s.parent == null ? null : `${s.execution_id}.${s.parent}`,
     kind: s.kind,
     name: s.name,
-    title: s.title ?? s.name,
-    status,
+    title: s.title,
+    label: s.label ?? undefined,
+    status: statusOfStep(s),
     from,
     to,
-    tries: waits ? [] : triesOf(s, from, to),
-    wait: waits ? { from, to, word: s.kind === "timer" ? "sleeps" : "waits" } : undefined,
+    tries: s.kind === "timer" || s.kind === "approval" ? [] : triesOf(s, from, to),
+    wait: waitOf(s, from, to),
     tokens: used ? used.input_tokens + used.output_tokens : undefined,
     usd: used?.usd,
+    risk: s.risk ?? undefined,
     approval: s.approval_id ?? undefined,
-    attempts: s.attempts,
+    attempts: s.attempt_count,
   };
 }

@@ -1,4 +1,6 @@
 /** The tree of steps as rows: agents over their turns and calls, a fan-out as one row with its failures first. */
+import type { StepGroup, UsualStep } from "../../api/client";
+import { words } from "../../format";
 import type { Node } from "./model";
 
 export interface Fanout {
@@ -17,7 +19,8 @@ export interface Fanout {
 export type Row =
   | { type: "step"; key: string; depth: number; node: Node; kids: boolean; open: boolean }
   | { type: "fanout"; key: string; depth: number; fanout: Fanout; open: boolean }
-  | { type: "rest"; key: string; depth: number; fanout: Fanout; open: boolean };
+  | { type: "rest"; key: string; depth: number; fanout: Fanout; open: boolean }
+  | { type: "usual"; key: string; depth: number; usual: UsualStep; of: number; open: false };
 
 export const FANOUT = 12; // so many equal siblings in a row are folded
 const BINS = 60;
@@ -62,6 +65,33 @@ export function fanoutOf(nodes: Node[], now: number): Fanout {
     failedBins,
   };
 }
+
+/** A fan-out that the server has folded, in a run with more steps than a page holds. */
+export function groupOf(g: StepGroup): Fanout {
+  return {
+    key: `group.${g.execution_id}.${g.first}`,
+    name: g.name,
+    title: words(g.name),
+    count: g.count,
+    done: g.done,
+    failed: g.failed,
+    from: Date.parse(g.first_at),
+    to: Math.max(Date.parse(g.last_at), Date.parse(g.first_at) + 1),
+    bins: g.bins.map((b) => b.done + b.failed + b.open),
+    failedBins: g.bins.map((b) => b.failed > 0),
+  };
+}
+export const groupRows = (groups: StepGroup[]): Row[] =>
+  groups.map((g) => ({
+    type: "fanout",
+    key: `group.${g.execution_id}.${g.first}`,
+    depth: 0,
+    fanout: groupOf(g),
+    open: false,
+  }));
+/** What usually comes next, from earlier runs of the version. */
+export const usualRows = (steps: UsualStep[], of: number): Row[] =>
+  steps.map((usual) => ({ type: "usual", key: `usual.${usual.kind}.${usual.name}`, depth: 0, usual, of, open: false }));
 
 /** `closed`: what the reader folded. `opened`: fan-outs that are open, and their rests (`rest.…`). */
 export function toRows(nodes: Node[], closed: ReadonlySet<string>, opened: ReadonlySet<string>, now: number): Row[] {

@@ -1,0 +1,223 @@
+"""What a run's workflow and tools logged: pages, the end, and downloads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import pydantic_core
+from fastapi import Depends, Query
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from agentgrid.api import views
+from agentgrid.api.access import V1
+from agentgrid.api.deps import DEFAULT_LIMIT, Cursor, Id, Limit, Plane, Search, Session, Shows, Who
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.paging import cut, decode, encode
+from agentgrid.api.schemas.runs import LogOut, LogPage
+from agentgrid.api.shown import Shown
+from agentgrid.api.whole import file_headers
+from agentgrid.control.plane import ControlPlane
+from agentgrid.db import logs, runs
+from agentgrid.db.logs import LogFilter
+from agentgrid.db.session import ReadSession, reading
+from agentgrid.db.tables import Log, Run
+from agentgrid.domain.logs import LogLevel
+from agentgrid.domain.principals import Principal
+from agentgrid.errors import Fault, Forbidden, InvalidInput, NotFound
+
+router = make_router(tags=["runs"], prefix=f"{V1}/runs")
+
+MOST_TAIL = 1_000
+MOST_LINES = 100_000
+MOST_BYTES = 64 * 1024 * 1024
+MOST_SECONDS = 120.0
+"""What one download may hold and take."""
+BATCH = 1_000
+MOST_ID = 2**63 - 1
+
+Text = Annotated[str | None, Query(min_length=1, max_length=300)]
+LogId = Annotated[int | None, Query(ge=0, le=MOST_ID)]
+
+
+async def _wanted(
+    execution: Text = None,
+    activity: Text = None,
+    step_event_id: Annotated[
+        int | None,
+        Query(
+            ge=1,
+            le=MOST_ID,
+            description="Only lines of this step: all its activities, also from before a gate. Needs `execution`.",
+        ),
+    ] = None,
+    level: Annotated[list[LogLevel], Query(max_length=10, description="Any of these.")] = [],  # noqa: B006
+    min_level: Annotated[LogLevel | None, Query(description="This level and graver ones.")] = None,
+    q: Search = None,
+) -> LogFilter:
+    if step_event_id is not None and execution is None:
+        raise InvalidInput(
+            "a step is named by its execution and event",
+            [Fault(pointer="execution", message="give the step's `execution_id`")],
+        )
+    levels = frozenset(level) or frozenset(LogLevel) if level or min_level else frozenset()
+    if min_level is not None:
+        levels &= min_level.and_above
+        if not levels:
+            raise InvalidInput("no level is left", [Fault(pointer="level", message="`level` is below `min_level`")])
+    step = None if step_event_id is None or execution is None else (execution, step_event_id)
+    return LogFilter(execution_id=execution, activity_id=activity, step=step, levels=levels, q=q)
+
+
+Wanted = Annotated[LogFilter, Depends(_wanted)]
+
+
+async def _found(session: ReadSession, principal: Principal, run_id: str) -> Run:
+    run = await runs.seen(session, run_id, scope=principal.workflows)
+    if run is None:
+        raise NotFound("run", run_id)
+    return run
+
+
+@router.get("/{run_id}/logs", summary="List log lines of the run's workflow and tools, oldest first")
+async def list_logs(
+    request: Request,
+    session: Session,
+    principal: Who,
+    shown: Shows,
+    run_id: Id,
+    wanted: Wanted,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    tail: Annotated[int | None, Query(ge=1, le=MOST_TAIL, description="The last lines.")] = None,
+    before: Annotated[LogId, Query(description="The lines just before this `log_id`.")] = None,
+    after: Annotated[LogId, Query(description="The lines after this `log_id`: how to follow a log.")] = None,
+) -> LogPage:
+    """Begins at the oldest line, unless `tail`, `before`, `after` or `cursor` is given, of which there can be one. Always oldest first.
+
+    Lines of runs that just ended may arrive a moment later than the end, with higher ids. Text and fields, and searching with `q`, require the
+    permission to read payloads.
+    """
+    _check_place({"cursor": cursor, "tail": tail, "before": before, "after": after})
+    if wanted.q is not None and not shown.payloads:
+        # A search would tell, word by word, what the lines say.
+        raise Forbidden("searching the text of logs requires the permission to read payloads")
+    await _found(session, principal, run_id)
+    if tail is not None or before is not None:
+        size = tail or limit
+        rows = await logs.page(session, run_id, wanted, limit=size + 1, before=before, newest=True)
+        page, more, onward = rows[-size:], len(rows) > size, None
+    else:
+        if cursor is not None:
+            (after,) = decode(request, cursor, int)
+        rows = await logs.page(session, run_id, wanted, limit=limit + 1, after=after)
+        page, onward = cut(rows, limit, lambda row: encode(request, row.log_id))
+        more = False
+    lines = await _lines(session, page, shown)
+    return LogPage(items=lines, next_cursor=onward, more_before=more, payloads_visible=shown.payloads)
+
+
+def _check_place(given: dict[str, Any]) -> None:
+    places = [name for name, value in given.items() if value is not None]
+    if len(places) > 1:
+        raise InvalidInput(
+            "more than one place to begin", [Fault(pointer=name, message="give only one of these") for name in places]
+        )
+
+
+async def _lines(session: ReadSession, rows: Sequence[Log], shown: Shown) -> list[LogOut]:
+    steps = await logs.steps(session, rows)
+    return [views.log_line(row, steps.get((row.execution_id, row.activity_id or "")), shown) for row in rows]
+
+
+class LogFormat(StrEnum):
+    """The form of downloaded logs."""
+
+    TEXT = "text"
+    NDJSON = "ndjson"
+
+
+MEDIA = {LogFormat.TEXT: ("text/plain", "log"), LogFormat.NDJSON: ("application/x-ndjson", "ndjson")}
+
+
+@router.get(
+    "/{run_id}/logs/download",
+    summary="Download log lines as a file",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The lines, oldest first.",
+            "content": {media: {"schema": {"type": "string"}} for media, _ in MEDIA.values()},
+        }
+    },
+)
+async def download_logs(
+    plane: Plane,
+    principal: Who,
+    shown: Shows,
+    run_id: Id,
+    wanted: Wanted,
+    format: LogFormat = LogFormat.TEXT,  # the parameter's name
+) -> StreamingResponse:
+    """One line each, as text or as JSON. Ends after 100,000 lines, 64 MiB or two minutes; the last line then says so."""
+    async with reading(plane.engine) as session:
+        await _found(session, principal, run_id)
+    shown.value(run_id)
+    media, ending = MEDIA[format]
+    return StreamingResponse(
+        _written(plane, run_id, wanted, shown, format),
+        media_type=f"{media}; charset=utf-8",
+        headers=file_headers(f"{run_id}-logs", ending),
+    )
+
+
+async def _written(
+    plane: ControlPlane,
+    run_id: str,
+    wanted: LogFilter,
+    shown: Shown,
+    format: LogFormat,
+) -> AsyncIterator[bytes]:
+    until, last, count, size = time.monotonic() + MOST_SECONDS, None, 0, 0
+    while True:
+        async with reading(plane.engine) as session:
+            rows = await logs.page(session, run_id, wanted, limit=BATCH, after=last)
+            lines = await _lines(session, rows, shown)
+        batch = b"".join(_line(line, format) for line in lines)
+        if batch:
+            yield batch
+        if len(rows) < BATCH:
+            return
+        last, count, size = rows[-1].log_id, count + len(rows), size + len(batch)
+        if count >= MOST_LINES or size >= MOST_BYTES or time.monotonic() > until:
+            yield _cut_short(last, format)
+            return
+
+
+def _line(line: LogOut, format: LogFormat) -> bytes:
+    if format is LogFormat.NDJSON:
+        return pydantic_core.to_json(line.model_dump(mode="json"), inf_nan_mode="null") + b"\n"
+    words = [line.logged_at.isoformat(), f"{line.level.upper():<8}", line.logger, line.message or ""]
+    if isinstance(line.fields, dict):
+        words += [
+            f"{name}={value if isinstance(value, str) else views.compact(value)}" for name, value in line.fields.items()
+        ]
+    # Nothing in a line may act on the terminal that prints it, or look like another line.
+    text = " ".join("".join(each if each.isprintable() else _escaped(each) for each in word) for word in words)
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def _cut_short(last: int, format: LogFormat) -> bytes:
+    said = f"the download ends here; there is more after log_id {last}"
+    return (
+        pydantic_core.to_json({"truncated": True, "detail": said})
+        if format is LogFormat.NDJSON
+        else f"... {said}".encode()
+    ) + b"\n"

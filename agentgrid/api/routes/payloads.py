@@ -1,0 +1,118 @@
+"""Whole inputs and outputs, as downloads."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentgrid.api import whole
+from agentgrid.api.access import V1
+from agentgrid.api.deps import Id, Plane, Shows, Who
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.routes.timeline import EventId
+from agentgrid.control.plane import ControlPlane
+from agentgrid.db import runs, steps
+from agentgrid.db.session import reading
+from agentgrid.db.tables import Execution, Run, Step
+from agentgrid.domain.principals import Principal
+from agentgrid.errors import Gone, NotFound
+
+router = make_router(tags=["runs"], prefix=f"{V1}/runs")
+
+DOWNLOAD: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The value, as a file.", "content": {"application/json": {"schema": {}}}},
+    410: {"description": "It is no longer stored."},
+}
+
+
+class Side(StrEnum):
+    """Which value of a step."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+@router.get(
+    "/{run_id}/steps/{execution_id}/{event_id}/{side}",
+    summary="Download a step's whole input or output",
+    response_class=Response,
+    responses=DOWNLOAD,
+)
+async def download_of_step(
+    request: Request,
+    plane: Plane,
+    principal: Who,
+    shown: Shows,
+    run_id: Id,
+    execution_id: Id,
+    event_id: EventId,
+    side: Side,
+) -> Response:
+    """JSON, also where the step's list shows only a beginning; several values as a list. The input is what ran, if an approver changed it.
+
+    At most 32 MiB. `404` if the step has none, `410` if its history is gone from Temporal and was not archived, or if nothing can decode it.
+    """
+    async with reading(plane.engine) as session:
+        run = await runs.seen(session, run_id, scope=principal.workflows)
+        if run is None:
+            raise NotFound("run", run_id)
+        row: Step | None = await steps.get(session, execution_id, event_id)
+        if row is None or row.run_id != run_id:
+            raise NotFound("step", f"{execution_id}/{event_id} of run {run_id}")
+        execution = await session.get_one(Execution, execution_id)
+    stored, at = row.output, row.closed_event_id or event_id
+    if side is Side.INPUT:
+        stored, at = row.input if row.changed_input is None else row.changed_input, event_id
+        if row.changed_input is not None and row.changed_input.get("truncated"):
+            # The step's own event has the arguments from before the change.
+            raise Gone("the arguments that an approver gave are too long to be kept whole: read the run's history")
+    turns: whole.Reading = request.app.state.whole
+    text = await whole.value(plane, turns, execution, at, side.value, stored, what=f"{side} of the step")
+    shown.value(text)
+    return whole.download(text, run_id, event_id, side)
+
+
+@router.get(
+    "/{run_id}/input/download", summary="Download a run's whole input", response_class=Response, responses=DOWNLOAD
+)
+async def download_input(request: Request, plane: Plane, principal: Who, shown: Shows, run_id: Id) -> Response:
+    """As a step's. The values are the workflow's arguments."""
+    run, execution = await _first_or_last(plane, principal, run_id, first=True)
+    turns: whole.Reading = request.app.state.whole
+    text = await whole.value(plane, turns, execution, 1, "input", run.input, what="input of the run")
+    shown.value(text)
+    return whole.download(text, run_id, "input")
+
+
+@router.get(
+    "/{run_id}/result/download", summary="Download a run's whole result", response_class=Response, responses=DOWNLOAD
+)
+async def download_result(request: Request, plane: Plane, principal: Who, shown: Shows, run_id: Id) -> Response:
+    """As a step's output. `404` while the run is open, and if it ended without a result."""
+    run, execution = await _first_or_last(plane, principal, run_id, first=False)
+    turns: whole.Reading = request.app.state.whole
+    text = await whole.value(
+        plane, turns, execution, execution.last_event_id, "output", run.result, what="result of the run"
+    )
+    shown.value(text)
+    return whole.download(text, run_id, "result")
+
+
+async def _first_or_last(
+    plane: ControlPlane, principal: Principal, run_id: str, *, first: bool
+) -> tuple[Run, Execution]:
+    async with reading(plane.engine) as session:
+        run = await runs.seen(session, run_id, scope=principal.workflows)
+        if run is None:
+            raise NotFound("run", run_id)
+        wanted = run.first_execution_id if first else run.execution_id
+        execution = None if wanted is None else await session.get(Execution, wanted)
+        # The first of the chain may have been gone before the projector saw the run.
+        if execution is None and run.execution_id is not None:
+            execution = await session.get(Execution, run.execution_id)
+    if execution is None:
+        raise NotFound("execution", f"of run {run_id} yet")
+    return run, execution

@@ -1,0 +1,74 @@
+"""A run's timeline, and one of its steps."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentgrid.api import timeline, views
+from agentgrid.api.access import V1
+from agentgrid.api.deps import Id, Plane, Session, Shows, Who
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.schemas.runs import StepOut
+from agentgrid.api.schemas.timeline import Timeline
+from agentgrid.db import runs, steps
+from agentgrid.db.timeline import Wanted
+from agentgrid.errors import NotFound
+
+router = make_router(tags=["runs"], prefix=f"{V1}/runs")
+
+DEFAULT_STEPS = 5_000
+MOST_STEPS = 10_000
+MOST_EVENT_ID = 2**63 - 1
+
+EventId = Annotated[int, Path(ge=1, le=MOST_EVENT_ID, description="The `event_id` of the step.")]
+Bound = Annotated[int | None, Query(ge=1, le=MOST_EVENT_ID)]
+
+
+@router.get(
+    "/{run_id}/timeline",
+    summary="The run's steps in one answer, for drawing",
+    response_model=Timeline,
+    response_model_exclude_none=True,
+)
+async def get_timeline(
+    request: Request,
+    plane: Plane,
+    principal: Who,
+    shown: Shows,
+    run_id: Id,
+    limit: Annotated[
+        int, Query(ge=1, le=MOST_STEPS, description="Beyond this many steps, fan-outs are folded.")
+    ] = DEFAULT_STEPS,
+    execution: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
+    first: Bound = None,
+    last: Bound = None,
+) -> Response:
+    """No payloads, and no nulls. Without `execution`, the newest execution of each segment. `first` and `last`: only steps with event ids
+    between them, as to unfold a group.
+
+    `as_of` orders the answer against `GET /events`: read it once, then apply the events after that id.
+    """
+    wanted = Wanted(limit=limit, labels=shown.payloads, execution=execution, first=first, last=last)
+    usuals: timeline.Usuals = request.app.state.usuals
+    found = await timeline.of_run(plane, usuals, shown, run_id, wanted, scope=principal.workflows)
+    if found is None:
+        raise NotFound("run", run_id) if execution is None else NotFound("execution", f"{execution} of run {run_id}")
+    return Response(found, media_type="application/json")
+
+
+@router.get("/{run_id}/steps/{execution_id}/{event_id}", summary="One step, with its payloads")
+async def get_step(
+    session: Session, principal: Who, shown: Shows, run_id: Id, execution_id: Id, event_id: EventId
+) -> StepOut:
+    """As in the list of steps. Inputs and outputs are null unless the caller may read payloads."""
+    run = await runs.seen(session, run_id, scope=principal.workflows)
+    if run is None:
+        raise NotFound("run", run_id)
+    row = await steps.get(session, execution_id, event_id)
+    if row is None or row.run_id != run_id:
+        raise NotFound("step", f"{execution_id}/{event_id} of run {run_id}")
+    return views.step(row, shown)

@@ -1,0 +1,255 @@
+"""The timeline of a run, from its rows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pydantic_core
+
+from agentgrid.api.schemas.timeline import StepBin, StepGroup, TimelineUsage, UsualNext, UsualStep
+from agentgrid.api.shown import Shown, class_of
+from agentgrid.api.views import NOT_STORED
+from agentgrid.control.plane import ControlPlane
+from agentgrid.db import timeline as stored
+from agentgrid.db.pool import Connection, direct
+from agentgrid.db.timeline import Row, Told
+from agentgrid.domain import timeline
+from agentgrid.domain.runs import RunStatus
+from agentgrid.domain.steps import JobStatus, StepKind, StepStatus, job_status
+from agentgrid.domain.timeline import WORKING, Group, Span, StepKey, Usual
+from agentgrid.protocol import ErrorType
+
+APPROVAL = StepKind.APPROVAL.value
+_INSTEAD = frozenset({"error", "live_error", "input", "call_key"})
+"""Columns that are read to make something else of them."""
+_GATE_KEY = frozenset({"execution_id", "step_event_id"})
+
+
+class Usuals:
+    """What earlier runs of a workflow's version did, remembered for a minute."""
+
+    SECONDS = 60.0
+    MOST = 200
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str | None], tuple[float, list[list[Usual]]]] = OrderedDict()
+
+    async def of(self, connection: Connection, workflow: str, version: str | None) -> list[list[Usual]]:
+        """The distinct steps of each of the newest completed runs."""
+        key, now = (workflow, version), time.monotonic()
+        at, found = self._known.get(key, (-self.SECONDS, []))
+        if now - at >= self.SECONDS:
+            found = await stored.earlier(connection, workflow=workflow, version=version)
+            self._known[key] = (now, found)
+            self._known.move_to_end(key)
+            while len(self._known) > self.MOST:
+                self._known.popitem(last=False)
+        return found
+
+
+async def of_run(
+    plane: ControlPlane, usuals: Usuals, shown: Shown, run_id: str, wanted: stored.Wanted, *, scope: frozenset[str]
+) -> bytes | None:
+    """The timeline of a run, as JSON; None if there is no such run in the scope."""
+    earlier: list[list[Usual]] = []
+    async with direct(plane.pool) as connection:
+        told = await stored.of_run(connection, run_id, wanted, scope=scope)
+        if told is None:
+            return None
+        if not RunStatus(told.run["status"]).closed:
+            earlier = await usuals.of(connection, told.run["workflow"], told.run["version"])
+    # A long run takes a tenth of a second, in which others are served.
+    return await asyncio.to_thread(_Drawing(told, shown, datetime.now(UTC)).written, earlier)
+
+
+class _Drawing:
+    """One response in the making."""
+
+    def __init__(self, told: Told, shown: Shown, now: datetime) -> None:
+        self._told, self._shown = told, shown
+        self._now: datetime = now
+        self._until: datetime = told.run["closed_at"] or now
+        self._gates: dict[StepKey, Row] = {}
+        for gate in told.gates:  # the newest first
+            self._gates.setdefault((gate["execution_id"], gate["step_event_id"]), gate)
+        self._jobs = _by_step(told.steps, told.jobs)
+
+    def written(self, earlier: Sequence[Sequence[Usual]]) -> bytes:
+        """All of it, as JSON that fits `Timeline`."""
+        told, run = self._told, self._told.run
+        start = run["started_at"] or run["created_at"]
+        whole = max((self._until - start).total_seconds(), 0.0)
+        working = min(timeline.covered(self._work()).total_seconds(), whole)
+        usual = self._usual(earlier)
+        values = {
+            "run_id": run["run_id"],
+            "status": run["status"],
+            "as_of": told.as_of,
+            "at": self._now,
+            "payloads_visible": self._shown.payloads,
+            "step_count": run["step_count"],
+            "complete": told.complete,
+            "working_seconds": round(working, 3),
+            "waiting_seconds": round(whole - working, 3),
+            "people_seconds": round(timeline.covered(self._people()).total_seconds(), 3),
+            "steps": [self._step(row) for row in told.steps],
+            "groups": [self._group(group) for group in told.folded.groups] if told.folded else [],
+            **({} if usual is None else {"usual_next": usual}),
+        }
+        return pydantic_core.to_json(values, exclude_none=True)
+
+    def _step(self, row: Row) -> dict[str, Any]:
+        key: StepKey = (row["execution_id"], row["event_id"])
+        gate, jobs = self._gates.get(key), self._jobs.get(key, ())
+        # Plain values, and none of those that are null: models of 5,000 steps take longer than all the rest.
+        values = {name: value for name, value in row.items() if value is not None and name not in _INSTEAD}
+        kind = row["kind"]
+        if kind == APPROVAL:
+            values["name"] = self._shown.step_name(kind, row["name"])
+        values["title"] = self._title(row, gate)
+        if kind == StepKind.TOOL and (risk := self._told.risks.get(row["name"])) is not None:
+            values["risk"] = risk
+        if row["error"] is not None and (of := self._class(row["error"])) is not None:
+            values["error_type"] = of
+        if row["live_error"] is not None and (of := self._class(row["live_error"])) is not None:
+            values["live_error_type"] = of
+        if row["input"] is not None and (label := self._label(row["input"])) is not None:
+            values["label"] = label
+        if "usage" in values:
+            values["usage"] = _usage(row["usage"])
+        if gate is not None:
+            values["gate"] = {
+                name: value for name, value in gate.items() if name not in _GATE_KEY and value is not None
+            }
+        if jobs:
+            values["attempts"] = list(self._attempts(row, jobs))
+            activities = list(dict.fromkeys(job["activity_id"] for job in jobs))
+            if len(activities) > 1:
+                values["activity_ids"] = activities
+        return values
+
+    def _title(self, row: Row, gate: Row | None) -> str:
+        if row["kind"] == APPROVAL:
+            return timeline.waits_for(gate["approvers"] if gate else ())
+        if row["kind"] == StepKind.TIMER and row["due_at"] is not None:
+            return f"Sleep {timeline.in_words(row['due_at'] - row['scheduled_at'])}"
+        title: str = row["title"] or row["name"]
+        return title
+
+    def _label(self, given: Any) -> str | None:
+        return self._shown.text(timeline.label_of(given.get("value")) if isinstance(given, dict) else None)
+
+    def _class(self, error: str | None) -> str | None:
+        if error is None:
+            return None
+        kind, _ = timeline.error_head(error)
+        return kind if self._shown.payloads else class_of(kind)
+
+    def _attempts(self, row: Row, jobs: Sequence[Row]) -> Iterator[dict[str, Any]]:
+        of = StepStatus(row["status"])
+        ended = RunStatus(self._told.run["status"]).closed or of.closed
+        for number, job in enumerate(jobs, 1):
+            kind, message = timeline.error_head(job["error"])
+            of_now = job["activity_id"] == row["activity_id"]
+            last = number == len(jobs) and (not of_now or (row["live_attempt"] or 0) <= job["attempt"])
+            told = JobStatus(job["status"])
+            asked = kind == ErrorType.APPROVAL_REQUIRED
+            status = job_status(told, step=of if of_now else None, last=last, ended=ended or not of_now, asked=asked)
+            finished = job["finished_at"]
+            if told is JobStatus.RUNNING and status not in (JobStatus.RUNNING, JobStatus.LOST):
+                finished = row["closed_at"]
+            attempt = {"n": job["n"], "status": status.value, "started_at": job["started_at"], "worker": job["worker"]}
+            if finished is not None:
+                attempt["finished_at"] = finished
+            if status is JobStatus.FAILED and told is JobStatus.COMPLETED:
+                attempt["error"] = {"type": NOT_STORED["type"]}
+            elif job["error"] is not None and status is not JobStatus.GATED:
+                attempt["error"] = self._error(kind, message)
+            yield attempt
+
+    def _error(self, kind: str | None, message: str | None) -> dict[str, str]:
+        found = {"type": kind if self._shown.payloads else class_of(kind), "message": self._shown.text(message)}
+        return {name: text for name, text in found.items() if text is not None}
+
+    def _group(self, group: Group) -> StepGroup:
+        first = group.first
+        return StepGroup(
+            execution_id=first.key[0],
+            parent=first.parent,
+            kind=StepKind(first.kind),
+            name=self._shown.step_name(first.kind, first.name),
+            first=first.key[1],
+            last=group.last.key[1],
+            count=group.count,
+            done=group.done,
+            failed=group.failed,
+            open=group.open,
+            beneath=group.beneath,
+            first_at=group.first_at,
+            last_at=group.last_at,
+            bins=[StepBin.model_validate(each) for each in group.bins],
+        )
+
+    def _work(self) -> Iterator[Span]:
+        """When the run itself was at work."""
+        for row in self._told.steps:
+            start = row["started_at"] or (row["scheduled_at"] if row["local"] else None)
+            if row["kind"] not in WORKING or start is None:
+                continue
+            if row["closed_at"] is not None or row["status"] == StepStatus.RUNNING:
+                yield start, row["closed_at"] or self._until
+        for job in self._told.jobs:
+            if job["finished_at"] is not None:
+                yield job["started_at"], job["finished_at"]
+        for group in self._told.folded.groups if self._told.folded else ():
+            if group.first.kind in WORKING:
+                yield group.first_at, self._until if group.open else group.last_at
+
+    def _people(self) -> Iterator[Span]:
+        for gate in self._told.gates:
+            yield gate["opened_at"], gate["closed_at"] or self._until
+
+    def _usual(self, earlier: Sequence[Sequence[Usual]]) -> UsualNext | None:
+        if not earlier:
+            return None
+        taken = [(row["kind"], row["name"]) for row in self._told.steps if row["parent"] is None]
+        taken += (
+            [(group.first.kind, group.first.name) for group in self._told.folded.groups] if self._told.folded else []
+        )
+        found: dict[tuple[str, str], UsualStep] = {}
+        for step in timeline.usual_next(earlier, taken):
+            name = self._shown.step_name(step.kind, step.name)
+            one = UsualStep(kind=StepKind(step.kind), name=name, title=step.title, count=step.count)
+            found.setdefault((step.kind, name), one)
+        return UsualNext(runs=len(earlier), steps=list(found.values()))
+
+
+def _usage(given: Any) -> dict[str, Any]:
+    used = given if isinstance(given, dict) else {}
+    return {name: used[name] for name in TimelineUsage.model_fields if used.get(name) is not None}
+
+
+def _by_step(steps: Sequence[Row], jobs: Sequence[Row]) -> Mapping[StepKey, Sequence[Row]]:
+    """The jobs of each step. After a gate a step has the activity of its last call; the call's key joins the earlier ones to it."""
+    by_activity: dict[tuple[str, str], StepKey] = {}
+    by_call: dict[tuple[str, str], StepKey] = {}
+    if jobs:
+        for row in steps:
+            key: StepKey = (row["execution_id"], row["event_id"])
+            if row["activity_id"] is not None:
+                by_activity[key[0], row["activity_id"]] = key
+            if row["call_key"] is not None:
+                by_call[key[0], row["call_key"]] = key
+    found: defaultdict[StepKey, list[Row]] = defaultdict(list)
+    for job in jobs:
+        of = by_activity.get((job["execution_id"], job["activity_id"]))
+        if of is None and job["call_key"] is not None:
+            of = by_call.get((job["execution_id"], job["call_key"]))
+        if of is not None:
+            found[of].append(job)
+    return found

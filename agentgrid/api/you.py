@@ -1,0 +1,61 @@
+"""Whether a caller can do what a run waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agentgrid.api.schemas.common import Action, ActionVerb
+from agentgrid.api.schemas.runs import You
+from agentgrid.control.approvals import obstacle, signer_for
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.db.approvals import Found
+from agentgrid.db.run_details import Details
+from agentgrid.db.tables import Approval
+from agentgrid.domain.runs import RunStatus, WaitingOn
+
+DECIDING = (ActionVerb.APPROVE, ActionVerb.REJECT)
+ANSWERS = {RunStatus.PAUSED: ActionVerb.RESUME}
+"""What a run in this status waits for."""
+
+
+def you_of(
+    plane: ControlPlane,
+    caller: Caller,
+    details: Details,
+    gates: Sequence[Approval],
+    actions: Sequence[Action],
+    *,
+    hidden: bool,
+) -> You:
+    """What the caller can do now, or why not. gates: the pending approvals that the caller may see; hidden: they may not see them."""
+    run, status = details.run, RunStatus(details.run.status)
+    if status.closed:
+        return _nothing(f"the run is {status} and has ended")
+    if gates:
+        return _deciding(plane, caller, details, gates)
+    verb = ANSWERS.get(status) or (ActionVerb.SIGNAL if run.waiting_on == WaitingOn.SIGNAL else None)
+    if verb is not None:
+        action = next(each for each in actions if each.verb == verb)
+        return You(
+            may_act=action.allowed, verbs=[verb] if action.allowed else [], approval_ids=[], reason=action.reason
+        )
+    if run.waiting_on == WaitingOn.APPROVAL and hidden:
+        return _nothing("it waits for an approval, and you may see those of your own runs only")
+    return _nothing("nothing is asked of anybody now")
+
+
+def _deciding(plane: ControlPlane, caller: Caller, details: Details, gates: Sequence[Approval]) -> You:
+    mine, why = [], None
+    for gate in gates:
+        found = Found(approval=gate, run=details.run, now=details.now, revoked_keys=details.revoked_keys)
+        error = obstacle(caller, found, signer_for(plane, found))
+        if error is None:
+            mine.append(gate.approval_id)
+        else:
+            why = why or error.message
+    verbs = list(DECIDING) if mine else []
+    return You(may_act=bool(mine), verbs=verbs, approval_ids=mine, reason=None if mine else why)
+
+
+def _nothing(why: str) -> You:
+    return You(may_act=False, verbs=[], approval_ids=[], reason=why)

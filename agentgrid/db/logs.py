@@ -1,0 +1,72 @@
+"""What a run's workflow and tools logged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+
+from agentgrid.db.session import ReadSession
+from agentgrid.db.steps import activities_of, reported, steps_of
+from agentgrid.db.tables import Log
+from agentgrid.domain.logs import LogLevel, spellings
+
+L: Any = Log
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogFilter:
+    """Which lines of a run are wanted."""
+
+    execution_id: str | None = None
+    activity_id: str | None = None
+    step: tuple[str, int] | None = None
+    """The execution and the event id of a step."""
+    levels: frozenset[LogLevel] = frozenset()
+    """Any level if empty."""
+    q: str | None = None
+
+
+async def page(
+    session: ReadSession,
+    run_id: str,
+    wanted: LogFilter,
+    *,
+    limit: int,
+    after: int | None = None,
+    before: int | None = None,
+    newest: bool = False,
+) -> Sequence[Log]:
+    """Lines oldest first. `after` and `before`: only those with a higher or a lower id. `newest`: the last ones, not the first ones."""
+    execution = wanted.step[0] if wanted.step is not None else wanted.execution_id
+    statement = select(Log).where(reported(L, run_id, execution))
+    if wanted.activity_id is not None:
+        statement = statement.where(L.activity_id == wanted.activity_id)
+    if wanted.step is not None:
+        statement = statement.where(L.activity_id.in_(await activities_of(session, *wanted.step)))
+    if wanted.levels:
+        statement = statement.where(_level(wanted.levels))
+    if wanted.q is not None:
+        statement = statement.where(L.message.icontains(wanted.q, autoescape=True))
+    if after is not None:
+        statement = statement.where(L.log_id > after)
+    if before is not None:
+        statement = statement.where(L.log_id < before)
+    order = L.log_id.desc() if newest else L.log_id
+    found = (await session.execute(statement.order_by(order).limit(limit))).scalars().all()
+    return found[::-1] if newest else found
+
+
+def _level(levels: frozenset[LogLevel]) -> ColumnElement[bool]:
+    written = func.lower(L.level)
+    if LogLevel.INFO in levels:
+        # A level of the worker's own counts as info.
+        return written.not_in(spellings(frozenset(LogLevel) - levels))
+    return written.in_(spellings(levels))
+
+
+async def steps(session: ReadSession, lines: Sequence[Log]) -> Mapping[tuple[str, str], int]:
+    """The event ids of the steps that wrote these lines, by execution and activity."""
+    return await steps_of(session, {(line.execution_id, line.activity_id) for line in lines if line.activity_id})

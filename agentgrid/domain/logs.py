@@ -1,0 +1,37 @@
+"""Levels of log lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class LogLevel(StrEnum):
+    """How grave a line is, in rising order. A level that is none of these counts as `info`."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+    @classmethod
+    def read(cls, text: str) -> LogLevel:
+        """The level of a line as its worker wrote it."""
+        lowered = text.lower()
+        return _READ.get(lowered, cls.INFO)
+
+    @property
+    def and_above(self) -> frozenset[LogLevel]:
+        """This level and all graver ones."""
+        levels = list(LogLevel)
+        return frozenset(levels[levels.index(self) :])
+
+
+_READ = {**{level.value: level for level in LogLevel}, "warn": LogLevel.WARNING, "fatal": LogLevel.CRITICAL}
+
+
+def spellings(levels: Iterable[LogLevel]) -> list[str]:
+    """How workers write these levels."""
+    wanted = set(levels)
+    return [word for word, level in _READ.items() if level in wanted]

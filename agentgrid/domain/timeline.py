@@ -1,0 +1,282 @@
+"""A run's steps as one picture: which of them are told as one line, how long the run worked, and what usually comes next."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from agentgrid.domain.principals import ANY_APPROVER
+from agentgrid.domain.steps import StepKind, StepStatus
+
+FAN_OUT = 20
+"""At least this many equal siblings in a row are folded into one group where a run has too many steps."""
+BINS = 24
+"""Into how many equal stretches of time a group's steps are counted."""
+LABEL_PARTS = 3
+LABEL_PART_CHARACTERS = 40
+LABEL_CHARACTERS = 80
+USUAL_STEPS = 8
+USUAL_SHARE = 0.2
+"""A step is usual if at least this share of the earlier runs took it."""
+ERROR_HEAD = 1_500
+"""How many characters of a stored error `error_head` needs."""
+MESSAGE_CHARACTERS = 300
+
+_STRING = r'"(?:[^"\\]|\\.)*'
+_HEAD = re.compile(rf'\{{\s*"type"\s*:\s*({_STRING}"|null)(?:\s*,\s*"message"\s*:\s*({_STRING}"?))?', re.DOTALL)
+_TORN_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?$")
+
+StepKey = tuple[str, int]
+"""The execution and the event id of a step."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shape:
+    """What folding looks at of one step."""
+
+    key: StepKey
+    parent: int | None
+    kind: str
+    name: str
+    status: str
+    scheduled_at: datetime
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bin:
+    """The steps of a group that ended in one stretch of time; for open ones, that were scheduled in it."""
+
+    done: int
+    failed: int
+    open: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """Equal siblings in a row, told as one."""
+
+    first: Shape
+    last: Shape
+    count: int
+    done: int
+    failed: int
+    open: int
+    beneath: int
+    """How many steps belong to its steps, at any depth."""
+    first_at: datetime
+    last_at: datetime
+    bins: tuple[Bin, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """The steps that are told one by one, and the groups of the others."""
+
+    kept: Sequence[StepKey]
+    groups: Sequence[Group]
+
+
+def fold(steps: Sequence[Shape]) -> Folded:
+    """Fold rows of at least `FAN_OUT` consecutive siblings of the same kind and name. `steps`: in the order in which they were scheduled."""
+    known = {step.key for step in steps}
+    children: dict[StepKey | None, list[Shape]] = {}
+    for step in steps:
+        above = None if step.parent is None else (step.key[0], step.parent)
+        # A parent that is unknown, or that is no earlier step, would make a ring that nobody reaches.
+        top = above is None or above not in known or above[1] >= step.key[1]
+        children.setdefault(None if top else above, []).append(step)
+    kept: list[StepKey] = []
+    groups: list[Group] = []
+    waiting: list[StepKey | None] = [None]
+    while waiting:
+        for row in _rows(children.get(waiting.pop(), ())):
+            if len(row) >= FAN_OUT:
+                groups.append(_group(row, children))
+            else:
+                kept.extend(step.key for step in row)
+                waiting.extend(step.key for step in row if step.key in children)
+    return Folded(kept=kept, groups=groups)
+
+
+def _rows(siblings: Iterable[Shape]) -> Iterable[list[Shape]]:
+    row: list[Shape] = []
+    for step in siblings:
+        if row and (step.kind, step.name, step.key[0]) != (row[0].kind, row[0].name, row[0].key[0]):
+            yield row
+            row = []
+        row.append(step)
+    if row:
+        yield row
+
+
+def _group(row: Sequence[Shape], children: Mapping[StepKey | None, Sequence[Shape]]) -> Group:
+    first_at = min(step.scheduled_at for step in row)
+    last_at = max(step.closed_at or step.scheduled_at for step in row)
+    stretch = (last_at - first_at).total_seconds() / BINS
+    bins = [[0, 0, 0] for _ in range(BINS)]
+    for step in row:
+        since = ((step.closed_at or step.scheduled_at) - first_at).total_seconds()
+        bins[min(int(since / stretch), BINS - 1) if stretch else 0][_outcome(step.status)] += 1
+    done, failed, still_open = (sum(each[which] for each in bins) for which in range(3))
+    return Group(
+        first=row[0],
+        last=row[-1],
+        count=len(row),
+        done=done,
+        failed=failed,
+        open=still_open,
+        beneath=_beneath(row, children),
+        first_at=first_at,
+        last_at=last_at,
+        bins=tuple(Bin(done=each[0], failed=each[1], open=each[2]) for each in bins),
+    )
+
+
+def _outcome(status: str) -> int:
+    if not StepStatus(status).closed:
+        return 2
+    return 0 if status == StepStatus.COMPLETED else 1
+
+
+def _beneath(row: Sequence[Shape], children: Mapping[StepKey | None, Sequence[Shape]]) -> int:
+    count, waiting = 0, [step.key for step in row]
+    while waiting:
+        below = children.get(waiting.pop(), ())
+        count += len(below)
+        waiting.extend(step.key for step in below)
+    return count
+
+
+Span = tuple[datetime, datetime]
+
+
+def covered(spans: Iterable[Span]) -> timedelta:
+    """How much time the spans cover together; where they overlap it counts once."""
+    total, until = timedelta(), None
+    for start, end in sorted(spans):
+        begin = start if until is None else max(start, until)
+        if end > begin:
+            total += end - begin
+            until = end
+    return total
+
+
+# A child's work is its own run's; an agent's is that of its model turns and tools.
+WORKING = frozenset({StepKind.TOOL, StepKind.MODEL, StepKind.ACTIVITY, StepKind.UPDATE, StepKind.NEXUS})
+"""The kinds of steps during which the run itself works."""
+
+
+def label_of(value: Any) -> str | None:
+    """The first small scalars of a call's arguments, which tell it from its siblings."""
+    parts: list[str] = []
+    given = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    for each in given:
+        text = _scalar(each)
+        if text is not None and len(text) <= LABEL_PART_CHARACTERS:
+            parts.append(text)
+        if len(parts) == LABEL_PARTS:
+            break
+    if not parts and (long := next((each for each in given if isinstance(each, str)), None)) is not None:
+        parts = [" ".join(long[: 2 * LABEL_CHARACTERS].split())]
+    # JSON may hold half a character, which no response can.
+    label = " · ".join(parts).encode("utf-8", "replace").decode()
+    return label if len(label) <= LABEL_CHARACTERS else label[: LABEL_CHARACTERS - 1] + "…" if label else None
+
+
+def _scalar(value: Any) -> str | None:
+    if isinstance(value, str):
+        return " ".join(value.split()) or None if len(value) <= LABEL_PART_CHARACTERS else None
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int | float) else None
+
+
+def in_words(duration: timedelta) -> str:
+    """A duration in its one or two largest units: `3 s`, `2 h 30 min`."""
+    seconds = duration.total_seconds()
+    if seconds < 1:
+        return f"{max(round(seconds * 1000), 0)} ms"
+    left, found = round(seconds), []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        if left >= size:
+            found.append(f"{left // size} {unit}")
+            left %= size
+        elif found:
+            break
+        if len(found) == 2:
+            break
+    return " ".join(found)
+
+
+def waits_for(approvers: Sequence[str]) -> str:
+    """Whom an approval waits for, as a title."""
+    names = ["any approver" if each == ANY_APPROVER else each for each in approvers]
+    return f"Waits for {' or '.join(names) or 'an approver'}"
+
+
+def error_head(text: str | None) -> tuple[str | None, str | None]:
+    """Type and message of a stored error, from its beginning alone: the rest may be long."""
+    found = _HEAD.match(text or "")
+    if found is None:
+        return None, None
+    kind, message = (_text(part) for part in found.groups())
+    if message is not None and len(message) > MESSAGE_CHARACTERS:
+        message = message[: MESSAGE_CHARACTERS - 1] + "…"
+    return kind, message
+
+
+def _text(literal: str | None) -> str | None:
+    if literal is None or literal == "null":
+        return None
+    if len(literal) < 2 or not literal.endswith('"'):
+        literal = _TORN_ESCAPE.sub("", literal) + '"'
+    try:
+        text = json.loads(literal)
+    except ValueError:
+        return None
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usual:
+    """A step that often comes next, and how many of the earlier runs took it."""
+
+    kind: str
+    name: str
+    title: str | None = field(default=None, compare=False)
+    count: int = field(default=0, compare=False)
+
+
+def usual_next(earlier: Sequence[Sequence[Usual]], taken: Sequence[Hashable]) -> list[Usual]:
+    """What earlier runs did after the newest step that this run has taken too, in their order.
+
+    earlier: the distinct steps of each run, in the order in which they were first scheduled. taken: (kind, name) of this run's.
+    """
+    known = {(step.kind, step.name) for run in earlier for step in run}
+    here = next((each for each in reversed(taken) if each in known), None)
+    counts: Counter[tuple[str, str]] = Counter()
+    places: Counter[tuple[str, str]] = Counter()
+    titles: dict[tuple[str, str], str | None] = {}
+    for run in earlier:
+        names = [(step.kind, step.name) for step in run]
+        if here is not None and here not in names:
+            continue
+        start = 0 if here is None else names.index(here) + 1
+        for place, step in enumerate(run[start:]):
+            name = (step.kind, step.name)
+            if name not in taken:
+                counts[name] += 1
+                places[name] += place
+                titles.setdefault(name, step.title)
+    usual = [name for name, count in counts.items() if count >= max(1, USUAL_SHARE * len(earlier))]
+    usual.sort(key=lambda name: (places[name] / counts[name], name))
+    return [
+        Usual(kind=kind, name=name, title=titles[kind, name], count=counts[kind, name])
+        for kind, name in usual[:USUAL_STEPS]
+    ]

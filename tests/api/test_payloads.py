@@ -1,0 +1,124 @@
+"""Whole inputs and outputs as downloads: from the database, from Temporal, from the archive, or with the reason why not."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import zstandard
+from temporalio import workflow
+from temporalio.api.history.v1 import History as Proto
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from agentgrid.db.tables import History, Run
+from tests.api import factories
+from tests.api.conftest import Api
+
+LONG = "ä" * 50_000
+CUT = {"size": 200_000, "preview": "ää", "truncated": True}
+
+
+@workflow.defn(name="Doubles")
+class Doubles:
+    @workflow.run
+    async def run(self, text: str) -> str:
+        return text * 2
+
+
+async def test_a_long_value_comes_whole_from_temporal_and_then_from_the_archive(api: Api, as_: Any) -> None:
+    client, queue = await Client.connect(api.settings.temporal_address), f"doubles-{uuid.uuid4()}"
+    async with Worker(client, task_queue=queue, workflows=[Doubles], workflow_runner=UnsandboxedWorkflowRunner()):
+        handle = await client.start_workflow("Doubles", LONG, id=f"odd {uuid.uuid4()} \u202e", task_queue=queue)
+        await handle.result()
+    history = await handle.fetch_history()
+    run = factories.run(
+        workflow_id=handle.id,
+        first_execution_id=handle.first_execution_run_id,
+        execution_id=handle.first_execution_run_id,
+        status="completed",
+        input=CUT,
+        result=CUT,
+    )
+    last = history.events[-1].event_id
+    execution = factories.execution(run, status="completed", last_event_id=last)
+    await factories.insert(api.plane.engine, run, execution)
+    place = f"/api/v1/runs/{run.run_id}"
+
+    async def whole() -> None:
+        given = await as_("auditor").get(f"{place}/input/download")
+        assert (given.status_code, given.json()) == (200, LONG)
+        assert given.headers["content-type"] == "application/json"
+        assert given.headers["content-disposition"] == f'attachment; filename="{run.run_id}-input.json"'
+        assert (await as_("operator").get(f"{place}/result/download")).json() == LONG * 2
+
+    await whole()
+    packed = zstandard.ZstdCompressor().compress(Proto(events=history.events).SerializeToString())
+    await factories.insert(
+        api.plane.engine,
+        History(
+            execution_id=run.first_execution_id or "",
+            run_id=run.run_id,
+            workflow_id=run.workflow_id,
+            namespace="default",
+            event_count=len(history.events),
+            events=packed,
+        ),
+    )
+    await client.workflow_service.delete_workflow_execution(_deletion(handle))
+    await whole()
+
+
+def _deletion(handle: Any) -> Any:
+    from temporalio.api.common.v1 import WorkflowExecution
+    from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+
+    execution = WorkflowExecution(workflow_id=handle.id, run_id=handle.first_execution_run_id)
+    return DeleteWorkflowExecutionRequest(namespace="default", workflow_execution=execution)
+
+
+async def stored(api: Api) -> Run:
+    """A run whose steps have all forms of values, and of which Temporal knows nothing."""
+    run = factories.run()
+    await factories.insert(
+        api.plane.engine,
+        run,
+        factories.execution(run),
+        factories.step(
+            run, 5, input={"size": 2, "value": {"a": 1}}, output={"size": 3, "arity": 2, "values": [1, None]}
+        ),
+        factories.step(run, 6, input=CUT, output={"size": 8, "encoding": "binary/encrypted", "opaque": True}),
+        factories.step(run, 7, input={"size": 2, "value": 1}, changed_input={"size": 9, "value": "\ud800"}),
+    )
+    return run
+
+
+async def test_a_short_value_is_downloaded_as_it_is_stored(api: Api, as_: Any) -> None:
+    run = await stored(api)
+    place = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
+    assert (await as_("operator").get(f"{place}/5/input")).json() == {"a": 1}
+    assert (await as_("operator").get(f"{place}/5/output")).json() == [1, None]
+    assert (await as_("operator").get(f"{place}/7/input")).text == '"\\ud800"'
+
+
+async def test_what_can_not_be_downloaded_says_why(api: Api, as_: Any) -> None:
+    run = await stored(api)
+    place = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
+    gone = await as_("operator").get(f"{place}/6/input")
+    assert (gone.status_code, gone.json()["code"]) == (410, "gone")
+    assert "Temporal no longer has the history" in gone.json()["detail"]
+    opaque = await as_("operator").get(f"{place}/6/output")
+    assert opaque.status_code == 410
+    assert "binary/encrypted" in opaque.json()["detail"]
+    none = await as_("operator").get(f"{place}/7/output")
+    assert (none.status_code, none.json()["code"]) == (404, "no_value")
+    assert (await as_("operator").get(f"{place}/5/error")).status_code == 422
+
+
+async def test_a_payload_in_the_api_names_its_form(api: Api, as_: Any) -> None:
+    run = await stored(api)
+    steps = (await as_("operator").get(f"/api/v1/runs/{run.run_id}/steps", params={"limit": 2})).json()["items"]
+    assert [(step["input"]["form"], (step["output"] or {}).get("form")) for step in steps[:2]] == [
+        ("value", "values"),
+        ("preview", "opaque"),
+    ]

@@ -1,0 +1,289 @@
+"""The timeline: every step of a run in one answer, with attempts, gates, labels, and groups for what is too much."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import ConfigDict
+
+from agentgrid.api.schemas.timeline import Timeline, TimelineStep
+from agentgrid.db.tables import Job, Run
+from tests.api import factories
+from tests.api.conftest import Api
+
+BEGUN = datetime.now(UTC) - timedelta(minutes=10)
+
+
+def at(seconds: float) -> datetime:
+    return BEGUN + timedelta(seconds=seconds)
+
+
+def job(run: Run, activity: str, attempt: int, status: str, since: float, **over: Any) -> Job:
+    values: dict[str, Any] = {
+        "job_id": f"{run.execution_id}/{activity}/{attempt}",
+        "started_at": at(since),
+        "execution_id": run.execution_id,
+        "workflow_id": run.workflow_id,
+        "activity_id": activity,
+        "activity_type": "tool.refund",
+        "attempt": attempt,
+        "worker": "w1",
+        "task_queue": "tools",
+        "status": status,
+        "finished_at": None if status == "running" else at(since + 1),
+    }
+    return Job(**{**values, **over})
+
+
+def one_run(**over: Any) -> Run:
+    return factories.run(created_at=BEGUN, started_at=BEGUN, **over)
+
+
+async def told(client: Any, run: Run, **params: Any) -> dict[str, Any]:
+    answer = await client.get(f"/api/v1/runs/{run.run_id}/timeline", params=params)
+    assert answer.status_code == 200, answer.text
+    Strict.model_validate_json(answer.content)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+class Strict(Timeline):
+    """The response as documented, and nothing else at its top."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def no_nulls(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(each is not None and no_nulls(each) for each in value.values())
+    return all(no_nulls(each) for each in value) if isinstance(value, list) else True
+
+
+SECRET = "the customer's words"
+
+
+async def gated(api: Api) -> Run:
+    """A gated refund (asked, approved, failed once, then done), a sleep, and an explicit approval that waits."""
+    run = one_run(status="waiting", waiting_on="approval", step_count=4)
+    gate = factories.approval(
+        run, approvers=["support-leads"], step_event_id=5, status="approved", opened_at=at(2), closed_at=at(62)
+    )
+    waits = factories.approval(
+        run, approvers=["role:approver"], title=f"Refund {SECRET}", kind="explicit", step_event_id=40, opened_at=at(80)
+    )
+    upstream = {"type": "Upstream", "message": f"503 for {SECRET}", "retryable": True, "stack": "x" * 9_000}
+    await factories.insert(
+        api.plane.engine,
+        run,
+        factories.execution(run),
+        factories.step(
+            run,
+            5,
+            name="refund",
+            title="Refund",
+            activity_id="20",
+            call_key="k1",
+            task_queue="tools",
+            attempts=2,
+            approval_id=gate.approval_id,
+            scheduled_at=at(0),
+            started_at=at(64),
+            closed_at=at(66),
+            input={"size": 90, "value": {"order": SECRET, "lines": [1], "cents": 1200, "note": "x" * 500}},
+            usage={"requests": 1, "input_tokens": 5, "output_tokens": 7, "usd": None, "later": 1},
+        ),
+        factories.step(
+            run,
+            30,
+            kind="timer",
+            name="timer",
+            status="completed",
+            scheduled_at=at(66),
+            due_at=at(69),
+            closed_at=at(69),
+        ),
+        factories.step(
+            run,
+            35,
+            parent=5,
+            turn=2,
+            name="lookup",
+            status="failed",
+            scheduled_at=at(69),
+            closed_at=at(70),
+            error=upstream,
+        ),
+        factories.step(
+            run,
+            40,
+            kind="approval",
+            name=f"Refund {SECRET}",
+            status="waiting",
+            approval_id=waits.approval_id,
+            scheduled_at=at(80),
+        ),
+        gate,
+        waits,
+        job(
+            run, "5", 1, "failed", 1, call_key="k1", error={"type": "ApprovalRequired", "message": "approval required"}
+        ),
+        job(run, "20", 1, "failed", 62, call_key="k1", error=upstream),
+        job(run, "20", 2, "completed", 64, call_key="k1"),
+        job(run, "99", 1, "failed", 63, call_key="k1", task_queue="elsewhere", worker="foreign"),
+    )
+    return run
+
+
+async def test_a_timeline_tells_every_step_with_its_attempts_gate_and_label(api: Api, as_: Any) -> None:
+    run = await gated(api)
+    if await as_("operator").get("/api/v1/tools/refund") is not None:
+        await factories.insert(api.plane.engine, factories.tool("refund", risk="destructive"))
+
+    found = await told(as_("operator"), run)
+
+    assert no_nulls(found)
+    assert (found["complete"], found["step_count"], found["groups"]) == (True, 4, [])
+    assert {name for step in found["steps"] for name in step} <= set(TimelineStep.model_fields)
+    refund, sleep, lookup, approval = found["steps"]
+    assert [step["event_id"] for step in found["steps"]] == [5, 30, 35, 40]
+    assert (refund["title"], refund["risk"], refund["label"]) == ("Refund", "destructive", f"{SECRET} · 1200")
+    assert [(each["n"], each["status"]) for each in refund["attempts"]] == [
+        (1, "gated"),
+        (2, "failed"),
+        (3, "completed"),
+    ]
+    assert refund["attempts"][1]["error"] == {"type": "Upstream", "message": f"503 for {SECRET}"}
+    assert "error" not in refund["attempts"][0]
+    assert {each["worker"] for each in refund["attempts"]} == {
+        "w1"
+    }  # not the report from a queue that is not the run's
+    assert refund["usage"] == {"requests": 1, "input_tokens": 5, "output_tokens": 7}
+    assert refund["activity_ids"] == ["5", "20"]
+    assert refund["gate"]["approvers"] == ["support-leads"]
+    assert (sleep["title"], "attempts" in sleep) == ("Sleep 3 s", False)
+    assert (lookup["parent"], lookup["turn"], lookup["error_type"]) == (5, 2, "Upstream")
+    assert (approval["title"], approval["name"]) == ("Waits for any approver", f"Refund {SECRET}")
+    assert SECRET not in str({**found, "steps": []})
+    # 2 s of the last attempt, 1 s of each of the two before; the approvals were open for a minute, and since the 80th second.
+    assert found["working_seconds"] == 4
+    whole = (datetime.fromisoformat(found["at"]) - BEGUN).total_seconds()
+    assert abs(found["waiting_seconds"] - (whole - 4)) < 0.1
+    assert abs(found["people_seconds"] - (60 + whole - 80)) < 0.1
+
+
+async def test_a_viewers_timeline_has_no_label_no_message_and_no_title_of_an_approval(api: Api, as_: Any) -> None:
+    run = await gated(api)
+    answer = await as_("viewer").get(f"/api/v1/runs/{run.run_id}/timeline")
+    found = answer.json()
+    assert SECRET not in answer.text
+    assert not found["payloads_visible"]
+    assert not any("label" in step for step in found["steps"])
+    assert found["steps"][0]["attempts"][1]["error"] == {"type": "Upstream"}
+    assert (found["steps"][3]["name"], found["steps"][3]["title"]) == ("approval", "Waits for any approver")
+
+
+async def test_a_timeline_says_which_events_it_holds(api: Api, as_: Any) -> None:
+    run = one_run()
+    await factories.insert(api.plane.engine, run, factories.execution(run))
+    *_, newest = await factories.publish(api.plane.engine, (run.run_id, "run", {}), (run.run_id, "run", {}))
+    assert (await told(as_("operator"), run))["as_of"] >= newest
+
+
+async def test_a_fan_out_beyond_the_limit_is_told_as_one_group(api: Api, as_: Any) -> None:
+    run = one_run(status="running", step_count=63)
+    statuses = ["completed"] * 40 + ["failed"] * 5 + ["running"] * 5
+    await factories.insert(
+        api.plane.engine,
+        run,
+        factories.execution(run),
+        factories.step(run, 4, name="plan", scheduled_at=at(0), closed_at=at(1)),
+        *(
+            factories.step(
+                run,
+                10 + n,
+                name="process_item",
+                status=status,
+                scheduled_at=at(2),
+                closed_at=None if status == "running" else at(3 + n),
+            )
+            for n, status in enumerate(statuses)
+        ),
+        factories.step(run, 100, parent=10, name="inner", scheduled_at=at(3), closed_at=at(4)),
+        factories.step(run, 101, name="report", scheduled_at=at(60), closed_at=at(61)),
+    )
+
+    whole = await told(as_("viewer"), run)
+    assert (len(whole["steps"]), whole["groups"]) == (53, [])
+
+    folded = await told(as_("viewer"), run, limit=20)
+    assert [step["name"] for step in folded["steps"]] == ["plan", "report"]
+    (group,) = folded["groups"]
+    assert (group["count"], group["done"], group["failed"], group["open"], group["beneath"]) == (50, 40, 5, 5, 1)
+    assert (group["first"], group["last"]) == (10, 59)
+    assert (datetime.fromisoformat(group["first_at"]), datetime.fromisoformat(group["last_at"])) == (at(2), at(47))
+    assert [sum(each[word] for each in group["bins"]) for word in ("done", "failed", "open")] == [40, 5, 5]
+    assert folded["complete"]
+
+    part = await told(
+        as_("viewer"), run, execution=group["execution_id"], first=group["first"], last=group["last"], limit=60
+    )
+    assert len(part["steps"]) == 50
+
+
+async def test_a_timeline_over_its_limit_keeps_the_newest_steps_and_says_so(api: Api, as_: Any) -> None:
+    run = one_run(step_count=9)
+    steps = [factories.step(run, n, name=f"tool-{n}", scheduled_at=at(n)) for n in range(2, 11)]
+    steps[-1].parent = 2
+    await factories.insert(api.plane.engine, run, factories.execution(run), *steps)
+    found = await told(as_("operator"), run, limit=4)
+    assert [step["event_id"] for step in found["steps"]] == [2, 8, 9, 10]  # 2, because 10 belongs to it
+    assert not found["complete"]
+
+
+async def test_an_open_run_is_told_what_earlier_runs_of_its_version_did_next(api: Api, as_: Any) -> None:
+    for after in (["reply", "close"], ["reply"], ["escalate", "close"]):
+        earlier = one_run(workflow="usual", version="v1", status="completed")
+        names = ["fetch", *after]
+        await factories.insert(
+            api.plane.engine,
+            earlier,
+            factories.execution(earlier, status="completed"),
+            *(factories.step(earlier, n, name=name, scheduled_at=at(n)) for n, name in enumerate(names, 5)),
+        )
+    run = one_run(workflow="usual", version="v1")
+    other = one_run(workflow="usual", version="v2")
+    await factories.insert(
+        api.plane.engine,
+        run,
+        factories.execution(run),
+        factories.step(run, 5, name="fetch"),
+        other,
+        factories.execution(other),
+    )
+    usual = (await told(as_("viewer"), run))["usual_next"]
+    assert usual["runs"] == 3
+    assert [(step["name"], step["count"]) for step in usual["steps"]] == [("escalate", 1), ("reply", 2), ("close", 2)]
+    assert "usual_next" not in await told(as_("viewer"), other)
+
+
+async def test_one_step_is_read_by_its_execution_and_event(api: Api, as_: Any) -> None:
+    run, other = one_run(), one_run()
+    await factories.insert(
+        api.plane.engine,
+        run,
+        factories.execution(run),
+        factories.step(run, 5, output={"size": 1, "value": 1}),
+        other,
+        factories.execution(other),
+    )
+    place = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
+    found = (await as_("operator").get(f"{place}/5")).json()
+    assert (found["event_id"], found["output"]["value"]) == (5, 1)
+    assert (await as_("viewer").get(f"{place}/5")).json()["output"] is None
+    assert (await as_("operator").get(f"{place}/6")).status_code == 404
+    stolen = f"/api/v1/runs/{other.run_id}/steps/{run.execution_id}/5"
+    assert (await as_("operator").get(stolen)).status_code == 404
+    for trick in ("0", "-1", "five", "9223372036854775808", "5%00"):
+        assert (await as_("operator").get(f"{place}/{trick}")).status_code == 422, trick
+    assert (await as_("operator").get(f"{place}%2F..%2F..%2Ftimeline/5")).status_code == 404

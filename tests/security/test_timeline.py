@@ -1,0 +1,109 @@
+"""Timelines, steps, downloads and logs: nothing of another scope, nothing quoted to those who may not read it, no tricks by path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api import factories
+from tests.api.conftest import Api, api, as_
+from tests.security.scoped import narrow, sides
+
+__all__ = ["api", "as_", "narrow", "sides"]
+
+
+def tails(execution: str) -> list[str]:
+    return [
+        "/timeline",
+        f"/timeline?execution={execution}",
+        f"/steps/{execution}/5",
+        f"/steps/{execution}/5/input",
+        "/input/download",
+        "/result/download",
+        "/logs?tail=5",
+        "/logs/download",
+    ]
+
+
+async def test_a_run_out_of_scope_is_as_if_it_did_not_exist(api: Api, as_: Any, sides: dict[str, Any]) -> None:
+    inside, outside = sides["in_run"], sides["out_run"]
+    for tail in tails(outside.execution_id):
+        for who in ("scoped", "blind"):
+            answer = await as_(who).get(f"/api/v1/runs/{outside.run_id}{tail}")
+            assert answer.status_code == 404, (who, tail)
+            assert "secret" not in answer.text
+    # Nor by way of a run that the caller may see.
+    for tail in (
+        f"/timeline?execution={outside.execution_id}",
+        f"/steps/{outside.execution_id}/5",
+        f"/steps/{outside.execution_id}/5/input",
+    ):
+        assert (await as_("scoped").get(f"/api/v1/runs/{inside.run_id}{tail}")).status_code == 404, tail
+    for params in ({"execution": outside.execution_id}, {"execution": outside.execution_id, "step_event_id": 5}):
+        listed = await as_("scoped").get(f"/api/v1/runs/{inside.run_id}/logs", params=params)
+        assert listed.json()["items"] == []
+
+
+async def test_a_viewer_downloads_nothing(api: Api, as_: Any, sides: dict[str, Any]) -> None:
+    run = sides["in_run"]
+    for tail in (f"/steps/{run.execution_id}/5/input", "/input/download", "/result/download", "/logs/download"):
+        answer = await as_("viewer").get(f"/api/v1/runs/{run.run_id}{tail}")
+        assert (answer.status_code, "secret" in answer.text) == (403, False), tail
+
+
+@pytest.mark.parametrize(
+    "execution", ["..", "%2e%2e%2f", "*", "%25", "a%00b", "%ff", "x" * 400, "'; DROP TABLE steps; --"]
+)
+async def test_a_step_is_named_by_nothing_but_its_own_execution(
+    api: Api, as_: Any, sides: dict[str, Any], execution: str
+) -> None:
+    place = f"/api/v1/runs/{sides['in_run'].run_id}/steps/{execution}/5"
+    for path in (place, f"{place}/input"):
+        answer = await as_("scoped").get(path)
+        assert answer.status_code in (404, 422), (path, answer.status_code)
+        assert "secret" not in answer.text
+
+
+async def test_a_viewer_reads_no_title_of_an_explicit_approval_in_a_run(api: Api, as_: Any) -> None:
+    title = "Refund 4,200 EUR to Ada"
+    run = factories.run(status="waiting", waiting_on="approval", current_step=title)
+    gate = factories.approval(run, kind="explicit", title=title, step_event_id=5)
+    waits = factories.step(run, 5, kind="approval", name=title, status="waiting", approval_id=gate.approval_id)
+    await factories.insert(api.plane.engine, run, factories.execution(run), waits, gate)
+    place = f"/api/v1/runs/{run.run_id}"
+    for path in (f"{place}/steps", f"{place}/timeline", f"{place}/steps/{run.execution_id}/5", "/api/v1/runs"):
+        assert title not in (await as_("viewer").get(path)).text, path
+    seen = (await as_("viewer").get(place)).json()
+    assert (seen["next"]["summary"], seen["current_step"]) == (
+        "waits for role:approver to decide: an approval",
+        "approval",
+    )
+    assert title in (await as_("operator").get(place)).json()["next"]["summary"]
+
+
+async def test_a_run_says_whether_the_caller_can_do_what_it_waits_for(api: Api, as_: Any) -> None:
+    run = factories.run(status="waiting", waiting_on="approval")
+    gate = factories.under(api.plane.signer, factories.approval(run))
+    await factories.insert(api.plane.engine, run, factories.execution(run), gate)
+
+    async def you(who: str) -> dict[str, Any]:
+        found: dict[str, Any] = (await as_(who).get(f"/api/v1/runs/{run.run_id}")).json()["next"]["you"]
+        return found
+
+    assert await you("reviewer") == {
+        "may_act": True,
+        "verbs": ["approve", "reject"],
+        "approval_ids": [gate.approval_id],
+        "reason": None,
+    }
+    starter, robot = await you("operator"), await you("robot")
+    assert (starter["may_act"], starter["approval_ids"]) == (False, [])
+    assert "deciding requires the role approver" in starter["reason"]
+    assert "only people decide approvals" in robot["reason"]
+    paused = factories.run(status="paused")
+    await factories.insert(api.plane.engine, paused, factories.execution(paused))
+    found = (await as_("operator").get(f"/api/v1/runs/{paused.run_id}")).json()["next"]["you"]
+    assert (found["may_act"], found["verbs"]) == (True, ["resume"])
+    found = (await as_("viewer").get(f"/api/v1/runs/{paused.run_id}")).json()["next"]["you"]
+    assert (found["may_act"], "role operator or developer" in found["reason"]) == (False, True)
