@@ -45,9 +45,11 @@ describe("the audit log as sentences", () => {
   });
 
   it("gives the reason of the person before the reason of the API", () => {
-    expect(why(command({ reason: "twice", outcome: { message: "no" } }))).toBe("“twice”");
-    expect(why(command({ outcome: { code: "forbidden" } }))).toBe("forbidden");
-    expect(why(command({ outcome: { message: { not: "text" } } }))).toBeUndefined();
+    expect(why(command({ reason: "twice", outcome: { form: "fault", code: "forbidden", message: "no" } }))).toBe(
+      "“twice”",
+    );
+    expect(why(command({ outcome: { form: "fault", code: "forbidden" } }))).toBe("forbidden");
+    expect(why(command({ outcome: { form: "facts", message: { not: "text" } } }))).toBeUndefined();
   });
 
   it("leads to what it is about", () => {

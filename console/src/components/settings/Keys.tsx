@@ -70,7 +70,7 @@ export function Keys({ principal, onPrincipal }: { principal?: string; onPrincip
             <X size={12} aria-label="remove" />
           </Button>
         )}
-        <Button icon={<Plus size={14} aria-hidden />} disabled={away} onClick={() => setMaking(true)}>
+        <Button small icon={<Plus size={14} aria-hidden />} disabled={away} onClick={() => setMaking(true)}>
           New key
         </Button>
       </div>
