@@ -26,6 +26,8 @@ const command = (change: Partial<Command>): Command => ({
   ...change,
 });
 
+const outcome = (given: object) => given as Command["outcome"];
+
 describe("the audit log as sentences", () => {
   it.each([
     [{}, "cancelled a run"],
@@ -45,11 +47,11 @@ describe("the audit log as sentences", () => {
   });
 
   it("gives the reason of the person before the reason of the API", () => {
-    expect(why(command({ reason: "twice", outcome: { form: "fault", code: "forbidden", message: "no" } }))).toBe(
-      "“twice”",
-    );
-    expect(why(command({ outcome: { form: "fault", code: "forbidden" } }))).toBe("forbidden");
-    expect(why(command({ outcome: { form: "facts", message: { not: "text" } } }))).toBeUndefined();
+    expect(
+      why(command({ reason: "twice", outcome: outcome({ form: "fault", code: "forbidden", message: "no" }) })),
+    ).toBe("“twice”");
+    expect(why(command({ outcome: outcome({ form: "fault", code: "forbidden" }) }))).toBe("forbidden");
+    expect(why(command({ outcome: outcome({ form: "facts", message: { not: "text" } }) }))).toBeUndefined();
   });
 
   it("leads to what it is about", () => {

@@ -49,7 +49,7 @@ async def test_a_run_is_watched_live_and_approved_in_the_tab_of_a_second_person(
     run_id, approval = await stack.refund("T-1002", reference=reference)
     mine = await page_of("operator", f"/runs/{run_id}", context=context)
     await expect(steps(mine).filter(has_text="Refund ticket")).to_be_visible()
-    await expect(sentence(mine)).to_contain_text("You started it, so you can’t decide")
+    await expect(sentence(mine)).to_contain_text("Needs approval")
     loaded, before = await mine.evaluate(LOADS), await steps(mine).count()
 
     theirs = await page_of("reviewer", f"/approvals/{approval['approval_id']}", context=context, host="localhost")
@@ -58,7 +58,7 @@ async def test_a_run_is_watched_live_and_approved_in_the_tab_of_a_second_person(
     await theirs.get_by_role("button", name=APPROVE).dblclick()
     await expect(theirs.get_by_role("status").filter(has_text="Counted")).to_be_visible()
 
-    await expect(sentence(mine)).not_to_contain_text("You started it")
+    await expect(sentence(mine)).not_to_contain_text("Refund ticket")
     await expect(steps(mine).nth(before)).to_be_visible()
     assert await mine.evaluate(LOADS) == loaded
     decided = await stack.loop.call("reviewer", "GET", f"/approvals/{approval['approval_id']}")
@@ -168,5 +168,5 @@ async def test_a_killed_api_comes_back_under_an_open_page_and_nothing_is_lost(
     await stack.restart()
     await stack.loop.decide(approval)  # while the page waits before its next attempt
     await expect(page.get_by_text("Reconnecting")).to_have_count(0)
-    await expect(sentence(page)).not_to_contain_text("You started it")
+    await expect(sentence(page)).not_to_contain_text("Refund ticket")
     assert await page.evaluate(LOADS) == loaded

@@ -103,8 +103,15 @@ async def test_pages_and_assets_have_the_headers_that_keep_others_out(stack: Sta
 # --- requests ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="the overview's figures and the run's timeline don't come in one answer yet")
-@pytest.mark.parametrize(("screen", "most"), [("overview", 4), ("run", 6)])
+@pytest.mark.parametrize(
+    ("screen", "most"),
+    [
+        pytest.param("overview", 4, marks=pytest.mark.xfail(strict=True, reason="its lists are asked for one by one")),
+        pytest.param(
+            "run", 6, marks=pytest.mark.xfail(strict=True, reason="it asks for all workflows to name its own")
+        ),
+    ],
+)
 async def test_a_page_asks_few_questions(page_of: Pages, stack: Stack, screen: str, most: int):
     run_id, _ = await stack.refund("T-1015", reference=f"ref-{uuid.uuid4().hex[:8]}")
     page = await page_of("operator", "/settings")
@@ -118,7 +125,7 @@ async def test_a_page_asks_few_questions(page_of: Pages, stack: Stack, screen: s
     await page.goto(stack.url() + ("/" if screen == "overview" else f"/runs/{run_id}"))
     await expect(page.get_by_text("Happens next" if screen == "overview" else "Refund ticket").first).to_be_visible()
     await shown(page)
-    assert len(asked) <= most, asked
+    assert len(asked) <= most, "\n".join(asked)
 
 
 # --- for everybody -----------------------------------------------------------------------------------------------------
