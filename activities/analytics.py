@@ -184,7 +184,16 @@ async def draft_report(comparisons: list[Comparison]) -> ReportDraft:
     return ReportDraft(week=week, title=f"Week {week} against {previous}", body="\n\n".join(sections))
 
 
-@ag.tool(title="Save report", risk="write", timeout=WRITE, retries=5, idempotent=True, tags=("analytics",))
+@ag.tool(
+    title="Save report",
+    risk="write",
+    timeout=WRITE,
+    retries=5,
+    idempotent=True,
+    tags=("analytics",),
+    reach=("Everybody in the company",),
+    asks="Save the report {title}",
+)
 async def save_report(week: Week, title: str, body: str) -> Report:
     """Store a report where the whole company reads it."""
     _monday(week)

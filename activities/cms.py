@@ -145,7 +145,17 @@ async def save_draft(
     return PageRevision.of(row)
 
 
-@ag.tool(title="Publish page", risk="write", timeout=WRITE, retries=5, idempotent=True, tags=("content", "public"))
+@ag.tool(
+    title="Publish page",
+    risk="write",
+    timeout=WRITE,
+    retries=5,
+    idempotent=True,
+    tags=("content", "public"),
+    reach=("Everybody who reads the site",),
+    undoable=True,
+    asks="Publish revision {revision} of {slug}",
+)
 async def publish_page(slug: str, revision: int) -> Publication:
     """Put one revision of a page on the public web site."""
     key = effect_key()
@@ -204,7 +214,17 @@ async def verify_page(slug: str, revision: int) -> PageCheck:
     )
 
 
-@ag.tool(title="Unpublish page", risk="write", timeout=WRITE, retries=5, idempotent=True, tags=("content", "public"))
+@ag.tool(
+    title="Unpublish page",
+    risk="write",
+    timeout=WRITE,
+    retries=5,
+    idempotent=True,
+    tags=("content", "public"),
+    reach=("Everybody who reads the site",),
+    undoable=True,
+    asks="Unpublish revision {revision} of {slug}",
+)
 async def unpublish_page(slug: str, revision: int, reason: str) -> Publication:
     """Take one revision off the public web site and put back what was live before it, if anything."""
     key = effect_key()

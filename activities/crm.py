@@ -233,7 +233,17 @@ def _usage_points(usage: ProductUsage | None) -> list[tuple[int, str]]:
     return points
 
 
-@ag.tool(title="Update lead", risk="write", timeout=WRITE, retries=5, idempotent=True, tags=("crm",))
+@ag.tool(
+    title="Update lead",
+    risk="write",
+    timeout=WRITE,
+    retries=5,
+    idempotent=True,
+    tags=("crm",),
+    reach=("One lead",),
+    undoable=True,
+    asks="Update lead {lead_id}",
+)
 async def update_lead(
     lead_id: str,
     status: LeadStatus | None = None,
@@ -297,7 +307,17 @@ async def list_lead_accounts(lead_id: str) -> list[Account]:
     return [Account.of(row) for row in rows]
 
 
-@ag.tool(title="Update account", risk="write", timeout=WRITE, retries=5, idempotent=True, tags=("crm",))
+@ag.tool(
+    title="Update account",
+    risk="write",
+    timeout=WRITE,
+    retries=5,
+    idempotent=True,
+    tags=("crm",),
+    reach=("One account",),
+    undoable=True,
+    asks="Update account {account_id}",
+)
 async def update_account(
     account_id: str,
     stage: Stage | None = None,

@@ -197,7 +197,17 @@ async def search_articles(query: str, limit: Limit = 5) -> list[ArticleHit]:
     return [ArticleHit.of(row) for row in rows]
 
 
-@ag.tool(title="Post reply", risk="write", timeout=WRITE, retries=5, idempotent=True, tags=("support",))
+@ag.tool(
+    title="Post reply",
+    risk="write",
+    timeout=WRITE,
+    retries=5,
+    idempotent=True,
+    tags=("support",),
+    reach=("Sends a mail", "One customer"),
+    undoable=False,
+    asks="Send a reply on ticket {ticket_id}",
+)
 async def post_reply(ticket_id: str, body: str) -> Reply:
     """Send a reply to the customer who opened the ticket; the ticket is then pending."""
     key = effect_key()
@@ -242,7 +252,15 @@ async def post_reply(ticket_id: str, body: str) -> Reply:
 
 
 @ag.tool(
-    title="Refund ticket", risk="destructive", timeout=WRITE, retries=5, idempotent=True, tags=("support", "money")
+    title="Refund ticket",
+    risk="destructive",
+    timeout=WRITE,
+    retries=5,
+    idempotent=True,
+    tags=("support", "money"),
+    reach=("Moves money out", "One customer"),
+    undoable=False,
+    asks="Refund {amount_cents} on ticket {ticket_id}",
 )
 async def refund_ticket(ticket_id: str, amount_cents: Cents, reason: str) -> Refund:
     """Give money back for the charge that the ticket is about, never more in all than was charged."""
@@ -278,13 +296,31 @@ async def refund_ticket(ticket_id: str, amount_cents: Cents, reason: str) -> Ref
     return Refund.of(row)
 
 
-@ag.tool(title="Escalate ticket", risk="write", timeout=WRITE, retries=5, idempotent=True, tags=("support",))
+@ag.tool(
+    title="Escalate ticket",
+    risk="write",
+    timeout=WRITE,
+    retries=5,
+    idempotent=True,
+    tags=("support",),
+    reach=("Gives work to another team",),
+    asks="Escalate ticket {ticket_id} to {team}",
+)
 async def escalate_ticket(ticket_id: str, team: Team, reason: str) -> TicketChange:
     """Hand the ticket to another team, with the reason."""
     return await _change_ticket(ticket_id, TicketStatus.ESCALATED, team, reason)
 
 
-@ag.tool(title="Close ticket", risk="write", timeout=WRITE, retries=5, idempotent=True, tags=("support",))
+@ag.tool(
+    title="Close ticket",
+    risk="write",
+    timeout=WRITE,
+    retries=5,
+    idempotent=True,
+    tags=("support",),
+    reach=("One ticket",),
+    asks="Close ticket {ticket_id}",
+)
 async def close_ticket(ticket_id: str, resolution: str) -> TicketChange:
     """Close the ticket, with what resolved it."""
     return await _change_ticket(ticket_id, TicketStatus.CLOSED, None, resolution)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agentgrid.sdk.secrets import secret
     from agentgrid.sdk.tools import Tool, idempotency_key, tool
     from agentgrid.sdk.toolsets import Toolset
+    from agentgrid.sdk.units import unit
     from agentgrid.sdk.workflows import workflow
     from agentgrid.sources.mcp_servers import mcp
     from agentgrid.sources.openapi import openapi
@@ -54,6 +55,7 @@ __all__ = [
     "run_worker",
     "secret",
     "tool",
+    "unit",
     "workflow",
 ]
 
@@ -83,6 +85,7 @@ _HOMES = {
     "run_worker": "agentgrid.worker.main",
     "secret": "agentgrid.sdk.secrets",
     "tool": "agentgrid.sdk.tools",
+    "unit": "agentgrid.sdk.units",
     "workflow": "agentgrid.sdk.workflows",
 }
 

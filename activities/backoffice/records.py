@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+import agentgrid as ag
 from activities.backoffice.connections import Row
 
 
@@ -24,7 +25,7 @@ class Record(BaseModel):
 
 
 Limit = Annotated[int, Field(ge=1, le=200, description="The most rows to return.")]
-Cents = Annotated[int, Field(gt=0, description="An amount in US cents.")]
+Cents = Annotated[int, Field(gt=0, description="An amount in US cents."), ag.unit("cents", currency="USD")]
 
 
 def utcnow() -> datetime:

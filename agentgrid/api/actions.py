@@ -100,15 +100,17 @@ def next_of(
     actions: Sequence[Action],
     shown: Shown,
     you: You,
+    *,
+    titles: Sequence[str],
 ) -> Next:
-    """Who or what the run waits for, until when, and what this caller may do about it."""
+    """Who or what the run waits for, until when, and what this caller may do about it. titles: of the approvals, as the caller may see them."""
     open_gates = approvals if not RunStatus(run.status).closed else ()
     approvers = sorted({entry for approval in open_gates for entry in approval.approvers})
     expiries = [approval.expires_at for approval in open_gates if approval.expires_at is not None]
     waits_for_people = run.waiting_on == WaitingOn.APPROVAL
     return Next(
         waiting_on=WaitingOn(run.waiting_on) if run.waiting_on else None,
-        summary=_summary(run, open_gates, approvers, waiting, shown),
+        summary=_summary(run, titles if open_gates else (), approvers, waiting, shown),
         until=min(expiries) if waits_for_people and expiries else run.next_at,
         approval_ids=[approval.approval_id for approval in open_gates],
         approvers=approvers,
@@ -117,9 +119,7 @@ def next_of(
     )
 
 
-def _summary(
-    run: Run, gates: Sequence[Approval], approvers: Sequence[str], waiting: Sequence[Step], shown: Shown
-) -> str:
+def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting: Sequence[Step], shown: Shown) -> str:
     status = RunStatus(run.status)
     if status.closed:
         return f"ended: {status}"
@@ -134,8 +134,8 @@ def _summary(
     names = ", ".join(dict.fromkeys(step.title or shown.step_name(step.kind, step.name) for step in waiting[:3]))
     match run.waiting_on:
         case WaitingOn.APPROVAL:
-            titles = shown.text(", ".join(approval.title for approval in gates)) or "an approval"
-            return f"waits for {' or '.join(approvers) or 'an approver'} to decide: {titles}"
+            what = ", ".join(titles) or "an approval"
+            return f"waits for {' or '.join(approvers) or 'an approver'} to decide: {what}"
         case WaitingOn.TIMER:
             return f"waits for a timer{f': {names}' if names else ''}"
         case WaitingOn.SIGNAL:

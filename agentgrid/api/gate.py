@@ -5,6 +5,7 @@ Routes are created by `router()`, so they can't bypass the gate; their access is
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -91,7 +92,7 @@ class GovernedRoute(APIRoute):
                     await _take_change(request)
                 answer = await handle(request)
                 _note_disclosure(request, declared, route)
-                return answer
+                return _tagged(request, answer) if declared.tagged else answer
             except RequestValidationError as error:
                 said = faults_of(error)
                 await _write_down(request, declared, said)
@@ -254,6 +255,16 @@ def _check_parameters(request: Request, known: frozenset[str]) -> None:
             faults.append(Fault(pointer=name[:100], message="is too long or contains invalid characters"))
     if faults:
         raise InvalidInput("invalid parameters", faults)
+
+
+def _tagged(request: Request, answer: Response) -> Response:
+    """The answer with its ETag; 304 if the client has it already."""
+    tag = f'W/"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
+    known = request.headers.get("if-none-match", "")
+    if tag in (each.strip() for each in known.split(",")):
+        return Response(status_code=304, headers={"ETag": tag})
+    answer.headers["ETag"] = tag
+    return answer
 
 
 async def _take_change(request: Request) -> None:

@@ -14,7 +14,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 from sse_starlette import ServerSentEvent
 
-from agentgrid.api import views
+from agentgrid.api import letters, views
 from agentgrid.api.schemas.approvals import ApprovalSummary
 from agentgrid.api.schemas.events import (
     ApprovalEvent,
@@ -30,7 +30,6 @@ from agentgrid.api.shown import Shown
 from agentgrid.db import feed as table
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Event
-from agentgrid.domain.approvals import ApprovalKind
 from agentgrid.domain.commands import HANDLING, CommandStatus, Target
 from agentgrid.domain.live import EventKind
 from agentgrid.domain.principals import Permission, Principal
@@ -41,8 +40,6 @@ log = structlog.get_logger()
 
 OPEN = Shown(payloads=True)
 GUARDED = Shown(payloads=False)
-HIDDEN_TITLE = "An approval"
-"""Stands for the title that workflow code gave to an approval, which may quote payloads, where those are hidden."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,10 +184,8 @@ def _approval(stored: Event, found: table.Things, shown: Shown) -> ApprovalEvent
     row, run = found.approvals.get((stored.run_id, stored.subject or "")), found.runs.get(stored.run_id)
     if row is None or run is None:
         return None
-    values = views.approval_values(row, run) | _then(stored) | {"title": row.title}
-    if not shown.payloads and row.kind == ApprovalKind.EXPLICIT:
-        values["title"] = HIDDEN_TITLE
-    data = ApprovalSummary.model_validate(values)
+    then = {name: value for name, value in _then(stored).items() if name != "title"}
+    data = ApprovalSummary.model_validate(letters.summary_values(row, run, shown) | then)
     return ApprovalEvent.model_construct(run_id=row.run_id, subject=row.approval_id, data=data, at=stored.created_at)
 
 

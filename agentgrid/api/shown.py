@@ -6,6 +6,7 @@ retried, but none of its text.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -67,12 +68,12 @@ class Shown:
 
     def payload(self, stored: Any) -> StoredPayload | None:
         """A stored payload, with its form."""
-        found = self.value(stored)
+        found = sendable(self.value(stored))
         return None if found is None else formed(found)
 
     def text(self, words: str | None) -> str | None:
         """A text that may quote a payload."""
-        found: str | None = self.value(words)
+        found: str | None = sendable(self.value(words))
         return found
 
     def error(self, stored: Any, *, whole: bool = True, depth: int = 0) -> ErrorOut | None:
@@ -124,6 +125,16 @@ def formed(stored: Any) -> StoredPayload:
     form = next((word for word in ("value", "values", "opaque") if word in stored), "preview")
     found: StoredPayload = {"form": form, **stored}  # type: ignore[assignment]  # as its form has it
     return found
+
+
+def sendable(value: Any) -> Any:
+    """The JSON value with lone surrogates replaced: history may hold them, and no response can."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.loads(text.encode("utf-8", "replace"))
+    return value
 
 
 def class_of(given: Any) -> str | None:

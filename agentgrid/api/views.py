@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -12,15 +10,8 @@ from urllib.parse import quote
 
 from starlette.responses import JSONResponse, Response
 
-from agentgrid.api import actions
+from agentgrid.api import actions, letters
 from agentgrid.api.access import V1
-from agentgrid.api.schemas.approvals import (
-    ApprovalAccepted,
-    ApprovalDetail,
-    ApprovalSummary,
-    DecisionOut,
-    ProposedChange,
-)
 from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, ControlOut, Proposed
 from agentgrid.api.schemas.handlers import UpdateOut
 from agentgrid.api.schemas.runs import (
@@ -32,6 +23,7 @@ from agentgrid.api.schemas.runs import (
     RunDetail,
     RunLinks,
     RunResult,
+    RunRow,
     RunSummary,
     SignalAccepted,
     StepOut,
@@ -40,19 +32,15 @@ from agentgrid.api.schemas.runs import (
 )
 from agentgrid.api.shown import Shown, class_of, with_form
 from agentgrid.api.you import you_of
-from agentgrid.control.approvals import signer_for
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.proposals import Confirmation
 from agentgrid.control.updates import Known
-from agentgrid.db import approvals, steps
-from agentgrid.db.pool import Connection
+from agentgrid.db import steps
 from agentgrid.db.run_details import Details
-from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Execution, Log, Run, Step
-from agentgrid.domain.approvals import Changes
+from agentgrid.db.tables import Command, Control, Execution, Log, Run, Step
 from agentgrid.domain.commands import HANDLING, CommandStatus
 from agentgrid.domain.handlers import Fit
 from agentgrid.domain.logs import LogLevel
-from agentgrid.domain.principals import UNKNOWN_INITIATOR
 from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.domain.steps import JobStatus, StepKind, StepStatus, job_status
 from agentgrid.protocol import ErrorType
@@ -71,6 +59,11 @@ def temporal_ui(settings: Settings, workflow_id: str, execution_id: str | None) 
 def run_summary(row: dict[str, Any], shown: Shown) -> RunSummary:
     """A run in a list, from its columns by their names."""
     return RunSummary.model_validate({**row, **_guarded(row, shown)})
+
+
+def run_row(row: dict[str, Any], title: str | None, shown: Shown) -> RunRow:
+    """A run in a list of runs."""
+    return RunRow.model_validate({**row, **_guarded(row, shown), "workflow_title": title})
 
 
 def _guarded(row: dict[str, Any], shown: Shown) -> dict[str, Any]:
@@ -145,105 +138,9 @@ def execution(row: Execution, settings: Settings, shown: Shown) -> ExecutionOut:
     return ExecutionOut.model_validate(values)
 
 
-def approval_summary(row: Approval, run: Run) -> ApprovalSummary:
-    """An approval in a list."""
-    return ApprovalSummary.model_validate(approval_values(row, run))
-
-
-def approval_values(row: Approval, run: Run) -> dict[str, Any]:
-    """The fields of an approval in a list."""
-    return _values(row, ApprovalSummary) | {
-        "workflow": run.workflow,
-        "reference": run.reference,
-        "initiator": run.initiator,
-        "claimed_initiator": claimed if (claimed := row.initiator or UNKNOWN_INITIATOR) != run.initiator else None,
-    }
-
-
-def decision(row: DecisionRow, comment: str | None) -> DecisionOut:
-    """A decision signal. It names its principal only if it is attributed."""
-    claims = _claims(row)
-    return DecisionOut.model_validate(_values(row, DecisionOut) | claims | {"comment": comment})
-
-
 def control(row: Control) -> ControlOut:
     """A pause or resume."""
-    return ControlOut.model_validate(_values(row, ControlOut) | _claims(row))
-
-
-def _claims(row: DecisionRow | Control) -> dict[str, Any]:
-    return {
-        "principal": row.principal if row.attributed else None,
-        "claimed_principal": None if row.attributed else row.principal,
-    }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answers:
-    """People's answers to an approval: decision signals with their comments, and proposed changes."""
-
-    decisions: Sequence[tuple[DecisionRow, str | None]]
-    proposals: Sequence[Command] = ()
-
-
-async def answers_to(connection: Connection, row: Approval) -> Answers:
-    decisions = await approvals.decisions(connection, row)
-    two = row.terms.get("changes") == Changes.SECOND_PERSON
-    return Answers(decisions=decisions, proposals=await approvals.proposals(connection, row.approval_id) if two else ())
-
-
-def proposal(row: Command, shown: Shown) -> ProposedChange:
-    """Changed arguments that an approver proposed."""
-    changed = row.body["changed"]
-    return ProposedChange(
-        command_id=row.command_id,
-        principal=row.principal,
-        digest=changed["digest"],
-        arguments=shown.value(changed["arguments"]),
-        comment=shown.text(row.reason),
-        created_at=row.created_at,
-    )
-
-
-def approval_detail(
-    plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found, answers: Answers
-) -> ApprovalDetail:
-    """An approval with its payload, its decisions, and this caller's actions."""
-    return ApprovalDetail.model_validate(_approval_detail_values(plane, caller, shown, found, answers))
-
-
-def approval_accepted(
-    plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found, answers: Answers, command: Command
-) -> ApprovalAccepted:
-    """An approval as in `approval_detail`, with the command that delivers the decision."""
-    values = _approval_detail_values(plane, caller, shown, found, answers)
-    return ApprovalAccepted.model_validate(values | {"command": command_summary(command, shown)})
-
-
-def _approval_detail_values(
-    plane: ControlPlane, caller: Caller, shown: Shown, found: approvals.Found, answers: Answers
-) -> dict[str, Any]:
-    shown = shown.of_approval(caller, found)
-    row, run = found.approval, found.run
-    return approval_values(row, run) | {
-        "run_status": run.status,
-        "reason": row.terms.get("reason"),
-        "tool_version": row.terms.get("tool_version"),
-        "call_key": row.terms.get("key"),
-        "expires_seconds": row.terms.get("expires_seconds", 0.0),
-        "parameters": row.terms.get("parameters", []),
-        "payloads_visible": shown.payloads,
-        "payload": shown.payload(row.payload),
-        "changed": shown.payload(row.changed),
-        "proposed_by": row.proposed_by if row.attributed else None,
-        "comment": next((shown.text(comment) for each, comment in answers.decisions if each.judged == "counted"), None),
-        "takes": row.terms.get("takes", []),
-        "changes": row.terms.get("changes", Changes.ONE_PERSON),
-        "change_refused": shown.text(row.change_refused),
-        "proposals": [proposal(each, shown) for each in answers.proposals],
-        "decisions": [decision(each, shown.text(comment)) for each, comment in answers.decisions],
-        "actions": actions.of_approval(caller, found, signer_for(plane, found)),
-    }
+    return ControlOut.model_validate(_values(row, ControlOut) | letters.claims(row))
 
 
 def run_detail(plane: ControlPlane, caller: Caller, shown: Shown, found: Details) -> RunDetail:
@@ -275,6 +172,7 @@ def _detail_values(plane: ControlPlane, caller: Caller, shown: Shown, found: Det
     run, last = found.run, found.last_control
     own = not principal.only_own_approvals or run.initiator == principal.name
     gates = found.gates if own else ()
+    asked = [letters.summary(gate, run, shown) for gate in gates]
     verbs = actions.of_run(principal, run, taken=found.taken, at_work=found.at_work)
     place = f"{V1}/runs/{quote(run.run_id, safe='')}"
     return _values(run, RunDetail) | {
@@ -294,7 +192,7 @@ def _detail_values(plane: ControlPlane, caller: Caller, shown: Shown, found: Det
         ),
         "executions": [execution(row, settings, shown) for row in found.executions],
         "children": [ChildRun.model_validate(child) for child in found.children],
-        "approvals": [approval_summary(gate, run) for gate in gates],
+        "approvals": asked,
         "links": RunLinks(
             self=place,
             events=f"{place}/events",
@@ -305,7 +203,13 @@ def _detail_values(plane: ControlPlane, caller: Caller, shown: Shown, found: Det
         ),
         "actions": verbs,
         "next": actions.next_of(
-            run, gates, found.open_steps, verbs, shown, you_of(plane, caller, found, gates, verbs, hidden=not own)
+            run,
+            gates,
+            found.open_steps,
+            verbs,
+            shown,
+            you_of(plane, caller, found, gates, verbs, hidden=not own),
+            titles=[each.title for each in asked],
         ),
     }
 
@@ -400,11 +304,6 @@ def command_detail(row: Command, shown: Shown, *, asked: Any = None) -> CommandD
         "body": shown.value(row.body),
     }
     return CommandDetail.model_validate(values)
-
-
-def summaries(rows: Sequence[tuple[Approval, Run]]) -> list[ApprovalSummary]:
-    """Approvals in a list."""
-    return [approval_summary(row, run) for row, run in rows]
 
 
 def compact(value: Any) -> str:

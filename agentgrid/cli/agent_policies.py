@@ -15,6 +15,7 @@ from agentgrid.cli.policies import (
     ChangesOption,
     Effect,
     ExpiresOption,
+    TitleOption,
     about,
     effect_text,
     rule_body,
@@ -31,6 +32,7 @@ def policy(
     effect: Annotated[Effect, typer.Argument(help="The effect on all calls that the agent makes.")],
     approver: ApproverOption = None,
     expires: ExpiresOption = None,
+    title: TitleOption = None,
     reason: Annotated[str | None, typer.Option(help="The reason; shown to approvers.")] = None,
     changes: ChangesOption = None,
     yes: YesOption = False,
@@ -38,7 +40,7 @@ def policy(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Create or replace the rule for all calls of an agent. Workers receive it within seconds."""
-    body = rule_body(effect, approver, expires, reason, changes)
+    body = rule_body(effect, approver, expires, reason, changes, title)
     with session(profile, output) as client:
         if effect is Effect.ALLOW:
             confirm(f"Allow {name!r} its calls without approval, where no rule names the tool?", yes=yes)

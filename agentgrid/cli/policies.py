@@ -47,6 +47,11 @@ ChangesOption = Annotated[
 ]
 
 
+TitleOption = Annotated[
+    str | None, typer.Option(help="What the rule says, in a few words; shown to approvers, as is the reason.")
+]
+
+
 class Effect(StrEnum):
     """The effect of a rule. Duplicates `domain.policies.Effect`, to avoid the cost of importing it at every start."""
 
@@ -98,6 +103,7 @@ def put(
             metavar="CONDITION",
         ),
     ] = None,
+    title: TitleOption = None,
     reason: Annotated[str | None, typer.Option(help="The reason; shown to approvers and in denials.")] = None,
     changes: ChangesOption = None,
     yes: YesOption = False,
@@ -108,7 +114,9 @@ def put(
     from agentgrid.cli.rules import narrowing
 
     with reporting(output):
-        body = rule_body(effect, approver, expires, reason, changes) | {"tool": tool} | narrowing(kind, agent, when)
+        body = (
+            rule_body(effect, approver, expires, reason, changes, title) | {"tool": tool} | narrowing(kind, agent, when)
+        )
     with session(profile, output) as client:
         if effect is Effect.ALLOW:
             confirm(f"Allow calls of {about(body)} without approval, even destructive ones?", yes=yes)
@@ -164,10 +172,21 @@ def try_rules(
 
 
 def rule_body(
-    effect: Effect, approver: list[str] | None, expires: float | None, reason: str | None, changes: str | None
+    effect: Effect,
+    approver: list[str] | None,
+    expires: float | None,
+    reason: str | None,
+    changes: str | None,
+    title: str | None,
 ) -> dict[str, Any]:
     """The request body for a rule. Omitted options use the API's defaults."""
-    given = {"approvers": approver or None, "expires_seconds": expires, "reason": reason, "changes": changes}
+    given = {
+        "approvers": approver or None,
+        "expires_seconds": expires,
+        "reason": reason,
+        "changes": changes,
+        "title": title,
+    }
     return {"effect": effect.value} | {key: value for key, value in given.items() if value is not None}
 
 
@@ -231,6 +250,7 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
     from agentgrid.cli.text import safe
 
     shown = {
+        "says": rule["title"] or None,
         "about": about(rule),
         "policy": effect_text(rule),
         "approvers": rule["approvers"] if _asks(rule) else None,

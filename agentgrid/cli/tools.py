@@ -12,7 +12,15 @@ from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import suggesting
-from agentgrid.cli.policies import ApproverOption, ChangesOption, Effect, ExpiresOption, effect_text, rule_body
+from agentgrid.cli.policies import (
+    ApproverOption,
+    ChangesOption,
+    Effect,
+    ExpiresOption,
+    TitleOption,
+    effect_text,
+    rule_body,
+)
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -58,6 +66,7 @@ def policy(
     effect: Annotated[Effect, typer.Argument(help="The effect on its calls.")],
     approver: ApproverOption = None,
     expires: ExpiresOption = None,
+    title: TitleOption = None,
     reason: Annotated[str | None, typer.Option(help="The reason; shown to approvers.")] = None,
     changes: ChangesOption = None,
     yes: YesOption = False,
@@ -65,7 +74,7 @@ def policy(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Create or replace the rule for a tool. Workers receive it within seconds."""
-    body = rule_body(effect, approver, expires, reason, changes)
+    body = rule_body(effect, approver, expires, reason, changes, title)
     with session(profile, output) as client:
         place = f"/tools/{part(name)}"
         with suggesting(client, "tools", name):

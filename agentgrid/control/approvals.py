@@ -59,7 +59,7 @@ class Decided:
 
 def signer_for(plane: ControlPlane, found: table.Found) -> Signer | None:
     """The key that would sign a decision on the approval, or None if this API has none that counts."""
-    return plane.signer.under(Terms.model_validate(found.approval.terms), revoked=found.revoked_keys)
+    return plane.signer.under(found.terms, revoked=found.revoked_keys)
 
 
 def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
@@ -69,7 +69,7 @@ def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
         return Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
     if not principal.may(Permission.DECIDE):
         return Forbidden("deciding requires the role approver")
-    terms = Terms.model_validate(approval.terms)
+    terms = found.terms
     starters = {approval.initiator, found.run.initiator}
     if principal.name in starters:
         return Forbidden(f"{principal.name} started the run, and so can't decide its approvals")

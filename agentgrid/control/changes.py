@@ -110,7 +110,7 @@ async def _why_not(plane: ControlPlane, caller: Caller, proposal: Command, no_ap
         return f"{proposal.principal}, who proposed these arguments, may not decide this approval: {refused.message}"
     if shared := sorted(caller.persons & proposer.persons):
         return (
-            f"{', '.join(shared)} issued your key or the proposer's, and could be acting as both of you: use a key created on the machine that owns the "
+            f"{', '.join(shared)} issued your key or the proposer's, and could be both of you: use a key created on the machine that owns the "
             f"database, by `agentgrid key create {caller.principal.name}`"
         )
     async with reading(plane.engine) as session:

@@ -86,6 +86,8 @@ class RulePut:
     expires: timedelta
     reason: str = ""
     changes: Changes = Changes.ONE_PERSON
+    title: str = ""
+    """What it says, in a few words for approvers. Workers don't need it, so the snapshot leaves it out."""
 
 
 async def put(
@@ -98,8 +100,11 @@ async def put(
     kind: StepKind | None = None,
     agent: str | None = None,
     when: Sequence[Condition] = (),
+    expected: int | None = None,
 ) -> Command:
     """Put a rule under an id that the operator chose. Raises InvalidInput, Conflict if another rule covers the same calls.
+
+    expected: the version that the caller has seen, 0 for none. Raises Conflict if it is another by now.
 
     kind: what the rule is about; None for tools and plain activities. agent: whose calls it is about, a name or a glob; None for everybody's.
     when: what must hold for the call's arguments.
@@ -121,6 +126,7 @@ async def put(
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         await table.lock(session)
+        await _check_version(session, rule_id, expected)
         await _check_only_one(session, rule_id, scope)
         return await _put(session, caller, CommandKind.POLICY_PUT, rule_id, scope, rule, target=rule_id)
 
@@ -145,7 +151,21 @@ async def _check_only_one(session: WriteSession, rule_id: str, scope: Scope) -> 
             )
 
 
-async def put_tool_policy(plane: ControlPlane, caller: Caller, tool: str, rule: RulePut) -> Command:
+async def _check_version(session: WriteSession, rule_id: str, expected: int | None) -> None:
+    if expected is None:
+        return
+    last = await table.newest(session, rule_id)
+    version = 0 if last is None else last.version
+    if version != expected:
+        raise Conflict(
+            f"the rule {rule_id!r} is at version {version} by now, not {expected}: read it again",
+            status=f"{rule_id}@{version}",
+        )
+
+
+async def put_tool_policy(
+    plane: ControlPlane, caller: Caller, tool: str, rule: RulePut, *, expected: int | None = None
+) -> Command:
     """Put a catalog tool's own rule, which takes precedence over all others. Raises NotFound, InvalidInput."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
@@ -154,10 +174,13 @@ async def put_tool_policy(plane: ControlPlane, caller: Caller, tool: str, rule: 
             raise NotFound("tool", tool)
         await table.lock(session)
         rule_id = f"{TOOL_RULE}{tool}"
+        await _check_version(session, rule_id, expected)
         return await _put(session, caller, CommandKind.TOOL_POLICY, rule_id, Scope(tool=tool), rule, target=tool)
 
 
-async def put_agent_policy(plane: ControlPlane, caller: Caller, agent: str, rule: RulePut) -> Command:
+async def put_agent_policy(
+    plane: ControlPlane, caller: Caller, agent: str, rule: RulePut, *, expected: int | None = None
+) -> Command:
     """Put an agent's own rule, about all calls that it makes. Raises NotFound if no agent can have this name, InvalidInput."""
     if not AGENT_NAME.fullmatch(agent):
         raise NotFound("agent", agent)
@@ -165,11 +188,14 @@ async def put_agent_policy(plane: ControlPlane, caller: Caller, agent: str, rule
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         await table.lock(session)
+        await _check_version(session, f"{AGENT_RULE}{agent}", expected)
         scope = Scope(tool="*", agent=agent)
         return await _put(session, caller, CommandKind.AGENT_POLICY, f"{AGENT_RULE}{agent}", scope, rule, target=agent)
 
 
-async def withdraw(plane: ControlPlane, caller: Caller, rule_id: str, *, reason: str) -> Command:
+async def withdraw(
+    plane: ControlPlane, caller: Caller, rule_id: str, *, reason: str, expected: int | None = None
+) -> Command:
     """Withdraw a rule; its versions are kept. Raises NotFound, Conflict."""
     if rule_id.startswith(BUILT_IN_RULE):
         raise Conflict(f"{rule_id!r} is a built-in rule: it applies if no other rule matches, and can't be withdrawn")
@@ -177,6 +203,7 @@ async def withdraw(plane: ControlPlane, caller: Caller, rule_id: str, *, reason:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         await table.lock(session)
+        await _check_version(session, rule_id, expected)
         return await _withdraw(session, caller, rule_id, reason=reason)
 
 
@@ -259,6 +286,7 @@ async def _put(
         "expires_seconds": rule.expires.total_seconds(),
         "reason": rule.reason,
         "changes": rule.changes.value,
+        "title": rule.title,
         "withdrawn": False,
     }
     last = await table.newest(session, rule_id)

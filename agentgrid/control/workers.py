@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import temporalio.api.workflowservice.v1 as service
-from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.enums.v1 import TaskQueueType, WorkerStatus
 from temporalio.api.worker.v1 import WorkerHeartbeat
 from temporalio.client import Client
 
@@ -27,6 +27,8 @@ FRESH_SECONDS = 3.0
 LIVE_SECONDS = 70.0
 """A poller polls at least once a minute; one that has not polled for longer is gone."""
 PARALLEL = 8
+STALE_SECONDS = 150.0
+"""A worker sends a heartbeat every 60 s, or every 10 s if AgentGrid created its client."""
 
 
 class _Kept(Generic[Answer]):
@@ -46,6 +48,7 @@ class _Kept(Generic[Answer]):
         return await asyncio.shield(future)
 
 
+_HEARTBEATS: WeakKeyDictionary[Client, _Kept[list[WorkerHeartbeat]]] = WeakKeyDictionary()
 _QUEUES: WeakKeyDictionary[Client, _Kept[service.DescribeTaskQueueResponse]] = WeakKeyDictionary()
 
 
@@ -91,4 +94,15 @@ async def silence(plane: ControlPlane, queue: str, seconds: float) -> str:
 
 async def heartbeats(plane: ControlPlane) -> list[WorkerHeartbeat]:
     """The last heartbeat of every worker. Raises Unavailable."""
-    return await asked(rpc.list_workers(plane.temporal), noun="workers")
+    kept = _HEARTBEATS.setdefault(plane.temporal, _Kept())
+    return await kept.get("", lambda: asked(rpc.list_workers(plane.temporal), noun="workers"))
+
+
+def is_stale(beat: WorkerHeartbeat) -> bool:
+    """Whether the worker has been silent for too long."""
+    return time.time() - beat.heartbeat_time.ToSeconds() > STALE_SECONDS
+
+
+def is_stopping(beat: WorkerHeartbeat) -> bool:
+    """Whether the worker said with its last heartbeat that it shuts down."""
+    return beat.status in (WorkerStatus.WORKER_STATUS_SHUTTING_DOWN, WorkerStatus.WORKER_STATUS_SHUTDOWN)

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Double, and_, case, cast, func, select, text
 
 from agentgrid.db import scopes
 from agentgrid.db.agents import IS_OPEN_CALL
-from agentgrid.db.runs import Scope
+from agentgrid.db.run_filter import Scope
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Run, Step
 from agentgrid.domain.agents import Usage
@@ -46,6 +46,8 @@ class Calls:
     cancelled: int = 0
     p50_seconds: float | None = None
     p95_seconds: float | None = None
+    p50_usd: float | None = None
+    p95_usd: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +114,15 @@ async def stats(session: ReadSession, agents: Sequence[str], *, since: timedelta
     took = func.extract("epoch", S.closed_at - S.started_at)
     # A call that people were asked about lasts as long as they took: the median and a high percentile show more than the mean.
     ended = case((S.status == "completed", took))
+    cost = case((S.status == "completed", cast(S.usage.op("->>")("usd"), Double)))
     calls = (
         select(
             S.name,
             *(func.count().filter(S.status == word).label(word) for word in ("completed", "failed", "cancelled")),
             func.percentile_cont(0.5).within_group(ended).label("p50"),
             func.percentile_cont(0.95).within_group(ended).label("p95"),
+            func.percentile_cont(0.5).within_group(cost).label("p50_usd"),
+            func.percentile_cont(0.95).within_group(cost).label("p95_usd"),
         )
         .where(_IS_AGENT, lately)
         .group_by(S.name)
@@ -144,4 +149,6 @@ def _calls(row: Any) -> Calls:
         cancelled=row.cancelled,
         p50_seconds=None if row.p50 is None else round(float(row.p50), 3),
         p95_seconds=None if row.p95 is None else round(float(row.p95), 3),
+        p50_usd=None if row.p50_usd is None else round(row.p50_usd, 9),
+        p95_usd=None if row.p95_usd is None else round(row.p95_usd, 9),
     )

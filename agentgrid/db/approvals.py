@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, cast, exists, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, array
 from sqlalchemy.orm import aliased, defer
 
-from agentgrid.db import paging, scopes
+from agentgrid.db import approval_search, paging, scopes
 from agentgrid.db.arrays import holds_any
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.pool import Connection
 from agentgrid.db.rows import loaded
+from agentgrid.db.run_counts import BY_INDEX
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, Command, DecisionRow, Run
-from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.approvals import ApprovalStatus, Terms
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
 from agentgrid.domain.scopes import is_everything
@@ -50,6 +51,16 @@ class ApprovalFilter:
     """Only approvals that are open for a decision now, under one of these signing keys: id and public key."""
     started_by: str | None = None
     """Only approvals of runs that this principal started."""
+    approver: str | None = None
+    """Only those that name this entry among their approvers."""
+    shape: str | None = None
+    decided_by: str | None = None
+    opened_after: datetime | None = None
+    expires_within: timedelta | None = None
+    q: str | None = None
+    """Only those found by these words: in the tool's or the agent's name, in what their run is found by, or as the whole id."""
+    q_titles: bool = False
+    """Whether `q` looks at titles too. Those of explicit approvals are payloads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +74,11 @@ class Found:
     """By the database's clock."""
     revoked_keys: frozenset[str]
     """The signing keys of which nothing counts any more."""
+
+    @cached_property
+    def terms(self) -> Terms:
+        """The approval's terms."""
+        return Terms.model_validate(self.approval.terms)
 
 
 _RUN = ("run_id", "workflow_id", "workflow", "status", "initiator", "issuers", "reference")
@@ -88,18 +104,19 @@ _PROPOSALS = """
     ORDER BY created_at DESC, command_id DESC LIMIT $4
 """
 
-_ORDERED = ("status", "tool", "agent")
+_ORDERED = ("status", "tool", "agent", "decided_by")
 """Each alone has an index in the list's order."""
 
 
 def _ordered(wanted: ApprovalFilter) -> bool:
     """Whether one index holds what is wanted in the list's order."""
     given = {item.name: getattr(wanted, item.name) for item in fields(wanted)}
-    given = {name: value for name, value in given.items() if value is not None and value != ()}
+    given = {name: value for name, value in given.items() if value not in (None, (), False)}
     return not given or (len(given) == 1 and len(wanted.status) <= 1 and next(iter(given)) in _ORDERED)
 
 
-def _conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any) -> list[Any]:
+def conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any, *, collected: bool = False) -> list[Any]:
+    """What holds for the approvals that are wanted, joined with their runs. collected: all that match are collected, by index."""
     found: list[Any] = list(scopes.within(R.workflow, scope))
     if wanted.status:
         found.append(approval.status.in_(wanted.status))
@@ -123,6 +140,24 @@ def _conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any) ->
         found.extend(_open(approval, wanted.open_under))
     if wanted.started_by is not None:
         found.append(R.initiator == wanted.started_by)
+    if wanted.q is not None:
+        find = approval_search.found if collected else approval_search.matches
+        found.append(find(approval, R, wanted.q, titles=wanted.q_titles))
+    return found + _narrowing(wanted, approval)
+
+
+def _narrowing(wanted: ApprovalFilter, approval: Any) -> list[Any]:
+    found: list[Any] = []
+    if wanted.approver is not None:
+        found.append(holds_any(approval.approvers, [wanted.approver]))
+    if wanted.shape is not None:
+        found.append(approval.shape == wanted.shape)
+    if wanted.decided_by is not None:
+        found.append(approval.decided_by == wanted.decided_by)
+    if wanted.opened_after is not None:
+        found.append(approval.opened_at > wanted.opened_after)
+    if wanted.expires_within is not None:
+        found.append(approval.expires_at <= func.now() + wanted.expires_within)
     return found
 
 
@@ -159,24 +194,29 @@ _LISTING = Listing(
     key=("execution_id", "approval_id"),
     shown=_with_runs,
     belongs=lambda approval: [~approval.inherited],
-    # A list shows neither what is asked nor the run's payloads, which are most of both rows.
-    options=lambda approval: [
-        defer(column, raiseload=True)
-        for column in (approval.terms, approval.payload, approval.changed, R.input, R.result, R.error)
-    ],
+    options=lambda approval: without_payloads(approval),
 )
+
+
+def without_payloads(approval: Any) -> list[Any]:
+    """Options that load an approval with its run without their payloads, which are most of both rows."""
+    columns = (approval.payload, approval.changed, R.input, R.result, R.error)
+    return [defer(column, raiseload=True) for column in columns]
 
 
 async def newest(
     session: ReadSession, *, wanted: ApprovalFilter, scope: frozenset[str], limit: int, after: Key | None = None
 ) -> Sequence[tuple[Approval, Run]]:
-    """Approvals in the scope with their runs, newest first, without payloads and terms."""
+    """Approvals in the scope with their runs, newest first, without payloads."""
 
-    def conditions(approval: Any, _collected: bool) -> Sequence[Any]:
-        return _conditions(wanted, scope, approval)
+    def matching(approval: Any, collected: bool) -> Sequence[Any]:
+        return conditions(wanted, scope, approval, collected=collected)
 
+    if wanted.q is not None:
+        # Otherwise words that may be found in many approvals are looked for in the runs from one end to the other.
+        await session.execute(BY_INDEX)
     ordered = _ordered(wanted) and is_everything(scope)
-    rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=ordered)
+    rows = await paging.newest(session, _LISTING, matching, limit=limit, after=after, ordered=ordered)
     return [(approval, run) for approval, run in (tuple(row) for row in rows)]
 
 
@@ -189,7 +229,7 @@ async def count(session: ReadSession, *, wanted: ApprovalFilter, scope: frozense
 def _counting(wanted: ApprovalFilter, scope: frozenset[str]) -> Any:
     # Kept, because the overview asks again and again: to put it together costs several times what the database takes.
     statement = select(func.count()).select_from(Approval).join(Run, A.run_id == R.run_id)
-    return statement.where(~A.inherited, *_conditions(wanted, scope, A))
+    return statement.where(~A.inherited, *conditions(wanted, scope, A))
 
 
 async def get(connection: Connection, approval_id: str, *, scope: frozenset[str]) -> Found | None:

@@ -129,7 +129,7 @@ async def get(session: ReadSession | WriteSession, command_id: str) -> Command |
     return await session.get(Command, command_id)
 
 
-def _within(command: Any, scope: frozenset[str]) -> list[Any]:
+def within(command: Any, scope: frozenset[str]) -> list[Any]:
     """Conditions for commands in the scope: starts of its workflows, commands on its runs, and commands that concern no run."""
     started = scopes.within(command.target, scope)
     if not started:
@@ -143,7 +143,7 @@ def _within(command: Any, scope: frozenset[str]) -> list[Any]:
 
 async def seen(session: ReadSession, command_id: str, *, scope: frozenset[str]) -> Command | None:
     """One command; None also if its run is not in the scope."""
-    statement = select(Command).where(C.command_id == command_id, *_within(C, scope))
+    statement = select(Command).where(C.command_id == command_id, *within(C, scope))
     return (await session.execute(statement)).scalar_one_or_none()
 
 
@@ -168,30 +168,51 @@ async def newest(
     principal: str | None = None,
     run_id: str | None = None,
     approval_id: str | None = None,
+    target: str | None = None,
+    address: str | None = None,
     kind: Sequence[str] = (),
     status: Sequence[str] = (),
     since: datetime | None = None,
     until: datetime | None = None,
+    q: str | None = None,
 ) -> Sequence[Command]:
-    """Commands in the scope, newest first, without their bodies. `only_of` limits them to one principal's own."""
-    equal = (("principal", only_of), ("principal", principal), ("run_id", run_id), ("approval_id", approval_id))
+    """Commands in the scope, newest first, without their bodies. `only_of` limits them to one principal's own.
+
+    q: words anywhere in principal, kind, target or reason, or an id of a run, an approval or a command.
+    """
+    equal = (
+        ("principal", only_of),
+        ("principal", principal),
+        ("run_id", run_id),
+        ("approval_id", approval_id),
+        ("target", target),
+        ("address", address),
+    )
     among = (("kind", kind), ("status", status))
 
     def conditions(command: Any, _collected: bool) -> Sequence[Any]:
-        found = _within(command, scope)
+        found = within(command, scope)
         found += [getattr(command, name) == value for name, value in equal if value is not None]
         found += [getattr(command, name).in_(values) for name, values in among if values]
         if since is not None:
             found.append(command.created_at >= since)
         if until is not None:
             found.append(command.created_at < until)
+        if q is not None:
+            found.append(_matches(command, q))
         return found
 
     # Each of these alone has an index in the list's order.
     alone = sum(value is not None for _, value in equal) + sum(len(values) for _, values in among) <= 1
-    ordered = alone and is_everything(scope)
+    ordered = alone and q is None and is_everything(scope)
     rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=ordered)
     return [row[0] for row in rows]
+
+
+def _matches(command: Any, q: str) -> Any:
+    words = (command.principal, command.kind, command.target, command.reason)
+    ids = (command.command_id, command.run_id, command.approval_id)
+    return or_(*(each.icontains(q, autoescape=True) for each in words), *(each == q for each in ids))
 
 
 async def settle(

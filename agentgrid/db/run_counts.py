@@ -12,8 +12,7 @@ from typing import Any
 
 from sqlalchemy import func, literal, select, text, union_all
 
-from agentgrid.db import runs
-from agentgrid.db.runs import R, RunFilter, Scope
+from agentgrid.db.run_filter import R, RunFilter, Scope, conditions
 from agentgrid.db.session import ReadSession
 from agentgrid.domain.runs import RunStatus
 from agentgrid.domain.scopes import is_everything
@@ -63,9 +62,13 @@ def _in_the_index(wanted: RunFilter) -> Any:
 
 
 def _collected(wanted: RunFilter, scope: Scope) -> Any:
-    matching = select(R.status).where(*runs.conditions(wanted, scope, R, True))
-    if wanted.trigger is not None:
-        # No index holds the trigger of most runs, `api`: the list's own is walked.
-        matching = matching.order_by(R.created_at.desc(), R.run_id.desc())
-    matches = matching.limit(MOST + 1).subquery()
+    matches = matching(wanted, scope, R.status).limit(MOST + 1).subquery()
     return select(matches.c.status, func.count()).group_by(matches.c.status)
+
+
+def matching(wanted: RunFilter, scope: Scope, *columns: Any, newest: bool = False) -> Any:
+    """These columns of the matching runs in the scope, to be limited. newest: in the list's order."""
+    found = select(*columns).where(*conditions(wanted, scope, R, True))
+    # No index holds the trigger of most runs, `api`: the list's own is walked.
+    walked = wanted.trigger is not None or (newest and wanted == RunFilter())
+    return found.order_by(R.created_at.desc(), R.run_id.desc()) if walked else found

@@ -3,121 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import exists, func, select, text, union_all, update
+from sqlalchemy import Integer, cast, exists, func, select, text, update
 from sqlalchemy.orm import defer
 
-from agentgrid.db import paging, run_search, scopes
-from agentgrid.db.arrays import holds_all
+from agentgrid.db import paging, scopes
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.pool import Connection
 from agentgrid.db.rows import Question, columns, loaded
+from agentgrid.db.run_filter import OPEN_WORDS, E, R, RunFilter, S, Scope, conditions, is_ordered, is_stuck
 from agentgrid.db.session import ReadSession, WriteSession
-from agentgrid.db.tables import Execution, Run, Step
-from agentgrid.domain.runs import OPEN, ExecutionStatus, RunStatus, WaitingOn
+from agentgrid.db.tables import Execution, Run
+from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.domain.scopes import admits, is_everything
 from agentgrid.domain.steps import StepKind, StepStatus
-
-# The same classes, their attributes read as the SQL expressions that they are.
-R: Any = Run
-E: Any = Execution
-S: Any = Step
-
-Scope = frozenset[str]
-"""Globs of the workflows whose runs the caller may see."""
-
-OPEN_WORDS = tuple(sorted(status.value for status in OPEN))
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunFilter:
-    """What a list of runs is limited to; several statuses are alternatives, all else must hold together."""
-
-    status: tuple[str, ...] = ()
-    waiting_on: tuple[str, ...] = ()
-    workflow: str | None = None
-    agent: str | None = None
-    tool: str | None = None
-    tag: tuple[str, ...] = ()
-    reference: str | None = None
-    initiator: str | None = None
-    trigger: str | None = None
-    parent: str | None = None
-    workflow_id: str | None = None
-    stuck: bool | None = None
-    started_after: datetime | None = None
-    started_before: datetime | None = None
-    closed_after: datetime | None = None
-    q: str | None = None
-
-
-_ORDERED = frozenset({"status", "waiting_on", "workflow", "reference", "initiator", "trigger", "parent", "stuck"})
-"""Each has an index in the list's order by itself, or, like `stuck`, is cheap to find."""
-_ANYWHERE = frozenset({"started_after", "started_before"})
-"""These only bound the place in the list."""
-
-
-def _ordered(wanted: RunFilter) -> bool:
-    """Whether one index holds what is wanted in the list's order."""
-    given = {item.name: getattr(wanted, item.name) for item in fields(wanted) if item.name not in _ANYWHERE}
-    given = {name: value for name, value in given.items() if value is not None and value != ()}
-    if len(given) > 1:
-        return False
-    return all(name in _ORDERED and not (isinstance(value, tuple) and len(value) > 1) for name, value in given.items())
-
-
-def _stuck(run: Any) -> Any:
-    """Open, and it waits for a worker or its workflow task keeps failing."""
-    waits = select(R.run_id).where(R.waiting_on == WaitingOn.WORKER.value)
-    return run.status.in_(OPEN_WORDS) & run.run_id.in_(union_all(waits, _task_keeps_failing()))
-
-
-def _task_keeps_failing() -> Any:
-    return select(E.run_id).where(E.status == ExecutionStatus.RUNNING.value, E.live_problem.is_not(None))
-
-
-def conditions(wanted: RunFilter, scope: Scope, run: Any, collected: bool) -> list[Any]:
-    """What is wanted of `run`: the table or a stretch of it. collected: all that match are collected, so that every index helps."""
-    found: list[Any] = scopes.among(run.workflow, scope) if collected else scopes.within(run.workflow, scope)
-    if wanted.status:
-        found.append(run.status.in_(wanted.status))
-    if wanted.waiting_on:
-        found.append(run.waiting_on.in_(wanted.waiting_on))
-    equal = (
-        (run.workflow, wanted.workflow),
-        (run.reference, wanted.reference),
-        (run.initiator, wanted.initiator),
-        (run.trigger, wanted.trigger),
-        (run.parent_run_id, wanted.parent),
-        (run.workflow_id, wanted.workflow_id),
-    )
-    found.extend(column == value for column, value in equal if value is not None)
-    if wanted.tool is not None:
-        found.append(holds_all(run.tools, [wanted.tool]))
-    if wanted.tag:
-        found.append(holds_all(run.tags, wanted.tag))
-    if wanted.agent is not None:
-        found.append(
-            exists(
-                select(S.event_id).where(S.run_id == run.run_id, S.kind == StepKind.AGENT.value, S.name == wanted.agent)
-            )
-        )
-    if wanted.stuck is not None:
-        found.append(_stuck(run) if wanted.stuck else ~_stuck(run))
-    if wanted.started_after is not None:
-        found.append(run.created_at >= wanted.started_after)
-    if wanted.started_before is not None:
-        found.append(run.created_at < wanted.started_before)
-    if wanted.closed_after is not None:
-        found.append(run.closed_at >= wanted.closed_after)
-    if wanted.q is not None:
-        found.append(run.run_id.in_(run_search.found(wanted.q)) if collected else run_search.matches(run, wanted.q))
-    return found
-
 
 _LISTING = Listing(
     table=Run,
@@ -129,19 +32,37 @@ _LISTING = Listing(
 )
 
 
+_UPDATED = replace(_LISTING, at="updated_at")
+Sort = Literal["created", "updated", "next_at"]
+
+
 async def newest(
-    session: ReadSession, *, wanted: RunFilter, scope: Scope, limit: int, after: Key | None = None
+    session: ReadSession,
+    *,
+    wanted: RunFilter,
+    scope: Scope,
+    limit: int,
+    after: Key | None = None,
+    sort: Sort = "created",
 ) -> Sequence[Run]:
-    """Runs in the scope, newest first, without their payloads."""
-    ordered = is_ordered(wanted, scope)
+    """Runs in the scope, without their payloads: the newest, or last changed, first; by `next_at` only those that have one, soonest first."""
     wanting = partial(conditions, wanted, scope)
-    rows = await paging.newest(session, _LISTING, wanting, limit=limit, after=after, ordered=ordered)
+    if sort == "next_at":
+        return await _soonest(session, wanting(R, True), limit=limit, after=after)
+    if sort == "updated":
+        ordered, listing = wanted == RunFilter() and is_everything(scope), _UPDATED
+    else:
+        ordered, listing = is_ordered(wanted, scope), _LISTING
+    rows = await paging.newest(session, listing, wanting, limit=limit, after=after, ordered=ordered)
     return [row[0] for row in rows]
 
 
-def is_ordered(wanted: RunFilter, scope: Scope) -> bool:
-    """Whether a single index returns the matching runs in the scope in the list's order."""
-    return _ordered(wanted) and is_everything(scope)
+async def _soonest(session: ReadSession, wanted: Sequence[Any], *, limit: int, after: Key | None) -> Sequence[Run]:
+    # Only open runs have the time, so its index bounds them.
+    found = select(Run).where(R.next_at.is_not(None), *wanted).options(*_LISTING.options(R))
+    if after is not None:
+        found = found.where(paging.newer_than(R.next_at, R.run_id, after))
+    return (await session.execute(found.order_by(R.next_at, R.run_id).limit(limit))).scalars().all()
 
 
 async def newest_in_order(
@@ -211,20 +132,31 @@ class Counts:
     """Every status, also where there are none."""
     waiting_for_approval: int
     stuck: int
+    retrying: int = 0
+    by_hour: Mapping[tuple[int, RunStatus], int] = field(default_factory=dict)
+    """The closed ones by how many whole hours ago that was."""
 
 
 async def counts(session: ReadSession, *, scope: Scope, since: timedelta) -> Counts:
     """Counts of runs in the scope: open by status, closed by status since then, open ones that wait for approval, and stuck ones."""
     opened, closed, stuck = _counting(scope, since)
     found = dict.fromkeys(RunStatus, 0)
-    waiting = 0
+    waiting: dict[str | None, int] = {}
     for status, waiting_on, count in (await session.execute(opened)).all():
         found[RunStatus(status)] += count
-        if (status, waiting_on) == (RunStatus.WAITING, WaitingOn.APPROVAL):
-            waiting += count
-    for status, count in (await session.execute(closed)).all():
-        found[RunStatus(status)] = count
-    return Counts(by_status=found, waiting_for_approval=waiting, stuck=(await session.execute(stuck)).scalar_one())
+        if status == RunStatus.WAITING:
+            waiting[waiting_on] = count
+    by_hour = {}
+    for status, ago, count in (await session.execute(closed)).all():
+        found[RunStatus(status)] += count
+        by_hour[ago, RunStatus(status)] = count
+    return Counts(
+        by_status=found,
+        waiting_for_approval=waiting.get(WaitingOn.APPROVAL, 0),
+        retrying=waiting.get(WaitingOn.RETRY, 0),
+        stuck=(await session.execute(stuck)).scalar_one(),
+        by_hour=by_hour,
+    )
 
 
 @lru_cache(maxsize=256)
@@ -232,8 +164,10 @@ def _counting(scope: Scope, since: timedelta) -> tuple[Any, Any, Any]:
     """Statements, kept for the same reason as that of approvals, that count open, closed and stuck runs."""
     inside = scopes.within(R.workflow, scope)
     opened = select(R.status, R.waiting_on, func.count()).where(R.status.in_(OPEN_WORDS), *inside)
-    closed = select(R.status, func.count()).where(R.closed_at >= func.now() - since, *inside).group_by(R.status)
-    stuck = select(func.count()).select_from(Run).where(_stuck(R), *inside)
+    ago = cast(func.floor(func.extract("epoch", func.now() - R.closed_at) / 3600), Integer).label("ago")
+    lately = select(R.status, ago, func.count()).where(R.closed_at >= func.now() - since, *inside)
+    closed = lately.group_by(R.status, text("ago"))
+    stuck = select(func.count()).select_from(Run).where(is_stuck(R), *inside)
     return opened.group_by(R.status, R.waiting_on), closed, stuck
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
 
 from agentgrid.db.arrays import among, holds_all
+from agentgrid.db.pool import Connection
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Workflow, WorkflowVersion
 from agentgrid.domain.activities import TOOL_PREFIX
@@ -34,6 +35,14 @@ async def by_name(
 async def get(session: ReadSession | WriteSession, name: str) -> Workflow | None:
     """One workflow at its newest version."""
     return await session.get(Workflow, name)
+
+
+async def titles(connection: Connection, names: Collection[str]) -> dict[str, str]:
+    """The titles of those of these workflows that are registered."""
+    if not names:
+        return {}
+    found = await connection.fetch("SELECT name, title FROM workflows WHERE name = ANY ($1)", sorted(names))
+    return {row["name"]: row["title"] for row in found}
 
 
 async def version(session: ReadSession | WriteSession, name: str, version: str) -> WorkflowVersion | None:

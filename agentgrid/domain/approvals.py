@@ -96,6 +96,8 @@ class Terms(BaseModel):
     """SHA-256 over the canonical `[tool, version, args]`, or `[title, shown]` for an explicit approval."""
     tool: str | None = None
     tool_version: str | None = None
+    risk: str | None = None
+    """The tool's risk: shown to people, and no part of what is signed. None for a plain activity and from an older worker."""
     key: str | None = None
     """The idempotency key of the waiting call. Without one no decision is valid."""
     shown: Any = None

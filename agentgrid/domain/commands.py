@@ -50,6 +50,8 @@ class CommandKind(StrEnum):
     SESSION_END = "session.end"
     SIGNING_KEY_RETIRE = "signing_key.retire"
     SIGNING_KEY_REVOKE = "signing_key.revoke"
+    VIEW_PUT = "view.put"
+    VIEW_DELETE = "view.delete"
     LOGIN_PUT = "login.put"
     LOGIN_CLOSE = "login.close"
     GRID_MOVE = "grid.move"
@@ -207,6 +209,8 @@ HANDLING: dict[str, Handling] = {
     CommandKind.SESSION_END: _RECORDED,
     CommandKind.SIGNING_KEY_RETIRE: _RECORDED,
     CommandKind.SIGNING_KEY_REVOKE: _RECORDED,
+    CommandKind.VIEW_PUT: _RECORDED,
+    CommandKind.VIEW_DELETE: _RECORDED,
     CommandKind.LOGIN_PUT: _RECORDED,
     CommandKind.LOGIN_CLOSE: _RECORDED,
     CommandKind.GRID_MOVE: _RECORDED,

@@ -119,6 +119,17 @@ OLDER = {"disabled_tools": SwitchKind.TOOL, "disabled_workflows": SwitchKind.WOR
 """The fields in which snapshots named what was disabled before `disabled`, with their kinds."""
 
 
+def plain_title(rule_id: str) -> str:
+    """What a rule says, if its author gave it no title."""
+    if rule_id.startswith(BUILT_IN_RULE):
+        return f"{rule_id.removeprefix(BUILT_IN_RULE).capitalize()} tools ask"
+    if rule_id.startswith(TOOL_RULE):
+        return f"The rule for the tool {rule_id.removeprefix(TOOL_RULE)}"
+    if rule_id.startswith(AGENT_RULE):
+        return f"The rule for the agent {rule_id.removeprefix(AGENT_RULE)}"
+    return f"The rule {rule_id}"
+
+
 class KeyStatus(StrEnum):
     """The status of a signing key."""
 

@@ -48,7 +48,7 @@ class Permission(StrEnum):
     AUDIT = "audit"
     """Everybody's commands; without it, one's own."""
     EDIT = "edit"
-    """Versions of agents, within what their code allows. Not for agents: a model may be able to read their keys."""
+    """Versions of agents, within what their code allows, and shared views. Not for agents: a model may be able to read their keys."""
     GOVERN = "govern"
     """Policies and kill switches."""
     ADMINISTER = "administer"

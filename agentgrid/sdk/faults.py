@@ -12,6 +12,8 @@ from typing import Any
 
 from temporalio import workflow as temporal
 
+from agentgrid.domain import asks
+from agentgrid.domain.asks import MAX_REACH, MAX_REACH_TEXT
 from agentgrid.domain.policies import Risk
 from agentgrid.errors import RegistrationError
 from agentgrid.sdk import handlers, lint, sandbox
@@ -127,6 +129,7 @@ def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
         yield f"its risk is {tool.risk!r}; it must be one of {', '.join(Risk)}"
     elif tool.local and Risk(tool.risk).writes and not tool.idempotent:
         yield "local=True is only for risk 'read' or idempotent tools: a crash in the workflow task runs it again"
+    yield from _letter_faults(tool)
     if tool.check is not None:
         yield from _check_faults(tool, tool.check)
     try:
@@ -141,6 +144,29 @@ def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
         yield f"an annotation can't be resolved: {error}"
     except Exception as error:
         yield f"its signature can't be read: {type(error).__name__}: {error}"
+
+
+def _letter_faults(tool: Tool[..., Any]) -> Iterator[str]:
+    """Faults in what approvers are told of the tool."""
+    if not isinstance(tool.reach, tuple) or len(tool.reach) > MAX_REACH or not all(map(_phrase, tool.reach)):
+        yield f"its reach must be a tuple of at most {MAX_REACH} phrases of 1 to {MAX_REACH_TEXT} characters in one line"
+    if tool.undoable is not None and not isinstance(tool.undoable, bool):
+        yield f"undoable is {tool.undoable!r}; it must be True, False or None"
+    if tool.asks is None:
+        return
+    if not isinstance(tool.asks, str):
+        yield f"asks is {tool.asks!r}; it must be a text such as 'Refund {{amount_cents}} on ticket {{ticket_id}}'"
+        return
+    try:
+        names = frozenset(tool.signature.input_schema.get("properties", {}))
+    except Exception:
+        return  # Reported with the other faults of the signature.
+    if (why := asks.fault(tool.asks, names)) is not None:
+        yield f"asks: {why}"
+
+
+def _phrase(text: Any) -> bool:
+    return isinstance(text, str) and len(text.strip()) > 0 and len(text) <= MAX_REACH_TEXT and asks.line(text) == text
 
 
 def _check_faults(tool: Tool[..., Any], check: Any) -> Iterator[str]:

@@ -57,6 +57,9 @@ class Tool(Generic[P, R]):
         tags: tuple[str, ...],
         name: str | None,
         check: Callable[..., None] | None = None,
+        reach: tuple[str, ...] = (),
+        undoable: bool | None = None,
+        asks: str | None = None,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn = fn
@@ -71,6 +74,9 @@ class Tool(Generic[P, R]):
         self.heartbeat = heartbeat
         self.tags = tags
         self.check = check
+        self.reach = reach
+        self.undoable = undoable
+        self.asks = asks
         self.file = inspect.getsourcefile(fn) or ""
         self.line = fn.__code__.co_firstlineno if inspect.isfunction(fn) else 0
         self.module = fn.__module__
@@ -237,6 +243,9 @@ def tool(
     tags: tuple[str, ...] = (),
     name: str | None = None,
     check: Callable[..., None] | None = None,
+    reach: tuple[str, ...] = (),
+    undoable: bool | None = None,
+    asks: str | None = None,
 ) -> Callable[[Callable[P, Awaitable[R]]], Tool[P, R]]:
     """Make an async function a tool.
 
@@ -246,6 +255,8 @@ def tool(
     heartbeat: maximum time between calls of `activity.heartbeat`. check: a plain function with the tool's parameters that raises ValueError for
     arguments that fit their types and are wrong all the same. It runs in the worker before an approval is requested and before each attempt,
     also of a call whose arguments an approver changed; so it must be quick, and must depend on nothing but the arguments.
+    reach: what a call does to whom, in at most six short phrases for approvers: `("Moves money out", "One customer")`. undoable: whether its effect
+    can be undone. asks: the title of its approvals, with names of arguments in braces: `Refund {amount_cents} on ticket {ticket_id}`.
 
     `agentgrid check` and worker start report all mistakes at once.
     """
@@ -263,6 +274,9 @@ def tool(
             tags=tuple(tags),
             name=name,
             check=check,
+            reach=reach,
+            undoable=undoable,
+            asks=asks,
         )
 
     return register

@@ -33,6 +33,7 @@ from agentgrid.domain.agents import (
     ModelTurn,
     OpenAgent,
 )
+from agentgrid.domain.asks import without_units
 from agentgrid.domain.policies import Snapshot
 from agentgrid.domain.switches import SwitchKind, Thing
 from agentgrid.logging import get_logger
@@ -182,7 +183,8 @@ def _offer(tool: Tool[..., Any] | Agent[Any]) -> Offer:
     if isinstance(tool, Agent):
         return Offer(name=tool.name, description=tool.title, input_schema=PROMPT_SCHEMA)
     description = f"{tool.title}. {tool.description}".strip()
-    return Offer(name=tool.name, description=description, input_schema=tool.signature.input_schema, risk=tool.risk)
+    schema = without_units(tool.signature.input_schema)
+    return Offer(name=tool.name, description=description, input_schema=schema, risk=tool.risk)
 
 
 def _final(call: ModelCall) -> Offer | None:

@@ -52,6 +52,9 @@ def document(grid: Grid, task_queue: str) -> dict[str, Any]:
                 "retries": tool.retries,
                 "local": tool.local,
                 "idempotent": tool.idempotent,
+                "reach": list(tool.reach),
+                "undoable": tool.undoable,
+                "asks": tool.asks,
             }
             for tool in grid.tools
         ],

@@ -226,6 +226,7 @@ class Governor:
             digest=bound,
             tool=call.subject,
             tool_version=call.version,
+            risk=None if call.risk is None else call.risk.value,
             key=call.key,
             shown=arguments if call.local else None,
             parameters=call.parameters(),

@@ -23,6 +23,7 @@ from agentgrid.db.tables import (
     Run,
     Step,
     Tool,
+    ToolVersion,
     Workflow,
     WorkflowVersion,
 )
@@ -61,6 +62,10 @@ def tool(name: str, **over: Any) -> Tool:
         "grid": "test",
     }
     return Tool(name=name, **{**values, **over})
+
+
+def tool_version(name: str, version: str = "v1", **over: Any) -> ToolVersion:
+    return ToolVersion(**{"name": name, "version": version, "title": name, "reach": [], "input_schema": {}, **over})
 
 
 def run(**over: Any) -> Run:
@@ -150,6 +155,10 @@ def approval(of: Run, **over: Any) -> Approval:
         "kind": "tool",
         "title": "Post reply",
         "tool": "post_reply",
+        "tool_version": "v1",
+        "risk": "destructive",
+        "shape": "0123456789abcdef",
+        "arguments": arguments,
         "digest": of_what,
         "policy": "default:destructive@1",
         "approvers": approvers,

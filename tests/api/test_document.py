@@ -48,7 +48,8 @@ async def search(api: Api) -> AsyncIterator[Search]:
     from tests.api.fuzzing import Search  # not at the top: it takes a second, and every test process reads this file
 
     engine = api.plane.engine
-    run = factories.run(status="failed", error={"type": "E", "message": "no"}, input={"size": 1, "value": 1})
+    one = {"size": 1, "value": 1}
+    run = factories.run(status="failed", error={"type": "E", "message": "no"}, input=one, result=one)
     gate = factories.approval(run)
     signer = Signer.of(Ed25519PrivateKey.generate())
     await factories.insert(
@@ -59,7 +60,7 @@ async def search(api: Api) -> AsyncIterator[Search]:
         *factories.agent("known"),
         run,
         factories.execution(run, status="failed"),
-        factories.step(run, 5, output={"size": 1, "value": 1}),
+        factories.step(run, 5, input=one, output=one),
         gate,
         factories.decision(gate, 9),
         SigningKey(key_id=signer.key_id, public_key=signer.public_key),
@@ -100,7 +101,7 @@ async def search(api: Api) -> AsyncIterator[Search]:
         expires_at=datetime.now(UTC) + timedelta(hours=1),
     )
     await factories.insert(engine, withdrawn, expired, opened)
-    things = {
+    things: dict[str | None, str] = {
         "runs": run.run_id,
         "steps": run.execution_id or "",
         "{execution_id}": "5",

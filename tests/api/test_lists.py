@@ -70,6 +70,31 @@ FILTERS = {
         {"created_at": datetime(2020, 1, 1, tzinfo=UTC)},
         {"started_after": "2019-12-31T00:00:00Z", "started_before": "2020-01-02T01:00:00+02:00"},
     ),
+    "closed before": (
+        {
+            "status": "completed",
+            "created_at": datetime(2010, 1, 1, tzinfo=UTC),
+            "closed_at": datetime(2010, 1, 2, tzinfo=UTC),
+        },
+        {"closed_before": "2010-01-03T00:00:00Z"},
+    ),
+    "version": ({"version": "v7"}, {"version": "v7"}),
+    "task queue": ({"task_queue": "mail"}, {"task_queue": "mail"}),
+    "took long": (
+        {
+            "status": "completed",
+            "started_at": datetime(2030, 1, 1, tzinfo=UTC),
+            "closed_at": datetime(2030, 1, 1, 2, tzinfo=UTC),
+        },
+        {"duration_over": "7000"},
+    ),
+    "takes long": ({"started_at": datetime(2020, 1, 1, tzinfo=UTC)}, {"duration_over": "7001"}),
+    "waiting for approval or failed": (
+        {"status": "waiting", "waiting_on": "approval"},
+        {"state": ["failed", "approval"]},
+    ),
+    "sleeping": ({"status": "waiting", "waiting_on": "timer"}, {"state": "sleeping"}),
+    "another wait": ({"status": "waiting", "waiting_on": None}, {"state": "waiting"}),
     "closed after": (
         {"status": "completed", "closed_at": datetime(2090, 1, 1, tzinfo=UTC)},
         {"closed_after": "2089-01-01T00:00:00Z"},
@@ -300,6 +325,7 @@ async def test_the_overview_counts_what_its_links_list(api: Api, as_):
         factories.run(status="queued"),
         factories.run(status="paused"),
         factories.run(status="waiting", waiting_on="worker"),
+        factories.run(status="waiting", waiting_on="retry"),
         factories.run(status="cancelling"),
         *(
             factories.run(status=status, closed_at=datetime.now(UTC))

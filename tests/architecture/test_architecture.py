@@ -51,6 +51,7 @@ PUBLIC = [
     "run_worker",
     "secret",
     "tool",
+    "unit",
     "workflow",
 ]
 

@@ -111,6 +111,17 @@ def _runs(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
         yield {"q": words}
     for words in ("nothing of the kind", "zq", "0123456789abcdef", "%"):
         yield {"q": words}
+    for states in ("approval", "stuck", ["approval", "failed"], ["sleeping", "retrying", "waiting", "stuck"]):
+        yield {"state": states}
+    yield {"ids": [of.run_id, of.long_run_id, "nothing"]}
+    yield {"workflow": ["workflow-3", "workflow-11"]}
+    for days in (1, 20, 2 * DAYS):
+        yield {"closed_before": (now - timedelta(days=days)).isoformat()}
+    for seconds in ("60", "7000", "100000"):
+        yield {"duration_over": seconds}
+    for sort in ("updated", "next_at"):
+        for more in ({}, {"status": "failed"}, {"workflow": "workflow-11"}):
+            yield {"sort": sort, **more}
     # Together. Those of the second half match nothing, though each of their parts matches much.
     yield {"workflow": "workflow-0", "status": "failed"}
     yield {"tag": "env:staging", "tool": "post_reply", "status": "failed"}
@@ -126,6 +137,18 @@ def _runs(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
     yield {"agent": "agent-1", "workflow": "nothing"}
     yield {"q": "former system", "started_after": (now - timedelta(days=5)).isoformat()}
     yield {"q": "nothing of the kind", "workflow": "workflow-0"}
+    yield {"workflow": "workflow-0", "version": "nothing"}
+    yield {"task_queue": "nothing", "state": "stuck"}
+
+
+def _facets(now: datetime) -> Iterator[dict[str, Any]]:
+    yield {}
+    yield {"state": "failed"}
+    yield {"workflow": "workflow-0"}
+    yield {"agent": "auditor"}
+    yield {"tag": "legacy", "initiator": "person-0"}
+    yield {"q": "former system"}
+    yield {"started_after": (now - timedelta(days=1)).isoformat()}
 
 
 def _approvals(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
@@ -145,6 +168,14 @@ def _approvals(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
         yield {"agent": agent}
     for workflow in ("workflow-0", "workflow-11", "nothing"):
         yield {"workflow": workflow}
+    yield {"decided_by": "reviewer"}
+    yield {"decided_by": "nobody"}
+    yield {"approver": "support-leads", "status": "pending"}
+    yield {"shape": "shape-3"}
+    yield {"opened_after": (now - timedelta(days=1)).isoformat()}
+    for words in ("purge", "nothing of the kind"):
+        yield {"q": words}
+        yield {"q": words, "status": "pending"}
     yield {"agent": "auditor", "status": "pending"}
     yield {"workflow": "workflow-11", "status": "pending", "assigned_to": "me"}
     yield {"tool": "purge_account", "status": "expired"}
@@ -190,8 +221,11 @@ def cases(of: Samples) -> list[Case]:
             found.append(_case(path, who, params))
             found.append(_case(path, who, params, cursor=(deep_at, "~")))
     found += [
-        _case(f"{V1}/runs/counts", "operator", _pairs(wanted)) for wanted in _runs(of, now) if "limit" not in wanted
+        _case(f"{V1}/runs/counts", "operator", _pairs(wanted))
+        for wanted in _runs(of, now)
+        if not {"limit", "sort"} & set(wanted)
     ]
+    found.append(_case(f"{V1}/approvals/counts", "reviewer", ()))
     long = f"{V1}/runs/{of.long_run_id}"
     for tail, wanted in (
         ("steps", {}),
@@ -245,9 +279,16 @@ def cases(of: Samples) -> list[Case]:
     return found
 
 
+def urgent() -> list[Case]:
+    """Lists in the order of urgency, whose cursors hold the time of the request."""
+    filters: tuple[dict[str, Any], ...] = ({}, {"assigned_to": "me"}, {"workflow": "nothing"})
+    return [_case(f"{V1}/approvals", "reviewer", _pairs({"sort": "urgency", **each})) for each in filters]
+
+
 def overview() -> list[Case]:
-    """The first screen."""
-    return [_case(f"{V1}/overview", who, ()) for who in ("operator", "reviewer")]
+    """The first screen, and what narrows the list of runs."""
+    facets = [_case(f"{V1}/runs/facets", "operator", _pairs(wanted)) for wanted in _facets(datetime.now(UTC))]
+    return [_case(f"{V1}/overview", who, ()) for who in ("operator", "reviewer")] + facets
 
 
 def _pairs(wanted: dict[str, Any]) -> Params:

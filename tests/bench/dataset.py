@@ -96,7 +96,7 @@ ROWS = (
     """,
     """
     INSERT INTO approvals (execution_id, approval_id, run_id, step_event_id, opened_event_id, kind, title, tool, agent, digest, policy, approvers,
-        initiator, terms, payload, status, decidable, opened_at, expires_at, closed_at, decided_by)
+        initiator, terms, payload, status, decidable, opened_at, expires_at, closed_at, decided_by, tool_version, risk, shape, arguments)
     SELECT execution_id, run_id || ':1', run_id, 65, 67, 'tool', 'Send reply',
         CASE WHEN i % 300 = 0 THEN 'purge_account' ELSE 'post_reply' END,
         CASE WHEN i % 400 = 0 THEN 'auditor' WHEN i % 4 < 3 THEN 'agent-' || i % 4 END, md5(run_id), 'default:destructive@1',
@@ -108,7 +108,8 @@ ROWS = (
         json_build_object('size', 240, 'value', repeat('a draft. ', 25)),
         CASE WHEN waiting_on = 'approval' THEN 'pending' WHEN i % 10 = 0 THEN 'rejected' WHEN i % 50 = 5 THEN 'expired' ELSE 'approved' END,
         coalesce(waiting_on, '') = 'approval', at + interval '10 minutes', at + interval '4 hours',
-        CASE WHEN waiting_on IS NULL THEN at + interval '30 minutes' END, CASE WHEN waiting_on IS NULL THEN 'reviewer' END
+        CASE WHEN waiting_on IS NULL THEN at + interval '30 minutes' END, CASE WHEN waiting_on IS NULL THEN 'reviewer' END,
+        'a1b2c3d4', (ARRAY['destructive', 'write', 'read', NULL])[1 + i % 4], 'shape-' || i % 9, json_build_object('ticket_id', 'T-' || i)
     FROM made WHERE waiting_on = 'approval' OR i % 5 = 0 AND NOT open ORDER BY i
     """,
     """

@@ -58,7 +58,7 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
                 await migrate.upgrade(dsn)
                 await dataset.fill(dsn, size)
                 connection = await asyncpg.connect(dsn)
-                wanted = cases.cases(await cases.samples(connection)) + cases.overview()
+                wanted = cases.cases(await cases.samples(connection)) + cases.urgent() + cases.overview()
                 await connection.close()
                 asking.append((await stack.enter_async_context(api(environment, dsn)), wanted))
             small, large = await asyncio.to_thread(asked, asking, arguments.repeats)

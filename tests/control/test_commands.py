@@ -16,6 +16,7 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import commands as table
 from agentgrid.db import feed
 from agentgrid.db import runs as runs_table
+from agentgrid.db.run_filter import RunFilter
 from agentgrid.db.session import reading, writing
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.scopes import EVERY_WORKFLOW
@@ -160,7 +161,7 @@ async def test_the_same_request_after_the_death_of_the_api_is_the_same_run(plane
     with pytest.raises(IdempotencyConflict):
         await runs.start(plane, caller(idempotency_key="k", body={"input": 2}), "Waits", runs.StartRequest(input=2))
     async with reading(plane.engine) as session:
-        assert len(await runs_table.newest(session, wanted=runs_table.RunFilter(), scope=EVERY_WORKFLOW, limit=10)) == 1
+        assert len(await runs_table.newest(session, wanted=RunFilter(), scope=EVERY_WORKFLOW, limit=10)) == 1
 
 
 @pytest.mark.parametrize(("days", "same"), [(29, True), (31, False)])

@@ -8,6 +8,7 @@ from sqlalchemy import inspect
 
 from agentgrid.db import run_details, runs
 from agentgrid.db.pool import direct, open_pool
+from agentgrid.db.run_filter import RunFilter
 from agentgrid.db.session import make_engine, reading
 from agentgrid.db.tables import Control, Execution, Run, Step
 from agentgrid.domain.scopes import EVERY_WORKFLOW
@@ -41,7 +42,7 @@ async def test_a_run_and_its_details_equal_those_read_through_a_session(postgres
             narrow = await run_details.get(connection, run.run_id, scope=frozenset({"ma?e"}))
             unseen = await run_details.get(connection, run.run_id, scope=frozenset({"hidden"}))
             listed = await runs.newest_in_order(
-                connection, wanted=runs.RunFilter(workflow="made"), scope=EVERY_WORKFLOW, limit=10
+                connection, wanted=RunFilter(workflow=("made",)), scope=EVERY_WORKFLOW, limit=10
             )
         async with reading(engine) as session:
             by_session = await session.get(Run, run.run_id)
@@ -49,7 +50,7 @@ async def test_a_run_and_its_details_equal_those_read_through_a_session(postgres
             step = await session.get(Step, (run.execution_id, 5))
             last = await session.get(Control, (run.execution_id, 7))
             listed_by_session = await runs.newest(
-                session, wanted=runs.RunFilter(workflow="made"), scope=EVERY_WORKFLOW, limit=10
+                session, wanted=RunFilter(workflow=("made",)), scope=EVERY_WORKFLOW, limit=10
             )
     finally:
         await engine.dispose()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import delete, select, text, update
 
-from agentgrid.db.runs import RunFilter, newest
+from agentgrid.db.run_filter import RunFilter
+from agentgrid.db.runs import newest
 from agentgrid.db.session import make_engine, reading, writing
 from agentgrid.db.tables import Run, RunSearch
 from agentgrid.domain.scopes import EVERY_WORKFLOW

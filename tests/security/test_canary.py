@@ -220,6 +220,6 @@ async def test_r41_approvers_see_the_approvals_they_may_decide_and_no_other_payl
     assert (other.status_code, other.json()["payload"], other.json()["payloads_visible"]) == (200, None, False)
     for who in ("reviewer", "second"):
         for path in places(leak):
-            if "/approvals/" not in path:
+            if who == "second" or "/approvals" not in path:
                 text = (await fetched(loop, who, path)).text.replace(f"q={CANARY}", "")
                 assert CANARY not in text, (who, path, text)

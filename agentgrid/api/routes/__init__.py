@@ -9,6 +9,7 @@ from agentgrid.api.routes import (
     bulk,
     commands,
     events,
+    facets,
     handlers,
     keys,
     logs,
@@ -24,6 +25,7 @@ from agentgrid.api.routes import (
     signing_keys,
     timeline,
     tools,
+    views,
     workers,
     workflows,
 )
@@ -31,6 +33,7 @@ from agentgrid.api.routes import (
 ROUTERS = (
     service.router,
     workflows.router,
+    facets.router,
     runs.router,
     timeline.router,
     payloads.router,
@@ -48,6 +51,7 @@ ROUTERS = (
     keys.router,
     sessions.router,
     signing_keys.router,
+    views.router,
     commands.router,
     reads.router,
     events.router,

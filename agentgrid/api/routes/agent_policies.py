@@ -43,7 +43,7 @@ async def put_agent_policy(plane: Plane, caller: Asking, name: Id, body: AgentPo
     names both. To withdraw it: `DELETE /api/v1/policies/agent:...`.
     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
     """
-    command = await control.put_agent_policy(plane, caller, name, rule_put(body))
+    command = await control.put_agent_policy(plane, caller, name, rule_put(body), expected=body.expected_version)
     if views.is_proposed(command):
         return views.proposed(command)
     return await _governance(plane, caller.principal, name)

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from agentgrid.api import actions
+from agentgrid.api import actions, agent_tools
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
 from agentgrid.api.gate import router as make_router
@@ -35,10 +35,9 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import agent_usage, agents, policies, switches, tools
 from agentgrid.db.agent_usage import Stats
 from agentgrid.db.session import ReadSession, reading
-from agentgrid.db.tables import Agent, AgentVersionRow, Command, Switch, Tool
+from agentgrid.db.tables import Agent, AgentVersionRow, Command, Switch
 from agentgrid.domain.agent_versions import changes, faults
 from agentgrid.domain.agents import Limits
-from agentgrid.domain.policies import Risk, Snapshot
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.switches import SwitchKind
 from agentgrid.errors import NotFound
@@ -161,26 +160,19 @@ async def _tools(session: ReadSession, code: AgentVersionRow | None, active: Age
     snapshot = rules.snapshot_of(list(await policies.in_force(session)))
     others = {row.name for row in await agents.named(session, code.tools)}
     used = set(code.tools if active is None else active.tools)
-    return [_tool(code.agent, name, known.get(name), name in others, name in used, snapshot) for name in code.tools]
-
-
-def _tool(agent: str, name: str, row: Tool | None, is_agent: bool, allowed: bool, snapshot: Snapshot) -> AgentTool:
-    if row is None:
-        kind: Any = "agent" if is_agent else "tool"
-        return AgentTool(
-            name=name, kind=kind, title=None, risk=None, allowed=allowed, rule=None, effect=None, approvers=[]
+    switched = await switches.newest(session, SwitchKind.TOOL, code.tools)
+    return [
+        agent_tools.of(
+            code.agent,
+            name,
+            known.get(name),
+            is_agent=name in others,
+            allowed=name in used,
+            switch=switched.get(name),
+            snapshot=snapshot,
         )
-    rule = snapshot.rule_for(name, Risk(row.risk), agent=agent)
-    return AgentTool(
-        name=name,
-        kind="tool",
-        title=row.title,
-        risk=Risk(row.risk),
-        allowed=allowed,
-        rule=rule.reference,
-        effect=rule.effect,
-        approvers=list(rule.approvers),
-    )
+        for name in code.tools
+    ]
 
 
 @router.get("/{name}", summary="One agent: versions, tools with what each needs, and its last 24 hours")

@@ -3,101 +3,143 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 
 from fastapi import Query
 from starlette.requests import Request
 
-from agentgrid.api import views
+from agentgrid.api import letters, views
 from agentgrid.api.access import V1
+from agentgrid.api.approval_filter import Wanted, inbox, started_by, visible
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Shows
 from agentgrid.api.gate import router as make_router
-from agentgrid.api.paging import cut, decode_key, encode_key
-from agentgrid.api.schemas.approvals import ApprovalAccepted, ApprovalDetail, ApprovalSummary, DecisionIn
+from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
+from agentgrid.api.schemas.approvals import (
+    ApprovalAccepted,
+    ApprovalCounts,
+    ApprovalLetter,
+    ApprovalRow,
+    ApproverCount,
+    DecisionIn,
+)
 from agentgrid.api.schemas.common import Page
+from agentgrid.api.schemas.service import Count
 from agentgrid.control import approvals as control
-from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import approvals
+from agentgrid.db import approval_context, approval_counts, approval_letters, approval_urgency, approvals, commands
 from agentgrid.db.pool import direct
+from agentgrid.db.session import ReadSession, reading
+from agentgrid.db.tables import Approval
 from agentgrid.domain.approvals import ApprovalStatus
-from agentgrid.domain.principals import Principal
-from agentgrid.errors import NotFound
+from agentgrid.errors import Fault, InvalidInput, NotFound
 
 router = make_router(tags=["approvals"], prefix=f"{V1}/approvals")
 
-Text = Annotated[str | None, Query(min_length=1, max_length=300)]
+Sort = Literal["newest", "urgency"]
 
 
-def started_by(principal: Principal) -> str | None:
-    """The initiator whose approvals this principal is limited to; None for no limit."""
-    return principal.name if principal.only_own_approvals else None
-
-
-def inbox(plane: ControlPlane, caller: Caller) -> approvals.ApprovalFilter:
-    """The approvals that this caller can decide now: those where `control.approvals.obstacle` finds nothing."""
-    return replace(assigned(approvals.ApprovalFilter(), caller), open_under=plane.signer.public)
-
-
-def assigned(wanted: approvals.ApprovalFilter, caller: Caller) -> approvals.ApprovalFilter:
-    """Of these, the approvals that this caller may decide, in any state. Nobody who took part in starting a run may."""
-    return replace(wanted, approver_entries=caller.principal.approver_entries, not_behind=caller.persons)
-
-
-@router.get("", summary="List approvals, newest first")
+@router.get("", summary="List approvals: newest first, or the most urgent first")
 async def list_approvals(
     request: Request,
     session: Session,
     plane: Plane,
     caller: Asking,
+    shown: Shows,
+    wanted: Wanted,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
-    status: Annotated[list[ApprovalStatus], Query(description="Any of these.")] = [],  # noqa: B006
-    assigned_to: Annotated[
-        Literal["me"] | None,
-        Query(description="`me`: only approvals that this caller may decide, or might have decided, of any status."),
-    ] = None,
-    decidable_by: Annotated[
-        Literal["me"] | None,
-        Query(description="`me`: only approvals that this caller can decide now. A decision on them is accepted."),
-    ] = None,
-    run: Text = None,
-    tool: Text = None,
-    agent: Text = None,
-    workflow: Text = None,
-) -> Page[ApprovalSummary]:
-    """Without payloads: read a single approval to see its payload."""
-    wanted = inbox(plane, caller) if decidable_by == "me" else approvals.ApprovalFilter()
-    if assigned_to == "me":
-        wanted = assigned(wanted, caller)
-    wanted = replace(
-        wanted,
-        status=tuple(status),
-        run_id=run,
-        tool=tool,
-        agent=agent,
-        workflow=workflow,
-        started_by=started_by(caller.principal),
-    )
-    after = decode_key(request, cursor)
-    rows = await approvals.newest(
-        session, wanted=wanted, scope=caller.principal.workflows, limit=limit + 1, after=after
-    )
-    page, onward = cut(rows, limit, lambda pair: encode_key(request, pair[0].opened_at, pair[0].approval_id))
-    return Page[ApprovalSummary](items=views.summaries(page), next_cursor=onward)
+    sort: Annotated[
+        Sort,
+        Query(
+            description="`urgency`: of the pending approvals, those first that expire within the hour, then the riskier ones, then those that "
+            "expire sooner."
+        ),
+    ] = "newest",
+) -> Page[ApprovalRow]:
+    """Each with what this caller may do, and with its small arguments for those who may read them. Read one to see its payload."""
+    scope = caller.principal.workflows
+    if sort == "urgency":
+        if not set(wanted.status) <= {ApprovalStatus.PENDING}:
+            fault = Fault(
+                pointer="status", message="leave it out, or ask for pending: only pending approvals are urgent"
+            )
+            raise InvalidInput("invalid filter", [fault])
+        now, after = await _urgent_after(request, session, cursor)
+        found = await approval_urgency.most_urgent(
+            session, wanted=wanted, scope=scope, now=now, limit=limit + 1, after=after
+        )
+        page, onward = cut(found, limit, lambda pair: _urgent_cursor(request, pair[0], now))
+    else:
+        found = await approvals.newest(
+            session, wanted=wanted, scope=scope, limit=limit + 1, after=decode_key(request, cursor)
+        )
+        page, onward = cut(found, limit, lambda pair: encode_key(request, pair[0].opened_at, pair[0].approval_id))
+    context = await approval_context.read(session, page)
+    return Page[ApprovalRow](items=letters.rows(plane, caller, shown, page, context), next_cursor=onward)
 
 
-@router.get("/{approval_id}", summary="One approval, with its payload and decisions")
-async def get_approval(plane: Plane, caller: Asking, shown: Shows, approval_id: Id) -> ApprovalDetail:
+async def _urgent_after(
+    request: Request, session: ReadSession, cursor: str | None
+) -> tuple[datetime, approval_urgency.Place | None]:
+    """The time from which the hour counts, and where the page begins."""
+    if cursor is None:
+        return await commands.clock(session), None
+    now, stretch, expires_at, approval_id = decode(request, cursor, str, int, str, str)
+    if not 0 <= stretch < approval_urgency.STRETCHES:
+        raise InvalidInput("invalid cursor", [Fault(pointer="cursor", message="use the value of `next_cursor`")])
+    return moment(now), approval_urgency.Place(
+        stretch=stretch, expires_at=moment(expires_at) if expires_at else None, approval_id=approval_id
+    )
+
+
+def _urgent_cursor(request: Request, last: Approval, now: datetime) -> str:
+    place = approval_urgency.place_of(last, now)
+    expires_at = "" if place.expires_at is None else place.expires_at.isoformat()
+    return encode(request, now.isoformat(), place.stretch, expires_at, place.approval_id)
+
+
+@router.get("/counts", summary="Count the approvals that wait")
+async def count_approvals(session: Session, plane: Plane, caller: Asking) -> ApprovalCounts:
+    """Those that this caller can decide, those of each group, and all. Each count is the length of the list that it links to."""
+    scope, own = caller.principal.workflows, inbox(plane, caller)
+    mine = await approvals.count(session, wanted=own, scope=scope)
+    soon = await approvals.count(session, wanted=replace(own, expires_within=approval_urgency.SOON), scope=scope)
+    pending = await approval_counts.pending(session, wanted=visible(caller), scope=scope)
+    entries = caller.principal.approver_entries
+    return ApprovalCounts(
+        mine=Count(count=mine, href=f"{V1}/approvals?decidable_by=me"),
+        soon=soon,
+        groups=[
+            ApproverCount(
+                approver=entry,
+                mine=entry in entries,
+                count=count,
+                href=f"{V1}/approvals?{urlencode({'status': 'pending', 'approver': entry})}",
+            )
+            for entry, count in pending.by_approver.items()
+        ],
+        all=Count(count=pending.total, href=f"{V1}/approvals?status=pending"),
+    )
+
+
+@router.get("/{approval_id}", summary="One approval, with all that a person needs to decide it")
+async def get_approval(plane: Plane, caller: Asking, shown: Shows, approval_id: Id) -> ApprovalLetter:
     """`payload` holds exactly the arguments that `digest` covers. Send that digest with the decision.
 
-    `payload` is null unless the caller may decide the approval or read payloads.
+    `payload` is null unless the caller may decide the approval or read payloads; so are the other fields that hold payloads. `previous` has
+    arguments only for those who may read that approval.
     """
+    scope = caller.principal.workflows
     async with direct(plane.pool) as connection:
-        found = await approvals.get(connection, approval_id, scope=caller.principal.workflows)
+        found = await approvals.get(connection, approval_id, scope=scope)
         if found is None or started_by(caller.principal) not in (None, found.run.initiator):
             raise NotFound("approval", approval_id)
-        answers = await views.answers_to(connection, found.approval)
-    return views.approval_detail(plane, caller, shown, found, answers)
+        answers = await letters.answers_to(connection, found.approval)
+        letter = await approval_letters.read(connection, found, scope=scope, started_by=started_by(caller.principal))
+    async with reading(plane.engine) as session:
+        context = await approval_context.read(session, [(found.approval, found.run)])
+    return letters.page(plane, caller, shown, found, answers, letter, context)
 
 
 @router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")
@@ -124,5 +166,5 @@ async def decide(plane: Plane, caller: Asking, shown: Shows, approval_id: Id, bo
         found = decided.found or await approvals.get(connection, approval_id, scope=caller.principal.workflows)
         if found is None or started_by(caller.principal) not in (None, found.run.initiator):
             raise NotFound("approval", approval_id)
-        answers = await views.answers_to(connection, found.approval)
-    return views.approval_accepted(plane, caller, shown, found, answers, decided.command)
+        answers = await letters.answers_to(connection, found.approval)
+    return letters.accepted(plane, caller, shown, found, answers, views.command_summary(decided.command, shown))

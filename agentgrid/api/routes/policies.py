@@ -50,6 +50,7 @@ def rule_put(body: RuleIn) -> control.RulePut:
         expires=timedelta(seconds=body.expires_seconds),
         reason=body.reason,
         changes=body.changes,
+        title=body.title,
     )
 
 
@@ -106,7 +107,15 @@ async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) 
     """
     when = [Condition(**each.model_dump()) for each in body.when]
     command = await control.put(
-        plane, caller, rule_id, body.tool or "*", rule_put(body), kind=body.kind, agent=body.agent, when=when
+        plane,
+        caller,
+        rule_id,
+        body.tool or "*",
+        rule_put(body),
+        kind=body.kind,
+        agent=body.agent,
+        when=when,
+        expected=body.expected_version,
     )
     if views.is_proposed(command):
         return views.proposed(command)
@@ -121,13 +130,18 @@ async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) 
     responses={202: {"model": Proposed}},
 )
 async def withdraw_policy(
-    plane: Plane, caller: Asking, rule_id: Id, body: Reason | None = None
+    plane: Plane,
+    caller: Asking,
+    rule_id: Id,
+    body: Reason | None = None,
+    expected_version: Annotated[int | None, Query(ge=0, description="`409` if it is at another version.")] = None,
 ) -> PolicyDetail | Response:
     """From the next call on, the next matching rule applies, or the built-in one. Kill switches are unaffected.
 
     `202` if this relaxes the policy and there is a second administrator, who must confirm it.
     """
-    command = await control.withdraw(plane, caller, rule_id, reason=(body.reason if body else None) or "")
+    reason = (body.reason if body else None) or ""
+    command = await control.withdraw(plane, caller, rule_id, reason=reason, expected=expected_version)
     if views.is_proposed(command):
         return views.proposed(command)
     async with reading(plane.engine) as session:

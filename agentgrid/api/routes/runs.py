@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import Header, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentgrid.api import history, sse, views
+from agentgrid.api import history, letters, sse, views
 from agentgrid.api.access import READ_PAYLOADS, V1
+from agentgrid.api.approval_filter import visible
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Session, Shows, Who
 from agentgrid.api.feed import Feed
 from agentgrid.api.gate import authorise
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
-from agentgrid.api.routes.approvals import started_by
 from agentgrid.api.run_filter import Wanted
-from agentgrid.api.schemas.approvals import ApprovalSummary
+from agentgrid.api.schemas.approvals import ApprovalRow
 from agentgrid.api.schemas.common import Page
 from agentgrid.api.schemas.events import EXTENSION, STREAM
 from agentgrid.api.schemas.runs import (
@@ -26,8 +27,8 @@ from agentgrid.api.schemas.runs import (
     RunCounts,
     RunDetail,
     RunHistory,
+    RunRow,
     RunSignal,
-    RunSummary,
     SignalAccepted,
     StepOut,
 )
@@ -35,8 +36,10 @@ from agentgrid.api.schemas.verbs import RunInterrupt, RunReason
 from agentgrid.api.shown import Shown
 from agentgrid.control import verbs as control
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import approvals, run_counts, run_details, runs, steps
+from agentgrid.db import approval_context, approvals, run_counts, run_details, runs, steps, workflows
 from agentgrid.db.pool import direct
+from agentgrid.db.run_filter import is_ordered
+from agentgrid.db.runs import Sort
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Command, Run
 from agentgrid.domain.live import Interest
@@ -50,6 +53,15 @@ router = make_router(tags=["runs"], prefix=f"{V1}/runs")
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]
 
 
+SortedBy = Annotated[
+    Sort,
+    Query(
+        description="`created`: newest first. `updated`: last changed first; a run that changes moves to the front. `next_at`: what happens "
+        "next first, only runs that have such a time."
+    ),
+]
+
+
 @router.get("", summary="List runs, newest first")
 async def list_runs(
     request: Request,
@@ -57,21 +69,27 @@ async def list_runs(
     principal: Who,
     shown: Shows,
     wanted: Wanted,
+    sort: SortedBy = "created",
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
-) -> Page[RunSummary]:
+) -> Page[RunRow]:
     """No payloads. `started_after` and `started_before` compare with `created_at`, when the run was requested."""
     after = decode_key(request, cursor)
     scope = principal.workflows
-    if runs.is_ordered(wanted, scope):
+    if sort == "created" and is_ordered(wanted, scope):
         async with direct(plane.pool) as connection:
             rows = await runs.newest_in_order(connection, wanted=wanted, scope=scope, limit=limit + 1, after=after)
+            titles = await workflows.titles(connection, {row["workflow"] for row in rows})
     else:
         async with reading(plane.engine) as session:
-            found = await runs.newest(session, wanted=wanted, scope=scope, limit=limit + 1, after=after)
+            found = await runs.newest(session, wanted=wanted, scope=scope, limit=limit + 1, after=after, sort=sort)
         rows = [vars(run) for run in found]
-    page, onward = cut(rows, limit, lambda run: encode_key(request, run["created_at"], run["run_id"]))
-    return Page[RunSummary](items=[views.run_summary(run, shown) for run in page], next_cursor=onward)
+        async with direct(plane.pool) as connection:
+            titles = await workflows.titles(connection, {row["workflow"] for row in rows})
+    at = {"created": "created_at", "updated": "updated_at", "next_at": "next_at"}[sort]
+    page, onward = cut(rows, limit, lambda run: encode_key(request, run[at], run["run_id"]))
+    items = [views.run_row(run, titles.get(run["workflow"]), shown) for run in page]
+    return Page[RunRow](items=items, next_cursor=onward)
 
 
 @router.get("/counts", summary="Count runs by status")
@@ -161,19 +179,27 @@ async def list_jobs(
 
 @router.get("/{run_id}/approvals", summary="The run's approvals, newest first")
 async def list_run_approvals(
-    request: Request, session: Session, principal: Who, run_id: Id, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> Page[ApprovalSummary]:
+    request: Request,
+    session: Session,
+    plane: Plane,
+    caller: Asking,
+    shown: Shows,
+    run_id: Id,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[ApprovalRow]:
     """Includes closed approvals."""
-    await _found(session, principal, run_id)
+    await _found(session, caller.principal, run_id)
     rows = await approvals.newest(
         session,
-        wanted=approvals.ApprovalFilter(run_id=run_id, started_by=started_by(principal)),
-        scope=principal.workflows,
+        wanted=replace(visible(caller), run_id=run_id),
+        scope=caller.principal.workflows,
         limit=limit + 1,
         after=decode_key(request, cursor),
     )
     page, onward = cut(rows, limit, lambda pair: encode_key(request, pair[0].opened_at, pair[0].approval_id))
-    return Page[ApprovalSummary](items=views.summaries(page), next_cursor=onward)
+    context = await approval_context.read(session, page)
+    return Page[ApprovalRow](items=letters.rows(plane, caller, shown, page, context), next_cursor=onward)
 
 
 @router.get("/{run_id}/history", summary="The raw history of an execution")

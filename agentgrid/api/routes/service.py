@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
+from datetime import timedelta
 
 import temporalio.api.workflowservice.v1 as service
 from starlette.requests import Request
@@ -12,17 +11,18 @@ from starlette.responses import Response
 
 from agentgrid.api import freshness, metrics
 from agentgrid.api.access import V1
+from agentgrid.api.approval_filter import inbox
 from agentgrid.api.deps import Asking, Login, Plane, Session
 from agentgrid.api.errors import DATABASE_FAULTS
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.me import VERSION, me_of
-from agentgrid.api.routes.approvals import inbox
-from agentgrid.api.schemas.service import Count, Dependency, Freshness, Health, Me, Overview, Readiness
+from agentgrid.api.overview import overview_of
+from agentgrid.api.schemas.overview import Overview
+from agentgrid.api.schemas.service import Dependency, Freshness, Health, Me, Readiness
 from agentgrid.control.plane import ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked
 from agentgrid.db import approvals, attribution, commands, logins, runs
 from agentgrid.db.session import reading
-from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.domain.scopes import EVERY_WORKFLOW
 from agentgrid.errors import AgentGridError
 
@@ -108,40 +108,9 @@ async def me(request: Request, login: Login) -> Me:
     return me_of(login, request.app.state.facts)
 
 
-@router.get(f"{V1}/overview", summary="Counts of runs and approvals, with links to their lists", tags=["me"])
+@router.get(
+    f"{V1}/overview", summary="Counts of runs and approvals, with links to their lists, and what is due", tags=["me"]
+)
 async def overview(session: Session, plane: Plane, caller: Asking) -> Overview:
-    """Current counts."""
-    now = await commands.clock(session)
-    scope = caller.principal.workflows
-    found = await runs.counts(session, scope=scope, since=DAY)
-    mine = await approvals.count(session, wanted=inbox(plane, caller), scope=scope)
-    since = (now - DAY).astimezone(UTC)
-    return Overview(
-        running=_count(found, RunStatus.RUNNING),
-        queued=_count(found, RunStatus.QUEUED),
-        waiting=_count(found, RunStatus.WAITING),
-        waiting_for_approval=Count(
-            count=found.waiting_for_approval,
-            href=_runs(status=RunStatus.WAITING.value, waiting_on=WaitingOn.APPROVAL.value),
-        ),
-        approvals_for_me=Count(count=mine, href=f"{V1}/approvals?decidable_by=me"),
-        paused=_count(found, RunStatus.PAUSED),
-        cancelling=_count(found, RunStatus.CANCELLING),
-        stuck=Count(count=found.stuck, href=_runs(stuck="true")),
-        failed_24h=_count(found, RunStatus.FAILED, closed_after=since),
-        timed_out_24h=_count(found, RunStatus.TIMED_OUT, closed_after=since),
-        terminated_24h=_count(found, RunStatus.TERMINATED, closed_after=since),
-        cancelled_24h=_count(found, RunStatus.CANCELLED, closed_after=since),
-        completed_24h=_count(found, RunStatus.COMPLETED, closed_after=since),
-        generated_at=now,
-        projection=await freshness.read(session, now),
-    )
-
-
-def _count(found: runs.Counts, status: RunStatus, *, closed_after: datetime | None = None) -> Count:
-    narrowed = {} if closed_after is None else {"closed_after": closed_after.isoformat()}
-    return Count(count=found.by_status[status], href=_runs(status=status.value, **narrowed))
-
-
-def _runs(**filters: str) -> str:
-    return f"{V1}/runs?{urlencode(filters)}"
+    """Current counts, what happens next, and what is not as it should be."""
+    return await overview_of(session, plane, caller, inbox(plane, caller))

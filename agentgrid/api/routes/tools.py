@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -13,24 +14,29 @@ from agentgrid.api import actions, views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
 from agentgrid.api.gate import router as make_router
+from agentgrid.api.letters import reach
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.routes.policies import nobody, rule_put
 from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
-from agentgrid.api.schemas.tools import ToolDetail, ToolPolicyIn, ToolPolicyOut, ToolSummary
+from agentgrid.api.schemas.tools import ToolCalls, ToolDetail, ToolPolicyIn, ToolPolicyOut, ToolSummary, ToolVersionOut
 from agentgrid.control import policies as control
 from agentgrid.control import switches as kill_switch
 from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import policies, switches, tools
+from agentgrid.db import policies, switches, tool_figures, tools
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Policy, Switch, Tool
+from agentgrid.domain.asks import MAX_TEMPLATE
 from agentgrid.domain.policies import Risk, Rule, Snapshot
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.switches import SwitchKind
 from agentgrid.errors import NotFound
 
 router = make_router(tags=["tools"], prefix=f"{V1}/tools")
+
+DAY = timedelta(days=1)
+WEEK = timedelta(days=7)
 
 
 def _narrow(rule: Rule) -> bool:
@@ -70,8 +76,18 @@ class _Policies:
         )
 
 
-def _values(row: Tool, served: bool | None, held: _Policies, switch: Switch | None) -> dict[str, Any]:
-    return {**vars(row), "served": served, "policy": held.of(row), "switch": SwitchOut.of(switch)}
+def _values(
+    row: Tool, served: bool | None, held: _Policies, switch: Switch | None, lately: tool_figures.Calls
+) -> dict[str, Any]:
+    return {
+        **vars(row),
+        "reach": reach(row.reach),
+        "asks": None if row.asks is None else row.asks[:MAX_TEMPLATE],
+        "served": served,
+        "policy": held.of(row),
+        "switch": SwitchOut.of(switch),
+        "last_24h": ToolCalls.model_validate(lately),
+    }
 
 
 async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[Tool]) -> dict[str, bool | None]:
@@ -86,6 +102,7 @@ async def list_tools(
     request: Request,
     session: Session,
     plane: Plane,
+    principal: Who,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     tag: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
@@ -99,9 +116,12 @@ async def list_tools(
     held = await _Policies.read(session)
     switched = await switches.newest(session, SwitchKind.TOOL, [row.name for row in page])
     served = await _served(session, plane, page)
+    names = [row.name for row in page]
+    lately = await tool_figures.calls(session, names, since=DAY, scope=principal.workflows)
     return Page[ToolSummary](
         items=[
-            ToolSummary.model_validate(_values(row, served[row.name], held, switched.get(row.name))) for row in page
+            ToolSummary.model_validate(_values(row, served[row.name], held, switched.get(row.name), lately[row.name]))
+            for row in page
         ],
         next_cursor=onward,
     )
@@ -113,12 +133,18 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
         raise NotFound("tool", name)
     served = await _served(session, plane, [row])
     switch = (await switches.newest(session, SwitchKind.TOOL, [name])).get(name)
-    values = _values(row, served[name], await _Policies.read(session), switch)
+    scope = principal.workflows
+    lately = await tool_figures.calls(session, [name], since=DAY, scope=scope)
+    week = await tool_figures.calls(session, [name], since=WEEK, scope=scope)
+    versions = await tool_figures.versions(session, name, since=WEEK, scope=scope)
+    values = _values(row, served[name], await _Policies.read(session), switch, lately[name])
     rule = values["policy"]
     note = await nobody(session, rule.effect, rule.approvers)
     values |= {
         "input_schema": views.schema(row.input_schema),
         "output_schema": None if row.output_schema is None else views.schema(row.output_schema),
+        "last_7d": ToolCalls.model_validate(week[name]),
+        "versions": [ToolVersionOut.model_validate(each) for each in versions],
         "note": note,
         "actions": actions.of_tool(principal),
     }
@@ -144,7 +170,7 @@ async def put_tool_policy(plane: Plane, caller: Asking, name: Id, body: ToolPoli
     To withdraw it: `DELETE /api/v1/policies/tool:...`.
     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
     """
-    command = await control.put_tool_policy(plane, caller, name, rule_put(body))
+    command = await control.put_tool_policy(plane, caller, name, rule_put(body), expected=body.expected_version)
     if views.is_proposed(command):
         return views.proposed(command)
     async with reading(plane.engine) as session:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import UTC, datetime
 from typing import Literal
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from temporalio.api.enums.v1 import WorkerStatus
 from temporalio.api.taskqueue.v1 import PollerInfo
 from temporalio.api.worker.v1 import WorkerHeartbeat, WorkerSlotsInfo
 
@@ -24,8 +22,6 @@ from agentgrid.protocol import shown_build
 
 router = make_router(tags=["workers"], prefix=V1)
 
-STALE_SECONDS = 150.0
-"""A worker sends a heartbeat every 60 s, or every 10 s if AgentGrid created its client."""
 MAX_QUEUES = 200
 
 
@@ -38,11 +34,9 @@ def _slots(info: WorkerSlotsInfo) -> WorkerSlots:
 
 
 def _status(beat: WorkerHeartbeat) -> Literal["live", "stale", "shutting_down"]:
-    if time.time() - beat.heartbeat_time.ToSeconds() > STALE_SECONDS:
+    if workers.is_stale(beat):
         return "stale"
-    if beat.status in (WorkerStatus.WORKER_STATUS_SHUTTING_DOWN, WorkerStatus.WORKER_STATUS_SHUTDOWN):
-        return "shutting_down"
-    return "live"
+    return "shutting_down" if workers.is_stopping(beat) else "live"
 
 
 def _worker(beat: WorkerHeartbeat) -> WorkerOut:

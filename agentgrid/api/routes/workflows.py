@@ -21,23 +21,28 @@ from agentgrid.api.schemas.agents import UsageOver
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
 from agentgrid.api.schemas.runs import RunAccepted, RunStart
 from agentgrid.api.schemas.workflows import (
+    DurationBin,
+    ErrorGroup,
     LastRun,
     WorkflowDetail,
+    WorkflowFigures,
+    WorkflowLately,
     WorkflowStats,
     WorkflowSummary,
     WorkflowVersionOut,
 )
-from agentgrid.api.shown import Shown
+from agentgrid.api.shown import Shown, class_of
 from agentgrid.api.usage import Span, over
 from agentgrid.control import runs as control
 from agentgrid.control import switches as kill_switch
 from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import agent_usage, runs, switches, workflows
+from agentgrid.db import agent_usage, runs, switches, workflow_figures, workflows
 from agentgrid.db.run_details import Details
 from agentgrid.db.runs import Last
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Switch, Workflow
+from agentgrid.db.workflow_figures import EDGES_SECONDS, Lately
 from agentgrid.domain.handlers import Handlers
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.switches import SwitchKind
@@ -47,10 +52,14 @@ router = make_router(tags=["workflows"], prefix=f"{V1}/workflows")
 
 MAX_VERSIONS = 50
 DAY = timedelta(days=1)
+MONTH = timedelta(days=30)
 
 
-def _values(row: Workflow, served: bool | None, last: Last | None, switch: Switch | None) -> dict[str, object]:
+def _values(
+    row: Workflow, served: bool | None, last: Last | None, switch: Switch | None, lately: Lately | None
+) -> dict[str, object]:
     return {
+        "lately": WorkflowLately.model_validate(lately or Lately()),
         **vars(row),
         "served": served,
         "switch": SwitchOut.of(switch),
@@ -83,9 +92,13 @@ async def list_workflows(
     last = await runs.last_of(session, [row.name for row in page if principal.sees(row.name)])
     switched = await switches.newest(session, SwitchKind.WORKFLOW, [row.name for row in page])
     served = await _served(session, plane, page)
+    seen = [row.name for row in page if principal.sees(row.name)]
+    lately = await workflow_figures.lately(session, seen, since=DAY)
     return Page[WorkflowSummary](
         items=[
-            WorkflowSummary.model_validate(_values(row, served[row.name], last.get(row.name), switched.get(row.name)))
+            WorkflowSummary.model_validate(
+                _values(row, served[row.name], last.get(row.name), switched.get(row.name), lately.get(row.name))
+            )
             for row in page
         ],
         next_cursor=onward,
@@ -102,7 +115,8 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     opened, closed = await runs.counts_of_workflow(session, name, since=DAY) if seen else ({}, {})
     served = await _served(session, plane, [row])
     switch = (await switches.newest(session, SwitchKind.WORKFLOW, [name])).get(name)
-    values = _values(row, served[name], last.get(name), switch) | {
+    lately = await workflow_figures.lately(session, [name] if seen else [], since=DAY)
+    values = _values(row, served[name], last.get(name), switch, lately.get(name)) | {
         "input_schema": {} if current is None else views.schema(current.input_schema),
         "output_schema": None
         if current is None or current.output_schema is None
@@ -135,6 +149,30 @@ async def get_workflow_usage(session: Session, principal: Who, name: Id, span: S
         else []
     )
     return over(span, found)
+
+
+@router.get("/{name}/figures", summary="How a workflow's runs failed and how long they took, in the last 30 days")
+async def get_workflow_figures(session: Session, principal: Who, name: Id) -> WorkflowFigures:
+    """Errors by their class, and a histogram of durations."""
+    if await workflows.get(session, name) is None:
+        raise NotFound("workflow", name)
+    if not principal.sees(name):
+        return WorkflowFigures(errors=[], durations=_bins([0] * (len(EDGES_SECONDS) + 1)))
+    errors = await workflow_figures.errors(session, name, since=MONTH)
+    durations = await workflow_figures.durations(session, name, since=MONTH)
+    return WorkflowFigures(
+        errors=[ErrorGroup.model_validate({**vars(each), "error_type": class_of(each.error_type)}) for each in errors],
+        durations=_bins(durations),
+    )
+
+
+def _bins(counts: Sequence[int]) -> list[DurationBin]:
+    edges = [0.0, *EDGES_SECONDS]
+    ends = [*EDGES_SECONDS, None]
+    return [
+        DurationBin(from_seconds=begin, to_seconds=end, count=count)
+        for begin, end, count in zip(edges, ends, counts, strict=True)
+    ]
 
 
 @router.post("/{name}/disable", summary="Turn on a workflow's kill switch: it can't be started")

@@ -82,6 +82,8 @@ class CallStats(Out):
     cancelled: int
     p50_seconds: float | None = Field(description="Of completed calls, with their waits for people.")
     p95_seconds: float | None
+    p50_usd: float | None = Field(description="Of completed calls whose price is known, in US dollars.")
+    p95_usd: float | None
 
 
 class AgentStats(Out):
@@ -144,6 +146,11 @@ class AgentTool(Out):
         description="The rule's effect: whether its calls are allowed, denied, or need an approval."
     )
     approvers: list[str]
+    use: Literal["unasked", "asking", "never"] = Field(
+        description="Whether the version in use calls it without asking people, after asking them, or not at all. Where a rule depends on the "
+        "arguments, the stricter one."
+    )
+    reason: str = Field(description="Why it asks, or never may.")
 
 
 class Change(Out):

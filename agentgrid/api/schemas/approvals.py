@@ -9,8 +9,13 @@ from pydantic import Field, StringConstraints
 
 from agentgrid.api.schemas.commands import CommandSummary
 from agentgrid.api.schemas.common import Action, In, Name, Out, StoredPayload
+from agentgrid.api.schemas.service import Count
 from agentgrid.domain.approvals import MAX_COMMENT, ApprovalKind, ApprovalStatus, Changes, Judged, Verdict
+from agentgrid.domain.policies import Risk
 from agentgrid.domain.runs import RunStatus
+from agentgrid.domain.steps import StepKind, StepStatus
+
+Scalar = str | int | float | bool | None
 
 Comment = Annotated[str, StringConstraints(max_length=MAX_COMMENT)]
 
@@ -49,8 +54,18 @@ class ApprovalSummary(Out):
     execution_id: str
     workflow: str
     kind: ApprovalKind
-    title: str
+    title: str = Field(
+        description="`An approval` for an explicit approval if the caller may not read its payload: such a title can quote values."
+    )
     tool: str | None
+    tool_version: str | None
+    risk: Risk | None = Field(
+        description="Of the tool, as the worker that asked had it; null for an explicit approval and for a plain activity."
+    )
+    shape: str | None = Field(
+        description="What it has in common with others that ask for the same thing with other values: tool, version and names of arguments, as a "
+        "short hash. Null for an explicit approval if the caller may not read its payload."
+    )
     agent: str | None = Field(description="The agent that asks; null if workflow code does.")
     agent_version: str | None
     turn: int | None = Field(description="The agent's model turn that asked for the call.")
@@ -79,6 +94,44 @@ class ApprovalSummary(Out):
     )
 
 
+class ApprovalRow(ApprovalSummary):
+    """An approval in a list, with what this caller may do and see of it."""
+
+    tool_title: str | None
+    workflow_title: str
+    agent_title: str | None
+    reach: list[str] = Field(description="What a call does to whom, in the words of the tool's author; at most 6.")
+    undoable: bool | None = Field(
+        description="Whether the tool's effect can be undone; null if its author doesn't say."
+    )
+    expires_soon: bool = Field(description="It is pending, and expires within the hour.")
+    payloads_visible: bool = Field(
+        description="Whether the caller may read this approval's payload. If so, `title` has the values that the tool's template names."
+    )
+    arguments: dict[str, Scalar] | None = Field(
+        description="The scalars among its arguments: at most 16, texts cut at 120 characters. Null if the caller may not read its payload."
+    )
+    actions: list[Action]
+
+
+class ApproverCount(Out):
+    """How many pending approvals an approver entry is named in."""
+
+    approver: str = Field(description="A principal, a group or `role:approver`.")
+    mine: bool = Field(description="Whether the caller may decide under this entry.")
+    count: int
+    href: str
+
+
+class ApprovalCounts(Out):
+    """How many approvals wait, each with its list."""
+
+    mine: Count = Field(description="Those that this caller can decide now; `approvals_for_me` in the overview.")
+    soon: int = Field(description="How many of `mine` expire within the hour.")
+    groups: list[ApproverCount] = Field(description="By the entries of their approvers, most first; at most 100.")
+    all: Count = Field(description="All that are pending and that this caller may see.")
+
+
 class DecisionOut(Out):
     """One decision signal and its outcome. Includes refused signals, and signals that named no approval while this one was open."""
 
@@ -105,7 +158,6 @@ class ApprovalDetail(ApprovalSummary):
 
     run_status: RunStatus
     reason: str | None = Field(description="The rule's reason, as it was when the approval opened.")
-    tool_version: str | None
     call_key: str | None
     expires_seconds: float
     parameters: list[str] = Field(
@@ -132,6 +184,109 @@ class ApprovalDetail(ApprovalSummary):
     )
     decisions: list[DecisionOut] = Field(description="Oldest first; at most 200, including the one that took effect.")
     actions: list[Action]
+
+
+class RuleOfApproval(Out):
+    """The rule that required the approval, at the version that asked."""
+
+    rule: str = Field(description="`id@version`; ids that begin with `default:` are built-in rules.")
+    rule_id: str
+    title: str
+    reason: str = Field(description="As it was when the approval opened.")
+    created_by: str | None = Field(description="Null for a built-in rule.")
+    created_at: datetime | None
+
+
+class StepOfApproval(Out):
+    """The step that waits: `GET /api/v1/runs/{run_id}/steps` has it under these."""
+
+    execution_id: str
+    event_id: int
+
+
+class ProseOut(Out):
+    """What the model wrote in the turn that asked, beside the calls. Model output: show it as a quotation."""
+
+    agent: str
+    agent_title: str
+    version: str | None
+    model: str | None
+    turn: int
+    text: str = Field(description="At most 8,000 characters.")
+    truncated: bool
+
+
+class LookedAt(Out):
+    """A call that the agent made before, in the same call of it."""
+
+    execution_id: str
+    event_id: int
+    kind: StepKind
+    name: str
+    title: str
+    label: str | None = Field(description="Its first small arguments.")
+    status: StepStatus
+    took_ms: int | None
+
+
+class PreviousApproval(Out):
+    """The approval of the same shape that people decided last."""
+
+    approval_id: str
+    run_id: str
+    reference: str | None
+    arguments: dict[str, Any] | None = Field(
+        description="As decided, with changes if there were any; only the small ones if all are over 8 KiB. Null if the caller may not read them."
+    )
+    verdict: Verdict
+    decided_by: str | None
+    decided_at: datetime
+
+
+class ShapeCounts(Out):
+    """How the approvals of one shape ended."""
+
+    approved: int
+    rejected: int
+    expired: int
+
+
+class RefusedApprover(Out):
+    """Somebody who may not decide."""
+
+    principal: str
+    why: str
+
+
+class WhoMayDecide(Out):
+    """Who may answer."""
+
+    approvers: list[str] = Field(description="Principals, groups or `role:approver`.")
+    needed: int = Field(description="How many people it takes to approve the call as it was asked.")
+    needed_to_change: int | None = Field(description="And with changed arguments; null if they can't be changed.")
+    refused: list[RefusedApprover] = Field(description="At most 20.")
+    text: str = Field(description="All of it in words.")
+
+
+class ApprovalLetter(ApprovalDetail, ApprovalRow):
+    """An approval with everything that a person needs to decide it. What holds payloads is null or empty if the caller may not read them."""
+
+    input_schema: dict[str, Any] | None = Field(
+        description="The schema of the tool's version that asked, with units as `x-unit` and `x-currency`; null if that version isn't registered."
+    )
+    rule: RuleOfApproval | None = Field(description="Null for an explicit approval, which workflow code asks for.")
+    step: StepOfApproval
+    authored: list[str] | None = Field(
+        description="The names of the arguments that a model wrote; texts, or holding any."
+    )
+    prose: ProseOut | None
+    looked_at: list[LookedAt] | None = Field(description="The last 8 calls of the agent, oldest first.")
+    previous: PreviousApproval | None
+    same_shape_30d: ShapeCounts | None = Field(
+        description="The approvals of this shape, in the runs that the caller may see, that ended in the last 30 days; counting ends at 10,000. Null for an "
+        "explicit approval if the caller may not read its payload."
+    )
+    who: WhoMayDecide
 
 
 class ApprovalAccepted(ApprovalDetail):

@@ -13,14 +13,19 @@ from agentgrid.domain.approvals import Judged
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.runs import RunStatus
 
-_OPEN = ConfigDict(extra="allow", json_schema_serialization_defaults_required=False)
-"""Of every outcome, not inherited: further facts by the command's kind, and what is not required may be missing."""
+
+def _open(*required: str) -> ConfigDict:
+    """Further facts are allowed, by the command's kind; what is not required may be missing.
+
+    The names of the required ones are repeated for the document: where all fields with defaults are required, pydantic calls these required too.
+    """
+    return ConfigDict(extra="allow", json_schema_extra={"required": ["form", *required]})
 
 
 class FaultOutcome(TypedDict):
     """It was refused, it failed, or it waits to be tried again."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc]
+    __pydantic_config__ = _open("code")  # type: ignore[misc]
 
     form: Literal["fault"]
     code: str
@@ -31,7 +36,7 @@ class FaultOutcome(TypedDict):
 class JudgedOutcome(TypedDict):
     """A decision reached its run, and was judged there."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc]
+    __pydantic_config__ = _open("event_id", "judged")  # type: ignore[misc]
 
     form: Literal["judged"]
     event_id: int
@@ -42,7 +47,7 @@ class JudgedOutcome(TypedDict):
 class ProposalOutcome(TypedDict):
     """It needs, or needed, a second administrator."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc]
+    __pydantic_config__ = _open("proposal")  # type: ignore[misc]
 
     form: Literal["proposal"]
     proposal: dict[str, Any]
@@ -55,7 +60,7 @@ class ProposalOutcome(TypedDict):
 class EndedOutcome(TypedDict):
     """The run had ended when the command could have had its effect."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc]
+    __pydantic_config__ = _open("run_status")  # type: ignore[misc]
 
     form: Literal["ended"]
     run_status: RunStatus
@@ -64,7 +69,7 @@ class EndedOutcome(TypedDict):
 class FactsOutcome(TypedDict):
     """It was carried out."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc]
+    __pydantic_config__ = _open()  # type: ignore[misc]
 
     form: Literal["facts"]
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from agentgrid.api.schemas.common import In, Name, Out, Prose, Seconds
+from agentgrid.api.schemas.common import In, Name, Out, Prose, Seconds, Whole
 from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS, Changes
 from agentgrid.domain.conditions import MAX_CONDITIONS
 from agentgrid.domain.policies import Effect, Risk
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
+
+RuleTitle = Annotated[str, StringConstraints(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class RuleIn(In):
@@ -21,11 +23,17 @@ class RuleIn(In):
     effect: Effect
     approvers: Annotated[list[Name], Field(min_length=1, max_length=50)] = [ANY_APPROVER]
     expires_seconds: Annotated[Seconds, Field(ge=1, le=MAX_EXPIRY_SECONDS)] = DEFAULT_EXPIRY_SECONDS
+    title: RuleTitle = Field("", description="What the rule says, in a few words for approvers.")
     reason: Prose = ""
     changes: Changes = Field(
         Changes.ONE_PERSON,
         description="How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver "
         "has proposed exactly these.",
+    )
+    expected_version: Whole | None = Field(
+        None,
+        ge=0,
+        description="The version of the rule that the caller has seen, 0 for none: `409` if it is another by now.",
     )
 
 
@@ -92,6 +100,7 @@ class PolicyVersionOut(Out):
     effect: Effect
     approvers: list[str]
     expires_seconds: float
+    title: str
     reason: str
     changes: Changes
     withdrawn: bool = Field(description="The rule was withdrawn with this version.")

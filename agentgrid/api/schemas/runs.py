@@ -156,6 +156,12 @@ class RunSummary(Out):
     updated_at: datetime
 
 
+class RunRow(RunSummary):
+    """A run in a list."""
+
+    workflow_title: str | None = Field(description="Null if the workflow is not registered.")
+
+
 class ChildRun(Out):
     """A child of a run."""
 

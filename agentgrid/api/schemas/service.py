@@ -82,23 +82,3 @@ class Count(Out):
 
     count: int
     href: str
-
-
-class Overview(Out):
-    """Counts, each with a link to its filtered list. Every run status has one."""
-
-    running: Count
-    queued: Count
-    waiting: Count
-    waiting_for_approval: Count
-    approvals_for_me: Count
-    paused: Count
-    cancelling: Count
-    stuck: Count = Field(description="Open runs that wait for a worker, or whose workflow task keeps failing.")
-    failed_24h: Count
-    timed_out_24h: Count
-    terminated_24h: Count
-    cancelled_24h: Count
-    completed_24h: Count
-    generated_at: datetime
-    projection: Freshness

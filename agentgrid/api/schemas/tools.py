@@ -34,6 +34,22 @@ class ToolPolicyOut(Out):
     created_at: datetime | None = None
 
 
+class ToolCalls(Out):
+    """Calls in a time, in runs that the caller may see."""
+
+    calls: int
+    failed: int = Field(description="Calls that failed for good. One that succeeded at a later attempt is none.")
+    p95_seconds: float | None = Field(description="Of completed calls, from the start of the last attempt.")
+
+
+class ToolVersionOut(Out):
+    """A version that was called in the last 7 days."""
+
+    version: str
+    calls: int
+    last_called_at: datetime
+
+
 class ToolSummary(Out):
     """A tool in a list."""
 
@@ -47,6 +63,9 @@ class ToolSummary(Out):
     retries: int
     local: bool
     idempotent: bool
+    reach: list[str] = Field(description="What a call does to whom, in the words of the tool's author; at most 6.")
+    undoable: bool | None = Field(description="Whether its effect can be undone; null if its author doesn't say.")
+    asks: str | None = Field(description="The template of its approvals' titles, with names of arguments in braces.")
     task_queue: str
     grid: str
     registered_at: datetime
@@ -56,6 +75,7 @@ class ToolSummary(Out):
     )
     policy: ToolPolicyOut
     switch: SwitchOut
+    last_24h: ToolCalls
 
 
 class ToolDetail(ToolSummary):
@@ -63,5 +83,7 @@ class ToolDetail(ToolSummary):
 
     input_schema: dict[str, Any]
     output_schema: dict[str, Any] | None
+    last_7d: ToolCalls
+    versions: list[ToolVersionOut] = Field(description="The last called first; at most 20.")
     note: str | None = Field(description="A warning about the policy in force, for example that nobody can approve.")
     actions: list[Action]

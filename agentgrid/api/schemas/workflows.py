@@ -20,6 +20,40 @@ class LastRun(Out):
     created_at: datetime
 
 
+class WorkflowLately(Out):
+    """Runs that the caller may see: open now, and ended in the last 24 hours."""
+
+    open: int
+    completed: int
+    failed: int = Field(description="Failed, timed out or terminated.")
+    p50_seconds: float | None = Field(description="The median duration of the completed ones.")
+
+
+class ErrorGroup(Out):
+    """Runs that ended badly with the same class of error."""
+
+    status: RunStatus
+    error_type: str | None
+    count: int
+    last_at: datetime
+    last_run_id: str
+
+
+class DurationBin(Out):
+    """How many completed runs took so long."""
+
+    from_seconds: float
+    to_seconds: float | None = Field(description="Exclusive; null for the last bin.")
+    count: int
+
+
+class WorkflowFigures(Out):
+    """How the runs of a workflow ended in the last 30 days, as far as the caller may see them."""
+
+    errors: list[ErrorGroup] = Field(description="The most frequent first; at most 20.")
+    durations: list[DurationBin] = Field(description="Of completed runs; every bin, also without a run.")
+
+
 class WorkflowSummary(Out):
     """A workflow in a list."""
 
@@ -37,6 +71,7 @@ class WorkflowSummary(Out):
     )
     switch: SwitchOut
     last_run: LastRun | None
+    lately: WorkflowLately
 
 
 class WorkflowVersionOut(Out):

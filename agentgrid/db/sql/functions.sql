@@ -268,18 +268,23 @@ BEGIN
         version = excluded.version, title = excluded.title, description = excluded.description, tags = excluded.tags,
         task_queue = excluded.task_queue, grid = excluded.grid, registered_at = now()
         WHERE t.grid = excluded.grid;
+    INSERT INTO public.tool_versions (name, version, title, reach, undoable, asks, input_schema)
+    SELECT r->>'name', r->>'version', r->>'title', ARRAY(SELECT json_array_elements_text(r->'reach')), (r->>'undoable')::boolean,
+           r->>'asks', r->'input_schema'
+    FROM json_array_elements(p_document->'tools') AS r ORDER BY 1, 2
+    ON CONFLICT (name, version) DO NOTHING;
     INSERT INTO public.tools AS t (name, version, title, description, risk, tags, input_schema, output_schema, timeout_seconds,
-                                   retries, local, idempotent, task_queue, grid)
+                                   retries, local, idempotent, reach, undoable, asks, task_queue, grid)
     SELECT r->>'name', r->>'version', r->>'title', coalesce(r->>'description', ''), r->>'risk',
            ARRAY(SELECT json_array_elements_text(r->'tags')), r->'input_schema', r->'output_schema',
            (r->>'timeout_seconds')::float, (r->>'retries')::integer, (r->>'local')::boolean, (r->>'idempotent')::boolean,
-           v_queue, v_grid
+           ARRAY(SELECT json_array_elements_text(r->'reach')), (r->>'undoable')::boolean, r->>'asks', v_queue, v_grid
     FROM json_array_elements(p_document->'tools') AS r ORDER BY 1
     ON CONFLICT (name) DO UPDATE SET
         version = excluded.version, title = excluded.title, description = excluded.description, risk = excluded.risk,
         tags = excluded.tags, input_schema = excluded.input_schema, output_schema = excluded.output_schema,
         timeout_seconds = excluded.timeout_seconds, retries = excluded.retries, local = excluded.local,
-        idempotent = excluded.idempotent, task_queue = excluded.task_queue, grid = excluded.grid, registered_at = now()
+        idempotent = excluded.idempotent, reach = excluded.reach, undoable = excluded.undoable, asks = excluded.asks, task_queue = excluded.task_queue, grid = excluded.grid, registered_at = now()
         WHERE t.grid = excluded.grid;
     -- A worker's versions are digests. Those of operators have other names, which the table's check keeps from workers.
     INSERT INTO public.agent_versions AS t (agent, version, source, made_for, models, instructions, tools, output_schema, limits)

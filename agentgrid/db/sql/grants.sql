@@ -35,7 +35,7 @@ GRANT SELECT ON policy_snapshots TO agentgrid_worker;
 GRANT SELECT ON worker_logins, executions, runs, steps, delta_channels TO agentgrid_reports;
 GRANT INSERT ON touches, logs TO agentgrid_reports;
 GRANT SELECT, INSERT, UPDATE ON worker_budgets, jobs, workflows, workflow_versions, workflow_builds, tools, agents TO agentgrid_reports;
-GRANT SELECT, INSERT ON agent_versions TO agentgrid_reports;
+GRANT SELECT, INSERT ON agent_versions, tool_versions TO agentgrid_reports;
 GRANT USAGE ON SEQUENCE touches_touch_id_seq, logs_log_id_seq TO agentgrid_reports;
 
 REVOKE ALL ON FUNCTION agentgrid_login(), agentgrid_spend(worker_logins, integer, integer, integer, integer),

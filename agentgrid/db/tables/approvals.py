@@ -15,6 +15,9 @@ from sqlmodel import Field, SQLModel
 from agentgrid.db.tables import columns
 from agentgrid.domain.approvals import ApprovalStatus
 
+EXPIRY = text("coalesce(expires_at, 'infinity'::timestamptz)")
+"""When an approval expires, for an order: one that is not open yet comes last."""
+
 
 class Approval(SQLModel, table=True):
     """A gate in a run that waits, or waited, for people."""
@@ -51,6 +54,34 @@ class Approval(SQLModel, table=True):
             postgresql_where=text("NOT inherited AND agent IS NOT NULL"),
         ),
         Index("ix_approvals_run", "run_id", "opened_at"),
+        Index("ix_approvals_expiring", "expires_at", postgresql_where=text("status = 'pending' AND NOT inherited")),
+        Index(
+            "ix_approvals_urgency",
+            "risk",
+            EXPIRY,
+            "approval_id",
+            postgresql_where=text("status = 'pending' AND NOT inherited"),
+        ),
+        Index(
+            "ix_approvals_titles",
+            text("agentgrid_grams(lower(title))"),
+            postgresql_using="gin",
+            postgresql_with=columns.SHORT_LIST,
+            postgresql_where=text("kind = 'explicit' AND NOT inherited"),
+        ),
+        Index(
+            "ix_approvals_shape",
+            "shape",
+            text("closed_at DESC"),
+            postgresql_where=text("NOT inherited AND closed_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_approvals_decided_by",
+            "decided_by",
+            text("opened_at DESC"),
+            text("approval_id DESC"),
+            postgresql_where=text("NOT inherited AND decided_by IS NOT NULL"),
+        ),
         Index(
             "ix_approvals_approvers", "approvers", postgresql_using="gin", postgresql_where=text("status = 'pending'")
         ),
@@ -65,6 +96,13 @@ class Approval(SQLModel, table=True):
     kind: str = columns.text()
     title: str = columns.text()
     tool: str | None = columns.text(null=True)
+    tool_version: str | None = columns.text(null=True)
+    risk: str | None = columns.text(null=True)
+    """Of the tool, as the worker that asked had it; None for an explicit approval, a plain activity, and an older worker."""
+    shape: str | None = columns.text(null=True)
+    """What it has in common with others that ask for the same thing with other values: `domain.shapes`."""
+    arguments: Any = columns.json()
+    """The small scalars among its arguments, for lists."""
     agent: str | None = columns.text(null=True)
     """The agent that asks, as the call's header has it."""
     agent_version: str | None = columns.text(null=True)
@@ -108,6 +146,11 @@ class DecisionRow(SQLModel, table=True):
         CheckConstraint("judged IN ('counted', 'superseded', 'refused')", name="judged"),
         Index("ix_decisions_approval", "approval_id"),
         Index("ix_decisions_run", "run_id", "signalled_at"),
+        Index(
+            "ix_decisions_refused",
+            text("signalled_at DESC"),
+            postgresql_where=text("judged = 'refused' AND NOT inherited"),
+        ),
         Index(
             "ix_decisions_unattributed",
             text("signalled_at DESC"),

@@ -78,9 +78,30 @@ class Tool(SQLModel, table=True):
     retries: int = Field(nullable=False)
     local: bool = columns.flag()
     idempotent: bool = columns.flag()
+    reach: list[str] = columns.texts()
+    """What a call does to whom, in its author's words."""
+    undoable: bool | None = Field(default=None, nullable=True)
+    """Whether the effect of a call can be undone; None if the author doesn't say."""
+    asks: str | None = columns.text(null=True)
+    """The template of its approvals' titles: `domain.asks`."""
     task_queue: str = columns.text()
     grid: str = columns.text()
     registered_at: datetime = columns.time(null=False, now=True)
+
+
+class ToolVersion(SQLModel, table=True):
+    """One version of a tool: what its approvals are read by, also after newer code has registered. Immutable."""
+
+    __tablename__ = "tool_versions"
+
+    name: str = columns.text(primary=True)
+    version: str = columns.text(primary=True)
+    title: str = columns.text()
+    reach: list[str] = columns.texts()
+    undoable: bool | None = Field(default=None, nullable=True)
+    asks: str | None = columns.text(null=True)
+    input_schema: Any = columns.registered(null=False)
+    first_seen_at: datetime = columns.time(null=False, now=True)
 
 
 class Agent(SQLModel, table=True):

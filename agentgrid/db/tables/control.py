@@ -46,6 +46,20 @@ class Command(SQLModel, table=True):
             text("command_id DESC"),
             postgresql_where=text("approval_id IS NOT NULL"),
         ),
+        Index(
+            "ix_commands_target",
+            "target",
+            text("created_at DESC"),
+            text("command_id DESC"),
+            postgresql_where=text("target IS NOT NULL"),
+        ),
+        Index(
+            "ix_commands_address",
+            "address",
+            text("created_at DESC"),
+            text("command_id DESC"),
+            postgresql_where=text("address IS NOT NULL"),
+        ),
         Index("ix_commands_undelivered", "next_attempt_at", postgresql_where=text("status = 'pending'")),
         Index(
             "uq_commands_idempotency",
@@ -297,6 +311,8 @@ class Policy(SQLModel, table=True):
     effect: str = columns.text()
     approvers: list[str] = columns.texts()
     expires_seconds: float = Field(nullable=False)
+    title: str = columns.text(default="''")
+    """What it says, in a few words for approvers."""
     reason: str = columns.text(default="''")
     changes: str = columns.text(default="'one_person'")
     """How many people it takes to approve changed arguments."""
@@ -320,6 +336,22 @@ class Switch(SQLModel, table=True):
     reason: str = columns.text(default="''")
     created_by: str = columns.text()
     created_at: datetime = columns.time(null=False, now=True)
+
+
+class View(SQLModel, table=True):
+    """A saved filter of the list of runs."""
+
+    __tablename__ = "views"
+
+    owner: str = columns.text(primary=True)
+    """The principal; empty for a shared view."""
+    name: str = columns.text(primary=True)
+    version: int = Field(nullable=False)
+    title: str = columns.text()
+    filter: Any = columns.json(null=False)
+    """The parameters of the list, each with its values."""
+    changed_by: str = columns.text()
+    changed_at: datetime = columns.time(null=False)
 
 
 class PolicySnapshot(SQLModel, table=True):

@@ -59,6 +59,18 @@ class Run(SQLModel, table=True):
         Index("ix_runs_tags", "tags", postgresql_using="gin", postgresql_with=columns.SHORT_LIST),
         Index("ix_runs_tools", "tools", postgresql_using="gin", postgresql_with=columns.SHORT_LIST),
         Index("ix_runs_closed", text("closed_at DESC"), "status", postgresql_where=text("closed_at IS NOT NULL")),
+        Index("ix_runs_updated", text("updated_at DESC"), text("run_id DESC")),
+        Index(
+            "ix_runs_took",
+            text("(closed_at - coalesce(started_at, created_at))"),
+            postgresql_where=text("closed_at IS NOT NULL"),
+        ),
+        Index("ix_runs_next", "next_at", "run_id", postgresql_where=text("next_at IS NOT NULL")),
+        Index(
+            "ix_runs_delayed",
+            "start_at",
+            postgresql_where=text(f"status = '{RunStatus.QUEUED}' AND start_at IS NOT NULL"),
+        ),
     )
 
     run_id: str = columns.text(primary=True)
@@ -206,6 +218,7 @@ class Step(SQLModel, table=True):
         Index("ix_steps_agent", "name", "run_id", postgresql_where=text("kind = 'agent'")),
         Index("ix_steps_agent_open", "name", postgresql_where=text("kind = 'agent' AND status = 'running'")),
         Index("ix_steps_agent_time", "name", "scheduled_at", postgresql_where=text("kind = 'agent'")),
+        Index("ix_steps_tool_time", "name", "scheduled_at", postgresql_where=text("kind = 'tool'")),
         Index("ix_steps_model_time", "name", "scheduled_at", postgresql_where=text("kind = 'model'")),
         Index("ix_steps_model_run", "run_id", "scheduled_at", postgresql_where=text("kind = 'model'")),
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, Terms, judge, read_signal
 from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.domain.policies import Risk
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold.changes import Claim, Settlement
@@ -25,6 +26,8 @@ MAX_NAME = 255
 """An agent's name in terms is cut here: an index can't hold any length, and history may hold anything."""
 
 MAX_TURN = 10**9
+
+RISKS = frozenset(Risk)
 
 
 def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown: events.Stored | None) -> None:
@@ -42,6 +45,8 @@ def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown
             "kind": terms.kind.value,
             "title": terms.title,
             "tool": terms.tool,
+            "tool_version": terms.tool_version,
+            "risk": terms.risk if terms.risk in RISKS else None,
             "agent": (terms.agent or "")[:MAX_NAME] or None,
             "agent_version": terms.agent_version,
             "turn": terms.turn if terms.turn is not None and 0 < terms.turn <= MAX_TURN else None,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 
 from agentgrid.db.events import NewEvent
+from agentgrid.domain.shapes import arguments_of, shape_of, small
 from agentgrid.projector.fold import FOLD_VERSION
 from agentgrid.projector.fold.changes import Changes
 from agentgrid.projector.fold.passing import when
@@ -163,25 +165,45 @@ async def _approvals(batch: Batch) -> None:
     for row in (*opened, *patched):
         if row.get("decision_event_id") is not None:
             row |= _decided_by(batch, row["execution_id"], row["decision_event_id"])
+    inputs |= await _earlier_inputs(batch, [row for row in opened if row.get("payload") is None], inputs)
+    workflows = {item.execution.execution_id: item.state.workflow for item in batch.items}
     for row in opened:
         # What an approver of a tool's call is shown is the call's own input.
         if row.get("payload") is None:
             row["payload"] = inputs.get((row["execution_id"], row["step_event_id"]))
+        row |= _shape(row, workflows[row["execution_id"]])
     seen = [
         *await batch.write(statements.INSERT_APPROVALS, "approvals", opened),
         *await batch.write(statements.PATCH_APPROVALS, "approvals", patched),
     ]
-    if any(row["payload"] is None for row in opened):
-        # The call was scheduled in an earlier pass.
-        await batch.db.execute(
-            "UPDATE approvals AS a SET payload = s.input FROM steps AS s WHERE a.execution_id = ANY($1) "
-            "AND a.payload IS NULL AND s.execution_id = a.execution_id AND s.event_id = a.step_event_id "
-            "AND s.input IS NOT NULL",
-            sorted({row["execution_id"] for row in opened}),
-        )
     for record in {(each["execution_id"], each["approval_id"]): each for each in seen}.values():
         if not record["inherited"]:
             batch.events.append(_approval_event(record))
+
+
+async def _earlier_inputs(
+    batch: Batch, rows: Sequence[Mapping[str, Any]], known: Mapping[tuple[str, int], Any]
+) -> dict[tuple[str, int], Any]:
+    """The inputs of the calls that these approvals are about and that were scheduled in earlier passes."""
+    keys = [key for row in rows if (key := (row["execution_id"], row["step_event_id"])) not in known]
+    if not keys:
+        return {}
+    found = await batch.db.fetch(
+        "SELECT s.execution_id, s.event_id, s.input::text AS input FROM unnest($1::text[], $2::bigint[]) AS k(execution_id, event_id) "
+        "JOIN steps AS s ON s.execution_id = k.execution_id AND s.event_id = k.event_id WHERE s.input IS NOT NULL",
+        [execution_id for execution_id, _ in keys],
+        [event_id for _, event_id in keys],
+    )
+    return {(each["execution_id"], each["event_id"]): json.loads(each["input"]) for each in found}
+
+
+def _shape(row: Mapping[str, Any], workflow: str) -> dict[str, Any]:
+    """The approval's shape and its small arguments."""
+    arguments = arguments_of(row["payload"], row["terms"].get("parameters", ()))
+    shape = shape_of(
+        tool=row["tool"], version=row["tool_version"], workflow=workflow, title=row["title"], arguments=arguments
+    )
+    return {"shape": shape, "arguments": small(arguments)}
 
 
 def _signals(batch: Batch, table: str) -> list[dict[str, Any]]:

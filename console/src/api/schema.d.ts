@@ -165,10 +165,30 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List approvals, newest first
-         * @description Without payloads: read a single approval to see its payload.
+         * List approvals: newest first, or the most urgent first
+         * @description Each with what this caller may do, and with its small arguments for those who may read them. Read one to see its payload.
          */
         get: operations["list_approvals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/approvals/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count the approvals that wait
+         * @description Those that this caller can decide, those of each group, and all. Each count is the length of the list that it links to.
+         */
+        get: operations["count_approvals"];
         put?: never;
         post?: never;
         delete?: never;
@@ -185,10 +205,11 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * One approval, with its payload and decisions
+         * One approval, with all that a person needs to decide it
          * @description `payload` holds exactly the arguments that `digest` covers. Send that digest with the decision.
          *
-         *     `payload` is null unless the caller may decide the approval or read payloads.
+         *     `payload` is null unless the caller may decide the approval or read payloads; so are the other fields that hold payloads. `previous` has
+         *     arguments only for those who may read that approval.
          */
         get: operations["get_approval"];
         put?: never;
@@ -239,6 +260,27 @@ export interface paths {
          * @description Includes refused commands. Without the role `auditor`, only the caller's own; `status=proposed` shows administrators all proposals.
          */
         get: operations["list_commands"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/commands/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download commands, newest first, as NDJSON or CSV
+         * @description The filters and the permissions of the list. At most 100,000 commands: if there are more, the last line says `{"complete": false}`,
+         *     in CSV `incomplete`. A cell that a spreadsheet would take for a formula begins with an apostrophe.
+         */
+        get: operations["export_commands"];
         put?: never;
         post?: never;
         delete?: never;
@@ -432,8 +474,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Counts of runs and approvals, with links to their lists
-         * @description Current counts.
+         * Counts of runs and approvals, with links to their lists, and what is due
+         * @description Current counts, what happens next, and what is not as it should be.
          */
         get: operations["overview"];
         put?: never;
@@ -687,6 +729,26 @@ export interface paths {
          * @description Takes the filters of the list. Counting ends at 100,000 runs; then `complete` is false and the counts are lower bounds.
          */
         get: operations["count_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/facets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the list of runs can be narrowed to, with counts
+         * @description Takes the filters of the list; each facet is counted under all of them but its own.
+         */
+        get: operations["facets_of_runs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1475,6 +1537,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/views": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the saved views: your own, and the shared ones
+         * @description By title.
+         */
+        get: operations["list_views"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/views/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One saved view
+         * @description Your own of this name, or with `shared=true` the shared one.
+         */
+        get: operations["get_view"];
+        /**
+         * Save a view, or replace it
+         * @description Private by default: nobody else sees it. At most 50 private views of a principal, and 200 shared ones.
+         */
+        put: operations["put_view"];
+        post?: never;
+        /**
+         * Delete a saved view
+         * @description Requires the permission `edit` for a shared one.
+         */
+        delete: operations["delete_view"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/workers": {
         parameters: {
             query?: never;
@@ -1569,6 +1679,26 @@ export interface paths {
          * @description The workflow can be started again. Runs that failed in the meantime stay failed.
          */
         post: operations["enable_workflow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows/{name}/figures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How a workflow's runs failed and how long they took, in the last 30 days
+         * @description Errors by their class, and a histogram of durations.
+         */
+        get: operations["get_workflow_figures"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1957,6 +2087,11 @@ export interface components {
             changes: components["schemas"]["Changes"];
             effect: components["schemas"]["Effect"];
             /**
+             * Expected Version
+             * @description The version of the rule that the caller has seen, 0 for none: `409` if it is another by now.
+             */
+            expected_version?: number | null;
+            /**
              * Expires Seconds
              * @default 604800
              */
@@ -1966,6 +2101,12 @@ export interface components {
              * @default
              */
             reason: string;
+            /**
+             * Title
+             * @description What the rule says, in a few words for approvers.
+             * @default
+             */
+            title: string;
         };
         /**
          * AgentPut
@@ -2096,6 +2237,11 @@ export interface components {
             kind: "tool" | "agent";
             /** Name */
             name: string;
+            /**
+             * Reason
+             * @description Why it asks, or never may.
+             */
+            reason: string;
             /** @description Null for an agent, and for a tool that is not registered. */
             risk: components["schemas"]["Risk"] | null;
             /**
@@ -2105,6 +2251,12 @@ export interface components {
             rule: string | null;
             /** Title */
             title: string | null;
+            /**
+             * Use
+             * @description Whether the version in use calls it without asking people, after asking them, or not at all. Where a rule depends on the arguments, the stricter one.
+             * @enum {string}
+             */
+            use: "unasked" | "asking" | "never";
         };
         /**
          * AgentUse
@@ -2287,16 +2439,26 @@ export interface components {
              * @description The run's reference.
              */
             reference: string | null;
+            /** @description Of the tool, as the worker that asked had it; null for an explicit approval and for a plain activity. */
+            risk: components["schemas"]["Risk"] | null;
             /** Run Id */
             run_id: string;
             run_status: components["schemas"]["RunStatus"];
+            /**
+             * Shape
+             * @description What it has in common with others that ask for the same thing with other values: tool, version and names of arguments, as a short hash. Null for an explicit approval if the caller may not read its payload.
+             */
+            shape: string | null;
             status: components["schemas"]["ApprovalStatus"];
             /**
              * Takes
              * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
              */
             takes: string[];
-            /** Title */
+            /**
+             * Title
+             * @description `An approval` for an explicit approval if the caller may not read its payload: such a title can quote values.
+             */
             title: string;
             /** Tool */
             tool: string | null;
@@ -2313,10 +2475,60 @@ export interface components {
             workflow: string;
         };
         /**
-         * ApprovalDetail
-         * @description An approval with its payload: exactly the arguments that the digest covers.
+         * ApprovalCounts
+         * @description How many approvals wait, each with its list.
          */
-        ApprovalDetail: {
+        ApprovalCounts: {
+            /** @description All that are pending and that this caller may see. */
+            all: components["schemas"]["Count"];
+            /**
+             * Groups
+             * @description By the entries of their approvers, most first; at most 100.
+             */
+            groups: components["schemas"]["ApproverCount"][];
+            /** @description Those that this caller can decide now; `approvals_for_me` in the overview. */
+            mine: components["schemas"]["Count"];
+            /**
+             * Soon
+             * @description How many of `mine` expire within the hour.
+             */
+            soon: number;
+        };
+        /**
+         * ApprovalEvent
+         * @description The event `approval`: an approval was opened, decided or closed.
+         */
+        ApprovalEvent: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            data: components["schemas"]["ApprovalSummary"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "approval";
+            /** Run Id */
+            run_id: string;
+            /**
+             * Subject
+             * @description The approval's id.
+             */
+            subject: string;
+        };
+        /**
+         * ApprovalKind
+         * @description Who asked: a policy about a tool's call, or workflow code by name.
+         * @enum {string}
+         */
+        ApprovalKind: "tool" | "explicit";
+        /**
+         * ApprovalLetter
+         * @description An approval with everything that a person needs to decide it. What holds payloads is null or empty if the caller may not read them.
+         */
+        ApprovalLetter: {
             /** Actions */
             actions: components["schemas"]["Action"][];
             /**
@@ -2324,6 +2536,8 @@ export interface components {
              * @description The agent that asks; null if workflow code does.
              */
             agent: string | null;
+            /** Agent Title */
+            agent_title: string | null;
             /** Agent Version */
             agent_version: string | null;
             /** Approval Id */
@@ -2331,10 +2545,22 @@ export interface components {
             /** Approvers */
             approvers: string[];
             /**
+             * Arguments
+             * @description The scalars among its arguments: at most 16, texts cut at 120 characters. Null if the caller may not read its payload.
+             */
+            arguments: {
+                [key: string]: string | number | boolean | null;
+            } | null;
+            /**
              * Attributed
              * @description Whether a registered signing key and a matching command confirm who decided; null if undecided.
              */
             attributed: boolean | null;
+            /**
+             * Authored
+             * @description The names of the arguments that a model wrote; texts, or holding any.
+             */
+            authored: string[] | null;
             /** Call Key */
             call_key: string | null;
             /**
@@ -2387,11 +2613,28 @@ export interface components {
             /** Expires Seconds */
             expires_seconds: number;
             /**
+             * Expires Soon
+             * @description It is pending, and expires within the hour.
+             */
+            expires_soon: boolean;
+            /**
              * Initiator
              * @description Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid.
              */
             initiator: string;
+            /**
+             * Input Schema
+             * @description The schema of the tool's version that asked, with units as `x-unit` and `x-currency`; null if that version isn't registered.
+             */
+            input_schema: {
+                [key: string]: unknown;
+            } | null;
             kind: components["schemas"]["ApprovalKind"];
+            /**
+             * Looked At
+             * @description The last 8 calls of the agent, oldest first.
+             */
+            looked_at: components["schemas"]["LookedAt"][] | null;
             /**
              * Opened At
              * Format: date-time
@@ -2410,6 +2653,7 @@ export interface components {
              * @description The rule that required the approval, as `id@version`.
              */
             policy: string | null;
+            previous: components["schemas"]["PreviousApproval"] | null;
             /**
              * Proposals
              * @description Changed arguments that were proposed; newest first, at most 50.
@@ -2420,6 +2664,12 @@ export interface components {
              * @description The other approver, who proposed the changed arguments; null if nobody did or if the decision is unattributed.
              */
             proposed_by: string | null;
+            prose: components["schemas"]["ProseOut"] | null;
+            /**
+             * Reach
+             * @description What a call does to whom, in the words of the tool's author; at most 6.
+             */
+            reach: string[];
             /**
              * Reason
              * @description The rule's reason, as it was when the approval opened.
@@ -2430,19 +2680,36 @@ export interface components {
              * @description The run's reference.
              */
             reference: string | null;
+            /** @description Of the tool, as the worker that asked had it; null for an explicit approval and for a plain activity. */
+            risk: components["schemas"]["Risk"] | null;
+            /** @description Null for an explicit approval, which workflow code asks for. */
+            rule: components["schemas"]["RuleOfApproval"] | null;
             /** Run Id */
             run_id: string;
             run_status: components["schemas"]["RunStatus"];
+            /** @description The approvals of this shape, in the runs that the caller may see, that ended in the last 30 days; counting ends at 10,000. Null for an explicit approval if the caller may not read its payload. */
+            same_shape_30d: components["schemas"]["ShapeCounts"] | null;
+            /**
+             * Shape
+             * @description What it has in common with others that ask for the same thing with other values: tool, version and names of arguments, as a short hash. Null for an explicit approval if the caller may not read its payload.
+             */
+            shape: string | null;
             status: components["schemas"]["ApprovalStatus"];
+            step: components["schemas"]["StepOfApproval"];
             /**
              * Takes
              * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
              */
             takes: string[];
-            /** Title */
+            /**
+             * Title
+             * @description `An approval` for an explicit approval if the caller may not read its payload: such a title can quote values.
+             */
             title: string;
             /** Tool */
             tool: string | null;
+            /** Tool Title */
+            tool_title: string | null;
             /** Tool Version */
             tool_version: string | null;
             /**
@@ -2452,39 +2719,151 @@ export interface components {
             turn: number | null;
             /** Unattributed Because */
             unattributed_because: string | null;
+            /**
+             * Undoable
+             * @description Whether the tool's effect can be undone; null if its author doesn't say.
+             */
+            undoable: boolean | null;
+            who: components["schemas"]["WhoMayDecide"];
             /** Workflow */
             workflow: string;
+            /** Workflow Title */
+            workflow_title: string;
         };
         /**
-         * ApprovalEvent
-         * @description The event `approval`: an approval was opened, decided or closed.
+         * ApprovalRow
+         * @description An approval in a list, with what this caller may do and see of it.
          */
-        ApprovalEvent: {
+        ApprovalRow: {
+            /** Actions */
+            actions: components["schemas"]["Action"][];
             /**
-             * At
+             * Agent
+             * @description The agent that asks; null if workflow code does.
+             */
+            agent: string | null;
+            /** Agent Title */
+            agent_title: string | null;
+            /** Agent Version */
+            agent_version: string | null;
+            /** Approval Id */
+            approval_id: string;
+            /** Approvers */
+            approvers: string[];
+            /**
+             * Arguments
+             * @description The scalars among its arguments: at most 16, texts cut at 120 characters. Null if the caller may not read its payload.
+             */
+            arguments: {
+                [key: string]: string | number | boolean | null;
+            } | null;
+            /**
+             * Attributed
+             * @description Whether a registered signing key and a matching command confirm who decided; null if undecided.
+             */
+            attributed: boolean | null;
+            /**
+             * Changed Digest
+             * @description The digest of the call that was approved, if the approver changed its arguments; otherwise null.
+             */
+            changed_digest: string | null;
+            /**
+             * Claimed Initiator
+             * @description The initiator that the worker names, if it differs from `initiator`. Unverified.
+             */
+            claimed_initiator: string | null;
+            /** Closed At */
+            closed_at: string | null;
+            /**
+             * Decidable
+             * @description Whether a decision would be accepted now: its expiry timer is running.
+             */
+            decidable: boolean;
+            /**
+             * Decided By
+             * @description Null if undecided or if the decision is unattributed.
+             */
+            decided_by: string | null;
+            /** Digest */
+            digest: string;
+            /** Execution Id */
+            execution_id: string;
+            /** Expires At */
+            expires_at: string | null;
+            /**
+             * Expires Soon
+             * @description It is pending, and expires within the hour.
+             */
+            expires_soon: boolean;
+            /**
+             * Initiator
+             * @description Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid.
+             */
+            initiator: string;
+            kind: components["schemas"]["ApprovalKind"];
+            /**
+             * Opened At
              * Format: date-time
              */
-            at: string;
-            data: components["schemas"]["ApprovalSummary"];
+            opened_at: string;
             /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
+             * Payloads Visible
+             * @description Whether the caller may read this approval's payload. If so, `title` has the values that the tool's template names.
              */
-            kind: "approval";
+            payloads_visible: boolean;
+            /**
+             * Policy
+             * @description The rule that required the approval, as `id@version`.
+             */
+            policy: string | null;
+            /**
+             * Reach
+             * @description What a call does to whom, in the words of the tool's author; at most 6.
+             */
+            reach: string[];
+            /**
+             * Reference
+             * @description The run's reference.
+             */
+            reference: string | null;
+            /** @description Of the tool, as the worker that asked had it; null for an explicit approval and for a plain activity. */
+            risk: components["schemas"]["Risk"] | null;
             /** Run Id */
             run_id: string;
             /**
-             * Subject
-             * @description The approval's id.
+             * Shape
+             * @description What it has in common with others that ask for the same thing with other values: tool, version and names of arguments, as a short hash. Null for an explicit approval if the caller may not read its payload.
              */
-            subject: string;
+            shape: string | null;
+            status: components["schemas"]["ApprovalStatus"];
+            /**
+             * Title
+             * @description `An approval` for an explicit approval if the caller may not read its payload: such a title can quote values.
+             */
+            title: string;
+            /** Tool */
+            tool: string | null;
+            /** Tool Title */
+            tool_title: string | null;
+            /** Tool Version */
+            tool_version: string | null;
+            /**
+             * Turn
+             * @description The agent's model turn that asked for the call.
+             */
+            turn: number | null;
+            /** Unattributed Because */
+            unattributed_because: string | null;
+            /**
+             * Undoable
+             * @description Whether the tool's effect can be undone; null if its author doesn't say.
+             */
+            undoable: boolean | null;
+            /** Workflow */
+            workflow: string;
+            /** Workflow Title */
+            workflow_title: string;
         };
-        /**
-         * ApprovalKind
-         * @description Who asked: a policy about a tool's call, or workflow code by name.
-         * @enum {string}
-         */
-        ApprovalKind: "tool" | "explicit";
         /**
          * ApprovalStatus
          * @description The status of an approval.
@@ -2561,13 +2940,25 @@ export interface components {
              * @description The run's reference.
              */
             reference: string | null;
+            /** @description Of the tool, as the worker that asked had it; null for an explicit approval and for a plain activity. */
+            risk: components["schemas"]["Risk"] | null;
             /** Run Id */
             run_id: string;
+            /**
+             * Shape
+             * @description What it has in common with others that ask for the same thing with other values: tool, version and names of arguments, as a short hash. Null for an explicit approval if the caller may not read its payload.
+             */
+            shape: string | null;
             status: components["schemas"]["ApprovalStatus"];
-            /** Title */
+            /**
+             * Title
+             * @description `An approval` for an explicit approval if the caller may not read its payload: such a title can quote values.
+             */
             title: string;
             /** Tool */
             tool: string | null;
+            /** Tool Version */
+            tool_version: string | null;
             /**
              * Turn
              * @description The agent's model turn that asked for the call.
@@ -2577,6 +2968,26 @@ export interface components {
             unattributed_because: string | null;
             /** Workflow */
             workflow: string;
+        };
+        /**
+         * ApproverCount
+         * @description How many pending approvals an approver entry is named in.
+         */
+        ApproverCount: {
+            /**
+             * Approver
+             * @description A principal, a group or `role:approver`.
+             */
+            approver: string;
+            /** Count */
+            count: number;
+            /** Href */
+            href: string;
+            /**
+             * Mine
+             * @description Whether the caller may decide under this entry.
+             */
+            mine: boolean;
         };
         /**
          * AttemptError
@@ -2630,8 +3041,15 @@ export interface components {
              * @description Of completed calls, with their waits for people.
              */
             p50_seconds: number | null;
+            /**
+             * P50 Usd
+             * @description Of completed calls whose price is known, in US dollars.
+             */
+            p50_usd: number | null;
             /** P95 Seconds */
             p95_seconds: number | null;
+            /** P95 Usd */
+            p95_usd: number | null;
         };
         /**
          * CatalogChange
@@ -2812,7 +3230,7 @@ export interface components {
          * @description What was asked.
          * @enum {string}
          */
-        CommandKind: "run.start" | "run.cancel" | "run.terminate" | "run.pause" | "run.resume" | "run.interrupt" | "run.signal" | "run.update" | "approval.decide" | "approval.propose" | "tool.policy" | "tool.disable" | "tool.enable" | "agent.policy" | "agent.disable" | "agent.enable" | "workflow.disable" | "workflow.enable" | "agent.put" | "agent.use" | "policy.put" | "policy.withdraw" | "principal.put" | "principal.disable" | "principal.enable" | "key.create" | "key.revoke" | "session.code" | "session.open" | "session.close" | "session.end" | "signing_key.retire" | "signing_key.revoke" | "login.put" | "login.close" | "grid.move" | "command.confirm" | "command.withdraw";
+        CommandKind: "run.start" | "run.cancel" | "run.terminate" | "run.pause" | "run.resume" | "run.interrupt" | "run.signal" | "run.update" | "approval.decide" | "approval.propose" | "tool.policy" | "tool.disable" | "tool.enable" | "agent.policy" | "agent.disable" | "agent.enable" | "workflow.disable" | "workflow.enable" | "agent.put" | "agent.use" | "policy.put" | "policy.withdraw" | "principal.put" | "principal.disable" | "principal.enable" | "key.create" | "key.revoke" | "session.code" | "session.open" | "session.close" | "session.end" | "signing_key.retire" | "signing_key.revoke" | "view.put" | "view.delete" | "login.put" | "login.close" | "grid.move" | "command.confirm" | "command.withdraw";
         CommandOutcome: components["schemas"]["FaultOutcome"] | components["schemas"]["JudgedOutcome"] | components["schemas"]["ProposalOutcome"] | components["schemas"]["EndedOutcome"] | components["schemas"]["FactsOutcome"];
         /**
          * CommandStatus
@@ -2877,6 +3295,40 @@ export interface components {
             what: string | null;
         };
         /**
+         * Condition
+         * @description One thing that is not as it should be.
+         */
+        Condition: {
+            /**
+             * Count
+             * @description How many runs, commands or signals; else 1.
+             */
+            count: number;
+            /**
+             * Href
+             * @description The list that shows it.
+             */
+            href: string | null;
+            kind: components["schemas"]["ConditionKind"];
+            /**
+             * Name
+             * @description The task queue, the worker's identity, or the tool, workflow or agent that is switched off.
+             */
+            name: string | null;
+            /**
+             * Reason
+             * @description Of a kill switch.
+             */
+            reason: string | null;
+            /** Since */
+            since: string | null;
+            /**
+             * Thing
+             * @description What is switched off: `tool`, `workflow`, `agent`.
+             */
+            thing: string | null;
+        };
+        /**
          * ConditionIn
          * @description One condition on the call's JSON arguments.
          */
@@ -2898,6 +3350,12 @@ export interface components {
              */
             value: unknown;
         };
+        /**
+         * ConditionKind
+         * @description What is not as it should be, as the overview shows it.
+         * @enum {string}
+         */
+        ConditionKind: "temporal_away" | "projection_behind" | "queue_unserved" | "queue_waiting" | "worker_stale" | "switched_off" | "commands_pending" | "signals_refused";
         /**
          * ConditionOut
          * @description One condition on the call's JSON arguments.
@@ -3195,6 +3653,21 @@ export interface components {
             ok: boolean;
         };
         /**
+         * DurationBin
+         * @description How many completed runs took so long.
+         */
+        DurationBin: {
+            /** Count */
+            count: number;
+            /** From Seconds */
+            from_seconds: number;
+            /**
+             * To Seconds
+             * @description Exclusive; null for the last bin.
+             */
+            to_seconds: number | null;
+        };
+        /**
          * Effect
          * @description The effect of a rule.
          * @enum {string}
@@ -3237,6 +3710,24 @@ export interface components {
             run_status: components["schemas"]["RunStatus"];
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * ErrorGroup
+         * @description Runs that ended badly with the same class of error.
+         */
+        ErrorGroup: {
+            /** Count */
+            count: number;
+            /** Error Type */
+            error_type: string | null;
+            /**
+             * Last At
+             * Format: date-time
+             */
+            last_at: string;
+            /** Last Run Id */
+            last_run_id: string;
+            status: components["schemas"]["RunStatus"];
         };
         /**
          * ErrorOut
@@ -3332,6 +3823,16 @@ export interface components {
          */
         ExecutionStatus: "running" | "completed" | "failed" | "canceled" | "terminated" | "continued_as_new" | "timed_out";
         /**
+         * FacetCount
+         * @description How many runs have a value.
+         */
+        FacetCount: {
+            /** Count */
+            count: number;
+            /** Value */
+            value: string;
+        };
+        /**
          * FactsOutcome
          * @description It was carried out.
          */
@@ -3365,14 +3866,14 @@ export interface components {
             /** Code */
             code: string;
             /** Faults */
-            faults: components["schemas"]["FaultOut"][];
+            faults?: components["schemas"]["FaultOut"][];
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             form: "fault";
             /** Message */
-            message: string;
+            message?: string;
         } & {
             [key: string]: unknown;
         };
@@ -3486,6 +3987,24 @@ export interface components {
             subject: null;
         };
         /**
+         * Hour
+         * @description Runs that closed within one hour.
+         */
+        Hour: {
+            /** Completed */
+            completed: number;
+            /**
+             * Failed
+             * @description Failed, timed out or terminated.
+             */
+            failed: number;
+            /**
+             * Start
+             * Format: date-time
+             */
+            start: string;
+        };
+        /**
          * Installation
          * @description The facts of the installation that answers.
          */
@@ -3573,7 +4092,7 @@ export interface components {
             form: "judged";
             judged: components["schemas"]["Judged"];
             /** Reason */
-            reason: string | null;
+            reason?: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -3851,6 +4370,29 @@ export interface components {
             payloads_visible: boolean;
         };
         /**
+         * LookedAt
+         * @description A call that the agent made before, in the same call of it.
+         */
+        LookedAt: {
+            /** Event Id */
+            event_id: number;
+            /** Execution Id */
+            execution_id: string;
+            kind: components["schemas"]["StepKind"];
+            /**
+             * Label
+             * @description Its first small arguments.
+             */
+            label: string | null;
+            /** Name */
+            name: string;
+            status: components["schemas"]["StepStatus"];
+            /** Title */
+            title: string;
+            /** Took Ms */
+            took_ms: number | null;
+        };
+        /**
          * Me
          * @description Who asks, and who answers.
          */
@@ -3938,6 +4480,47 @@ export interface components {
             you: components["schemas"]["You"];
         };
         /**
+         * NextDue
+         * @description One thing that will happen by itself.
+         */
+        NextDue: {
+            /**
+             * Approval Id
+             * @description The approval that expires.
+             */
+            approval_id: string | null;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Current Step */
+            current_step: string | null;
+            /**
+             * Href
+             * @description The run, or the approval.
+             */
+            href: string;
+            kind: components["schemas"]["NextKind"];
+            /** Reference */
+            reference: string | null;
+            /** Run Id */
+            run_id: string;
+            /**
+             * Tool
+             * @description The tool that the approval is about.
+             */
+            tool: string | null;
+            /** Workflow */
+            workflow: string;
+        };
+        /**
+         * NextKind
+         * @description What will happen by itself.
+         * @enum {string}
+         */
+        NextKind: "approval_expires" | "timer" | "retry" | "start";
+        /**
          * OpaqueValue
          * @description What can't be decoded here, as by a codec without its key.
          */
@@ -3966,20 +4549,39 @@ export interface components {
             cancelled_24h: components["schemas"]["Count"];
             cancelling: components["schemas"]["Count"];
             completed_24h: components["schemas"]["Count"];
+            /**
+             * Conditions
+             * @description Empty if all is well; at most 50 of a kind. Commands are the caller's own, without the permission `audit`.
+             */
+            conditions: components["schemas"]["Condition"][];
             failed_24h: components["schemas"]["Count"];
             /**
              * Generated At
              * Format: date-time
              */
             generated_at: string;
+            /**
+             * Hours
+             * @description The last 24, oldest first; the last one ends at `generated_at`. Their sums are the counts of 24 h.
+             */
+            hours: components["schemas"]["Hour"][];
+            /**
+             * Next
+             * @description What is due next, soonest first: the first 10. What is overdue is left out.
+             */
+            next: components["schemas"]["NextDue"][];
             paused: components["schemas"]["Count"];
             projection: components["schemas"]["Freshness"];
             queued: components["schemas"]["Count"];
+            /** @description Waiting to try a step again. */
+            retrying: components["schemas"]["Count"];
             running: components["schemas"]["Count"];
             /** @description Open runs that wait for a worker, or whose workflow task keeps failing. */
             stuck: components["schemas"]["Count"];
             terminated_24h: components["schemas"]["Count"];
             timed_out_24h: components["schemas"]["Count"];
+            /** @description The sum of the next three. */
+            unsuccessful_24h: components["schemas"]["Count"];
             waiting: components["schemas"]["Count"];
             waiting_for_approval: components["schemas"]["Count"];
         };
@@ -3993,10 +4595,10 @@ export interface components {
              */
             next_cursor: string | null;
         };
-        /** Page[ApprovalSummary] */
-        Page_ApprovalSummary_: {
+        /** Page[ApprovalRow] */
+        Page_ApprovalRow_: {
             /** Items */
-            items: components["schemas"]["ApprovalSummary"][];
+            items: components["schemas"]["ApprovalRow"][];
             /**
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
@@ -4063,10 +4665,10 @@ export interface components {
              */
             next_cursor: string | null;
         };
-        /** Page[RunSummary] */
-        Page_RunSummary_: {
+        /** Page[RunRow] */
+        Page_RunRow_: {
             /** Items */
-            items: components["schemas"]["RunSummary"][];
+            items: components["schemas"]["RunRow"][];
             /**
              * Next Cursor
              * @description Pass it as `cursor` for the next page; null on the last.
@@ -4193,6 +4795,8 @@ export interface components {
              * @description The id that the operator chose, or `tool:` or `agent:` and the name of what it governs.
              */
             rule_id: string;
+            /** Title */
+            title: string;
             /** Tool */
             tool: string;
             /** Version */
@@ -4261,6 +4865,11 @@ export interface components {
             changes: components["schemas"]["Changes"];
             effect: components["schemas"]["Effect"];
             /**
+             * Expected Version
+             * @description The version of the rule that the caller has seen, 0 for none: `409` if it is another by now.
+             */
+            expected_version?: number | null;
+            /**
              * Expires Seconds
              * @default 604800
              */
@@ -4272,6 +4881,12 @@ export interface components {
              * @default
              */
             reason: string;
+            /**
+             * Title
+             * @description What the rule says, in a few words for approvers.
+             * @default
+             */
+            title: string;
             /**
              * Tool
              * @description A tool's name, the type of a plain activity, or a glob (`*`, `?`, `[...]`) such as `crm_*`. May be left out if `agent` is given: `*`.
@@ -4312,6 +4927,8 @@ export interface components {
              * @description The id that the operator chose, or `tool:` or `agent:` and the name of what it governs.
              */
             rule_id: string;
+            /** Title */
+            title: string;
             /** Tool */
             tool: string;
             /** Version */
@@ -4399,6 +5016,8 @@ export interface components {
             kind: components["schemas"]["StepKind"] | null;
             /** Reason */
             reason: string;
+            /** Title */
+            title: string;
             /** Tool */
             tool: string;
             /** Version */
@@ -4445,6 +5064,33 @@ export interface components {
              * @constant
              */
             truncated: true;
+        };
+        /**
+         * PreviousApproval
+         * @description The approval of the same shape that people decided last.
+         */
+        PreviousApproval: {
+            /** Approval Id */
+            approval_id: string;
+            /**
+             * Arguments
+             * @description As decided, with changes if there were any; only the small ones if all are over 8 KiB. Null if the caller may not read them.
+             */
+            arguments: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Decided At
+             * Format: date-time
+             */
+            decided_at: string;
+            /** Decided By */
+            decided_by: string | null;
+            /** Reference */
+            reference: string | null;
+            /** Run Id */
+            run_id: string;
+            verdict: components["schemas"]["Verdict"];
         };
         /**
          * PrincipalDetail
@@ -4593,25 +5239,25 @@ export interface components {
          */
         ProposalOutcome: {
             /** Confirmed By */
-            confirmed_by: string;
+            confirmed_by?: string;
             /**
              * Expires At
              * Format: date-time
              */
-            expires_at: string;
+            expires_at?: string;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             form: "proposal";
             /** Message */
-            message: string;
+            message?: string;
             /** Proposal */
             proposal: {
                 [key: string]: unknown;
             };
             /** Withdrawn By */
-            withdrawn_by: string;
+            withdrawn_by?: string;
         } & {
             [key: string]: unknown;
         };
@@ -4714,6 +5360,29 @@ export interface components {
             principal: string;
         };
         /**
+         * ProseOut
+         * @description What the model wrote in the turn that asked, beside the calls. Model output: show it as a quotation.
+         */
+        ProseOut: {
+            /** Agent */
+            agent: string;
+            /** Agent Title */
+            agent_title: string;
+            /** Model */
+            model: string | null;
+            /**
+             * Text
+             * @description At most 8,000 characters.
+             */
+            text: string;
+            /** Truncated */
+            truncated: boolean;
+            /** Turn */
+            turn: number;
+            /** Version */
+            version: string | null;
+        };
+        /**
          * QueryAnswer
          * @description A query's result.
          */
@@ -4807,6 +5476,16 @@ export interface components {
             reason?: string | null;
         };
         /**
+         * RefusedApprover
+         * @description Somebody who may not decide.
+         */
+        RefusedApprover: {
+            /** Principal */
+            principal: string;
+            /** Why */
+            why: string;
+        };
+        /**
          * Risk
          * @description What a tool can do to the world, in rising order.
          * @enum {string}
@@ -4818,6 +5497,33 @@ export interface components {
          * @enum {string}
          */
         Role: "viewer" | "operator" | "approver" | "developer" | "auditor" | "admin";
+        /**
+         * RuleOfApproval
+         * @description The rule that required the approval, at the version that asked.
+         */
+        RuleOfApproval: {
+            /** Created At */
+            created_at: string | null;
+            /**
+             * Created By
+             * @description Null for a built-in rule.
+             */
+            created_by: string | null;
+            /**
+             * Reason
+             * @description As it was when the approval opened.
+             */
+            reason: string;
+            /**
+             * Rule
+             * @description `id@version`; ids that begin with `default:` are built-in rules.
+             */
+            rule: string;
+            /** Rule Id */
+            rule_id: string;
+            /** Title */
+            title: string;
+        };
         /**
          * RunAccepted
          * @description A run, and the accepted command.
@@ -5280,6 +5986,38 @@ export interface components {
             subject: null;
         };
         /**
+         * RunFacet
+         * @description The values of one facet that most runs have.
+         */
+        RunFacet: {
+            /**
+             * Complete
+             * @description False if only the first 10,000 matches were counted.
+             */
+            complete: boolean;
+            /**
+             * Items
+             * @description Those with most runs first; at most 50.
+             */
+            items: components["schemas"]["FacetCount"][];
+            /**
+             * More
+             * @description How many values more there are.
+             */
+            more: number;
+        };
+        /**
+         * RunFacets
+         * @description What a filter can be narrowed to, with how many runs then match. Each facet is counted under all filters but its own.
+         */
+        RunFacets: {
+            agent: components["schemas"]["RunFacet"];
+            initiator: components["schemas"]["RunFacet"];
+            state: components["schemas"]["StateFacet"];
+            tag: components["schemas"]["RunFacet"];
+            workflow: components["schemas"]["RunFacet"];
+        };
+        /**
          * RunHistory
          * @description A page of an execution's raw history, events as Temporal's own JSON.
          */
@@ -5392,6 +6130,95 @@ export interface components {
             workflow: string;
         };
         /**
+         * RunRow
+         * @description A run in a list.
+         */
+        RunRow: {
+            /** Approvals Pending */
+            approvals_pending: number;
+            /** Closed At */
+            closed_at: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Current Step */
+            current_step: string | null;
+            /**
+             * Error Type
+             * @description The class of the innermost cause of its error.
+             */
+            error_type: string | null;
+            /** Governed */
+            governed: boolean;
+            /**
+             * Hold
+             * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
+             */
+            hold: string | null;
+            /** Initiator */
+            initiator: string;
+            /**
+             * Issuers
+             * @description Who issued the key that started it. They may not decide its approvals either.
+             */
+            issuers: string[];
+            /** Next At */
+            next_at: string | null;
+            /** Parent Run Id */
+            parent_run_id: string | null;
+            /** Priority */
+            priority: number | null;
+            /** Reference */
+            reference: string | null;
+            /** Run Id */
+            run_id: string;
+            /** Start At */
+            start_at: string | null;
+            /** Started At */
+            started_at: string | null;
+            status: components["schemas"]["RunStatus"];
+            /**
+             * Status Reason
+             * @description Null unless the caller may read payloads, which it may quote.
+             */
+            status_reason: string | null;
+            /** Step Count */
+            step_count: number;
+            /** Steps Done */
+            steps_done: number;
+            /** Steps Failed */
+            steps_failed: number;
+            /** Tags */
+            tags: string[];
+            /** Temporal Status */
+            temporal_status: string | null;
+            /** Tools */
+            tools: string[];
+            /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
+            trigger: components["schemas"]["RunTrigger"];
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** @description The sum of its model turns so far; null without any. */
+            usage: components["schemas"]["UsageOut"] | null;
+            /** Version */
+            version: string | null;
+            waiting_on: components["schemas"]["WaitingOn"] | null;
+            /** Workflow */
+            workflow: string;
+            /** Workflow Id */
+            workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered.
+             */
+            workflow_title: string | null;
+        };
+        /**
          * RunSignal
          * @description A signal for the workflow's own handler.
          */
@@ -5442,6 +6269,12 @@ export interface components {
              */
             tags: string[];
         };
+        /**
+         * RunState
+         * @description A status, or what a waiting run waits for. `stuck` is beside the others: a run in it is also in one of them, unless it waits for a worker.
+         * @enum {string}
+         */
+        RunState: "approval" | "retrying" | "sleeping" | "stuck" | "waiting" | "queued" | "running" | "paused" | "cancelling" | "completed" | "failed" | "cancelled" | "terminated" | "timed_out";
         /**
          * RunStatus
          * @description The status of a run, from its user's point of view.
@@ -5586,6 +6419,18 @@ export interface components {
              * @description The browser's own description of itself. Unverified.
              */
             user_agent: string | null;
+        };
+        /**
+         * ShapeCounts
+         * @description How the approvals of one shape ended.
+         */
+        ShapeCounts: {
+            /** Approved */
+            approved: number;
+            /** Expired */
+            expired: number;
+            /** Rejected */
+            rejected: number;
         };
         /**
          * Side
@@ -5813,6 +6658,31 @@ export interface components {
             status: components["schemas"]["KeyStatus"];
         };
         /**
+         * StateCount
+         * @description How many runs are in a state.
+         */
+        StateCount: {
+            /** Count */
+            count: number;
+            value: components["schemas"]["RunState"];
+        };
+        /**
+         * StateFacet
+         * @description Every state, also without a run.
+         */
+        StateFacet: {
+            /**
+             * Complete
+             * @description False if more runs match than are counted: the counts are then lower bounds.
+             */
+            complete: boolean;
+            /**
+             * Items
+             * @description `stuck` also has runs whose workflow task keeps failing, which are in another state too.
+             */
+            items: components["schemas"]["StateCount"][];
+        };
+        /**
          * StepBin
          * @description The steps of a group that ended in one stretch of time; for open ones, that were scheduled in it.
          */
@@ -5908,6 +6778,16 @@ export interface components {
          * @enum {string}
          */
         StepKind: "tool" | "model" | "agent" | "approval" | "timer" | "child" | "signal" | "activity" | "update" | "nexus";
+        /**
+         * StepOfApproval
+         * @description The step that waits: `GET /api/v1/runs/{run_id}/steps` has it under these.
+         */
+        StepOfApproval: {
+            /** Event Id */
+            event_id: number;
+            /** Execution Id */
+            execution_id: string;
+        };
         /**
          * StepOut
          * @description One thing that a run did or waits on.
@@ -6486,12 +7366,35 @@ export interface components {
             usd?: number | null;
         };
         /**
+         * ToolCalls
+         * @description Calls in a time, in runs that the caller may see.
+         */
+        ToolCalls: {
+            /** Calls */
+            calls: number;
+            /**
+             * Failed
+             * @description Calls that failed for good. One that succeeded at a later attempt is none.
+             */
+            failed: number;
+            /**
+             * P95 Seconds
+             * @description Of completed calls, from the start of the last attempt.
+             */
+            p95_seconds: number | null;
+        };
+        /**
          * ToolDetail
          * @description A tool with its schemas.
          */
         ToolDetail: {
             /** Actions */
             actions: components["schemas"]["Action"][];
+            /**
+             * Asks
+             * @description The template of its approvals' titles, with names of arguments in braces.
+             */
+            asks: string | null;
             /** Description */
             description: string;
             /** Grid */
@@ -6502,6 +7405,8 @@ export interface components {
             input_schema: {
                 [key: string]: unknown;
             };
+            last_24h: components["schemas"]["ToolCalls"];
+            last_7d: components["schemas"]["ToolCalls"];
             /** Local */
             local: boolean;
             /** Name */
@@ -6516,6 +7421,11 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             policy: components["schemas"]["ToolPolicyOut"];
+            /**
+             * Reach
+             * @description What a call does to whom, in the words of the tool's author; at most 6.
+             */
+            reach: string[];
             /**
              * Registered At
              * Format: date-time
@@ -6538,8 +7448,18 @@ export interface components {
             timeout_seconds: number;
             /** Title */
             title: string;
+            /**
+             * Undoable
+             * @description Whether its effect can be undone; null if its author doesn't say.
+             */
+            undoable: boolean | null;
             /** Version */
             version: string;
+            /**
+             * Versions
+             * @description The last called first; at most 20.
+             */
+            versions: components["schemas"]["ToolVersionOut"][];
         };
         /**
          * ToolPolicyIn
@@ -6560,6 +7480,11 @@ export interface components {
             changes: components["schemas"]["Changes"];
             effect: components["schemas"]["Effect"];
             /**
+             * Expected Version
+             * @description The version of the rule that the caller has seen, 0 for none: `409` if it is another by now.
+             */
+            expected_version?: number | null;
+            /**
              * Expires Seconds
              * @default 604800
              */
@@ -6569,6 +7494,12 @@ export interface components {
              * @default
              */
             reason: string;
+            /**
+             * Title
+             * @description What the rule says, in a few words for approvers.
+             * @default
+             */
+            title: string;
         };
         /**
          * ToolPolicyOut
@@ -6608,17 +7539,28 @@ export interface components {
          * @description A tool in a list.
          */
         ToolSummary: {
+            /**
+             * Asks
+             * @description The template of its approvals' titles, with names of arguments in braces.
+             */
+            asks: string | null;
             /** Description */
             description: string;
             /** Grid */
             grid: string;
             /** Idempotent */
             idempotent: boolean;
+            last_24h: components["schemas"]["ToolCalls"];
             /** Local */
             local: boolean;
             /** Name */
             name: string;
             policy: components["schemas"]["ToolPolicyOut"];
+            /**
+             * Reach
+             * @description What a call does to whom, in the words of the tool's author; at most 6.
+             */
+            reach: string[];
             /**
              * Registered At
              * Format: date-time
@@ -6641,6 +7583,26 @@ export interface components {
             timeout_seconds: number;
             /** Title */
             title: string;
+            /**
+             * Undoable
+             * @description Whether its effect can be undone; null if its author doesn't say.
+             */
+            undoable: boolean | null;
+            /** Version */
+            version: string;
+        };
+        /**
+         * ToolVersionOut
+         * @description A version that was called in the last 7 days.
+         */
+        ToolVersionOut: {
+            /** Calls */
+            calls: number;
+            /**
+             * Last Called At
+             * Format: date-time
+             */
+            last_called_at: string;
             /** Version */
             version: string;
         };
@@ -6876,11 +7838,103 @@ export interface components {
          */
         Verdict: "approved" | "rejected";
         /**
+         * ViewList
+         * @description The caller's own views and the shared ones, by title: at most 250.
+         */
+        ViewList: {
+            /** Items */
+            items: components["schemas"]["ViewOut"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * ViewOut
+         * @description A saved view.
+         */
+        ViewOut: {
+            /**
+             * Changed At
+             * Format: date-time
+             */
+            changed_at: string;
+            /** Changed By */
+            changed_by: string;
+            /** Filter */
+            filter: {
+                [key: string]: string[];
+            };
+            /** Name */
+            name: string;
+            /** Shared */
+            shared: boolean;
+            /** Title */
+            title: string;
+            /** Version */
+            version: number;
+        };
+        /**
+         * ViewPut
+         * @description Save a view, or replace it.
+         */
+        ViewPut: {
+            /**
+             * Expected Version
+             * @description The version that the caller has seen, 0 for none: `409` if it is another by now.
+             */
+            expected_version?: number | null;
+            /**
+             * Filter
+             * @description The parameters of `GET /runs`, each with its values.
+             */
+            filter: {
+                [key: string]: string[];
+            };
+            /**
+             * Shared
+             * @description For everybody. Requires the permission `edit`, also to replace or delete it.
+             * @default false
+             */
+            shared: boolean;
+            /** Title */
+            title: string;
+        };
+        /**
          * WaitingOn
          * @description What a waiting run waits on.
          * @enum {string}
          */
         WaitingOn: "approval" | "timer" | "signal" | "child" | "worker" | "retry" | "policy";
+        /**
+         * WhoMayDecide
+         * @description Who may answer.
+         */
+        WhoMayDecide: {
+            /**
+             * Approvers
+             * @description Principals, groups or `role:approver`.
+             */
+            approvers: string[];
+            /**
+             * Needed
+             * @description How many people it takes to approve the call as it was asked.
+             */
+            needed: number;
+            /**
+             * Needed To Change
+             * @description And with changed arguments; null if they can't be changed.
+             */
+            needed_to_change: number | null;
+            /**
+             * Refused
+             * @description At most 20.
+             */
+            refused: components["schemas"]["RefusedApprover"][];
+            /**
+             * Text
+             * @description All of it in words.
+             */
+            text: string;
+        };
         /**
          * WholeValue
          * @description One value, as JSON.
@@ -6982,6 +8036,7 @@ export interface components {
                 [key: string]: unknown;
             };
             last_run: components["schemas"]["LastRun"] | null;
+            lately: components["schemas"]["WorkflowLately"];
             /** Name */
             name: string;
             /** Output Schema */
@@ -7015,6 +8070,42 @@ export interface components {
             versions: components["schemas"]["WorkflowVersionOut"][];
         };
         /**
+         * WorkflowFigures
+         * @description How the runs of a workflow ended in the last 30 days, as far as the caller may see them.
+         */
+        WorkflowFigures: {
+            /**
+             * Durations
+             * @description Of completed runs; every bin, also without a run.
+             */
+            durations: components["schemas"]["DurationBin"][];
+            /**
+             * Errors
+             * @description The most frequent first; at most 20.
+             */
+            errors: components["schemas"]["ErrorGroup"][];
+        };
+        /**
+         * WorkflowLately
+         * @description Runs that the caller may see: open now, and ended in the last 24 hours.
+         */
+        WorkflowLately: {
+            /** Completed */
+            completed: number;
+            /**
+             * Failed
+             * @description Failed, timed out or terminated.
+             */
+            failed: number;
+            /** Open */
+            open: number;
+            /**
+             * P50 Seconds
+             * @description The median duration of the completed ones.
+             */
+            p50_seconds: number | null;
+        };
+        /**
          * WorkflowStats
          * @description Runs that the caller may see, by status: open now, and closed in the last 24 hours.
          */
@@ -7038,6 +8129,7 @@ export interface components {
             /** Grid */
             grid: string;
             last_run: components["schemas"]["LastRun"] | null;
+            lately: components["schemas"]["WorkflowLately"];
             /** Name */
             name: string;
             /**
@@ -7936,16 +9028,27 @@ export interface operations {
                 limit?: number;
                 /** @description The `next_cursor` of the previous page. */
                 cursor?: string | null;
+                /** @description `urgency`: of the pending approvals, those first that expire within the hour, then the riskier ones, then those that expire sooner. */
+                sort?: "newest" | "urgency";
                 /** @description Any of these. */
                 status?: components["schemas"]["ApprovalStatus"][];
-                /** @description `me`: only approvals that this caller may decide, or might have decided, of any status. */
-                assigned_to?: "me" | null;
-                /** @description `me`: only approvals that this caller can decide now. A decision on them is accepted. */
-                decidable_by?: "me" | null;
                 run?: string | null;
                 tool?: string | null;
                 agent?: string | null;
                 workflow?: string | null;
+                /** @description Only those of this shape. */
+                shape?: string | null;
+                opened_after?: string | null;
+                /** @description Words to search for. */
+                q?: string | null;
+                /** @description `me`: only approvals that this caller may decide, or might have decided, of any status. */
+                assigned_to?: "me" | null;
+                /** @description `me`: only approvals that this caller can decide now. A decision on them is accepted. */
+                decidable_by?: "me" | null;
+                /** @description Only those that name this entry among their approvers. */
+                approver?: string | null;
+                /** @description Only those that this principal has decided; `me` is the caller. */
+                decided_by?: string | null;
             };
             header?: never;
             path?: never;
@@ -7959,7 +9062,72 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_ApprovalSummary_"];
+                    "application/json": components["schemas"]["Page_ApprovalRow_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    count_approvals: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalCounts"];
                 };
             };
             /** @description No credentials, or invalid ones. */
@@ -8026,7 +9194,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ApprovalDetail"];
+                    "application/json": components["schemas"]["ApprovalLetter"];
                 };
             };
             /** @description No credentials, or invalid ones. */
@@ -8211,12 +9379,18 @@ export interface operations {
                 principal?: string | null;
                 run?: string | null;
                 approval?: string | null;
+                /** @description The tool, workflow, agent, rule, principal, key or view meant. */
+                target?: string | null;
+                /** @description The address that asked. */
+                address?: string | null;
                 /** @description Any of these. */
                 kind?: components["schemas"]["CommandKind"][];
                 /** @description Any of these. */
                 status?: components["schemas"]["CommandStatus"][];
                 since?: string | null;
                 until?: string | null;
+                /** @description Words in principal, kind, target or reason, or an id of a run, an approval or a command. Without `since`, in the last 31 days. */
+                q?: string | null;
             };
             header?: never;
             path?: never;
@@ -8231,6 +9405,80 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_CommandSummary_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_commands: {
+        parameters: {
+            query?: {
+                format?: "ndjson" | "csv";
+                principal?: string | null;
+                run?: string | null;
+                approval?: string | null;
+                /** @description The tool, workflow, agent, rule, principal, key or view meant. */
+                target?: string | null;
+                /** @description The address that asked. */
+                address?: string | null;
+                /** @description Any of these. */
+                kind?: components["schemas"]["CommandKind"][];
+                /** @description Any of these. */
+                status?: components["schemas"]["CommandStatus"][];
+                since?: string | null;
+                until?: string | null;
+                /** @description Words in principal, kind, target or reason, or an id of a run, an approval or a command. Without `since`, in the last 31 days. */
+                q?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One command a line, with the fields of the list. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                    "text/csv": string;
                 };
             };
             /** @description No credentials, or invalid ones. */
@@ -9529,7 +10777,10 @@ export interface operations {
     };
     withdraw_policy: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `409` if it is at another version. */
+                expected_version?: number | null;
+            };
             header?: never;
             path: {
                 rule_id: string;
@@ -10243,15 +11494,24 @@ export interface operations {
     list_runs: {
         parameters: {
             query?: {
+                /** @description `created`: newest first. `updated`: last changed first; a run that changes moves to the front. `next_at`: what happens next first, only runs that have such a time. */
+                sort?: "created" | "updated" | "next_at";
                 /** @description Maximum number of items. */
                 limit?: number;
                 /** @description The `next_cursor` of the previous page. */
                 cursor?: string | null;
+                /** @description Any of these: a status, or what a waiting run waits for. `waiting` is a wait without a word of its own. */
+                state?: components["schemas"]["RunState"][];
                 /** @description Any of these. */
                 status?: components["schemas"]["RunStatus"][];
                 /** @description Any of these. */
                 waiting_on?: components["schemas"]["WaitingOn"][];
-                workflow?: string | null;
+                /** @description Only these runs, as far as they exist. */
+                ids?: string[];
+                /** @description Any of these. */
+                workflow?: string[];
+                /** @description Of the workflow, which must be given too. */
+                version?: string | null;
                 agent?: string | null;
                 tool?: string | null;
                 /** @description All of these. */
@@ -10261,11 +11521,16 @@ export interface operations {
                 trigger?: components["schemas"]["RunTrigger"] | null;
                 parent?: string | null;
                 workflow_id?: string | null;
+                /** @description Of the run; together with `state`, `status`, `waiting_on` or `workflow`. */
+                task_queue?: string | null;
                 /** @description The run waits for a worker, or its workflow task keeps failing. */
                 stuck?: boolean | null;
                 started_after?: string | null;
                 started_before?: string | null;
                 closed_after?: string | null;
+                closed_before?: string | null;
+                /** @description Seconds. Only runs that took, or have taken so far, longer. */
+                duration_over?: number | null;
                 /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. */
                 q?: string | null;
             };
@@ -10281,7 +11546,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_RunSummary_"];
+                    "application/json": components["schemas"]["Page_RunRow_"];
                 };
             };
             /** @description No credentials, or invalid ones. */
@@ -10442,11 +11707,18 @@ export interface operations {
     count_runs: {
         parameters: {
             query?: {
+                /** @description Any of these: a status, or what a waiting run waits for. `waiting` is a wait without a word of its own. */
+                state?: components["schemas"]["RunState"][];
                 /** @description Any of these. */
                 status?: components["schemas"]["RunStatus"][];
                 /** @description Any of these. */
                 waiting_on?: components["schemas"]["WaitingOn"][];
-                workflow?: string | null;
+                /** @description Only these runs, as far as they exist. */
+                ids?: string[];
+                /** @description Any of these. */
+                workflow?: string[];
+                /** @description Of the workflow, which must be given too. */
+                version?: string | null;
                 agent?: string | null;
                 tool?: string | null;
                 /** @description All of these. */
@@ -10456,11 +11728,16 @@ export interface operations {
                 trigger?: components["schemas"]["RunTrigger"] | null;
                 parent?: string | null;
                 workflow_id?: string | null;
+                /** @description Of the run; together with `state`, `status`, `waiting_on` or `workflow`. */
+                task_queue?: string | null;
                 /** @description The run waits for a worker, or its workflow task keeps failing. */
                 stuck?: boolean | null;
                 started_after?: string | null;
                 started_before?: string | null;
                 closed_after?: string | null;
+                closed_before?: string | null;
+                /** @description Seconds. Only runs that took, or have taken so far, longer. */
+                duration_over?: number | null;
                 /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. */
                 q?: string | null;
             };
@@ -10477,6 +11754,105 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunCounts"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    facets_of_runs: {
+        parameters: {
+            query?: {
+                /** @description Any of these: a status, or what a waiting run waits for. `waiting` is a wait without a word of its own. */
+                state?: components["schemas"]["RunState"][];
+                /** @description Any of these. */
+                status?: components["schemas"]["RunStatus"][];
+                /** @description Any of these. */
+                waiting_on?: components["schemas"]["WaitingOn"][];
+                /** @description Only these runs, as far as they exist. */
+                ids?: string[];
+                /** @description Any of these. */
+                workflow?: string[];
+                /** @description Of the workflow, which must be given too. */
+                version?: string | null;
+                agent?: string | null;
+                tool?: string | null;
+                /** @description All of these. */
+                tag?: string[];
+                reference?: string | null;
+                initiator?: string | null;
+                trigger?: components["schemas"]["RunTrigger"] | null;
+                parent?: string | null;
+                workflow_id?: string | null;
+                /** @description Of the run; together with `state`, `status`, `waiting_on` or `workflow`. */
+                task_queue?: string | null;
+                /** @description The run waits for a worker, or its workflow task keeps failing. */
+                stuck?: boolean | null;
+                started_after?: string | null;
+                started_before?: string | null;
+                closed_after?: string | null;
+                closed_before?: string | null;
+                /** @description Seconds. Only runs that took, or have taken so far, longer. */
+                duration_over?: number | null;
+                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. */
+                q?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunFacets"];
                 };
             };
             /** @description No credentials, or invalid ones. */
@@ -10624,7 +12000,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_ApprovalSummary_"];
+                    "application/json": components["schemas"]["Page_ApprovalRow_"];
                 };
             };
             /** @description No credentials, or invalid ones. */
@@ -14126,6 +15502,381 @@ export interface operations {
             };
         };
     };
+    list_views: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ViewList"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_view: {
+        parameters: {
+            query?: {
+                /** @description The shared view of this name. */
+                shared?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ViewOut"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ViewPut"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ViewOut"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_view: {
+        parameters: {
+            query?: {
+                /** @description The shared view of this name. */
+                shared?: boolean;
+                /** @description `409` if it is at another version. */
+                expected_version?: number | null;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_workers: {
         parameters: {
             query?: never;
@@ -14563,6 +16314,82 @@ export interface operations {
             };
             /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_workflow_figures: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowFigures"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

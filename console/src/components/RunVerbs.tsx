@@ -1,5 +1,6 @@
 import { Menu } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
 import { Ban, Ellipsis, Pause, Play } from "lucide-react";
 import { useState } from "react";
 import type { RunDetail } from "../api/client";
@@ -35,6 +36,7 @@ export function RunVerbs({ run }: { run: RunDetail }) {
   const [asked, setAsked] = useState<Verb>();
   const queries = useQueryClient();
   const away = useAway();
+  const go = useNavigate();
   const verbs = run.actions.filter((a) => isVerb(a.verb));
   const can = (v: Verb) => !away && verbs.some((a) => a.verb === v && a.allowed);
   return (
@@ -69,6 +71,13 @@ export function RunVerbs({ run }: { run: RunDetail }) {
               </span>
             </Menu.Item>
           ))}
+          <Menu.Item
+            onClick={() =>
+              void go({ to: "/workflows/$name", params: { name: run.workflow }, search: { from: run.run_id } })
+            }
+          >
+            Start another like this
+          </Menu.Item>
         </Menu.Dropdown>
       </Menu>
       {asked && (

@@ -1,5 +1,244 @@
-import { Bar } from "../components/Page";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useParams, useSearch } from "@tanstack/react-router";
+import { lazy, Suspense, useState, type ReactNode } from "react";
+import { ApiError, type Workflow as Entry, type WorkflowDetail } from "../api/client";
+import * as q from "../api/queries";
+import { turn, type Switch } from "../api/queries/workflows";
+import { Ago } from "../components/Bits";
+import { Button } from "../components/Button";
+import { Catalog, Lead } from "../components/Catalog";
+import { Confirm } from "../components/Confirm";
+import { Bar, Section } from "../components/Page";
+import { Blank, Failed, Hidden, Skeleton, Strip, useAway } from "../components/States";
+import { Handlers, NewestRuns, Versions } from "../components/start/Facts";
+import { ago, exact, plural, shortId } from "../format";
+import { useNow } from "../live/now";
+import type { Search } from "../router";
+import { STATUS, type Status } from "../status";
+import { Power } from "lucide-react";
+import classes from "./Workflow.module.css";
 
+// The form's library is the largest there is: no other page loads it.
+const StartRun = lazy(() => import("../components/start/StartRun"));
+
+const entryOf = (w: Entry, now: number) => ({
+  key: w.name,
+  to: `/workflows/${encodeURIComponent(w.name)}`,
+  title: w.title,
+  end: w.switch.disabled ? "off" : w.served === false ? "not served" : "",
+  note: w.last_run ? `last ${ago(w.last_run.created_at, now)}` : "never run",
+});
+
+/** The workflows beside the open one: what it is, the form that starts it, and what became of its runs. */
 export default function Workflow() {
-  return <Bar crumbs={[{ word: "Workflow" }]} />;
+  const { name } = useParams({ strict: false }) as { name?: string };
+  const now = useNow();
+  const { data: all, error, refetch } = useQuery(q.workflows.list());
+  const shown = name ?? all?.items[0]?.name;
+  if (!all)
+    return (
+      <>
+        <Bar crumbs={[{ word: "Workflows" }]} />
+        {error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={8} />}
+      </>
+    );
+  if (!shown)
+    return (
+      <>
+        <Bar crumbs={[{ word: "Workflows" }]} />
+        <Blank title="No workflow is registered yet" command="agentgrid worker">
+          <p>Decorate a class with @ag.workflow, and start a worker: it registers what it serves.</p>
+        </Blank>
+      </>
+    );
+  return <One key={shown} name={shown} chosen={!!name} entries={all.items.map((w) => entryOf(w, now))} />;
+}
+
+function One({ name, chosen, entries }: { name: string; chosen: boolean; entries: ReturnType<typeof entryOf>[] }) {
+  const { data: w, error, refetch } = useQuery(q.workflows.one(name));
+  const title = w?.title ?? entries.find((e) => e.key === name)?.title ?? name;
+  return (
+    <>
+      <Bar crumbs={chosen ? [{ word: "Workflows", to: "/workflows" }, { word: title }] : [{ word: "Workflows" }]}>
+        {/* Where the list alone is shown, none is meant. */}
+        {w && chosen && <KillSwitch workflow={w} />}
+      </Bar>
+      <Catalog word="Workflows" at={name} picked={!!chosen} entries={entries}>
+        {w ? (
+          <Open workflow={w} />
+        ) : error ? (
+          <Failed error={error} reset={() => void refetch()} />
+        ) : (
+          <Skeleton rows={8} />
+        )}
+      </Catalog>
+    </>
+  );
+}
+
+/** What its runs do now, in a sentence. */
+function now(w: WorkflowDetail): string {
+  const open = Object.entries(w.stats.open).filter(([, n]) => n > 0);
+  const total = open.reduce((sum, [, n]) => sum + n, 0);
+  if (!total) return w.last_run ? "No run is open." : "It has never run.";
+  const word = (s: string) => (STATUS[s as Status]?.word ?? s).toLowerCase();
+  if (open.length === 1) return `${plural(total, "run is", "runs are")} ${word(open[0]![0])}.`;
+  return `${total} runs are open: ${open.map(([s, n]) => `${n} ${word(s)}`).join(", ")}.`;
+}
+const closed = (w: WorkflowDetail) =>
+  Object.entries(w.stats.closed_24h)
+    .filter(([, n]) => n > 0)
+    .map(([s, n]) => `${n} ${(STATUS[s as Status]?.word ?? s).toLowerCase()}`)
+    .join(", ");
+
+function Open({ workflow: w }: { workflow: WorkflowDetail }) {
+  const { data: workers } = useQuery({ ...q.workflows.serving(w.task_queue), enabled: !!w.served, retry: false });
+  const served =
+    w.served === false
+      ? "no worker serves it"
+      : w.served === null
+        ? "whether a worker serves it isn’t known"
+        : workers
+          ? `served by ${plural(workers, "worker")}`
+          : "served";
+  const version = w.versions.find((v) => v.version === w.version);
+  return (
+    <>
+      {w.switch.disabled && <Off workflow={w} />}
+      <Lead
+        title={w.title}
+        says={
+          <>
+            {w.description} <b>{now(w)}</b>
+          </>
+        }
+        facts={[
+          <>{served}</>,
+          <>queue {w.task_queue}</>,
+          <>
+            version <code>{w.version.slice(0, 8)}</code>
+            {version && (
+              <>
+                , <Ago at={version.first_seen_at} />
+              </>
+            )}
+          </>,
+          <code key="name">{w.name}</code>,
+          ...(w.tags.length ? [<>tagged {w.tags.join(", ")}</>] : []),
+        ]}
+      />
+      <Section title="Start a run">
+        <Start workflow={w} workers={workers} />
+      </Section>
+      <NewestRuns workflow={w.name} note={closed(w) ? `${closed(w)} in 24 h` : undefined} />
+      {w.handlers && <Handlers handlers={w.handlers} />}
+      <Versions workflow={w} />
+    </>
+  );
+}
+function Off({ workflow: w }: { workflow: WorkflowDetail }) {
+  return (
+    <div className={classes.off}>
+      <Strip tone="person" icon={<Power size={15} />}>
+        Switched off
+        {w.switch.created_by && <> by {w.switch.created_by}</>}
+        {w.switch.created_at && (
+          <span title={exact(w.switch.created_at)}>
+            , <Ago at={w.switch.created_at} />
+          </span>
+        )}
+        {w.switch.reason && <>: {w.switch.reason}</>}. It can’t be started, and every tool call of its runs fails.
+      </Strip>
+    </div>
+  );
+}
+
+/** The form, or why there is none. */
+function Start({ workflow: w, workers }: { workflow: WorkflowDetail; workers?: number }) {
+  const { from } = useSearch({ strict: false }) as Search;
+  const { data: me } = useQuery(q.me.me());
+  const { data: run, error } = useQuery({ ...q.runs.one(from ?? ""), enabled: !!from });
+  const action = w.actions.find((a) => a.verb === "start");
+  if (action && !action.allowed)
+    return <p className={classes.refused}>You can’t start it{action.reason ? `: ${action.reason}` : ""}.</p>;
+  if (!me || (from && !run && !error)) return <Skeleton rows={4} />;
+  const stored = run?.workflow === w.name ? earlierInput(run.input) : undefined;
+  return (
+    <>
+      {from && (
+        <From run_id={from}>
+          {why(run, w, error) ?? (stored ? undefined : "Its input is too large to be taken over.")}
+        </From>
+      )}
+      <Suspense fallback={<Skeleton rows={4} />}>
+        <StartRun key={from} workflow={w} workers={workers} me={me.name} earlier={stored} tags={stored && run?.tags} />
+      </Suspense>
+    </>
+  );
+}
+/** The whole input of a run, if it is stored whole. */
+function earlierInput(input: unknown): { value: unknown } | undefined {
+  const stored = input as { value?: unknown; values?: unknown[] } | null;
+  if (stored && "value" in stored) return { value: stored.value };
+  return stored && "values" in stored ? { value: stored.values?.length ? stored.values : null } : undefined;
+}
+/** Why the input of a run can't be taken over. */
+function why(
+  run: { workflow: string; payloads_visible: boolean } | undefined,
+  w: WorkflowDetail,
+  error: Error | null,
+): ReactNode {
+  if (error)
+    return error instanceof ApiError && error.status === 404 ? "There is no such run any more." : error.message;
+  if (run?.workflow !== w.name) return "It is a run of another workflow.";
+  return run.payloads_visible ? undefined : <Hidden />;
+}
+const From = ({ run_id, children }: { run_id: string; children?: ReactNode }) => (
+  <p className={classes.from}>
+    {children ? "Meant to be like run " : "Like run "}
+    <a className="link" href={`/runs/${run_id}`}>
+      <code>{shortId(run_id)}</code>
+    </a>
+    {children ? <>: {children}</> : ": its input and tags are filled in. Change what should differ."}
+  </p>
+);
+
+/** Switches it off or on, with a reason. */
+function KillSwitch({ workflow: w }: { workflow: WorkflowDetail }) {
+  const [asked, setAsked] = useState<Switch>();
+  const queries = useQueryClient();
+  const away = useAway();
+  const to: Switch = w.switch.disabled ? "enable" : "disable";
+  const action = w.actions.find((a) => a.verb === to);
+  const word = to === "disable" ? "Switch off" : "Switch on";
+  return (
+    <>
+      <Button
+        look="quiet"
+        disabled={away || !action?.allowed}
+        title={action?.reason ?? undefined}
+        onClick={() => setAsked(to)}
+      >
+        {word}
+      </Button>
+      {asked && (
+        <Confirm
+          title={`${word} ${w.title}?`}
+          verb={word}
+          danger={asked === "disable"}
+          needsReason={asked === "disable"}
+          says={
+            asked === "disable"
+              ? "It can’t be started any more, and within seconds every tool call of its runs fails, also of those that run now."
+              : "It can be started again. Runs that failed in the meantime stay failed."
+          }
+          onClose={() => setAsked(undefined)}
+          onConfirm={async (reason, key) => {
+            queries.setQueryData(q.workflows.one(w.name).queryKey, await turn(w.name, asked, reason, key));
+            void queries.invalidateQueries({ queryKey: ["workflows"] });
+          }}
+        />
+      )}
+    </>
+  );
 }

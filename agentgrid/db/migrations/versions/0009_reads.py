@@ -14,6 +14,29 @@ STATEMENTS: tuple[str, ...] = (
     "ALTER TABLE steps ADD COLUMN changed_input JSON",
     "ALTER TABLE approvals ADD COLUMN changed JSON, ADD COLUMN changed_digest TEXT, ADD COLUMN proposed_by TEXT, "
     "ADD COLUMN change_refused TEXT",
+    "ALTER TABLE approvals ADD COLUMN tool_version TEXT, ADD COLUMN risk TEXT, ADD COLUMN shape TEXT, ADD COLUMN arguments JSON",
+    "CREATE INDEX ix_approvals_urgency ON approvals (risk, coalesce(expires_at, 'infinity'::timestamptz), approval_id) "
+    "WHERE status = 'pending' AND NOT inherited",
+    "CREATE INDEX ix_approvals_titles ON approvals USING gin (agentgrid_grams(lower(title))) WITH (gin_pending_list_limit = 512) "
+    "WHERE kind = 'explicit' AND NOT inherited",
+    "CREATE INDEX ix_approvals_shape ON approvals (shape, closed_at DESC) WHERE NOT inherited AND closed_at IS NOT NULL",
+    "CREATE INDEX ix_approvals_decided_by ON approvals (decided_by, opened_at DESC, approval_id DESC) "
+    "WHERE NOT inherited AND decided_by IS NOT NULL",
+    "ALTER TABLE tools ADD COLUMN reach TEXT[] DEFAULT '{}' NOT NULL, ADD COLUMN undoable BOOLEAN, ADD COLUMN asks TEXT",
+    """
+    CREATE TABLE tool_versions (
+        name TEXT NOT NULL,
+        version TEXT NOT NULL,
+        title TEXT NOT NULL,
+        reach TEXT[] DEFAULT '{}' NOT NULL,
+        undoable BOOLEAN,
+        asks TEXT,
+        input_schema JSON NOT NULL,
+        first_seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        CONSTRAINT pk_tool_versions PRIMARY KEY (name, version)
+    )
+    """,
+    "ALTER TABLE policies ADD COLUMN title TEXT DEFAULT '' NOT NULL",
     "ALTER TABLE policies ADD COLUMN changes TEXT DEFAULT 'one_person' NOT NULL, "
     "ADD CONSTRAINT ck_policies_changes CHECK (changes IN ('one_person', 'second_person'))",
     "ALTER TABLE principals ADD COLUMN workflows TEXT[] DEFAULT '{*}' NOT NULL",

@@ -4,6 +4,7 @@ export * as approvals from "./approvals";
 export * as commands from "./commands";
 export * as keys from "./keys";
 export * as me from "./me";
+export * as policies from "./policies";
 export * as principals from "./principals";
 export * as runs from "./runs";
 export * as sessions from "./sessions";

@@ -1,5 +1,6 @@
 import { queryOptions } from "@tanstack/react-query";
 import { ask, client } from "../client";
+import type { components } from "../schema";
 
 export const list = () =>
   queryOptions({
@@ -11,5 +12,36 @@ export const one = (name: string) =>
   queryOptions({
     queryKey: ["workflows", name],
     queryFn: () => ask(client.GET("/api/v1/workflows/{name}", { params: { path: { name } } })),
+    staleTime: 30_000,
+  });
+
+export type RunStart = components["schemas"]["RunStart"];
+/** Start a run. The same key and body again is the same run. */
+export const start = (name: string, body: RunStart, key: string) =>
+  ask(
+    client.POST("/api/v1/workflows/{name}/runs", {
+      params: { path: { name } },
+      headers: { "Idempotency-Key": key },
+      body,
+    }),
+  );
+export type Switch = "disable" | "enable";
+/** Turn its kill switch on or off. */
+export const turn = (name: string, to: Switch, reason: string | null, key: string) =>
+  ask(
+    client.POST(`/api/v1/workflows/{name}/${to}` as "/api/v1/workflows/{name}/disable", {
+      params: { path: { name } },
+      headers: { "Idempotency-Key": key },
+      body: { reason },
+    }),
+  );
+/** How many live workers poll a task queue. */
+export const serving = (task_queue: string) =>
+  queryOptions({
+    queryKey: ["workers", "serving", task_queue],
+    queryFn: async () => {
+      const { items } = await ask(client.GET("/api/v1/workers"));
+      return items.filter((w) => w.task_queue === task_queue && w.status === "live").length;
+    },
     staleTime: 30_000,
   });

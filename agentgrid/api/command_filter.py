@@ -1,0 +1,62 @@
+"""The filters of the audit log, as query parameters."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import Depends, Query
+
+from agentgrid.api import views
+from agentgrid.api.deps import Search
+from agentgrid.api.schemas.common import Moment
+from agentgrid.domain.commands import CommandKind, CommandStatus
+from agentgrid.errors import Fault, InvalidInput
+
+SEARCHED = timedelta(days=31)
+"""How far back words are searched for where nothing else says."""
+
+Text = Annotated[str | None, Query(min_length=1, max_length=300)]
+
+
+async def _wanted(
+    principal: Text = None,
+    run: Text = None,
+    approval: Text = None,
+    target: Annotated[
+        str | None,
+        Query(
+            min_length=1, max_length=300, description="The tool, workflow, agent, rule, principal, key or view meant."
+        ),
+    ] = None,
+    address: Annotated[str | None, Query(min_length=1, max_length=100, description="The address that asked.")] = None,
+    kind: Annotated[list[CommandKind], Query(description="Any of these.")] = [],  # noqa: B006
+    status: Annotated[list[CommandStatus], Query(description="Any of these.")] = [],  # noqa: B006
+    since: Moment | None = None,
+    until: Moment | None = None,
+    q: Annotated[
+        Search,
+        Query(
+            description="Words in principal, kind, target or reason, or an id of a run, an approval or a command. Without `since`, in the last 31 days."
+        ),
+    ] = None,
+) -> dict[str, Any]:
+    if not views.within(since, until):
+        raise InvalidInput("the time range is reversed", [Fault(pointer="until", message="must not be before since")])
+    if q is not None and since is None:
+        since = (until or datetime.now(UTC)) - SEARCHED
+    return {
+        "principal": principal,
+        "run_id": run,
+        "approval_id": approval,
+        "target": target,
+        "address": address,
+        "kind": kind,
+        "status": status,
+        "since": since,
+        "until": until,
+        "q": q,
+    }
+
+
+Wanted = Annotated[dict[str, Any], Depends(_wanted)]

@@ -1,0 +1,160 @@
+"""The parts of an approval's page beside its row: rule, prose, what the agent looked at, the previous one, who may answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentgrid.api.schemas.approvals import (
+    LookedAt,
+    PreviousApproval,
+    ProseOut,
+    RefusedApprover,
+    RuleOfApproval,
+    ShapeCounts,
+    StepOfApproval,
+    WhoMayDecide,
+)
+from agentgrid.api.shown import Shown, sendable
+from agentgrid.control.plane import Caller
+from agentgrid.db.approval_context import Context
+from agentgrid.db.approval_letters import MAX_PREVIOUS_BYTES, Letter
+from agentgrid.db.approvals import Found
+from agentgrid.db.tables import Approval, Policy, Step
+from agentgrid.domain.approvals import ARGUMENTS, ApprovalKind, ApprovalStatus, Changes, Terms, Verdict
+from agentgrid.domain.policies import plain_title
+from agentgrid.domain.principals import ANY_APPROVER, UNKNOWN_INITIATOR
+from agentgrid.domain.shapes import arguments_of, cut, label, texts_in
+
+MAX_PROSE = 8_000
+MAX_REFUSED = 20
+
+
+def of(caller: Caller, shown: Shown, found: Found, letter: Letter, context: Context) -> dict[str, Any]:
+    """The fields that `ApprovalLetter` adds, but for the schema. shown: what the caller may see of anything."""
+    row = found.approval
+    seen = shown.of_approval(caller, found)
+    counted = seen.payloads or row.kind != ApprovalKind.EXPLICIT
+    return {
+        "rule": _rule(row, letter.rule),
+        "step": StepOfApproval(execution_id=row.execution_id, event_id=row.step_event_id),
+        "authored": _authored(row, seen),
+        "prose": _prose(row, letter.turn, context, seen),
+        "looked_at": [_looked_at(each, seen) for each in letter.looked_at] if seen.payloads else None,
+        "previous": None if letter.previous is None or not counted else _previous(caller, shown, letter.previous),
+        "same_shape_30d": _counts(letter) if counted else None,
+        "who": _who(found),
+    }
+
+
+def _rule(row: Approval, rule: Policy | None) -> RuleOfApproval | None:
+    if row.policy is None:
+        return None
+    rule_id = row.policy.rpartition("@")[0] or row.policy
+    return RuleOfApproval(
+        rule=row.policy,
+        rule_id=rule_id,
+        title=(rule.title if rule is not None else "") or plain_title(rule_id),
+        reason=row.terms.get("reason") or "",
+        created_by=None if rule is None else rule.created_by,
+        created_at=None if rule is None else rule.created_at,
+    )
+
+
+def _authored(row: Approval, seen: Shown) -> list[str] | None:
+    """A model's own call has no other source of texts than the model."""
+    arguments = arguments_of(row.payload) if row.agent is not None and row.kind == ApprovalKind.TOOL else None
+    found: list[str] | None = sendable(seen.value(texts_in(arguments or {})))
+    return found
+
+
+def _prose(row: Approval, turn: Step | None, context: Context, seen: Shown) -> ProseOut | None:
+    if turn is None or row.agent is None or row.turn is None or not seen.payloads:
+        return None
+    output, usage = turn.output, turn.usage
+    value = output.get("value") if isinstance(output, dict) else None
+    text = seen.text(value.get("text")) if isinstance(value, dict) and isinstance(value.get("text"), str) else None
+    if not text:
+        return None
+    model = usage.get("model") if isinstance(usage, dict) else None
+    return ProseOut(
+        agent=row.agent,
+        agent_title=context.agent_titles.get(row.agent, row.agent),
+        version=row.agent_version,
+        model=model if isinstance(model, str) else None,
+        turn=row.turn,
+        text=cut(text, MAX_PROSE),
+        truncated=len(text) > MAX_PROSE,
+    )
+
+
+def _looked_at(step: Step, seen: Shown) -> LookedAt:
+    began = step.started_at or step.scheduled_at
+    took = None if step.closed_at is None else round((step.closed_at - began).total_seconds() * 1000)
+    return LookedAt(
+        execution_id=step.execution_id,
+        event_id=step.event_id,
+        kind=step.kind,
+        name=step.name,
+        title=step.title or step.name,
+        label=seen.text(label(arguments_of(step.input))) if step.kind == "tool" else None,
+        status=step.status,
+        took_ms=None if took is None else max(0, took),
+    )
+
+
+def _previous(caller: Caller, shown: Shown, found: Found) -> PreviousApproval:
+    row = found.approval
+    seen = shown.of_approval(caller, found)
+    stored = row.payload if row.changed is None else row.changed
+    whole = arguments_of(stored, row.terms.get("parameters", ()))
+    short = isinstance(stored, dict) and stored.get("size", MAX_PREVIOUS_BYTES + 1) <= MAX_PREVIOUS_BYTES
+    return PreviousApproval(
+        approval_id=row.approval_id,
+        run_id=row.run_id,
+        reference=found.run.reference,
+        arguments=sendable(seen.value(whole if short and whole is not None else row.arguments)),
+        verdict=Verdict(row.status),
+        decided_by=row.decided_by if row.attributed else None,
+        decided_at=row.closed_at,
+    )
+
+
+def _counts(letter: Letter) -> ShapeCounts:
+    ended = letter.ended
+    return ShapeCounts(
+        approved=ended.get(ApprovalStatus.APPROVED, 0),
+        rejected=ended.get(ApprovalStatus.REJECTED, 0),
+        expired=ended.get(ApprovalStatus.EXPIRED, 0),
+    )
+
+
+def _who(found: Found) -> WhoMayDecide:
+    row = found.approval
+    terms = found.terms
+    changeable = ARGUMENTS in terms.takes
+    second = terms.changes is Changes.SECOND_PERSON
+    refused = _refused(found, terms)
+    named = " or ".join(
+        "anybody with the role approver" if each == ANY_APPROVER else each for each in row.approvers[:20]
+    )
+    sentences = [f"{named or 'Nobody'} may decide; one answer is enough."]
+    if changeable and second:
+        sentences.append("To approve changed arguments takes two: one proposes them, another approves exactly these.")
+    sentences += [f"{each.principal} may not: {each.why}." for each in refused]
+    return WhoMayDecide(
+        approvers=row.approvers,
+        needed=1,
+        needed_to_change=(2 if second else 1) if changeable else None,
+        refused=refused,
+        text=" ".join(sentences),
+    )
+
+
+def _refused(found: Found, terms: Terms) -> list[RefusedApprover]:
+    starters = {found.run.initiator, found.approval.initiator} - {None, UNKNOWN_INITIATOR}
+    why = {
+        **({terms.changed_by: "changed the arguments of this call"} if terms.changed_by else {}),
+        **dict.fromkeys(sorted({*terms.issuers, *found.run.issuers}), "issued the key that started the run"),
+        **dict.fromkeys(sorted(str(each) for each in starters), "started the run"),
+    }
+    return [RefusedApprover(principal=name, why=reason) for name, reason in list(why.items())[:MAX_REFUSED]]

@@ -1,0 +1,209 @@
+"""The overview: figures that leave no run out, each with the list that it counts; what happens next; what is not as it should be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote, urlencode
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from agentgrid.api import freshness
+from agentgrid.api.access import V1
+from agentgrid.api.schemas.overview import Condition, Hour, NextDue, Overview
+from agentgrid.api.schemas.service import Count, Freshness
+from agentgrid.control import workers
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.db import approvals, commands, runs
+from agentgrid.db import overview as table
+from agentgrid.db.approvals import ApprovalFilter
+from agentgrid.db.overview import Due, Told
+from agentgrid.db.session import ReadSession
+from agentgrid.domain.commands import CommandStatus
+from agentgrid.domain.overview import ConditionKind, Sign
+from agentgrid.domain.principals import Permission
+from agentgrid.domain.runs import RunStatus, WaitingOn
+from agentgrid.domain.switches import SwitchKind
+from agentgrid.errors import AgentGridError
+
+DAY = timedelta(days=1)
+HOURS = 24
+UNSUCCESSFUL = (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.TERMINATED)
+PATIENCE = timedelta(seconds=10)
+"""A command that was recorded within this time is being delivered."""
+TEMPORAL_SECONDS = 2.0
+"""The overview doesn't wait longer for what Temporal says of workers."""
+
+_PAGES = {SwitchKind.TOOL: "tools", SwitchKind.WORKFLOW: "workflows", SwitchKind.AGENT: "agents"}
+
+
+async def overview_of(session: ReadSession, plane: ControlPlane, caller: Caller, inbox: ApprovalFilter) -> Overview:
+    """The overview of what this caller may see. inbox: the approvals that it can decide now."""
+    stale = asyncio.create_task(_stale_workers(plane))
+    try:
+        now = await commands.clock(session)
+        scope = caller.principal.workflows
+        found = await runs.counts(session, scope=scope, since=DAY)
+        mine = await approvals.count(session, wanted=inbox, scope=scope)
+        own = caller.principal.name if caller.principal.only_own_approvals else None
+        due = await table.upcoming(session, scope=scope, approvals_of=own)
+        before = now - PATIENCE
+        own = None if caller.principal.may(Permission.AUDIT) else caller.principal.name
+        told = await table.signs(session, scope=scope, commands_of=own, since=DAY, before=before)
+        projection = await freshness.read(session, now)
+        return Overview(
+            **_figures(found, mine, (now - DAY).astimezone(UTC)),
+            hours=_hours(found, now),
+            next=[_next(each) for each in due],
+            conditions=[*await _of_temporal(plane, told, stale), *_told(told, before), *_behind(projection)],
+            generated_at=now,
+            projection=projection,
+        )
+    finally:
+        stale.cancel()
+
+
+def _figures(found: runs.Counts, mine: int, since: datetime) -> Mapping[str, Count]:
+    opened = (RunStatus.RUNNING, RunStatus.QUEUED, RunStatus.WAITING, RunStatus.PAUSED, RunStatus.CANCELLING)
+    closed = (*UNSUCCESSFUL, RunStatus.CANCELLED, RunStatus.COMPLETED)
+    waiting = RunStatus.WAITING.value
+    return {
+        **{status.value: _count(found, [status]) for status in opened},
+        **{f"{status.value}_24h": _count(found, [status], closed_after=since) for status in closed},
+        "unsuccessful_24h": _count(found, UNSUCCESSFUL, closed_after=since),
+        "waiting_for_approval": Count(
+            count=found.waiting_for_approval, href=_runs(status=waiting, waiting_on=WaitingOn.APPROVAL.value)
+        ),
+        "retrying": Count(count=found.retrying, href=_runs(status=waiting, waiting_on=WaitingOn.RETRY.value)),
+        "approvals_for_me": Count(count=mine, href=f"{V1}/approvals?decidable_by=me"),
+        "stuck": Count(count=found.stuck, href=_runs(stuck="true")),
+    }
+
+
+def _count(found: runs.Counts, statuses: Collection[RunStatus], *, closed_after: datetime | None = None) -> Count:
+    narrowed = {} if closed_after is None else {"closed_after": closed_after.isoformat()}
+    href = _runs(status=[status.value for status in statuses], **narrowed)
+    return Count(count=sum(found.by_status[status] for status in statuses), href=href)
+
+
+def _runs(**filters: str | Sequence[str]) -> str:
+    return f"{V1}/runs?{urlencode(filters, doseq=True)}"
+
+
+def _hours(found: runs.Counts, now: datetime) -> list[Hour]:
+    completed, failed = [0] * HOURS, [0] * HOURS
+    for (ago, status), count in found.by_hour.items():
+        # Temporal's clock, which closes runs, may be a little ahead of the database's.
+        hour = HOURS - 1 - min(max(ago, 0), HOURS - 1)
+        if status is RunStatus.COMPLETED:
+            completed[hour] += count
+        elif status in UNSUCCESSFUL:
+            failed[hour] += count
+    first = now - HOURS * timedelta(hours=1)
+    return [
+        Hour(start=first + hour * timedelta(hours=1), completed=completed[hour], failed=failed[hour])
+        for hour in range(HOURS)
+    ]
+
+
+def _next(due: Due) -> NextDue:
+    href = (
+        f"{V1}/runs/{quote(due.run_id, safe='')}"
+        if due.approval_id is None
+        else f"{V1}/approvals/{quote(due.approval_id, safe='')}"
+    )
+    return NextDue.model_validate({**vars(due), "href": href})
+
+
+async def _stale_workers(plane: ControlPlane) -> list[Condition] | None:
+    """The workers that went silent; None while Temporal doesn't answer."""
+    try:
+        async with asyncio.timeout(TEMPORAL_SECONDS):
+            beats = await workers.heartbeats(plane)
+    except (AgentGridError, TimeoutError):
+        return None
+    silent = [beat for beat in beats if workers.is_stale(beat) and not workers.is_stopping(beat)]
+    return [
+        _condition(
+            ConditionKind.WORKER_STALE,
+            name=beat.worker_identity,
+            since=_time(beat.heartbeat_time),
+            href=f"{V1}/workers",
+        )
+        for beat in silent[: table.MOST_SIGNS]
+    ]
+
+
+def _time(stamp: Timestamp) -> datetime | None:
+    return stamp.ToDatetime(tzinfo=UTC) if stamp.seconds else None
+
+
+async def _of_temporal(
+    plane: ControlPlane, told: Sequence[Told], stale: asyncio.Task[list[Condition] | None]
+) -> list[Condition]:
+    """What Temporal says: that it is away, else stale workers; and of each queue with waiting runs whether it is polled."""
+    queues = {each.name or "": each.count for each in told if each.sign is Sign.QUEUE}
+    silent = await stale
+    served = {} if silent is None or not queues else await _served(plane, list(queues))
+    found = [_condition(ConditionKind.TEMPORAL_AWAY)] if silent is None else silent
+    for name, count in queues.items():
+        kind = ConditionKind.QUEUE_UNSERVED if served.get(name) is False else ConditionKind.QUEUE_WAITING
+        href = _runs(waiting_on=WaitingOn.WORKER.value, task_queue=name)
+        found.append(_condition(kind, name=name, count=count, href=href))
+    return found
+
+
+async def _served(plane: ControlPlane, queues: Sequence[str]) -> Mapping[str, bool | None]:
+    try:
+        async with asyncio.timeout(TEMPORAL_SECONDS):
+            return await workers.served(plane, queues, workers.WORKFLOW)
+    except TimeoutError:
+        return {}
+
+
+def _told(told: Sequence[Told], before: datetime) -> list[Condition]:
+    pending = urlencode({"status": CommandStatus.PENDING.value, "until": before.astimezone(UTC).isoformat()})
+    found = []
+    for each in told:
+        if each.sign is Sign.SWITCH:
+            page = _PAGES.get(SwitchKind(each.thing)) if each.thing in set(SwitchKind) else None
+            href = None if page is None else f"{V1}/{page}/{quote(each.name or '', safe='')}"
+            found.append(
+                _condition(
+                    ConditionKind.SWITCHED_OFF,
+                    name=each.name,
+                    thing=each.thing,
+                    since=each.since,
+                    reason=each.reason or None,
+                    href=href,
+                )
+            )
+        elif each.sign is Sign.COMMANDS:
+            href = f"{V1}/commands?{pending}"
+            kind = ConditionKind.COMMANDS_PENDING
+            found.append(_condition(kind, count=each.count, since=each.since, href=href))
+        elif each.sign is Sign.SIGNALS:
+            href = f"{V1}/runs/{quote(each.name or '', safe='')}"
+            kind = ConditionKind.SIGNALS_REFUSED
+            found.append(_condition(kind, count=each.count, since=each.since, href=href))
+    return found
+
+
+def _behind(projection: Freshness) -> list[Condition]:
+    if not projection.stale:
+        return []
+    return [_condition(ConditionKind.PROJECTION_BEHIND, since=projection.updated_at)]
+
+
+def _condition(
+    kind: ConditionKind,
+    *,
+    name: str | None = None,
+    thing: str | None = None,
+    count: int = 1,
+    since: datetime | None = None,
+    reason: str | None = None,
+    href: str | None = None,
+) -> Condition:
+    return Condition(kind=kind, name=name, thing=thing, count=count, since=since, reason=reason, href=href)

@@ -1,0 +1,75 @@
+"""Saved views of the list of runs: private ones, and shared ones for everybody."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+from starlette.responses import Response
+
+from agentgrid.api.access import V1
+from agentgrid.api.deps import Asking, Id, Plane, Session, Who
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.schemas.views import ViewList, ViewOut, ViewPut
+from agentgrid.control import views as control
+from agentgrid.db import views as table
+from agentgrid.db.session import ReadSession, reading
+from agentgrid.db.tables import View
+from agentgrid.domain.views import SHARED
+from agentgrid.errors import NotFound
+
+router = make_router(tags=["views"], prefix=f"{V1}/views")
+
+Shared = Annotated[bool, Query(description="The shared view of this name.")]
+
+
+def _out(row: View) -> ViewOut:
+    return ViewOut.model_validate({**row.model_dump(), "shared": row.owner == SHARED})
+
+
+@router.get("", summary="List the saved views: your own, and the shared ones")
+async def list_views(session: Session, principal: Who) -> ViewList:
+    """By title."""
+    return ViewList(items=[_out(row) for row in await table.visible(session, principal.name)])
+
+
+@router.get("/{name}", summary="One saved view")
+async def get_view(session: Session, principal: Who, name: Id, shared: Shared = False) -> ViewOut:
+    """Your own of this name, or with `shared=true` the shared one."""
+    return await _found(session, SHARED if shared else principal.name, name)
+
+
+async def _found(session: ReadSession, owner: str, name: str) -> ViewOut:
+    row = await table.get(session, owner, name)
+    if row is None:
+        raise NotFound("view", name)
+    return _out(row)
+
+
+@router.put("/{name}", summary="Save a view, or replace it")
+async def put_view(plane: Plane, caller: Asking, name: Id, body: ViewPut) -> ViewOut:
+    """Private by default: nobody else sees it. At most 50 private views of a principal, and 200 shared ones."""
+    await control.put(
+        plane,
+        caller,
+        name,
+        title=body.title,
+        filters=body.filter,
+        shared=body.shared,
+        expected_version=body.expected_version,
+    )
+    async with reading(plane.engine) as session:
+        return await _found(session, SHARED if body.shared else caller.principal.name, name)
+
+
+@router.delete("/{name}", status_code=204, summary="Delete a saved view", response_class=Response)
+async def delete_view(
+    plane: Plane,
+    caller: Asking,
+    name: Id,
+    shared: Shared = False,
+    expected_version: Annotated[int | None, Query(ge=0, description="`409` if it is at another version.")] = None,
+) -> Response:
+    """Requires the permission `edit` for a shared one."""
+    await control.remove(plane, caller, name, shared=shared, expected_version=expected_version)
+    return Response(status_code=204)

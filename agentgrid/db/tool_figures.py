@@ -1,0 +1,85 @@
+"""Figures of tools: how often they were called, how many calls failed, and how long they took. What a reset copied counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import case, func, select, text
+
+from agentgrid.db import scopes
+from agentgrid.db.arrays import among
+from agentgrid.db.run_filter import R, S, Scope
+from agentgrid.db.session import ReadSession
+
+# Written out, not bound: a plan that is made once for all parameters could not use the partial index.
+_IS_TOOL = text("steps.kind = 'tool'")
+_FAILED = ("failed", "timed_out")
+MOST_VERSIONS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calls:
+    """The calls of a tool in a time."""
+
+    calls: int = 0
+    failed: int = 0
+    """For good: a call that succeeded at a later attempt is none."""
+    p95_seconds: float | None = None
+    """Of completed calls, from the start of the last attempt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """The calls of one version of a tool."""
+
+    version: str
+    calls: int
+    last_called_at: datetime
+
+
+def _lately(tools: Sequence[str], since: timedelta, scope: Scope) -> list[Any]:
+    inside = scopes.within(R.workflow, scope)
+    seen = [select(R.run_id).where(R.run_id == S.run_id, *inside).exists()] if inside else []
+    return [_IS_TOOL, among(S.name, tools), S.scheduled_at >= func.now() - since, ~S.inherited, *seen]
+
+
+async def calls(session: ReadSession, tools: Sequence[str], *, since: timedelta, scope: Scope) -> dict[str, Calls]:
+    """The calls of each of these tools in runs of the scope, for this long until now."""
+    if not tools:
+        return {}
+    took = case((S.status == "completed", func.extract("epoch", S.closed_at - S.started_at)))
+    statement = (
+        select(
+            S.name,
+            func.count().label("calls"),
+            func.count().filter(S.status.in_(_FAILED)).label("failed"),
+            func.percentile_cont(0.95).within_group(took).label("p95"),
+        )
+        .where(*_lately(tools, since, scope))
+        .group_by(S.name)
+    )
+    found = {row.name: row for row in (await session.execute(statement)).all()}
+    return {name: _calls(found.get(name)) for name in tools}
+
+
+def _calls(row: Any) -> Calls:
+    if row is None:
+        return Calls()
+    p95 = None if row.p95 is None else round(float(row.p95), 3)
+    return Calls(calls=row.calls, failed=row.failed, p95_seconds=p95)
+
+
+async def versions(session: ReadSession, tool: str, *, since: timedelta, scope: Scope) -> Sequence[Version]:
+    """The versions of the tool that were called, the last called first; at most 20."""
+    last = func.max(S.scheduled_at).label("last_called_at")
+    statement = (
+        select(S.tool_version.label("version"), func.count().label("calls"), last)
+        .where(*_lately([tool], since, scope), S.tool_version.is_not(None))
+        .group_by(S.tool_version)
+        .order_by(last.desc())
+        .limit(MOST_VERSIONS)
+    )
+    return [Version(**row) for row in (await session.execute(statement)).mappings()]

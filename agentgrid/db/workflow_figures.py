@@ -1,0 +1,107 @@
+"""Figures of workflows: what is open, how runs ended lately and how long they took, and the errors they failed with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ARRAY, Double, Integer, cast, func, literal, select
+
+from agentgrid.db.arrays import among
+from agentgrid.db.run_filter import OPEN_WORDS, R
+from agentgrid.db.session import ReadSession
+from agentgrid.domain.runs import RunStatus
+
+UNSUCCESSFUL = (RunStatus.FAILED.value, RunStatus.TIMED_OUT.value, RunStatus.TERMINATED.value)
+EDGES_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
+"""What divides durations into bins: the first is below the first edge, the last is from the last one on."""
+MOST_ERRORS = 20
+
+_TOOK: Any = func.extract("epoch", R.closed_at - func.coalesce(R.started_at, R.created_at))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lately:
+    """What is open now, and how runs ended in a time."""
+
+    open: int = 0
+    completed: int = 0
+    failed: int = 0
+    """Failed, timed out or terminated."""
+    p50_seconds: float | None = None
+    """Of the completed ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorGroup:
+    """Runs that ended badly with the same class of error."""
+
+    status: str
+    error_type: str | None
+    count: int
+    last_at: datetime
+    last_run_id: str
+
+
+async def lately(session: ReadSession, workflows: Sequence[str], *, since: timedelta) -> dict[str, Lately]:
+    """The figures of each of these workflows."""
+    if not workflows:
+        return {}
+    opened = (
+        select(R.workflow, func.count())
+        .where(R.status.in_(OPEN_WORDS), among(R.workflow, workflows))
+        .group_by(R.workflow)
+    )
+    completed = R.status == RunStatus.COMPLETED.value
+    closed = (
+        select(
+            R.workflow,
+            func.count().filter(completed).label("completed"),
+            func.count().filter(R.status.in_(UNSUCCESSFUL)).label("failed"),
+            func.percentile_cont(0.5).within_group(_TOOK).filter(completed).label("p50"),
+        )
+        .where(R.closed_at >= func.now() - since, among(R.workflow, workflows))
+        .group_by(R.workflow)
+    )
+    now = {workflow: count for workflow, count in (await session.execute(opened)).all()}
+    ended = {row.workflow: row for row in (await session.execute(closed)).all()}
+    return {name: _lately(now.get(name, 0), ended.get(name)) for name in workflows}
+
+
+def _lately(opened: int, row: Any) -> Lately:
+    if row is None:
+        return Lately(open=opened)
+    p50 = None if row.p50 is None else round(float(row.p50), 3)
+    return Lately(open=opened, completed=row.completed, failed=row.failed, p50_seconds=p50)
+
+
+async def errors(session: ReadSession, workflow: str, *, since: timedelta) -> Sequence[ErrorGroup]:
+    """How the workflow's runs ended badly, by the class of the error, most frequent first; at most 20."""
+    count = func.count().label("count")
+    statement = (
+        select(
+            R.status,
+            R.error_type,
+            count,
+            func.max(R.closed_at).label("last_at"),
+            func.max(R.run_id).label("last_run_id"),
+        )
+        .where(R.workflow == workflow, R.status.in_(UNSUCCESSFUL), R.closed_at >= func.now() - since)
+        .group_by(R.status, R.error_type)
+        .order_by(count.desc(), R.status, R.error_type)
+        .limit(MOST_ERRORS)
+    )
+    return [ErrorGroup(**row) for row in (await session.execute(statement)).mappings()]
+
+
+async def durations(session: ReadSession, workflow: str, *, since: timedelta) -> Sequence[int]:
+    """How many completed runs took how long: a count for each bin of `EDGES_SECONDS`."""
+    edges = cast(literal(list(EDGES_SECONDS), ARRAY(Double)), ARRAY(Double))
+    found = cast(func.width_bucket(cast(_TOOK, Double), edges), Integer).label("bin")
+    ended = (R.workflow == workflow, R.status == RunStatus.COMPLETED.value, R.closed_at >= func.now() - since)
+    bins = select(found).where(*ended).subquery()
+    rows = (await session.execute(select(bins.c.bin, func.count()).group_by(bins.c.bin))).all()
+    counts = dict.fromkeys(range(len(EDGES_SECONDS) + 1), 0) | {number: count for number, count in rows}
+    return [counts[number] for number in range(len(EDGES_SECONDS) + 1)]

@@ -1,0 +1,144 @@
+"""The title of a tool's approval, made from the tool's own template and the arguments of the call. Pure.
+
+A template is a text with the names of arguments in braces: `Refund {amount_cents} on ticket {ticket_id}`. Nothing else has a meaning in it: no
+attributes, indexes, conversions or format specifications, because the values come from models and the template from a worker. `{{` and `}}`
+are braces.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from agentgrid.domain.shapes import MAX_SMALL_NUMBER, cut
+
+MAX_TEMPLATE = 200
+MAX_VALUE = 60
+"""Maximum number of characters of one value in a title."""
+MAX_TITLE = 200
+
+MAX_REACH, MAX_REACH_TEXT = 6, 60
+"""Maximum number of phrases about a tool's reach, and of characters of one."""
+
+UNIT, CURRENCY = "x-unit", "x-currency"
+"""Keywords of a tool's schema: the unit of a number, and the currency of an amount of money."""
+CENTS = "cents"
+"""The unit of an amount in hundredths of its currency."""
+
+_VALUES = frozenset({"const", "enum", "default", "examples"})
+"""Keywords of a schema that hold values, not schemas."""
+
+_PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Control, format (bidi marks, zero-width and tag characters), surrogate, private, unassigned, line and paragraph separators."""
+_UNSEEN = frozenset("\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+"""Letters by their category, but invisible."""
+
+
+class _Invalid(ValueError):
+    pass
+
+
+def fault(template: str, names: frozenset[str]) -> str | None:
+    """Why this is no template for a tool with these arguments, or None."""
+    if not template.strip() or len(template) > MAX_TEMPLATE:
+        return f"a template has between 1 and {MAX_TEMPLATE} characters"
+    try:
+        used = [name for _, name in _parts(template) if name is not None]
+    except _Invalid as error:
+        return str(error)
+    if unknown := sorted(set(used) - names):
+        return f"it names {', '.join(unknown)}, but the arguments are {', '.join(sorted(names)) or 'none'}"
+    return None
+
+
+def title(template: str, arguments: dict[str, Any], schema: Any) -> str | None:
+    """The template with the arguments in it, by the units of the tool's schema; one line of at most 200 characters.
+
+    None if the template is invalid, or an argument is missing or no scalar. A text with a space or a quotation mark in it is quoted, so that a
+    value can't be read as words of the template.
+    """
+    if len(template) > MAX_TEMPLATE:
+        return None
+    found = []
+    try:
+        for text, name in _parts(template):
+            found.append(line(text) if name is None else _value(arguments[name], _property(schema, name)))
+    except (_Invalid, KeyError):
+        return None
+    return cut("".join(found).strip(), MAX_TITLE) or None
+
+
+def line(text: str) -> str:
+    """The text in one line, without characters that are invisible or change how others are shown."""
+    shown = "".join(" " if unicodedata.category(each) in _UNSAFE or each in _UNSEEN else each for each in text)
+    return re.sub(r"\s+", " ", shown)
+
+
+def amount(value: float, unit: str, currency: str | None) -> str:
+    """A number with its unit: `412.00 USD`, `12 kg`."""
+    if unit == CENTS and currency is not None and isinstance(value, int):
+        return f"{Decimal(value) / 100:,.2f} {currency}"
+    return f"{value} {unit}" if currency is None else f"{value} {unit} {currency}"
+
+
+def without_units(schema: Any) -> Any:
+    """The schema without the keywords of units, for models: some providers refuse keywords that they don't know."""
+    if isinstance(schema, list):
+        return [without_units(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: value if name in _VALUES else without_units(value)
+        for name, value in schema.items()
+        if not (name in (UNIT, CURRENCY) and isinstance(value, str))
+    }
+
+
+def _parts(template: str) -> Iterator[tuple[str, str | None]]:
+    """The texts of a template, and the names in it. Raises _Invalid."""
+    at = 0
+    for match in _PART.finditer(template):
+        if match.start() > at:
+            yield template[at : match.start()], None
+        at = match.end()
+        part, name = match.group(), match.group(1)
+        if part in ("{{", "}}"):
+            yield part[0], None
+        elif name is None:
+            raise _Invalid("it has a single brace: write {{ or }} for a brace")
+        elif not _NAME.fullmatch(name):
+            raise _Invalid(f"{{{name}}} is not an argument's name: only names are allowed in braces")
+        else:
+            yield "", name
+    if at < len(template):
+        yield template[at:], None
+
+
+def _property(schema: Any, name: str) -> dict[str, Any]:
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    found = properties.get(name) if isinstance(properties, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _value(value: Any, described: dict[str, Any]) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        if abs(value) > MAX_SMALL_NUMBER:
+            raise _Invalid("too large a number")
+        unit, currency = described.get(UNIT), described.get(CURRENCY)
+        if not isinstance(unit, str):
+            return str(value)
+        return cut(line(amount(value, unit, currency if isinstance(currency, str) else None)), MAX_VALUE)
+    if not isinstance(value, str):
+        raise _Invalid("not a scalar")
+    # Cut before it is cleaned, which takes time for each character, and after.
+    shown = cut(line(value[: 10 * MAX_VALUE]).strip(), MAX_VALUE)
+    if shown and not re.search(r"[\s\"“”„«»]", shown):
+        return shown
+    return f"“{re.sub(r'[“”„«»]', chr(39), shown)}”"

@@ -1,0 +1,109 @@
+"""The shape of an approval: what it has in common with others that ask for the same thing with other values. Pure.
+
+Approvals of one shape can be read side by side, and the last one of the shape is what a new one is compared with. So the projector stores the
+shape with the approval, and beside it the few small values in which approvals of one shape differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+SHAPE_LENGTH = 16
+"""Hexadecimal digits: enough to tell an installation's approvals apart."""
+
+MAX_SMALL = 16
+"""Maximum number of arguments that a list shows of one approval."""
+MAX_NAME = 64
+MAX_SMALL_TEXT = 120
+"""Longer texts are cut, and end with an ellipsis."""
+MAX_SMALL_NUMBER = 2**53
+"""Larger numbers are left out: many readers of JSON would change them."""
+
+LABELLED = 2
+MAX_LABEL = 80
+
+CUT = "…"
+_CHANGING = re.compile(r"\S*\d\S*")
+
+
+def shape_of(
+    *,
+    tool: str | None,
+    version: str | None,
+    workflow: str,
+    title: str,
+    arguments: dict[str, Any] | None,
+) -> str:
+    """A short stable hash: of a tool's call by the tool, its version and the names of its arguments.
+
+    An explicit approval has no tool: it has the shape of its workflow, of its title without the words that hold a digit, and of the names in
+    what it shows.
+    """
+    names = None if arguments is None else sorted(arguments)
+    if tool is not None:
+        parts: list[Any] = ["tool", tool, version, names]
+    else:
+        parts = ["explicit", workflow, _CHANGING.sub("#", title), names]
+    # Escaped, because a name may hold lone surrogates.
+    return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()[:SHAPE_LENGTH]
+
+
+def arguments_of(stored: Any, parameters: Sequence[str] = ()) -> dict[str, Any] | None:
+    """The arguments in a stored payload by their names, or None if they have none or are not stored whole.
+
+    parameters: what the positional arguments of a plain activity are called.
+    """
+    if not isinstance(stored, dict):
+        return None
+    if isinstance(value := stored.get("value"), dict):
+        return value
+    values = stored.get("values", [value] if "value" in stored else None)
+    if parameters and isinstance(values, list) and len(values) <= len(parameters):
+        return dict(zip(parameters, values, strict=False))
+    return None
+
+
+def small(arguments: dict[str, Any] | None) -> dict[str, Any]:
+    """The scalars among the arguments, in their order, bounded: long texts are cut; large numbers and long names are left out."""
+    found: dict[str, Any] = {}
+    for name, value in (arguments or {}).items():
+        if len(found) == MAX_SMALL:
+            break
+        if len(name) > MAX_NAME or not _is_small(value):
+            continue
+        found[name] = cut(value, MAX_SMALL_TEXT) if isinstance(value, str) else value
+    return found
+
+
+def label(arguments: dict[str, Any] | None) -> str | None:
+    """The first small arguments in one line, which tells one call of a tool from another; None without any."""
+    values = [
+        str(value) for value in small(arguments).values() if value not in (None, "") and not isinstance(value, bool)
+    ]
+    return cut(", ".join(values[:LABELLED]), MAX_LABEL) or None
+
+
+def texts_in(arguments: dict[str, Any]) -> list[str]:
+    """The names of the arguments that are texts, or hold any."""
+    return [name for name, value in arguments.items() if _holds_text(value)]
+
+
+def _holds_text(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_text, value.values()))
+    return any(map(_holds_text, value)) if isinstance(value, list) else isinstance(value, str)
+
+
+def cut(text: str, limit: int) -> str:
+    """The text, cut to at most this many characters."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + CUT
+
+
+def _is_small(value: Any) -> bool:
+    if isinstance(value, int | float):
+        return abs(value) <= MAX_SMALL_NUMBER
+    return value is None or isinstance(value, str)

@@ -1,0 +1,66 @@
+"""Saved views: a named filter of the list of runs, private or shared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from agentgrid.errors import Fault
+
+SHARED = ""
+"""The owner of a shared view: no principal can have this name."""
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+MAX_PRIVATE = 50
+"""Of one principal."""
+MAX_SHARED = 200
+MAX_VALUES = 20
+MAX_VALUE = 300
+
+FILTERS = frozenset(
+    {
+        "state",
+        "status",
+        "waiting_on",
+        "workflow",
+        "version",
+        "agent",
+        "tool",
+        "tag",
+        "reference",
+        "initiator",
+        "trigger",
+        "parent",
+        "workflow_id",
+        "task_queue",
+        "stuck",
+        "started_after",
+        "started_before",
+        "closed_after",
+        "closed_before",
+        "duration_over",
+        "q",
+        "sort",
+    }
+)
+"""What a view can hold: the parameters of the list, without the place in it."""
+
+
+def faults_of(name: str, filters: Mapping[str, Sequence[str]]) -> list[Fault]:
+    """Everything that no view may be."""
+    faults = []
+    if not NAME.fullmatch(name):
+        message = "lower-case letters, digits and . _ -, at most 80, beginning with a letter or digit; the title can be any text"
+        faults.append(Fault(pointer="name", message=message))
+    for key in sorted(set(filters) - FILTERS):
+        faults.append(
+            Fault(
+                pointer=f"/filter/{key[:80]}", message=f"is no filter of runs; these are: {', '.join(sorted(FILTERS))}"
+            )
+        )
+    for key in sorted(set(filters) & FILTERS):
+        values = filters[key]
+        if not 0 < len(values) <= MAX_VALUES or any(not 0 < len(value) <= MAX_VALUE for value in values):
+            message = f"1 to {MAX_VALUES} values of 1 to {MAX_VALUE} characters"
+            faults.append(Fault(pointer=f"/filter/{key}", message=message))
+    return faults

@@ -1,0 +1,50 @@
+"""Units of numbers, in the schemas of tools and workflows: `Annotated[int, ag.unit("cents", currency="USD")]`.
+
+They reach people, who then read 412.00 USD where the call has 41200. They change no value and no check. A schema that is written otherwise
+can have the same two keywords, `x-unit` and `x-currency`: with pydantic, `Field(json_schema_extra={"x-unit": "kg"})`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agentgrid.domain.asks import CENTS, CURRENCY, UNIT
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
+MAX_UNIT = 20
+_CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a number, for `Annotated`."""
+
+    name: str
+    currency: str | None = None
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The annotated type's schema with the unit."""
+        schema = dict(handler(core))
+        schema[UNIT] = self.name
+        if self.currency is not None:
+            schema[CURRENCY] = self.currency
+        return schema
+
+
+def unit(name: str, *, currency: str | None = None) -> Unit:
+    """The unit of a number: `unit("kg")`; of an amount in hundredths of its currency: `unit("cents", currency="USD")`.
+
+    currency: three capital letters, as in ISO 4217. Raises ValueError.
+    """
+    if not isinstance(name, str) or not name.strip() or len(name) > MAX_UNIT:
+        raise ValueError(f"a unit is a text of 1 to {MAX_UNIT} characters, not {name!r}")
+    if name == CENTS and currency is None:
+        raise ValueError('cents need their currency: unit("cents", currency="USD")')
+    if currency is not None and not _CURRENCY.fullmatch(currency):
+        raise ValueError(f"a currency is three capital letters, such as USD, not {currency!r}")
+    return Unit(name, currency)

@@ -1,0 +1,75 @@
+/** Rules: which hold, what they said before, and how they are changed. A change that relaxes one is answered with a proposal. */
+import { queryOptions } from "@tanstack/react-query";
+import { ask, client } from "../client";
+import type { components } from "../schema";
+
+type Schemas = components["schemas"];
+export type RuleBody = Schemas["ToolPolicyIn"];
+export type Proposed = Schemas["Proposed"];
+export type Command = Schemas["CommandSummary"];
+export type Subject = { noun: "tool" | "agent"; name: string };
+
+export const ruleId = (of: Subject) => `${of.noun}:${of.name}`;
+export const isProposed = (answer: object): answer is Proposed => "confirm" in answer;
+
+export const one = (rule_id: string) =>
+  queryOptions({
+    queryKey: ["policies", rule_id],
+    queryFn: () => ask(client.GET("/api/v1/policies/{rule_id}", { params: { path: { rule_id } } })),
+    staleTime: 30_000,
+  });
+export const about = (of: Subject) =>
+  queryOptions({
+    queryKey: ["policies", "about", of.noun, of.name],
+    queryFn: () => ask(client.GET("/api/v1/policies", { params: { query: { [of.noun]: of.name, limit: 50 } } })),
+    staleTime: 30_000,
+  });
+/** Changes of rules that wait for a second administrator. */
+export const proposals = () =>
+  queryOptions({
+    queryKey: ["commands", "proposals"],
+    queryFn: () =>
+      ask(
+        client.GET("/api/v1/commands", {
+          params: {
+            query: {
+              status: ["proposed"],
+              kind: ["tool.policy", "agent.policy", "policy.put", "policy.withdraw"],
+              limit: 50,
+            },
+          },
+        }),
+      ),
+  });
+
+const sent = (key: string) => ({ "Idempotency-Key": key });
+/** Put the own rule of a tool or an agent: what governs it then, or what was proposed. */
+export const put = ({ noun, name }: Subject, body: RuleBody, key: string): Promise<object> => {
+  const options = { params: { path: { name } }, headers: sent(key), body };
+  return noun === "tool"
+    ? ask(client.PUT("/api/v1/tools/{name}/policy", options))
+    : ask(client.PUT("/api/v1/agents/{name}/policy", options));
+};
+export const withdraw = (rule_id: string, reason: string | null, key: string): Promise<object> =>
+  ask(
+    client.DELETE("/api/v1/policies/{rule_id}", {
+      params: { path: { rule_id } },
+      headers: sent(key),
+      body: { reason },
+    }),
+  );
+/** Turn a kill switch. */
+export const turn = ({ noun, name }: Subject, to: "enable" | "disable", reason: string | null, key: string) => {
+  const options = { params: { path: { name } }, headers: sent(key), body: { reason } };
+  return noun === "tool"
+    ? ask(client.POST(`/api/v1/tools/{name}/${to}`, options))
+    : ask(client.POST(`/api/v1/agents/{name}/${to}`, options));
+};
+export const settle = (command_id: string, how: "confirm" | "withdraw", reason: string | null, key: string) =>
+  ask(
+    client.POST(`/api/v1/commands/{command_id}/${how}`, {
+      params: { path: { command_id } },
+      headers: sent(key),
+      body: { reason },
+    }),
+  );

@@ -1,0 +1,174 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useState, type FormEvent } from "react";
+import { ApiError, type AgentDetail } from "../../api/client";
+import * as q from "../../api/queries";
+import { RiskMark } from "../../status";
+import { Button } from "../Button";
+import { Dialog } from "../Dialog";
+import classes from "../Form.module.css";
+import { useKey } from "../useKey";
+import { LIMITS, type Limits, type Version } from "./diff";
+import { bodyOf, type Draft } from "./draft";
+import { short } from "./Versions";
+
+const FIELDS = ["usd", "requests", "tool_calls", "tokens", "seconds"] as const;
+const textOf = (n: number | null) => (n === null ? "" : String(n));
+
+/** The version in use, to be changed. Nothing may exceed what the code allows. */
+export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; active: Version; onClose(): void }) {
+  const code = agent.versions.find((v) => v.version === agent.code_version) ?? active;
+  const [draft, setDraft] = useState<Draft>({
+    instructions: active.instructions,
+    models: active.models.join("\n"),
+    tools: active.tools,
+    limits: Object.fromEntries(
+      (Object.keys(LIMITS) as (keyof Limits)[]).map((k) => [k, textOf(active.limits[k])]),
+    ) as Draft["limits"],
+    note: "",
+  });
+  const [busy, setBusy] = useState(false);
+  const [fault, setFault] = useState<Error>();
+  const key = useKey();
+  const queries = useQueryClient();
+  const set = (change: Partial<Draft>) => setDraft((old) => ({ ...old, ...change }));
+  const faultAt = (pointer: string) =>
+    fault instanceof ApiError
+      ? fault.problem.faults?.find((f) => `/${f.pointer.replace(/^\//, "")}`.startsWith(pointer))?.message
+      : undefined;
+  async function submit(e: FormEvent) {
+    e.preventDefault();
+    if (busy) return;
+    if (!draft.note.trim()) return setFault(new Error("Say what this version is for: the list of versions shows it."));
+    setBusy(true);
+    setFault(undefined);
+    const body = bodyOf(draft, active, code);
+    try {
+      await q.agents.edit(agent.name, body, key(body));
+      await queries.invalidateQueries({ queryKey: ["agents"] });
+      onClose();
+    } catch (error) {
+      setFault(error as Error);
+      setBusy(false);
+    }
+  }
+  const stale = fault instanceof ApiError && fault.status === 409;
+  return (
+    <Dialog title={`A new version of ${agent.title}`} onClose={onClose} wide>
+      <form className={classes.form} onSubmit={(e) => void submit(e)} aria-busy={busy}>
+        <h2>A new version of {agent.title}</h2>
+        <p className={classes.fine}>
+          From version {short(active.version)}. New calls begin with it within seconds; open calls keep theirs. Nothing
+          may exceed what the code allows.
+        </p>
+        <label>
+          <span>Instructions</span>
+          <textarea
+            data-long
+            maxLength={20_000}
+            value={draft.instructions}
+            onChange={(e) => set({ instructions: e.target.value })}
+            aria-invalid={!!faultAt("/instructions")}
+          />
+          {faultAt("/instructions") && <i>{faultAt("/instructions")}</i>}
+        </label>
+        <label>
+          <span>Models, the preferred first, one a line</span>
+          <textarea
+            rows={2}
+            spellCheck={false}
+            value={draft.models}
+            onChange={(e) => set({ models: e.target.value })}
+            placeholder="The worker’s default. Or: provider:model"
+            aria-invalid={!!faultAt("/models")}
+          />
+          {faultAt("/models") && <i>{faultAt("/models")}</i>}
+        </label>
+        <fieldset className={classes.tools}>
+          <legend>Tools, of those its code gives it</legend>
+          {agent.tools.map((t) => (
+            <label key={t.name}>
+              <input
+                type="checkbox"
+                checked={draft.tools.includes(t.name)}
+                onChange={(e) =>
+                  set({
+                    tools: agent.tools
+                      .map((x) => x.name)
+                      .filter((x) => (x === t.name ? e.target.checked : draft.tools.includes(x))),
+                  })
+                }
+              />
+              <span>{t.title ?? t.name}</span>
+              {t.risk && <RiskMark risk={t.risk} />}
+            </label>
+          ))}
+          {faultAt("/tools") && <p className={classes.fault}>{faultAt("/tools")}</p>}
+        </fieldset>
+        <fieldset className={classes.group}>
+          <legend>One call stops at. Empty: as in the code</legend>
+          <div className={classes.limits}>
+            {FIELDS.map((k) => (
+              <label key={k}>
+                <span>
+                  {LIMITS[k].word}
+                  {(k === "usd" || k === "seconds") && `, ${LIMITS[k].unit}`}
+                </span>
+                <input
+                  type="number"
+                  min={0}
+                  max={code.limits[k] ?? undefined}
+                  step={k === "usd" || k === "seconds" ? "any" : 1}
+                  value={draft.limits[k]}
+                  onChange={(e) => set({ limits: { ...draft.limits, [k]: e.target.value } })}
+                  placeholder={code.limits[k] === null ? "no limit" : String(code.limits[k])}
+                  aria-invalid={!!faultAt(`/limits/${k}`)}
+                />
+                {faultAt(`/limits/${k}`) ? (
+                  <i>{faultAt(`/limits/${k}`)}</i>
+                ) : (
+                  code.limits[k] !== null && <i>at most {code.limits[k]}</i>
+                )}
+              </label>
+            ))}
+            <label>
+              <span>Asks to go on at, share</span>
+              <input
+                type="number"
+                min={0}
+                max={1}
+                step="any"
+                value={draft.limits.soft}
+                onChange={(e) => set({ limits: { ...draft.limits, soft: e.target.value } })}
+                placeholder={code.limits.soft === null ? "never asks" : String(code.limits.soft)}
+                aria-invalid={!!faultAt("/limits/soft")}
+              />
+              {faultAt("/limits/soft") && <i>{faultAt("/limits/soft")}</i>}
+            </label>
+          </div>
+        </fieldset>
+        <label>
+          <span>What it is for</span>
+          <textarea
+            rows={2}
+            maxLength={4000}
+            value={draft.note}
+            onChange={(e) => set({ note: e.target.value })}
+            placeholder="Shown in the list of versions; kept in the audit log"
+          />
+        </label>
+        {fault && (
+          <p className={classes.fault} role="alert">
+            {fault.message}
+            {stale && " Close this, read what is in use now, and begin from that."}
+          </p>
+        )}
+        <footer className={classes.foot}>
+          <Button onClick={onClose}>Back</Button>
+          <Button type="submit" look="ink" disabled={busy}>
+            {busy ? "Sending…" : "Use it for new calls"}
+          </Button>
+        </footer>
+      </form>
+    </Dialog>
+  );
+}

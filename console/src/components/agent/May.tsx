@@ -1,0 +1,68 @@
+import { Link } from "@tanstack/react-router";
+import { Ban, Check, Hand, type LucideIcon } from "lucide-react";
+import type { ReactNode } from "react";
+import classes from "../../screens/Agent.module.css";
+import { RiskMark } from "../../status";
+import { approversOf, ruleRef, type May as Entry } from "../rules";
+
+function Group({
+  word,
+  Icon,
+  items,
+  none,
+  says,
+}: {
+  word: string;
+  Icon: LucideIcon;
+  items: Entry[];
+  none: string;
+  says?(e: Entry): ReactNode;
+}) {
+  return (
+    <section>
+      <h3>
+        <Icon size={14} aria-hidden />
+        {word} <i>{items.length}</i>
+      </h3>
+      {items.length === 0 && <p className={classes.none}>{none}</p>}
+      <ul>
+        {items.map((e) => (
+          <li key={e.name}>
+            {e.risk === "agent" ? (
+              <Link to="/agents/$name" params={{ name: e.name }} className="cut">
+                {e.title}
+              </Link>
+            ) : (
+              <Link to="/tools/$name" params={{ name: e.name }} className="cut">
+                {e.title}
+              </Link>
+            )}
+            {e.risk && <RiskMark risk={e.risk} />}
+            {says && <p>{says(e)}</p>}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+/** The three answers to what it can do: without asking, on asking, not at all, and why. */
+export function May({ may }: { may: { unasked: Entry[]; asking: Entry[]; never: Entry[] } }) {
+  return (
+    <div className={classes.may}>
+      <Group word="Unasked" Icon={Check} items={may.unasked} none="Nothing." />
+      <Group
+        word="On asking"
+        Icon={Hand}
+        items={may.asking}
+        none="Nothing asks."
+        says={(e) => (
+          <>
+            asks <b>{approversOf(e.approvers)}</b>,{" "}
+            {e.rule && (ruleRef(e.rule).builtIn ? "by the built\u2011in rule" : <code>{e.rule}</code>)}
+          </>
+        )}
+      />
+      <Group word="Never" Icon={Ban} items={may.never} none="Nothing of what its code lists." says={(e) => e.why} />
+    </div>
+  );
+}

@@ -1,0 +1,113 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { ApiError, type AgentDetail } from "../../api/client";
+import * as q from "../../api/queries";
+import { isProposed, ruleId, type Proposed } from "../../api/queries/policies";
+import classes from "../../screens/Agent.module.css";
+import { moment, sentence } from "../../format";
+import { useNow } from "../../live/now";
+import { Button } from "../Button";
+import { Confirm } from "../Confirm";
+import { Proposals, ProposedNote } from "../Proposals";
+import { RuleEditor } from "../RuleEditor";
+import { ruleWord } from "../rules";
+import { Failed, Skeleton, useAway } from "../States";
+
+/** What a rule starts as: asks any approver, for a week. */
+const NEW = {
+  effect: "require_approval",
+  approvers: ["role:approver"],
+  expires_seconds: 7 * 86_400,
+  changes: "one_person",
+} as const;
+
+/** The rules that name this agent: about all its calls, or about some. */
+export function Rules({ agent }: { agent: AgentDetail }) {
+  const subject = { noun: "agent", name: agent.name } as const;
+  const { data, error, isPending, refetch } = useQuery(q.policies.about(subject));
+  const [asked, setAsked] = useState<"put" | "withdraw">();
+  const [proposed, setProposed] = useState<Proposed>();
+  const queries = useQueryClient();
+  const now = useNow();
+  const away = useAway();
+  const act = agent.actions.find((a) => a.verb === "policy");
+  const own = data?.items.find((r) => r.rule_id === ruleId(subject));
+  const denied = error instanceof ApiError && error.status === 403;
+  const may = act?.allowed && !away;
+  return (
+    <div className={classes.rules}>
+      {denied ? (
+        <p>{sentence(error.message)}.</p>
+      ) : error && !data ? (
+        <Failed error={error} reset={() => void refetch()} />
+      ) : isPending ? (
+        <Skeleton rows={2} />
+      ) : data.items.length === 0 ? (
+        <p>No rule names it: the rules of the tools hold for its calls.</p>
+      ) : (
+        <ul>
+          {data.items.map((r) => (
+            <li key={r.rule_id}>
+              {r.rule_id === ruleId(subject) ? "All its calls" : <code>{r.tool}</code>}: <b>{ruleWord(r)}</b>
+              {r.when.length > 0 && (
+                <>
+                  {" "}
+                  where{" "}
+                  {r.when.map((w, i) => (
+                    <span key={i}>
+                      {i > 0 && " and "}
+                      <code>
+                        {w.argument} {w.op} {JSON.stringify(w.value)}
+                      </code>
+                    </span>
+                  ))}
+                </>
+              )}
+              . {r.reason && `${sentence(r.reason)}.`}
+              <p>
+                <span className="mono">
+                  {r.rule_id}@{r.version}
+                </span>
+                , {r.created_by}, {moment(r.created_at, now)}
+              </p>
+            </li>
+          ))}
+        </ul>
+      )}
+      <Proposals subject={subject} rule={ruleId(subject)} />
+      {proposed && <ProposedNote proposed={proposed} />}
+      <footer>
+        <Button small disabled={!may} title={act?.reason ?? undefined} onClick={() => setAsked("put")}>
+          {own ? "Change its rule" : "Give it a rule"}
+        </Button>
+        {own && (
+          <Button look="quiet" small disabled={!may} onClick={() => setAsked("withdraw")}>
+            Withdraw it
+          </Button>
+        )}
+      </footer>
+      {act && !act.allowed && !denied && <p>{sentence(act.reason ?? "")}.</p>}
+      {asked === "put" && (
+        <RuleEditor
+          subject={subject}
+          title={agent.title}
+          rule={own ?? { ...NEW, approvers: [...NEW.approvers] }}
+          onClose={() => setAsked(undefined)}
+        />
+      )}
+      {asked === "withdraw" && (
+        <Confirm
+          title={`Withdraw the rule for ${agent.title}?`}
+          says="The rules of the tools hold then. Where they ask for less, a second administrator must confirm it."
+          verb="Withdraw"
+          onClose={() => setAsked(undefined)}
+          onConfirm={async (reason, key) => {
+            const answer = await q.policies.withdraw(ruleId(subject), reason, key);
+            if (isProposed(answer)) setProposed(answer);
+            for (const noun of ["agents", "policies", "commands"]) void queries.invalidateQueries({ queryKey: [noun] });
+          }}
+        />
+      )}
+    </div>
+  );
+}

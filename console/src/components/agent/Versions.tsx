@@ -1,0 +1,82 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import type { AgentDetail } from "../../api/client";
+import * as q from "../../api/queries";
+import { ago, sentence } from "../../format";
+import { useNow } from "../../live/now";
+import { Button } from "../Button";
+import { Confirm } from "../Confirm";
+import { Diff } from "../Diff";
+import classes from "../Diff.module.css";
+import { useAway } from "../States";
+
+/** A digest in short; a version that an operator made has a short name already. */
+export const short = (version: string) => (/^[0-9a-f]{12,}$/.test(version) ? version.slice(0, 7) : version);
+
+/** All versions, what the chosen one changed, and the way back to it. */
+export function Versions({ agent }: { agent: AgentDetail }) {
+  const [picked, setPicked] = useState<string>();
+  const at = picked ?? agent.version;
+  const [asking, setAsking] = useState(false);
+  const queries = useQueryClient();
+  const now = useNow();
+  const away = useAway();
+  const found = agent.versions.findIndex((v) => v.version === at);
+  const open = agent.versions[Math.max(0, found)];
+  if (!open) return <p className="muted">What its worker registered is no version.</p>;
+  const before = agent.versions[Math.max(0, found) + 1];
+  const edit = agent.actions.find((a) => a.verb === "edit");
+  const use = agent.actions.find((a) => a.verb === "use");
+  return (
+    <div className={classes.diff}>
+      <ol>
+        {agent.versions.map((v) => (
+          <li key={v.version}>
+            <button type="button" aria-pressed={open === v} onClick={() => setPicked(v.version)}>
+              <code>{short(v.version)}</code>
+              <span>
+                {v.note || (v.source === "code" ? "From code" : "Without a note")}
+                {v.version === agent.version && <em>in use</em>}
+              </span>
+              <i>
+                {v.created_by ?? "code"}, {ago(v.created_at, now)}
+              </i>
+            </button>
+          </li>
+        ))}
+        {edit && !edit.allowed && <li className={classes.why}>{sentence(edit.reason ?? "")}, to make another.</li>}
+      </ol>
+      <div>
+        <header className={classes.head}>
+          <h3>
+            {before ? `What ${short(open.version)} changed against ${short(before.version)}` : "The first version"}
+          </h3>
+          {open.version !== agent.version && (
+            <Button
+              small
+              disabled={!use?.allowed || away}
+              title={use?.reason ?? undefined}
+              onClick={() => setAsking(true)}
+            >
+              Use this version
+            </Button>
+          )}
+        </header>
+        <Diff before={before} after={open} />
+      </div>
+      {asking && (
+        <Confirm
+          title={`Use version ${short(open.version)}?`}
+          says="New calls begin with it within seconds. Calls that are open keep their version."
+          verb="Use it"
+          onClose={() => setAsking(false)}
+          onConfirm={async (reason, key) => {
+            await q.agents.use(agent.name, open.version, agent.version, reason ?? "", key);
+            await queries.invalidateQueries({ queryKey: ["agents"] });
+            setPicked(undefined);
+          }}
+        />
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,72 @@
+import { expect, test } from "vitest";
+import awkward from "./awkward.json";
+import reference from "./reference.json";
+import { check, placeOf, split, standing, toErrorSchema } from "./faults";
+import { fromInput, toInput } from "./time";
+
+const says = (input: unknown, schema: unknown) =>
+  Object.fromEntries(check(input, schema).map((f) => [f.pointer, f.message]));
+
+test("each fault is at its place, in words", () => {
+  const content = reference.content_publish;
+  expect(says({ title: "a", points: [], settle_seconds: -1, zz: 1 }, content)).toEqual({
+    "/title": "Needs at least 3 characters",
+    "/points": "Needs at least 1",
+    "/author": "Required",
+    "/settle_seconds": "Must be at least 0",
+    "/zz": "Unknown field",
+  });
+  expect(says({ week: "now", areas: ["sales", "x"] }, reference.weekly_digest)).toEqual({
+    "/week": "Does not have the expected format",
+    "/areas/1": "Is not one of the choices",
+  });
+});
+test("of a union only the kind that was meant has faults, in each part of a list by itself", () => {
+  const schema = { type: "array", items: awkward.properties.pay, $defs: awkward.$defs };
+  expect(says([{ kind: "card" }, { kind: "bank", holder: null }], schema)).toEqual({
+    "/0/last4": "Required",
+    "/1/iban": "Required",
+  });
+  expect(says({ who: [] }, { ...awkward, required: [] })).toEqual({ "/who": expect.stringMatching(/^Must be/) });
+});
+test("formats that the server takes are not refused here", () => {
+  const at = { type: "string", format: "date-time" };
+  expect(check("2026-11-29T10:00", at)).toEqual([]);
+  expect(check("tomorrow", { type: "string", format: "date" })).toHaveLength(1);
+});
+test("a schema that can't be read here leaves the judgement to the server", () => {
+  expect(check("a", { type: "string", pattern: "(?P<python>a)" })).toEqual([]);
+});
+test("the server's faults are split into the input's, at the missing field itself, and the rest", () => {
+  const { input, rest } = split([
+    { pointer: "/input", message: '"ticket_id" is a required property' },
+    { pointer: "/input/points/0", message: '3 is not of type "string"' },
+    { pointer: "/start_at", message: "too far" },
+  ]);
+  expect(input).toEqual([
+    { pointer: "/ticket_id", message: "Required" },
+    { pointer: "/points/0", message: '3 is not of type "string"' },
+  ]);
+  expect(rest).toEqual([{ pointer: "/start_at", message: "too far" }]);
+});
+test("a fault of the server is gone once its value was changed, the others stay", () => {
+  const faults = [
+    { pointer: "/a", message: "x" },
+    { pointer: "/b/0", message: "y" },
+  ];
+  expect(standing(faults, { a: 1, b: [1] }, { a: 2, b: [1] })).toEqual([faults[1]]);
+});
+test("names of fields can't reach into what all objects share", () => {
+  toErrorSchema([{ pointer: "/__proto__/polluted", message: "x" }]);
+  expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+});
+test("places read as words", () => {
+  expect(placeOf("/order_lines/1/amount_cents")).toBe("Order lines 2, Amount cents");
+  expect(placeOf("")).toBe("The input");
+});
+test("times go through the browser's input and back, with their offset", () => {
+  expect(toInput("2026-11-29T08:08:15+02:00", "utc")).toBe("2026-11-29T06:08:15");
+  expect(fromInput("2026-11-29T06:08", "utc")).toBe("2026-11-29T06:08:00Z");
+  expect(fromInput(toInput("2026-11-29T06:08:15Z", "local"), "local")).toBe("2026-11-29T06:08:15Z");
+  expect(toInput("soon", "utc")).toBe("");
+});

@@ -1,0 +1,199 @@
+// @vitest-environment jsdom
+import { cleanup, fireEvent, render, screen, within } from "@testing-library/react";
+import { useState } from "react";
+import { afterEach, expect, test, vi } from "vitest";
+import awkward from "./awkward.json";
+import reference from "./reference.json";
+import { check } from "./faults";
+import { formSchema, initial, sent } from "./schema";
+import { SchemaForm } from "./SchemaForm";
+
+afterEach(cleanup);
+vi.setConfig({ testTimeout: 30_000 }); // a whole form under a busy machine
+let now: unknown;
+function Drawn({ schema, from, pointer }: { schema: object; from?: unknown; pointer?: string }) {
+  const drawn = formSchema(schema);
+  const [value, setValue] = useState<unknown>(from ?? initial(drawn, drawn));
+  now = sent(value, schema);
+  const faults = pointer === undefined ? [] : [{ pointer, message: "Not so" }];
+  return <SchemaForm schema={drawn} value={value} faults={faults} onChange={setValue} />;
+}
+const draw = (schema: object, from?: unknown, pointer?: string) =>
+  render(<Drawn schema={schema} from={from} pointer={pointer} />);
+const field = (of: string, more: object = {}) => ({
+  type: "object",
+  $defs: awkward.$defs,
+  properties: { [of]: awkward.properties[of as keyof typeof awkward.properties] },
+  required: [of],
+  ...more,
+});
+const type = (label: string | RegExp, text: string) =>
+  fireEvent.change(screen.getByLabelText(label), { target: { value: text } });
+const press = (name: string | RegExp) => fireEvent.click(screen.getByRole("button", { name }));
+const choose = (name: string) => fireEvent.click(screen.getByRole("radio", { name }));
+
+test.each(Object.entries(reference))("the form of %s begins with its defaults and nothing made up", (_, schema) => {
+  draw(schema);
+  const found = check(now, schema);
+  expect(found.map((f) => f.message).filter((m) => m !== "Required" && m !== "Needs at least 1")).toEqual([]);
+  const defaults = Object.entries(schema.properties).flatMap(([k, p]) => ("default" in p ? [[k, p.default]] : []));
+  expect(now).toEqual({ ...Object.fromEntries(defaults), ...("points" in schema.properties ? { points: [] } : {}) });
+});
+test("a ticket is typed, and its default stays away once it is cleared", () => {
+  draw(reference.support_triage);
+  type("Ticket id", "T-1002");
+  press(/1 with a default/);
+  type("Approval above cents", "");
+  expect(now).toEqual({ ticket_id: "T-1002" });
+  type("Approval above cents", "70");
+  expect(now).toEqual({ ticket_id: "T-1002", approval_above_cents: 70 });
+});
+test("lines of text: Enter adds one, pasted lines are several, none is lost on leaving", () => {
+  draw(reference.content_publish);
+  const next = screen.getByLabelText("Points, another");
+  fireEvent.change(next, { target: { value: "Open 10 to 18" } });
+  fireEvent.keyDown(next, { key: "Enter" });
+  fireEvent.paste(next, { clipboardData: { getData: () => "Closed\nOn Sundays\n" } });
+  fireEvent.change(next, { target: { value: "left" } });
+  fireEvent.blur(next);
+  expect(now).toMatchObject({ points: ["Open 10 to 18", "Closed", "On Sundays", "left"] });
+  press("Remove Points 2");
+  expect(now).toMatchObject({ points: ["Open 10 to 18", "On Sundays", "left"] });
+});
+test("choices of a list are switched, in their order", () => {
+  draw(reference.weekly_digest);
+  press(/1 with a default/);
+  press("support");
+  expect(now).toEqual({ areas: ["sales", "product", "finance", "marketing"] });
+  press("support");
+  expect(now).toEqual({ areas: ["sales", "support", "product", "finance", "marketing"] });
+});
+test("another kind of a union takes its own fixed field along", () => {
+  draw(field("pay"));
+  expect(now).toEqual({ pay: { kind: "card" } });
+  type("Last4", "4242");
+  choose("Bank transfer");
+  expect(now).toEqual({ pay: { kind: "bank", holder: null } });
+  type("Iban", "NO93");
+  expect(check(now, field("pay"))).toEqual([]);
+  choose("Card payment");
+  expect(now).toEqual({ pay: { kind: "card" } });
+});
+test("a union of plain types takes the type that was chosen", () => {
+  draw(field("who"));
+  type("Who", "7");
+  expect(now).toEqual({ who: 7 });
+  choose("Text");
+  type("Who", "7");
+  expect(now).toEqual({ who: "7" });
+});
+test("what is optional and made of parts is added, and taken away whole", () => {
+  draw(field("bill_to", { required: [] }));
+  expect(now).toEqual({});
+  expect(screen.queryByLabelText("Street")).toBeNull();
+  press("Add Bill to");
+  expect(now).toEqual({ bill_to: { country: "NO" } });
+  type("Street", "Storgata 1");
+  expect(now).toEqual({ bill_to: { country: "NO", street: "Storgata 1" } });
+  press("Take Bill to away");
+  expect(now).toEqual({});
+});
+test("objects of a list are cards, with lists in lists", () => {
+  draw(field("lines"));
+  expect(now).toEqual({ lines: [{ sizes: [] }] });
+  press("Another");
+  press("Remove Line 1");
+  type("Sku", "A");
+  type("Amount", "3");
+  press("Add one");
+  press("Add one");
+  type(/^Sizes/, "9");
+  expect(now).toEqual({ lines: [{ sku: "A", amount: 3, sizes: [[9]] }] });
+});
+test("a recursive schema is drawn as deep as its value", () => {
+  draw(field("tree"));
+  type("Name", "root");
+  press("Add one");
+  const names = screen.getAllByLabelText("Name");
+  expect(names).toHaveLength(2);
+  fireEvent.change(names[1]!, { target: { value: "leaf" } });
+  expect(now).toEqual({ tree: { name: "root", children: [{ name: "leaf", children: [] }] } });
+});
+test("a required field that may be null is sent as null when it is empty", () => {
+  draw(field("must_say"));
+  expect(now).toEqual({ must_say: null });
+  type(/Must say/, "so");
+  expect(now).toEqual({ must_say: "so" });
+});
+test("what refers to itself is added step by step", () => {
+  draw(field("tree"));
+  press("Add Above");
+  press("Add Above");
+  expect(now).toEqual({ tree: { children: [], above: { children: [], above: { children: [] } } } });
+});
+test("a decimal is written as text, so that no digit is lost", () => {
+  draw(field("price"));
+  type("Price", "0.10");
+  expect(now).toEqual({ price: "0.10" });
+});
+test("yes, no and not set are three answers", () => {
+  draw(field("agreed", { required: [] }));
+  choose("No");
+  expect(now).toEqual({ agreed: false });
+  choose("Not set");
+  expect(now).toEqual({});
+});
+test("many or long choices are a list to choose from", () => {
+  draw(field("channel"));
+  fireEvent.change(screen.getByRole("combobox"), { target: { value: "1" } });
+  expect(now).toEqual({ channel: "letter to the head office" });
+});
+test("what no form can draw is written as JSON", () => {
+  draw(field("extra"));
+  type("Extra, as JSON", '{"a": [1');
+  expect(now).toEqual({ extra: {} });
+  type("Extra, as JSON", '{"a": [1]}');
+  expect(now).toEqual({ extra: { a: [1] } });
+});
+test("entries of a map have their name beside their value", () => {
+  draw(field("labels"), { labels: { team: "a" } });
+  const name = screen.getByLabelText("Name");
+  fireEvent.change(name, { target: { value: "squad" } });
+  fireEvent.blur(name);
+  expect(now).toEqual({ labels: { squad: "a" } });
+  press("Remove squad");
+  expect(now).toEqual({ labels: {} });
+});
+test("a fault is at its field, also in a card and in what is folded", () => {
+  draw(awkward, { lines: [{ sku: "a", amount: 99 }] }, "/lines/0/amount");
+  expect(screen.getByText("Not so").id).toBe("input.lines.0.amount__fault");
+  expect(screen.getByLabelText("Amount").getAttribute("aria-invalid")).toBe("true");
+});
+test("the whole of an awkward schema is drawn, filled in and taken back without loss", () => {
+  const whole = {
+    order_id: "6f1d3c1e-0000-4000-8000-000000000001",
+    day: "2026-11-29",
+    at: "2026-11-29T06:08:15Z",
+    tone: "warm",
+    express: true,
+    pay: { kind: "bank", iban: "NO93", holder: null },
+    backup: { kind: "card", last4: "4242" },
+    who: "ada",
+    lines: [{ sku: "a", amount: 1, sizes: [[1, 2], [3]] }],
+    ship_to: { street: "Storgata 1", country: "SE" },
+    labels: { team: "a" },
+    extra: { any: [null] },
+    anything: 3,
+    must_say: null,
+    codes: ["x"],
+    tree: { name: "root", children: [{ name: "leaf", children: [], above: { name: "up" } }] },
+    pair: [2, "b"],
+  };
+  draw(awkward, structuredClone(whole));
+  expect(check(now, awkward)).toEqual([]);
+  expect(now).toEqual(whole);
+  const pay = within(screen.getByRole("radiogroup", { name: "Pay, kind" }));
+  expect((pay.getByRole("radio", { name: "Bank transfer" }) as HTMLInputElement).checked).toBe(true);
+  type(/^Iban/, "SE11");
+  expect(now).toEqual({ ...whole, pay: { ...whole.pay, iban: "SE11" } });
+});

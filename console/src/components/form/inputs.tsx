@@ -1,0 +1,101 @@
+import type { BaseInputTemplateProps, WidgetProps } from "@rjsf/utils";
+import classes from "./Form.module.css";
+import { describedBy, unitOf } from "./parts";
+import { DECIMAL, type Schema } from "./schema";
+import { fromInput, toInput } from "./time";
+
+const LONG = 200; // characters: a text that may be that long is written in lines
+const LINES =
+  /(^|[._])(body|text|message|content|notes?|comment|description|instructions|prompt|question|summary|markdown)$/;
+const isLong = (schema: Schema, id: string, value: unknown) =>
+  schema.type === "string" &&
+  !schema.format &&
+  ((schema.maxLength ?? 0) >= LONG ||
+    (schema.maxLength === undefined && LINES.test(id)) ||
+    (typeof value === "string" && (value.includes("\n") || value.length > LONG)));
+function example(schema: Schema): string | undefined {
+  const first: unknown = Array.isArray(schema.examples) ? schema.examples[0] : undefined;
+  return typeof first === "string" || typeof first === "number" ? `for example ${first}` : undefined;
+}
+const isNumber = (schema: Schema) => schema.type === "number" || schema.type === "integer";
+
+/** A text or a number in one line, or a text in several. A number is typed as text, so that no wheel or arrow changes it by a slip. */
+export function Input({
+  id,
+  value,
+  disabled,
+  readonly,
+  schema,
+  type,
+  rawErrors,
+  onChange,
+  placeholder,
+}: BaseInputTemplateProps | WidgetProps) {
+  const shared = {
+    id,
+    disabled: disabled || readonly,
+    "aria-invalid": !!rawErrors?.length || undefined,
+    "aria-describedby": describedBy(id),
+    placeholder: placeholder || example(schema),
+    spellCheck: false,
+    autoComplete: "off",
+  };
+  const take = (text: string) => onChange(text === "" ? undefined : text);
+  const text = value == null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
+  if (isLong(schema, id, value))
+    return (
+      <textarea {...shared} className={classes.area} rows={3} value={text} onChange={(e) => take(e.target.value)} />
+    );
+  const decimal = DECIMAL in schema;
+  if (!isNumber(schema) && !decimal)
+    return (
+      <input
+        {...shared}
+        className={classes.input}
+        type={type === "password" || schema.format === "password" ? "password" : "text"}
+        value={text}
+        onChange={(e) => take(e.target.value)}
+      />
+    );
+  const unit = unitOf(schema, id);
+  return (
+    <div className={classes.number}>
+      <input
+        {...shared}
+        className={classes.input}
+        inputMode={schema.type === "integer" ? "numeric" : "decimal"}
+        value={text}
+        onChange={(e) => take(e.target.value)}
+      />
+      {unit && <span>{unit}</span>}
+    </div>
+  );
+}
+
+const moment = (kind: "date" | "time" | "datetime-local") =>
+  function Moment({ id, value, disabled, readonly, rawErrors, onChange }: WidgetProps) {
+    const zoned = kind === "datetime-local";
+    // What the browser's input can't hold, such as a date pasted into the JSON, stays readable as text.
+    const held = zoned ? toInput(value as string) : ((value as string | undefined) ?? "");
+    const foreign = !!value && (zoned ? !held : !/^[\d:.-]+$/.test(held));
+    return (
+      <input
+        id={id}
+        type={foreign ? "text" : kind}
+        step={kind === "date" ? undefined : 1}
+        className={classes.input}
+        data-narrow
+        disabled={disabled || readonly}
+        aria-invalid={!!rawErrors?.length || undefined}
+        aria-describedby={describedBy(id)}
+        value={foreign ? String(value) : held}
+        onChange={(e) => {
+          const text = e.target.value;
+          onChange(zoned && !foreign ? fromInput(text) : text || undefined);
+        }}
+      />
+    );
+  };
+export const DateInput = moment("date");
+export const TimeInput = moment("time");
+export const MomentInput = moment("datetime-local");

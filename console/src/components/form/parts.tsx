@@ -1,0 +1,79 @@
+/** What the form's fields and templates are made of. */
+import { Plus } from "lucide-react";
+import { createContext, useContext, type ReactNode } from "react";
+import { Button } from "../Button";
+import classes from "./Form.module.css";
+import type { Schema } from "./schema";
+
+export interface FormState {
+  root: Schema;
+  /** Put a value at a place of the input. */
+  put(path: (string | number)[], value: unknown): void;
+}
+/** The place whose label is drawn already: the chosen kind of a union has the union's own. */
+export const Drawn = createContext<string | undefined>(undefined);
+export const useDrawn = (id: string) => useContext(Drawn) === id;
+
+export const titleId = (id: string) => `${id}__title`;
+export const faultId = (id: string) => `${id}__fault`;
+export const saysId = (id: string) => `${id}__says`;
+/** What a control is described by: its fault and its description. */
+export const describedBy = (id: string) => `${faultId(id)} ${saysId(id)}`;
+
+const UNITS: [RegExp, string][] = [
+  [/_seconds?$/, "s"],
+  [/_ms$|_milliseconds?$/, "ms"],
+  [/_minutes?$/, "min"],
+  [/_hours?$/, "h"],
+  [/_days?$/, "days"],
+  [/_cents$/, "cents"],
+  [/_percent$/, "%"],
+  [/_usd$/, "USD"],
+  [/_bytes$/, "bytes"],
+];
+/** The unit of a number: as the schema says it, or as its name does. */
+export const unitOf = (schema: Schema, id: string): string | undefined =>
+  (schema as { "x-unit"?: string })["x-unit"] ?? UNITS.find(([name]) => name.test(id))?.[1];
+
+export function Head({
+  id,
+  label,
+  optional,
+  control,
+}: {
+  id: string;
+  label: ReactNode;
+  /** It may stay empty, and nothing stands in for it. */
+  optional?: boolean;
+  control?: boolean;
+}) {
+  const Tag = control ? "label" : "span";
+  return (
+    <Tag className={classes.label} id={titleId(id)} {...(control ? { htmlFor: id } : {})}>
+      {label}
+      {optional && <i> optional</i>}
+    </Tag>
+  );
+}
+export const Add = ({
+  word,
+  label,
+  onClick,
+  disabled,
+}: {
+  word: string;
+  label?: string;
+  onClick(): void;
+  disabled?: boolean;
+}) => (
+  <Button
+    small
+    className={classes.add}
+    icon={<Plus size={13} aria-hidden />}
+    onClick={onClick}
+    disabled={disabled}
+    aria-label={label}
+  >
+    {word}
+  </Button>
+);

@@ -1,0 +1,19 @@
+/** Times as the browser's own inputs write them, in the zone that the viewer chose. */
+import { zone, type Zone } from "../../format";
+
+const pad = (n: number, digits = 2) => String(n).padStart(digits, "0");
+
+/** `2026-11-29T06:08:15Z` as `2026-11-29T06:08:15` in the zone; empty where it is no time. */
+export function toInput(iso: string | undefined, at: Zone = zone()): string {
+  const d = new Date(iso ?? "");
+  if (Number.isNaN(d.getTime())) return "";
+  if (at === "utc") return d.toISOString().slice(0, 19);
+  const date = `${pad(d.getFullYear(), 4)}-${pad(d.getMonth() + 1)}-${pad(d.getDate())}`;
+  return `${date}T${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`;
+}
+/** The time that such an input holds, always with its offset: `Z`. */
+export function fromInput(text: string, at: Zone = zone()): string | undefined {
+  if (!text) return undefined;
+  const d = new Date(at === "utc" ? `${text}Z` : text);
+  return Number.isNaN(d.getTime()) ? undefined : d.toISOString().replace(".000Z", "Z");
+}

@@ -1,0 +1,151 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { useCallback, useState } from "react";
+import type { Run, WorkflowDetail } from "../../api/client";
+import * as q from "../../api/queries";
+import { span } from "../../format";
+import { useEvents, type LiveEvent } from "../../live/stream";
+import { useQueryClient } from "@tanstack/react-query";
+import { STATUS, StatusIcon, statusOf } from "../../status";
+import { Ago, Ident } from "../Bits";
+import { Button } from "../Button";
+import { Section } from "../Page";
+import { Failed, Skeleton } from "../States";
+import classes from "./Facts.module.css";
+
+const NEWEST = 8;
+const FEW_VERSIONS = 3;
+type HandlersOut = NonNullable<WorkflowDetail["handlers"]>;
+type Handler = HandlersOut["queries"][number];
+
+const Row = ({ r }: { r: Run }) => {
+  const s = statusOf(r);
+  return (
+    <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.run}>
+      <StatusIcon status={s} />
+      <span className="cut">{r.reference ?? r.run_id.slice(-8)}</span>
+      <span className="cut muted">
+        {r.status_reason ?? (r.closed_at ? STATUS[s].word : (r.current_step ?? STATUS[s].word))}
+      </span>
+      <span className="num muted">{r.closed_at && span(Date.parse(r.closed_at) - Date.parse(r.created_at))}</span>
+      <span className="num muted">
+        <Ago at={r.created_at} />
+      </span>
+    </Link>
+  );
+};
+/** The newest runs of a workflow, as they are now. */
+export function NewestRuns({ workflow, note }: { workflow: string; note?: string }) {
+  const filter = q.runs.list({ workflow }, NEWEST);
+  const { data, error, refetch } = useQuery(filter);
+  const queries = useQueryClient();
+  useEvents(
+    useCallback(
+      (events: LiveEvent[]) => {
+        if (events.some((e) => e.kind === "run" || e.kind === "end"))
+          void queries.invalidateQueries({ queryKey: ["workflows", workflow], exact: true });
+      },
+      [queries, workflow],
+    ),
+  );
+  return (
+    <Section title="Runs" note={note ?? "newest first"} more="All its runs" to="/runs" search={{ workflow }}>
+      {error && !data ? (
+        <Failed error={error} reset={() => void refetch()} />
+      ) : !data ? (
+        <Skeleton rows={4} />
+      ) : data.items.length ? (
+        <ul className={classes.rows}>
+          {data.items.map((r) => (
+            <li key={r.run_id}>
+              <Row r={r} />
+            </li>
+          ))}
+        </ul>
+      ) : (
+        <p className={classes.none}>
+          It has no run yet. Start one above, or with <code>agentgrid run start {workflow}</code>.
+        </p>
+      )}
+    </Section>
+  );
+}
+
+const KINDS = { signals: "Signal", queries: "Query", updates: "Update" } as const;
+const SAYS = {
+  signals: "tells a run something",
+  queries: "asks a run, changes nothing",
+  updates: "changes a run, and answers",
+} as const;
+interface Part {
+  title?: string;
+  type?: string | string[];
+  $ref?: string;
+  anyOf?: Part[];
+}
+const typeOf = (p: Part): string =>
+  p.title ?? p.anyOf?.map(typeOf).join(" or ") ?? [p.type ?? p.$ref?.split("/").at(-1) ?? "any"].flat().join(" or ");
+/** What it is called with: the names of its parameters. */
+const parameters = (h: Handler) => {
+  const parts = ((h.input_schema as { prefixItems?: Part[] }).prefixItems ?? []).map(typeOf);
+  return `(${parts.join(", ")})`;
+};
+/** What a run of it can be sent and asked while it runs. */
+export function Handlers({ handlers: h }: { handlers: HandlersOut }) {
+  const kinds = (Object.keys(KINDS) as (keyof typeof KINDS)[]).filter((k) => h[k].length);
+  if (!kinds.length && !h.dynamic.length) return null;
+  return (
+    <Section title="What a run can be asked" note="agentgrid run signal, query, update">
+      <ul className={classes.handlers}>
+        {kinds.flatMap((kind) =>
+          h[kind].map((one) => (
+            <li key={`${kind}${one.name}`}>
+              <span title={SAYS[kind]}>{KINDS[kind]}</span>
+              <code>
+                <b>{one.name}</b>
+                {parameters(one)}
+                {one.output_schema && ` → ${typeOf(one.output_schema as Part)}`}
+              </code>
+              <p>{one.description}</p>
+            </li>
+          )),
+        )}
+        {h.dynamic.length > 0 && (
+          <li>
+            <span>Any</span>
+            <p>It takes {h.dynamic.map((d) => (d === "query" ? "queries" : `${d}s`)).join(" and ")} of any name.</p>
+          </li>
+        )}
+      </ul>
+    </Section>
+  );
+}
+
+/** Each version that workers have registered: what differs is schemas or code. */
+export function Versions({ workflow: w }: { workflow: WorkflowDetail }) {
+  const [all, setAll] = useState(false);
+  const shown = all ? w.versions : w.versions.slice(0, FEW_VERSIONS);
+  return (
+    <Section title="Versions" note="a digest of its schemas and code">
+      <ul className={classes.versions}>
+        {shown.map((v) => (
+          <li key={v.version}>
+            <Ident id={v.version} show={v.version.slice(0, 8)} />
+            <span className="cut">{v.version === w.version ? "starts use it" : ""}</span>
+            <code className="cut muted" title={v.build}>
+              {v.build}
+            </code>
+            <span className="num muted">
+              <Ago at={v.first_seen_at} />
+            </span>
+          </li>
+        ))}
+      </ul>
+      {w.versions.length > shown.length && (
+        <Button look="quiet" small onClick={() => setAll(true)}>
+          All {w.versions.length}
+        </Button>
+      )}
+    </Section>
+  );
+}

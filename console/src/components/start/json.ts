@@ -1,0 +1,26 @@
+export const written = (value: unknown) => JSON.stringify(value ?? null, null, 2);
+
+/** JSON as it is typed: its value, or what is wrong with it. A number that a browser would round is refused. */
+export function parsed(text: string): { value: unknown } | { fault: string } {
+  let rounded: string | undefined;
+  // The third argument is what was written; where a browser has none, nothing is refused.
+  const look = (_: string, v: unknown, context?: { source?: string }) => {
+    if (
+      typeof v === "number" &&
+      Number.isInteger(v) &&
+      !Number.isSafeInteger(v) &&
+      /^-?\d+$/.test(context?.source ?? "")
+    )
+      rounded = context!.source;
+    return v;
+  };
+  try {
+    const value: unknown = text.trim() ? JSON.parse(text, look as Parameters<typeof JSON.parse>[1]) : null;
+    if (rounded) return { fault: `A browser would round ${rounded}. Start it with the CLI, or send it as text.` };
+    return { value };
+  } catch (error) {
+    const at = /position (\d+)/.exec((error as Error).message)?.[1];
+    const line = at && text.slice(0, Number(at)).split("\n").length;
+    return { fault: `Not JSON${line ? `, line ${line}` : ""}. The form keeps what was there before.` };
+  }
+}

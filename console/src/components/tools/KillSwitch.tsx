@@ -1,0 +1,91 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { Power } from "lucide-react";
+import { useState, type FormEvent } from "react";
+import type { ToolDetail } from "../../api/client";
+import * as q from "../../api/queries";
+import { moment, sentence } from "../../format";
+import { useNow } from "../../live/now";
+import { Button } from "../Button";
+import { useAway } from "../States";
+import { useKey } from "../useKey";
+import classes from "./Panel.module.css";
+
+/** The switch that stops every call of a tool, with its reason asked in place. */
+export function KillSwitch({ tool }: { tool: ToolDetail }) {
+  const off = tool.switch.disabled;
+  const to = off ? "enable" : "disable";
+  const [asking, setAsking] = useState(false);
+  const [why, setWhy] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [fault, setFault] = useState<string>();
+  const key = useKey();
+  const now = useNow();
+  const away = useAway();
+  const queries = useQueryClient();
+  const act = tool.actions.find((a) => a.verb === to);
+  const cant = away ? "The API does not answer." : act && !act.allowed ? act.reason : undefined;
+  async function submit(e: FormEvent) {
+    e.preventDefault();
+    if (busy) return;
+    const reason = why.trim() || null;
+    if (!off && !reason) return setFault("Say why: who calls it reads that.");
+    setBusy(true);
+    setFault(undefined);
+    try {
+      await q.policies.turn({ noun: "tool", name: tool.name }, to, reason, key({ to, reason }));
+      await queries.invalidateQueries({ queryKey: ["tools"] });
+      setAsking(false);
+      setWhy("");
+    } catch (error) {
+      setFault((error as Error).message);
+    } finally {
+      setBusy(false);
+    }
+  }
+  return (
+    <section className={classes.switch} data-off={off || undefined}>
+      <Power size={15} aria-hidden />
+      <div>
+        <b>{off ? "Switched off" : "Switched on"}</b>
+        <p>
+          {off
+            ? `${sentence(tool.switch.reason || "No call passes")}. By ${tool.switch.created_by}${tool.switch.created_at ? `, ${moment(tool.switch.created_at, now)}` : ""}.`
+            : "Off stops every call within seconds, in open runs too."}
+          {cant && <i>{sentence(cant)}.</i>}
+        </p>
+      </div>
+      <input
+        type="checkbox"
+        role="switch"
+        checked={!off}
+        disabled={!!cant}
+        onChange={() => setAsking(true)}
+        aria-label={`${tool.title} may be called`}
+      />
+      {asking && (
+        <form className={classes.sure} onSubmit={(e) => void submit(e)} aria-busy={busy}>
+          <input
+            autoFocus
+            value={why}
+            maxLength={1000}
+            onChange={(e) => setWhy(e.target.value)}
+            placeholder={off ? "Why? Kept in the audit log" : "Why? Who calls it reads this"}
+            aria-label={off ? "Reason, if you like" : "Reason"}
+            aria-invalid={!!fault}
+          />
+          {fault && (
+            <p className={classes.fault} role="alert">
+              {fault}
+            </p>
+          )}
+          <Button look="quiet" onClick={() => setAsking(false)}>
+            {off ? "Keep off" : "Keep on"}
+          </Button>
+          <Button type="submit" danger={!off} disabled={busy}>
+            {busy ? "Sending…" : off ? "Switch on" : "Switch off"}
+          </Button>
+        </form>
+      )}
+    </section>
+  );
+}

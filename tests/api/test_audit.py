@@ -1,0 +1,111 @@
+"""The audit log: its filters, and its download."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agentgrid.api import audit_export
+from agentgrid.db.tables import Command
+from tests.api import factories
+from tests.api.conftest import Api
+from tests.security.scoped import narrow, sides
+
+__all__ = ["narrow", "sides"]
+
+COMMANDS, EXPORT = "/api/v1/commands", "/api/v1/commands/export"
+
+
+def command(number: int, **over: object) -> Command:
+    values = {
+        "command_id": f"audited-{number}",
+        "kind": "tool.disable",
+        "status": "applied",
+        "principal": "operator",
+        "created_at": datetime.now(UTC) - timedelta(minutes=number),
+    }
+    return Command(**{**values, **over})
+
+
+@pytest.mark.parametrize(
+    ("over", "params"),
+    [
+        ({"target": "issue_refund"}, {"target": "issue_refund"}),
+        ({"address": "203.0.113.9"}, {"address": "203.0.113.9"}),
+        ({"reason": "Quarter 100%_end"}, {"q": "R 100%_E"}),
+        ({"principal": "mira@example.com"}, {"q": "mira@"}),
+    ],
+    ids=["target", "address", "words in the reason", "words in the principal"],
+)
+async def test_each_filter_finds_what_it_names_and_nothing_else(api: Api, as_, over, params):
+    number = 1000 + abs(hash(str(params))) % 1000
+    await factories.insert(api.plane.engine, command(number, **over), command(number + 5000))
+    found = (await as_("auditor").get(COMMANDS, params=params)).json()["items"]
+    assert [each["command_id"] for each in found] == [f"audited-{number}"]
+    lines = (await as_("auditor").get(EXPORT, params=params)).text.splitlines()
+    assert [json.loads(line) for line in lines] == found
+    assert (await as_("viewer").get(COMMANDS, params=params)).json()["items"] == []
+
+
+async def test_words_are_searched_for_in_the_last_month_or_in_the_given_time(api: Api, as_):
+    old = command(1, command_id="audited-old", reason="rarest", created_at=datetime.now(UTC) - timedelta(days=60))
+    await factories.insert(api.plane.engine, old)
+    assert (await as_("auditor").get(COMMANDS, params={"q": "rarest"})).json()["items"] == []
+    since = (datetime.now(UTC) - timedelta(days=61)).isoformat()
+    assert len((await as_("auditor").get(COMMANDS, params={"q": "rarest", "since": since})).json()["items"]) == 1
+
+
+async def test_the_download_goes_on_through_pages_and_says_where_it_ends(api: Api, as_, monkeypatch):
+    rows = [command(number, command_id=f"paged-{number}", target="paged") for number in range(7)]
+    await factories.insert(api.plane.engine, *rows)
+    monkeypatch.setattr(audit_export, "PAGE", 3)
+    answer = await as_("auditor").get(EXPORT, params={"target": "paged"})
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    assert [json.loads(line)["command_id"] for line in answer.text.splitlines()] == [f"paged-{n}" for n in range(7)]
+    monkeypatch.setattr(audit_export, "MOST", 6)
+    lines = [
+        json.loads(line) for line in (await as_("auditor").get(EXPORT, params={"target": "paged"})).text.splitlines()
+    ]
+    assert (len(lines), lines[-1]) == (7, {"complete": False})
+    cut = await as_("auditor").get(EXPORT, params={"target": "paged", "format": "csv"})
+    assert cut.text.splitlines()[-1] == "incomplete"
+
+
+async def test_no_cell_is_a_formula(api: Api, as_):
+    hostile = ('=HYPERLINK("http://x")', "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1")
+    rows = [command(n, command_id=f"cell-{n}", target="cells", reason=reason) for n, reason in enumerate(hostile)]
+    await factories.insert(api.plane.engine, *rows)
+    answer = await as_("auditor").get(EXPORT, params={"target": "cells", "format": "csv"})
+    found = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert [row["reason"] for row in found] == ["'" + reason for reason in hostile]
+    assert "attachment" in answer.headers["content-disposition"]
+
+
+async def test_the_download_holds_ones_own_only_and_what_is_in_scope_and_counts_as_a_read(narrow: Api, as_, sides):
+    run = sides["out_run"]
+    refused = {"code": "conflict", "message": "quotes a payload"}
+    await factories.insert(
+        narrow.plane.engine,
+        command(1, command_id="own", target="whose", principal="viewer"),
+        command(2, command_id="others", target="whose"),
+        command(3, command_id="hidden", kind="run.cancel", run_id=run.run_id, outcome=refused, address="198.51.100.7"),
+    )
+    mine = await as_("viewer").get(EXPORT, params={"target": "whose"})
+    assert [json.loads(line)["command_id"] for line in mine.text.splitlines()] == ["own"]
+    assert "hidden" not in (await as_("scoped").get(EXPORT)).text
+    whole = await as_("auditor").get(EXPORT, params={"address": "198.51.100.7"})
+    assert "quotes a payload" in whole.text
+    await narrow.app.state.reads.flush()
+    read = (await as_("auditor").get("/api/v1/reads", params={"limit": 200})).json()["items"]
+    assert ("auditor", f"GET {EXPORT}") in {(each["principal"], each["route"]) for each in read}
+    assert ("viewer", f"GET {EXPORT}") not in {(each["principal"], each["route"]) for each in read}
+    assert (await as_(None).get(EXPORT)).status_code == 401
+
+
+@pytest.mark.parametrize("params", [{"format": "xlsx"}, {"limit": "5"}])
+async def test_a_download_that_does_not_exist_is_refused(as_, params):
+    assert (await as_("auditor").get(EXPORT, params=params)).status_code == 422

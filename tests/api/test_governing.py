@@ -1,0 +1,164 @@
+"""Rules are read by everybody who reads, and changed by those who have seen the newest version."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.api import factories
+from tests.api.conftest import Api
+from tests.security.scoped import narrow, sides
+
+__all__ = ["narrow", "sides"]
+
+POLICIES = "/api/v1/policies"
+RULE = {"tool": "seen_*", "effect": "deny", "reason": "quarter end"}
+
+
+async def test_rules_are_read_by_every_role_and_changed_by_administrators_alone(as_):
+    assert (await as_("admin").put(f"{POLICIES}/seen", json=RULE)).status_code == 200
+    for who in ("viewer", "operator", "reviewer", "developer", "auditor", "agent"):
+        assert "seen" in {rule["rule_id"] for rule in (await as_(who).get(POLICIES)).json()["items"]}, who
+        assert (await as_(who).get(f"{POLICIES}/seen")).json()["reason"] == "quarter end"
+        tested = await as_(who).post(f"{POLICIES}/test", json={"tool": "seen_it"})
+        assert (tested.status_code, tested.json()["rule"]) == (200, "seen@1")
+        assert (await as_(who).put(f"{POLICIES}/seen", json=RULE)).status_code == 403
+    assert (await as_("nobody").get(POLICIES)).status_code == 403
+    assert (await as_(None).get(POLICIES)).status_code == 401
+
+
+async def test_a_rule_that_changed_meanwhile_is_not_overwritten(api: Api, as_):
+    await factories.insert(api.plane.engine, factories.tool("versioned"))
+    for place, body, rule in (
+        (f"{POLICIES}/versioned", {"tool": "versioned_*", "effect": "deny"}, "versioned"),
+        ("/api/v1/tools/versioned/policy", {"effect": "deny"}, "tool:versioned"),
+        ("/api/v1/agents/versioned/policy", {"effect": "deny"}, "agent:versioned"),
+    ):
+        put = as_("admin").put
+        assert (await put(place, json=body | {"expected_version": 1})).status_code == 409
+        assert (await put(place, json=body | {"expected_version": 0})).status_code == 200
+        again = await put(place, json=body | {"reason": "new", "expected_version": 0})
+        assert (again.status_code, again.json()["current_status"]) == (409, f"{rule}@1")
+        assert (await put(place, json=body | {"reason": "new", "expected_version": 1})).status_code == 200
+        late = await as_("admin").delete(f"{POLICIES}/{rule}", params={"expected_version": 1})
+        assert late.status_code == 409
+        assert (await as_("viewer").get(f"{POLICIES}/{rule}")).json()["withdrawn"] is False
+
+
+async def test_figures_of_a_workflow_are_of_runs_in_scope(narrow: Api, as_, sides):
+    now = datetime.now(UTC)
+
+    def ended(status: str, seconds: float, **over: object):
+        return factories.run(
+            workflow="out_flow", status=status, started_at=now - timedelta(seconds=seconds), closed_at=now, **over
+        )
+
+    await factories.insert(
+        narrow.plane.engine,
+        ended("completed", 2),
+        ended("completed", 20),
+        ended("completed", 100_000),
+        ended("failed", 1, error_type="Upstream"),
+        ended("failed", 1, error_type="Upstream"),
+        ended("timed_out", 1),
+        ended("failed", 1, error_type="not a class: canary"),
+    )
+    found = (await as_("viewer").get("/api/v1/workflows/out_flow/figures")).json()
+    assert {(each["status"], each["error_type"], each["count"]) for each in found["errors"]} == {
+        ("failed", "Upstream", 2),
+        ("failed", "Error", 1),
+        ("timed_out", None, 1),
+    }
+    bins = {each["from_seconds"]: each["count"] for each in found["durations"] if each["count"]}
+    assert bins == {1.0: 1, 10.0: 1, 86_400.0: 1}
+    row = (await as_("viewer").get("/api/v1/workflows/out_flow")).json()["lately"]
+    assert row == {"open": 1, "completed": 3, "failed": 4, "p50_seconds": 20.0}
+    listed = (await as_("viewer").get("/api/v1/workflows", params={"q": "out_flow"})).json()["items"]
+    assert [each["lately"] for each in listed] == [row]
+    for who in ("scoped", "blind"):
+        hidden = (await as_(who).get("/api/v1/workflows/out_flow/figures")).json()
+        assert hidden["errors"] == []
+        assert not any(each["count"] for each in hidden["durations"])
+        assert (await as_(who).get("/api/v1/workflows/out_flow")).json()["lately"]["open"] == 0
+
+
+async def test_figures_of_a_tool_are_of_calls_in_scope(narrow: Api, as_, sides):
+    run = factories.run(workflow="out_flow")
+    now = datetime.now(UTC)
+
+    def call(number: int, *, ago: timedelta = timedelta(0), **over: object):
+        begun = now - ago - timedelta(minutes=1)
+        times = {"scheduled_at": begun, "started_at": begun, "closed_at": begun + timedelta(seconds=number)}
+        return factories.step(run, number, name="figured", **{**times, "tool_version": "v1", **over})
+
+    await factories.insert(
+        narrow.plane.engine,
+        factories.tool("figured"),
+        run,
+        factories.execution(run),
+        call(1),
+        call(2),
+        call(3, status="failed", tool_version="v2"),
+        call(4, ago=timedelta(days=3)),
+        call(5, inherited=True),
+    )
+    found = (await as_("viewer").get("/api/v1/tools/figured")).json()
+    assert found["last_24h"] == {"calls": 3, "failed": 1, "p95_seconds": 1.95}
+    assert found["last_7d"]["calls"] == 4
+    assert {each["version"]: each["calls"] for each in found["versions"]} == {"v1": 3, "v2": 1}
+    (listed,) = (await as_("viewer").get("/api/v1/tools", params={"q": "figured"})).json()["items"]
+    assert listed["last_24h"] == found["last_24h"]
+    for who in ("scoped", "blind"):
+        hidden = (await as_(who).get("/api/v1/tools/figured")).json()
+        assert (hidden["last_24h"]["calls"], hidden["last_7d"]["calls"], hidden["versions"]) == (0, 0, [])
+
+
+async def test_an_agent_tells_what_it_does_unasked_on_asking_and_never(api: Api, as_):
+    agent, version = factories.agent("asked_agent", tools=["free", "asked", "denied", "stopped", "unknown", "left_out"])
+    tools = [factories.tool(name, risk="read") for name in ("free", "asked", "denied", "stopped", "left_out")]
+    run = factories.run()
+    costs = [
+        factories.step(run, n, kind="agent", name="asked_agent", scheduled_at=datetime.now(UTC), usage={"usd": usd})
+        for n, usd in ((5, 0.1), (6, 0.3), (7, None))
+    ]
+    await factories.insert(api.plane.engine, *tools, agent, version, run, factories.execution(run), *costs)
+    rules = {"asked": {"effect": "require_approval", "reason": "money"}, "denied": {"effect": "deny"}}
+    for name, rule in rules.items():
+        assert (await as_("admin").put(f"/api/v1/tools/{name}/policy", json=rule)).status_code == 200
+    assert (await as_("admin").post("/api/v1/tools/stopped/disable", json={"reason": "smoke"})).status_code == 200
+    edit = {"tools": ["free", "asked", "denied", "stopped", "unknown"]}
+    assert (await as_("admin").put("/api/v1/agents/asked_agent", json=edit)).status_code == 200
+    found = (await as_("viewer").get("/api/v1/agents/asked_agent")).json()
+    assert {each["name"]: (each["use"], each["reason"]) for each in found["tools"]} == {
+        "free": ("unasked", ""),
+        "asked": ("asking", "money"),
+        "denied": ("never", "the rule tool:denied@1"),
+        "stopped": ("never", "its kill switch is on: smoke"),
+        "unknown": ("never", "no worker has registered it"),
+        "left_out": ("never", "the version in use doesn't have it"),
+    }
+    calls = found["stats"]["calls"]
+    assert (calls["p50_usd"], calls["p95_usd"]) == (0.2, 0.29)
+
+
+@pytest.mark.parametrize("path", ["workflows", "tools", "agents", "policies", "views", "tools/tagged"])
+async def test_a_catalog_that_the_client_has_is_not_sent_again(api: Api, as_, path):
+    await factories.insert(api.plane.engine, *([factories.tool("tagged")] if path == "tools/tagged" else []))
+    client, place = as_("viewer"), f"/api/v1/{path}"
+    first = await client.get(place)
+    again = await client.get(place, headers={"If-None-Match": f'"other", {first.headers["etag"]}'})
+    assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert again.headers["cache-control"] == first.headers["cache-control"]
+    assert (await client.get(place, headers={"If-None-Match": '"other"'})).status_code == 200
+    assert (await as_("nobody").get(place, headers={"If-None-Match": first.headers["etag"]})).status_code == 403
+
+
+async def test_a_catalog_that_changed_is_sent(as_):
+    first = await as_("viewer").get(POLICIES)
+    assert (
+        await as_("admin").put(f"{POLICIES}/tagged", json={"tool": "tagged_*", "effect": "deny"})
+    ).status_code == 200
+    again = await as_("viewer").get(POLICIES, headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code == 200

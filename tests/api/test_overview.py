@@ -1,0 +1,207 @@
+"""The overview: hours, what happens next, and what is not as it should be."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
+
+import pytest
+
+from agentgrid.db.tables import Command, Switch
+from tests.api import factories
+from tests.api.conftest import Api
+from tests.security.scoped import narrow, sides
+
+__all__ = ["narrow", "sides"]
+
+OVERVIEW = "/api/v1/overview"
+
+
+async def overview(as_, name: str = "operator"):
+    answer = await as_(name).get(OVERVIEW)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def listed(as_, name: str, href: str) -> int:
+    path, _, query = href.partition("?")
+    answer = await as_(name).get(path, params={**parse_qs(query), "limit": ["200"]})
+    assert answer.status_code == 200, answer.text
+    return len(answer.json()["items"])
+
+
+async def test_the_hours_hold_every_run_that_closed_within_24_hours(api: Api, as_):
+    before = await overview(as_)
+    now = datetime.now(UTC)
+    ended = [
+        factories.run(status=status, closed_at=now - timedelta(minutes=minutes))
+        for status, minutes in (
+            ("completed", 1),
+            ("completed", 90),
+            ("failed", 90),
+            ("timed_out", 23 * 60 + 30),
+            ("terminated", 5),
+            ("cancelled", 5),
+            ("failed", 24 * 60 + 1),
+            ("completed", -1),  # Temporal's clock is ahead
+        )
+    ]
+    await factories.insert(api.plane.engine, *ended)
+    after = await overview(as_)
+    assert len(after["hours"]) == 24
+    gained = [
+        (new["completed"] - old["completed"], new["failed"] - old["failed"])
+        for old, new in zip(before["hours"], after["hours"], strict=True)
+    ]
+    assert (gained[23], gained[22], gained[0]) == ((2, 1), (1, 1), (0, 1))
+    assert [sum(column) for column in zip(*gained, strict=True)] == [3, 3]
+    assert sum(hour["completed"] for hour in after["hours"]) == after["completed_24h"]["count"]
+    assert sum(hour["failed"] for hour in after["hours"]) == after["unsuccessful_24h"]["count"]
+    assert await listed(as_, "operator", after["unsuccessful_24h"]["href"]) == after["unsuccessful_24h"]["count"]
+
+
+async def test_what_happens_next_is_told_soonest_first_and_once(api: Api, as_):
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    gated = factories.run(status="waiting", waiting_on="approval", next_at=soon + timedelta(minutes=1))
+    gate = factories.approval(gated, expires_at=soon + timedelta(minutes=1))
+    rows = {
+        "retry": factories.run(status="waiting", waiting_on="retry", next_at=soon),
+        "timer": factories.run(status="waiting", waiting_on="timer", next_at=soon + timedelta(minutes=2)),
+        "late": factories.run(status="waiting", waiting_on="timer", next_at=datetime.now(UTC) - timedelta(minutes=1)),
+        "queued": factories.run(status="queued", start_at=soon + timedelta(minutes=3), started_at=None),
+        "delayed": factories.run(
+            status="waiting",
+            waiting_on="timer",
+            start_at=soon + timedelta(minutes=4),
+            next_at=soon + timedelta(minutes=4),
+        ),
+    }
+    await factories.insert(api.plane.engine, *rows.values(), gated, factories.execution(gated), gate)
+    ours = {row.run_id for row in (*rows.values(), gated)}
+    found = [each for each in (await overview(as_))["next"] if each["run_id"] in ours]
+    assert [(each["kind"], each["run_id"]) for each in found] == [
+        ("retry", rows["retry"].run_id),
+        ("approval_expires", gated.run_id),
+        ("timer", rows["timer"].run_id),
+        ("start", rows["queued"].run_id),
+        ("start", rows["delayed"].run_id),
+    ]
+    assert (found[1]["href"], found[1]["tool"]) == (f"/api/v1/approvals/{gate.approval_id}", "post_reply")
+    more = [factories.run(status="waiting", waiting_on="timer", next_at=soon + timedelta(seconds=n)) for n in range(12)]
+    await factories.insert(api.plane.engine, *more)
+    assert len((await overview(as_))["next"]) == 10
+
+
+async def test_conditions_tell_what_is_wrong_and_how_much(api: Api, as_):
+    waiting = [factories.run(status="waiting", waiting_on="worker", task_queue="unserved-queue") for _ in range(3)]
+    run = factories.run()
+    gate = factories.approval(run)
+    old = datetime.now(UTC) - timedelta(minutes=5)
+    pending = [
+        Command(
+            command_id=f"overview-{who}",
+            kind="run.cancel",
+            status="pending",
+            principal=who,
+            run_id=run.run_id,
+            created_at=old,
+        )
+        for who in ("operator", "somebody")
+    ]
+    # Delivered in a moment, like most commands: nothing is wrong.
+    fresh = Command(
+        command_id="overview-fresh", kind="run.cancel", status="pending", principal="operator", run_id=run.run_id
+    )
+    switches = [
+        Switch(kind="tool", name="stopped", version=1, disabled=True, reason="smoke", created_by="admin"),
+        Switch(kind="tool", name="running", version=1, disabled=True, created_by="admin"),
+        Switch(kind="tool", name="running", version=2, disabled=False, created_by="admin"),
+    ]
+    await factories.insert(
+        api.plane.engine,
+        *waiting,
+        run,
+        factories.execution(run),
+        gate,
+        factories.decision(gate, 9, judged="refused"),
+        factories.decision(gate, 10, judged="refused", signalled_at=datetime.now(UTC) - timedelta(days=2)),
+        *pending,
+        fresh,
+        *switches,
+    )
+    for name, commands in (("operator", 1), ("auditor", 2)):
+        found = {}
+        for each in (await overview(as_, name))["conditions"]:
+            found.setdefault(each["kind"], []).append(each)
+        (queue,) = [each for each in found["queue_unserved"] if each["name"] == "unserved-queue"]
+        assert queue["count"] == 3 == await listed(as_, name, queue["href"])
+        assert [(each["thing"], each["name"], each["reason"]) for each in found["switched_off"]] == [
+            ("tool", "stopped", "smoke")
+        ]
+        (held,) = found["commands_pending"]
+        assert held["count"] == commands == await listed(as_, name, held["href"])
+        assert [each["count"] for each in found["signals_refused"]] == [1]
+        assert found["signals_refused"][0]["href"] == f"/api/v1/runs/{run.run_id}"
+        assert "projection_behind" in found, "no projector reports here"
+        assert "temporal_away" not in found
+
+
+async def test_a_worker_that_went_silent_is_told_and_temporal_away_does_not_fail_the_overview(
+    api: Api, as_, monkeypatch
+):
+    from agentgrid.control import workers
+    from agentgrid.errors import Unavailable
+
+    silent = workers.WorkerHeartbeat(worker_identity="4711@gone")
+    silent.heartbeat_time.GetCurrentTime()
+    silent.heartbeat_time.seconds -= 151
+    stopped = workers.WorkerHeartbeat(
+        worker_identity="stopped",
+        status=workers.WorkerStatus.WORKER_STATUS_SHUTDOWN,
+        heartbeat_time=silent.heartbeat_time,
+    )
+
+    async def beats(_plane):
+        return [silent, stopped]
+
+    monkeypatch.setattr(workers, "heartbeats", beats)
+    found = (await overview(as_))["conditions"]
+    assert [each["name"] for each in found if each["kind"] == "worker_stale"] == ["4711@gone"]
+
+    async def away(_plane):
+        raise Unavailable("Temporal can't be reached")
+
+    monkeypatch.setattr(workers, "heartbeats", away)
+    found = (await overview(as_))["conditions"]
+    assert [each["kind"] for each in found].count("temporal_away") == 1
+
+
+@pytest.mark.parametrize("who", ["scoped", "blind"])
+async def test_the_overview_tells_nothing_of_runs_out_of_scope(narrow: Api, as_, sides, who):
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    hidden = [
+        factories.run(workflow="out_flow", status="waiting", waiting_on="timer", next_at=soon, reference="out-next"),
+        factories.run(workflow="out_flow", status="queued", start_at=soon, reference="out-next"),
+        factories.run(workflow="out_flow", status="waiting", waiting_on="worker", task_queue="out-waits"),
+        factories.run(workflow="out_flow", status="failed", closed_at=datetime.now(UTC)),
+    ]
+    gate = sides["out_gate"]
+    refused = factories.decision(gate, 1000 if who == "blind" else 1001, judged="refused")
+    command = Command(
+        command_id=f"out-{who}",
+        kind="run.cancel",
+        status="pending",
+        principal=who,
+        run_id=hidden[0].run_id,
+        created_at=datetime.now(UTC) - timedelta(minutes=5),
+    )
+    await factories.insert(narrow.plane.engine, *hidden, refused, command)
+    seen = await as_(who).get(OVERVIEW)
+    found = seen.json()
+    assert "out_flow" not in seen.text
+    assert "out-" not in seen.text
+    assert {hour["failed"] for hour in found["hours"]} == {0}
+    assert {each["kind"] for each in found["conditions"]} <= {"projection_behind", "switched_off"}
+    everything = (await as_("operator").get(OVERVIEW)).text
+    assert "out-next" in everything
+    assert "out-waits" in everything
