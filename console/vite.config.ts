@@ -9,6 +9,7 @@ export default defineConfig({
   build: {
     outDir: env.CONSOLE_OUTPUT ?? "dist",
     emptyOutDir: true,
+    manifest: true, // which files each screen loads: the tests hold budgets against it
     assetsInlineLimit: 0, // no data: URIs, so the CSP stays strict
   },
   server: { proxy: { "/api": { target: "http://127.0.0.1:8700", changeOrigin: false } } }, // the door compares Origin with Host

@@ -88,3 +88,13 @@ export const digestGroups = (digest: string) => digest.slice(0, 16).replace(/(.{
 export const words = (name: string) => name.replace(/[_-]+/g, " ").replace(/^./, (c) => c.toUpperCase());
 /** A text of the API as the beginning of a sentence, without its full stop. */
 export const sentence = (text: string) => text.replace(/^./, (c) => c.toUpperCase()).replace(/\.$/, "");
+const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+/** The heading of a day in a log: `Today, Sunday 29 November`; also tells days apart. */
+export function dayTitle(t: Time, now = Date.now()) {
+  const p = parts(t);
+  const weekday = DAYS[(p.day + 4) % 7]!; // the first day of all was a Thursday
+  const name = `${weekday} ${day(t)}`;
+  const ago = parts(now).day - p.day;
+  if (ago === 0) return `Today, ${name}`;
+  return ago === 1 ? `Yesterday, ${name}` : name;
+}

@@ -8,6 +8,7 @@ import {
 } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { Shell } from "./components/Shell";
+import { Bar } from "./components/Page";
 import { Failed, Missing } from "./components/States";
 
 /** Filters and what is selected live in the URL, as text: Back restores them, a link shares them. */
@@ -40,12 +41,18 @@ const search = (given: Record<string, unknown>): Search =>
       .map(([k, v]) => [k, String(v)]),
   );
 
+const NotFound = () => (
+  <>
+    <Bar crumbs={[{ word: "Not found" }]} />
+    <Missing />
+  </>
+);
 const root = createRootRouteWithContext<{ queries: QueryClient }>()({
   component: Outlet,
-  notFoundComponent: Missing,
+  notFoundComponent: NotFound,
   validateSearch: search,
 });
-const shell = createRoute({ getParentRoute: () => root, id: "shell", component: Shell, notFoundComponent: Missing });
+const shell = createRoute({ getParentRoute: () => root, id: "shell", component: Shell, notFoundComponent: NotFound });
 type Load = () => Promise<{ default: () => ReactNode }>;
 const at = <P extends string>(path: P, load: Load) =>
   createRoute({ getParentRoute: () => shell, path, component: lazyRouteComponent(load), errorComponent: Failed });
@@ -66,7 +73,7 @@ const routes = [
   at("/audit", () => import("./screens/Audit")),
   at("/settings", () => import("./screens/Settings")),
 ] as const;
-const rest = createRoute({ getParentRoute: () => shell, path: "$", component: Missing });
+const rest = createRoute({ getParentRoute: () => shell, path: "$", component: NotFound });
 const signIn = createRoute({
   getParentRoute: () => root,
   path: "/sign-in",

@@ -155,9 +155,10 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(app: FastAPI, *, max_connections: int = 900) -> AsyncIterator[str]:
-    """The application (already started) on a port of its own, served as `agentgrid api` serves it."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", **options(max_connections=max_connections))
+async def listening(app: FastAPI, *, port: int = 0, max_connections: int = 900) -> AsyncIterator[str]:
+    """The application (already started) on a port, by default a free one, served as `agentgrid api` serves it. It ends as if killed."""
+    served = options(max_connections=max_connections)
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", **served)
     server = _Server(config)
     serving = asyncio.create_task(server.serve())
     await eventually(lambda: _is(server.started))
@@ -165,6 +166,8 @@ async def listening(app: FastAPI, *, max_connections: int = 900) -> AsyncIterato
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = server.force_exit = True
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()  # a stream would go on
         await serving
 
 

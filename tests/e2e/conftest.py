@@ -128,15 +128,53 @@ class Loop:
         return await self.call(who, "POST", f"/approvals/{approval['approval_id']}/decisions", expect, json=body)
 
 
-@pytest.fixture(scope="module")
-async def namespace(temporal_server: Temporal) -> str:
-    """A Temporal namespace of its own, so that the projector sees this module's workflows alone."""
+async def new_namespace(temporal: Temporal) -> str:
+    """The name of a new Temporal namespace, so that its projector sees no other workflows."""
     name = f"e2e-{uuid.uuid4().hex[:8]}"
-    client = await Client.connect(temporal_server.address)
+    client = await Client.connect(temporal.address)
     await client.workflow_service.register_namespace(
         RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
     )
     return name
+
+
+@contextlib.asynccontextmanager
+async def looping(
+    settings: Settings,
+    dsn: str,
+    app_dsn: str,
+    tokens: dict[str, str],
+    *workers: tuple[str, Grid | None, dict[str, Any]],
+) -> AsyncIterator[Loop]:
+    """A running loop. dsn: of the superuser. app_dsn: of the back office. workers: the queue, the grid and options of each."""
+    restricted = await worker_login(dsn)
+    worker_settings = settings.model_copy(update={"database_url": SecretStr(restricted), "signing_key_file": None})
+    client = await _client(settings.temporal_address, settings.temporal_namespace)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("APP_DATABASE_URL", app_dsn)
+        async with contextlib.AsyncExitStack() as stack:
+            api = await stack.enter_async_context(running(settings, tokens))
+            projecting = asyncio.create_task(projector.run(settings))
+            stack.push_async_callback(_ended, projecting)
+            loop = Loop(api, client, settings, worker_settings)
+            for queue, grid, extra in workers:
+                await stack.enter_async_context(loop.worker(queue, grid, **extra))
+            grids = {grid.name for _, grid, _ in workers if grid is not None}
+            async with asyncio.timeout(30):
+                while not grids <= {
+                    each["grid"] for each in (await loop.call("operator", "GET", "/workflows"))["items"]
+                }:
+                    await asyncio.sleep(0.05)
+            yield loop
+        from activities.backoffice import close_pool
+
+        await close_pool()
+
+
+@pytest.fixture(scope="module")
+async def namespace(temporal_server: Temporal) -> str:
+    """A Temporal namespace for the tests of this module."""
+    return await new_namespace(temporal_server)
 
 
 @pytest.fixture(scope="module")
@@ -151,32 +189,16 @@ async def loop(
 ) -> AsyncIterator[Loop]:
     """The running loop."""
     home: Path = tmp_path_factory.mktemp("loop")
-    app_database = await postgres_server.create(template=seeded_template)
+    app_dsn = postgres_server.dsn_of(await postgres_server.create(template=seeded_template))
     control = await control_login(module_postgres_dsn)
     settings = settings_for(control, temporal_server.address, home).model_copy(update={"temporal_namespace": namespace})
-    restricted = await worker_login(module_postgres_dsn)
-    worker_settings = settings.model_copy(update={"database_url": SecretStr(restricted), "signing_key_file": None})
-    client = await _client(temporal_server.address, namespace)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("APP_DATABASE_URL", postgres_server.dsn_of(app_database))
-        async with contextlib.AsyncExitStack() as stack:
-            api = await stack.enter_async_context(running(settings, dict(peopled.tokens)))
-            projecting = asyncio.create_task(projector.run(settings))
-            stack.push_async_callback(_ended, projecting)
-            loop = Loop(api, client, settings, worker_settings)
-            for queue, grid, extra in (
-                ("backoffice", backoffice_grid, {}),
-                ("gated", Grid("gated", gated), {"activities": [gated.plain]}),
-                ("plain", None, {"workflows": [Shapes, Child, Cancellations], "activities": [echo, beat]}),
-            ):
-                await stack.enter_async_context(loop.worker(queue, grid, **extra))
-            async with asyncio.timeout(30):
-                while len((await loop.call("operator", "GET", "/workflows"))["items"]) < 6:
-                    await asyncio.sleep(0.05)
-            yield loop
-        from activities.backoffice import close_pool
-
-        await close_pool()
+    workers = (
+        ("backoffice", backoffice_grid, {}),
+        ("gated", Grid("gated", gated), {"activities": [gated.plain]}),
+        ("plain", None, {"workflows": [Shapes, Child, Cancellations], "activities": [echo, beat]}),
+    )
+    async with looping(settings, module_postgres_dsn, app_dsn, dict(peopled.tokens), *workers) as loop:
+        yield loop
 
 
 async def _client(address: str, namespace: str) -> Client:

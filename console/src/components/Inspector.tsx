@@ -8,7 +8,7 @@ import { count, moment, span, usd } from "../format";
 import { useNow } from "../live/now";
 import { KIND, RiskMark, StatusWord } from "../status";
 import { Expiry, Ident } from "./Bits";
-import { Button } from "./Button";
+import { ButtonLink } from "./Button";
 import classes from "./Inspector.module.css";
 import { Payload } from "./Payload";
 import { statusOfStep } from "./timeline/model";
@@ -27,9 +27,9 @@ export function Ask({ approval }: { approval: RunDetail["approvals"][number] }) 
       </header>
       <h3>{approval.title}</h3>
       <p className="muted">Asks {approval.approvers.join(", ")}</p>
-      <Link to="/approvals/$id" params={{ id: approval.approval_id }}>
-        <Button look="ink">Read the letter, and decide</Button>
-      </Link>
+      <ButtonLink to="/approvals/$id" params={{ id: approval.approval_id }} look="ink">
+        Read the letter, and decide
+      </ButtonLink>
     </section>
   );
 }

@@ -37,7 +37,7 @@ export function Logs({
 }) {
   const [least, setLeast] = useState<Least>("all");
   const [words, setWords] = useState("");
-  const { data } = useQuery(q.runs.logs(run_id));
+  const { data } = useQuery({ ...q.runs.logs(run_id), enabled: visible });
   const wanted = words.toLowerCase();
   const mine = (data?.items ?? []).filter(
     (l) =>

@@ -1,5 +1,4 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import { CloudOff, EyeOff, Lock, SearchX, TriangleAlert } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
 import { ApiError, Away } from "../api/client";
@@ -8,7 +7,7 @@ import { moment, span } from "../format";
 import { useNow } from "../live/now";
 import { useLive } from "../live/stream";
 import { Ident } from "./Bits";
-import { Button } from "./Button";
+import { Button, ButtonLink } from "./Button";
 import classes from "./States.module.css";
 
 /** What stands in place of content: one icon, one sentence, what to do, and how to do it elsewhere. */
@@ -40,9 +39,7 @@ export function Blank({
 export const Missing = () => (
   <Blank icon={<SearchX size={20} />} title="There is nothing here">
     <p>The address is wrong, or what was here is older than what is kept. Runs are found by their reference, too.</p>
-    <Link to="/runs">
-      <Button>To the runs</Button>
-    </Link>
+    <ButtonLink to="/runs">To the runs</ButtonLink>
   </Blank>
 );
 

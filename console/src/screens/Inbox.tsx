@@ -121,6 +121,8 @@ export default function Inbox() {
               key={w}
               to="/approvals"
               search={w === "me" ? {} : { whose: w }}
+              activeOptions={{ exact: true }}
+              activeProps={{ "aria-current": undefined }}
               aria-current={w === whose ? "page" : undefined}
             >
               {WHOSE[w]} {count[w] !== undefined && <i>{count[w]}</i>}

@@ -4,7 +4,7 @@ import { Clock, Hourglass, Play, Power, RotateCw, TriangleAlert } from "lucide-r
 import type { Approval, Overview as Figures, Run, Tool } from "../api/client";
 import * as q from "../api/queries";
 import { Ago, Bars, Expiry, Progress } from "../components/Bits";
-import { Button } from "../components/Button";
+import { ButtonLink } from "../components/Button";
 import { useToolTitle, useWorkflowTitle } from "../components/catalog";
 import { Bar, Scroll, Section } from "../components/Page";
 import { Blank, Failed, Skeleton, Strip, useAway } from "../components/States";
@@ -404,9 +404,9 @@ export default function Overview() {
   return (
     <>
       <Bar crumbs={[{ word: "Overview" }]}>
-        <Link to="/workflows">
-          <Button disabled={away}>Start a run</Button>
-        </Link>
+        <ButtonLink to="/workflows" disabled={away}>
+          Start a run
+        </ButtonLink>
       </Bar>
       {overview && <ConditionStrips conditions={overview.conditions} />}
       <Scroll>{body}</Scroll>

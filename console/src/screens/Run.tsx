@@ -1,9 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import type { TimelineStep } from "../api/client";
 import * as q from "../api/queries";
-import { Button } from "../components/Button";
+import { ButtonLink } from "../components/Button";
 import { useWorkflowTitle } from "../components/catalog";
 import { Inspector } from "../components/Inspector";
 import { Logs } from "../components/Logs";
@@ -149,9 +149,9 @@ export default function Run() {
       </div>
       {pending && (
         <nav className={classes.phone} aria-label="What it asks">
-          <Link to="/approvals/$id" params={{ id: pending.approval_id }}>
-            <Button look="ink">Read what it asks</Button>
-          </Link>
+          <ButtonLink to="/approvals/$id" params={{ id: pending.approval_id }} look="ink">
+            Read what it asks
+          </ButtonLink>
         </nav>
       )}
     </>

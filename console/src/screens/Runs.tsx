@@ -1,11 +1,11 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { Search, X } from "lucide-react";
 import { useEffect, useMemo, useRef, useState } from "react";
 import * as q from "../api/queries";
 import type { RunFilter } from "../api/queries/runs";
-import { Button, Kbd } from "../components/Button";
+import { Button, ButtonLink, Kbd } from "../components/Button";
 import { useWorkflowTitle } from "../components/catalog";
 import { Bar } from "../components/Page";
 import { RunRow } from "../components/RunRow";
@@ -178,9 +178,7 @@ export default function Runs() {
   return (
     <>
       <Bar crumbs={[{ word: "Runs" }]}>
-        <Link to="/workflows">
-          <Button>Start a run</Button>
-        </Link>
+        <ButtonLink to="/workflows">Start a run</ButtonLink>
       </Bar>
       <div className={classes.page}>
         <Facets status={status} workflow={workflow} filter={filter} set={set} />
@@ -246,9 +244,7 @@ export default function Runs() {
             ) : (
               <Blank title="No run has started yet" command="agentgrid run start WORKFLOW --watch">
                 <p>What runs, waits and fails will be here.</p>
-                <Link to="/workflows">
-                  <Button>To the workflows</Button>
-                </Link>
+                <ButtonLink to="/workflows">To the workflows</ButtonLink>
               </Blank>
             )}
           </div>

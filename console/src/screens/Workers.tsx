@@ -1,5 +1,244 @@
-import { Bar } from "../components/Page";
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { CircleAlert, CircleCheck, CloudOff, Cpu, HeartPulse, LogOut } from "lucide-react";
+import { useState } from "react";
+import * as q from "../api/queries";
+import type { TaskQueue, Worker } from "../api/queries/workers";
+import { Ago } from "../components/Bits";
+import { Button } from "../components/Button";
+import { useToolTitle, useWorkflowTitle } from "../components/catalog";
+import { Bar, Scroll, Section } from "../components/Page";
+import { Blank, Failed, Skeleton, Strip } from "../components/States";
+import { count, moment, plural } from "../format";
+import { useNow } from "../live/now";
+import classes from "./Workers.module.css";
 
+/** A worker, or something that polls and has sent no heartbeat yet. */
+interface Row {
+  key: string;
+  name: string;
+  worker?: Worker;
+  polls: string[];
+}
+const STATES = {
+  live: { word: "Live", Icon: CircleCheck, tone: undefined },
+  stale: { word: "Stale: no heartbeat", Icon: HeartPulse, tone: "wrong" },
+  shutting_down: { word: "Shutting down", Icon: LogOut, tone: undefined },
+  polls: { word: "Polls, no heartbeat yet", Icon: CircleCheck, tone: undefined },
+} as const;
+
+const POLLS: Record<string, string> = { "activity,workflow": "both", activity: "activities", workflow: "workflows" };
+/** The digest of its code, without the name of its grid. */
+const buildOf = (w: Worker | undefined) => w?.build?.split(".").at(-1)!.slice(0, 8) ?? "–";
+
+/** Workers first as they are known; then who polls without being known. */
+function rowsOf(queue: TaskQueue | undefined, workers: Worker[]): Row[] {
+  const polls = new Map<string, string[]>();
+  for (const p of queue?.pollers ?? []) polls.set(p.identity, [...(polls.get(p.identity) ?? []), p.kind]);
+  const known = workers.map((w) => ({
+    key: w.worker_id,
+    name: w.identity,
+    worker: w,
+    polls: polls.get(w.identity) ?? [],
+  }));
+  const names = new Set(workers.map((w) => w.identity));
+  const others = [...polls]
+    .filter(([name]) => !names.has(name))
+    .map(([name, kinds]) => ({ key: name, name, polls: kinds }));
+  return [...known, ...others];
+}
+
+function Slots({ slots, word }: { slots: Worker["activity_slots"]; word: string }) {
+  if (!slots) return <span className="muted">–</span>;
+  const total = slots.used + slots.available;
+  return (
+    <span className={classes.slots} title={`${slots.used} of ${total} ${word} slots in use`}>
+      <span className="num">
+        {count(slots.used)} <span className="muted">of {count(total)}</span>
+      </span>
+      <i aria-hidden>
+        <b style={{ width: `${total ? (slots.used / total) * 100 : 0}%` }} />
+      </i>
+    </span>
+  );
+}
+function WorkerRow({ row }: { row: Row }) {
+  const w = row.worker;
+  const { word, Icon, tone } = STATES[w?.status ?? "polls"];
+  return (
+    <tr>
+      <th scope="row">
+        <div>
+          <b className="cut" title={row.name}>
+            {row.name}
+          </b>
+          <span className="cut muted">
+            {[w?.host, w?.process && `process ${w.process}`].filter(Boolean).join(", ")}
+          </span>
+        </div>
+      </th>
+      <td data-word="State">
+        <span className={classes.state} data-tone={tone}>
+          <Icon size={14} aria-hidden />
+          {word}
+        </span>
+      </td>
+      <td data-word="Heartbeat">
+        {w?.last_heartbeat_at ? <Ago at={w.last_heartbeat_at} /> : <span className="muted">–</span>}
+      </td>
+      <td data-word="Activities">
+        <Slots slots={w?.activity_slots ?? null} word="activity" />
+      </td>
+      <td data-word="Workflow tasks">
+        <Slots slots={w?.workflow_slots ?? null} word="workflow" />
+      </td>
+      <td data-word="Polls for" className="muted">
+        {POLLS[row.polls.toSorted().join()] ?? "nothing"}
+      </td>
+      <td data-word="Build" className="muted" title={w?.build ?? undefined}>
+        {buildOf(w)}
+      </td>
+      <td data-word="Started">{w?.started_at ? <Ago at={w.started_at} /> : <span className="muted">–</span>}</td>
+    </tr>
+  );
+}
+
+const FEW = 8;
+function Names({
+  word,
+  names,
+  titled,
+  to,
+}: {
+  word: string;
+  names: string[];
+  titled(n: string): string;
+  to: "/workflows/$name" | "/tools/$name";
+}) {
+  const [all, setAll] = useState(false);
+  if (!names.length) return null;
+  const shown = all ? names : names.slice(0, FEW);
+  return (
+    <div>
+      <dt>{plural(names.length, word)}</dt>
+      <dd>
+        {shown.map((n) => (
+          <Link key={n} to={to} params={{ name: n }}>
+            {titled(n)}
+          </Link>
+        ))}
+        {names.length > FEW && (
+          <Button look="quiet" small onClick={() => setAll(!all)} aria-expanded={all}>
+            {all ? "Fewer" : `${names.length - FEW} more`}
+          </Button>
+        )}
+      </dd>
+    </div>
+  );
+}
+
+function Queue({ queue, workers, name }: { queue?: TaskQueue; workers: Worker[]; name: string }) {
+  const workflow = useWorkflowTitle();
+  const tool = useToolTitle();
+  const rows = rowsOf(queue, workers);
+  const alone = queue && !queue.served;
+  return (
+    <Section title={name} note={queue && `${plural(queue.open_runs, "open run")}`} className={classes.queue}>
+      {alone && (
+        <p className={classes.alone} role="status">
+          <CircleAlert size={15} aria-hidden />
+          <span>
+            No worker polls this queue.{" "}
+            {queue.open_runs
+              ? `${plural(queue.open_runs, "run waits", "runs wait")} until one does.`
+              : "A run that starts on it waits."}
+          </span>
+        </p>
+      )}
+      {rows.length > 0 && (
+        <div className={classes.wide} tabIndex={0} role="region" aria-label={`Workers of ${name}`}>
+          <table className={classes.table}>
+            <thead>
+              <tr>
+                <th scope="col">Worker</th>
+                <th scope="col">State</th>
+                <th scope="col">Heartbeat</th>
+                <th scope="col">Activities</th>
+                <th scope="col">Workflow tasks</th>
+                <th scope="col">Polls for</th>
+                <th scope="col">Build</th>
+                <th scope="col">Started</th>
+              </tr>
+            </thead>
+            <tbody>
+              {rows.map((r) => (
+                <WorkerRow key={r.key} row={r} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {queue && (
+        <dl className={classes.serves}>
+          <Names word="workflow" names={queue.workflows} titled={workflow} to="/workflows/$name" />
+          <Names word="tool" names={queue.tools} titled={tool} to="/tools/$name" />
+        </dl>
+      )}
+    </Section>
+  );
+}
+
+/** The queues, what each serves, and who works on them. Temporal is the only source, and is asked again every ten seconds. */
 export default function Workers() {
-  return <Bar crumbs={[{ word: "Workers" }]} />;
+  const now = useNow();
+  const queues = useQuery(q.workers.queues());
+  const workers = useQuery(q.workers.list());
+  const known = workers.data?.items ?? [];
+  const names = [...new Set([...(queues.data?.items.map((x) => x.name) ?? []), ...known.map((w) => w.task_queue)])];
+  const error = queues.error ?? workers.error;
+  const old = error && queues.data && workers.data;
+  const again = () => void Promise.all([queues.refetch(), workers.refetch()]);
+  const live = known.filter((w) => w.status === "live").length;
+  return (
+    <>
+      <Bar crumbs={[{ word: "Workers" }]}>
+        {workers.data && (
+          <span className="muted">
+            {plural(live, "live worker")}
+            {known.length > live && `, ${count(known.length - live)} not`}
+          </span>
+        )}
+      </Bar>
+      {old && (
+        <Strip tone="wrong" icon={<CloudOff size={15} />} act={<Button onClick={again}>Try again</Button>}>
+          Temporal does not answer. What you see is from{" "}
+          <b>{moment(Math.min(queues.dataUpdatedAt, workers.dataUpdatedAt), now, true)}</b>.
+        </Strip>
+      )}
+      <Scroll>
+        {!queues.data || !workers.data ? (
+          error ? (
+            <Failed error={error} reset={again} />
+          ) : (
+            <Skeleton rows={8} />
+          )
+        ) : !names.length ? (
+          <Blank icon={<Cpu size={20} />} title="No worker has registered yet" command="agentgrid worker">
+            <p>A worker registers its workflows and tools when it starts. Its queue is here from then on.</p>
+          </Blank>
+        ) : (
+          <div className={classes.page} data-old={old || undefined}>
+            {names.map((name) => (
+              <Queue
+                key={name}
+                name={name}
+                queue={queues.data.items.find((x) => x.name === name)}
+                workers={known.filter((w) => w.task_queue === name)}
+              />
+            ))}
+          </div>
+        )}
+      </Scroll>
+    </>
+  );
 }

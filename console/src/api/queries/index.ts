@@ -1,8 +1,14 @@
 /** What can be asked, by noun. Keys begin with the noun, so that an event can mark all of a noun as old. */
 export * as agents from "./agents";
 export * as approvals from "./approvals";
+export * as commands from "./commands";
+export * as keys from "./keys";
 export * as me from "./me";
 export * as policies from "./policies";
+export * as principals from "./principals";
 export * as runs from "./runs";
+export * as sessions from "./sessions";
+export * as signingKeys from "./signing_keys";
 export * as tools from "./tools";
+export * as workers from "./workers";
 export * as workflows from "./workflows";

@@ -1,0 +1,23 @@
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { ask, client } from "../client";
+import type { paths } from "../schema";
+
+export type CommandFilter = Omit<
+  NonNullable<paths["/api/v1/commands"]["get"]["parameters"]["query"]>,
+  "cursor" | "limit"
+>;
+const PAGE = 100;
+
+export const pages = (query: CommandFilter) =>
+  infiniteQueryOptions({
+    queryKey: ["commands", "pages", query],
+    queryFn: ({ pageParam }) =>
+      ask(client.GET("/api/v1/commands", { params: { query: { ...query, limit: PAGE, cursor: pageParam } } })),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.next_cursor ?? undefined,
+  });
+export const one = (command_id: string) =>
+  queryOptions({
+    queryKey: ["commands", command_id],
+    queryFn: () => ask(client.GET("/api/v1/commands/{command_id}", { params: { path: { command_id } } })),
+  });

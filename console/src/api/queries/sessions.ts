@@ -1,0 +1,14 @@
+import { queryOptions } from "@tanstack/react-query";
+import { ask, client } from "../client";
+import type { components } from "../schema";
+
+export type Session = components["schemas"]["SessionOut"];
+const MOST = 200;
+
+export const list = (principal: string) =>
+  queryOptions({
+    queryKey: ["sessions", principal],
+    queryFn: () => ask(client.GET("/api/v1/sessions", { params: { query: { principal, limit: MOST } } })),
+  });
+export const end = (session_id: string, reason: string | null) =>
+  ask(client.POST("/api/v1/sessions/{session_id}/end", { params: { path: { session_id } }, body: { reason } }));

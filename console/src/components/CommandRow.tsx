@@ -1,0 +1,113 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { Check, CircleDashed, CornerDownRight, Send, ShieldX, UserRound, X } from "lucide-react";
+import type { Command } from "../api/client";
+import * as q from "../api/queries";
+import { type Outcome, placeOf, says, type Titles, via, why } from "../audit";
+import { clock, exact, shortId, span } from "../format";
+import classes from "../screens/Audit.module.css";
+import { Ident } from "./Bits";
+import { Json } from "./Json";
+import { Failed, Hidden, Skeleton } from "./States";
+
+const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
+/** What became of a command. Refused and failed went wrong, a proposal needs a person; the rest are facts. */
+const OUTCOMES: Record<Outcome, { Icon: typeof Check; tone?: "wrong" | "person" }> = {
+  applied: { Icon: Check },
+  superseded: { Icon: CornerDownRight },
+  pending: { Icon: CircleDashed },
+  delivered: { Icon: Send },
+  proposed: { Icon: UserRound, tone: "person" },
+  refused: { Icon: ShieldX, tone: "wrong" },
+  failed: { Icon: X, tone: "wrong" },
+};
+
+function Details({ id }: { id: string }) {
+  const { data: c, error, refetch } = useQuery(q.commands.one(id));
+  const { data: me } = useQuery(q.me.me());
+  if (!c) return error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={3} />;
+  const facts: [string, string | null | undefined][] = [
+    ["When", exact(c.created_at)],
+    ["Route", c.route],
+    ["From", c.address],
+    ["Session", c.session_id],
+    ["Key", c.key_id],
+    ["Idempotency key", c.idempotency_key],
+    ["Delivered", c.delivered_at && exact(c.delivered_at)],
+    ["Settled", c.settled_at && exact(c.settled_at)],
+  ];
+  return (
+    <div className={classes.details}>
+      <dl>
+        {facts.map(
+          ([word, value]) =>
+            value && (
+              <div key={word}>
+                <dt>{word}</dt>
+                <dd>{value}</dd>
+              </div>
+            ),
+        )}
+      </dl>
+      {c.outcome && (
+        <section>
+          <h3>What became of it</h3>
+          <Json value={c.outcome} />
+        </section>
+      )}
+      <section>
+        <h3>What was asked</h3>
+        {me?.permissions.includes("read_payloads") ? <Json value={c.body ?? null} /> : <Hidden />}
+      </section>
+    </div>
+  );
+}
+
+interface Props {
+  command: Command;
+  titles: Titles;
+  open: boolean;
+  onOpen(open: boolean): void;
+  onWho(name: string): void;
+}
+/** One line of the log: when, who, did what and why, on what, what became of it. It opens to everything that is kept. */
+export function CommandRow({ command: c, titles, open, onOpen, onWho }: Props) {
+  const { Icon, tone } = OUTCOMES[c.status];
+  const place = placeOf(c);
+  const reason = why(c);
+  return (
+    <li data-open={open || undefined}>
+      <div className={classes.row}>
+        <time dateTime={c.created_at} title={exact(c.created_at)}>
+          {clock(c.created_at, true)}
+        </time>
+        <button type="button" className="cut" onClick={() => onWho(c.principal)} title={`Only ${c.principal}`}>
+          {c.principal}
+        </button>
+        <button type="button" className={classes.says} aria-expanded={open} onClick={() => onOpen(!open)}>
+          <span className="cut">{says(c, titles)}</span>
+          {reason && <i className="cut">{reason}</i>}
+        </button>
+        <span className="cut">
+          {place ? (
+            <Link to={place.to} className="muted">
+              {place.word}
+            </Link>
+          ) : (
+            <span className="muted" title={c.target ?? undefined}>
+              {c.target && (UUID.test(c.target) ? shortId(c.target) : c.target)}
+            </span>
+          )}
+        </span>
+        <span className={classes.outcome} data-tone={tone}>
+          <Icon size={13} strokeWidth={2.1} aria-hidden />
+          {c.status}
+          {c.settled_at && c.delivered_at && <em>{span(Date.parse(c.settled_at) - Date.parse(c.created_at))}</em>}
+        </span>
+        <span className="muted">{via(c)}</span>
+        <Ident id={c.command_id} />
+      </div>
+      {open && <Details id={c.command_id} />}
+    </li>
+  );
+}

@@ -1,0 +1,109 @@
+import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
+import { Plus, X } from "lucide-react";
+import { useState } from "react";
+import * as q from "../../api/queries";
+import type { Key } from "../../api/queries/keys";
+import { moment } from "../../format";
+import { useNow } from "../../live/now";
+import { Ago, Ident } from "../Bits";
+import { Button } from "../Button";
+import { Confirm } from "../Confirm";
+import { Section } from "../Page";
+import { Failed, Skeleton, useAway } from "../States";
+import { More } from "./More";
+import { NewKey } from "./NewKey";
+import classes from "./Settings.module.css";
+
+function KeyRow({ k, onRevoke }: { k: Key; onRevoke(): void }) {
+  const now = useNow();
+  const away = useAway();
+  const live = k.status === "live";
+  const end =
+    k.status === "revoked" && k.revoked_at
+      ? `revoked ${moment(k.revoked_at, now)}`
+      : `${live ? "ends" : "ended"} ${moment(k.expires_at, now)}`;
+  return (
+    <li data-over={!live || undefined}>
+      <div>
+        <b>{k.principal}</b> <Ident id={k.key_id} show={k.key_id} />
+        <span className="muted cut">
+          {[k.note && `“${k.note}”`, `made by ${k.created_by} ${moment(k.created_at, now)}`, end]
+            .filter(Boolean)
+            .join(" · ")}
+        </span>
+      </div>
+      <span className="muted num">
+        {k.last_used_at ? (
+          <>
+            used <Ago at={k.last_used_at} />
+          </>
+        ) : (
+          "never used"
+        )}
+      </span>
+      {live ? (
+        <Button small disabled={away} onClick={onRevoke}>
+          Revoke
+        </Button>
+      ) : (
+        <span className="muted">{k.status}</span>
+      )}
+    </li>
+  );
+}
+
+/** The keys of everybody, or of one. Only their hashes are kept, so none can be shown again. */
+export function Keys({ principal, onPrincipal }: { principal?: string; onPrincipal(name?: string): void }) {
+  const found = useInfiniteQuery(q.keys.pages(principal));
+  const queries = useQueryClient();
+  const away = useAway();
+  const [making, setMaking] = useState(false);
+  const [revoked, setRevoked] = useState<Key>();
+  const all = found.data?.pages.flatMap((p) => p.items) ?? [];
+  const refresh = () => queries.invalidateQueries({ queryKey: ["keys"] });
+  return (
+    <Section title="Keys" note={found.data && all.length}>
+      <div className={classes.tools}>
+        {principal && (
+          <Button small onClick={() => onPrincipal(undefined)}>
+            of {principal}
+            <X size={12} aria-label="remove" />
+          </Button>
+        )}
+        <Button small icon={<Plus size={14} aria-hidden />} disabled={away} onClick={() => setMaking(true)}>
+          New key
+        </Button>
+      </div>
+      {!found.data ? (
+        found.error ? (
+          <Failed error={found.error} reset={() => void found.refetch()} />
+        ) : (
+          <Skeleton rows={6} />
+        )
+      ) : all.length ? (
+        <ul className={classes.rows}>
+          {all.map((k) => (
+            <KeyRow key={k.key_id} k={k} onRevoke={() => setRevoked(k)} />
+          ))}
+        </ul>
+      ) : (
+        <p className={classes.hint}>{principal ? `${principal} has no key.` : "There is no key yet."}</p>
+      )}
+      <More of={found} />
+      {making && <NewKey principal={principal} onMade={() => void refresh()} onClose={() => setMaking(false)} />}
+      {revoked && (
+        <Confirm
+          title={`Revoke a key of ${revoked.principal}?`}
+          verb="Revoke"
+          danger
+          says={`${revoked.key_id}${revoked.note ? `, “${revoked.note}”,` : ""} stops working at once. Its sessions and streams end, and decisions made with it no longer have an effect. It can’t be undone.`}
+          onClose={() => setRevoked(undefined)}
+          onConfirm={async (reason) => {
+            await q.keys.revoke(revoked.key_id, reason);
+            await refresh();
+          }}
+        />
+      )}
+    </Section>
+  );
+}

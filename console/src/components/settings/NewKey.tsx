@@ -1,0 +1,146 @@
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { type FormEvent, useId, useRef, useState } from "react";
+import * as q from "../../api/queries";
+import type { NewKey as Made, Proposed } from "../../api/queries/keys";
+import { moment } from "../../format";
+import { Ident } from "../Bits";
+import { Button } from "../Button";
+import { Dialog } from "../Dialog";
+import classes from "./Settings.module.css";
+
+const DAY = 86_400;
+const LIFETIMES = [7, 30, 90, 365];
+
+function Shown({ made, onClose }: { made: Made; onClose(): void }) {
+  return (
+    <div className={classes.form}>
+      <h2>The key of {made.principal}</h2>
+      <p>Copy it now: it is shown here and never again. It ends {moment(made.expires_at)}.</p>
+      {made.key ? (
+        <p className={classes.secret}>
+          <code tabIndex={0}>{made.key}</code>
+          <Ident id={made.key} show="Copy" />
+        </p>
+      ) : (
+        <p role="alert">It was made by an earlier request, and can’t be shown again: revoke it, and make another.</p>
+      )}
+      <footer>
+        <Button look="ink" onClick={onClose}>
+          I have copied it
+        </Button>
+      </footer>
+    </div>
+  );
+}
+const Waits = ({ proposed, onClose }: { proposed: Proposed; onClose(): void }) => (
+  <div className={classes.form}>
+    <h2>A second administrator must confirm</h2>
+    <p>
+      Its owner decides approvals, so one person alone can’t make the key. It is shown to the administrator who
+      confirms, until {moment(proposed.expires_at)}:
+    </p>
+    <code>agentgrid proposal confirm {proposed.command_id}</code>
+    <footer>
+      <Button look="ink" onClick={onClose}>
+        Close
+      </Button>
+    </footer>
+  </div>
+);
+
+interface Props {
+  principal?: string;
+  onMade(): void;
+  onClose(): void;
+}
+/** Make a key. The secret is kept by this dialog alone, and goes with it. */
+export function NewKey({ principal, onMade, onClose }: Props) {
+  const id = useId();
+  const { data } = useInfiniteQuery(q.principals.pages());
+  const [owner, setOwner] = useState(principal ?? "");
+  const [note, setNote] = useState("");
+  const [days, setDays] = useState(90);
+  const [busy, setBusy] = useState(false);
+  const [fault, setFault] = useState<string>();
+  const [made, setMade] = useState<Made | Proposed>();
+  const key = useRef(crypto.randomUUID());
+  const names = data?.pages.flatMap((p) => p.items.filter((x) => !x.disabled).map((x) => x.name)) ?? [];
+  async function submit(e: FormEvent) {
+    e.preventDefault();
+    if (busy) return;
+    setBusy(true);
+    setFault(undefined);
+    try {
+      setMade(
+        await q.keys.create({ principal: owner.trim(), note: note.trim(), lifetime_seconds: days * DAY }, key.current),
+      );
+      onMade();
+    } catch (error) {
+      setFault((error as Error).message);
+      key.current = crypto.randomUUID(); // what was refused made nothing: another attempt is another request
+      setBusy(false);
+    }
+  }
+  return (
+    <Dialog title="New key" onClose={() => !made && onClose()}>
+      {made ? (
+        "confirm" in made ? (
+          <Waits proposed={made} onClose={onClose} />
+        ) : (
+          <Shown made={made} onClose={onClose} />
+        )
+      ) : (
+        <form className={classes.form} onSubmit={(e) => void submit(e)} aria-busy={busy}>
+          <h2>New key</h2>
+          <label>
+            <span>Whose</span>
+            <input
+              data-autofocus
+              required
+              list={id}
+              value={owner}
+              onChange={(e) => setOwner(e.target.value)}
+              maxLength={255}
+              autoComplete="off"
+            />
+            <datalist id={id}>
+              {names.map((n) => (
+                <option key={n} value={n} />
+              ))}
+            </datalist>
+          </label>
+          <label>
+            <span>What it is for</span>
+            <input
+              value={note}
+              onChange={(e) => setNote(e.target.value)}
+              maxLength={1000}
+              placeholder="Kept with the key and in the audit log"
+            />
+          </label>
+          <label>
+            <span>Ends after</span>
+            <select value={days} onChange={(e) => setDays(Number(e.target.value))}>
+              {LIFETIMES.map((n) => (
+                <option key={n} value={n}>
+                  {n} days
+                </option>
+              ))}
+            </select>
+          </label>
+          {fault && (
+            <p role="alert" className={classes.fault}>
+              {fault}
+            </p>
+          )}
+          <footer>
+            <Button onClick={onClose}>Back</Button>
+            <Button type="submit" look="ink" disabled={busy || !owner.trim()}>
+              {busy ? "Making…" : "Make the key"}
+            </Button>
+          </footer>
+        </form>
+      )}
+    </Dialog>
+  );
+}

@@ -1,0 +1,97 @@
+import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { Bot, Cog, UserRound } from "lucide-react";
+import { useState } from "react";
+import * as q from "../../api/queries";
+import type { Principal } from "../../api/queries/principals";
+import { moment } from "../../format";
+import { useNow } from "../../live/now";
+import { Button } from "../Button";
+import { Confirm } from "../Confirm";
+import { Section } from "../Page";
+import { Failed, Skeleton, useAway } from "../States";
+import { More } from "./More";
+import classes from "./Settings.module.css";
+
+const KINDS: Record<string, { word: string; Icon: typeof Bot }> = {
+  human: { word: "Person", Icon: UserRound },
+  service: { word: "Program", Icon: Cog },
+  agent: { word: "Agent", Icon: Bot },
+};
+function Who({ p, me, onAct }: { p: Principal; me: string | undefined; onAct(): void }) {
+  const now = useNow();
+  const away = useAway();
+  const { word, Icon } = KINDS[p.kind] ?? KINDS.service!;
+  const more = [
+    p.groups.length && `groups ${p.groups.join(", ")}`,
+    !p.workflows.includes("*") && `only ${p.workflows.join(", ") || "no workflow"}`,
+    p.disabled && p.disabled_at && `disabled ${moment(p.disabled_at, now)}`,
+  ].filter(Boolean);
+  return (
+    <li data-over={p.disabled || undefined}>
+      <span title={word} className={classes.kind}>
+        <Icon size={15} aria-hidden />
+        <span className="visually-hidden">{word}</span>
+      </span>
+      <div>
+        <b>{p.name}</b> {p.name === me && <em>you</em>} {p.disabled && <em>disabled</em>}
+        <span className="muted cut">{[p.roles.join(", ") || "no roles", ...more].join(" · ")}</span>
+      </div>
+      <Link to="/settings" search={{ view: "keys", principal: p.name }} className="link">
+        Keys
+      </Link>
+      <Button small disabled={away} onClick={onAct}>
+        {p.disabled ? "Enable" : "Disable"}
+      </Button>
+    </li>
+  );
+}
+
+/** Everybody who may ask for something: people, programs and agents. */
+export function Principals() {
+  const { data: me } = useQuery(q.me.me());
+  const found = useInfiniteQuery(q.principals.pages());
+  const queries = useQueryClient();
+  const [acted, setActed] = useState<Principal>();
+  const all = found.data?.pages.flatMap((p) => p.items) ?? [];
+  const verb = acted?.disabled ? "enable" : "disable";
+  return (
+    <Section title="People and programs" note={found.data && all.length}>
+      {!found.data ? (
+        found.error ? (
+          <Failed error={found.error} reset={() => void found.refetch()} />
+        ) : (
+          <Skeleton rows={6} />
+        )
+      ) : (
+        <ul className={classes.rows} data-kinds>
+          {all.map((p) => (
+            <Who key={p.name} p={p} me={me?.name} onAct={() => setActed(p)} />
+          ))}
+        </ul>
+      )}
+      <More of={found} />
+      <p className={classes.hint}>
+        Roles, groups and new principals: <code>agentgrid principal put NAME --role ROLE</code>. A second administrator
+        must confirm a change that lets somebody decide more approvals.
+      </p>
+      {acted && (
+        <Confirm
+          title={verb === "disable" ? `Disable ${acted.name}?` : `Enable ${acted.name}?`}
+          verb={verb === "disable" ? "Disable" : "Enable"}
+          danger={verb === "disable"}
+          says={
+            verb === "disable"
+              ? "Its keys stop working, its sessions and streams end, and its decisions no longer count."
+              : "Its keys work again, those that have not ended."
+          }
+          onClose={() => setActed(undefined)}
+          onConfirm={async (reason) => {
+            await q.principals.act(acted.name, verb, reason);
+            await queries.invalidateQueries({ queryKey: ["principals"] });
+          }}
+        />
+      )}
+    </Section>
+  );
+}

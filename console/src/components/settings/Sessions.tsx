@@ -1,0 +1,64 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import * as q from "../../api/queries";
+import type { Session } from "../../api/queries/sessions";
+import { moment } from "../../format";
+import { useNow } from "../../live/now";
+import { Ago } from "../Bits";
+import { Button } from "../Button";
+import { Confirm } from "../Confirm";
+import { Section } from "../Page";
+import { Failed, Skeleton, useAway } from "../States";
+import { browserOf } from "./browser";
+import classes from "./Settings.module.css";
+
+/** Where one is signed in. A session that is not recognised can be ended at once. */
+export function Sessions({ principal }: { principal: string }) {
+  const { data, error, refetch } = useQuery(q.sessions.list(principal));
+  const queries = useQueryClient();
+  const away = useAway();
+  const now = useNow();
+  const [ending, setEnding] = useState<Session>();
+  return (
+    <Section title="Signed in" note={data?.items.length}>
+      {!data ? (
+        error ? (
+          <Failed error={error} reset={() => void refetch()} />
+        ) : (
+          <Skeleton rows={3} />
+        )
+      ) : (
+        <ul className={classes.rows}>
+          {data.items.map((s) => (
+            <li key={s.session_id}>
+              <div>
+                <b>{browserOf(s.user_agent)}</b> {s.current && <em>this browser</em>}
+                <span className="muted cut" title={s.user_agent ?? undefined}>
+                  {s.address ?? "address unknown"}, since {moment(s.opened_at, now)}, key {s.key_id}
+                </span>
+              </div>
+              <span className="muted num">
+                used <Ago at={s.last_used_at} />
+              </span>
+              <Button small disabled={away} onClick={() => setEnding(s)}>
+                {s.current ? "Sign out" : "End"}
+              </Button>
+            </li>
+          ))}
+        </ul>
+      )}
+      {ending && (
+        <Confirm
+          title={ending.current ? "Sign out of this browser?" : "End this session?"}
+          verb={ending.current ? "Sign out" : "End"}
+          says={`${browserOf(ending.user_agent)} at ${ending.address ?? "an unknown address"}. Its open pages end at once. The key stays: to end both, revoke the key.`}
+          onClose={() => setEnding(undefined)}
+          onConfirm={async (reason) => {
+            await q.sessions.end(ending.session_id, reason);
+            await queries.invalidateQueries({ queryKey: ["sessions"] });
+          }}
+        />
+      )}
+    </Section>
+  );
+}

@@ -1,0 +1,93 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import * as q from "../../api/queries";
+import type { SigningKey } from "../../api/queries/signing_keys";
+import { moment, plural } from "../../format";
+import { useNow } from "../../live/now";
+import { Ident } from "../Bits";
+import { Button } from "../Button";
+import { Confirm } from "../Confirm";
+import { Section } from "../Page";
+import { Failed, Skeleton, useAway } from "../States";
+import classes from "./Settings.module.css";
+
+type Verb = "retire" | "revoke";
+const VERBS: Record<Verb, { word: string; says: string }> = {
+  retire: {
+    word: "Retire",
+    says: "Nothing new is signed with it. Approvals that are already open can still be decided with it. It can’t be undone.",
+  },
+  revoke: {
+    word: "Revoke",
+    says: "For a key that may have leaked: what it signed no longer counts, and no approval can open until another key is in use. It can’t be undone.",
+  },
+};
+const STATUS = { in_force: "in force", retired: "retired", revoked: "revoked" } as const;
+
+/** The keys that sign decisions: the public halves. A process of the API brings its own when it starts. */
+export function SigningKeys() {
+  const { data, error, refetch } = useQuery(q.signingKeys.list());
+  const queries = useQueryClient();
+  const away = useAway();
+  const now = useNow();
+  const [asked, setAsked] = useState<{ key: SigningKey; verb: Verb }>();
+  return (
+    <Section title="Signing keys" note={data?.items.length}>
+      {!data ? (
+        error ? (
+          <Failed error={error} reset={() => void refetch()} />
+        ) : (
+          <Skeleton rows={3} />
+        )
+      ) : (
+        <ul className={classes.rows}>
+          {data.items.map((k) => (
+            <li key={k.key_id} data-over={k.status === "revoked" || undefined}>
+              <div>
+                <b>{STATUS[k.status]}</b> <Ident id={k.key_id} show={k.key_id} /> {k.in_use && <em>signs now</em>}
+                <span className="muted cut">
+                  {[
+                    `since ${moment(k.created_at, now)}`,
+                    k.retired_at && `retired ${moment(k.retired_at, now)}`,
+                    k.revoked_at && `revoked ${moment(k.revoked_at, now)}`,
+                    k.approvals_pending > 0 &&
+                      `${plural(k.approvals_pending, "open approval needs", "open approvals need")} it`,
+                  ]
+                    .filter(Boolean)
+                    .join(" · ")}
+                </span>
+              </div>
+              {(["retire", "revoke"] as const).map((verb) => (
+                <Button
+                  key={verb}
+                  small
+                  disabled={
+                    away || k.status === "revoked" || (verb === "retire" && (k.in_use || k.status === "retired"))
+                  }
+                  title={verb === "retire" && k.in_use ? "A process of the API signs with it" : undefined}
+                  onClick={() => setAsked({ key: k, verb })}
+                >
+                  {VERBS[verb].word}
+                </Button>
+              ))}
+            </li>
+          ))}
+        </ul>
+      )}
+      {asked && (
+        <Confirm
+          title={`${VERBS[asked.verb].word} the signing key ${asked.key.key_id}?`}
+          verb={VERBS[asked.verb].word}
+          danger
+          needsReason={asked.verb === "revoke"}
+          says={VERBS[asked.verb].says}
+          onClose={() => setAsked(undefined)}
+          onConfirm={async (reason) => {
+            await q.signingKeys.act(asked.key.key_id, asked.verb, reason);
+            await queries.invalidateQueries({ queryKey: ["signing_keys"] });
+          }}
+        />
+      )}
+    </Section>
+  );
+}

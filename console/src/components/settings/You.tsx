@@ -1,0 +1,91 @@
+import type { Me } from "../../api/client";
+import { brief, moment } from "../../format";
+import { useNow } from "../../live/now";
+import { Ident } from "../Bits";
+import { Section } from "../Page";
+import classes from "./Settings.module.css";
+import { Sessions } from "./Sessions";
+
+type Permission = Me["permissions"][number];
+
+const MAY: Record<Permission, string> = {
+  read: "see runs and the catalog",
+  read_payloads: "read what was written",
+  start: "start runs",
+  control: "cancel, pause and message runs",
+  decide: "decide approvals",
+  audit: "see everybody’s commands",
+  edit: "edit agents",
+  govern: "change rules and switches",
+  administer: "manage principals and keys",
+};
+
+/** Who one is here, what that allows, and where one is signed in. */
+export function You({ me }: { me: Me }) {
+  const now = useNow();
+  const { installation: place } = me;
+  return (
+    <>
+      <Section title="You" note={me.kind}>
+        <dl className={classes.facts}>
+          <dt>Name</dt>
+          <dd>
+            <b>{me.name}</b>
+          </dd>
+          <dt>Roles</dt>
+          <dd>{me.roles.join(", ") || "none"}</dd>
+          <dt>Groups</dt>
+          <dd>{me.groups.join(", ") || "none"}</dd>
+          <dt>You may</dt>
+          <dd>
+            {Object.entries(MAY)
+              .filter(([p]) => me.permissions.includes(p as Permission))
+              .map(([, words]) => words)
+              .join(", ") || "see nothing"}
+          </dd>
+          <dt>Workflows</dt>
+          <dd>{me.workflows.includes("*") ? "all" : <code>{me.workflows.join(", ") || "none"}</code>}</dd>
+          <dt>Key</dt>
+          <dd>
+            <Ident id={me.key_id} show={me.key_id} />
+            <span className="muted"> ends {moment(me.key_expires_at, now)}</span>
+          </dd>
+          {me.session && (
+            <>
+              <dt>Session</dt>
+              <dd>
+                since {moment(me.session.opened_at, now)}
+                <span className="muted">, ends {moment(me.session.expires_at, now)} unless you use it before then</span>
+              </dd>
+            </>
+          )}
+        </dl>
+      </Section>
+      <Sessions principal={me.name} />
+      <Section title="This installation" note={place.name}>
+        <dl className={classes.facts}>
+          <dt>Version</dt>
+          <dd>{place.version}</dd>
+          <dt>Namespace</dt>
+          <dd>{place.namespace}</dd>
+          {place.retention_seconds != null && (
+            <>
+              <dt>Histories</dt>
+              <dd>kept by Temporal for {brief(place.retention_seconds * 1000)} after a run ends</dd>
+            </>
+          )}
+          {place.temporal_ui_url && (
+            <>
+              <dt>Temporal</dt>
+              <dd>
+                <a href={place.temporal_ui_url} target="_blank" rel="noreferrer" className="link">
+                  Open its own console
+                </a>
+              </dd>
+            </>
+          )}
+        </dl>
+      </Section>
+    </>
+  );
+}

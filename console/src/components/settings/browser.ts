@@ -1,0 +1,21 @@
+const BROWSERS: [RegExp, string][] = [
+  [/Edg\//, "Edge"],
+  [/OPR\//, "Opera"],
+  [/Firefox\//, "Firefox"],
+  [/Chrome\//, "Chrome"],
+  [/Safari\//, "Safari"],
+];
+const SYSTEMS: [RegExp, string][] = [
+  [/iPhone|iPad/, "iOS"],
+  [/Android/, "Android"],
+  [/Windows/, "Windows"],
+  [/Mac OS X/, "macOS"],
+  [/Linux/, "Linux"],
+];
+/** A browser's description of itself, in two words. It is unverified. */
+export function browserOf(agent: string | null): string {
+  const of = (known: [RegExp, string][]) => known.find(([sign]) => sign.test(agent ?? ""))?.[1];
+  const [browser, system] = [of(BROWSERS), of(SYSTEMS)];
+  if (!browser && !system) return "Unknown browser";
+  return [browser ?? "A browser", system].filter(Boolean).join(" on ");
+}

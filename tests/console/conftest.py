@@ -1,0 +1,142 @@
+"""Browser tests: the built console in a real Chromium, over a whole installation on real servers.
+
+Wait by locators (`expect`), never by time. Under the page's content policy `page.wait_for_function` can't work, because it evaluates text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
+
+from agentgrid.cli.servers.child import free_port
+from tests.activities.conftest import seeded_template
+from tests.api.conftest import settings_for
+from tests.conftest import Peopled, Postgres, Temporal, control_login
+from tests.console.chromium import FLAGS, executable
+from tests.console.stack import HOST, Stack, built_console, serving
+from tests.e2e.conftest import looping, new_namespace
+from worker import grid as backoffice
+
+__all__ = ["seeded_template"]
+
+expect.set_options(timeout=20_000)  # the machine is shared by several test processes
+
+LOST = re.compile("ERR_(CONNECTION|NETWORK|EMPTY|INCOMPLETE|ABORTED)")
+"""What the browser reports when a server dies."""
+
+
+def status(*codes: int) -> re.Pattern[str]:
+    """What the browser reports about responses with these statuses."""
+    return re.compile(rf"status of ({'|'.join(map(str, codes))})\b")
+
+
+async def shown(page: Page) -> None:
+    """Wait until nothing of the page is a placeholder any more."""
+    await expect(page.get_by_role("heading").first).to_be_visible()
+    await expect(page.get_by_text("Loading", exact=True)).to_have_count(0)
+
+
+@pytest.fixture(scope="session")
+def dist() -> Path:
+    """The built console."""
+    return built_console()
+
+
+@pytest.fixture(scope="package")
+async def stack(
+    dist: Path,
+    temporal_server: Temporal,
+    postgres_server: Postgres,
+    peopled: Peopled,
+    seeded_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Stack]:
+    """API with console, projector, and a worker with the reference project."""
+    port = free_port()
+    dsn = postgres_server.dsn_of(await postgres_server.create(template=peopled.template))
+    app_dsn = postgres_server.dsn_of(await postgres_server.create(template=seeded_template))
+    settings = settings_for(
+        await control_login(dsn),
+        temporal_server.address,
+        tmp_path_factory.mktemp("console"),
+        api_url=f"http://{HOST}:{port}",
+        temporal_namespace=await new_namespace(temporal_server),
+    )
+    worker = ("backoffice", backoffice, {})
+    async with looping(settings, dsn, app_dsn, dict(peopled.tokens), worker) as loop, serving(loop, port) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=executable(), args=FLAGS)
+        yield started
+        await started.close()
+
+
+class Pages:
+    """Opens the console as different people. What its pages complain about fails the test, unless it was expected."""
+
+    def __init__(self, browser: Browser, stack: Stack) -> None:
+        self._browser = browser
+        self._stack = stack
+        self._contexts: list[BrowserContext] = []
+        self._expected: list[re.Pattern[str]] = []
+        self.complaints: list[str] = []
+
+    def expect(self, *complaints: re.Pattern[str]) -> None:
+        """The test provokes these."""
+        self._expected += complaints
+
+    async def context(self, **options: Any) -> BrowserContext:
+        """A new browser profile, which goes with the test."""
+        options = {"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"} | options
+        context = await self._browser.new_context(**options)
+        self._contexts.append(context)
+        context.on("page", self._listen)
+        return context
+
+    async def __call__(
+        self,
+        who: str,
+        path: str = "/",
+        *,
+        key: str | None = None,
+        host: str = HOST,
+        context: BrowserContext | None = None,
+        **options: Any,
+    ) -> Page:
+        """A page of a person who has signed in by a link. options: of a new browser profile, where none is given."""
+        page = await (context or await self.context(**options)).new_page()
+        code = await self._stack.code(key or self._stack.loop.api.tokens[who])
+        await page.goto(f"{self._stack.url(host)}/sign-in?to={quote(path, safe='')}#{code}")
+        await expect(page.get_by_role("navigation", name="Console")).to_contain_text(who)
+        return page
+
+    async def close(self) -> None:
+        for context in self._contexts:
+            await context.close()
+        unexpected = [each for each in self.complaints if not any(known.search(each) for known in self._expected)]
+        assert not unexpected, unexpected
+
+    def _listen(self, page: Page) -> None:
+        def console(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning"):
+                self.complaints.append(f"{message.text} ({message.location.get('url')})")
+
+        page.on("console", console)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+
+@pytest.fixture
+async def page_of(browser: Browser, stack: Stack) -> AsyncIterator[Pages]:
+    pages = Pages(browser, stack)
+    yield pages
+    await pages.close()

@@ -1,0 +1,172 @@
+"""What happens shows by itself, and what one decides happens once. Each test has a run of its own, found by its reference."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, Response, expect
+
+from tests.console.conftest import LOST, Pages, shown, status
+from tests.console.stack import Stack
+
+APPROVE, REJECT = re.compile("^Approve"), re.compile("^Reject")
+LOADS = "() => performance.timeOrigin"
+"""Changes when the page is loaded again."""
+
+
+@pytest.fixture
+def reference() -> str:
+    return f"ref-{uuid.uuid4().hex[:8]}"
+
+
+def steps(page: Page) -> Any:
+    return page.get_by_role("treegrid", name="Steps").get_by_role("row")
+
+
+def sentence(page: Page) -> Any:
+    """The state of the run, as the head says it."""
+    return page.locator("p[role=status]").first
+
+
+async def test_the_overview_shows_a_run_as_it_starts(page_of: Pages, stack: Stack, reference: str):
+    page = await page_of("operator")
+    await expect(page.get_by_role("heading", name="Happens next")).to_be_visible()
+    loaded = await page.evaluate(LOADS)
+    await expect(page.get_by_text(reference)).to_have_count(0)
+    await stack.refund(reference=reference)
+    await expect(page.get_by_role("link").filter(has_text=reference).first).to_be_visible()
+    assert await page.evaluate(LOADS) == loaded
+
+
+async def test_a_run_is_watched_live_and_approved_in_the_tab_of_a_second_person(
+    page_of: Pages, stack: Stack, reference: str
+):
+    context = await page_of.context()
+    run_id, approval = await stack.refund("T-1002", reference=reference)
+    mine = await page_of("operator", f"/runs/{run_id}", context=context)
+    await expect(steps(mine).filter(has_text="Refund ticket")).to_be_visible()
+    await expect(sentence(mine)).to_contain_text("Needs approval")
+    loaded, before = await mine.evaluate(LOADS), await steps(mine).count()
+
+    theirs = await page_of("reviewer", f"/approvals/{approval['approval_id']}", context=context, host="localhost")
+    await expect(mine.get_by_role("button", name="operator")).to_be_visible()  # each tab is its own person still
+    await expect(theirs.get_by_text("You decide as reviewer")).to_be_visible()
+    await theirs.get_by_role("button", name=APPROVE).dblclick()
+    await expect(theirs.get_by_role("status").filter(has_text="Counted")).to_be_visible()
+
+    await expect(sentence(mine)).not_to_contain_text("Refund ticket")
+    await expect(steps(mine).nth(before)).to_be_visible()
+    assert await mine.evaluate(LOADS) == loaded
+    decided = await stack.loop.call("reviewer", "GET", f"/approvals/{approval['approval_id']}")
+    assert (decided["status"], decided["decided_by"]) == ("approved", "reviewer")
+    assert len(decided["decisions"]) == 1
+
+
+async def test_a_rejection_needs_a_reason_which_the_record_keeps(page_of: Pages, stack: Stack, reference: str):
+    _, approval = await stack.refund("T-1015", reference=reference)
+    page = await page_of("reviewer", f"/approvals/{approval['approval_id']}")
+    await page.get_by_role("button", name=REJECT).click()
+    await expect(page.get_by_role("alert")).to_contain_text("a rejection needs a reason")
+    await page.get_by_role("textbox", name="Comment").fill("The customer has written since")
+    await page.get_by_role("button", name=REJECT).click()
+    await expect(page.get_by_role("status").filter(has_text="rejected by you")).to_be_visible()
+    decided = await stack.loop.call("reviewer", "GET", f"/approvals/{approval['approval_id']}")
+    assert decided["status"] == "rejected"
+    assert [each["comment"] for each in decided["decisions"]] == ["The customer has written since"]
+
+
+async def test_a_run_is_cancelled_from_its_page_with_a_reason(page_of: Pages, stack: Stack, reference: str):
+    run_id, _ = await stack.refund("T-1015", reference=reference)
+    page = await page_of("operator", f"/runs/{run_id}")
+    await page.get_by_role("button", name="Cancel", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Cancel this run?")
+    await dialog.get_by_role("textbox").fill("Asked for twice")
+    await dialog.get_by_role("button", name="Cancel", exact=True).click()
+    await expect(dialog).to_have_count(0)
+    await expect(sentence(page)).to_contain_text("ancelled")
+    await expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
+    commands = await stack.loop.call("operator", "GET", f"/commands?run={run_id}")
+    assert [(each["kind"], each["reason"]) for each in commands["items"] if each["kind"] != "run.start"] == [
+        ("run.cancel", "Asked for twice")
+    ]
+
+
+async def test_filters_are_in_the_address_and_outlive_reload_and_back(page_of: Pages, stack: Stack, reference: str):
+    await stack.refund("T-1015", reference=reference)
+    page = await page_of("operator", "/runs")
+    filters = page.get_by_role("complementary", name="Filters")
+    await filters.get_by_role("button", name="Needs approval").click()
+    await page.get_by_role("textbox", name="Search runs").fill(reference)
+    await expect(page).to_have_url(re.compile(rf"status=approval.*q={reference}|q={reference}.*status=approval"))
+    row = page.get_by_role("link").filter(has_text=reference)
+    await expect(row).to_have_count(1)
+    await page.reload()
+    await expect(row).to_have_count(1)
+    await expect(page.get_by_role("textbox", name="Search runs")).to_have_value(reference)
+    await expect(filters.get_by_role("button", name="Needs approval")).to_have_attribute("aria-pressed", "true")
+    await row.click()
+    await expect(page.get_by_role("treegrid", name="Steps")).to_be_visible()
+    await page.go_back()
+    await expect(row).to_have_count(1)
+    await expect(page.get_by_role("textbox", name="Search runs")).to_have_value(reference)
+
+
+async def test_a_viewer_sees_what_happened_and_nothing_of_what_was_written(
+    page_of: Pages, stack: Stack, reference: str
+):
+    run_id, approval = await stack.refund("T-1015", reference=reference)
+    whole = await stack.loop.call("reviewer", "GET", f"/approvals/{approval['approval_id']}")
+    written = [each for each in _texts(whole["payload"]) if len(each) > 12]
+    assert written, whole["payload"]
+
+    context = (await page_of("viewer")).context
+    seen = ""
+    for path, ready in (
+        (f"/runs/{run_id}", "Refund ticket"),
+        (f"/approvals/{approval['approval_id']}", "Hidden: your role sees what happened"),
+        ("/approvals?whose=all", "All that wait"),
+        ("/runs", reference),
+        ("/", "Happens next"),
+    ):
+        page, answers = await context.new_page(), list[Response]()
+        page.on("response", lambda answer, to=answers: to.append(answer) if "/api/" in answer.url else None)
+        await page.goto(stack.url() + path)
+        await expect(page.get_by_text(ready).first).to_be_visible()
+        await shown(page)
+        seen += await page.content()
+        for answer in answers:
+            seen += await answer.text()
+        await page.close()
+    assert reference in seen
+    assert not [text for text in written if text in seen or json.dumps(text)[1:-1] in seen]
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for each in value.values() for text in _texts(each)]
+    if isinstance(value, list):
+        return [text for each in value for text in _texts(each)]
+    return [value] if isinstance(value, str) else []
+
+
+async def test_a_killed_api_comes_back_under_an_open_page_and_nothing_is_lost(
+    page_of: Pages, stack: Stack, reference: str
+):
+    run_id, approval = await stack.refund("T-1015", reference=reference)
+    page = await page_of("operator", f"/runs/{run_id}")
+    await expect(steps(page).filter(has_text="Refund ticket")).to_be_visible()
+    loaded = await page.evaluate(LOADS)
+    page_of.expect(LOST, status(503))
+    await stack.kill()
+    await expect(page.get_by_text("Reconnecting")).to_be_visible()
+    await expect(steps(page).filter(has_text="Refund ticket")).to_be_visible()  # what was read stays
+    await expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)  # and nothing can be asked
+    await stack.restart()
+    await stack.loop.decide(approval)  # while the page waits before its next attempt
+    await expect(page.get_by_text("Reconnecting")).to_have_count(0)
+    await expect(sentence(page)).not_to_contain_text("Refund ticket")
+    assert await page.evaluate(LOADS) == loaded

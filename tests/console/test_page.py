@@ -1,0 +1,204 @@
+"""What each page costs, under which policy it runs, and that everybody can use it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import uuid
+from pathlib import Path
+
+import httpx
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, Request, expect
+
+from tests.console.conftest import Pages, shown, status
+from tests.console.stack import Stack
+
+KILO = 1000
+PAGE_BUDGETS = {"screens/Overview": 220 * KILO, "screens/Run": 270 * KILO}
+"""Bytes of JavaScript (gzip) on the first load. The JSON view of a run comes later, on demand."""
+ANY_PAGE = 400 * KILO
+STYLES = 20 * KILO
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+# --- budgets of what is built ------------------------------------------------------------------------------------------
+
+
+class Built:
+    """The manifest of the built console: which files each screen loads."""
+
+    def __init__(self, dist: Path) -> None:
+        self._dist = dist
+        self._chunks = json.loads((dist / ".vite" / "manifest.json").read_text())
+
+    @property
+    def screens(self) -> list[str]:
+        return [name for name in self._chunks if name.startswith("src/screens/")]
+
+    def _with_imports(self, name: str, found: set[str]) -> set[str]:
+        if name not in found:
+            found.add(name)
+            for each in self._chunks[name].get("imports", []):
+                self._with_imports(each, found)
+        return found
+
+    def first_load(self, screen: str) -> tuple[int, int]:
+        """The bytes (gzip) of the scripts and of the styles that this screen loads before it shows."""
+        chunks = [self._chunks[name] for name in self._with_imports(screen, self._with_imports("index.html", set()))]
+        scripts = {chunk["file"] for chunk in chunks}
+        styles = {style for chunk in chunks for style in chunk.get("css", [])}
+        return self._bytes(scripts), self._bytes(styles)
+
+    def _bytes(self, files: set[str]) -> int:
+        return sum(len(gzip.compress((self._dist / file).read_bytes(), 9)) for file in files)
+
+
+def test_no_page_loads_more_than_its_budget(dist: Path):
+    built = Built(dist)
+    assert len(built.screens) > 8
+    over = {}
+    for screen in built.screens:
+        scripts, styles = built.first_load(screen)
+        budget = PAGE_BUDGETS.get(screen.removeprefix("src/").removesuffix(".tsx"), ANY_PAGE)
+        if scripts > budget or styles > STYLES:
+            over[screen] = (scripts, budget, styles, STYLES)
+    assert not over
+
+
+# --- policy ------------------------------------------------------------------------------------------------------------
+
+
+async def test_pages_and_assets_have_the_headers_that_keep_others_out(stack: Stack, dist: Path):
+    script = next((dist / "assets").glob("index-*.js")).name
+    async with httpx.AsyncClient(base_url=stack.url()) as http:
+        page, again = [await http.get("/runs/x", headers={"Accept": "text/html"}) for _ in range(2)]
+        asset = await http.get(f"/assets/{script}")
+        missing = await http.get("/assets/missing.js", headers={"Accept": "text/html"})
+        foreign = await http.get("/", headers={"Host": "evil.example"})
+    policy = dict(part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == policy["worker-src"] == "'self'"
+    assert (policy["frame-ancestors"], policy["base-uri"]) == ("'none'", "'none'")
+    assert "unsafe" not in page.headers["content-security-policy"]
+    (nonce,) = re.findall(r"'nonce-([\w-]{20,})'", policy["style-src"])
+    assert nonce in page.text
+    assert nonce not in again.text
+    for answer in (page, asset):
+        assert answer.status_code == 200
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert answer.headers["referrer-policy"] == "same-origin"
+    assert page.headers["cache-control"] == "no-store"
+    assert asset.headers["content-encoding"] == "gzip"
+    assert "immutable" in asset.headers["cache-control"]
+    assert missing.status_code == 404
+    assert foreign.status_code in (400, 403, 421)
+    assert not re.search(r"https?://(?!www\.w3\.org)", page.text)
+
+
+# --- requests ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("screen", "most"),
+    [
+        pytest.param("overview", 4, marks=pytest.mark.xfail(strict=True, reason="its lists are asked for one by one")),
+        pytest.param(
+            "run", 6, marks=pytest.mark.xfail(strict=True, reason="it asks for all workflows to name its own")
+        ),
+    ],
+)
+async def test_a_page_asks_few_questions(page_of: Pages, stack: Stack, screen: str, most: int):
+    run_id, _ = await stack.refund("T-1015", reference=f"ref-{uuid.uuid4().hex[:8]}")
+    page = await page_of("operator", "/settings")
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        if "/api/" in request.url:
+            asked.append(request.url.partition("/api/v1")[2])
+
+    page.on("request", note)
+    await page.goto(stack.url() + ("/" if screen == "overview" else f"/runs/{run_id}"))
+    await expect(page.get_by_text("Happens next" if screen == "overview" else "Refund ticket").first).to_be_visible()
+    await shown(page)
+    assert len(asked) <= most, "\n".join(asked)
+
+
+# --- for everybody -----------------------------------------------------------------------------------------------------
+
+
+class Reader:
+    """Reads a page with axe, as somebody would who can't see it, or sees it badly."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.found: list[str] = []
+
+    async def begin(self) -> None:
+        await self._page.evaluate(Axe().axe_script)
+
+    async def go(self, path: str) -> None:
+        await self._page.evaluate("path => void history.pushState({}, '', path)", path)  # the router listens
+        await shown(self._page)
+
+    async def read(self) -> None:
+        """Everything in light; in dark the colours, which are all that differs."""
+        for scheme, options in (("light", {"runOnly": RULES}), ("dark", {"runOnly": ["color-contrast"]})):
+            await self._page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            result = await self._page.evaluate("options => axe.run(options)", options)
+            self.found += [
+                f"{self._page.url} {scheme} {each['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
+                for each in result["violations"]
+                for node in each["nodes"]
+            ]
+        nested = await self._page.evaluate(
+            "() => [...document.querySelectorAll(':is(a, button) :is(a, button)')].map(e => e.outerHTML)"
+        )
+        self.found += [f"{self._page.url} one control in another: {html[:160]}" for html in nested]
+
+
+async def test_the_sign_in_page_can_be_used_by_everybody(page_of: Pages, stack: Stack):
+    page = await (await page_of.context()).new_page()
+    await page.goto(f"{stack.url()}/sign-in")
+    await shown(page)
+    reader = Reader(page)
+    await reader.begin()
+    await reader.read()
+    assert not reader.found, "\n".join(reader.found)
+
+
+SCREENS = {
+    "operate": ("/", "/approvals?whose=all", "/approvals/{approval}", "/runs", "/runs/{run}", "/runs/gone"),
+    "catalog": ("/workflows", "/workflows/support_triage", "/agents/triager", "/tools", "/tools/refund_ticket"),
+    "system": (
+        "/workers",
+        "/audit",
+        "/settings",
+        "/settings?view=people",
+        "/settings?view=keys",
+        "/settings?view=signing",
+        "/no/such/page",
+    ),
+}
+
+
+@pytest.mark.parametrize("part", SCREENS)
+async def test_every_screen_can_be_used_by_everybody(page_of: Pages, stack: Stack, part: str):
+    run_id, approval = await stack.refund("T-1015", reference=f"ref-{uuid.uuid4().hex[:8]}")
+    page_of.expect(status(404))
+    page = await page_of("admin")
+    reader = Reader(page)
+    await reader.begin()
+    for path in SCREENS[part]:
+        await reader.go(path.format(run=run_id, approval=approval["approval_id"]))
+        await reader.read()
+    for keys, dialog in (("?", "Keys"), ("Control+k", "")) if part == "operate" else ():
+        await page.keyboard.press(keys)
+        await expect(page.get_by_role("dialog", name=dialog)).to_be_visible()
+        await reader.read()
+        await page.keyboard.press("Escape")
+    assert not reader.found, "\n".join(reader.found)

@@ -1,0 +1,93 @@
+"""Sign in by link and by key, and what signs out again."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from playwright.async_api import Page, expect
+
+from agentgrid.control import keys
+from tests.api.conftest import SETUP
+from tests.console.conftest import LOST, Pages, status
+from tests.console.stack import Stack
+
+ENDS_SECONDS = 2.0
+"""An open page of an ended session is gone within this."""
+STORED = "() => JSON.stringify([location.href, history.state, document.referrer, {...localStorage}, {...sessionStorage}, document.cookie])"
+
+
+async def sign_in_page(page_of: Pages, stack: Stack, code: str = "") -> Page:
+    page = await (await page_of.context()).new_page()
+    await page.goto(f"{stack.url()}/sign-in{code and '#'}{code}")
+    return page
+
+
+async def test_a_link_signs_in_once_and_leaves_nothing_of_its_code(page_of: Pages, stack: Stack):
+    code = await stack.code(stack.loop.api.tokens["operator"])
+    page = await (await page_of.context()).new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url + request.headers.get("referer", "")))
+    await page.goto(f"{stack.url()}/sign-in?to=/audit#{code}")
+    await expect(page).to_have_url(f"{stack.url()}/audit")
+    await expect(page.get_by_role("button", name="operator")).to_be_visible()
+    assert code not in await page.evaluate(STORED)
+    assert not [url for url in asked if code in url.split("#")[0]]
+    await page.go_back()  # to the empty page before: the sign-in page isn't in the history
+    assert page.url == "about:blank"
+
+    page_of.expect(status(401))
+    used = await sign_in_page(page_of, stack, code)
+    await expect(used.get_by_role("status")).to_contain_text("agentgrid console --open")
+    assert code not in await used.evaluate(STORED)
+    assert used.url == f"{stack.url()}/sign-in"
+
+
+async def test_a_key_signs_in_and_a_wrong_one_does_not(page_of: Pages, stack: Stack):
+    key = stack.loop.api.tokens["viewer"]
+    page_of.expect(status(401))
+    page = await sign_in_page(page_of, stack)
+    field, button = page.get_by_label("Key", exact=True), page.get_by_role("button", name="Sign in")
+    assert await field.get_attribute("type") == "password"
+    await field.fill(f"{key[:-1]}{'B' if key[-1] == 'A' else 'A'}")
+    await button.click()
+    await expect(field).to_have_attribute("aria-invalid", "true")
+    await expect(button).to_be_enabled()
+    await field.fill(key)
+    await button.click()
+    await expect(page.get_by_role("button", name="viewer")).to_be_visible()
+    assert key[-20:] not in await page.evaluate(STORED)
+
+
+async def test_a_page_without_a_session_asks_to_sign_in_and_goes_on_to_where_one_was_going(
+    page_of: Pages, stack: Stack
+):
+    page_of.expect(status(401))
+    page = await (await page_of.context()).new_page()
+    await page.goto(f"{stack.url()}/runs?status=failed")
+    await expect(page.get_by_role("heading", name="Sign in to AgentGrid")).to_be_visible()
+    await page.get_by_label("Key", exact=True).fill(stack.loop.api.tokens["operator"])
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    assert page.url == f"{stack.url()}/runs?status=failed"
+
+
+@pytest.mark.parametrize("by", ["sign-out", "revocation"])
+async def test_what_ends_a_session_ends_its_open_pages(page_of: Pages, stack: Stack, by: str):
+    key = await stack.new_key("operator")
+    page = await page_of("operator", key=key.secret)
+    other = await page_of("operator", "/audit", key=key.secret, context=page.context)
+    for each in (page, other):
+        await expect(each.get_by_text("Live", exact=False).first).to_be_visible()
+    page_of.expect(status(401, 403), LOST)
+    if by == "sign-out":
+        await page.get_by_role("button", name="operator").click()
+        await page.get_by_role("menuitem", name="Sign out").click()
+    else:
+        await keys.revoke(stack.loop.api.plane.engine, SETUP, key.key_id)
+    since = time.monotonic()
+    for each in (other, page):
+        await expect(each.get_by_role("heading", name="Sign in to AgentGrid")).to_be_visible(
+            timeout=ENDS_SECONDS * 1000
+        )
+    assert time.monotonic() - since < 2 * ENDS_SECONDS
