@@ -49,6 +49,8 @@ const VERBS: Record<Kind, Verb> = {
   "grid.move": ["renamed", "rename"],
   "command.confirm": ["confirmed", "confirm"],
   "command.withdraw": ["withdrew", "withdraw"],
+  "view.put": ["saved the view", "save the view"],
+  "view.delete": ["deleted the view", "delete the view"],
 };
 const VERDICTS: Record<string, Verb> = { approved: ["approved", "approve"], rejected: ["rejected", "reject"] };
 const EFFECTS: Record<string, string> = { allow: "allow", deny: "deny", require_approval: "ask people" };
