@@ -34,7 +34,7 @@ def sentence(page: Page) -> Any:
 
 async def test_the_overview_shows_a_run_as_it_starts(page_of: Pages, stack: Stack, reference: str):
     page = await page_of("operator")
-    await expect(page.get_by_role("heading", name="Happens next")).to_be_visible()
+    await shown(page)
     loaded = await page.evaluate(LOADS)
     await expect(page.get_by_text(reference)).to_have_count(0)
     await stack.refund(reference=reference)
