@@ -49,8 +49,8 @@ const VERBS: Record<Kind, Verb> = {
   "grid.move": ["renamed", "rename"],
   "command.confirm": ["confirmed", "confirm"],
   "command.withdraw": ["withdrew", "withdraw"],
-  "view.put": ["saved the view", "save the view"],
-  "view.delete": ["deleted the view", "delete the view"],
+  "view.put": ["saved", "save"],
+  "view.delete": ["deleted", "delete"],
 };
 const VERDICTS: Record<string, Verb> = { approved: ["approved", "approve"], rejected: ["rejected", "reject"] };
 const EFFECTS: Record<string, string> = { allow: "allow", deny: "deny", require_approval: "ask people" };
@@ -79,6 +79,7 @@ function object(c: Command, titles: Titles): string {
   if (noun === "session") return act === "code" ? "a sign-in link" : act === "end" ? "a session" : "";
   if (noun === "signing_key") return "a signing key";
   if (noun === "login") return named("login");
+  if (noun === "view") return named("view");
   return noun === "grid" ? named("grid") : "a proposal";
 }
 
@@ -121,6 +122,8 @@ export const GROUPS: Record<string, { word: string; kinds: Kind[] }> = {
       "run.interrupt",
       "run.signal",
       "run.update",
+      "view.put",
+      "view.delete",
     ],
   },
   rules: {

@@ -35,7 +35,7 @@ def sentence(page: Page) -> Any:
 async def test_the_overview_shows_a_run_as_it_starts(page_of: Pages, stack: Stack, reference: str):
     await stack.refund(reference=f"before-{reference}")  # without any run the page says how to start the first
     page = await page_of("operator")
-    await expect(page.get_by_role("heading", name="Happens next")).to_be_visible()
+    await shown(page)
     loaded = await page.evaluate(LOADS)
     await expect(page.get_by_text(reference, exact=True)).to_have_count(0)
     await stack.refund(reference=reference)
@@ -163,10 +163,12 @@ async def test_a_killed_api_comes_back_under_an_open_page_and_nothing_is_lost(
     loaded = await page.evaluate(LOADS)
     page_of.expect(LOST, status(503))
     await stack.kill()
-    await expect(page.get_by_text("Reconnecting")).to_be_visible()
-    await expect(steps(page).filter(has_text="Refund ticket")).to_be_visible()  # what was read stays
-    await expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)  # and nothing can be asked
-    await stack.restart()
+    try:
+        await expect(page.get_by_text("Reconnecting")).to_be_visible()
+        await expect(steps(page).filter(has_text="Refund ticket")).to_be_visible()  # what was read stays
+        await expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)  # and nothing can be asked
+    finally:
+        await stack.restart()
     await stack.loop.decide(approval)  # while the page waits before its next attempt
     await expect(page.get_by_text("Reconnecting")).to_have_count(0)
     await expect(sentence(page)).not_to_contain_text("Refund ticket")

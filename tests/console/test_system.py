@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 
@@ -76,6 +77,13 @@ async def test_the_audit_log_reads_as_sentences_and_keeps_its_filters_in_the_add
     await expect(page).to_have_url(re.compile(r"status=wrong.*kind=runs|kind=runs.*status=wrong"))
     await log.get_by_role("button", name="tried to cancel").click()
     await expect(log.get_by_text(f"POST /api/v1/runs/{run_id}/cancel")).to_be_visible()
+
+    await page.get_by_role("button", name="Export").click()
+    async with page.expect_download() as started:
+        await page.get_by_role("menuitem", name="NDJSON").click()
+    exported = (await (await started.value).path()).read_text().splitlines()
+    assert run_id in exported[0]
+    assert {json.loads(line)["status"] for line in exported if "command_id" in line} == {"refused"}
 
     own = await page_of("viewer", "/audit")
     await expect(own.get_by_text("Only your own")).to_be_visible()

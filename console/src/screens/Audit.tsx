@@ -1,6 +1,7 @@
+import { Menu } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { ScrollText, UserRound } from "lucide-react";
+import { Download, ScrollText, Search as SearchIcon, X } from "lucide-react";
 import { type FormEvent, useEffect, useMemo, useState } from "react";
 import type { Command } from "../api/client";
 import * as q from "../api/queries";
@@ -28,7 +29,8 @@ function filterOf(url: Search): CommandFilter {
     principal: url.principal,
     kind: kindsOf(url.kind),
     status: url.status ? OUTCOMES[url.status]?.status : undefined,
-    run: url.target,
+    target: url.target,
+    q: url.q,
   };
 }
 function useTitles(): Titles {
@@ -36,9 +38,9 @@ function useTitles(): Titles {
   return (noun, name) => titles[noun](name);
 }
 
-function Who({ name, onChange }: { name: string; onChange(name: string): void }) {
-  const [typed, setTyped] = useState(name);
-  useEffect(() => setTyped(name), [name]);
+function Find({ words, onChange }: { words: string; onChange(words: string): void }) {
+  const [typed, setTyped] = useState(words);
+  useEffect(() => setTyped(words), [words]);
   const submit = (e: FormEvent) => {
     e.preventDefault();
     onChange(typed.trim());
@@ -46,17 +48,36 @@ function Who({ name, onChange }: { name: string; onChange(name: string): void })
   return (
     <form onSubmit={submit} role="search">
       <label>
-        <UserRound size={14} aria-hidden />
+        <SearchIcon size={14} aria-hidden />
         <input
           value={typed}
           onChange={(e) => setTyped(e.target.value)}
-          onBlur={() => typed.trim() !== name && onChange(typed.trim())}
-          placeholder="Whose"
-          aria-label="Whose commands"
+          onBlur={() => typed.trim() !== words && onChange(typed.trim())}
+          placeholder="Who, why, on what, or an id"
+          aria-label="Search the audit log"
           maxLength={300}
         />
       </label>
     </form>
+  );
+}
+
+/** What fits the filters, as a file. */
+function Export({ filter }: { filter: CommandFilter }) {
+  return (
+    <Menu width={200} position="bottom-end">
+      <Menu.Target>
+        <Button icon={<Download size={14} aria-hidden />}>Export</Button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Item component="a" href={q.commands.exported(filter, "csv")} download>
+          CSV, for a spreadsheet
+        </Menu.Item>
+        <Menu.Item component="a" href={q.commands.exported(filter, "ndjson")} download>
+          NDJSON, for programs
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
   );
 }
 
@@ -86,14 +107,31 @@ export default function Audit() {
   const days = useMemo(() => byDay(commands, minute), [commands, minute]);
   const set = (change: Search) => void go({ to: ".", search: (old: Search) => ({ ...old, ...change }), replace: true });
   const flip = (key: "kind" | "status", value: string) => set({ [key]: url[key] === value ? undefined : value });
-  const clear = () => set({ principal: undefined, kind: undefined, status: undefined, target: undefined });
-  const filtered = !!(url.principal || url.kind || url.status || url.target);
+  const clear = () =>
+    set({ principal: undefined, kind: undefined, status: undefined, target: undefined, q: undefined });
+  const filtered = !!(url.principal || url.kind || url.status || url.target || url.q);
   const all = me?.permissions.includes("audit");
   return (
     <>
-      <Bar crumbs={[{ word: "Audit" }]}>{filtered && <Button onClick={clear}>Clear the filters</Button>}</Bar>
+      <Bar crumbs={[{ word: "Audit" }]}>
+        {filtered && (
+          <Button look="quiet" onClick={clear}>
+            Clear the filters
+          </Button>
+        )}
+        <Export filter={filter} />
+      </Bar>
       <div className={classes.filters} role="group" aria-label="Filters">
-        <Who name={url.principal ?? ""} onChange={(name) => set({ principal: name || undefined })} />
+        <Find words={url.q ?? ""} onChange={(words) => set({ q: words || undefined })} />
+        {(["principal", "target"] as const).map(
+          (k) =>
+            url[k] && (
+              <Button key={k} small onClick={() => set({ [k]: undefined })}>
+                {k === "principal" ? "by" : "on"} {url[k]}
+                <X size={12} aria-label="remove" />
+              </Button>
+            ),
+        )}
         {Object.entries(GROUPS).map(([key, g]) => (
           <button type="button" key={key} aria-pressed={url.kind === key} onClick={() => flip("kind", key)}>
             {g.word}

@@ -21,3 +21,10 @@ export const one = (command_id: string) =>
     queryKey: ["commands", command_id],
     queryFn: () => ask(client.GET("/api/v1/commands/{command_id}", { params: { path: { command_id } } })),
   });
+/** Where the commands that fit are downloaded. */
+export function exported(filter: CommandFilter, format: "csv" | "ndjson"): string {
+  const query = new URLSearchParams({ format });
+  for (const [name, value] of Object.entries(filter))
+    for (const each of [value].flat()) if (each != null) query.append(name, String(each));
+  return `/api/v1/commands/export?${query}`;
+}
