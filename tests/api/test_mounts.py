@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from agentgrid.api.mounts import MOUNTS, STRICT, HeaderPolicy
+from agentgrid.api.mounts import CONSOLE, MOUNTS, STRICT, HeaderPolicy
 from tests.api.conftest import Api
 
 CSP = "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
@@ -110,7 +110,8 @@ async def test_the_apis_headers_are_as_before_also_beside_a_mount_at_the_root(
         monkeypatch.setitem(MOUNTS, "/", SITE)
     answer = await client.get(path, headers=headers)
     assert answer.status_code == status
-    loosened = root and not any(path.startswith(each) for each in ("/api", "/healthz", "/metrics"))
-    expected = SITE_HEADERS | {"Cache-Control": "no-store"} if loosened else API_HEADERS
+    loosened = not any(path.startswith(each) for each in ("/api", "/healthz", "/metrics"))
+    mount = SITE if root else CONSOLE
+    expected = STRICT | dict(mount.changes) | {"Cache-Control": "no-store"} if loosened else API_HEADERS
     assert shown(answer, expected) == expected
     assert ("permissions-policy" in answer.headers) == loosened

@@ -84,7 +84,7 @@ async def test_a_rule_that_says_what_it_says_keeps_its_version_and_so_the_approv
     second = (await as_("admin").put(f"{PLACE}/same", json=rule)).json()
     assert (first["version"], second["version"], (await published(api)).version) == (1, 1, before.version)
     audit = await last_command(as_, "policy.put")
-    assert (audit["status"], audit["outcome"]) == ("applied", {"rule": "same@1", "changed": False})
+    assert (audit["status"], audit["outcome"]) == ("applied", {"form": "facts", "rule": "same@1", "changed": False})
 
 
 async def test_equal_requests_under_one_idempotency_key_are_one_command_and_another_body_is_a_conflict(api: Api, as_):

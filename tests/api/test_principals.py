@@ -122,8 +122,8 @@ async def test_disabling_shuts_out_at_once_streams_too_and_enabling_lets_in_agai
         assert "leaver" not in (await snapshot(api)).revoked_principals
     audit = (await as_("auditor").get("/api/v1/commands", params={"kind": "principal.disable"})).json()["items"]
     assert [(each["reason"], each["outcome"]) for each in audit[:2]] == [
-        (None, {"changed": False}),
-        ("left", {"changed": True}),
+        (None, {"form": "facts", "changed": False}),
+        ("left", {"form": "facts", "changed": True}),
     ]
 
 

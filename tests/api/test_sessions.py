@@ -231,7 +231,9 @@ async def test_an_open_stream_ends_within_two_seconds_of_its_session_and_no_othe
         async with mine.http.stream("GET", "/api/v1/events") as stream, other.stream("GET", "/api/v1/events") as kept:
             assert (stream.status_code, kept.status_code) == (200, 200)
             rest = asyncio.create_task(stream.aread())
-            held = asyncio.create_task(anext(aiter(kept.aiter_raw())))
+            others = aiter(kept.aiter_raw())
+            assert b"event: hello" in await anext(others)
+            held = asyncio.create_task(anext(others))
             await eventually(lambda: _are(api.app.state.feed.streams >= 2))
             started = asyncio.get_running_loop().time()
             match ending:

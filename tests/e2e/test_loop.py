@@ -23,7 +23,7 @@ async def test_a_ticket_is_triaged_with_an_approval_and_everything_is_told(loop:
     waiting = await loop.until(run_id, "waiting")
     assert waiting["waiting_on"] == "approval"
     approval = await loop.approval(run_id)
-    assert (approval["title"], approval["tool"]) == ("Refund ticket", "refund_ticket")
+    assert (approval["title"], approval["tool"]) == ("Refund 48.00 USD on ticket T-1002", "refund_ticket")
     assert approval["payload"]["value"]["amount_cents"] == 4_800
     assert (await loop.run(run_id))["actions"]
     waited = asyncio.create_task(loop.call("operator", "GET", f"/runs/{run_id}/result?wait=30"))

@@ -22,7 +22,8 @@ __all__ = ["api", "url"]
 
 JSON = "Content-Type: application/json"
 ME = "/api/v1/me"
-FILL = {name: "known" for name in ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id")}
+NAMES = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id", "execution_id")
+FILL = dict.fromkeys(NAMES, "known") | {"event_id": "5", "side": "input"}
 BEHIND = sorted(route for route, access in ACCESS.items() if not access.public)
 A_KEY = "ag_0123456789abcdef_" + "A" * 43
 
