@@ -166,9 +166,9 @@ async def listening(app: FastAPI, *, port: int = 0, max_connections: int = 900) 
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = server.force_exit = True
-        for connection in list(server.server_state.connections):
-            connection.transport.abort()  # a stream would go on
         await serving
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()  # a stream would go on, as the application does
 
 
 async def _is(value: object) -> object:

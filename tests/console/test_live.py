@@ -162,10 +162,12 @@ async def test_a_killed_api_comes_back_under_an_open_page_and_nothing_is_lost(
     loaded = await page.evaluate(LOADS)
     page_of.expect(LOST, status(503))
     await stack.kill()
-    await expect(page.get_by_text("Reconnecting")).to_be_visible()
-    await expect(steps(page).filter(has_text="Refund ticket")).to_be_visible()  # what was read stays
-    await expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)  # and nothing can be asked
-    await stack.restart()
+    try:
+        await expect(page.get_by_text("Reconnecting")).to_be_visible()
+        await expect(steps(page).filter(has_text="Refund ticket")).to_be_visible()  # what was read stays
+        await expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)  # and nothing can be asked
+    finally:
+        await stack.restart()
     await stack.loop.decide(approval)  # while the page waits before its next attempt
     await expect(page.get_by_text("Reconnecting")).to_have_count(0)
     await expect(sentence(page)).not_to_contain_text("Refund ticket")
