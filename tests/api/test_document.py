@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentgrid.control import principals
 from agentgrid.control.signing import Signer
-from agentgrid.db.tables import Command, Policy, SessionRow, SigningKey
+from agentgrid.db.tables import Command, Policy, SessionRow, SigningKey, View
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
@@ -100,13 +100,27 @@ async def search(api: Api) -> AsyncIterator[Search]:
         key_id=api.tokens["auditor"].split("_")[1],
         expires_at=datetime.now(UTC) + timedelta(hours=1),
     )
-    await factories.insert(engine, withdrawn, expired, opened)
+    views = [
+        View(
+            owner=owner,
+            name="known",
+            version=1,
+            title="Known",
+            filter={},
+            changed_by=owner,
+            changed_at=datetime.now(UTC),
+        )
+        for owner in EVERYBODY
+        if owner is not None
+    ]
+    await factories.insert(engine, withdrawn, expired, opened, *views)
     things: dict[str | None, str] = {
         "runs": run.run_id,
         "steps": run.execution_id or "",
         "{execution_id}": "5",
         "approvals": gate.approval_id,
         "workflows": "known",
+        "views": "known",
         "tools": "known",
         "agents": "known",
         "policies": "known",

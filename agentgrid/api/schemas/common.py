@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -14,7 +13,6 @@ Item = TypeVar("Item")
 
 MAX_TEXT = 4_000
 MAX_NAME = 255
-_BARE_NUMBER = re.compile(r"\s*[-+]?[\d.]+\s*")
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)]
 """A short name, tag, reference or identifier."""
@@ -29,8 +27,17 @@ Whole = Annotated[int, Strict()]
 Seconds = Annotated[float, Strict()]
 
 
+def _is_number(text: str) -> bool:
+    """Also one with an exponent, such as `4e-2`."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _written_out(value: Any) -> Any:
-    if isinstance(value, int | float) or (isinstance(value, str) and _BARE_NUMBER.fullmatch(value)):
+    if isinstance(value, int | float) or (isinstance(value, str) and _is_number(value)):
         raise ValueError("must be an RFC 3339 time, such as 2030-01-31T09:00:00Z")
     return value
 

@@ -125,7 +125,6 @@ function refresh(queries: QueryClient, events: LiveEvent[]) {
     later(queries, ["overview"]);
     later(queries, ["runs", "list"]);
     later(queries, ["runs", "counts"]);
-    later(queries, ["runs", "facets"]);
   }
   if (kinds.has("approval")) {
     void queries.invalidateQueries({ queryKey: ["approvals"] });

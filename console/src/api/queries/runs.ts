@@ -22,6 +22,7 @@ export const pages = (query: RunFilter) =>
 export const facets = (query: RunFilter) =>
   queryOptions({
     queryKey: ["runs", "facets", query],
+    staleTime: 30_000, // dear to count: asked for when the filter changes
     queryFn: () => ask(client.GET("/api/v1/runs/facets", { params: { query } })),
   });
 export const counts = (query: RunFilter) =>
