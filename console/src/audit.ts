@@ -79,7 +79,7 @@ function object(c: Command, titles: Titles): string {
   if (noun === "session") return act === "code" ? "a sign-in link" : act === "end" ? "a session" : "";
   if (noun === "signing_key") return "a signing key";
   if (noun === "login") return named("login");
-  if (noun === "view") return named("view");
+  if (noun === "view") return "a view";
   return noun === "grid" ? named("grid") : "a proposal";
 }
 
