@@ -210,7 +210,7 @@ async def test_calls_go_on_after_the_server_dropped_the_connections(db: asyncpg.
         "WHERE application_name = 'agentgrid-backoffice' AND datname = current_database()"
     )
     # A connection may be found dead in use: that call fails and is retried, as Temporal would. Each of the pool's may be.
-    for _ in range(MOST_CONNECTIONS + 1):
+    for _ in range(MAX_CONNECTIONS + 1):
         try:
             assert (await fetch_ticket("T-1001")).id == "T-1001"
             return
