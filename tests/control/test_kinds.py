@@ -81,6 +81,7 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HANDLING, Kind.TIMETABLE_PUT, timetable)
     monkeypatch.setitem(HANDLING, Kind.RUN_NUDGE, Handling(confirmed_by=ConfirmedBy.HISTORY, target=Target.RUN))
     monkeypatch.setitem(delivery.DELIVERERS, Kind.TIMETABLE_PUT, send_timetable)
+    monkeypatch.setattr(table, "_ASKED", table._asking())  # made once, from the kinds that there were
     monkeypatch.setitem(delivery.DELIVERERS, Kind.RUN_NUDGE, send_nudge)
 
 
