@@ -214,7 +214,7 @@ async def test_calls_go_on_after_the_server_dropped_the_connections(db: asyncpg.
         try:
             assert (await fetch_ticket("T-1001")).id == "T-1001"
             return
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             continue
     pytest.fail("the pool did not recover")
 
