@@ -76,7 +76,7 @@ def run(console: Path, *arguments: str | Path, **variables: str) -> None:
     lock = hashlib.sha256(NODE.encode() + (console / "package-lock.json").read_bytes()).hexdigest()
     installed = console / "node_modules" / ".agentgrid-lock"
     if not installed.is_file() or installed.read_text() != lock:
-        install = [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        install: list[str | Path] = [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         subprocess.run(install, cwd=console, env=environment, check=True)
         installed.write_text(lock)
     command: list[str | Path] = [node, *arguments]
