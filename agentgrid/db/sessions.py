@@ -31,14 +31,14 @@ _HOLDER = """
 """
 _BY_TOKEN = _HOLDER.replace("{column}", "token_hash")
 _BY_ID = _HOLDER.replace("{column}", "session_id")
-# As for keys: whoever holds the row notes a use as well, or ends the session.
+# As for keys: a transaction that holds the row notes a use too, or ends the session. It is not worth waiting for.
 _NOTE_USE = """
     UPDATE sessions s SET last_used_at = now(), expires_at = least(now() + $2::interval, s.opened_at + $3::interval, k.expires_at)
     FROM api_keys k WHERE k.key_id = s.key_id
         AND s.session_id = (SELECT session_id FROM sessions WHERE session_id = $1 AND ended_at IS NULL FOR UPDATE SKIP LOCKED)
 """
 CODE_KEPT = timedelta(days=1)
-"""How long a code is kept after it has expired, to say so to the one who presents it."""
+"""How long a code is kept after it has expired, so that its use gets the answer `expired` and not `unknown`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1321,7 +1321,7 @@ export interface paths {
         };
         /**
          * List open browser sessions, newest first
-         * @description One's own; everybody's with the permission `administer`.
+         * @description The caller's own; with the permission `administer`, those of all principals.
          */
         get: operations["list_sessions"];
         put?: never;
@@ -1343,7 +1343,7 @@ export interface paths {
         put?: never;
         /**
          * End a browser session
-         * @description One's own; anybody's with the permission `administer`. Its event streams end. Its key stays: to end both, revoke the key.
+         * @description One of the caller's own; with the permission `administer`, any. Its event streams end. Its key stays: to end both, revoke the key.
          */
         post: operations["end_session"];
         delete?: never;
