@@ -104,7 +104,7 @@ async def put(
 ) -> Command:
     """Put a rule under an id that the operator chose. Raises InvalidInput, Conflict if another rule covers the same calls.
 
-    expected: the version that the caller has seen, 0 for none. Raises Conflict if it is another by now.
+    expected: the version that the caller has seen, 0 for none in force. Raises Conflict if it is another by now.
 
     kind: what the rule is about; None for tools and plain activities. agent: whose calls it is about, a name or a glob; None for everybody's.
     when: what must hold for the call's arguments.
@@ -156,7 +156,8 @@ async def _check_version(session: WriteSession, rule_id: str, expected: int | No
         return
     last = await table.newest(session, rule_id)
     version = 0 if last is None else last.version
-    if version != expected:
+    none_in_force = last is None or last.withdrawn
+    if version != expected and not (expected == 0 and none_in_force):
         raise Conflict(
             f"the rule {rule_id!r} is at version {version} by now, not {expected}: read it again",
             status=f"{rule_id}@{version}",

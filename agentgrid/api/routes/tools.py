@@ -68,6 +68,7 @@ class _Policies:
             effect=rule.effect,
             approvers=list(rule.approvers),
             expires_seconds=rule.expires_seconds,
+            title="" if row is None else row.title,
             reason=rule.reason,
             also=[each.reference for each in self._narrow if each.fits(tool.name)],
             changes=rule.changes,
