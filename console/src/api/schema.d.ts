@@ -2421,7 +2421,7 @@ export interface components {
             policy: string | null;
             /**
              * Proposals
-             * @description Changed arguments that were proposed; newest first, at most 50.
+             * @description Changed arguments that were proposed, newest first; at most 50, of more the newest of each approver.
              */
             proposals: components["schemas"]["ProposedChange"][];
             /**
@@ -2656,7 +2656,7 @@ export interface components {
             previous: components["schemas"]["PreviousApproval"] | null;
             /**
              * Proposals
-             * @description Changed arguments that were proposed; newest first, at most 50.
+             * @description Changed arguments that were proposed, newest first; at most 50, of more the newest of each approver.
              */
             proposals: components["schemas"]["ProposedChange"][];
             /**
