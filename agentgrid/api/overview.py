@@ -13,6 +13,7 @@ from agentgrid.api import freshness
 from agentgrid.api.access import V1
 from agentgrid.api.schemas.overview import Condition, Hour, NextDue, Overview
 from agentgrid.api.schemas.service import Count, Freshness
+from agentgrid.api.shown import Shown
 from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals, commands, runs
@@ -38,7 +39,9 @@ TEMPORAL_SECONDS = 2.0
 _PAGES = {SwitchKind.TOOL: "tools", SwitchKind.WORKFLOW: "workflows", SwitchKind.AGENT: "agents"}
 
 
-async def overview_of(session: ReadSession, plane: ControlPlane, caller: Caller, inbox: ApprovalFilter) -> Overview:
+async def overview_of(
+    session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, inbox: ApprovalFilter
+) -> Overview:
     """The overview of what this caller may see. inbox: the approvals that it can decide now."""
     stale = asyncio.create_task(_stale_workers(plane))
     try:
@@ -55,7 +58,7 @@ async def overview_of(session: ReadSession, plane: ControlPlane, caller: Caller,
         return Overview(
             **_figures(found, mine, (now - DAY).astimezone(UTC)),
             hours=_hours(found, now),
-            next=[_next(each) for each in due],
+            next=[_next(each, shown) for each in due],
             conditions=[*await _of_temporal(plane, told, stale), *_told(told, before), *_behind(projection)],
             generated_at=now,
             projection=projection,
@@ -107,13 +110,14 @@ def _hours(found: runs.Counts, now: datetime) -> list[Hour]:
     ]
 
 
-def _next(due: Due) -> NextDue:
+def _next(due: Due, shown: Shown) -> NextDue:
     href = (
         f"{V1}/runs/{quote(due.run_id, safe='')}"
         if due.approval_id is None
         else f"{V1}/approvals/{quote(due.approval_id, safe='')}"
     )
-    return NextDue.model_validate({**vars(due), "href": href})
+    at = shown.current_step(due.current_kind, due.current_step)
+    return NextDue.model_validate({**vars(due), "current_step": at, "href": href})
 
 
 async def _stale_workers(plane: ControlPlane) -> list[Condition] | None:

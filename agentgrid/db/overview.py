@@ -42,6 +42,7 @@ class Due:
     workflow: str
     reference: str | None
     current_step: str | None
+    current_kind: str | None
     approval_id: str | None
     tool: str | None
 
@@ -114,6 +115,7 @@ def _due(kind: Any, at: Any, approval_id: Any = None, tool: Any = None) -> Seque
         R.workflow,
         R.reference,
         R.current_step,
+        R.current_kind,
         cast(null() if approval_id is None else approval_id, Text).label("approval_id"),
         cast(null() if tool is None else tool, Text).label("tool"),
     )

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from agentgrid.api import freshness, metrics
 from agentgrid.api.access import V1
 from agentgrid.api.approval_filter import inbox
-from agentgrid.api.deps import Asking, Login, Plane, Session
+from agentgrid.api.deps import Asking, Login, Plane, Session, Shows
 from agentgrid.api.errors import DATABASE_FAULTS
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.me import VERSION, me_of
@@ -111,6 +111,6 @@ async def me(request: Request, login: Login) -> Me:
 @router.get(
     f"{V1}/overview", summary="Counts of runs and approvals, with links to their lists, and what is due", tags=["me"]
 )
-async def overview(session: Session, plane: Plane, caller: Asking) -> Overview:
+async def overview(session: Session, plane: Plane, caller: Asking, shown: Shows) -> Overview:
     """Current counts, what happens next, and what is not as it should be."""
-    return await overview_of(session, plane, caller, inbox(plane, caller))
+    return await overview_of(session, plane, caller, shown, inbox(plane, caller))
