@@ -2558,7 +2558,7 @@ export interface components {
             attributed: boolean | null;
             /**
              * Authored
-             * @description The names of the arguments that a model wrote; texts, or holding any.
+             * @description The names of the arguments that hold text, if an agent's model wrote the call; empty if workflow code makes it.
              */
             authored: string[] | null;
             /** Call Key */
@@ -4371,7 +4371,7 @@ export interface components {
         };
         /**
          * LookedAt
-         * @description A call that the agent made before, in the same call of it.
+         * @description An earlier call of the same agent, made since workflow code called it.
          */
         LookedAt: {
             /** Event Id */
@@ -6780,7 +6780,7 @@ export interface components {
         StepKind: "tool" | "model" | "agent" | "approval" | "timer" | "child" | "signal" | "activity" | "update" | "nexus";
         /**
          * StepOfApproval
-         * @description The step that waits: `GET /api/v1/runs/{run_id}/steps` has it under these.
+         * @description The step that waits, by its ids in `GET /api/v1/runs/{run_id}/steps`.
          */
         StepOfApproval: {
             /** Event Id */
@@ -7906,7 +7906,7 @@ export interface components {
         WaitingOn: "approval" | "timer" | "signal" | "child" | "worker" | "retry" | "policy";
         /**
          * WhoMayDecide
-         * @description Who may answer.
+         * @description Who may decide.
          */
         WhoMayDecide: {
             /**
@@ -7921,7 +7921,7 @@ export interface components {
             needed: number;
             /**
              * Needed To Change
-             * @description And with changed arguments; null if they can't be changed.
+             * @description How many people it takes to approve changed arguments; null if they can't be changed.
              */
             needed_to_change: number | null;
             /**
@@ -7931,7 +7931,7 @@ export interface components {
             refused: components["schemas"]["RefusedApprover"][];
             /**
              * Text
-             * @description All of it in words.
+             * @description All of this in words.
              */
             text: string;
         };
@@ -9036,7 +9036,7 @@ export interface operations {
                 tool?: string | null;
                 agent?: string | null;
                 workflow?: string | null;
-                /** @description Only those of this shape. */
+                /** @description Only those of this shape. Explicit approvals only for callers who may read payloads. */
                 shape?: string | null;
                 opened_after?: string | null;
                 /** @description Words to search for. */
