@@ -165,6 +165,7 @@ def _refused(found: Found, terms: Terms) -> list[RefusedApprover]:
         (starters, "started the run"),
         ({*terms.issuers, *found.run.issuers}, "issued the key that started the run"),
         ({terms.changed_by} - {None}, "changed the arguments of this call"),
+        (set(terms.changed_issuers), "issued the key with which the arguments of this call were changed"),
     )
     why: dict[str, str] = {}
     for names, reason in reasons:

@@ -145,6 +145,9 @@ def conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any, *, 
         found.append(R.initiator.not_in(wanted.not_behind))
         found.append(~holds_any(R.issuers, wanted.not_behind))
         found.append(~func.coalesce(_terms(approval)["issuers"].has_any(array(sorted(wanted.not_behind))), False))
+        found.append(
+            ~func.coalesce(_terms(approval)["changed_issuers"].has_any(array(sorted(wanted.not_behind))), False)
+        )
         found.append(func.coalesce(_terms(approval)["changed_by"].astext, "").not_in(wanted.not_behind))
     if wanted.open_under is not None:
         found.extend(_open(approval, wanted.open_under))

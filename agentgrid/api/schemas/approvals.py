@@ -171,7 +171,8 @@ class ApprovalDetail(ApprovalSummary):
     )
     comment: str | None = Field(description="The comment on the decision that took effect.")
     takes: list[str] = Field(
-        description="What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker."
+        description="What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the "
+        "approver's key. Fewer with an older worker."
     )
     changes: Changes = Field(
         description="How many people it takes to approve changed arguments, by the rule that asked."

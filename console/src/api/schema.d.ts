@@ -2452,7 +2452,7 @@ export interface components {
             status: components["schemas"]["ApprovalStatus"];
             /**
              * Takes
-             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the approver's key. Fewer with an older worker.
              */
             takes: string[];
             /**
@@ -2698,7 +2698,7 @@ export interface components {
             step: components["schemas"]["StepOfApproval"];
             /**
              * Takes
-             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the approver's key. Fewer with an older worker.
              */
             takes: string[];
             /**
