@@ -2452,7 +2452,7 @@ export interface components {
             status: components["schemas"]["ApprovalStatus"];
             /**
              * Takes
-             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the approver's key. Fewer with an older worker.
              */
             takes: string[];
             /**
@@ -2558,7 +2558,7 @@ export interface components {
             attributed: boolean | null;
             /**
              * Authored
-             * @description The names of the arguments that a model wrote; texts, or holding any.
+             * @description The names of the arguments that hold text, if an agent's model wrote the call; empty if workflow code makes it.
              */
             authored: string[] | null;
             /** Call Key */
@@ -2698,7 +2698,7 @@ export interface components {
             step: components["schemas"]["StepOfApproval"];
             /**
              * Takes
-             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the approver's key. Fewer with an older worker.
              */
             takes: string[];
             /**
@@ -4371,7 +4371,7 @@ export interface components {
         };
         /**
          * LookedAt
-         * @description A call that the agent made before, in the same call of it.
+         * @description An earlier call of the same agent, made since workflow code called it.
          */
         LookedAt: {
             /** Event Id */
@@ -6780,7 +6780,7 @@ export interface components {
         StepKind: "tool" | "model" | "agent" | "approval" | "timer" | "child" | "signal" | "activity" | "update" | "nexus";
         /**
          * StepOfApproval
-         * @description The step that waits: `GET /api/v1/runs/{run_id}/steps` has it under these.
+         * @description The step that waits, by its ids in `GET /api/v1/runs/{run_id}/steps`.
          */
         StepOfApproval: {
             /** Event Id */
@@ -7911,7 +7911,7 @@ export interface components {
         WaitingOn: "approval" | "timer" | "signal" | "child" | "worker" | "retry" | "policy";
         /**
          * WhoMayDecide
-         * @description Who may answer.
+         * @description Who may decide.
          */
         WhoMayDecide: {
             /**
@@ -7926,7 +7926,7 @@ export interface components {
             needed: number;
             /**
              * Needed To Change
-             * @description And with changed arguments; null if they can't be changed.
+             * @description How many people it takes to approve changed arguments; null if they can't be changed.
              */
             needed_to_change: number | null;
             /**
@@ -7936,7 +7936,7 @@ export interface components {
             refused: components["schemas"]["RefusedApprover"][];
             /**
              * Text
-             * @description All of it in words.
+             * @description All of this in words.
              */
             text: string;
         };
@@ -9041,7 +9041,7 @@ export interface operations {
                 tool?: string | null;
                 agent?: string | null;
                 workflow?: string | null;
-                /** @description Only those of this shape. */
+                /** @description Only those of this shape. Explicit approvals only for callers who may read payloads. */
                 shape?: string | null;
                 opened_after?: string | null;
                 /** @description Words to search for. */
