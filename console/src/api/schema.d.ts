@@ -475,7 +475,7 @@ export interface paths {
         };
         /**
          * Counts of runs and approvals, with links to their lists, and what is due
-         * @description Current counts, what happens next, and what is not as it should be.
+         * @description Current counts, what happens next, and what is not as it should be. With `lists`, all that a first screen shows.
          */
         get: operations["overview"];
         put?: never;
@@ -2145,6 +2145,31 @@ export interface components {
             tools?: string[] | null;
         };
         /**
+         * AgentShown
+         * @description An agent, as the overview shows it, with its figures in the runs that the caller may see.
+         */
+        AgentShown: {
+            /**
+             * Disabled
+             * @description Its kill switch is on.
+             */
+            disabled: boolean;
+            /** Name */
+            name: string;
+            /**
+             * Open
+             * @description Calls that are running or waiting now.
+             */
+            open: number;
+            /** Title */
+            title: string;
+            /**
+             * Usd
+             * @description Of 24 hours, in US dollars; null if no price is known.
+             */
+            usd: number | null;
+        };
+        /**
          * AgentStats
          * @description Of the runs that the caller may see.
          */
@@ -2319,6 +2344,19 @@ export interface components {
             tools: string[];
             /** Version */
             version: string;
+        };
+        /**
+         * AgentsShown
+         * @description The first agents by name.
+         */
+        AgentsShown: {
+            /**
+             * Items
+             * @description The first 6.
+             */
+            items: components["schemas"]["AgentShown"][];
+            /** Total */
+            total: number;
         };
         /**
          * ApprovalAccepted
@@ -4280,6 +4318,35 @@ export interface components {
             usd: number | null;
         };
         /**
+         * Lists
+         * @description The first rows of the lists behind the figures, and of the catalog: at most 6 of each.
+         */
+        Lists: {
+            agents: components["schemas"]["AgentsShown"];
+            /**
+             * Approvals
+             * @description The most urgent of `approvals_for_me`.
+             */
+            approvals: components["schemas"]["ApprovalRow"][];
+            /**
+             * Open
+             * @description The newest open runs.
+             */
+            open: components["schemas"]["RunRow"][];
+            /**
+             * Started
+             * @description Whether there is a run that the caller may see.
+             */
+            started: boolean;
+            tools: components["schemas"]["ToolsShown"];
+            /**
+             * Unsuccessful
+             * @description Those of `unsuccessful_24h` that ended last, the last first.
+             */
+            unsuccessful: components["schemas"]["RunRow"][];
+            workflows: components["schemas"]["WorkflowsShown"];
+        };
+        /**
          * LogEvent
          * @description The event `log`: a run has new log lines. At most one a second for each run. It has no `id`, and is not stored.
          */
@@ -4511,8 +4578,18 @@ export interface components {
              * @description The tool that the approval is about.
              */
             tool: string | null;
+            /**
+             * Tool Title
+             * @description Null if the tool is not registered.
+             */
+            tool_title: string | null;
             /** Workflow */
             workflow: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered.
+             */
+            workflow_title: string | null;
         };
         /**
          * NextKind
@@ -4565,6 +4642,8 @@ export interface components {
              * @description The last 24, oldest first; the last one ends at `generated_at`. Their sums are the counts of 24 h.
              */
             hours: components["schemas"]["Hour"][];
+            /** @description Null unless `lists` is true in the request. */
+            lists: components["schemas"]["Lists"] | null;
             /**
              * Next
              * @description What is due next, soonest first: the first 10. What is overdue is left out.
@@ -7540,6 +7619,26 @@ export interface components {
             tool: string;
         };
         /**
+         * ToolShown
+         * @description A tool that changes something, as the overview shows it.
+         */
+        ToolShown: {
+            /** Approvers */
+            approvers: string[];
+            /**
+             * Disabled
+             * @description Its kill switch is on.
+             */
+            disabled: boolean;
+            /** @description Of the rule that applies to a call by workflow code. */
+            effect: components["schemas"]["Effect"];
+            /** Name */
+            name: string;
+            risk: components["schemas"]["Risk"];
+            /** Title */
+            title: string;
+        };
+        /**
          * ToolSummary
          * @description A tool in a list.
          */
@@ -7610,6 +7709,27 @@ export interface components {
             last_called_at: string;
             /** Version */
             version: string;
+        };
+        /**
+         * ToolsShown
+         * @description The first tools that change something, destructive ones first, then by name.
+         */
+        ToolsShown: {
+            /**
+             * Acting
+             * @description Of those that change something.
+             */
+            acting: number;
+            /**
+             * Items
+             * @description The first 6.
+             */
+            items: components["schemas"]["ToolShown"][];
+            /**
+             * Total
+             * @description Of all tools.
+             */
+            total: number;
         };
         /**
          * UnattributedAct
@@ -8111,6 +8231,29 @@ export interface components {
             p50_seconds: number | null;
         };
         /**
+         * WorkflowShown
+         * @description A workflow, as the overview shows it.
+         */
+        WorkflowShown: {
+            /** Description */
+            description: string;
+            /**
+             * Disabled
+             * @description Its kill switch is on.
+             */
+            disabled: boolean;
+            last_run: components["schemas"]["LastRun"] | null;
+            /** Name */
+            name: string;
+            /**
+             * Served
+             * @description As in the list of workflows.
+             */
+            served: boolean | null;
+            /** Title */
+            title: string;
+        };
+        /**
          * WorkflowStats
          * @description Runs that the caller may see, by status: open now, and closed in the last 24 hours.
          */
@@ -8171,6 +8314,19 @@ export interface components {
             first_seen_at: string;
             /** Version */
             version: string;
+        };
+        /**
+         * WorkflowsShown
+         * @description The first workflows by name.
+         */
+        WorkflowsShown: {
+            /**
+             * Items
+             * @description The first 6.
+             */
+            items: components["schemas"]["WorkflowShown"][];
+            /** Total */
+            total: number;
         };
         /**
          * You
@@ -10346,7 +10502,10 @@ export interface operations {
     };
     overview: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Also the first 6 rows of each list behind the figures, and of the catalog. */
+                lists?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
