@@ -5663,6 +5663,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * RunBulk
@@ -5953,6 +5958,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * RunEnd
@@ -6623,6 +6633,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * SigningKeyOut
