@@ -5,7 +5,7 @@ import type { components, paths } from "./schema";
 type Schemas = components["schemas"];
 export type Me = Schemas["Me"];
 export type Overview = Schemas["Overview"];
-export type Run = Schemas["RunSummary"];
+export type Run = Schemas["RunRow"];
 export type RunDetail = Schemas["RunDetail"];
 export type Step = Schemas["StepOut"];
 export type Timeline = Schemas["Timeline"];

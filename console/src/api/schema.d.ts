@@ -5742,6 +5742,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * RunBulk
@@ -6032,6 +6037,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * RunEnd
@@ -6702,6 +6712,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * SigningKeyOut
