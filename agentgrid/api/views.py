@@ -14,11 +14,11 @@ from agentgrid.api import actions, letters
 from agentgrid.api.access import V1
 from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, ControlOut, Proposed
 from agentgrid.api.schemas.handlers import UpdateOut
+from agentgrid.api.schemas.jobs import JobOut
+from agentgrid.api.schemas.logs import LogOut
 from agentgrid.api.schemas.runs import (
     ChildRun,
     ExecutionOut,
-    JobOut,
-    LogOut,
     RunAccepted,
     RunDetail,
     RunLinks,
@@ -26,10 +26,8 @@ from agentgrid.api.schemas.runs import (
     RunRow,
     RunSummary,
     SignalAccepted,
-    StepOut,
-    StepsSummary,
-    StepSummary,
 )
+from agentgrid.api.schemas.steps import StepOut, StepsSummary, StepSummary
 from agentgrid.api.shown import Shown, class_of, with_form
 from agentgrid.api.you import you_of
 from agentgrid.control.plane import Caller, ControlPlane

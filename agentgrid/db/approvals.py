@@ -99,9 +99,19 @@ _DECISIONS = """
 """
 
 MAX_PROPOSALS = 50
+# The newest of each proposer come first: nobody hides another's proposal by making many.
 _PROPOSALS = """
-    SELECT * FROM commands WHERE approval_id = $1 AND kind = $2 AND status = 'applied' AND ($3::text IS NULL OR principal <> $3)
-    ORDER BY created_at DESC, command_id DESC LIMIT $4
+    SELECT c.* FROM (
+        SELECT command_id FROM (
+            SELECT command_id, row_number() OVER (PARTITION BY principal ORDER BY created_at DESC, command_id DESC) AS nth
+            FROM commands WHERE approval_id = $1 AND kind = $2 AND status = 'applied'
+        ) AS each_ones ORDER BY nth, command_id LIMIT $3
+    ) AS listed JOIN commands c ON c.command_id = listed.command_id ORDER BY c.created_at DESC, c.command_id DESC
+"""
+_PROPOSALS_OF = """
+    SELECT DISTINCT ON (principal, key_id) * FROM commands
+    WHERE approval_id = $1 AND kind = $2 AND status = 'applied' AND body -> 'changed' ->> 'digest' = $3 AND principal <> $4
+    ORDER BY principal, key_id, created_at DESC, command_id DESC
 """
 
 _ORDERED = ("status", "tool", "agent", "decided_by")
@@ -264,10 +274,19 @@ async def decisions(
     return sorted(rows, key=lambda row: (row[0].signalled_at, row[0].event_id))
 
 
-async def proposals(connection: Connection, approval_id: str, *, but_by: str | None = None) -> Sequence[Command]:
-    """The changed arguments that approvers have proposed, newest first; at most 50, without those of one principal if it is given."""
-    found = await connection.fetch(_PROPOSALS, approval_id, CommandKind.APPROVAL_PROPOSE.value, but_by, MAX_PROPOSALS)
+async def proposals(connection: Connection, approval_id: str) -> Sequence[Command]:
+    """The changed arguments that approvers have proposed, newest first; of more than 50, the newest of each approver."""
+    found = await connection.fetch(_PROPOSALS, approval_id, CommandKind.APPROVAL_PROPOSE.value, MAX_PROPOSALS)
     return [loaded(Command, dict(row)) for row in found]
+
+
+async def proposals_of(connection: Connection, approval_id: str, *, digest: str, but_by: str) -> Sequence[Command]:
+    """The last proposal of exactly this change by each person and key, without those of one principal, newest first."""
+    kind = CommandKind.APPROVAL_PROPOSE.value
+    found = [
+        loaded(Command, dict(row)) for row in await connection.fetch(_PROPOSALS_OF, approval_id, kind, digest, but_by)
+    ]
+    return sorted(found, key=lambda each: (each.created_at, each.command_id), reverse=True)
 
 
 async def refused_since(session: ReadSession, since: timedelta) -> int:

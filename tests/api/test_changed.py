@@ -137,6 +137,32 @@ async def test_r22_where_the_rule_wants_two_another_approver_approves_exactly_th
     assert found.decision.proposal == shown["proposals"][1]["command_id"]
 
 
+async def test_r22_nobody_hides_a_proposal_behind_many_of_their_own(api: Api, as_):
+    _, gate, handle = await waiting(api, terms=TWO)
+    hers = (await decide(as_("second"), gate, arguments=GIVEN)).json()["command"]["command_id"]
+    async with writing(api.plane.engine) as session:
+        for digest_of in ("command_id", "body -> 'changed' ->> 'digest'"):
+            # Of other arguments, and of the same.
+            await session.execute(
+                text(
+                    f"""
+                    INSERT INTO commands (command_id, kind, status, principal, key_id, approval_id, body, created_at)
+                    SELECT gen_random_uuid()::text, kind, status, 'reviewer', 'a-revoked-key', approval_id,
+                        json_build_object('changed', json_build_object('arguments', '{{}}'::json, 'digest', {digest_of})),
+                        created_at + n * interval '1 ms'
+                    FROM commands, generate_series(1, 60) AS n WHERE command_id = :hers
+                    """
+                ),
+                {"hers": hers},
+            )
+    shown = [each["command_id"] for each in (await show(as_("both"), gate))["proposals"]]
+    assert (len(shown), shown[-1]) == (50, hers)
+    assert (await decide(as_("both"), gate, arguments=GIVEN)).json()["command"]["kind"] == "approval.decide"
+    (signal,) = await signals(handle)
+    decision = judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data).decision
+    assert (decision.principal, decision.proposer, decision.proposal) == ("both", "second", hers)
+
+
 async def test_r22_who_changed_the_call_alone_does_not_decide_where_the_rule_wants_a_second_person(api: Api, as_):
     _, gate, handle = await waiting(api, terms={**TWO, "changed_by": "reviewer"})
     made = await keys.create(api.plane.engine, SETUP, principal="second")

@@ -21,8 +21,8 @@ from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
 from agentgrid.api.schemas.tools import ToolCalls, ToolDetail, ToolPolicyIn, ToolPolicyOut, ToolSummary, ToolVersionOut
 from agentgrid.control import policies as control
+from agentgrid.control import snapshots, workers
 from agentgrid.control import switches as kill_switch
-from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import policies, switches, tool_figures, tools
 from agentgrid.db.session import ReadSession, reading
@@ -57,7 +57,7 @@ class _Policies:
     @classmethod
     async def read(cls, session: ReadSession) -> _Policies:
         rows = list(await policies.in_force(session))
-        return cls(control.snapshot_of(rows), rows)
+        return cls(snapshots.of(rows), rows)
 
     def of(self, tool: Tool) -> ToolPolicyOut:
         rule = self._snapshot.rule_for(tool.name, Risk(tool.risk))
@@ -68,6 +68,7 @@ class _Policies:
             effect=rule.effect,
             approvers=list(rule.approvers),
             expires_seconds=rule.expires_seconds,
+            title="" if row is None else row.title,
             reason=rule.reason,
             also=[each.reference for each in self._narrow if each.fits(tool.name)],
             changes=rule.changes,

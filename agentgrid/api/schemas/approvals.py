@@ -180,7 +180,7 @@ class ApprovalDetail(ApprovalSummary):
         description="Why the worker found the changed arguments of an earlier decision invalid, so that it asked again."
     )
     proposals: list[ProposedChange] = Field(
-        description="Changed arguments that were proposed; newest first, at most 50."
+        description="Changed arguments that were proposed, newest first; at most 50, of more the newest of each approver."
     )
     decisions: list[DecisionOut] = Field(description="Oldest first; at most 200, including the one that took effect.")
     actions: list[Action]

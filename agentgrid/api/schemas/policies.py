@@ -33,7 +33,7 @@ class RuleIn(In):
     expected_version: Whole | None = Field(
         None,
         ge=0,
-        description="The version of the rule that the caller has seen, 0 for none: `409` if it is another by now.",
+        description="The version of the rule that the caller has seen, 0 for none in force: `409` if it is another by now.",
     )
 
 

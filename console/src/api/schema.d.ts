@@ -2088,7 +2088,7 @@ export interface components {
             effect: components["schemas"]["Effect"];
             /**
              * Expected Version
-             * @description The version of the rule that the caller has seen, 0 for none: `409` if it is another by now.
+             * @description The version of the rule that the caller has seen, 0 for none in force: `409` if it is another by now.
              */
             expected_version?: number | null;
             /**
@@ -2421,7 +2421,7 @@ export interface components {
             policy: string | null;
             /**
              * Proposals
-             * @description Changed arguments that were proposed; newest first, at most 50.
+             * @description Changed arguments that were proposed, newest first; at most 50, of more the newest of each approver.
              */
             proposals: components["schemas"]["ProposedChange"][];
             /**
@@ -2656,7 +2656,7 @@ export interface components {
             previous: components["schemas"]["PreviousApproval"] | null;
             /**
              * Proposals
-             * @description Changed arguments that were proposed; newest first, at most 50.
+             * @description Changed arguments that were proposed, newest first; at most 50, of more the newest of each approver.
              */
             proposals: components["schemas"]["ProposedChange"][];
             /**
@@ -4866,7 +4866,7 @@ export interface components {
             effect: components["schemas"]["Effect"];
             /**
              * Expected Version
-             * @description The version of the rule that the caller has seen, 0 for none: `409` if it is another by now.
+             * @description The version of the rule that the caller has seen, 0 for none in force: `409` if it is another by now.
              */
             expected_version?: number | null;
             /**
@@ -7481,7 +7481,7 @@ export interface components {
             effect: components["schemas"]["Effect"];
             /**
              * Expected Version
-             * @description The version of the rule that the caller has seen, 0 for none: `409` if it is another by now.
+             * @description The version of the rule that the caller has seen, 0 for none in force: `409` if it is another by now.
              */
             expected_version?: number | null;
             /**
@@ -7528,6 +7528,11 @@ export interface components {
              * @description `id@version`; ids that begin with `default:` are built-in rules.
              */
             rule: string;
+            /**
+             * Title
+             * @description Empty if its author gave it none.
+             */
+            title: string;
             /**
              * Tool
              * @description The name or glob that the rule matches.

@@ -10,6 +10,7 @@ export interface RuleText {
   approvers: string[];
   expires_seconds: number;
   changes: Schemas["Changes"];
+  title: string;
 }
 const ANYBODY = "role:approver";
 
@@ -29,7 +30,7 @@ export const timeOf = (seconds: number) =>
     .replace(".0", "")
     .replace(/ 0+ [ms]$/, "");
 /** What a rule did, in its history. */
-export const past = (rule: RuleText & { withdrawn?: boolean }) =>
+export const past = (rule: Pick<RuleText, "effect" | "approvers"> & { withdrawn?: boolean }) =>
   rule.withdrawn
     ? "Withdrawn"
     : rule.effect === "deny"

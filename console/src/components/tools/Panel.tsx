@@ -49,6 +49,7 @@ function Source({ tool }: { tool: ToolDetail }) {
     );
   return (
     <p>
+      {policy.title && <b>{sentence(policy.title)}. </b>}
       {policy.reason && `${sentence(policy.reason)}. `}
       {policy.tool !== tool.name && (
         <>
@@ -84,6 +85,7 @@ function Rule({ tool }: { tool: ToolDetail }) {
   const ref = ruleRef(policy.rule);
   const act = tool.actions.find((a) => a.verb === "policy");
   const own = ref.id === `tool:${tool.name}`;
+  const version = own ? Number(ref.version) : 0;
   return (
     <>
       <section>
@@ -131,6 +133,7 @@ function Rule({ tool }: { tool: ToolDetail }) {
           subject={{ noun: "tool", name: tool.name }}
           title={tool.title}
           rule={policy}
+          version={version}
           onClose={() => setEditing(false)}
         />
       )}
@@ -141,7 +144,7 @@ function Rule({ tool }: { tool: ToolDetail }) {
           verb="Withdraw"
           onClose={() => setWithdrawing(false)}
           onConfirm={async (reason, key) => {
-            const answer = await q.policies.withdraw(ref.id, reason, key);
+            const answer = await q.policies.withdraw(ref.id, version, reason, key);
             if (isProposed(answer)) setProposed(answer);
             for (const noun of ["tools", "policies", "commands"]) void queries.invalidateQueries({ queryKey: [noun] });
           }}
