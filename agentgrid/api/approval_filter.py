@@ -33,7 +33,7 @@ def inbox(plane: ControlPlane, caller: Caller) -> ApprovalFilter:
 
 
 def assigned(wanted: ApprovalFilter, caller: Caller) -> ApprovalFilter:
-    """Of these, the approvals that this caller may decide, whatever their state. Nobody who took part in starting a run may."""
+    """Of these, the approvals that this caller may decide, in any state. Nobody who took part in starting a run may."""
     return replace(wanted, approver_entries=caller.principal.approver_entries, not_behind=caller.persons)
 
 

@@ -706,7 +706,7 @@ export interface paths {
         /**
          * Start up to 200 runs, each by itself
          * @description `200` with an outcome for each item, in their order, also if every one was refused. Each is an ordinary start: a command in the audit log, and
-         *     one request against the rate limit. A run that was started stays started, whatever becomes of other items.
+         *     one request against the rate limit. A run that was started stays started, even if other items fail.
          *
          *     Send it again with the same `Idempotency-Key` and items if no answer came: what was started before is `replayed`.
          */
@@ -1256,7 +1256,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Sets a cookie that stands for the key, in this browser. Only for people, and only from the console's own pages: `Origin` is required.
+         * @description Signs this browser in: sets a cookie that has the key's rights. Only for people, and only from the console's own pages: `Origin` is required.
          *
          *     The session lasts 12 hours from its last use and 7 days in all, and ends with its key. `401` with the code `sign_in_code_spent`: the code
          *     was used or has expired. `403`: the key is a program's. `429`: too many failures from this address.
@@ -1321,7 +1321,7 @@ export interface paths {
         };
         /**
          * List open browser sessions, newest first
-         * @description One's own; everybody's with the permission `administer`.
+         * @description The caller's own sessions; all principals' with the permission `administer`.
          */
         get: operations["list_sessions"];
         put?: never;
@@ -4059,7 +4059,7 @@ export interface components {
             namespace: string;
             /**
              * Retention Seconds
-             * @description For how long Temporal keeps the history of an ended run. Null until Temporal has said so.
+             * @description For how long Temporal keeps the history of an ended run. Null until Temporal has reported it.
              */
             retention_seconds: number | null;
             /** Temporal Ui Url */
@@ -4927,7 +4927,7 @@ export interface components {
         PolicyIn: {
             /**
              * Agent
-             * @description An agent's name or a glob: the rule is about the calls that it makes. Null: everybody's calls, those of agents and of workflow code.
+             * @description An agent's name or a glob: the rule is about the calls that it makes. Null: all calls, those of agents and of workflow code.
              */
             agent?: string | null;
             /**
@@ -6485,7 +6485,7 @@ export interface components {
             expires_at: string;
             /**
              * Key Id
-             * @description The API key that it stands for, and ends with.
+             * @description The API key that it was opened with, and ends with.
              */
             key_id: string;
             /**
@@ -6969,7 +6969,7 @@ export interface components {
         };
         /**
          * StepStatus
-         * @description Where a step stands. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can.
+         * @description How far a step is. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can.
          * @enum {string}
          */
         StepStatus: "scheduled" | "running" | "waiting" | "completed" | "failed" | "cancelled" | "timed_out" | "abandoned";
