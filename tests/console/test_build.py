@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,16 +73,6 @@ def test_the_console_is_built_when_its_sources_change_and_packages_are_installed
     tree.write("package-lock.json", '{"lockfileVersion": 3}')
     assert tree.build() == ["ci", "build"]
     assert tree.folders == {"_dist"}
-
-
-def test_a_build_that_finds_nothing_to_do_is_newer_than_the_sources(tree: Tree) -> None:
-    """Otherwise make would call it each time."""
-    tree.write("src/main.tsx", "one")
-    tree.build()
-    stamp = tree.dist / hatch_build.STAMP
-    os.utime(stamp, (0, 0))
-    assert tree.build() == []
-    assert stamp.stat().st_mtime >= (tree.console / "src" / "main.tsx").stat().st_mtime
 
 
 def test_a_failed_build_leaves_the_old_console_and_says_how_to_go_on(tree: Tree) -> None:

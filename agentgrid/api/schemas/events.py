@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from agentgrid.api.schemas.approvals import ApprovalSummary
 from agentgrid.api.schemas.commands import CommandSummary
 from agentgrid.api.schemas.common import Out
-from agentgrid.api.schemas.runs import RunSummary, StepSummary
+from agentgrid.api.schemas.runs import RunSummary
+from agentgrid.api.schemas.steps import StepSummary
 from agentgrid.domain.live import EventKind
 from agentgrid.domain.runs import RunStatus
 
