@@ -26,7 +26,7 @@ from agentgrid.domain.surrogates import sendable
 MAX_CAUSES = 10
 CLASS = re.compile(r"[A-Za-z_][\w.]{0,99}", re.ASCII)
 UNNAMED_CLASS = "Error"
-"""Stands for an error class that is not an identifier: an author can set any text as the class."""
+"""Shown in place of an error class that is not an identifier: an author can set any text as the class."""
 
 ABOUT_RUNS = ("run.", "approval.")
 """Prefixes of the command kinds whose outcome may quote a run's payloads."""

@@ -176,6 +176,7 @@ def _detail_values(plane: ControlPlane, caller: Caller, shown: Shown, found: Det
     place = f"{V1}/runs/{quote(run.run_id, safe='')}"
     return _values(run, RunDetail) | {
         **_guarded(vars(run), shown),
+        "workflow_title": found.workflow_title,
         "payloads_visible": shown.payloads,
         "refused_signals": found.refused_signals,
         "unattributed_signals": found.unattributed_signals,

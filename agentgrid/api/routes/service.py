@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Annotated
 
 import temporalio.api.workflowservice.v1 as service
+from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -111,6 +113,14 @@ async def me(request: Request, login: Login) -> Me:
 @router.get(
     f"{V1}/overview", summary="Counts of runs and approvals, with links to their lists, and what is due", tags=["me"]
 )
-async def overview(session: Session, plane: Plane, caller: Asking, shown: Shows) -> Overview:
-    """Current counts, what happens next, and what is not as it should be."""
-    return await overview_of(session, plane, caller, shown, inbox(plane, caller))
+async def overview(
+    session: Session,
+    plane: Plane,
+    caller: Asking,
+    shown: Shows,
+    lists: Annotated[
+        bool, Query(description="Also the first 6 rows of each list behind the figures, and of the catalog.")
+    ] = False,
+) -> Overview:
+    """Current counts, what happens next, and what is not as it should be. With `lists`, all that a first screen shows."""
+    return await overview_of(session, plane, caller, shown, inbox(plane, caller), lists=lists)
