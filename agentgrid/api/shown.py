@@ -63,8 +63,13 @@ class Shown:
         """Anything that requires the permission to read payloads, as a response can hold it; None for callers without it."""
         if stored is None or not self.payloads:
             return None
-        self.disclosure.happened = True
+        self.reveal()
         return sendable(stored)
+
+    def reveal(self) -> None:
+        """Record that the response holds payloads, where they are not values of its own: in a file, or in a stream."""
+        if self.payloads:
+            self.disclosure.happened = True
 
     def payload(self, stored: Any) -> StoredPayload | None:
         """A stored payload, with its form."""
