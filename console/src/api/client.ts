@@ -18,6 +18,7 @@ export type Approval = Schemas["ApprovalRow"];
 export type ApprovalDetail = Schemas["ApprovalLetter"];
 export type Workflow = Schemas["WorkflowSummary"];
 export type WorkflowDetail = Schemas["WorkflowDetail"];
+export type WorkflowFigures = Schemas["WorkflowFigures"];
 export type Tool = Schemas["ToolSummary"];
 export type ToolDetail = Schemas["ToolDetail"];
 export type Agent = Schemas["AgentSummary"];
