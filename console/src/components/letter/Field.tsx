@@ -9,7 +9,7 @@ interface Props {
 }
 const LONG = 40; // characters
 
-/** A number that is typed as text, so that it isn't reformatted during typing; what can't be read is kept as it is, and refused by the server. */
+/** A number, kept as the text that is typed: `1.` would become `1` otherwise. What is no number goes to the server as it is, which refuses it. */
 function NumberField({ id, property, value, onChange }: Props) {
   const asMoneyField = isMoney(property);
   const [text, setText] = useState(asMoneyField && typeof value === "number" ? asMoney(value) : String(value ?? ""));
