@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
@@ -21,6 +21,7 @@ from agentgrid.db.tables import Execution, Run
 from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.domain.scopes import admits, is_everything
 from agentgrid.domain.steps import StepKind, StepStatus
+from agentgrid.errors import NotFound
 
 _LISTING = Listing(
     table=Run,
@@ -78,6 +79,23 @@ def _in_order(wanted: RunFilter, scope: Scope, limit: int, after: Key | None) ->
     return paging.in_order(_LISTING, partial(conditions, wanted, scope), limit=limit, after=after)
 
 
+async def last_ended(
+    session: ReadSession, *, scope: Scope, status: Collection[RunStatus], since: timedelta, limit: int
+) -> Sequence[Run]:
+    """Runs in the scope that ended so since then, without their payloads, the last ended first."""
+    inside = scopes.within(R.workflow, scope)
+    ended = (R.closed_at >= func.now() - since, R.status.in_([each.value for each in status]))
+    statement = select(Run).options(*_LISTING.options(R)).where(*ended, *inside)
+    return (await session.execute(statement.order_by(R.closed_at.desc(), R.run_id).limit(limit))).scalars().all()
+
+
+async def any_seen(session: ReadSession, *, scope: Scope) -> bool:
+    """Whether there is a run in the scope."""
+    return bool(
+        (await session.execute(select(exists().where(*scopes.within(R.workflow, scope)).select_from(Run)))).scalar_one()
+    )
+
+
 async def get(session: ReadSession | WriteSession, run_id: str) -> Run | None:
     """One run."""
     return await session.get(Run, run_id)
@@ -89,10 +107,12 @@ async def named(session: ReadSession, run_ids: Sequence[str]) -> Sequence[Run]:
     return (await session.execute(statement)).scalars().all()
 
 
-async def seen(session: ReadSession | WriteSession, run_id: str, *, scope: Scope) -> Run | None:
-    """One run; None also if it is not in the scope."""
+async def seen(session: ReadSession | WriteSession, run_id: str, *, scope: Scope) -> Run:
+    """One run. Raises NotFound also if it is not in the scope."""
     run = await session.get(Run, run_id)
-    return run if run is not None and admits(scope, run.workflow) else None
+    if run is None or not admits(scope, run.workflow):
+        raise NotFound("run", run_id)
+    return run
 
 
 _RESULT = "SELECT {run} FROM runs r WHERE r.run_id = $1".replace("{run}", columns(Run, "r", without=("input",)))

@@ -72,7 +72,7 @@ class PolicyIn(RuleIn):
     )
     agent: Name | None = Field(
         None,
-        description="An agent's name or a glob: the rule is about the calls that it makes. Null: everybody's calls, those of agents and of workflow "
+        description="An agent's name or a glob: the rule is about the calls that it makes. Null: all calls, those of agents and of workflow "
         "code.",
     )
     when: list[ConditionIn] = Field(

@@ -475,7 +475,7 @@ export interface paths {
         };
         /**
          * Counts of runs and approvals, with links to their lists, and what is due
-         * @description Current counts, what happens next, and what is not as it should be.
+         * @description Current counts, what happens next, and what is not as it should be. With `lists`, all that a first screen shows.
          */
         get: operations["overview"];
         put?: never;
@@ -706,7 +706,7 @@ export interface paths {
         /**
          * Start up to 200 runs, each by itself
          * @description `200` with an outcome for each item, in their order, also if every one was refused. Each is an ordinary start: a command in the audit log, and
-         *     one request against the rate limit. A run that was started stays started, whatever becomes of other items.
+         *     one request against the rate limit. A run that was started stays started, even if other items fail.
          *
          *     Send it again with the same `Idempotency-Key` and items if no answer came: what was started before is `replayed`.
          */
@@ -1256,7 +1256,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Sets a cookie that stands for the key, in this browser. Only for people, and only from the console's own pages: `Origin` is required.
+         * @description Signs this browser in: sets a cookie that has the key's rights. Only for people, and only from the console's own pages: `Origin` is required.
          *
          *     The session lasts 12 hours from its last use and 7 days in all, and ends with its key. `401` with the code `sign_in_code_spent`: the code
          *     was used or has expired. `403`: the key is a program's. `429`: too many failures from this address.
@@ -1321,7 +1321,7 @@ export interface paths {
         };
         /**
          * List open browser sessions, newest first
-         * @description One's own; everybody's with the permission `administer`.
+         * @description The caller's own sessions; all principals' with the permission `administer`.
          */
         get: operations["list_sessions"];
         put?: never;
@@ -2145,6 +2145,31 @@ export interface components {
             tools?: string[] | null;
         };
         /**
+         * AgentShown
+         * @description An agent, as the overview shows it, with its figures in the runs that the caller may see.
+         */
+        AgentShown: {
+            /**
+             * Disabled
+             * @description Its kill switch is on.
+             */
+            disabled: boolean;
+            /** Name */
+            name: string;
+            /**
+             * Open
+             * @description Calls that are running or waiting now.
+             */
+            open: number;
+            /** Title */
+            title: string;
+            /**
+             * Usd
+             * @description Of 24 hours, in US dollars; null if no price is known.
+             */
+            usd: number | null;
+        };
+        /**
          * AgentStats
          * @description Of the runs that the caller may see.
          */
@@ -2321,6 +2346,19 @@ export interface components {
             version: string;
         };
         /**
+         * AgentsShown
+         * @description The first agents by name.
+         */
+        AgentsShown: {
+            /**
+             * Items
+             * @description The first 6.
+             */
+            items: components["schemas"]["AgentShown"][];
+            /** Total */
+            total: number;
+        };
+        /**
          * ApprovalAccepted
          * @description An approval, and the command that carries the decision. The command soon becomes `applied` or `superseded`.
          */
@@ -2421,7 +2459,7 @@ export interface components {
             policy: string | null;
             /**
              * Proposals
-             * @description Changed arguments that were proposed; newest first, at most 50.
+             * @description Changed arguments that were proposed, newest first; at most 50, of more the newest of each approver.
              */
             proposals: components["schemas"]["ProposedChange"][];
             /**
@@ -2452,7 +2490,7 @@ export interface components {
             status: components["schemas"]["ApprovalStatus"];
             /**
              * Takes
-             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the approver's key. Fewer with an older worker.
              */
             takes: string[];
             /**
@@ -2558,7 +2596,7 @@ export interface components {
             attributed: boolean | null;
             /**
              * Authored
-             * @description The names of the arguments that a model wrote; texts, or holding any.
+             * @description The names of the arguments that hold text, if an agent's model wrote the call; empty if workflow code makes it.
              */
             authored: string[] | null;
             /** Call Key */
@@ -2656,7 +2694,7 @@ export interface components {
             previous: components["schemas"]["PreviousApproval"] | null;
             /**
              * Proposals
-             * @description Changed arguments that were proposed; newest first, at most 50.
+             * @description Changed arguments that were proposed, newest first; at most 50, of more the newest of each approver.
              */
             proposals: components["schemas"]["ProposedChange"][];
             /**
@@ -2698,7 +2736,7 @@ export interface components {
             step: components["schemas"]["StepOfApproval"];
             /**
              * Takes
-             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the approver's key. Fewer with an older worker.
              */
             takes: string[];
             /**
@@ -4021,7 +4059,7 @@ export interface components {
             namespace: string;
             /**
              * Retention Seconds
-             * @description For how long Temporal keeps the history of an ended run. Null until Temporal has said so.
+             * @description For how long Temporal keeps the history of an ended run. Null until Temporal has reported it.
              */
             retention_seconds: number | null;
             /** Temporal Ui Url */
@@ -4280,6 +4318,35 @@ export interface components {
             usd: number | null;
         };
         /**
+         * Lists
+         * @description The first rows of the lists behind the figures, and of the catalog: at most 6 of each.
+         */
+        Lists: {
+            agents: components["schemas"]["AgentsShown"];
+            /**
+             * Approvals
+             * @description The most urgent of `approvals_for_me`.
+             */
+            approvals: components["schemas"]["ApprovalRow"][];
+            /**
+             * Open
+             * @description The newest open runs.
+             */
+            open: components["schemas"]["RunRow"][];
+            /**
+             * Started
+             * @description Whether there is a run that the caller may see.
+             */
+            started: boolean;
+            tools: components["schemas"]["ToolsShown"];
+            /**
+             * Unsuccessful
+             * @description Those of `unsuccessful_24h` that ended last, the last first.
+             */
+            unsuccessful: components["schemas"]["RunRow"][];
+            workflows: components["schemas"]["WorkflowsShown"];
+        };
+        /**
          * LogEvent
          * @description The event `log`: a run has new log lines. At most one a second for each run. It has no `id`, and is not stored.
          */
@@ -4371,7 +4438,7 @@ export interface components {
         };
         /**
          * LookedAt
-         * @description A call that the agent made before, in the same call of it.
+         * @description An earlier call of the same agent, made since workflow code called it.
          */
         LookedAt: {
             /** Event Id */
@@ -4511,8 +4578,18 @@ export interface components {
              * @description The tool that the approval is about.
              */
             tool: string | null;
+            /**
+             * Tool Title
+             * @description Null if the tool is not registered.
+             */
+            tool_title: string | null;
             /** Workflow */
             workflow: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered.
+             */
+            workflow_title: string | null;
         };
         /**
          * NextKind
@@ -4565,6 +4642,8 @@ export interface components {
              * @description The last 24, oldest first; the last one ends at `generated_at`. Their sums are the counts of 24 h.
              */
             hours: components["schemas"]["Hour"][];
+            /** @description Null unless `lists` is true in the request. */
+            lists: components["schemas"]["Lists"] | null;
             /**
              * Next
              * @description What is due next, soonest first: the first 10. What is overdue is left out.
@@ -4848,7 +4927,7 @@ export interface components {
         PolicyIn: {
             /**
              * Agent
-             * @description An agent's name or a glob: the rule is about the calls that it makes. Null: everybody's calls, those of agents and of workflow code.
+             * @description An agent's name or a glob: the rule is about the calls that it makes. Null: all calls, those of agents and of workflow code.
              */
             agent?: string | null;
             /**
@@ -5663,6 +5742,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * RunBulk
@@ -5953,6 +6037,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * RunEnd
@@ -6396,7 +6485,7 @@ export interface components {
             expires_at: string;
             /**
              * Key Id
-             * @description The API key that it stands for, and ends with.
+             * @description The API key that it was opened with, and ends with.
              */
             key_id: string;
             /**
@@ -6623,6 +6712,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * SigningKeyOut
@@ -6780,7 +6874,7 @@ export interface components {
         StepKind: "tool" | "model" | "agent" | "approval" | "timer" | "child" | "signal" | "activity" | "update" | "nexus";
         /**
          * StepOfApproval
-         * @description The step that waits: `GET /api/v1/runs/{run_id}/steps` has it under these.
+         * @description The step that waits, by its ids in `GET /api/v1/runs/{run_id}/steps`.
          */
         StepOfApproval: {
             /** Event Id */
@@ -6875,7 +6969,7 @@ export interface components {
         };
         /**
          * StepStatus
-         * @description Where a step stands. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can.
+         * @description How far a step is. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can.
          * @enum {string}
          */
         StepStatus: "scheduled" | "running" | "waiting" | "completed" | "failed" | "cancelled" | "timed_out" | "abandoned";
@@ -7540,6 +7634,26 @@ export interface components {
             tool: string;
         };
         /**
+         * ToolShown
+         * @description A tool that changes something, as the overview shows it.
+         */
+        ToolShown: {
+            /** Approvers */
+            approvers: string[];
+            /**
+             * Disabled
+             * @description Its kill switch is on.
+             */
+            disabled: boolean;
+            /** @description Of the rule that applies to a call by workflow code. */
+            effect: components["schemas"]["Effect"];
+            /** Name */
+            name: string;
+            risk: components["schemas"]["Risk"];
+            /** Title */
+            title: string;
+        };
+        /**
          * ToolSummary
          * @description A tool in a list.
          */
@@ -7610,6 +7724,27 @@ export interface components {
             last_called_at: string;
             /** Version */
             version: string;
+        };
+        /**
+         * ToolsShown
+         * @description The first tools that change something, destructive ones first, then by name.
+         */
+        ToolsShown: {
+            /**
+             * Acting
+             * @description Of those that change something.
+             */
+            acting: number;
+            /**
+             * Items
+             * @description The first 6.
+             */
+            items: components["schemas"]["ToolShown"][];
+            /**
+             * Total
+             * @description Of all tools.
+             */
+            total: number;
         };
         /**
          * UnattributedAct
@@ -7911,7 +8046,7 @@ export interface components {
         WaitingOn: "approval" | "timer" | "signal" | "child" | "worker" | "retry" | "policy";
         /**
          * WhoMayDecide
-         * @description Who may answer.
+         * @description Who may decide.
          */
         WhoMayDecide: {
             /**
@@ -7926,7 +8061,7 @@ export interface components {
             needed: number;
             /**
              * Needed To Change
-             * @description And with changed arguments; null if they can't be changed.
+             * @description How many people it takes to approve changed arguments; null if they can't be changed.
              */
             needed_to_change: number | null;
             /**
@@ -7936,7 +8071,7 @@ export interface components {
             refused: components["schemas"]["RefusedApprover"][];
             /**
              * Text
-             * @description All of it in words.
+             * @description All of this in words.
              */
             text: string;
         };
@@ -8111,6 +8246,29 @@ export interface components {
             p50_seconds: number | null;
         };
         /**
+         * WorkflowShown
+         * @description A workflow, as the overview shows it.
+         */
+        WorkflowShown: {
+            /** Description */
+            description: string;
+            /**
+             * Disabled
+             * @description Its kill switch is on.
+             */
+            disabled: boolean;
+            last_run: components["schemas"]["LastRun"] | null;
+            /** Name */
+            name: string;
+            /**
+             * Served
+             * @description As in the list of workflows.
+             */
+            served: boolean | null;
+            /** Title */
+            title: string;
+        };
+        /**
          * WorkflowStats
          * @description Runs that the caller may see, by status: open now, and closed in the last 24 hours.
          */
@@ -8171,6 +8329,19 @@ export interface components {
             first_seen_at: string;
             /** Version */
             version: string;
+        };
+        /**
+         * WorkflowsShown
+         * @description The first workflows by name.
+         */
+        WorkflowsShown: {
+            /**
+             * Items
+             * @description The first 6.
+             */
+            items: components["schemas"]["WorkflowShown"][];
+            /** Total */
+            total: number;
         };
         /**
          * You
@@ -9041,7 +9212,7 @@ export interface operations {
                 tool?: string | null;
                 agent?: string | null;
                 workflow?: string | null;
-                /** @description Only those of this shape. */
+                /** @description Only those of this shape. Explicit approvals only for callers who may read payloads. */
                 shape?: string | null;
                 opened_after?: string | null;
                 /** @description Words to search for. */
@@ -10346,7 +10517,10 @@ export interface operations {
     };
     overview: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Also the first 6 rows of each list behind the figures, and of the catalog. */
+                lists?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;

@@ -1,11 +1,10 @@
 import { ChevronRight, Layers } from "lucide-react";
 import { useState } from "react";
 import type { Approval } from "../api/client";
-import { left, shortId, words } from "../format";
+import { agentTitle, flowTitle, left, shortId, words } from "../format";
 import { useNow } from "../live/now";
 import classes from "../screens/Inbox.module.css";
 import { RiskMark } from "../status";
-import { useAgentTitle, useWorkflowTitle } from "./catalog";
 
 export const ALIKE = 3; // so many of one shape are one row
 const COLUMNS = 3;
@@ -47,8 +46,6 @@ interface RowProps {
 }
 export function ApprovalRow({ a, at, onOpen }: RowProps) {
   const now = useNow();
-  const workflow = useWorkflowTitle();
-  const agent = useAgentTitle();
   return (
     <li>
       <button
@@ -63,7 +60,7 @@ export function ApprovalRow({ a, at, onOpen }: RowProps) {
           {a.status === "pending" ? a.expires_at && left(a.expires_at, now) : a.status}
         </span>
         <span className="cut muted">
-          {[a.agent ? agent(a.agent) : workflow(a.workflow), a.reference].filter(Boolean).join(" · ")}
+          {[a.agent ? agentTitle(a) : flowTitle(a), a.reference].filter(Boolean).join(" · ")}
         </span>
         {a.risk === "destructive" && <RiskMark risk={a.risk} />}
       </button>

@@ -1,4 +1,4 @@
-/** Rules: which hold, what they said before, and how they are changed. A change that relaxes one is answered with a proposal. */
+/** Rules: which hold, their earlier versions, and how they are changed. A change that relaxes one is answered with a proposal. */
 import { queryOptions } from "@tanstack/react-query";
 import { ask, client } from "../client";
 import type { components } from "../schema";

@@ -8,7 +8,7 @@ import classes from "./Panel.module.css";
 
 const SHOWN = 8;
 
-/** What a rule said before it said what it says now. */
+/** The earlier versions of a rule. */
 export function RulePast({ rule, current }: { rule: string; current: string }) {
   const now = useNow();
   const { data, error, refetch } = useQuery(q.policies.one(rule));
@@ -17,7 +17,7 @@ export function RulePast({ rule, current }: { rule: string; current: string }) {
   if (!before.length) return null;
   return (
     <section>
-      <h3>What it said before</h3>
+      <h3>Earlier versions</h3>
       <ol className={classes.past}>
         {before.slice(0, SHOWN).map((v) => (
           <li key={v.version}>
