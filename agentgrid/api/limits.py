@@ -88,7 +88,7 @@ class Limits:
         self.charge(principal, 1)
 
     def expect(self, secret_hash: str) -> None:
-        """Let this secret pass whatever other clients of its address fail with: it is valid."""
+        """Let this secret pass, even when other clients of its address fail: it is valid."""
         self._good[secret_hash] = None
         self._good.move_to_end(secret_hash)
         if len(self._good) > MAX_BUCKETS:

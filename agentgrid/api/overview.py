@@ -36,9 +36,9 @@ _PAGES = {SwitchKind.TOOL: "tools", SwitchKind.WORKFLOW: "workflows", SwitchKind
 
 
 async def overview_of(
-    session: ReadSession, plane: ControlPlane, caller: Caller, inbox: ApprovalFilter, shown: Shown | None
+    session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, inbox: ApprovalFilter, *, lists: bool
 ) -> Overview:
-    """The overview of what this caller may see. inbox: the approvals that it can decide now. shown: for the lists; None leaves them out."""
+    """The overview of what this caller may see. inbox: the approvals that it can decide now. lists: with the first rows."""
     stale = asyncio.create_task(_stale_workers(plane))
     try:
         now = await commands.clock(session)
@@ -54,8 +54,8 @@ async def overview_of(
         return Overview(
             **_figures(found, mine, (now - DAY).astimezone(UTC)),
             hours=_hours(found, now),
-            next=[_next(each) for each in due],
-            lists=None if shown is None else await lists_of(session, plane, caller, shown, inbox),
+            next=[_next(each, shown) for each in due],
+            lists=await lists_of(session, plane, caller, shown, inbox) if lists else None,
             conditions=[*await _of_temporal(plane, told, stale), *_told(told, before), *_behind(projection)],
             generated_at=now,
             projection=projection,
@@ -107,13 +107,14 @@ def _hours(found: runs.Counts, now: datetime) -> list[Hour]:
     ]
 
 
-def _next(due: Due) -> NextDue:
+def _next(due: Due, shown: Shown) -> NextDue:
     href = (
         f"{V1}/runs/{quote(due.run_id, safe='')}"
         if due.approval_id is None
         else f"{V1}/approvals/{quote(due.approval_id, safe='')}"
     )
-    return NextDue.model_validate({**vars(due), "href": href})
+    at = shown.current_step(due.current_kind, due.current_step)
+    return NextDue.model_validate({**vars(due), "current_step": at, "href": href})
 
 
 async def _stale_workers(plane: ControlPlane) -> list[Condition] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentgrid.api.schemas.policies import ConditionOut, ConsideredOut, PolicyTest, PolicyTested
-from agentgrid.control import policies as control
+from agentgrid.control import snapshots
 from agentgrid.control.switches import refusal
 from agentgrid.db import policies, switches, tools
 from agentgrid.db.session import ReadSession
@@ -26,7 +26,7 @@ async def tested(session: ReadSession, asked: PolicyTest) -> PolicyTested:
         raise InvalidInput("invalid call", [Fault(pointer="/kind", message=f"rules can be about: {known}")])
     agent = _caller(kind, asked)
     risk = Risk(risks.get(asked.tool, Risk.READ)) if kind is StepKind.TOOL else Risk.READ
-    weighed = control.snapshot_of(await policies.in_force(session)).weigh(
+    weighed = snapshots.of(await policies.in_force(session)).weigh(
         asked.tool,
         risk,
         kind,

@@ -26,7 +26,7 @@ from agentgrid.domain.steps import StepKind
 MAX_CAUSES = 10
 CLASS = re.compile(r"[A-Za-z_][\w.]{0,99}", re.ASCII)
 UNNAMED_CLASS = "Error"
-"""Stands for an error class that is not an identifier: an author can set any text as the class."""
+"""Shown in place of an error class that is not an identifier: an author can set any text as the class."""
 
 ABOUT_RUNS = ("run.", "approval.")
 """Prefixes of the command kinds whose outcome may quote a run's payloads."""
@@ -102,6 +102,10 @@ class Shown:
     def step_name(self, kind: str, name: str) -> str:
         """A step's name. An explicit approval's is its title, which may quote a payload."""
         return name if kind != StepKind.APPROVAL else self.text(name) or StepKind.APPROVAL.value
+
+    def current_step(self, kind: str | None, step: str | None) -> str | None:
+        """The step that a run is at."""
+        return step if kind is None or step is None else self.step_name(kind, step)
 
 
 def with_form(told: dict[str, Any]) -> CommandOutcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentgrid.api.schemas.tools import ToolPolicyOut
-from agentgrid.control import policies as control
+from agentgrid.control import snapshots
 from agentgrid.db import policies
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Policy, Tool
@@ -28,7 +28,7 @@ class ToolPolicies:
     @classmethod
     async def read(cls, session: ReadSession) -> ToolPolicies:
         rows = list(await policies.in_force(session))
-        return cls(control.snapshot_of(rows), rows)
+        return cls(snapshots.of(rows), rows)
 
     def of(self, tool: Tool) -> ToolPolicyOut:
         rule = self._snapshot.rule_for(tool.name, Risk(tool.risk))
@@ -39,6 +39,7 @@ class ToolPolicies:
             effect=rule.effect,
             approvers=list(rule.approvers),
             expires_seconds=rule.expires_seconds,
+            title="" if row is None else row.title,
             reason=rule.reason,
             also=[each.reference for each in self._narrow if each.fits(tool.name)],
             changes=rule.changes,

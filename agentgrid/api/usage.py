@@ -11,7 +11,7 @@ from fastapi import Depends, Query
 
 from agentgrid.api.schemas.agents import UsageBucket, UsageOver
 from agentgrid.api.schemas.common import Moment
-from agentgrid.api.schemas.runs import UsageOut
+from agentgrid.api.schemas.steps import UsageOut
 from agentgrid.db.agent_usage import Bucket
 from agentgrid.domain.agents import Usage, add
 from agentgrid.errors import Fault, InvalidInput

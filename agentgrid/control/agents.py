@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from agentgrid.control import commands, policies
+from agentgrid.control import commands, snapshots
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import agents as table
 from agentgrid.db import policies as policies_table
@@ -190,7 +190,7 @@ async def _choose(
             )
         )
         await session.flush()
-        snapshot = await policies.publish(session)
+        snapshot = await snapshots.publish(session)
         _check_size(snapshot.agents)
     return recorded.command
 

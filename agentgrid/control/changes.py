@@ -87,14 +87,15 @@ async def asked(
     if Terms.model_validate(approval.terms).changes is not Changes.SECOND_PERSON:
         return Asked(change=change)
     async with direct(plane.pool) as connection:
-        known = await table.proposals(connection, approval.approval_id, but_by=caller.principal.name)
+        known = await table.proposals_of(
+            connection, approval.approval_id, digest=change.digest, but_by=caller.principal.name
+        )
     reasons: list[str] = []
     for proposal in known:
-        if proposal.body["changed"]["digest"] == change.digest:
-            reason = await _why_not(plane, caller, proposal, no_approver)
-            if reason is None:
-                return Asked(change=change, proposal=proposal)
-            reasons.append(reason)
+        reason = await _why_not(plane, caller, proposal, no_approver)
+        if reason is None:
+            return Asked(change=change, proposal=proposal)
+        reasons.append(reason)
     if reasons:
         raise Forbidden(reasons[0])
     return Asked(change=change, proposes=True)

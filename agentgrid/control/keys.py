@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentgrid.control import commands, confirmation, policies
+from agentgrid.control import commands, confirmation, snapshots
 from agentgrid.control.confirmation import Proposal
 from agentgrid.control.plane import Caller, principal_of
 from agentgrid.db import commands as commands_table
@@ -193,7 +193,7 @@ async def revoke(engine: AsyncEngine, caller: Caller, key_id: str, *, reason: st
         key = await table.revoke_key(session, key_id)
         if key is None:
             raise NotFound("key", key_id)
-        await policies.publish(session)
+        await snapshots.publish(session)
         await table.tell_access_changed(session)
         recorded = await commands.apply(
             session, caller, CommandKind.KEY_REVOKE, {"principal": key.principal}, target=key_id, reason=reason

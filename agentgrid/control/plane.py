@@ -51,9 +51,9 @@ class Caller:
     key_id: str | None = None
     """The API key's id, not its secret."""
     session_id: str | None = None
-    """The browser session that stands for the key."""
+    """The browser session that was opened with the key."""
     issuers: tuple[str, ...] = ()
-    """Who issued the key, and so could use it as well: principals, or `system` for the database's side."""
+    """Who issued the key, and so could use it too: principals, or `system` for the database's side."""
     address: str | None = None
     route: str = ""
     """The route with its identifiers filled in. With the principal, it is the scope of an idempotency key."""

@@ -1,20 +1,18 @@
-"""Policy: operators' rules for tools and plain activities. Each change publishes the snapshot that workers read."""
+"""Policy: operators' rules for tools and plain activities. Each change publishes the snapshot that workers read (`snapshots.py`)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from agentgrid.control import commands, confirmation
+from agentgrid.control import commands, confirmation, snapshots
 from agentgrid.control.confirmation import Proposal
-from agentgrid.control.plane import Caller, ControlPlane, principal_of
-from agentgrid.control.signing import Signer
-from agentgrid.db import agents, principals, signing_keys, switches, tools
-from agentgrid.db import commands as commands_table
+from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import policies as table
+from agentgrid.db import tools
 from agentgrid.db.session import WriteSession, writing
 from agentgrid.db.tables import Command, Policy
 from agentgrid.domain.activities import about, governed
@@ -23,7 +21,7 @@ from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.conditions import MAX_CONDITIONS, Condition
 from agentgrid.domain.conditions import fault as fault_of
 from agentgrid.domain.lifting import lifted
-from agentgrid.domain.policies import AGENT_RULE, BUILT_IN_RULE, TOOL_RULE, Effect, Risk, Rule, Snapshot
+from agentgrid.domain.policies import AGENT_RULE, BUILT_IN_RULE, TOOL_RULE, Effect, Risk
 from agentgrid.domain.steps import StepKind
 from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
 
@@ -32,9 +30,6 @@ RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
 
 AGENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 AGENT_GLOB = re.compile(r"[a-z0-9_*?\[\]!-]{1,100}")
-
-DECISIONS_LISTED = timedelta(days=1)
-"""How long the snapshot lists a decision made with an API key that was later revoked: many times as long as a decision is valid."""
 
 TOOL = re.compile(r"[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]{0,253}[^\s\x00-\x1f\x7f])?")
 """A tool's name, an activity type, or a glob. Temporal allows any text as an activity type."""
@@ -50,20 +45,20 @@ class Scope:
     when: tuple[Condition, ...] = ()
 
     def wire(self) -> dict[str, Any]:
-        """As a row and a proposal have it."""
+        """The columns of a row, and the wish of a proposal."""
         kind = None if self.kind is None else self.kind.value
         when = [each.model_dump(mode="json") for each in self.when]
         return {"kind": kind, "tool": self.tool, "agent": self.agent, "when": when}
 
     @classmethod
     def read(cls, wish: Mapping[str, Any]) -> Scope:
-        """That of a proposal."""
+        """The scope in the wish of a proposal."""
         kind = StepKind(wish["kind"]) if wish.get("kind") is not None else None
         when = tuple(Condition.model_validate(each) for each in wish.get("when", ()))
         return cls(tool=wish["tool"], kind=kind, agent=wish.get("agent"), when=when)
 
     def narrowed(self) -> str:
-        """Whose calls, and under which conditions; empty if it is about everybody's and all."""
+        """The limits to an agent and to conditions, as words that follow the tool's name; empty without any."""
         agent = f" for the agent {self.agent}" if self.agent is not None else ""
         return agent + (" under the same conditions" if self.when else "")
 
@@ -74,7 +69,7 @@ _NARROWING = ("kind", "agent", "when")
 def scope_of(row: Policy) -> Scope:
     """The calls that a stored rule is about."""
     kind = None if row.kind is None else StepKind(row.kind)
-    return Scope(tool=row.tool, kind=kind, agent=row.agent, when=conditions_of(row))
+    return Scope(tool=row.tool, kind=kind, agent=row.agent, when=snapshots.conditions_of(row))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +99,10 @@ async def put(
 ) -> Command:
     """Put a rule under an id that the operator chose. Raises InvalidInput, Conflict if another rule covers the same calls.
 
-    expected: the version that the caller has seen, 0 for none. Raises Conflict if it is another by now.
+    expected: the version that the caller has seen, 0 for none in force. Raises Conflict if it is another by now.
 
-    kind: what the rule is about; None for tools and plain activities. agent: whose calls it is about, a name or a glob; None for everybody's.
+    kind: what the rule is about; None for tools and plain activities. agent: whose calls it is about, a name or a glob;
+    None for all agents' calls and for those of workflow code.
     when: what must hold for the call's arguments.
     """
     if not RULE_ID.fullmatch(rule_id):
@@ -156,7 +152,8 @@ async def _check_version(session: WriteSession, rule_id: str, expected: int | No
         return
     last = await table.newest(session, rule_id)
     version = 0 if last is None else last.version
-    if version != expected:
+    none_in_force = last is None or last.withdrawn
+    if version != expected and not (expected == 0 and none_in_force):
         raise Conflict(
             f"the rule {rule_id!r} is at version {version} by now, not {expected}: read it again",
             status=f"{rule_id}@{version}",
@@ -338,7 +335,7 @@ async def _change(
         row.created_by, row.created_at = command.principal, command.settled_at or command.created_at
         session.add(row)
         await session.flush()
-        await publish(session)
+        await snapshots.publish(session)
     return recorded.command
 
 
@@ -349,7 +346,7 @@ async def _lifts(session: WriteSession, row: Policy | None) -> Sequence[str]:
     now = await table.in_force(session)
     then = [rule for rule in now if rule.rule_id != row.rule_id] + ([] if row.withdrawn else [row])
     risks = {name: Risk(risk) for name, risk in (await tools.risks(session)).items()}
-    return lifted(snapshot_of(now), snapshot_of(then), risks)
+    return lifted(snapshots.of(now), snapshots.of(then), risks)
 
 
 def _id_fault(rule_id: str) -> str:
@@ -360,63 +357,3 @@ def _id_fault(rule_id: str) -> str:
     if rule_id.startswith(BUILT_IN_RULE):
         return f"ids that begin with {BUILT_IN_RULE!r} are reserved for built-in rules"
     return "lower-case letters, digits and . _ -, at most 127, a letter or digit first"
-
-
-def snapshot_of(rules: Sequence[Policy]) -> Snapshot:
-    """A snapshot of the rules only, without revocations or kill switches: enough to find the rule that applies to a tool."""
-    return Snapshot(version=0, made_at=datetime.now(UTC), rules=tuple(rule_of(rule) for rule in rules))
-
-
-def rule_of(row: Policy) -> Rule:
-    """The rule stored in a row."""
-    return Rule(
-        rule_id=row.rule_id,
-        version=row.version,
-        kind=row.kind,
-        tool=row.tool,
-        agent=row.agent,
-        when=conditions_of(row),
-        effect=Effect(row.effect),
-        approvers=tuple(row.approvers),
-        expires_seconds=row.expires_seconds,
-        reason=row.reason,
-        changes=Changes(row.changes),
-    )
-
-
-def conditions_of(row: Policy) -> tuple[Condition, ...]:
-    """The conditions stored in a row."""
-    return tuple(Condition.model_validate(each) for each in row.when)
-
-
-async def publish(session: WriteSession) -> Snapshot:
-    """Build and store a snapshot of everything in force; workers are notified when the transaction commits."""
-    await table.lock(session)
-    keys = await signing_keys.newest(session)
-    people = [principal_of(row) for row in await principals.enabled(session)]
-    snapshot = snapshot_of(await table.in_force(session)).model_copy(
-        update={
-            "version": await table.next_snapshot_version(session),
-            "made_at": await commands_table.clock(session),
-            "disabled": await switches.disabled(session),
-            "agents": {row.agent: agents.document(row).model_dump(mode="json") for row in await agents.chosen(session)},
-            "approver_entries": {person.name: person.approver_entries for person in people if person.approver_entries},
-            "revoked_principals": frozenset(await principals.disabled_names(session)),
-            "revoked_keys": frozenset(key.key_id for key in keys if key.revoked_at is not None),
-            "revoked_decisions": frozenset(await commands_table.decided_with_revoked_keys(session, DECISIONS_LISTED)),
-            "public_keys": {key.key_id: key.public_key for key in keys if key.retired_at is None},
-            "retired_keys": {key.key_id: key.public_key for key in keys if key.retired_at is not None},
-        }
-    )
-    await table.insert_snapshot(session, snapshot)
-    return snapshot
-
-
-async def ensure_published(session: WriteSession, signer: Signer) -> bool:
-    """Register the signer's public key, and publish if it is new or if nothing was published yet."""
-    await table.lock(session)
-    news = await signing_keys.register(session, key_id=signer.key_id, public_key=signer.public_key)
-    if not news and await table.newest_snapshot(session) is not None:
-        return False
-    await publish(session)
-    return True

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentgrid.control import commands, confirmation, policies
+from agentgrid.control import commands, confirmation, snapshots
 from agentgrid.control.confirmation import Proposal
 from agentgrid.control.plane import Caller, principal_of
 from agentgrid.db import policies as policies_table
@@ -182,7 +182,7 @@ async def listed(engine: AsyncEngine) -> Sequence[Principal]:
 
 async def _tell(session: WriteSession) -> None:
     """Notify workers, which check the decider again just before an approved call, and streams, which check their own access."""
-    await policies.publish(session)
+    await snapshots.publish(session)
     await table.tell_access_changed(session)
 
 

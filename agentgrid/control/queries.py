@@ -36,8 +36,6 @@ async def ask(plane: ControlPlane, caller: Caller, run_id: str, name: str, argum
     handlers.check_form(plane, HandlerKind.QUERY, name, arguments)
     async with reading(plane.engine) as session:
         run = await table.seen(session, run_id, scope=caller.principal.workflows)
-    if run is None:
-        raise NotFound("run", run_id)
     if run.execution_id is None or run.status == RunStatus.QUEUED:
         raise Conflict("the run is queued; it can be queried once it has started", status=run.status)
     await handlers.check(plane, run, HandlerKind.QUERY, name, arguments)

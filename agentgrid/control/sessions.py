@@ -1,4 +1,4 @@
-"""Browser sessions: a cookie in the place of a key, for people only. Whatever may be done with it is what the key may do, and it ends with the key.
+"""Browser sessions: a cookie in place of a key, for people only. It has the key's rights, and ends with the key.
 
 A session is opened with the key itself or with a code, which is made with the key and works once. Only hashes of codes and cookies are stored, and
 a command about a session holds neither, nor a key.
@@ -206,7 +206,7 @@ def _session(found: table.Holder) -> Session:
 
 async def close(plane: ControlPlane, caller: Caller) -> Command:
     """End the session that the caller uses: they sign out. Its streams end."""
-    # Whatever key an earlier request had, this session is to end.
+    # This session is to end, even if an earlier request had another key.
     caller = replace(caller, idempotency_key=None)
     return await _end(plane, caller, CommandKind.SESSION_CLOSE, caller.session_id or "")
 
@@ -244,9 +244,9 @@ async def get(session: ReadSession, principal: Principal, session_id: str) -> Li
 
 
 def whose(principal: Principal, wanted: str | None) -> str | None:
-    """Whose sessions to list for the principal: its own, unless it administers. None: everybody's. Raises Forbidden."""
+    """Whose sessions to list for the principal: its own, unless it administers. None: all principals'. Raises Forbidden."""
     if principal.may(Permission.ADMINISTER):
         return wanted
     if wanted not in (None, principal.name):
-        raise Forbidden("you may list your own sessions; everybody's require the role admin")
+        raise Forbidden("you may list your own sessions; those of others require the role admin")
     return principal.name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentgrid.control import commands, policies
+from agentgrid.control import commands, snapshots
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import policies as policies_table
 from agentgrid.db import signing_keys as table
@@ -73,5 +73,5 @@ async def _end(
     if changes and not recorded.replayed:
         change = table.retire if kind is CommandKind.SIGNING_KEY_RETIRE else table.revoke
         await change(session, key.key_id)
-        await policies.publish(session)
+        await snapshots.publish(session)
     return recorded.command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from agentgrid.control import commands, policies
+from agentgrid.control import commands, snapshots
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.policies import AGENT_NAME
 from agentgrid.db import policies as policies_table
@@ -86,7 +86,7 @@ async def put(plane: ControlPlane, caller: Caller, kind: str, name: str, *, disa
                 )
             )
             await session.flush()
-            await policies.publish(session)
+            await snapshots.publish(session)
         return recorded.command
 
 

@@ -122,8 +122,6 @@ async def prepare(plane: ControlPlane, caller: Caller, run_id: str, verb: Verb) 
 async def allowed(session: WriteSession, caller: Caller, run_id: str, verb: Verb) -> Run:
     """The run, if the verb makes sense in its status. Raises NotFound, Conflict with the current status."""
     run = await table.seen(session, run_id, scope=caller.principal.workflows)
-    if run is None:
-        raise NotFound("run", run_id)
     status = RunStatus(run.status)
     at_work = verb is Verb.INTERRUPT and await table.at_work(session, run)
     taken = await table.taken(session, run)

@@ -104,5 +104,5 @@ def is_stale(beat: WorkerHeartbeat) -> bool:
 
 
 def is_stopping(beat: WorkerHeartbeat) -> bool:
-    """Whether the worker said with its last heartbeat that it shuts down."""
+    """Whether the worker's last heartbeat announced that it shuts down."""
     return beat.status in (WorkerStatus.WORKER_STATUS_SHUTTING_DOWN, WorkerStatus.WORKER_STATUS_SHUTDOWN)

@@ -1,4 +1,4 @@
-"""What a page of approvals shows beside their rows: the catalog's titles, the tool versions that asked, and what tells who may decide now."""
+"""What a page of approvals shows beside their rows: the catalog's titles, the tool versions that asked, and what determines who may decide now."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Context:
     """Approvals that took the id of an earlier one, by execution and id. Only the first can be decided."""
 
     def found(self, approval: Approval, run: Run) -> Found:
-        """The approval, with all that tells who may decide it now."""
+        """The approval, with all that determines who may decide it now."""
         return Found(approval=approval, run=run, now=self.now, revoked_keys=self.revoked_keys)
 
     def tool(self, approval: Approval) -> ToolVersion | None:

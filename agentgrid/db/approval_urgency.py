@@ -28,7 +28,7 @@ RISKS = (Risk.DESTRUCTIVE.value, Risk.WRITE.value, None, Risk.READ.value)
 """From what is decided first. None: an explicit approval, and a call whose risk is unknown."""
 STRETCHES = 2 * len(RISKS)
 _NEVER: Any = literal_column("'infinity'::timestamptz")
-"""Stands for the expiry of an approval that is not open yet, as in the index."""
+"""In place of the expiry of an approval that is not open yet, as in the index."""
 
 
 @dataclass(frozen=True, kw_only=True)

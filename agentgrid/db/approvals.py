@@ -20,7 +20,7 @@ from agentgrid.db.rows import loaded
 from agentgrid.db.run_counts import BY_INDEX
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, Command, DecisionRow, Run
-from agentgrid.domain.approvals import ApprovalStatus, Terms
+from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Terms
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
 from agentgrid.domain.scopes import is_everything
@@ -59,8 +59,8 @@ class ApprovalFilter:
     expires_within: timedelta | None = None
     q: str | None = None
     """Only those found by these words: in the tool's or the agent's name, in what their run is found by, or as the whole id."""
-    q_titles: bool = False
-    """Whether `q` looks at titles too. Those of explicit approvals are payloads."""
+    titles: bool = False
+    """Whether `q` and `shape` look at explicit approvals' titles, which are payloads, and which their shapes are made of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +99,19 @@ _DECISIONS = """
 """
 
 MAX_PROPOSALS = 50
+# The newest of each proposer come first: nobody hides another's proposal by making many.
 _PROPOSALS = """
-    SELECT * FROM commands WHERE approval_id = $1 AND kind = $2 AND status = 'applied' AND ($3::text IS NULL OR principal <> $3)
-    ORDER BY created_at DESC, command_id DESC LIMIT $4
+    SELECT c.* FROM (
+        SELECT command_id FROM (
+            SELECT command_id, row_number() OVER (PARTITION BY principal ORDER BY created_at DESC, command_id DESC) AS nth
+            FROM commands WHERE approval_id = $1 AND kind = $2 AND status = 'applied'
+        ) AS each_ones ORDER BY nth, command_id LIMIT $3
+    ) AS listed JOIN commands c ON c.command_id = listed.command_id ORDER BY c.created_at DESC, c.command_id DESC
+"""
+_PROPOSALS_OF = """
+    SELECT DISTINCT ON (principal, key_id) * FROM commands
+    WHERE approval_id = $1 AND kind = $2 AND status = 'applied' AND body -> 'changed' ->> 'digest' = $3 AND principal <> $4
+    ORDER BY principal, key_id, created_at DESC, command_id DESC
 """
 
 _ORDERED = ("status", "tool", "agent", "decided_by")
@@ -135,6 +145,9 @@ def conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any, *, 
         found.append(R.initiator.not_in(wanted.not_behind))
         found.append(~holds_any(R.issuers, wanted.not_behind))
         found.append(~func.coalesce(_terms(approval)["issuers"].has_any(array(sorted(wanted.not_behind))), False))
+        found.append(
+            ~func.coalesce(_terms(approval)["changed_issuers"].has_any(array(sorted(wanted.not_behind))), False)
+        )
         found.append(func.coalesce(_terms(approval)["changed_by"].astext, "").not_in(wanted.not_behind))
     if wanted.open_under is not None:
         found.extend(_open(approval, wanted.open_under))
@@ -142,7 +155,7 @@ def conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any, *, 
         found.append(R.initiator == wanted.started_by)
     if wanted.q is not None:
         find = approval_search.found if collected else approval_search.matches
-        found.append(find(approval, R, wanted.q, titles=wanted.q_titles))
+        found.append(find(approval, R, wanted.q, titles=wanted.titles))
     return found + _narrowing(wanted, approval)
 
 
@@ -152,6 +165,8 @@ def _narrowing(wanted: ApprovalFilter, approval: Any) -> list[Any]:
         found.append(holds_any(approval.approvers, [wanted.approver]))
     if wanted.shape is not None:
         found.append(approval.shape == wanted.shape)
+        if not wanted.titles:
+            found.append(approval.kind == ApprovalKind.TOOL.value)
     if wanted.decided_by is not None:
         found.append(approval.decided_by == wanted.decided_by)
     if wanted.opened_after is not None:
@@ -264,10 +279,19 @@ async def decisions(
     return sorted(rows, key=lambda row: (row[0].signalled_at, row[0].event_id))
 
 
-async def proposals(connection: Connection, approval_id: str, *, but_by: str | None = None) -> Sequence[Command]:
-    """The changed arguments that approvers have proposed, newest first; at most 50, without those of one principal if it is given."""
-    found = await connection.fetch(_PROPOSALS, approval_id, CommandKind.APPROVAL_PROPOSE.value, but_by, MAX_PROPOSALS)
+async def proposals(connection: Connection, approval_id: str) -> Sequence[Command]:
+    """The changed arguments that approvers have proposed, newest first; of more than 50, the newest of each approver."""
+    found = await connection.fetch(_PROPOSALS, approval_id, CommandKind.APPROVAL_PROPOSE.value, MAX_PROPOSALS)
     return [loaded(Command, dict(row)) for row in found]
+
+
+async def proposals_of(connection: Connection, approval_id: str, *, digest: str, but_by: str) -> Sequence[Command]:
+    """The last proposal of exactly this change by each person and key, without those of one principal, newest first."""
+    kind = CommandKind.APPROVAL_PROPOSE.value
+    found = [
+        loaded(Command, dict(row)) for row in await connection.fetch(_PROPOSALS_OF, approval_id, kind, digest, but_by)
+    ]
+    return sorted(found, key=lambda each: (each.created_at, each.command_id), reverse=True)
 
 
 async def refused_since(session: ReadSession, since: timedelta) -> int:

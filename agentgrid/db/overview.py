@@ -45,6 +45,7 @@ class Due:
     workflow_title: str | None
     reference: str | None
     current_step: str | None
+    current_kind: str | None
     approval_id: str | None
     tool: str | None
     tool_title: str | None
@@ -124,6 +125,7 @@ def _due(kind: Any, at: Any, approval_id: Any = None, tool: Any = None) -> Seque
         R.workflow,
         R.reference,
         R.current_step,
+        R.current_kind,
         cast(null() if approval_id is None else approval_id, Text).label("approval_id"),
         cast(null() if tool is None else tool, Text).label("tool"),
     )

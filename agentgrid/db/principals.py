@@ -29,7 +29,7 @@ _HOLDER = """
         k.last_used_at IS NULL OR k.last_used_at < now() - $2::interval AS unnoted
     FROM api_keys k JOIN principals p ON p.name = k.principal WHERE k.key_id = $1
 """
-# A transaction that holds the row notes a use as well, or ends the key: not worth waiting for.
+# Another transaction that holds the row also notes a use, or ends the key: not worth waiting for.
 _NOTE_USE = """
     UPDATE api_keys SET last_used_at = now()
     WHERE key_id = (SELECT key_id FROM api_keys WHERE key_id = $1 FOR UPDATE SKIP LOCKED)
@@ -164,7 +164,7 @@ async def key(session: ReadSession | WriteSession, key_id: str) -> ApiKey | None
 
 
 async def live_keys_seen_by_others(session: WriteSession, principal: str) -> Sequence[str]:
-    """The ids of the principal's live keys that somebody else issued and so could use as well."""
+    """The ids of the principal's live keys that somebody else issued and so could use too."""
     statement = (
         select(K.key_id)
         .where(

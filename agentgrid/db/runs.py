@@ -21,6 +21,7 @@ from agentgrid.db.tables import Execution, Run
 from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.domain.scopes import admits, is_everything
 from agentgrid.domain.steps import StepKind, StepStatus
+from agentgrid.errors import NotFound
 
 _LISTING = Listing(
     table=Run,
@@ -106,10 +107,12 @@ async def named(session: ReadSession, run_ids: Sequence[str]) -> Sequence[Run]:
     return (await session.execute(statement)).scalars().all()
 
 
-async def seen(session: ReadSession | WriteSession, run_id: str, *, scope: Scope) -> Run | None:
-    """One run; None also if it is not in the scope."""
+async def seen(session: ReadSession | WriteSession, run_id: str, *, scope: Scope) -> Run:
+    """One run. Raises NotFound also if it is not in the scope."""
     run = await session.get(Run, run_id)
-    return run if run is not None and admits(scope, run.workflow) else None
+    if run is None or not admits(scope, run.workflow):
+        raise NotFound("run", run_id)
+    return run
 
 
 _RESULT = "SELECT {run} FROM runs r WHERE r.run_id = $1".replace("{run}", columns(Run, "r", without=("input",)))

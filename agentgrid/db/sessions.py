@@ -31,7 +31,7 @@ _HOLDER = """
 """
 _BY_TOKEN = _HOLDER.replace("{column}", "token_hash")
 _BY_ID = _HOLDER.replace("{column}", "session_id")
-# As for keys: whoever holds the row notes a use as well, or ends the session.
+# As for keys: another transaction that holds the row also notes a use, or ends the session.
 _NOTE_USE = """
     UPDATE sessions s SET last_used_at = now(), expires_at = least(now() + $2::interval, s.opened_at + $3::interval, k.expires_at)
     FROM api_keys k WHERE k.key_id = s.key_id

@@ -15,6 +15,7 @@ from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Execution, Job, Step
 from agentgrid.domain.runs import ExecutionStatus
 from agentgrid.domain.steps import JobStatus, StepStatus
+from agentgrid.errors import NotFound
 
 S: Any = Step
 E: Any = Execution
@@ -62,6 +63,14 @@ async def of_run(
 async def get(session: ReadSession, execution_id: str, event_id: int) -> Step | None:
     """One step."""
     return await session.get(Step, (execution_id, event_id))
+
+
+async def in_run(session: ReadSession, run_id: str, execution_id: str, event_id: int) -> Step:
+    """One step of the run. Raises NotFound, also for a step of another run."""
+    row = await get(session, execution_id, event_id)
+    if row is None or row.run_id != run_id:
+        raise NotFound("step", f"{execution_id}/{event_id} of run {run_id}")
+    return row
 
 
 @dataclass(frozen=True, kw_only=True)

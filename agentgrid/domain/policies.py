@@ -75,7 +75,7 @@ class Rule(BaseModel):
     tool: str
     """A tool's name, the type of a plain activity, a name of that kind, or a glob such as `crm_*`."""
     agent: str | None = Field(default=None, exclude_if=lambda agent: agent is None)
-    """The agent whose calls it is about: a name, or a glob. None: everybody's calls, those of agents and of workflow code."""
+    """The agent whose calls it is about: a name, or a glob. None: all calls, those of agents and of workflow code."""
     when: tuple[Condition, ...] = Field(default=(), exclude_if=lambda when: not when)
     """What must hold for the call's arguments; all of it."""
     effect: Effect
@@ -256,7 +256,7 @@ class Exactness(NamedTuple):
     tool: tuple[bool, int]
     """Whether it names the tool itself, and the length of its glob."""
     agent: tuple[bool, int]
-    """Whether it names the agent itself, and the length of its glob; -1 if it is about everybody's calls."""
+    """Whether it names the agent itself, and the length of its glob; -1 if it is about all calls."""
     conditions: bool
 
     def covers(self, other: Exactness) -> bool:

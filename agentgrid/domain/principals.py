@@ -46,7 +46,7 @@ class Permission(StrEnum):
     """Cancel, terminate, pause, resume, signal."""
     DECIDE = "decide"
     AUDIT = "audit"
-    """Everybody's commands; without it, one's own."""
+    """The commands of all principals; without it, only one's own."""
     EDIT = "edit"
     """Versions of agents, within what their code allows, and shared views. Not for agents: a model may be able to read their keys."""
     GOVERN = "govern"

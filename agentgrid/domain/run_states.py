@@ -42,7 +42,7 @@ WAITS: Mapping[RunState, tuple[str, ...]] = {
 
 
 def state_of(status: str, waiting_on: str | None) -> RunState:
-    """The state of a run. A run whose workflow task keeps failing is stuck as well, which these columns don't show."""
+    """The state of a run. A run whose workflow task keeps failing is stuck too, which these columns don't show."""
     if status != RunStatus.WAITING:
         return RunState(status)
     if waiting_on == WaitingOn.WORKER:

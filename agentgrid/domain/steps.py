@@ -25,7 +25,7 @@ WORKS = frozenset({StepKind.TOOL, StepKind.MODEL, StepKind.AGENT, StepKind.ACTIV
 
 
 class StepStatus(StrEnum):
-    """Where a step stands. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can."""
+    """How far a step is. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can."""
 
     SCHEDULED = "scheduled"
     RUNNING = "running"

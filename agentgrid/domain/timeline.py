@@ -1,4 +1,4 @@
-"""A run's steps as one picture: which of them are told as one line, how long the run worked, and what usually comes next."""
+"""A run's steps as one picture: which of them are one line, how long the run worked, and what usually comes next."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    """Equal siblings in a row, told as one."""
+    """Equal siblings in a row, shown as one line."""
 
     first: Shape
     last: Shape
@@ -76,7 +76,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Folded:
-    """The steps that are told one by one, and the groups of the others."""
+    """The steps that are shown one by one, and the groups of the others."""
 
     kept: Sequence[StepKey]
     groups: Sequence[Group]

@@ -1,4 +1,4 @@
-"""The projector's process: the loop, the sweep, the checks, the reports and the house-keeping, until it is told to stop."""
+"""The projector's process: the loop, the sweep, the checks, the reports and the housekeeping, until it is asked to stop."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ BY_KEY = {
     "plan_cache_mode": "force_generic_plan",
 }
 """Whatever is read or written here is a few rows found by their keys, and never a share of a table. A plan that was made while the tables
-were small would scan and hash them: it costs what the table holds, until statistics are taken anew (seen: 2 ms a row instead of 0.1)."""
+were small would scan and hash them: it costs what the table holds, until the next ANALYZE (seen: 2 ms a row instead of 0.1)."""
 
 
 @asynccontextmanager
@@ -127,7 +127,7 @@ async def _run(dsn: str, store: Store, reader: HistoryReader, pace: Pace) -> Non
 
 
 async def _every(seconds: float, do: Callable[[], Awaitable[None]], errors: list[str]) -> None:
-    """Do it now and then, for ever; a fault is logged, reported and tried again at the next turn."""
+    """Do it at intervals, without end; a fault is logged, reported and tried again at the next turn."""
     while True:
         try:
             await do()

@@ -1,7 +1,7 @@
 """Read histories: exactly, within a budget, and only as much as is new.
 
 Histories are read *in reverse*. A forward read of an open execution also returns the events of a workflow task that is being tried, under
-ids that later belong to other events; whoever folded those would lose what came instead. A reverse read returns committed events only.
+ids that later belong to other events; a fold of those would lose the events that came instead. A reverse read returns committed events only.
 The read that finds the end of an execution goes on to its beginning: that is the archive, and no other read is needed for it.
 """
 

@@ -24,7 +24,7 @@ DONE = {"order_id": "A1", "refunded": True, "summary": "done"}
 
 
 def told(conversation: Conversation) -> list[str]:
-    """What the model was told last: the messages after its own last one."""
+    """What the model saw last: the messages after its own last one."""
     texts: list[str] = []
     for message in reversed(conversation.messages):
         if message.role == "assistant":

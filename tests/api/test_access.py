@@ -68,7 +68,7 @@ def test_a_change_without_a_declared_target_cannot_be_made(monkeypatch: pytest.M
 
 @pytest.fixture
 def gadgets(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Routes of a made-up noun: a change of a gadget itself, and one of the run that it stands for."""
+    """Routes of a made-up noun: a change of a gadget itself, and one of the run that it represents."""
     made = router(tags=["gadgets"], prefix="/api/v1/gadgets")
     for verb, kind in (("stop", CommandKind.TOOL_DISABLE), ("cancel", CommandKind.RUN_CANCEL)):
         access = Access(permission=Permission.GOVERN, command=kind, target="gadget")

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentgrid.api import policy_tests
 from agentgrid.api.schemas.policies import PolicyTest, PolicyTested
-from agentgrid.control import policies as control
+from agentgrid.control import snapshots
 from agentgrid.db import policies
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Policy, Switch
@@ -235,7 +235,7 @@ async def test_the_answer_for_a_call_is_what_a_worker_does_with_it(api: Api):
                 kind, name = random.choice([("tool", "wire"), ("agent", "payer")])
                 session.add(Switch(kind=kind, name=name, version=1, disabled=True, created_by="admin"))
             await session.flush()
-            await control.publish(WriteSession(session))
+            await snapshots.publish(WriteSession(session))
             snapshot = await policies.newest_snapshot(ReadSession(session))
             assert snapshot is not None
             governor = Governor(

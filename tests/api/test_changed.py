@@ -137,6 +137,32 @@ async def test_r22_where_the_rule_wants_two_another_approver_approves_exactly_th
     assert found.decision.proposal == shown["proposals"][1]["command_id"]
 
 
+async def test_r22_nobody_hides_a_proposal_behind_many_of_their_own(api: Api, as_):
+    _, gate, handle = await waiting(api, terms=TWO)
+    hers = (await decide(as_("second"), gate, arguments=GIVEN)).json()["command"]["command_id"]
+    async with writing(api.plane.engine) as session:
+        for digest_of in ("command_id", "body -> 'changed' ->> 'digest'"):
+            # Of other arguments, and of the same.
+            await session.execute(
+                text(
+                    f"""
+                    INSERT INTO commands (command_id, kind, status, principal, key_id, approval_id, body, created_at)
+                    SELECT gen_random_uuid()::text, kind, status, 'reviewer', 'a-revoked-key', approval_id,
+                        json_build_object('changed', json_build_object('arguments', '{{}}'::json, 'digest', {digest_of})),
+                        created_at + n * interval '1 ms'
+                    FROM commands, generate_series(1, 60) AS n WHERE command_id = :hers
+                    """
+                ),
+                {"hers": hers},
+            )
+    shown = [each["command_id"] for each in (await show(as_("both"), gate))["proposals"]]
+    assert (len(shown), shown[-1]) == (50, hers)
+    assert (await decide(as_("both"), gate, arguments=GIVEN)).json()["command"]["kind"] == "approval.decide"
+    (signal,) = await signals(handle)
+    decision = judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data).decision
+    assert (decision.principal, decision.proposer, decision.proposal) == ("both", "second", hers)
+
+
 async def test_r22_who_changed_the_call_alone_does_not_decide_where_the_rule_wants_a_second_person(api: Api, as_):
     _, gate, handle = await waiting(api, terms={**TWO, "changed_by": "reviewer"})
     made = await keys.create(api.plane.engine, SETUP, principal="second")
@@ -157,6 +183,33 @@ async def test_r22_who_changed_the_call_alone_does_not_decide_where_the_rule_wan
     assert (await decide(as_("second"), gate)).json()["command"]["kind"] == "approval.decide"
     (signal,) = await signals(handle)
     assert judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data).decision.principal == "second"
+
+
+async def test_r22_who_issued_the_key_that_changed_the_call_alone_does_not_decide_either(api: Api, as_):
+    made = await keys.create(api.plane.engine, SETUP, principal="second")
+    api.tokens["second, of reviewer"] = made.secret
+    async with writing(api.plane.engine) as session:
+        await session.execute(
+            text("UPDATE api_keys SET issuers = '{reviewer}' WHERE key_id = :key"), {"key": made.key_id}
+        )
+    # The decision carries it to workers that understand it.
+    for takes, carried in ((["arguments", "issuers"], ("reviewer",)), (["arguments"], ())):
+        _, small, handle = await waiting(api, terms={"takes": takes})
+        async with api.client("second, of reviewer") as puppet:
+            assert (await decide(puppet, small, arguments=GIVEN)).status_code == 202
+        (signal,) = await signals(handle)
+        assert judge(Terms.model_validate(small.terms), signal.input.payloads[0].data).decision.issuers == carried
+
+    _, large, handle = await waiting(api, terms={**TWO, "changed_by": "second", "changed_issuers": ["reviewer"]})
+    answer = await decide(as_("reviewer"), large)
+    assert answer.status_code == 403, answer.text
+    assert "second changed the arguments of this call with a key that reviewer issued" in answer.json()["detail"]
+    refused = (await show(as_("reviewer"), large))["who"]["refused"]
+    assert {"second", "reviewer"} <= {each["principal"] for each in refused}
+    mine = await as_("reviewer").get("/api/v1/approvals", params={"status": "pending", "assigned_to": "me"})
+    assert large.approval_id not in [each["approval_id"] for each in mine.json()["items"]]
+    assert await signals(handle) == []
+    assert (await decide(as_("both"), large)).json()["command"]["kind"] == "approval.decide"
 
 
 async def test_r22_an_unchanged_approval_takes_one_person_also_where_changes_take_two(api: Api, as_):

@@ -1,4 +1,4 @@
-"""The API keeps what its OpenAPI document says, for requests that fit it and requests that don't, whoever sends them."""
+"""The API keeps what its OpenAPI document says, for requests that fit it and requests that don't, from every kind of caller."""
 
 from __future__ import annotations
 

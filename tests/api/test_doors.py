@@ -73,7 +73,7 @@ SPELLINGS = [
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 async def test_no_spelling_of_a_path_goes_round_the_check(api: Api, url: str, spelling: str) -> None:
-    """Whoever gets an answer by another spelling, gets the one that the path itself would give."""
+    """Another spelling of a path gets the same answer as the path itself, or none."""
     for who in ("admin", "operator", "nobody", None):
         token = None if who is None else api.tokens[who]
         reply = await exchange(url, token, "GET", spelling)

@@ -44,6 +44,19 @@ async def test_a_rule_that_changed_meanwhile_is_not_overwritten(api: Api, as_):
         late = await as_("admin").delete(f"{POLICIES}/{rule}", params={"expected_version": 1})
         assert late.status_code == 409
         assert (await as_("viewer").get(f"{POLICIES}/{rule}")).json()["withdrawn"] is False
+        gone = await as_("admin").delete(f"{POLICIES}/{rule}", params={"expected_version": 2})
+        assert gone.json()["version"] == 3
+        assert (await put(place, json=body | {"expected_version": 2})).status_code == 409
+        assert (await put(place, json=body | {"expected_version": 0})).status_code == 200  # none is in force
+
+
+async def test_a_tool_shows_the_title_of_its_rule(api: Api, as_):
+    await factories.insert(api.plane.engine, factories.tool("titled"))
+    assert (await as_("viewer").get("/api/v1/tools/titled")).json()["policy"]["title"] == ""
+    place = "/api/v1/tools/titled/policy"
+    put = await as_("admin").put(place, json={"effect": "deny", "title": "Nobody calls it"})
+    assert put.status_code == 200
+    assert (await as_("viewer").get("/api/v1/tools/titled")).json()["policy"]["title"] == "Nobody calls it"
 
 
 async def test_figures_of_a_workflow_are_of_runs_in_scope(narrow: Api, as_, sides):

@@ -1,4 +1,4 @@
-"""Who may ask, changed over the API: at once, audited, and never so that whoever hands out authority comes by it."""
+"""Who may ask, changed over the API: at once, audited, and never so that those who grant authority gain it."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ async def test_the_last_administrator_can_neither_be_disabled_nor_lose_the_role(
             outs = await asyncio.gather(
                 as_("admin").post(f"{PLACE}/deputy/disable"), deputy.post(f"{PLACE}/admin/disable")
             )
-            assert sorted(answer.status_code for answer in outs) in ([200, 401], [200, 409]), "one is left, whoever"
+            assert sorted(answer.status_code for answer in outs) in ([200, 401], [200, 409]), "one of them is left"
             left = as_("admin") if outs[0].status_code == 200 else deputy
             assert (await left.post(f"{PLACE}/admin/enable")).status_code == 200
         await as_("admin").post(f"{PLACE}/deputy/disable")

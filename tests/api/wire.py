@@ -103,7 +103,7 @@ async def exchange(url: str, token: str | None, method: str, target: str, *heade
 
 
 async def state(engine: AsyncEngine) -> dict[str, tuple[int, str | None]]:
-    """How many rows each table has, and a digest of all that stands in them; without the logs of what was asked."""
+    """How many rows each table has, and a digest of their contents; without the logs of what was asked."""
     found = {}
     async with reading(engine) as session:
         for table in sorted(set(SQLModel.metadata.tables) - LOGS):

@@ -1,4 +1,4 @@
-"""The command line run in this process, and a server that answers as it is told."""
+"""The command line run in this process, and a server with scripted answers."""
 
 from __future__ import annotations
 

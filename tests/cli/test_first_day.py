@@ -1,4 +1,4 @@
-"""What a newcomer trips over: each of these once misled, said nothing, or was refused."""
+"""What a newcomer trips over: each of these once misled, showed nothing, or was refused."""
 
 from __future__ import annotations
 

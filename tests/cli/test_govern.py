@@ -1,4 +1,4 @@
-"""Governing from the command line: against a real API for what it shows and does, against a told one for what it asks first."""
+"""Governing from the command line: against a real API for what it shows and does, against a scripted one for what it asks first."""
 
 from __future__ import annotations
 

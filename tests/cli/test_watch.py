@@ -1,4 +1,4 @@
-"""Watching a run: nothing is lost or told twice, whatever happens to the connection; the exit code is the run's outcome."""
+"""Watching a run: nothing is lost or shown twice when the connection breaks; the exit code is the run's outcome."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_a_step_is_shown_by_its_title_if_it_has_one() -> None:
 
 
 def test_steps_are_beneath_the_step_that_they_belong_to() -> None:
-    """A step whose parent is not shown, or is in another execution, stands for itself."""
+    """A step whose parent is not shown, or is in another execution, is a row of its own."""
     steps = [
         a_step(5, parent=None),
         a_step(7, parent=None),

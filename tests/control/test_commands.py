@@ -1,4 +1,4 @@
-"""Commands through the death of whoever carried them: recorded first, delivered until the outcome is known, taking effect once."""
+"""Commands whose carrier dies: recorded first, delivered until the outcome is known, taking effect once."""
 
 from __future__ import annotations
 

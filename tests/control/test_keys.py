@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from agentgrid.control import commands, keys, policies, principals
+from agentgrid.control import commands, keys, principals, snapshots
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import policies as policies_table
 from agentgrid.db.pool import CONNECTIONS
@@ -143,8 +143,8 @@ async def test_no_program_gets_the_role_to_decide(plane: ControlPlane):
 
 async def test_the_signing_key_is_registered_once_and_published(plane: ControlPlane):
     async with writing(plane.engine) as session:
-        assert await policies.ensure_published(session, plane.signer)
+        assert await snapshots.ensure_published(session, plane.signer)
     async with writing(plane.engine) as session:
-        assert not await policies.ensure_published(session, plane.signer)
+        assert not await snapshots.ensure_published(session, plane.signer)
         snapshot = await policies_table.newest_snapshot(session)
     assert snapshot.keys_in_force == {plane.signer.key_id: plane.signer.public_key}

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("mirrored")
 
 
 class Model(Offline):
-    """The offline model; one that goes in circles for five turns where it is told to."""
+    """The offline model; one that goes in circles for five turns where the prompt asks for it."""
 
     async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
         answer = await super().answer(call, offers, final)
@@ -173,7 +173,7 @@ async def test_who_watches_hears_what_the_model_says(agents: Loop, watched: Watc
     first = next(json.loads(event.data)["data"] for event in heard if event.event == "delta")
     assert (first["agent"], first["turn"], first["text"], first["tools"]) == ("slow", 1, "", ["slow_effect"])
     assert heard[-1].event == "end"
-    # The last deltas may come after the end: what was said is whole in the record by then.
+    # The last deltas may come after the end: the record has the whole text by then.
     run = await agents.call("operator", "GET", f"/runs/{run_id}")
     assert (await steps_of(agents, run_id))[-1]["output"]["value"]["text"] == run["result"]["value"] != ""
 

@@ -1,6 +1,6 @@
 """`agentgrid`, in a process whose clock is days off.
 
-Every module of AgentGrid, and whoever asks `time.time`, sees the wrong time. Monotonic clocks, by which timeouts are counted, are right.
+Every module of AgentGrid, and all that calls `time.time`, sees the wrong time. Monotonic clocks, by which timeouts are counted, are right.
 """
 
 from __future__ import annotations

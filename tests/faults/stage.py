@@ -177,7 +177,7 @@ class Stage:
             await client.aclose()
 
     def tails(self) -> str:
-        """The end of what each process has said, for the report of a failure."""
+        """The end of each process's output, for the report of a failure."""
         said = []
         for file in sorted(self.home.glob("**/logs/*.log")):
             said.append(f"--- {file.name}\n" + "\n".join(file.read_text(errors="replace").splitlines()[-15:]))
@@ -266,7 +266,7 @@ class Stage:
     async def until(
         self, probe: Callable[[], Awaitable[Any]], what: str, *, seconds: float = 30.0, every: float = 0.1
     ) -> Any:
-        """The first truthy answer of the probe; where there is none in time, an error with what the processes said last."""
+        """The first truthy answer of the probe; where there is none in time, an error with the processes' last output."""
         deadline = time.monotonic() + seconds
         while not (found := await probe()):
             if time.monotonic() > deadline:

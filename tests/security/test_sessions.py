@@ -183,7 +183,7 @@ async def test_a_cookie_reaches_no_mcp(url: str, cookie: str) -> None:
 
 @pytest.mark.usefixtures("untouched")
 async def test_a_cookie_that_another_port_adds_is_never_taken_for_ours(api: Api, url: str, cookie: str) -> None:
-    """Whoever listens on another port of this host can set cookies for it, also one with a narrower path, which would come first."""
+    """A server on another port of this host can set cookies for it, also one with a narrower path, which would come first."""
     name = name_of(api.settings.api_url)
     for planted in (f"{cookie}; {name}=planted", f"{cookie.replace(': ', f': {name}=planted; ')}"):
         refused(await exchange(url, None, "GET", "/api/v1/me", planted), 400, "bad_request")

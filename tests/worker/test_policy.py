@@ -86,7 +86,7 @@ async def test_a_lost_connection_is_made_again_and_misses_nothing(postgres_dsn: 
 async def test_an_error_of_the_driver_itself_does_not_end_the_following(
     postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else writes would wait for ever, a minute later, in a worker that seems to be well."""
+    """Else writes would wait without end, a minute later, in a worker that seems to be well."""
     await publish(postgres_dsn)
     real, confused = PolicySource._follow_connection, [asyncpg.InternalClientError("confused")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentgrid.control import policies as control
+from agentgrid.control import snapshots
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import policies, switches, tools
 from agentgrid.db.session import ReadSession, reading
@@ -62,7 +62,7 @@ async def _open(session: ReadSession, rows: Sequence[Tool]) -> list[Tool]:
     if not rows:
         return []
     current = await tools.current(session, rows)
-    snapshot = control.snapshot_of(list(await policies.in_force(session)))
+    snapshot = snapshots.of(list(await policies.in_force(session)))
     off = {
         name
         for kind, prefix in ((SwitchKind.TOOL, ""), (SwitchKind.WORKFLOW, TOOL_PREFIX))

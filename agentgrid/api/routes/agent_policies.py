@@ -16,6 +16,7 @@ from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Reason, SwitchOut
 from agentgrid.api.schemas.policies import PolicySummary
 from agentgrid.control import policies as control
+from agentgrid.control import snapshots
 from agentgrid.control import switches as kill_switch
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import agents, policies, switches
@@ -78,7 +79,7 @@ async def _governance(plane: ControlPlane, principal: Principal, name: str) -> A
         rows = [
             row
             for row in await policies.in_force(session)
-            if row.agent is not None and control.rule_of(row).is_about(name)
+            if row.agent is not None and snapshots.rule_of(row).is_about(name)
         ]
         own = next((row for row in rows if row.rule_id == f"{AGENT_RULE}{name}"), None)
         called = await agents.was_called(session, name)

@@ -29,8 +29,7 @@ from agentgrid.api.schemas.agents import (
 from agentgrid.api.schemas.common import Page, SwitchOut
 from agentgrid.api.usage import Span, over
 from agentgrid.control import agents as control
-from agentgrid.control import policies as rules
-from agentgrid.control import workers
+from agentgrid.control import snapshots, workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import agent_usage, agents, policies, switches, tools
 from agentgrid.db.agent_usage import Stats
@@ -157,7 +156,7 @@ async def _tools(session: ReadSession, code: AgentVersionRow | None, active: Age
     if code is None:
         return []
     known = {row.name: row for row in await tools.named(session, code.tools)}
-    snapshot = rules.snapshot_of(list(await policies.in_force(session)))
+    snapshot = snapshots.of(list(await policies.in_force(session)))
     others = {row.name for row in await agents.named(session, code.tools)}
     used = set(code.tools if active is None else active.tools)
     switched = await switches.newest(session, SwitchKind.TOOL, code.tools)

@@ -30,7 +30,7 @@ async def start_runs(
     ] = None,
 ) -> RunBulkResult:
     """`200` with an outcome for each item, in their order, also if every one was refused. Each is an ordinary start: a command in the audit log, and
-    one request against the rate limit. A run that was started stays started, whatever becomes of other items.
+    one request against the rate limit. A run that was started stays started, even if other items fail.
 
     Send it again with the same `Idempotency-Key` and items if no answer came: what was started before is `replayed`.
     """

@@ -17,17 +17,16 @@ from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Cursor, Id, Limit, Plane, Search, Session, Shows, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
-from agentgrid.api.schemas.runs import LogOut, LogPage
+from agentgrid.api.schemas.logs import LogOut, LogPage
 from agentgrid.api.shown import Shown
 from agentgrid.api.whole import file_headers
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import logs, runs
 from agentgrid.db.logs import LogFilter
 from agentgrid.db.session import ReadSession, reading
-from agentgrid.db.tables import Log, Run
+from agentgrid.db.tables import Log
 from agentgrid.domain.logs import LogLevel
-from agentgrid.domain.principals import Principal
-from agentgrid.errors import Fault, Forbidden, InvalidInput, NotFound
+from agentgrid.errors import Fault, Forbidden, InvalidInput
 
 router = make_router(tags=["runs"], prefix=f"{V1}/runs")
 
@@ -75,13 +74,6 @@ async def _wanted(
 Wanted = Annotated[LogFilter, Depends(_wanted)]
 
 
-async def _found(session: ReadSession, principal: Principal, run_id: str) -> Run:
-    run = await runs.seen(session, run_id, scope=principal.workflows)
-    if run is None:
-        raise NotFound("run", run_id)
-    return run
-
-
 @router.get("/{run_id}/logs", summary="List log lines of the run's workflow and tools, oldest first")
 async def list_logs(
     request: Request,
@@ -105,7 +97,7 @@ async def list_logs(
     if wanted.q is not None and not shown.payloads:
         # A search would tell, word by word, what the lines say.
         raise Forbidden("searching the text of logs requires the permission to read payloads")
-    await _found(session, principal, run_id)
+    await runs.seen(session, run_id, scope=principal.workflows)
     if tail is not None or before is not None:
         size = tail or limit
         rows = await logs.page(session, run_id, wanted, limit=size + 1, before=before, newest=True)
@@ -164,7 +156,7 @@ async def download_logs(
 ) -> StreamingResponse:
     """One line each, as text or as JSON. Ends after 100,000 lines, 64 MiB or two minutes; the last line then says so."""
     async with reading(plane.engine) as session:
-        await _found(session, principal, run_id)
+        await runs.seen(session, run_id, scope=principal.workflows)
     shown.value(run_id)
     media, ending = MEDIA[format]
     return StreamingResponse(

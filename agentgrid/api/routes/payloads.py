@@ -16,7 +16,7 @@ from agentgrid.api.routes.timeline import EventId
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import runs, steps
 from agentgrid.db.session import reading
-from agentgrid.db.tables import Execution, Run, Step
+from agentgrid.db.tables import Execution, Run
 from agentgrid.domain.principals import Principal
 from agentgrid.errors import Gone, NotFound
 
@@ -56,12 +56,8 @@ async def download_of_step(
     At most 32 MiB. `404` if the step has none, `410` if its history is gone from Temporal and was not archived, or if nothing can decode it.
     """
     async with reading(plane.engine) as session:
-        run = await runs.seen(session, run_id, scope=principal.workflows)
-        if run is None:
-            raise NotFound("run", run_id)
-        row: Step | None = await steps.get(session, execution_id, event_id)
-        if row is None or row.run_id != run_id:
-            raise NotFound("step", f"{execution_id}/{event_id} of run {run_id}")
+        await runs.seen(session, run_id, scope=principal.workflows)
+        row = await steps.in_run(session, run_id, execution_id, event_id)
         execution = await session.get_one(Execution, execution_id)
     stored, at = row.output, row.closed_event_id or event_id
     if side is Side.INPUT:
@@ -106,8 +102,6 @@ async def _first_or_last(
 ) -> tuple[Run, Execution]:
     async with reading(plane.engine) as session:
         run = await runs.seen(session, run_id, scope=principal.workflows)
-        if run is None:
-            raise NotFound("run", run_id)
         wanted = run.first_execution_id if first else run.execution_id
         execution = None if wanted is None else await session.get(Execution, wanted)
         # The first of the chain may have been gone before the projector saw the run.

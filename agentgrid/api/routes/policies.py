@@ -28,6 +28,7 @@ from agentgrid.api.schemas.policies import (
     RuleIn,
 )
 from agentgrid.control import policies as control
+from agentgrid.control import snapshots
 from agentgrid.db import policies, principals, tools
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Policy
@@ -76,8 +77,8 @@ async def list_policies(
         row
         for row in await policies.in_force(session)
         if row.rule_id > after
-        and (tool is None or control.rule_of(row).matches(tool))
-        and (agent is None or (row.agent is not None and control.rule_of(row).is_about(agent)))
+        and (tool is None or snapshots.rule_of(row).matches(tool))
+        and (agent is None or (row.agent is not None and snapshots.rule_of(row).is_about(agent)))
     ]
     page, onward = cut(rows, limit, lambda row: encode(request, row.rule_id))
     return Page[PolicySummary](items=[PolicySummary.model_validate(row) for row in page], next_cursor=onward)
@@ -152,9 +153,9 @@ async def _detail(session: ReadSession, rule_id: str) -> PolicyDetail:
     row = await policies.newest(session, rule_id)
     if row is None:
         raise NotFound("policy", rule_id)
-    snapshot = control.snapshot_of(await policies.in_force(session))
+    snapshot = snapshots.of(await policies.in_force(session))
     risks = await tools.risks(session)
-    rule = control.rule_of(row)
+    rule = snapshots.rule_of(row)
     fits = [] if row.withdrawn else [name for name in risks if rule.fits(name)]
     holds_for = [name for name in fits if _holds(snapshot, rule, name, Risk(risks[name]))]
     return PolicyDetail(

@@ -21,17 +21,9 @@ from agentgrid.api.run_filter import Wanted
 from agentgrid.api.schemas.approvals import ApprovalRow
 from agentgrid.api.schemas.common import Page
 from agentgrid.api.schemas.events import EXTENSION, STREAM
-from agentgrid.api.schemas.runs import (
-    JobOut,
-    RunAccepted,
-    RunCounts,
-    RunDetail,
-    RunHistory,
-    RunRow,
-    RunSignal,
-    SignalAccepted,
-    StepOut,
-)
+from agentgrid.api.schemas.jobs import JobOut
+from agentgrid.api.schemas.runs import RunAccepted, RunCounts, RunDetail, RunHistory, RunRow, RunSignal, SignalAccepted
+from agentgrid.api.schemas.steps import StepOut
 from agentgrid.api.schemas.verbs import RunInterrupt, RunReason
 from agentgrid.api.shown import Shown
 from agentgrid.control import verbs as control
@@ -40,8 +32,8 @@ from agentgrid.db import approval_context, approvals, run_counts, run_details, r
 from agentgrid.db.pool import direct
 from agentgrid.db.run_filter import is_ordered
 from agentgrid.db.runs import Sort
-from agentgrid.db.session import ReadSession, reading
-from agentgrid.db.tables import Command, Run
+from agentgrid.db.session import reading
+from agentgrid.db.tables import Command
 from agentgrid.domain.live import Interest
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import Verb
@@ -99,14 +91,6 @@ async def count_runs(session: Session, principal: Who, wanted: Wanted) -> RunCou
     return RunCounts(by_status=dict(found.by_status), total=found.total, complete=found.complete)
 
 
-async def _found(session: ReadSession, principal: Principal, run_id: str) -> Run:
-    """The run. Raises NotFound if it doesn't exist or the principal may not see it."""
-    run = await runs.seen(session, run_id, scope=principal.workflows)
-    if run is None:
-        raise NotFound("run", run_id)
-    return run
-
-
 @router.get("/{run_id}", summary="One run: status, what it waits for, steps, executions, approvals, actions")
 async def get_run(plane: Plane, caller: Asking, shown: Shows, run_id: Id) -> RunDetail:
     """Everything about a run in one response. Input, result and error messages are null unless the caller may read payloads."""
@@ -137,7 +121,7 @@ async def list_steps(
     payloads: Annotated[bool, Query(description="Include inputs and outputs, if the caller may read them.")] = True,
 ) -> Page[StepOut]:
     """The steps of the newest execution of each segment. With `execution`, the steps of that one, even if a reset replaced it."""
-    await _found(session, principal, run_id)
+    await runs.seen(session, run_id, scope=principal.workflows)
     after = None
     if cursor is not None:
         at, event_id, execution_id = decode(request, cursor, str, int, str)
@@ -164,7 +148,7 @@ async def list_jobs(
     activity: Text = None,
 ) -> Page[JobOut]:
     """As reported by the workers, corrected by history."""
-    await _found(session, principal, run_id)
+    await runs.seen(session, run_id, scope=principal.workflows)
     rows = await steps.jobs(
         session,
         run_id,
@@ -189,7 +173,7 @@ async def list_run_approvals(
     cursor: Cursor = None,
 ) -> Page[ApprovalRow]:
     """Includes closed approvals."""
-    await _found(session, caller.principal, run_id)
+    await runs.seen(session, run_id, scope=caller.principal.workflows)
     rows = await approvals.newest(
         session,
         wanted=replace(visible(caller), run_id=run_id),
@@ -215,7 +199,7 @@ async def get_history(
 ) -> RunHistory:
     """From Temporal, or from the archive if Temporal no longer has it. Defaults to the run's newest execution."""
     async with reading(plane.engine) as session:
-        run = await _found(session, principal, run_id)
+        run = await runs.seen(session, run_id, scope=principal.workflows)
         chain = await runs.executions(session, run_id)
     execution_id = execution or run.execution_id
     if execution_id is None or execution_id not in {row.execution_id for row in chain}:
@@ -258,7 +242,7 @@ async def stream_run(
     if deltas:
         authorise(login.principal, READ_PAYLOADS)
     async with reading(plane.engine) as session:
-        run = await _found(session, login.principal, run_id)
+        run = await runs.seen(session, run_id, scope=login.principal.workflows)
     # Its summaries may quote payloads.
     shown.value(run_id)
     shown.disclosure.subject = run_id

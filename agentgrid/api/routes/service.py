@@ -123,4 +123,4 @@ async def overview(
     ] = False,
 ) -> Overview:
     """Current counts, what happens next, and what is not as it should be. With `lists`, all that a first screen shows."""
-    return await overview_of(session, plane, caller, inbox(plane, caller), shown if lists else None)
+    return await overview_of(session, plane, caller, shown, inbox(plane, caller), lists=lists)

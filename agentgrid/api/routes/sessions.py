@@ -48,7 +48,7 @@ async def get_sign_in_methods() -> SignInMethods:
 
 @router.post("/session", summary="Sign in")
 async def open_session(request: Request, plane: Plane, response: Response, body: SignIn) -> Me:
-    """Sets a cookie that stands for the key, in this browser. Only for people, and only from the console's own pages: `Origin` is required.
+    """Signs this browser in: sets a cookie that has the key's rights. Only for people, and only from the console's own pages: `Origin` is required.
 
     The session lasts 12 hours from its last use and 7 days in all, and ends with its key. `401` with the code `sign_in_code_spent`: the code
     was used or has expired. `403`: the key is a program's. `429`: too many failures from this address.
@@ -125,7 +125,7 @@ async def list_sessions(
     cursor: Cursor = None,
     principal: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
 ) -> Page[SessionOut]:
-    """One's own; everybody's with the permission `administer`."""
+    """The caller's own sessions; all principals' with the permission `administer`."""
     whose = control.whose(caller.principal, principal)
     after = decode_key(request, cursor)
     found = await table.opened(session, principal=whose, limit=limit + 1, after=after)

@@ -12,7 +12,7 @@ from agentgrid.api import timeline, views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Id, Plane, Session, Shows, Who
 from agentgrid.api.gate import router as make_router
-from agentgrid.api.schemas.runs import StepOut
+from agentgrid.api.schemas.steps import StepOut
 from agentgrid.api.schemas.timeline import Timeline
 from agentgrid.db import runs, steps
 from agentgrid.db.timeline import Wanted
@@ -65,10 +65,5 @@ async def get_step(
     session: Session, principal: Who, shown: Shows, run_id: Id, execution_id: Id, event_id: EventId
 ) -> StepOut:
     """As in the list of steps. Inputs and outputs are null unless the caller may read payloads."""
-    run = await runs.seen(session, run_id, scope=principal.workflows)
-    if run is None:
-        raise NotFound("run", run_id)
-    row = await steps.get(session, execution_id, event_id)
-    if row is None or row.run_id != run_id:
-        raise NotFound("step", f"{execution_id}/{event_id} of run {run_id}")
-    return views.step(row, shown)
+    await runs.seen(session, run_id, scope=principal.workflows)
+    return views.step(await steps.in_run(session, run_id, execution_id, event_id), shown)

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from agentgrid.api.schemas.common import Action, In, Name, Out, Prose, Seconds, SwitchOut, Whole
 from agentgrid.api.schemas.policies import PolicySummary, RuleIn
-from agentgrid.api.schemas.runs import UsageOut
+from agentgrid.api.schemas.steps import UsageOut
 from agentgrid.domain.agent_versions import MAX_INSTRUCTIONS, MAX_MODELS
 from agentgrid.domain.policies import Effect, Risk
 from agentgrid.domain.runs import RunStatus

@@ -33,7 +33,7 @@ class RuleIn(In):
     expected_version: Whole | None = Field(
         None,
         ge=0,
-        description="The version of the rule that the caller has seen, 0 for none: `409` if it is another by now.",
+        description="The version of the rule that the caller has seen, 0 for none in force: `409` if it is another by now.",
     )
 
 
@@ -72,7 +72,7 @@ class PolicyIn(RuleIn):
     )
     agent: Name | None = Field(
         None,
-        description="An agent's name or a glob: the rule is about the calls that it makes. Null: everybody's calls, those of agents and of workflow "
+        description="An agent's name or a glob: the rule is about the calls that it makes. Null: all calls, those of agents and of workflow "
         "code.",
     )
     when: list[ConditionIn] = Field(

@@ -17,16 +17,14 @@ from agentgrid.api.schemas.common import (
     Moment,
     Name,
     Out,
-    Page,
     Problem,
     Prose,
     StoredPayload,
     Whole,
 )
+from agentgrid.api.schemas.steps import StepsSummary, UsageOut
 from agentgrid.domain.handlers import Fit
-from agentgrid.domain.logs import LogLevel
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus, RunStatus, RunTrigger, WaitingOn
-from agentgrid.domain.steps import JobStatus, StepKind, StepStatus
 
 
 class RunStart(In):
@@ -88,29 +86,6 @@ class RunSignal(In):
     name: Name = Field(description="The signal's name; names that begin with `agentgrid.` or `__` are not allowed.")
     arguments: Annotated[list[Any], Field(max_length=20)] = []
     reason: Prose | None = None
-
-
-class UsageOut(Out):
-    """What model turns used."""
-
-    requests: int = 0
-    input_tokens: int = 0
-    cached_tokens: int = Field(0, description="The part of the input tokens that the provider had in its cache.")
-    output_tokens: int = 0
-    usd: float | None = Field(None, description="US dollars; without the requests whose price is unknown.")
-    unpriced: int = Field(0, description="Requests whose price is unknown, which is not 0.")
-
-
-class StepUsage(UsageOut):
-    """What a model turn, or an agent so far, used."""
-
-    tool_calls: int | None = Field(None, description="Of an agent that has ended.")
-    model: str | None = Field(None, description="As the provider names it.")
-    provider: str | None = None
-    price: str | None = Field(None, description="The source of the price.")
-    finish: str | None = Field(None, description="Why the model stopped, in the provider's word.")
-    latency_ms: int | None = None
-    attempt: int | None = None
 
 
 class RunSummary(Out):
@@ -193,117 +168,6 @@ class ExecutionOut(Out):
     temporal_ui: str | None = Field(None, description="The execution's URL in Temporal's UI.")
 
 
-class StepSummary(Out):
-    """One thing that a run did or waits on, without payloads."""
-
-    execution_id: str
-    event_id: int
-    parent: int | None = Field(
-        description="The `event_id` of the step that it belongs to, in the same execution: a signal to a child belongs to the child's step, "
-        "or a model turn and a tool's call to the agent's. Null for most steps."
-    )
-    turn: int | None = Field(description="The agent's model turn that it is, or that asked for it.")
-    kind: StepKind
-    name: str
-    title: str | None
-    status: StepStatus
-    inherited: bool = Field(description="Copied by a reset from the previous execution.")
-    governed: bool
-    local: bool
-    attempts: int
-    activity_id: str | None
-    task_queue: str | None
-    worker: str | None
-    tool_version: str | None
-    version: str | None = Field(
-        None,
-        description="The version of the agent that its call is pinned to: on the agent's step and on its model turns.",
-    )
-    approval_id: str | None
-    child_workflow_id: str | None
-    child_execution_id: str | None
-    scheduled_at: datetime
-    started_at: datetime | None
-    closed_at: datetime | None
-    due_at: datetime | None
-    live_state: str | None
-    live_attempt: int | None
-    live_next_retry_at: datetime | None
-    live_heartbeat_at: datetime | None
-    live_worker: str | None
-    error: ErrorOut | None
-    live_error: ErrorOut | None
-    usage: StepUsage | None
-
-
-class StepOut(StepSummary):
-    """One thing that a run did or waits on."""
-
-    input: StoredPayload | None = Field(None, description="What it was called with.")
-    original_input: StoredPayload | None = Field(
-        None,
-        description="What the workflow's code called it with, if an approver changed the arguments; otherwise null.",
-    )
-    output: StoredPayload | None = None
-
-
-class JobOut(Out):
-    """One attempt of a step on one worker, as reported by the worker and corrected by history."""
-
-    job_id: str
-    execution_id: str
-    activity_id: str
-    step_event_id: int | None = Field(
-        description="The step that it belongs to, also as a call from before a gate. Null if history has none."
-    )
-    activity_type: str
-    attempt: int
-    local: bool
-    worker: str
-    task_queue: str
-    status: JobStatus = Field(
-        description="`lost`: it ended, but its worker did not report how. `failed` includes jobs that the worker finished but whose result "
-        "never reached history. `gated`: it asked for an approval instead of doing the work."
-    )
-    started_at: datetime
-    finished_at: datetime | None
-    error: ErrorOut | None
-
-
-class LogOut(Out):
-    """One line that a workflow or a tool wrote. Its text and fields are null unless the caller may read payloads, which they may quote."""
-
-    log_id: int
-    logged_at: datetime
-    execution_id: str
-    activity_id: str | None
-    step_event_id: int | None = Field(description="The step that wrote it; null for the workflow's own lines.")
-    attempt: int | None
-    level: LogLevel = Field(description="A level that is none of these is shown as `info`.")
-    logger: str
-    message: str | None
-    fields: Any
-    worker: str
-
-
-class LogPage(Page[LogOut]):
-    """Lines, oldest first."""
-
-    more_before: bool = Field(
-        description="Whether there are older lines than the first one here; false unless `tail` or `before` was given."
-    )
-    payloads_visible: bool
-
-
-class StepsSummary(Out):
-    """The steps of a run, counted."""
-
-    total: int
-    done: int
-    failed: int
-    open: list[StepOut] = Field(description="Steps that are running or waiting, without payloads; at most 50.")
-
-
 class You(Out):
     """Whether the caller can do what the run waits for."""
 
@@ -341,6 +205,9 @@ class RunLinks(Out):
 class RunDetail(RunSummary):
     """Everything about a run in one response."""
 
+    workflow_title: str | None = Field(
+        description="Null if the workflow is not registered, and in the response to a start."
+    )
     namespace: str
     execution_id: str | None
     task_queue: str

@@ -58,7 +58,7 @@ class Installation(Out):
     namespace: str = Field(description="Temporal's namespace.")
     temporal_ui_url: str | None
     retention_seconds: float | None = Field(
-        description="For how long Temporal keeps the history of an ended run. Null until Temporal has said so."
+        description="For how long Temporal keeps the history of an ended run. Null until Temporal has reported it."
     )
 
 

@@ -54,7 +54,7 @@ class SessionOut(Out):
 
     session_id: str
     principal: str
-    key_id: str = Field(description="The API key that it stands for, and ends with.")
+    key_id: str = Field(description="The API key that it was opened with, and ends with.")
     current: bool = Field(description="Whether this request was made with it.")
     address: str | None = Field(description="Where it was opened from.")
     user_agent: str | None = Field(description="The browser's own description of itself. Unverified.")

@@ -25,6 +25,7 @@ class ToolPolicyOut(Out):
     effect: Effect
     approvers: list[str]
     expires_seconds: float
+    title: str = Field(description="Empty if its author gave it none.")
     reason: str
     also: list[str] = Field(
         description="Rules about some agents or arguments only, `id@version`, that may apply instead. `POST /api/v1/policies/test` shows which one does."

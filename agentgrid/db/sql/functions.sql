@@ -1,5 +1,5 @@
 -- Functions that workers call, and functions that the projector needs from the schema's owner. Every SECURITY DEFINER function sets its search
--- path with pg_temp last, so that a caller's temporary table can't shadow one of ours. Names are qualified as well.
+-- path with pg_temp last, so that a caller's temporary table can't shadow one of ours. Names are qualified too.
 
 -- The calling login, with its grid and queues. A login of the control plane may report for all of them: it can write the tables anyway.
 CREATE OR REPLACE FUNCTION agentgrid_login() RETURNS worker_logins

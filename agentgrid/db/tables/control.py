@@ -89,7 +89,7 @@ class Command(SQLModel, table=True):
     body_digest: str | None = columns.text(null=True)
     body: Any = columns.json()
     reason: str | None = columns.text(null=True)
-    """What the principal said: the reason of a cancel, the comment of a decision."""
+    """The principal's words: the reason of a cancel, the comment of a decision."""
     outcome: Any = columns.json()
     """What came of it: the error of a refused or failed one, Temporal's answer otherwise."""
     address: str | None = columns.text(null=True)
@@ -305,7 +305,7 @@ class Policy(SQLModel, table=True):
     """What it is about; null: tools and plain activities."""
     tool: str = columns.text()
     agent: str | None = columns.text(null=True)
-    """The agent whose calls it is about, or a glob; null: everybody's."""
+    """The agent whose calls it is about, or a glob; null: all calls."""
     when: Any = columns.json(null=False, default="'[]'")
     """Its conditions: `domain.conditions.Condition`."""
     effect: str = columns.text()

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """Where an execution stands in the projection."""
+    """How far the projection has read an execution."""
 
     state: State
     replace: bool = False
-    """Its rows are of another version of the fold, or are to be checked: all are written anew."""
+    """Its rows are of another version of the fold, or are to be checked: all are written again."""
     live_checked_at: datetime | None = None
     run_id: str | None = None
     """Its run, which never changes; None where the execution is new."""

@@ -706,7 +706,7 @@ export interface paths {
         /**
          * Start up to 200 runs, each by itself
          * @description `200` with an outcome for each item, in their order, also if every one was refused. Each is an ordinary start: a command in the audit log, and
-         *     one request against the rate limit. A run that was started stays started, whatever becomes of other items.
+         *     one request against the rate limit. A run that was started stays started, even if other items fail.
          *
          *     Send it again with the same `Idempotency-Key` and items if no answer came: what was started before is `replayed`.
          */
@@ -1256,7 +1256,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Sets a cookie that stands for the key, in this browser. Only for people, and only from the console's own pages: `Origin` is required.
+         * @description Signs this browser in: sets a cookie that has the key's rights. Only for people, and only from the console's own pages: `Origin` is required.
          *
          *     The session lasts 12 hours from its last use and 7 days in all, and ends with its key. `401` with the code `sign_in_code_spent`: the code
          *     was used or has expired. `403`: the key is a program's. `429`: too many failures from this address.
@@ -1321,7 +1321,7 @@ export interface paths {
         };
         /**
          * List open browser sessions, newest first
-         * @description One's own; everybody's with the permission `administer`.
+         * @description The caller's own sessions; all principals' with the permission `administer`.
          */
         get: operations["list_sessions"];
         put?: never;
@@ -2088,7 +2088,7 @@ export interface components {
             effect: components["schemas"]["Effect"];
             /**
              * Expected Version
-             * @description The version of the rule that the caller has seen, 0 for none: `409` if it is another by now.
+             * @description The version of the rule that the caller has seen, 0 for none in force: `409` if it is another by now.
              */
             expected_version?: number | null;
             /**
@@ -2459,7 +2459,7 @@ export interface components {
             policy: string | null;
             /**
              * Proposals
-             * @description Changed arguments that were proposed; newest first, at most 50.
+             * @description Changed arguments that were proposed, newest first; at most 50, of more the newest of each approver.
              */
             proposals: components["schemas"]["ProposedChange"][];
             /**
@@ -2490,7 +2490,7 @@ export interface components {
             status: components["schemas"]["ApprovalStatus"];
             /**
              * Takes
-             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the approver's key. Fewer with an older worker.
              */
             takes: string[];
             /**
@@ -2596,7 +2596,7 @@ export interface components {
             attributed: boolean | null;
             /**
              * Authored
-             * @description The names of the arguments that a model wrote; texts, or holding any.
+             * @description The names of the arguments that hold text, if an agent's model wrote the call; empty if workflow code makes it.
              */
             authored: string[] | null;
             /** Call Key */
@@ -2694,7 +2694,7 @@ export interface components {
             previous: components["schemas"]["PreviousApproval"] | null;
             /**
              * Proposals
-             * @description Changed arguments that were proposed; newest first, at most 50.
+             * @description Changed arguments that were proposed, newest first; at most 50, of more the newest of each approver.
              */
             proposals: components["schemas"]["ProposedChange"][];
             /**
@@ -2736,7 +2736,7 @@ export interface components {
             step: components["schemas"]["StepOfApproval"];
             /**
              * Takes
-             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the approver's key. Fewer with an older worker.
              */
             takes: string[];
             /**
@@ -4059,7 +4059,7 @@ export interface components {
             namespace: string;
             /**
              * Retention Seconds
-             * @description For how long Temporal keeps the history of an ended run. Null until Temporal has said so.
+             * @description For how long Temporal keeps the history of an ended run. Null until Temporal has reported it.
              */
             retention_seconds: number | null;
             /** Temporal Ui Url */
@@ -4438,7 +4438,7 @@ export interface components {
         };
         /**
          * LookedAt
-         * @description A call that the agent made before, in the same call of it.
+         * @description An earlier call of the same agent, made since workflow code called it.
          */
         LookedAt: {
             /** Event Id */
@@ -4927,7 +4927,7 @@ export interface components {
         PolicyIn: {
             /**
              * Agent
-             * @description An agent's name or a glob: the rule is about the calls that it makes. Null: everybody's calls, those of agents and of workflow code.
+             * @description An agent's name or a glob: the rule is about the calls that it makes. Null: all calls, those of agents and of workflow code.
              */
             agent?: string | null;
             /**
@@ -4945,7 +4945,7 @@ export interface components {
             effect: components["schemas"]["Effect"];
             /**
              * Expected Version
-             * @description The version of the rule that the caller has seen, 0 for none: `409` if it is another by now.
+             * @description The version of the rule that the caller has seen, 0 for none in force: `409` if it is another by now.
              */
             expected_version?: number | null;
             /**
@@ -5742,6 +5742,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * RunBulk
@@ -6032,6 +6037,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * RunEnd
@@ -6475,7 +6485,7 @@ export interface components {
             expires_at: string;
             /**
              * Key Id
-             * @description The API key that it stands for, and ends with.
+             * @description The API key that it was opened with, and ends with.
              */
             key_id: string;
             /**
@@ -6702,6 +6712,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * SigningKeyOut
@@ -6859,7 +6874,7 @@ export interface components {
         StepKind: "tool" | "model" | "agent" | "approval" | "timer" | "child" | "signal" | "activity" | "update" | "nexus";
         /**
          * StepOfApproval
-         * @description The step that waits: `GET /api/v1/runs/{run_id}/steps` has it under these.
+         * @description The step that waits, by its ids in `GET /api/v1/runs/{run_id}/steps`.
          */
         StepOfApproval: {
             /** Event Id */
@@ -6954,7 +6969,7 @@ export interface components {
         };
         /**
          * StepStatus
-         * @description Where a step stands. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can.
+         * @description How far a step is. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can.
          * @enum {string}
          */
         StepStatus: "scheduled" | "running" | "waiting" | "completed" | "failed" | "cancelled" | "timed_out" | "abandoned";
@@ -7560,7 +7575,7 @@ export interface components {
             effect: components["schemas"]["Effect"];
             /**
              * Expected Version
-             * @description The version of the rule that the caller has seen, 0 for none: `409` if it is another by now.
+             * @description The version of the rule that the caller has seen, 0 for none in force: `409` if it is another by now.
              */
             expected_version?: number | null;
             /**
@@ -7607,6 +7622,11 @@ export interface components {
              * @description `id@version`; ids that begin with `default:` are built-in rules.
              */
             rule: string;
+            /**
+             * Title
+             * @description Empty if its author gave it none.
+             */
+            title: string;
             /**
              * Tool
              * @description The name or glob that the rule matches.
@@ -8026,7 +8046,7 @@ export interface components {
         WaitingOn: "approval" | "timer" | "signal" | "child" | "worker" | "retry" | "policy";
         /**
          * WhoMayDecide
-         * @description Who may answer.
+         * @description Who may decide.
          */
         WhoMayDecide: {
             /**
@@ -8041,7 +8061,7 @@ export interface components {
             needed: number;
             /**
              * Needed To Change
-             * @description And with changed arguments; null if they can't be changed.
+             * @description How many people it takes to approve changed arguments; null if they can't be changed.
              */
             needed_to_change: number | null;
             /**
@@ -8051,7 +8071,7 @@ export interface components {
             refused: components["schemas"]["RefusedApprover"][];
             /**
              * Text
-             * @description All of it in words.
+             * @description All of this in words.
              */
             text: string;
         };
@@ -9192,7 +9212,7 @@ export interface operations {
                 tool?: string | null;
                 agent?: string | null;
                 workflow?: string | null;
-                /** @description Only those of this shape. */
+                /** @description Only those of this shape. Explicit approvals only for callers who may read payloads. */
                 shape?: string | null;
                 opened_after?: string | null;
                 /** @description Words to search for. */

@@ -25,19 +25,24 @@ interface Props {
   title: string;
   /** The rule that holds, to begin from. */
   rule: RuleText;
+  /** The version of the subject's own rule that is shown; 0 if it has none. */
+  version: number;
   onClose(): void;
 }
 /** Put a tool's or an agent's own rule. Where it asks for less than before, a second administrator must confirm it. */
-export function RuleEditor({ subject, title, rule, onClose }: Props) {
+export function RuleEditor({ subject, title, rule, version, onClose }: Props) {
   const [effect, setEffect] = useState(rule.effect);
   const [approvers, setApprovers] = useState(rule.approvers.join(", "));
   const [unit, setUnit] = useState(unitOf(rule.expires_seconds));
   const [time, setTime] = useState(String(rule.expires_seconds / UNITS[unitOf(rule.expires_seconds)]));
   const [two, setTwo] = useState(rule.changes === "second_person");
+  const [words, setWords] = useState(version ? rule.title : "");
   const [reason, setReason] = useState("");
   const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState<Error>();
   const [proposed, setProposed] = useState<Proposed>();
+  // What is read again meanwhile is not what the form began from.
+  const [seen] = useState(version);
   const key = useKey();
   const queries = useQueryClient();
   async function submit(e: FormEvent) {
@@ -53,19 +58,20 @@ export function RuleEditor({ subject, title, rule, onClose }: Props) {
       expires_seconds: Number(time) * UNITS[unit],
       changes: two ? "second_person" : "one_person",
       reason: reason.trim(),
-      title: "",
+      title: words.trim(),
+      expected_version: seen,
     };
     setBusy(true);
     setFault(undefined);
     try {
       const answer = await q.policies.put(subject, body, key(body));
-      for (const noun of ["tools", "agents", "policies", "commands"])
-        void queries.invalidateQueries({ queryKey: [noun] });
       if (isProposed(answer)) setProposed(answer);
       else onClose();
     } catch (error) {
       setFault(error as Error);
     } finally {
+      for (const noun of ["tools", "agents", "policies", "commands"])
+        void queries.invalidateQueries({ queryKey: [noun] });
       setBusy(false);
     }
   }
@@ -84,6 +90,7 @@ export function RuleEditor({ subject, title, rule, onClose }: Props) {
         </footer>
       </Dialog>
     );
+  const stale = fault instanceof ApiError && fault.status === 409;
   const asks = effect === "require_approval";
   return (
     <Dialog title={`The rule for ${title}`} onClose={onClose} wide>
@@ -141,12 +148,24 @@ export function RuleEditor({ subject, title, rule, onClose }: Props) {
           </>
         )}
         <label>
+          <span>Title</span>
+          <input
+            maxLength={120}
+            value={words}
+            onChange={(e) => setWords(e.target.value)}
+            placeholder="What it says, in a few words for approvers"
+            aria-invalid={!!faultAt("title")}
+          />
+          {faultAt("title") && <i>{faultAt("title")}</i>}
+        </label>
+        <label>
           <span>Reason</span>
           <textarea
             rows={2}
             maxLength={4000}
             value={reason}
             onChange={(e) => setReason(e.target.value)}
+            aria-invalid={!!faultAt("reason")}
             placeholder="Approvers read it with each call; kept in the audit log"
           />
         </label>
@@ -157,6 +176,7 @@ export function RuleEditor({ subject, title, rule, onClose }: Props) {
         {fault && (
           <p className={classes.fault} role="alert">
             {fault.message}
+            {stale && " Close this, read the rule that holds now, and begin from that."}
           </p>
         )}
         <footer className={classes.foot}>

@@ -10,7 +10,7 @@ import { Ident } from "./Bits";
 import { Button, ButtonLink } from "./Button";
 import classes from "./States.module.css";
 
-/** What stands in place of content: one icon, one sentence, what to do, and how to do it elsewhere. */
+/** Shown in place of content: one icon, one sentence, what to do, and how to do it elsewhere. */
 export function Blank({
   icon,
   title,

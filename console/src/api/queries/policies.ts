@@ -1,4 +1,4 @@
-/** Rules: which hold, what they said before, and how they are changed. A change that relaxes one is answered with a proposal. */
+/** Rules: which hold, their earlier versions, and how they are changed. A change that relaxes one is answered with a proposal. */
 import { queryOptions } from "@tanstack/react-query";
 import { ask, client } from "../client";
 import type { components } from "../schema";
@@ -50,10 +50,15 @@ export const put = ({ noun, name }: Subject, body: RuleBody, key: string): Promi
     ? ask(client.PUT("/api/v1/tools/{name}/policy", options))
     : ask(client.PUT("/api/v1/agents/{name}/policy", options));
 };
-export const withdraw = (rule_id: string, reason: string | null, key: string): Promise<object> =>
+export const withdraw = (
+  rule_id: string,
+  expected_version: number,
+  reason: string | null,
+  key: string,
+): Promise<object> =>
   ask(
     client.DELETE("/api/v1/policies/{rule_id}", {
-      params: { path: { rule_id } },
+      params: { path: { rule_id }, query: { expected_version } },
       headers: sent(key),
       body: { reason },
     }),

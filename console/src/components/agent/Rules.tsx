@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { ApiError, type AgentDetail } from "../../api/client";
+import type { AgentDetail } from "../../api/client";
 import * as q from "../../api/queries";
 import { isProposed, ruleId, type Proposed } from "../../api/queries/policies";
 import classes from "../../screens/Agent.module.css";
@@ -19,6 +19,7 @@ const NEW = {
   approvers: ["role:approver"],
   expires_seconds: 7 * 86_400,
   changes: "one_person",
+  title: "",
 } as const;
 
 /** The rules that name this agent: about all its calls, or about some. */
@@ -32,13 +33,10 @@ export function Rules({ agent }: { agent: AgentDetail }) {
   const away = useAway();
   const act = agent.actions.find((a) => a.verb === "policy");
   const own = data?.items.find((r) => r.rule_id === ruleId(subject));
-  const denied = error instanceof ApiError && error.status === 403;
   const may = act?.allowed && !away;
   return (
     <div className={classes.rules}>
-      {denied ? (
-        <p>{sentence(error.message)}.</p>
-      ) : error && !data ? (
+      {error && !data ? (
         <Failed error={error} reset={() => void refetch()} />
       ) : isPending ? (
         <Skeleton rows={2} />
@@ -63,7 +61,8 @@ export function Rules({ agent }: { agent: AgentDetail }) {
                   ))}
                 </>
               )}
-              . {r.reason && `${sentence(r.reason)}.`}
+              . {r.title && <b>{sentence(r.title)}. </b>}
+              {r.reason && `${sentence(r.reason)}.`}
               <p>
                 <span className="mono">
                   {r.rule_id}@{r.version}
@@ -86,23 +85,24 @@ export function Rules({ agent }: { agent: AgentDetail }) {
           </Button>
         )}
       </footer>
-      {act && !act.allowed && !denied && <p>{sentence(act.reason ?? "")}.</p>}
+      {act && !act.allowed && <p>{sentence(act.reason ?? "")}.</p>}
       {asked === "put" && (
         <RuleEditor
           subject={subject}
           title={agent.title}
           rule={own ?? { ...NEW, approvers: [...NEW.approvers] }}
+          version={own?.version ?? 0}
           onClose={() => setAsked(undefined)}
         />
       )}
-      {asked === "withdraw" && (
+      {asked === "withdraw" && own && (
         <Confirm
           title={`Withdraw the rule for ${agent.title}?`}
           says="The rules of the tools hold then. Where they ask for less, a second administrator must confirm it."
           verb="Withdraw"
           onClose={() => setAsked(undefined)}
           onConfirm={async (reason, key) => {
-            const answer = await q.policies.withdraw(ruleId(subject), reason, key);
+            const answer = await q.policies.withdraw(ruleId(subject), own.version, reason, key);
             if (isProposed(answer)) setProposed(answer);
             for (const noun of ["agents", "policies", "commands"]) void queries.invalidateQueries({ queryKey: [noun] });
           }}

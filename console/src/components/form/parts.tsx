@@ -43,7 +43,7 @@ export function Head({
 }: {
   id: string;
   label: ReactNode;
-  /** It may stay empty, and nothing stands in for it. */
+  /** It may stay empty, and then has no value. */
   optional?: boolean;
   control?: boolean;
 }) {

@@ -9,7 +9,7 @@ interface Props {
 }
 const LONG = 40; // characters
 
-/** A number that is typed as text, so that it isn't written anew under the fingers; what can't be read is kept as it is, and refused by the server. */
+/** A number that is typed as text, so that it isn't reformatted during typing; what can't be read is kept as it is, and refused by the server. */
 function NumberField({ id, property, value, onChange }: Props) {
   const asMoneyField = isMoney(property);
   const [text, setText] = useState(asMoneyField && typeof value === "number" ? asMoney(value) : String(value ?? ""));

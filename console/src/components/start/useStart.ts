@@ -29,7 +29,7 @@ export function useStart(workflow: string) {
     /** Started, or on its way: nothing more can be asked of this form. */
     busy: mutation.isPending || mutation.isSuccess,
     error,
-    /** Whether it may have been started all the same. */
+    /** Whether it may have been started nevertheless. */
     unknown: !!error && isUnknown(error),
     faults: error instanceof ApiError ? error.problem.faults : undefined,
     asked: mutation.variables,

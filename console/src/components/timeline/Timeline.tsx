@@ -101,7 +101,7 @@ const flipped = (set: ReadonlySet<string>, key: string) => {
   return next;
 };
 
-/** A tree grid: HTML rows, only those in sight. One axis for all; what a step spent stands in figures beside it. */
+/** A tree grid: HTML rows, only those in sight. One axis for all; what a step spent is beside it in figures. */
 export function Timeline(p: Props) {
   const box = useRef<HTMLDivElement>(null);
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());

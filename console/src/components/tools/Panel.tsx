@@ -17,6 +17,7 @@ import { Failed, Skeleton, useAway } from "../States";
 import { KillSwitch } from "./KillSwitch";
 import classes from "./Panel.module.css";
 import { RulePast } from "./RulePast";
+import { Used } from "./Used";
 
 /** What the rule does to a call, as a sentence. */
 function Says({ tool }: { tool: ToolDetail }) {
@@ -49,6 +50,7 @@ function Source({ tool }: { tool: ToolDetail }) {
     );
   return (
     <p>
+      {policy.title && <b>{sentence(policy.title)}. </b>}
       {policy.reason && `${sentence(policy.reason)}. `}
       {policy.tool !== tool.name && (
         <>
@@ -84,6 +86,7 @@ function Rule({ tool }: { tool: ToolDetail }) {
   const ref = ruleRef(policy.rule);
   const act = tool.actions.find((a) => a.verb === "policy");
   const own = ref.id === `tool:${tool.name}`;
+  const version = own ? Number(ref.version) : 0;
   return (
     <>
       <section>
@@ -131,6 +134,7 @@ function Rule({ tool }: { tool: ToolDetail }) {
           subject={{ noun: "tool", name: tool.name }}
           title={tool.title}
           rule={policy}
+          version={version}
           onClose={() => setEditing(false)}
         />
       )}
@@ -141,7 +145,7 @@ function Rule({ tool }: { tool: ToolDetail }) {
           verb="Withdraw"
           onClose={() => setWithdrawing(false)}
           onConfirm={async (reason, key) => {
-            const answer = await q.policies.withdraw(ref.id, reason, key);
+            const answer = await q.policies.withdraw(ref.id, version, reason, key);
             if (isProposed(answer)) setProposed(answer);
             for (const noun of ["tools", "policies", "commands"]) void queries.invalidateQueries({ queryKey: [noun] });
           }}
@@ -159,6 +163,14 @@ function Facts({ tool }: { tool: ToolDetail }) {
         <dd>
           <RiskMark risk={tool.risk} />
         </dd>
+        {tool.reach.length > 0 && (
+          <>
+            <dt>Reach</dt>
+            <dd>{tool.reach.join(", ")}</dd>
+          </>
+        )}
+        <dt>Can be undone</dt>
+        <dd>{tool.undoable === null ? "its author does not say" : tool.undoable ? "yes" : "no"}</dd>
         <dt>Worker</dt>
         <dd>
           {tool.served === null ? "unknown" : tool.served ? `on ${tool.task_queue}` : `none on ${tool.task_queue}`}
@@ -195,6 +207,7 @@ export function Panel({ name }: { name: string }) {
       <p className={classes.desc}>{tool.description}</p>
       <KillSwitch key={`switch-${name}`} tool={tool} />
       <Rule key={`rule-${name}`} tool={tool} />
+      <Used tool={tool} />
       <Facts tool={tool} />
       <details>
         <summary>What it takes</summary>
