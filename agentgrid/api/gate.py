@@ -94,9 +94,9 @@ class GovernedRoute(APIRoute):
                 _note_disclosure(request, declared, route)
                 return _tagged(request, answer) if declared.tagged else answer
             except RequestValidationError as error:
-                said = faults_of(error)
-                await _write_down(request, declared, said)
-                raise said from None
+                invalid = faults_of(error)
+                await _write_down(request, declared, invalid)
+                raise invalid from None
             except AgentGridError as error:
                 _note_disclosure(request, declared, route)
                 if declared.command is None and isinstance(error, Forbidden):

@@ -80,13 +80,13 @@ async def withdraw(engine: AsyncEngine, caller: Caller, command_id: str, *, reas
         await commands.apply(session, caller, CommandKind.COMMAND_WITHDRAW, about, target=command_id, reason=reason)
         if changes:
             who = caller.principal.name
-            said = {
+            refusal = {
                 "proposal": proposal.outcome["proposal"],
                 "code": "withdrawn",
                 "message": f"withdrawn by {who}",
                 "withdrawn_by": who,
             }
-            proposal = await table.settle_proposal(session, command_id, status=CommandStatus.REFUSED, outcome=said)
+            proposal = await table.settle_proposal(session, command_id, status=CommandStatus.REFUSED, outcome=refusal)
         return Confirmation(command=proposal)
 
 
@@ -103,8 +103,8 @@ async def _proposal(session: WriteSession, caller: Caller, command_id: str) -> t
 
 def _check_open(proposal: Command) -> None:
     if proposal.status != CommandStatus.PROPOSED:
-        said = (proposal.outcome or {}).get("message") or f"it is {proposal.status}"
-        raise Conflict(f"the proposal is closed: {said}", status=proposal.status)
+        why = (proposal.outcome or {}).get("message") or f"it is {proposal.status}"
+        raise Conflict(f"the proposal is closed: {why}", status=proposal.status)
 
 
 async def _check_second(session: WriteSession, caller: Caller, proposal: Command) -> None:

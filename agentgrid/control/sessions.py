@@ -81,8 +81,8 @@ async def make_code(plane: ControlPlane, caller: Caller) -> NewCode:
         await table.add_code(
             session, SignInCode(code_hash=secret_hash(made), key_id=caller.key_id or "", expires_at=expires_at)
         )
-        said = {"expires_at": expires_at.isoformat()}
-        await commands.apply(session, caller, CommandKind.SESSION_CODE, said, target=caller.key_id)
+        details = {"expires_at": expires_at.isoformat()}
+        await commands.apply(session, caller, CommandKind.SESSION_CODE, details, target=caller.key_id)
     return NewCode(code=made, expires_at=expires_at)
 
 
@@ -156,9 +156,9 @@ async def _open(session: WriteSession, known: Authenticated, browser: Browser) -
             user_agent=None if browser.user_agent is None else browser.user_agent[:MAX_USER_AGENT],
         )
     )
-    said = {"expires_at": lasts_until.isoformat()}
+    details = {"expires_at": lasts_until.isoformat()}
     await commands.apply(
-        session, _caller(known, browser, session_id), CommandKind.SESSION_OPEN, said, target=session_id
+        session, _caller(known, browser, session_id), CommandKind.SESSION_OPEN, details, target=session_id
     )
     return NewSession(
         session_id=session_id,
@@ -227,8 +227,8 @@ async def _end(
             raise NotFound("session", session_id)
         ended = await table.end(session, session_id)
         await principals.tell_access_changed(session)
-        said = {"principal": found.principal, "key_id": found.row.key_id, "ended": ended}
-        return (await commands.apply(session, caller, kind, said, target=session_id, reason=reason)).command
+        details = {"principal": found.principal, "key_id": found.row.key_id, "ended": ended}
+        return (await commands.apply(session, caller, kind, details, target=session_id, reason=reason)).command
 
 
 def _may_see(principal: Principal, found: Listed) -> bool:

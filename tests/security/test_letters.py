@@ -61,14 +61,14 @@ async def hostile(api: Api) -> dict[str, Any]:
     await factories.insert(
         engine, factories.tool_version("pay", **version), factories.tool("pay", **version), run, factories.execution(run), *steps, gate
     )  # fmt: skip
-    told = factories.run(workflow="hostile", status="waiting", waiting_on="approval")
+    hidden = factories.run(workflow="hostile", status="waiting", waiting_on="approval")
     explicit = factories.approval(
-        told, kind="explicit", tool=None, tool_version=None, risk=None, title=f"{CANARY}-title", approvers=["support-leads"],
+        hidden, kind="explicit", tool=None, tool_version=None, risk=None, title=f"{CANARY}-title", approvers=["support-leads"],
         arguments={"a": f"{CANARY}-small"}, payload={"size": 9, "value": {"a": f"{CANARY}-shown"}}, policy=None,
     )  # fmt: skip
     explicit.terms = {**explicit.terms, "kind": "explicit", "title": explicit.title}
-    await factories.insert(engine, told, factories.execution(told), explicit)
-    return {"gate": gate, "explicit": explicit, "runs": [run.run_id, told.run_id]}
+    await factories.insert(engine, hidden, factories.execution(hidden), explicit)
+    return {"gate": gate, "explicit": explicit, "runs": [run.run_id, hidden.run_id]}
 
 
 def places(hostile: dict[str, Any]) -> list[str]:
