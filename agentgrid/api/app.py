@@ -106,8 +106,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     openapi.install(app)
-    if console.is_built():
-        console.install(app.router)
+    console.install(app.router)
     app.add_middleware(Door, public_url=settings.api_url)
     app.add_middleware(Measured, metrics=app.state.metrics)
     # Leaves event streams alone.

@@ -79,14 +79,21 @@ async def _wanted(
     tool: Text = None,
     agent: Text = None,
     workflow: Text = None,
-    shape: Annotated[str | None, Query(min_length=1, max_length=300, description="Only those of this shape.")] = None,
+    shape: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=300,
+            description="Only those of this shape. Explicit approvals only for callers who may read payloads.",
+        ),
+    ] = None,
     opened_after: Moment | None = None,
     q: Search = None,
 ) -> ApprovalFilter:
     wanted = inbox(plane, caller) if people.decidable_by == "me" else visible(caller)
     if people.assigned_to == "me":
         wanted = assigned(wanted, caller)
-    reads = caller.principal.may(Permission.READ_PAYLOADS)
+    about_titles = q is not None or shape is not None
     return replace(
         wanted,
         status=tuple(status),
@@ -99,7 +106,7 @@ async def _wanted(
         shape=shape,
         opened_after=opened_after,
         q=q,
-        q_titles=q is not None and reads,
+        titles=about_titles and caller.principal.may(Permission.READ_PAYLOADS),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from agentgrid.api.schemas.approvals import (
@@ -26,7 +27,7 @@ from agentgrid.domain.principals import ANY_APPROVER, UNKNOWN_INITIATOR
 from agentgrid.domain.shapes import arguments_of, cut, label, texts_in
 
 MAX_PROSE = 8_000
-MAX_REFUSED = 20
+MAX_NAMED, MAX_REFUSED = 20, 20
 
 
 def of(caller: Caller, shown: Shown, found: Found, letter: Letter, context: Context) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def _rule(row: Approval, rule: Policy | None) -> RuleOfApproval | None:
 
 
 def _authored(row: Approval, seen: Shown) -> list[str] | None:
-    """A model's own call has no other source of texts than the model."""
+    """The arguments that a model wrote: in an agent's call, all that hold text, because nothing else writes them."""
     arguments = arguments_of(row.payload) if row.agent is not None and row.kind == ApprovalKind.TOOL else None
     found: list[str] | None = sendable(seen.value(texts_in(arguments or {})))
     return found
@@ -134,10 +135,7 @@ def _who(found: Found) -> WhoMayDecide:
     changeable = ARGUMENTS in terms.takes
     second = terms.changes is Changes.SECOND_PERSON
     refused = _refused(found, terms)
-    named = " or ".join(
-        "anybody with the role approver" if each == ANY_APPROVER else each for each in row.approvers[:20]
-    )
-    sentences = [f"{named or 'Nobody'} may decide; one answer is enough."]
+    sentences = [f"{_named(row.approvers)} may decide; one answer is enough."]
     if changeable and second:
         sentences.append("To approve changed arguments takes two: one proposes them, another approves exactly these.")
     sentences += [f"{each.principal} may not: {each.why}." for each in refused]
@@ -150,11 +148,27 @@ def _who(found: Found) -> WhoMayDecide:
     )
 
 
+def _named(approvers: Sequence[str]) -> str:
+    """The entries in words, for the beginning of a sentence."""
+    if not approvers:
+        return "Nobody"
+    names = ["anybody with the role approver" if each == ANY_APPROVER else each for each in approvers[:MAX_NAMED]]
+    if approvers[0] == ANY_APPROVER:
+        names[0] = names[0].capitalize()
+    more = len(approvers) - len(names)
+    return " or ".join([*names, f"{more} more"] if more else names)
+
+
 def _refused(found: Found, terms: Terms) -> list[RefusedApprover]:
     starters = {found.run.initiator, found.approval.initiator} - {None, UNKNOWN_INITIATOR}
-    why = {
-        **({terms.changed_by: "changed the arguments of this call"} if terms.changed_by else {}),
-        **dict.fromkeys(sorted({*terms.issuers, *found.run.issuers}), "issued the key that started the run"),
-        **dict.fromkeys(sorted(str(each) for each in starters), "started the run"),
-    }
+    reasons: tuple[tuple[set[str | None], str], ...] = (
+        (starters, "started the run"),
+        ({*terms.issuers, *found.run.issuers}, "issued the key that started the run"),
+        ({terms.changed_by} - {None}, "changed the arguments of this call"),
+        (set(terms.changed_issuers), "issued the key with which the arguments of this call were changed"),
+    )
+    why: dict[str, str] = {}
+    for names, reason in reasons:
+        for name in sorted(map(str, names)):
+            why.setdefault(name, reason)
     return [RefusedApprover(principal=name, why=reason) for name, reason in list(why.items())[:MAX_REFUSED]]

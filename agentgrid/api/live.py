@@ -33,7 +33,6 @@ from agentgrid.db.tables import Event
 from agentgrid.domain.commands import HANDLING, CommandStatus, Target
 from agentgrid.domain.live import EventKind
 from agentgrid.domain.principals import Permission, Principal
-from agentgrid.domain.runs import WaitingOn
 from agentgrid.domain.steps import StepKind
 
 log = structlog.get_logger()
@@ -151,7 +150,8 @@ def _quotes(stored: Event, found: table.Things) -> bool:
             step = found.steps[stored.subject or ""]
             return step.error is not None or step.live_error is not None or step.kind == StepKind.APPROVAL
         case EventKind.RUN:
-            return found.runs[stored.run_id].status_reason is not None or _then(stored).get("current_step") is not None
+            at_approval = _then(stored).get("current_kind") == StepKind.APPROVAL
+            return at_approval or found.runs[stored.run_id].status_reason is not None
         case EventKind.COMMAND:
             return found.commands[stored.subject or ""].outcome is not None
         case kind:
@@ -162,11 +162,8 @@ def _run(stored: Event, found: table.Things, shown: Shown) -> RunEvent | None:
     row = found.runs.get(stored.run_id)
     if row is None:
         return None
-    values = {**vars(row), **_then(stored)}
-    if not shown.payloads and values["waiting_on"] == WaitingOn.APPROVAL:
-        # The approval's title.
-        values["current_step"] = None
-    return RunEvent.model_construct(run_id=row.run_id, data=views.run_summary(values, shown), at=stored.created_at)
+    data = views.run_summary({**vars(row), **_then(stored)}, shown)
+    return RunEvent.model_construct(run_id=row.run_id, data=data, at=stored.created_at)
 
 
 def _step(stored: Event, found: table.Things, shown: Shown) -> StepEvent | None:

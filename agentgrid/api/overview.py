@@ -11,8 +11,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from agentgrid.api import freshness
 from agentgrid.api.access import V1
+from agentgrid.api.overview_lists import DAY, TEMPORAL_SECONDS, UNSUCCESSFUL, lists_of, polled_within
 from agentgrid.api.schemas.overview import Condition, Hour, NextDue, Overview
 from agentgrid.api.schemas.service import Count, Freshness
+from agentgrid.api.shown import Shown
 from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals, commands, runs
@@ -27,19 +29,16 @@ from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.domain.switches import SwitchKind
 from agentgrid.errors import AgentGridError
 
-DAY = timedelta(days=1)
 HOURS = 24
-UNSUCCESSFUL = (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.TERMINATED)
 PATIENCE = timedelta(seconds=10)
 """A command that was recorded within this time is being delivered."""
-TEMPORAL_SECONDS = 2.0
-"""The overview doesn't wait longer for what Temporal says of workers."""
-
 _PAGES = {SwitchKind.TOOL: "tools", SwitchKind.WORKFLOW: "workflows", SwitchKind.AGENT: "agents"}
 
 
-async def overview_of(session: ReadSession, plane: ControlPlane, caller: Caller, inbox: ApprovalFilter) -> Overview:
-    """The overview of what this caller may see. inbox: the approvals that it can decide now."""
+async def overview_of(
+    session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, inbox: ApprovalFilter, *, lists: bool
+) -> Overview:
+    """The overview of what this caller may see. inbox: the approvals that it can decide now. lists: with the first rows."""
     stale = asyncio.create_task(_stale_workers(plane))
     try:
         now = await commands.clock(session)
@@ -55,7 +54,8 @@ async def overview_of(session: ReadSession, plane: ControlPlane, caller: Caller,
         return Overview(
             **_figures(found, mine, (now - DAY).astimezone(UTC)),
             hours=_hours(found, now),
-            next=[_next(each) for each in due],
+            next=[_next(each, shown) for each in due],
+            lists=await lists_of(session, plane, caller, shown, inbox) if lists else None,
             conditions=[
                 *await _of_temporal(plane, findings, stale),
                 *_from_tables(findings, before),
@@ -111,13 +111,14 @@ def _hours(found: runs.Counts, now: datetime) -> list[Hour]:
     ]
 
 
-def _next(due: Due) -> NextDue:
+def _next(due: Due, shown: Shown) -> NextDue:
     href = (
         f"{V1}/runs/{quote(due.run_id, safe='')}"
         if due.approval_id is None
         else f"{V1}/approvals/{quote(due.approval_id, safe='')}"
     )
-    return NextDue.model_validate({**vars(due), "href": href})
+    at = shown.current_step(due.current_kind, due.current_step)
+    return NextDue.model_validate({**vars(due), "current_step": at, "href": href})
 
 
 async def _stale_workers(plane: ControlPlane) -> list[Condition] | None:
@@ -149,21 +150,13 @@ async def _of_temporal(
     """What Temporal says: that it is away, else stale workers; and of each queue with waiting runs whether it is polled."""
     queues = {each.name or "": each.count for each in findings if each.sign is Sign.QUEUE}
     silent = await stale
-    served = {} if silent is None or not queues else await _served(plane, list(queues))
+    served = {} if silent is None or not queues else await polled_within(plane, list(queues))
     found = [_condition(ConditionKind.TEMPORAL_AWAY)] if silent is None else silent
     for name, count in queues.items():
         kind = ConditionKind.QUEUE_UNSERVED if served.get(name) is False else ConditionKind.QUEUE_WAITING
         href = _runs(waiting_on=WaitingOn.WORKER.value, task_queue=name)
         found.append(_condition(kind, name=name, count=count, href=href))
     return found
-
-
-async def _served(plane: ControlPlane, queues: Sequence[str]) -> Mapping[str, bool | None]:
-    try:
-        async with asyncio.timeout(TEMPORAL_SECONDS):
-            return await workers.served(plane, queues, workers.WORKFLOW)
-    except TimeoutError:
-        return {}
 
 
 def _from_tables(findings: Sequence[Finding], before: datetime) -> list[Condition]:

@@ -103,6 +103,10 @@ class Shown:
         """A step's name. An explicit approval's is its title, which may quote a payload."""
         return name if kind != StepKind.APPROVAL else self.text(name) or StepKind.APPROVAL.value
 
+    def current_step(self, kind: str | None, step: str | None) -> str | None:
+        """The step that a run is at."""
+        return step if kind is None or step is None else self.step_name(kind, step)
+
 
 def with_form(outcome: dict[str, Any]) -> CommandOutcome:
     """A command's outcome with the word for its form."""

@@ -39,7 +39,7 @@ from agentgrid.db.tables import Command, Control, Execution, Log, Run, Step
 from agentgrid.domain.commands import HANDLING, CommandStatus
 from agentgrid.domain.handlers import Fit
 from agentgrid.domain.logs import LogLevel
-from agentgrid.domain.runs import RunStatus, WaitingOn
+from agentgrid.domain.runs import RunStatus
 from agentgrid.domain.steps import JobStatus, StepKind, StepStatus, job_status
 from agentgrid.protocol import ErrorType
 from agentgrid.settings import Settings
@@ -65,10 +65,11 @@ def run_row(row: dict[str, Any], title: str | None, shown: Shown) -> RunRow:
 
 
 def _guarded(row: dict[str, Any], shown: Shown) -> dict[str, Any]:
-    found = {"status_reason": shown.text(row["status_reason"]), "error_type": class_of(row["error_type"])}
-    if row["waiting_on"] == WaitingOn.APPROVAL and row["current_step"] is not None:
-        found["current_step"] = shown.step_name(StepKind.APPROVAL, row["current_step"])
-    return found
+    return {
+        "status_reason": shown.text(row["status_reason"]),
+        "error_type": class_of(row["error_type"]),
+        "current_step": shown.current_step(row["current_kind"], row["current_step"]),
+    }
 
 
 def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
@@ -175,6 +176,7 @@ def _detail_values(plane: ControlPlane, caller: Caller, shown: Shown, found: Det
     place = f"{V1}/runs/{quote(run.run_id, safe='')}"
     return _values(run, RunDetail) | {
         **_guarded(vars(run), shown),
+        "workflow_title": found.workflow_title,
         "payloads_visible": shown.payloads,
         "refused_signals": found.refused_signals,
         "unattributed_signals": found.unattributed_signals,

@@ -20,6 +20,7 @@ from agentgrid.db.session import writing
 from agentgrid.db.tables import Approval, Command
 from agentgrid.domain.approvals import (
     COMMENT,
+    ISSUERS,
     MAX_DECISION_BYTES,
     ApprovalKind,
     ApprovalStatus,
@@ -30,7 +31,7 @@ from agentgrid.domain.approvals import (
 )
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.commands import CommandKind
-from agentgrid.domain.principals import UNKNOWN_INITIATOR, Permission, Principal, PrincipalKind
+from agentgrid.domain.principals import UNKNOWN_INITIATOR, Permission, PrincipalKind
 from agentgrid.domain.scopes import EVERY_WORKFLOW
 from agentgrid.errors import AgentGridError, Conflict, Fault, Forbidden, InvalidInput, NotFound, Unavailable
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
@@ -80,9 +81,10 @@ def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
             f"the key of {principal.name} was issued by {', '.join(shared)}, who took part in starting the run: use a key created on the "
             f"machine that owns the database, by `agentgrid key create {principal.name}`"
         )
-    if terms.changed_by in caller.persons:
+    if caller.persons & terms.changers:
+        key = f" with a key that {', '.join(terms.changed_issuers)} issued" if terms.changed_issuers else ""
         return Forbidden(
-            f"{terms.changed_by} changed the arguments of this call, and the rule wants a second person for changes: another approver decides"
+            f"{terms.changed_by} changed the arguments of this call{key}, and the rule wants a second person for changes: another approver decides"
         )
     if principal.approver_entry(tuple(approval.approvers)) is None:
         return Forbidden(f"this approval is for {', '.join(approval.approvers)}")
@@ -172,7 +174,7 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
         approval_id=approval_id,
         reason=request.comment,
     )
-    signed = _signed(signer, caller.principal, approval, request, command, change)
+    signed = _signed(signer, caller, approval, request, command, change)
     command.body = {
         "verdict": request.verdict.value,
         "digest": request.digest,
@@ -208,7 +210,7 @@ async def _change(
 
 def _signed(
     signer: Signer,
-    principal: Principal,
+    caller: Caller,
     approval: Approval,
     request: DecisionRequest,
     command: Command,
@@ -216,10 +218,12 @@ def _signed(
 ) -> SignedDecision:
     """The signed decision. Raises InvalidInput if it is too long for the signal that carries it."""
     terms = Terms.model_validate(approval.terms)
-    entry = principal.approver_entry(terms.approvers)
+    entry = caller.principal.approver_entry(terms.approvers)
     if entry is None:
         raise Forbidden(f"this approval is for {', '.join(terms.approvers)}")
     proposal = None if asked is None else asked.proposal
+    alone = asked is not None and proposal is None
+    issuers = tuple(sorted(caller.persons - {caller.principal.name})) if alone else ()
     decision = Decision(
         namespace=terms.namespace,
         workflow_id=terms.workflow_id,
@@ -229,7 +233,7 @@ def _signed(
         key=terms.key or "",
         policy=terms.policy,
         verdict=request.verdict,
-        principal=principal.name,
+        principal=caller.principal.name,
         approver=entry,
         decided_at=command.created_at,
         nonce=command.command_id,
@@ -240,6 +244,7 @@ def _signed(
         original=None if asked is None else terms.digest,
         proposer=None if proposal is None else proposal.principal,
         proposal=None if proposal is None else proposal.command_id,
+        issuers=issuers if ISSUERS in terms.takes else (),
     )
     signed = signer.decision(decision)
     over = len(to_payload(signed).data) - MAX_DECISION_BYTES

@@ -115,9 +115,9 @@ async def record(
     """Record a command that the session's transaction carries out: a new one, or the proposal that the caller has confirmed."""
     if confirmed is None:
         return await commands.apply(session, caller, kind, outcome, target=target, reason=reason)
-    said = {"proposal": confirmed.outcome["proposal"], **outcome, "confirmed_by": caller.principal.name}
+    whole = {"proposal": confirmed.outcome["proposal"], **outcome, "confirmed_by": caller.principal.name}
     applied = await commands_table.settle_proposal(
-        session, confirmed.command_id, status=CommandStatus.APPLIED, outcome=said
+        session, confirmed.command_id, status=CommandStatus.APPLIED, outcome=whole
     )
     return commands.Recorded(command=applied, replayed=False)
 

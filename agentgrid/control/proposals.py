@@ -80,13 +80,13 @@ async def withdraw(engine: AsyncEngine, caller: Caller, command_id: str, *, reas
         await commands.apply(session, caller, CommandKind.COMMAND_WITHDRAW, about, target=command_id, reason=reason)
         if changes:
             who = caller.principal.name
-            refusal = {
+            outcome = {
                 "proposal": proposal.outcome["proposal"],
                 "code": "withdrawn",
                 "message": f"withdrawn by {who}",
                 "withdrawn_by": who,
             }
-            proposal = await table.settle_proposal(session, command_id, status=CommandStatus.REFUSED, outcome=refusal)
+            proposal = await table.settle_proposal(session, command_id, status=CommandStatus.REFUSED, outcome=outcome)
         return Confirmation(command=proposal)
 
 

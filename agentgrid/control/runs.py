@@ -252,6 +252,7 @@ def _changed(run_id: str, status: RunStatus, kind: str = "run") -> events.NewEve
             "status": status.value,
             "waiting_on": None,
             "current_step": None,
+            "current_kind": None,
             "steps_done": 0,
             "step_count": 0,
             "approvals_pending": 0,

@@ -37,6 +37,11 @@ async def by_name(
     return (await session.execute(statement)).scalars().all()
 
 
+async def count(session: ReadSession) -> int:
+    """How many agents there are."""
+    return (await session.execute(select(func.count()).select_from(Agent))).scalar_one()
+
+
 async def get(session: ReadSession | WriteSession, name: str) -> Agent | None:
     """One agent, with the newest version of its code."""
     return await session.get(Agent, name)

@@ -1,4 +1,4 @@
-"""What a page of approvals shows beside their rows: the catalog's titles, the tool versions that asked, and what tells who may decide now."""
+"""What a page of approvals shows beside their rows: the catalog's titles, the tool versions that asked, and what determines who may decide now."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Context:
     """Approvals that took the id of an earlier one, by execution and id. Only the first can be decided."""
 
     def found(self, approval: Approval, run: Run) -> Found:
-        """The approval, with all that tells who may decide it now."""
+        """The approval, with all that determines who may decide it now."""
         return Found(approval=approval, run=run, now=self.now, revoked_keys=self.revoked_keys)
 
     def tool(self, approval: Approval) -> ToolVersion | None:
@@ -51,9 +51,9 @@ async def read(session: ReadSession, rows: Sequence[tuple[Approval, Run]]) -> Co
         now=now,
         revoked_keys=frozenset((await session.execute(revoked)).scalars()),
         tools=await _versions(session, {(each.tool, each.tool_version) for each in approvals if each.tool_version}),
-        tool_titles=await _titles(session, Tool, {each.tool for each in approvals if each.tool}),
-        workflow_titles=await _titles(session, Workflow, {run.workflow for _, run in rows}),
-        agent_titles=await _titles(session, Agent, {each.agent for each in approvals if each.agent}),
+        tool_titles=await titles_of(session, Tool, {each.tool for each in approvals if each.tool}),
+        workflow_titles=await titles_of(session, Workflow, {run.workflow for _, run in rows}),
+        agent_titles=await titles_of(session, Agent, {each.agent for each in approvals if each.agent}),
         copies=await _copies(session, approvals),
     )
 
@@ -65,7 +65,8 @@ async def _versions(session: ReadSession, wanted: Collection[tuple[Any, Any]]) -
     return {(row.name, row.version): row for row in (await session.execute(statement)).scalars()}
 
 
-async def _titles(session: ReadSession, table: Any, names: Collection[str]) -> dict[str, str]:
+async def titles_of(session: ReadSession, table: Any, names: Collection[str]) -> dict[str, str]:
+    """The titles of those of these workflows, tools or agents that are registered."""
     if not names:
         return {}
     statement = select(table.name, table.title).where(table.name.in_(sorted(names)))

@@ -1,4 +1,4 @@
-"""What the page of one approval tells beside its row: the rule, the model's turn that asked, what its agent did before, and the approvals of
+"""What the page of one approval shows beside its row: the rule, the model's turn that asked, what its agent did before, and the approvals of
 the same shape. Each query is bounded and answered by an index."""
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _RUN = ("run_id", "workflow_id", "workflow", "initiator", "issuers", "reference"
 
 @dataclass(frozen=True, kw_only=True)
 class Letter:
-    """What the page of one approval tells beside its row."""
+    """What the page of one approval shows beside its row."""
 
     rule: Policy | None = None
     """The rule that asked; None for a built-in one, and for an explicit approval."""

@@ -20,7 +20,7 @@ from agentgrid.db.rows import loaded
 from agentgrid.db.run_counts import BY_INDEX
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, Command, DecisionRow, Run
-from agentgrid.domain.approvals import ApprovalStatus, Terms
+from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Terms
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
 from agentgrid.domain.scopes import is_everything
@@ -59,8 +59,8 @@ class ApprovalFilter:
     expires_within: timedelta | None = None
     q: str | None = None
     """Only those found by these words: in the tool's or the agent's name, in what their run is found by, or as the whole id."""
-    q_titles: bool = False
-    """Whether `q` looks at titles too. Those of explicit approvals are payloads."""
+    titles: bool = False
+    """Whether `q` and `shape` look at explicit approvals' titles, which are payloads, and which their shapes are made of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +145,9 @@ def conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any, *, 
         found.append(R.initiator.not_in(wanted.not_behind))
         found.append(~holds_any(R.issuers, wanted.not_behind))
         found.append(~func.coalesce(_terms(approval)["issuers"].has_any(array(sorted(wanted.not_behind))), False))
+        found.append(
+            ~func.coalesce(_terms(approval)["changed_issuers"].has_any(array(sorted(wanted.not_behind))), False)
+        )
         found.append(func.coalesce(_terms(approval)["changed_by"].astext, "").not_in(wanted.not_behind))
     if wanted.open_under is not None:
         found.extend(_open(approval, wanted.open_under))
@@ -152,7 +155,7 @@ def conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any, *, 
         found.append(R.initiator == wanted.started_by)
     if wanted.q is not None:
         find = approval_search.found if collected else approval_search.matches
-        found.append(find(approval, R, wanted.q, titles=wanted.q_titles))
+        found.append(find(approval, R, wanted.q, titles=wanted.titles))
     return found + _narrowing(wanted, approval)
 
 
@@ -162,6 +165,8 @@ def _narrowing(wanted: ApprovalFilter, approval: Any) -> list[Any]:
         found.append(holds_any(approval.approvers, [wanted.approver]))
     if wanted.shape is not None:
         found.append(approval.shape == wanted.shape)
+        if not wanted.titles:
+            found.append(approval.kind == ApprovalKind.TOOL.value)
     if wanted.decided_by is not None:
         found.append(approval.decided_by == wanted.decided_by)
     if wanted.opened_after is not None:

@@ -13,7 +13,7 @@ from sqlalchemy import DateTime, Integer, Text, bindparam, case, cast, exists, f
 from agentgrid.db import commands, scopes
 from agentgrid.db.run_filter import Scope
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Approval, Command, DecisionRow, Run, Switch
+from agentgrid.db.tables import Approval, Command, DecisionRow, Run, Switch, Tool, Workflow
 from agentgrid.domain.approvals import ApprovalStatus
 from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.overview import NextKind, Sign
@@ -22,7 +22,9 @@ from agentgrid.domain.runs import RunStatus, WaitingOn
 A: Any = Approval
 C: Any = Command
 D: Any = DecisionRow
+F: Any = Workflow
 R: Any = Run
+T: Any = Tool
 W: Any = Switch
 
 MOST_NEXT = 10
@@ -40,10 +42,13 @@ class Due:
     at: datetime
     run_id: str
     workflow: str
+    workflow_title: str | None
     reference: str | None
     current_step: str | None
+    current_kind: str | None
     approval_id: str | None
     tool: str | None
+    tool_title: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +108,13 @@ def _upcoming(scope: Scope, approvals_of: str | None) -> Any:
         .limit(MOST_NEXT)
     )
     every = union_all(*(select(part.subquery()) for part in (gates, timers, starts))).subquery()
-    return select(every).order_by(every.c.at, every.c.run_id).limit(MOST_NEXT)
+    first = select(every).order_by(every.c.at, every.c.run_id).limit(MOST_NEXT).subquery()
+    return (
+        select(first, F.title.label("workflow_title"), T.title.label("tool_title"))
+        .outerjoin(F, F.name == first.c.workflow)
+        .outerjoin(T, T.name == first.c.tool)
+        .order_by(first.c.at, first.c.run_id)
+    )
 
 
 def _due(kind: Any, at: Any, approval_id: Any = None, tool: Any = None) -> Sequence[Any]:
@@ -114,6 +125,7 @@ def _due(kind: Any, at: Any, approval_id: Any = None, tool: Any = None) -> Seque
         R.workflow,
         R.reference,
         R.current_step,
+        R.current_kind,
         cast(null() if approval_id is None else approval_id, Text).label("approval_id"),
         cast(null() if tool is None else tool, Text).label("tool"),
     )

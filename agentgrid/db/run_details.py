@@ -25,6 +25,8 @@ class Details:
     """A run with everything that belongs to it. The defaults are those of a run that was just recorded."""
 
     run: Run
+    workflow_title: str | None = None
+    """Of the workflow as it is registered now."""
     taken: bool = False
     """Whether a worker has completed a workflow task of its current execution, according to the fold."""
     at_work: bool = False
@@ -51,6 +53,7 @@ class Details:
 
 _GET = """
 SELECT {run}, clock_timestamp() AS now, ARRAY(SELECT key_id FROM signing_keys WHERE revoked_at IS NOT NULL) AS revoked_keys,
+    (SELECT w.title FROM workflows w WHERE w.name = r.workflow) AS workflow_title,
     (SELECT e.taken FROM executions e WHERE e.execution_id = r.execution_id) AS taken,
     EXISTS (
         SELECT FROM steps s WHERE s.execution_id = r.execution_id AND s.kind = 'agent' AND s.status = 'running'
@@ -105,6 +108,7 @@ async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> 
     values: dict[str, Any] = dict(row)
     control = values.pop("last_control")
     return Details(
+        workflow_title=values.pop("workflow_title"),
         taken=values.pop("taken") is True,
         now=values.pop("now"),
         revoked_keys=frozenset(values.pop("revoked_keys")),

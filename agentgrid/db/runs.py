@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
@@ -77,6 +77,23 @@ async def newest_in_order(
 @lru_cache(maxsize=256)
 def _in_order(wanted: RunFilter, scope: Scope, limit: int, after: Key | None) -> Question:
     return paging.in_order(_LISTING, partial(conditions, wanted, scope), limit=limit, after=after)
+
+
+async def last_ended(
+    session: ReadSession, *, scope: Scope, status: Collection[RunStatus], since: timedelta, limit: int
+) -> Sequence[Run]:
+    """Runs in the scope that ended so since then, without their payloads, the last ended first."""
+    inside = scopes.within(R.workflow, scope)
+    ended = (R.closed_at >= func.now() - since, R.status.in_([each.value for each in status]))
+    statement = select(Run).options(*_LISTING.options(R)).where(*ended, *inside)
+    return (await session.execute(statement.order_by(R.closed_at.desc(), R.run_id).limit(limit))).scalars().all()
+
+
+async def any_seen(session: ReadSession, *, scope: Scope) -> bool:
+    """Whether there is a run in the scope."""
+    return bool(
+        (await session.execute(select(exists().where(*scopes.within(R.workflow, scope)).select_from(Run)))).scalar_one()
+    )
 
 
 async def get(session: ReadSession | WriteSession, run_id: str) -> Run | None:

@@ -12,6 +12,7 @@ from agentgrid.db.arrays import among, holds_all
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Tool, Workflow
 from agentgrid.domain.activities import TOOL_PREFIX
+from agentgrid.domain.policies import Risk
 
 T: Any = Tool
 W: Any = Workflow
@@ -40,6 +41,18 @@ async def by_name(
     if q is not None:
         statement = statement.where(T.name.icontains(q, autoescape=True) | T.title.icontains(q, autoescape=True))
     return (await session.execute(statement)).scalars().all()
+
+
+async def acting(session: ReadSession, *, limit: int) -> tuple[Sequence[Tool], int, int]:
+    """Tools that change something, without their schemas, destructive ones first; how many these are, and how many tools there are."""
+    acts = Risk.READ.value != T.risk
+    first = select(Tool).options(*_NO_SCHEMAS).where(acts)
+    rows = (
+        (await session.execute(first.order_by(T.risk != Risk.DESTRUCTIVE.value, T.name).limit(limit))).scalars().all()
+    )
+    counts = select(func.count().filter(acts), func.count()).select_from(Tool)
+    acting, every = (await session.execute(counts)).one()
+    return rows, acting, every
 
 
 async def callable_alone(

@@ -32,6 +32,12 @@ async def by_name(
     return (await session.execute(statement)).scalars().all()
 
 
+async def count(session: ReadSession) -> int:
+    """How many `by_name` lists without a filter."""
+    statement = select(func.count()).select_from(Workflow).where(W.name.not_like(f"{TOOL_PREFIX}%"))
+    return (await session.execute(statement)).scalar_one()
+
+
 async def get(session: ReadSession | WriteSession, name: str) -> Workflow | None:
     """One workflow at its newest version."""
     return await session.get(Workflow, name)

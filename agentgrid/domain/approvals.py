@@ -31,7 +31,7 @@ MAX_EXPIRY_SECONDS = 365 * 24 * 3600.0
 MAX_COMMENT = 2_000
 """Maximum number of characters of an approver's comment."""
 
-COMMENT, ARGUMENTS = "comment", "arguments"
+COMMENT, ARGUMENTS, ISSUERS = "comment", "arguments", "issuers"
 """The optional parts of a decision, as `Terms.takes` names them."""
 
 CLOCK_TOLERANCE_SECONDS = 60.0
@@ -123,11 +123,18 @@ class Terms(BaseModel):
     keys: dict[str, str] = {}
     """The public keys that count, base64 by key id."""
     takes: tuple[str, ...] = Field(default=(), exclude_if=lambda takes: not takes)
-    """The optional parts of a decision that the worker understands: `comment`, `arguments`. An older worker would ignore a decision with others."""
+    """The optional parts of a decision that the worker understands: `comment`, `arguments`, `issuers`. An older worker would ignore a decision with others."""
     changes: Changes = Field(default=Changes.ONE_PERSON, exclude_if=lambda changes: changes is Changes.ONE_PERSON)
     """How many people it takes to approve changed arguments, by the rule that asked."""
     changed_by: str | None = None
     """Who changed the call's arguments alone, under another rule, where this one wants a second person: somebody else decides."""
+    changed_issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
+    """Who issued the API key with which they did. They count as the same person."""
+
+    @property
+    def changers(self) -> frozenset[str]:
+        """Everybody who may be the person that changed the arguments alone."""
+        return frozenset((*self.changed_issuers, *(() if self.changed_by is None else (self.changed_by,))))
 
     def wire(self) -> dict[str, Any]:
         """The terms as plain JSON values."""
@@ -173,6 +180,8 @@ class Decision(BaseModel):
     """The other approver, who proposed these arguments."""
     proposal: str | None = Field(default=None, exclude_if=_absent)
     """The id of the command with which they did."""
+    issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
+    """Who issued the API key with which the principal changes the arguments alone."""
 
     @property
     def asked(self) -> str:
@@ -263,7 +272,7 @@ def _mismatch(terms: Terms, decision: Decision) -> str | None:
         return "by the initiator of the run"
     if decision.principal in terms.issuers:
         return "by somebody who issued the key that started the run"
-    if decision.principal == terms.changed_by:
+    if decision.principal in terms.changers:
         return "by the person who changed the arguments, where the rule requires a second one"
     if decision.approver not in terms.approvers:
         return "by somebody who is not among the approvers"

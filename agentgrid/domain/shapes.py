@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 SHAPE_LENGTH = 16
-"""Hexadecimal digits: enough to tell an installation's approvals apart."""
+"""Hexadecimal digits: enough to distinguish all shapes of an installation."""
 
 MAX_SMALL = 16
 """Maximum number of arguments that a list shows of one approval."""
@@ -80,7 +80,7 @@ def small(arguments: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def label(arguments: dict[str, Any] | None) -> str | None:
-    """The first small arguments in one line, which tells one call of a tool from another; None without any."""
+    """The first small arguments in one line, which distinguishes calls of one tool; None without any."""
     values = [
         str(value) for value in small(arguments).values() if value not in (None, "") and not isinstance(value, bool)
     ]

@@ -103,6 +103,7 @@ def derive(links: Sequence[Link], live: Mapping[str, Sequence[LiveStep]] | None 
         "started_at": min(link.started_at for link in links),
         "closed_at": tip.closed_at if ends is not None else None,
         "current_step": summary.current_step,
+        "current_kind": summary.current_kind,
         "next_at": summary.next_at,
         "step_count": sum(link.state.step_count for link in shown),
         "steps_done": sum(link.state.steps_done for link in shown),
@@ -203,6 +204,7 @@ def _waiting(summary: Summary, waiting_on: WaitingOn, reason: str | None, next_a
         waiting_on=waiting_on,
         reason=reason,
         current_step=summary.current_step,
+        current_kind=summary.current_kind,
         next_at=min(times, default=None),
     )
 

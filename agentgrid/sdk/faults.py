@@ -147,7 +147,7 @@ def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
 
 
 def _letter_faults(tool: Tool[..., Any]) -> Iterator[str]:
-    """Faults in the tool's texts for approvers."""
+    """Faults in `reach`, `undoable` and `asks`, which approvers read."""
     if not isinstance(tool.reach, tuple) or len(tool.reach) > MAX_REACH or not all(map(_phrase, tool.reach)):
         yield f"its reach must be a tuple of at most {MAX_REACH} phrases of 1 to {MAX_REACH_TEXT} characters in one line"
     if tool.undoable is not None and not isinstance(tool.undoable, bool):

@@ -20,6 +20,7 @@ from agentgrid.domain.agents import AgentHeader
 from agentgrid.domain.approvals import (
     ARGUMENTS,
     COMMENT,
+    ISSUERS,
     ApprovalKind,
     Changes,
     Decision,
@@ -239,9 +240,11 @@ class Governor:
             keys=snapshot.keys_in_force,
             **_asking(call.agent),
             # A tool's arguments have names and a schema; those of plain activities, and of malformed calls, don't.
-            takes=(COMMENT, ARGUMENTS) if call.version is not None and isinstance(arguments, dict) else (COMMENT,),
+            takes=(COMMENT, ARGUMENTS, ISSUERS)
+            if call.version is not None and isinstance(arguments, dict)
+            else (COMMENT,),
             changes=rule.changes,
-            changed_by=_changed_alone(call.presented, bound) if rule.changes is Changes.SECOND_PERSON else None,
+            **(_changed_alone(call.presented, bound) if rule.changes is Changes.SECOND_PERSON else {}),
         )
         if call.presented is not None and self._admits(call, terms, snapshot):
             return Allow()
@@ -289,15 +292,17 @@ def _asking(agent: AgentHeader | None) -> dict[str, Any]:
     return {} if agent is None else {"agent": agent.agent, "agent_version": agent.version, "turn": agent.turn or None}
 
 
-def _changed_alone(presented: str | None, bound: str) -> str | None:
-    """Who changed the arguments that the call sends without a second person, by the decision that it presents; None if nobody did.
+def _changed_alone(presented: str | None, bound: str) -> dict[str, Any]:
+    """The fields of the terms that name who changed the arguments that the call sends without a second person, by the decision that it presents.
 
     The signature is not verified: a false one could only keep somebody from deciding.
     """
     signed = None if presented is None else read_signal(presented.encode())
     if signed is None or signed.decision.arguments is None or signed.decision.digest != bound:
-        return None
-    return signed.decision.principal if signed.decision.proposer is None else None
+        return {}
+    if signed.decision.proposer is not None:
+        return {}
+    return {"changed_by": signed.decision.principal, "changed_issuers": signed.decision.issuers}
 
 
 def distrust(decision: Decision, snapshot: Snapshot) -> str | None:

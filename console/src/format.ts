@@ -86,6 +86,11 @@ export const shortId = (id: string) => id.slice(-8);
 export const digestGroups = (digest: string) => digest.slice(0, 16).replace(/(.{4})(?=.)/g, "$1 ");
 /** `amount_cents` as a label: `Amount cents`. */
 export const words = (name: string) => name.replace(/[_-]+/g, " ").replace(/^./, (c) => c.toUpperCase());
+/** The title of a run's or an approval's workflow; of one that is not registered, its name in words. */
+export const flowTitle = (of: { workflow: string; workflow_title: string | null }) =>
+  of.workflow_title ?? words(of.workflow);
+export const agentTitle = (of: { agent: string | null; agent_title: string | null }) =>
+  of.agent_title ?? words(of.agent ?? "");
 /** A text of the API as the beginning of a sentence, without its full stop. */
 export const sentence = (text: string) => text.replace(/^./, (c) => c.toUpperCase()).replace(/\.$/, "");
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];

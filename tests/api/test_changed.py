@@ -185,6 +185,33 @@ async def test_r22_who_changed_the_call_alone_does_not_decide_where_the_rule_wan
     assert judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data).decision.principal == "second"
 
 
+async def test_r22_who_issued_the_key_that_changed_the_call_alone_does_not_decide_either(api: Api, as_):
+    made = await keys.create(api.plane.engine, SETUP, principal="second")
+    api.tokens["second, of reviewer"] = made.secret
+    async with writing(api.plane.engine) as session:
+        await session.execute(
+            text("UPDATE api_keys SET issuers = '{reviewer}' WHERE key_id = :key"), {"key": made.key_id}
+        )
+    # The decision carries it to workers that understand it.
+    for takes, carried in ((["arguments", "issuers"], ("reviewer",)), (["arguments"], ())):
+        _, small, handle = await waiting(api, terms={"takes": takes})
+        async with api.client("second, of reviewer") as puppet:
+            assert (await decide(puppet, small, arguments=GIVEN)).status_code == 202
+        (signal,) = await signals(handle)
+        assert judge(Terms.model_validate(small.terms), signal.input.payloads[0].data).decision.issuers == carried
+
+    _, large, handle = await waiting(api, terms={**TWO, "changed_by": "second", "changed_issuers": ["reviewer"]})
+    answer = await decide(as_("reviewer"), large)
+    assert answer.status_code == 403, answer.text
+    assert "second changed the arguments of this call with a key that reviewer issued" in answer.json()["detail"]
+    refused = (await show(as_("reviewer"), large))["who"]["refused"]
+    assert {"second", "reviewer"} <= {each["principal"] for each in refused}
+    mine = await as_("reviewer").get("/api/v1/approvals", params={"status": "pending", "assigned_to": "me"})
+    assert large.approval_id not in [each["approval_id"] for each in mine.json()["items"]]
+    assert await signals(handle) == []
+    assert (await decide(as_("both"), large)).json()["command"]["kind"] == "approval.decide"
+
+
 async def test_r22_an_unchanged_approval_takes_one_person_also_where_changes_take_two(api: Api, as_):
     _, gate, handle = await waiting(api, terms=TWO)
     assert (await decide(as_("reviewer"), gate)).json()["command"]["kind"] == "approval.decide"

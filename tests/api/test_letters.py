@@ -154,6 +154,7 @@ async def test_words_of_an_explicit_title_are_found_by_those_only_who_may_read_i
         tool_version=None,
         risk=None,
         title="Dismiss Ingrid",
+        shape="explicit00000001",
         approvers=["support-leads"],
         arguments={},
     )
@@ -167,6 +168,9 @@ async def test_words_of_an_explicit_title_are_found_by_those_only_who_may_read_i
         assert (page[0]["shape"] is None) == (title == "An approval")
         found = (await client.get("/api/v1/approvals", params={**params, "q": "ingrid"})).json()["items"]
         assert len(found) == (1 if who == "operator" else 0), who
+        # The title's hash confirms a guess of the title.
+        alike = (await client.get("/api/v1/approvals", params={**params, "shape": gate.shape})).json()["items"]
+        assert len(alike) == (1 if who == "operator" else 0), who
         detail = (await client.get(f"/api/v1/runs/{run.run_id}")).text
         assert ("Ingrid" in detail) == (who == "operator"), who
 
@@ -298,7 +302,21 @@ async def test_an_approval_reads_like_a_letter(as_, asked):
         "operator": "started the run",
         "key-maker": "issued the key that started the run",
     }
-    assert who["text"].startswith("anybody with the role approver may decide; one answer is enough.")
+    assert who["text"].startswith("Anybody with the role approver may decide; one answer is enough.")
+
+
+async def test_of_many_people_the_letter_names_those_who_started_the_run_and_says_how_many_more_may_decide(
+    api: Api, as_
+):
+    run = factories.run(workflow="letters", status="waiting", waiting_on="approval", initiator="operator")
+    gate = refund(api, run, approvers=["role:approver", *(f"lead-{n:02}" for n in range(24))])
+    gate.terms = {**gate.terms, "issuers": [f"issuer-{n:02}" for n in range(30)], "changed_by": "issuer-00"}
+    await factories.insert(api.plane.engine, run, factories.execution(run), gate)
+    who = (await as_("reviewer").get(f"/api/v1/approvals/{gate.approval_id}")).json()["who"]
+    assert who["text"].startswith("Anybody with the role approver or lead-00 or ")
+    assert " or lead-18 or 5 more may decide; one answer is enough. operator may not: started the run." in who["text"]
+    assert len(who["refused"]) == 20
+    assert who["refused"][1] == {"principal": "issuer-00", "why": "issued the key that started the run"}
 
 
 async def test_an_approver_sees_the_previous_one_only_as_far_as_it_was_theirs(as_, asked):

@@ -196,12 +196,91 @@ async def test_the_overview_tells_nothing_of_runs_out_of_scope(narrow: Api, as_,
         created_at=datetime.now(UTC) - timedelta(minutes=5),
     )
     await factories.insert(narrow.plane.engine, *hidden, refused, command)
-    seen = await as_(who).get(OVERVIEW)
+    seen = await as_(who).get(OVERVIEW, params={"lists": "true"})
     found = seen.json()
-    assert "out_flow" not in seen.text
-    assert "out-" not in seen.text
+    for noun in ("workflows", "agents", "tools"):  # all roles see the catalog
+        catalog = found["lists"].pop(noun)
+        assert {each["last_run"] for each in catalog["items"] if each["name"] == "out_flow"} <= {None}
+    assert "out_flow" not in str(found)
+    assert "out-" not in str(found)
     assert {hour["failed"] for hour in found["hours"]} == {0}
     assert {each["kind"] for each in found["conditions"]} <= {"projection_behind", "switched_off"}
-    everything = (await as_("operator").get(OVERVIEW)).text
+    everything = (await as_("operator").get(OVERVIEW, params={"lists": "true"})).text
     assert "out-next" in everything
     assert "out-waits" in everything
+
+
+async def test_the_lists_are_the_first_rows_of_what_the_figures_count(api: Api, as_):
+    now = datetime.now(UTC)
+    flow, version = factories.workflow("aaa_overview")
+    flow.title = "Overview flow"
+    gated = factories.run(workflow="aaa_overview", status="waiting", waiting_on="approval", created_at=now)
+    gate = factories.under(
+        api.plane.signer, factories.approval(gated, expires_at=now + timedelta(seconds=40), tool="aaa_tool")
+    )
+    # Of a long run that failed just now, the list of runs would show nothing: newer ones are before it.
+    failed = [
+        factories.run(
+            status="failed",
+            created_at=now - timedelta(days=20 if n == 0 else 0),
+            closed_at=now + timedelta(minutes=5, seconds=-n),  # before what other tests made
+            status_reason="a secret word",
+        )
+        for n in range(8)
+    ]
+    tool = factories.tool("aaa_tool", title="A tool", risk="destructive")
+    off = Switch(kind="tool", name="aaa_tool", version=1, disabled=True, reason="smoke", created_by="admin")
+    await factories.insert(
+        api.plane.engine,
+        flow,
+        version,
+        tool,
+        off,
+        factories.tool("aaa_reader", risk="read"),
+        gated,
+        factories.execution(gated),
+        gate,
+        *failed,
+    )
+    assert (await overview(as_))["lists"] is None
+    answer = await as_("reviewer").get(OVERVIEW, params={"lists": "true"})
+    found = answer.json()
+    lists = found["lists"]
+    assert lists["started"]
+    assert [run["run_id"] for run in lists["unsuccessful"]] == [run.run_id for run in failed[:6]]
+    assert found["unsuccessful_24h"]["count"] >= 8
+    assert lists["open"][0]["run_id"] == gated.run_id
+    assert lists["open"][0]["workflow_title"] == "Overview flow"
+    first = await as_("reviewer").get(
+        "/api/v1/approvals", params={"decidable_by": "me", "status": "pending", "sort": "urgency", "limit": 6}
+    )
+    assert gate.approval_id in [each["approval_id"] for each in lists["approvals"]]
+    assert lists["approvals"] == first.json()["items"]
+    (due,) = [each for each in found["next"] if each["run_id"] == gated.run_id]
+    assert (due["workflow_title"], due["tool_title"]) == ("Overview flow", "A tool")
+    catalog = {
+        noun: (await as_("reviewer").get(f"/api/v1/{noun}", params={"limit": 200})).json()["items"]
+        for noun in ("workflows", "agents", "tools")
+    }
+    for noun, items in catalog.items():
+        acting = [each for each in items if each.get("risk") != "read"]
+        if noun == "tools":
+            acting.sort(key=lambda each: (each["risk"] != "destructive", each["name"]))
+            assert lists["tools"]["acting"] == len(acting)
+        assert lists[noun]["total"] == len(items)
+        assert [each["name"] for each in lists[noun]["items"]] == [each["name"] for each in acting[:6]]
+    shown = {each["name"]: each for each in lists["tools"]["items"]}["aaa_tool"]
+    assert (shown["disabled"], shown["effect"], shown["risk"]) == (True, "require_approval", "destructive")
+    assert {each["name"]: each for each in lists["workflows"]["items"]}["aaa_overview"]["last_run"][
+        "run_id"
+    ] == gated.run_id
+
+
+async def test_the_lists_hold_no_payloads_for_those_who_may_not_read_them(api: Api, as_):
+    ahead = datetime.now(UTC) + timedelta(minutes=10)  # before what other tests made
+    run = factories.run(status="failed", closed_at=ahead, status_reason="a secret word")
+    await factories.insert(api.plane.engine, run)
+    for name, seen in (("operator", True), ("viewer", False)):
+        answer = await as_(name).get(OVERVIEW, params={"lists": "true"})
+        assert run.run_id in answer.text
+        assert ("a secret word" in answer.text) is seen, name

@@ -107,9 +107,7 @@ async def test_pages_and_assets_have_the_headers_that_keep_others_out(stack: Sta
     ("screen", "most"),
     [
         pytest.param("overview", 4, marks=pytest.mark.xfail(strict=True, reason="its lists are asked for one by one")),
-        pytest.param(
-            "run", 6, marks=pytest.mark.xfail(strict=True, reason="it asks for all workflows to name its own")
-        ),
+        ("run", 6),
     ],
 )
 async def test_a_page_asks_few_questions(page_of: Pages, stack: Stack, screen: str, most: int):

@@ -8,9 +8,6 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-import pytest
-
-import hatch_build
 from hatch_build import run
 from tests.console.stack import built_console
 
@@ -32,23 +29,6 @@ def test_the_clients_types_are_those_of_the_apis_document(tmp_path: Path) -> Non
     run(CONSOLE, MODULES / "openapi-typescript" / "bin" / "cli.js", ROOT / "tests/api/openapi.json", "-o", made)
     kept = CONSOLE / "src" / "api" / "schema.d.ts"
     assert made.read_text() == kept.read_text(), "run `npm run types` in console/"
-
-
-def test_a_console_is_stale_until_it_is_built_from_its_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, stamp = tmp_path / "console" / "src" / "main.tsx", hatch_build.output_of(tmp_path) / hatch_build.STAMP
-    assert not hatch_build.is_stale(tmp_path), "there are no sources"
-    for folder in (source.parent, stamp.parent):
-        folder.mkdir(parents=True)
-    source.write_text("one")
-    assert hatch_build.is_stale(tmp_path), "it was never built"
-
-    stamp.write_text(hatch_build.source_hash(tmp_path / "console"))
-    assert not hatch_build.is_stale(tmp_path)
-    source.write_text("two")
-    assert hatch_build.is_stale(tmp_path)
-
-    monkeypatch.setenv("AGENTGRID_SKIP_CONSOLE", "1")
-    assert not hatch_build.is_stale(tmp_path)
 
 
 def test_a_source_distribution_becomes_a_wheel_with_the_console_and_without_node(tmp_path: Path) -> None:

@@ -132,6 +132,11 @@ def test_a_part_that_was_changed_after_signing_makes_the_signature_void(path: tu
             {"proposer": "second"},
             "by the person who changed the arguments",
         ),
+        (
+            {"changes": Changes.SECOND_PERSON, "changed_by": "puppet", "changed_issuers": ("reviewer",)},
+            {"proposer": "second"},
+            "by the person who changed the arguments",
+        ),
     ],
 )
 def test_a_change_counts_for_exactly_these_terms(

@@ -187,9 +187,21 @@ def test_an_open_execution_says_what_it_waits_on(
     assert standing_at(recorded(name)[index], event_id) == expected
 
 
+def test_a_title_of_an_explicit_approval_is_known_as_one_whatever_the_run_waits_on() -> None:
+    found = set()
+    for name in ("gated_explicit", "gated_policy_wait_explicit"):
+        (execution,) = recorded(name)
+        for end in range(1, len(execution.events) + 1):
+            summary = summarise(folded(execution.execution_id, [execution.events[:end]])[0])
+            if summary.current_step == "Send the reply":
+                found.add(summary.waiting_on)
+                assert summary.current_kind == "approval", (name, end)
+    assert found == {None, "approval", "policy", "signal"}
+
+
 def test_a_pending_approval_is_what_the_run_is_at_until_it_expires() -> None:
     execution = recorded("gated_approved")[0]
     state = folded(execution.execution_id, [execution.events[:13]])[0]
     summary = summarise(state)
-    assert summary.current_step in ("Refund an order", "refund")
+    assert (summary.current_step in ("Refund an order", "refund"), summary.current_kind) == (True, "tool")
     assert summary.next_at is not None

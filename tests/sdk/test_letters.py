@@ -1,4 +1,4 @@
-"""What a tool tells its approvers: units, reach, and the template of titles."""
+"""What approvers read about a tool: units, reach, and the template of titles."""
 
 from __future__ import annotations
 

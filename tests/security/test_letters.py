@@ -48,7 +48,7 @@ async def hostile(api: Api) -> dict[str, Any]:
         arguments=small(HOSTILE),
         payload={"size": 900, "value": HOSTILE},
         shape="hostile000000001",
-        policy=f"{CANARY[:0]}not-a-rule",
+        policy="not-a-rule",
     )
     steps = [
         factories.step(run, 10, kind="agent", name="resolver", status="running"),
@@ -61,14 +61,14 @@ async def hostile(api: Api) -> dict[str, Any]:
     await factories.insert(
         engine, factories.tool_version("pay", **version), factories.tool("pay", **version), run, factories.execution(run), *steps, gate
     )  # fmt: skip
-    hidden = factories.run(workflow="hostile", status="waiting", waiting_on="approval")
+    asking = factories.run(workflow="hostile", status="waiting", waiting_on="approval")
     explicit = factories.approval(
-        hidden, kind="explicit", tool=None, tool_version=None, risk=None, title=f"{CANARY}-title", approvers=["support-leads"],
+        asking, kind="explicit", tool=None, tool_version=None, risk=None, title=f"{CANARY}-title", approvers=["support-leads"],
         arguments={"a": f"{CANARY}-small"}, payload={"size": 9, "value": {"a": f"{CANARY}-shown"}}, policy=None,
     )  # fmt: skip
     explicit.terms = {**explicit.terms, "kind": "explicit", "title": explicit.title}
-    await factories.insert(engine, hidden, factories.execution(hidden), explicit)
-    return {"gate": gate, "explicit": explicit, "runs": [run.run_id, hidden.run_id]}
+    await factories.insert(engine, asking, factories.execution(asking), explicit)
+    return {"gate": gate, "explicit": explicit, "runs": [run.run_id, asking.run_id]}
 
 
 def places(hostile: dict[str, Any]) -> list[str]:

@@ -43,6 +43,7 @@ async def telling(api: Api, workflow: str) -> Run:  # noqa: F811
         waiting_on="approval",
         status_reason=SECRET,
         current_step=SECRET,
+        current_kind="approval",
         error_type=f"{SECRET}!",
     )
     failed = factories.step(run, 5, status="failed", error=ERROR, live_error=ERROR, input={"value": SECRET})

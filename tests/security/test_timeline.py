@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ async def test_a_step_is_named_by_nothing_but_its_own_execution(
 
 async def test_a_viewer_reads_no_title_of_an_explicit_approval_in_a_run(api: Api, as_: Any) -> None:
     title = "Refund 4,200 EUR to Ada"
-    run = factories.run(status="waiting", waiting_on="approval", current_step=title)
+    run = factories.run(status="waiting", waiting_on="approval", current_step=title, current_kind="approval")
     gate = factories.approval(run, kind="explicit", title=title, step_event_id=5)
     waits = factories.step(run, 5, kind="approval", name=title, status="waiting", approval_id=gate.approval_id)
     await factories.insert(api.plane.engine, run, factories.execution(run), waits, gate)
@@ -80,6 +81,39 @@ async def test_a_viewer_reads_no_title_of_an_explicit_approval_in_a_run(api: Api
         "approval",
     )
     assert title in (await as_("operator").get(place)).json()["next"]["summary"]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [("paused", None), ("cancelling", None), ("waiting", "retry"), ("running", None)],
+)
+async def test_the_title_stays_hidden_while_the_run_is_paused_retries_or_works(
+    api: Api, as_: Any, state: tuple[str, str | None]
+) -> None:
+    title, soon = "Refund 4,300 EUR to Bea", datetime.now(UTC) + timedelta(seconds=20)
+    status, waiting_on = state
+    run = factories.run(
+        status=status,
+        waiting_on=waiting_on,
+        current_step=title,
+        current_kind="approval",
+        approvals_pending=1,
+        next_at=soon,
+    )
+    gate = factories.approval(run, kind="explicit", title=title, step_event_id=5, expires_at=soon)
+    waits = factories.step(run, 5, kind="approval", name=title, status="waiting", approval_id=gate.approval_id)
+    await factories.insert(api.plane.engine, run, factories.execution(run), waits, gate)
+    place = f"/api/v1/runs/{run.run_id}"
+    for path in (place, f"/api/v1/runs?ids={run.run_id}", "/api/v1/overview"):
+        assert title not in (await as_("viewer").get(path)).text, path
+        assert title in (await as_("operator").get(path)).text, path
+
+
+async def test_the_name_of_a_tool_that_waits_for_approval_is_no_payload(api: Api, as_: Any) -> None:
+    run = factories.run(status="waiting", waiting_on="approval", current_step="Refund an order", current_kind="tool")
+    await factories.insert(api.plane.engine, run, factories.execution(run))
+    seen = (await as_("viewer").get(f"/api/v1/runs/{run.run_id}")).json()
+    assert seen["current_step"] == "Refund an order"
 
 
 async def test_a_run_says_whether_the_caller_can_do_what_it_waits_for(api: Api, as_: Any) -> None:

@@ -149,16 +149,18 @@ async def test_r22_nobody_changes_a_call_alone_into_one_for_which_the_rule_wants
     entries = governance.snapshot.approver_entries | {"second": frozenset({"role:approver"})}
     governance.change(rules=tuple(rules), approver_entries=entries)
     handle = await start(client, queue, "order", 100)
-    first = await governance.approve(handle, arguments={"order": "order", "cents": 900})
+    first = (await governance.pending(handle))[0]
+    change = governance.decide(first, arguments={"order": "order", "cents": 900}, issuers=("boss",))
+    await governance.send(handle, change)
     second = await next_gate(governance, handle, first)
-    assert (first.changed_by, second.policy, second.changed_by) == (None, "large@1", "reviewer")
+    assert (first.changers, second.policy, second.changers) == (frozenset(), "large@1", {"reviewer", "boss"})
 
     # Nor after a reset, which leaves only the record of the first decision.
     events = (await handle.fetch_history()).events
     point = max(event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes"))
     fork = await reset(client, handle, handle.first_execution_run_id or "", point)
     third = await next_gate(governance, fork, second)
-    assert (third.policy, third.changed_by) == ("large@1", "reviewer")
+    assert (third.policy, third.changers) == ("large@1", {"reviewer", "boss"})
     with pytest.raises(Forbidden, match="the person who changed the arguments"):
         await governance.approve(fork)
     await governance.send(fork, governance.decide(third))

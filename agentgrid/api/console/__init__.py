@@ -1,6 +1,7 @@
 """The built web console, served beside the API: static files, and one page for every path of the console.
 
-The files are built from `console/` by the build hook (`hatch_build.py`) into `_dist`. An installation without them has no console.
+The files are built from `console/` by the build hook (`hatch_build.py`) into `_dist`. An installation without them has no console: a browser reads
+how to get one.
 """
 
 from __future__ import annotations
@@ -24,26 +25,28 @@ PAGE_POLICY = (
 )
 OF_THE_API = ("/api/", "/mcp/", "/healthz", "/readyz", "/metrics")
 YEAR = "public, max-age=31536000, immutable"
-
-
-def is_built() -> bool:
-    return (DIST / "index.html").is_file()
+INDEX = "index.html"
+ABSENT = (
+    "this installation has no web console: reinstall it without AGENTGRID_SKIP_CONSOLE (in a checkout: `make dev` builds it). "
+    "The API is at /api/v1"
+)
 
 
 class Console(StaticFiles):
     """The files of one build. A path that names no file is a page of the console if a browser asks for a page."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(directory=directory)
-        self._file = directory / "index.html"
+        super().__init__(directory=directory, check_dir=False)
+        self.config_checked = True  # the folder may be missing
+        self._file = directory / INDEX
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        if path in (".", "index.html"):
-            return self._index()
         try:
-            response = await super().get_response(path, scope)
+            # The page is never sent as the file that it is: it needs a nonce. What begins with a dot belongs to the build.
+            name = "" if path == INDEX or _is_hidden(path) else path
+            response = await super().get_response(name, scope)
         except HTTPException as error:
-            if error.status_code == 404 and _asks_for_a_page(path, scope):
+            if error.status_code == 404 and (path in (".", INDEX) or _asks_for_a_page(path, scope)):
                 return self._index()
             raise
         # The names under assets/ contain a hash of the content.
@@ -52,9 +55,17 @@ class Console(StaticFiles):
 
     def _index(self) -> Response:
         # Read for each page: a console that is built again while the API runs has files of other names.
-        page, nonce = self._file.read_text("utf-8"), secrets.token_urlsafe(16)
+        try:
+            page = self._file.read_text("utf-8")
+        except FileNotFoundError:
+            raise HTTPException(404, ABSENT) from None
+        nonce = secrets.token_urlsafe(16)
         headers = {"Content-Security-Policy": PAGE_POLICY.format(nonce=nonce)}
         return HTMLResponse(page.replace(NONCE, nonce), headers=headers)
+
+
+def _is_hidden(path: str) -> bool:
+    return path != "." and any(part.startswith(".") for part in Path(path).parts)
 
 
 def _asks_for_a_page(path: str, scope: Scope) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Annotated
 
 import temporalio.api.workflowservice.v1 as service
+from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from agentgrid.api import freshness, metrics
 from agentgrid.api.access import V1
 from agentgrid.api.approval_filter import inbox
-from agentgrid.api.deps import Asking, Login, Plane, Session
+from agentgrid.api.deps import Asking, Login, Plane, Session, Shows
 from agentgrid.api.errors import DATABASE_FAULTS
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.me import VERSION, me_of
@@ -111,6 +113,14 @@ async def me(request: Request, login: Login) -> Me:
 @router.get(
     f"{V1}/overview", summary="Counts of runs and approvals, with links to their lists, and what is due", tags=["me"]
 )
-async def overview(session: Session, plane: Plane, caller: Asking) -> Overview:
-    """Current counts, what happens next, and what is not as it should be."""
-    return await overview_of(session, plane, caller, inbox(plane, caller))
+async def overview(
+    session: Session,
+    plane: Plane,
+    caller: Asking,
+    shown: Shows,
+    lists: Annotated[
+        bool, Query(description="Also the first 6 rows of each list behind the figures, and of the catalog.")
+    ] = False,
+) -> Overview:
+    """Current counts, what happens next, and what is not as it should be. With `lists`, all that a first screen shows."""
+    return await overview_of(session, plane, caller, shown, inbox(plane, caller), lists=lists)

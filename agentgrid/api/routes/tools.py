@@ -19,16 +19,17 @@ from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.routes.policies import nobody, rule_put
 from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
-from agentgrid.api.schemas.tools import ToolCalls, ToolDetail, ToolPolicyIn, ToolPolicyOut, ToolSummary, ToolVersionOut
+from agentgrid.api.schemas.tools import ToolCalls, ToolDetail, ToolPolicyIn, ToolSummary, ToolVersionOut
+from agentgrid.api.tool_policies import ToolPolicies
 from agentgrid.control import policies as control
-from agentgrid.control import snapshots, workers
 from agentgrid.control import switches as kill_switch
+from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import policies, switches, tool_figures, tools
+from agentgrid.db import switches, tool_figures, tools
 from agentgrid.db.session import ReadSession, reading
-from agentgrid.db.tables import Policy, Switch, Tool
+from agentgrid.db.tables import Switch, Tool
 from agentgrid.domain.asks import MAX_TEMPLATE
-from agentgrid.domain.policies import Risk, Rule, Snapshot
+from agentgrid.domain.policies import Risk
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.switches import SwitchKind
 from agentgrid.errors import NotFound
@@ -39,46 +40,8 @@ DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 
 
-def _narrow(rule: Rule) -> bool:
-    """Whether it is about some callers or arguments only."""
-    return rule.agent is not None or bool(rule.when)
-
-
-class _Policies:
-    """The policy of each tool, as a worker with the newest snapshot would apply it to a call by workflow code."""
-
-    def __init__(self, snapshot: Snapshot, rows: list[Policy]) -> None:
-        self._snapshot = snapshot.model_copy(
-            update={"rules": tuple(each for each in snapshot.rules if not _narrow(each))}
-        )
-        self._narrow = [each for each in snapshot.rules if _narrow(each)]
-        self._rows = {row.rule_id: row for row in rows}
-
-    @classmethod
-    async def read(cls, session: ReadSession) -> _Policies:
-        rows = list(await policies.in_force(session))
-        return cls(snapshots.of(rows), rows)
-
-    def of(self, tool: Tool) -> ToolPolicyOut:
-        rule = self._snapshot.rule_for(tool.name, Risk(tool.risk))
-        row = self._rows.get(rule.rule_id)
-        return ToolPolicyOut(
-            rule=rule.reference,
-            tool=rule.tool,
-            effect=rule.effect,
-            approvers=list(rule.approvers),
-            expires_seconds=rule.expires_seconds,
-            title="" if row is None else row.title,
-            reason=rule.reason,
-            also=[each.reference for each in self._narrow if each.fits(tool.name)],
-            changes=rule.changes,
-            created_by=None if row is None else row.created_by,
-            created_at=None if row is None else row.created_at,
-        )
-
-
 def _values(
-    row: Tool, served: bool | None, held: _Policies, switch: Switch | None, lately: tool_figures.Calls
+    row: Tool, served: bool | None, held: ToolPolicies, switch: Switch | None, lately: tool_figures.Calls
 ) -> dict[str, Any]:
     return {
         **vars(row),
@@ -114,7 +77,7 @@ async def list_tools(
     after = decode(request, cursor, str)[0] if cursor else None
     rows = await tools.by_name(session, limit=limit + 1, after=after, tag=tag, risk=risk, q=q)
     page, onward = cut(rows, limit, lambda row: encode(request, row.name))
-    held = await _Policies.read(session)
+    held = await ToolPolicies.read(session)
     switched = await switches.newest(session, SwitchKind.TOOL, [row.name for row in page])
     served = await _served(session, plane, page)
     names = [row.name for row in page]
@@ -138,7 +101,7 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     lately = await tool_figures.calls(session, [name], since=DAY, scope=scope)
     week = await tool_figures.calls(session, [name], since=WEEK, scope=scope)
     versions = await tool_figures.versions(session, name, since=WEEK, scope=scope)
-    values = _values(row, served[name], await _Policies.read(session), switch, lately[name])
+    values = _values(row, served[name], await ToolPolicies.read(session), switch, lately[name])
     rule = values["policy"]
     note = await nobody(session, rule.effect, rule.approvers)
     values |= {

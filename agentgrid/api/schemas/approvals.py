@@ -171,7 +171,8 @@ class ApprovalDetail(ApprovalSummary):
     )
     comment: str | None = Field(description="The comment on the decision that took effect.")
     takes: list[str] = Field(
-        description="What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker."
+        description="What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the "
+        "approver's key. Fewer with an older worker."
     )
     changes: Changes = Field(
         description="How many people it takes to approve changed arguments, by the rule that asked."
@@ -198,7 +199,7 @@ class RuleOfApproval(Out):
 
 
 class StepOfApproval(Out):
-    """The step that waits: `GET /api/v1/runs/{run_id}/steps` has it under these."""
+    """The step that waits, by its ids in `GET /api/v1/runs/{run_id}/steps`."""
 
     execution_id: str
     event_id: int
@@ -217,7 +218,7 @@ class ProseOut(Out):
 
 
 class LookedAt(Out):
-    """A call that the agent made before, in the same call of it."""
+    """An earlier call of the same agent, made since workflow code called it."""
 
     execution_id: str
     event_id: int
@@ -259,13 +260,15 @@ class RefusedApprover(Out):
 
 
 class WhoMayDecide(Out):
-    """Who may answer."""
+    """Who may decide."""
 
     approvers: list[str] = Field(description="Principals, groups or `role:approver`.")
     needed: int = Field(description="How many people it takes to approve the call as it was asked.")
-    needed_to_change: int | None = Field(description="And with changed arguments; null if they can't be changed.")
+    needed_to_change: int | None = Field(
+        description="How many people it takes to approve changed arguments; null if they can't be changed."
+    )
     refused: list[RefusedApprover] = Field(description="At most 20.")
-    text: str = Field(description="All of it in words.")
+    text: str = Field(description="All of this in words.")
 
 
 class ApprovalLetter(ApprovalDetail, ApprovalRow):
@@ -277,7 +280,7 @@ class ApprovalLetter(ApprovalDetail, ApprovalRow):
     rule: RuleOfApproval | None = Field(description="Null for an explicit approval, which workflow code asks for.")
     step: StepOfApproval
     authored: list[str] | None = Field(
-        description="The names of the arguments that a model wrote; texts, or holding any."
+        description="The names of the arguments that hold text, if an agent's model wrote the call; empty if workflow code makes it."
     )
     prose: ProseOut | None
     looked_at: list[LookedAt] | None = Field(description="The last 8 calls of the agent, oldest first.")

@@ -22,6 +22,27 @@ class Live(Out):
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
+class InRun(Live):
+    """An event about one thing in a run."""
+
+    run_id: str
+    at: datetime
+
+
+class OfRun(InRun):
+    """An event about a run as a whole."""
+
+    subject: None = None
+
+
+class OfInstallation(Live):
+    """An event about no run."""
+
+    run_id: None = None
+    subject: None = None
+    at: datetime
+
+
 class StreamCaller(Out):
     """Who reads the stream."""
 
@@ -38,44 +59,34 @@ class StreamBegin(Out):
     kinds: list[EventKind] = Field(description="What the stream carries: what was asked for and the caller may read.")
 
 
-class HelloEvent(Live):
+class HelloEvent(OfInstallation):
     """The event `hello`: the stream is open. Its `id` is the event after which it begins, to resume from."""
 
-    run_id: None = None
     kind: Literal["hello"] = "hello"
-    subject: None = None
     data: StreamBegin
-    at: datetime
 
 
-class RunEvent(Live):
+class RunEvent(OfRun):
     """The event `run`: a run has changed."""
 
-    run_id: str
     kind: Literal["run"] = "run"
-    subject: None = None
     data: RunSummary
-    at: datetime
 
 
-class StepEvent(Live):
+class StepEvent(InRun):
     """The event `step`: a step has changed."""
 
-    run_id: str
     kind: Literal["step"] = "step"
     subject: str = Field(description="The step: `execution_id/event_id`.")
     data: StepSummary
-    at: datetime
 
 
-class ApprovalEvent(Live):
+class ApprovalEvent(InRun):
     """The event `approval`: an approval was opened, decided or closed."""
 
-    run_id: str
     kind: Literal["approval"] = "approval"
     subject: str = Field(description="The approval's id.")
     data: ApprovalSummary
-    at: datetime
 
 
 class RunEnd(Out):
@@ -110,28 +121,22 @@ class PolicyChange(Out):
     version: int = Field(description="Of the policy document that workers read.")
 
 
-class PolicyEvent(Live):
+class PolicyEvent(OfInstallation):
     """The event `policy`: rules, kill switches, principals, keys or signing keys have changed."""
 
-    run_id: None = None
     kind: Literal["policy"] = "policy"
-    subject: None = None
     data: PolicyChange
-    at: datetime
 
 
 class CatalogChange(Out):
     """Nothing: read the catalog again."""
 
 
-class CatalogEvent(Live):
+class CatalogEvent(OfInstallation):
     """The event `catalog`: a worker has registered its workflows, tools and agents. It has no `id`, and is not stored."""
 
-    run_id: None = None
     kind: Literal["catalog"] = "catalog"
-    subject: None = None
     data: CatalogChange
-    at: datetime
 
 
 class NewLogs(Out):
@@ -141,14 +146,11 @@ class NewLogs(Out):
     count: int
 
 
-class LogEvent(Live):
+class LogEvent(OfRun):
     """The event `log`: a run has new log lines. At most one a second for each run. It has no `id`, and is not stored."""
 
-    run_id: str
     kind: Literal["log"] = "log"
-    subject: None = None
     data: NewLogs
-    at: datetime
 
 
 class Delta(Out):
@@ -167,14 +169,11 @@ class Delta(Out):
     tools: list[str] = Field(description="Names of tools that the model asks for.")
 
 
-class DeltaEvent(Live):
+class DeltaEvent(OfRun):
     """The event `delta`: a part of a model's answer, sent while it is being written. It has no `id`, and is not stored."""
 
-    run_id: str
     kind: Literal["delta"] = "delta"
-    subject: None = None
     data: Delta
-    at: datetime
 
 
 class StreamReset(Live):

@@ -6,9 +6,13 @@ from datetime import datetime
 
 from pydantic import Field
 
+from agentgrid.api.schemas.approvals import ApprovalRow
 from agentgrid.api.schemas.common import Out
+from agentgrid.api.schemas.runs import RunRow
 from agentgrid.api.schemas.service import Count, Freshness
+from agentgrid.api.schemas.workflows import LastRun
 from agentgrid.domain.overview import ConditionKind, NextKind
+from agentgrid.domain.policies import Effect, Risk
 
 
 class Hour(Out):
@@ -26,10 +30,12 @@ class NextDue(Out):
     at: datetime
     run_id: str
     workflow: str
+    workflow_title: str | None = Field(description="Null if the workflow is not registered.")
     reference: str | None
     current_step: str | None
     approval_id: str | None = Field(description="The approval that expires.")
     tool: str | None = Field(description="The tool that the approval is about.")
+    tool_title: str | None = Field(description="Null if the tool is not registered.")
     href: str = Field(description="The run, or the approval.")
 
 
@@ -45,6 +51,72 @@ class Condition(Out):
     since: datetime | None
     reason: str | None = Field(description="Of a kill switch.")
     href: str | None = Field(description="The list that shows it.")
+
+
+class WorkflowShown(Out):
+    """A workflow, as the overview shows it."""
+
+    name: str
+    title: str
+    description: str
+    disabled: bool = Field(description="Its kill switch is on.")
+    served: bool | None = Field(description="As in the list of workflows.")
+    last_run: LastRun | None
+
+
+class AgentShown(Out):
+    """An agent, as the overview shows it, with its figures in the runs that the caller may see."""
+
+    name: str
+    title: str
+    disabled: bool = Field(description="Its kill switch is on.")
+    open: int = Field(description="Calls that are running or waiting now.")
+    usd: float | None = Field(description="Of 24 hours, in US dollars; null if no price is known.")
+
+
+class ToolShown(Out):
+    """A tool that changes something, as the overview shows it."""
+
+    name: str
+    title: str
+    risk: Risk
+    disabled: bool = Field(description="Its kill switch is on.")
+    effect: Effect = Field(description="Of the rule that applies to a call by workflow code.")
+    approvers: list[str]
+
+
+class WorkflowsShown(Out):
+    """The first workflows by name."""
+
+    total: int
+    items: list[WorkflowShown] = Field(description="The first 6.")
+
+
+class AgentsShown(Out):
+    """The first agents by name."""
+
+    total: int
+    items: list[AgentShown] = Field(description="The first 6.")
+
+
+class ToolsShown(Out):
+    """The first tools that change something, destructive ones first, then by name."""
+
+    total: int = Field(description="Of all tools.")
+    acting: int = Field(description="Of those that change something.")
+    items: list[ToolShown] = Field(description="The first 6.")
+
+
+class Lists(Out):
+    """The first rows of the lists behind the figures, and of the catalog: at most 6 of each."""
+
+    started: bool = Field(description="Whether there is a run that the caller may see.")
+    approvals: list[ApprovalRow] = Field(description="The most urgent of `approvals_for_me`.")
+    open: list[RunRow] = Field(description="The newest open runs.")
+    unsuccessful: list[RunRow] = Field(description="Those of `unsuccessful_24h` that ended last, the last first.")
+    workflows: WorkflowsShown
+    agents: AgentsShown
+    tools: ToolsShown
 
 
 class Overview(Out):
@@ -74,5 +146,6 @@ class Overview(Out):
     conditions: list[Condition] = Field(
         description="Empty if all is well; at most 50 of a kind. Commands are the caller's own, without the permission `audit`."
     )
+    lists: Lists | None = Field(description="Null unless `lists` is true in the request.")
     generated_at: datetime
     projection: Freshness

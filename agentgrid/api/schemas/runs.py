@@ -205,6 +205,9 @@ class RunLinks(Out):
 class RunDetail(RunSummary):
     """Everything about a run in one response."""
 
+    workflow_title: str | None = Field(
+        description="Null if the workflow is not registered, and in the response to a start."
+    )
     namespace: str
     execution_id: str | None
     task_queue: str

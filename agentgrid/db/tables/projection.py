@@ -117,6 +117,8 @@ class Run(SQLModel, table=True):
     started_at: datetime | None = columns.time()
     closed_at: datetime | None = columns.time()
     current_step: str | None = columns.text(null=True)
+    current_kind: str | None = columns.text(null=True)
+    """The kind of the current step: of an explicit approval, `current_step` is the title, which may quote payloads."""
     next_at: datetime | None = columns.time()
     """When the next timer, retry or expiry is due."""
     usage: Any = columns.json()

@@ -8,7 +8,7 @@ from datetime import datetime
 from agentgrid.domain.runs import ExecutionKind, RunStatus, WaitingOn
 from agentgrid.domain.steps import WORKS, StepKind, StepStatus
 from agentgrid.projector.fold.passing import when
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import OpenStep, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +19,21 @@ class Summary:
     waiting_on: WaitingOn | None = None
     reason: str | None = None
     current_step: str | None = None
+    current_kind: str | None = None
     next_at: datetime | None = None
 
 
 def summarise(state: State) -> Summary:
     """The status of an open execution."""
     status, waiting_on, reason = _standing(state)
+    current = _current(state)
     return Summary(
-        status=status, waiting_on=waiting_on, reason=reason, current_step=_current(state), next_at=next_at(state)
+        status=status,
+        waiting_on=waiting_on,
+        reason=reason,
+        current_step=current.label if current is not None else None,
+        current_kind=current.kind if current is not None else None,
+        next_at=next_at(state),
     )
 
 
@@ -69,18 +76,17 @@ def _waiting_for_steps(state: State) -> tuple[RunStatus, WaitingOn | None, str |
     return RunStatus.WAITING, WaitingOn.SIGNAL, None
 
 
-def _current(state: State) -> str | None:
+def _current(state: State) -> OpenStep | None:
     """The step that the run is at: what waits for people, then what works, then the newest."""
     if not state.steps:
         return None
 
-    def rank(item: tuple[int, object]) -> tuple[int, int]:
-        step = state.steps[item[0]]
+    def rank(item: tuple[int, OpenStep]) -> tuple[int, int]:
+        key, step = item
         waits_for_people = step.status == StepStatus.WAITING.value and step.kind != StepKind.TIMER.value
-        return (2 if waits_for_people else 1 if step.kind in WORKS else 0, item[0])
+        return (2 if waits_for_people else 1 if step.kind in WORKS else 0, key)
 
-    key = max(state.steps.items(), key=rank)[0]
-    return state.steps[key].label
+    return max(state.steps.items(), key=rank)[1]
 
 
 def next_at(state: State) -> datetime | None:

@@ -475,7 +475,7 @@ export interface paths {
         };
         /**
          * Counts of runs and approvals, with links to their lists, and what is due
-         * @description Current counts, what happens next, and what is not as it should be.
+         * @description Current counts, what happens next, and what is not as it should be. With `lists`, all that a first screen shows.
          */
         get: operations["overview"];
         put?: never;
@@ -2145,6 +2145,31 @@ export interface components {
             tools?: string[] | null;
         };
         /**
+         * AgentShown
+         * @description An agent, as the overview shows it, with its figures in the runs that the caller may see.
+         */
+        AgentShown: {
+            /**
+             * Disabled
+             * @description Its kill switch is on.
+             */
+            disabled: boolean;
+            /** Name */
+            name: string;
+            /**
+             * Open
+             * @description Calls that are running or waiting now.
+             */
+            open: number;
+            /** Title */
+            title: string;
+            /**
+             * Usd
+             * @description Of 24 hours, in US dollars; null if no price is known.
+             */
+            usd: number | null;
+        };
+        /**
          * AgentStats
          * @description Of the runs that the caller may see.
          */
@@ -2321,6 +2346,19 @@ export interface components {
             version: string;
         };
         /**
+         * AgentsShown
+         * @description The first agents by name.
+         */
+        AgentsShown: {
+            /**
+             * Items
+             * @description The first 6.
+             */
+            items: components["schemas"]["AgentShown"][];
+            /** Total */
+            total: number;
+        };
+        /**
          * ApprovalAccepted
          * @description An approval, and the command that carries the decision. The command soon becomes `applied` or `superseded`.
          */
@@ -2452,7 +2490,7 @@ export interface components {
             status: components["schemas"]["ApprovalStatus"];
             /**
              * Takes
-             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the approver's key. Fewer with an older worker.
              */
             takes: string[];
             /**
@@ -2558,7 +2596,7 @@ export interface components {
             attributed: boolean | null;
             /**
              * Authored
-             * @description The names of the arguments that a model wrote; texts, or holding any.
+             * @description The names of the arguments that hold text, if an agent's model wrote the call; empty if workflow code makes it.
              */
             authored: string[] | null;
             /** Call Key */
@@ -2698,7 +2736,7 @@ export interface components {
             step: components["schemas"]["StepOfApproval"];
             /**
              * Takes
-             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`. Fewer with an older worker.
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the approver's key. Fewer with an older worker.
              */
             takes: string[];
             /**
@@ -4280,6 +4318,35 @@ export interface components {
             usd: number | null;
         };
         /**
+         * Lists
+         * @description The first rows of the lists behind the figures, and of the catalog: at most 6 of each.
+         */
+        Lists: {
+            agents: components["schemas"]["AgentsShown"];
+            /**
+             * Approvals
+             * @description The most urgent of `approvals_for_me`.
+             */
+            approvals: components["schemas"]["ApprovalRow"][];
+            /**
+             * Open
+             * @description The newest open runs.
+             */
+            open: components["schemas"]["RunRow"][];
+            /**
+             * Started
+             * @description Whether there is a run that the caller may see.
+             */
+            started: boolean;
+            tools: components["schemas"]["ToolsShown"];
+            /**
+             * Unsuccessful
+             * @description Those of `unsuccessful_24h` that ended last, the last first.
+             */
+            unsuccessful: components["schemas"]["RunRow"][];
+            workflows: components["schemas"]["WorkflowsShown"];
+        };
+        /**
          * LogEvent
          * @description The event `log`: a run has new log lines. At most one a second for each run. It has no `id`, and is not stored.
          */
@@ -4371,7 +4438,7 @@ export interface components {
         };
         /**
          * LookedAt
-         * @description A call that the agent made before, in the same call of it.
+         * @description An earlier call of the same agent, made since workflow code called it.
          */
         LookedAt: {
             /** Event Id */
@@ -4511,8 +4578,18 @@ export interface components {
              * @description The tool that the approval is about.
              */
             tool: string | null;
+            /**
+             * Tool Title
+             * @description Null if the tool is not registered.
+             */
+            tool_title: string | null;
             /** Workflow */
             workflow: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered.
+             */
+            workflow_title: string | null;
         };
         /**
          * NextKind
@@ -4565,6 +4642,8 @@ export interface components {
              * @description The last 24, oldest first; the last one ends at `generated_at`. Their sums are the counts of 24 h.
              */
             hours: components["schemas"]["Hour"][];
+            /** @description Null unless `lists` is true in the request. */
+            lists: components["schemas"]["Lists"] | null;
             /**
              * Next
              * @description What is due next, soonest first: the first 10. What is overdue is left out.
@@ -5663,6 +5742,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * RunBulk
@@ -5953,6 +6037,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * RunEnd
@@ -6623,6 +6712,11 @@ export interface components {
             workflow: string;
             /** Workflow Id */
             workflow_id: string;
+            /**
+             * Workflow Title
+             * @description Null if the workflow is not registered, and in the response to a start.
+             */
+            workflow_title: string | null;
         };
         /**
          * SigningKeyOut
@@ -6780,7 +6874,7 @@ export interface components {
         StepKind: "tool" | "model" | "agent" | "approval" | "timer" | "child" | "signal" | "activity" | "update" | "nexus";
         /**
          * StepOfApproval
-         * @description The step that waits: `GET /api/v1/runs/{run_id}/steps` has it under these.
+         * @description The step that waits, by its ids in `GET /api/v1/runs/{run_id}/steps`.
          */
         StepOfApproval: {
             /** Event Id */
@@ -7540,6 +7634,26 @@ export interface components {
             tool: string;
         };
         /**
+         * ToolShown
+         * @description A tool that changes something, as the overview shows it.
+         */
+        ToolShown: {
+            /** Approvers */
+            approvers: string[];
+            /**
+             * Disabled
+             * @description Its kill switch is on.
+             */
+            disabled: boolean;
+            /** @description Of the rule that applies to a call by workflow code. */
+            effect: components["schemas"]["Effect"];
+            /** Name */
+            name: string;
+            risk: components["schemas"]["Risk"];
+            /** Title */
+            title: string;
+        };
+        /**
          * ToolSummary
          * @description A tool in a list.
          */
@@ -7610,6 +7724,27 @@ export interface components {
             last_called_at: string;
             /** Version */
             version: string;
+        };
+        /**
+         * ToolsShown
+         * @description The first tools that change something, destructive ones first, then by name.
+         */
+        ToolsShown: {
+            /**
+             * Acting
+             * @description Of those that change something.
+             */
+            acting: number;
+            /**
+             * Items
+             * @description The first 6.
+             */
+            items: components["schemas"]["ToolShown"][];
+            /**
+             * Total
+             * @description Of all tools.
+             */
+            total: number;
         };
         /**
          * UnattributedAct
@@ -7911,7 +8046,7 @@ export interface components {
         WaitingOn: "approval" | "timer" | "signal" | "child" | "worker" | "retry" | "policy";
         /**
          * WhoMayDecide
-         * @description Who may answer.
+         * @description Who may decide.
          */
         WhoMayDecide: {
             /**
@@ -7926,7 +8061,7 @@ export interface components {
             needed: number;
             /**
              * Needed To Change
-             * @description And with changed arguments; null if they can't be changed.
+             * @description How many people it takes to approve changed arguments; null if they can't be changed.
              */
             needed_to_change: number | null;
             /**
@@ -7936,7 +8071,7 @@ export interface components {
             refused: components["schemas"]["RefusedApprover"][];
             /**
              * Text
-             * @description All of it in words.
+             * @description All of this in words.
              */
             text: string;
         };
@@ -8111,6 +8246,29 @@ export interface components {
             p50_seconds: number | null;
         };
         /**
+         * WorkflowShown
+         * @description A workflow, as the overview shows it.
+         */
+        WorkflowShown: {
+            /** Description */
+            description: string;
+            /**
+             * Disabled
+             * @description Its kill switch is on.
+             */
+            disabled: boolean;
+            last_run: components["schemas"]["LastRun"] | null;
+            /** Name */
+            name: string;
+            /**
+             * Served
+             * @description As in the list of workflows.
+             */
+            served: boolean | null;
+            /** Title */
+            title: string;
+        };
+        /**
          * WorkflowStats
          * @description Runs that the caller may see, by status: open now, and closed in the last 24 hours.
          */
@@ -8171,6 +8329,19 @@ export interface components {
             first_seen_at: string;
             /** Version */
             version: string;
+        };
+        /**
+         * WorkflowsShown
+         * @description The first workflows by name.
+         */
+        WorkflowsShown: {
+            /**
+             * Items
+             * @description The first 6.
+             */
+            items: components["schemas"]["WorkflowShown"][];
+            /** Total */
+            total: number;
         };
         /**
          * You
@@ -9041,7 +9212,7 @@ export interface operations {
                 tool?: string | null;
                 agent?: string | null;
                 workflow?: string | null;
-                /** @description Only those of this shape. */
+                /** @description Only those of this shape. Explicit approvals only for callers who may read payloads. */
                 shape?: string | null;
                 opened_after?: string | null;
                 /** @description Words to search for. */
@@ -10346,7 +10517,10 @@ export interface operations {
     };
     overview: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Also the first 6 rows of each list behind the figures, and of the catalog. */
+                lists?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;

@@ -1,11 +1,10 @@
 import { ChevronRight, Layers } from "lucide-react";
 import { useState } from "react";
 import type { Approval, Risk } from "../api/client";
-import { left } from "../format";
+import { agentTitle, flowTitle, left } from "../format";
 import { useNow } from "../live/now";
 import classes from "../screens/Inbox.module.css";
 import { RiskMark } from "../status";
-import { useAgentTitle, useWorkflowTitle } from "./catalog";
 
 const HOUR = 3_600_000;
 export const ALIKE = 3; // so many of one shape are one row
@@ -46,8 +45,6 @@ interface RowProps {
 }
 export function ApprovalRow({ a, at, risk, onOpen }: RowProps) {
   const now = useNow();
-  const workflow = useWorkflowTitle();
-  const agent = useAgentTitle();
   const soon = !!a.expires_at && Date.parse(a.expires_at) - now < HOUR;
   return (
     <li>
@@ -63,7 +60,7 @@ export function ApprovalRow({ a, at, risk, onOpen }: RowProps) {
           {a.status === "pending" ? a.expires_at && left(a.expires_at, now) : a.status}
         </span>
         <span className="cut muted">
-          {[a.agent ? agent(a.agent) : workflow(a.workflow), a.reference].filter(Boolean).join(" · ")}
+          {[a.agent ? agentTitle(a) : flowTitle(a), a.reference].filter(Boolean).join(" · ")}
         </span>
         {risk === "destructive" && <RiskMark risk={risk} />}
       </button>

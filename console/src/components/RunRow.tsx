@@ -1,7 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import { memo } from "react";
 import type { Run } from "../api/client";
-import { count, left, span, usd, words } from "../format";
+import { count, flowTitle, left, span, usd } from "../format";
 import { useNow } from "../live/now";
 import classes from "../screens/Runs.module.css";
 import { STATUS, StatusIcon, statusOf } from "../status";
@@ -47,13 +47,13 @@ function Says({ r }: { r: Run }) {
     );
   return <>{r.status_reason ?? r.current_step ?? ""}</>;
 }
-export const RunRow = memo(function RunRow({ r, title }: { r: Run; title?: string }) {
+export const RunRow = memo(function RunRow({ r }: { r: Run }) {
   const s = statusOf(r);
   return (
     <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.row} data-tone={STATUS[s].tone}>
       <StatusIcon status={s} />
       <span className="cut">
-        <b>{title ?? words(r.workflow)}</b> <span className="muted">{r.reference}</span>
+        <b>{flowTitle(r)}</b> <span className="muted">{r.reference}</span>
       </span>
       <span className={`cut ${classes.says}`}>
         <Says r={r} />

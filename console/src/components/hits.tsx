@@ -1,7 +1,7 @@
 import { Bot, Workflow as WorkflowIcon, Wrench } from "lucide-react";
 import type { ReactNode } from "react";
 import type { Agent, Approval, Run, Tool, Workflow } from "../api/client";
-import { ago, left, shortId } from "../format";
+import { ago, flowTitle, left, shortId } from "../format";
 import { StatusIcon, statusOf } from "../status";
 import { Kbd } from "./Button";
 import { NAV } from "./nav";
@@ -30,7 +30,7 @@ const MOST = 5;
 const runHit = (r: Run): Hit => ({
   key: r.run_id,
   icon: <StatusIcon status={statusOf(r)} />,
-  word: r.workflow,
+  word: flowTitle(r),
   more: [r.reference ?? shortId(r.run_id), r.current_step ?? r.status_reason].filter(Boolean).join(" · "),
   end: ago(r.created_at),
   to: `/runs/${r.run_id}`,
@@ -64,7 +64,7 @@ export function find(words: string, found: Found): Group[] {
           key: a.approval_id,
           icon: <StatusIcon status="approval" />,
           word: a.title,
-          more: a.reference ?? a.workflow,
+          more: a.reference ?? flowTitle(a),
           end: a.expires_at && `${left(a.expires_at)} left`,
           to: `/approvals/${a.approval_id}`,
         })),

@@ -1,5 +1,4 @@
 /** Rules and switches in words. */
-import type { AgentDetail, Tool } from "../api/client";
 import type { components } from "../api/schema";
 import { span } from "../format";
 
@@ -43,50 +42,4 @@ export const past = (rule: Pick<RuleText, "effect" | "approvers"> & { withdrawn?
 export function ruleRef(reference: string) {
   const [, id = reference, version = ""] = reference.match(/^(.*)@(\d+)$/) ?? [];
   return { id, version, builtIn: id.startsWith("default:") };
-}
-
-export interface May {
-  name: string;
-  title: string;
-  risk: Tool["risk"] | "agent" | null;
-  rule: string | null;
-  approvers: string[];
-  /** Why never. */
-  why: string;
-}
-/** What an agent may do without asking, on asking and never, under the rules and switches of this moment. */
-export function mayDo(
-  agent: Pick<AgentDetail, "tools" | "version">,
-  tools: Tool[],
-  agents: { name: string; state: string }[],
-) {
-  const unasked: May[] = [];
-  const asking: May[] = [];
-  const never: May[] = [];
-  for (const t of agent.tools) {
-    const tool = tools.find((x) => x.name === t.name);
-    const other = agents.find((x) => x.name === t.name);
-    const may = {
-      name: t.name,
-      title: t.title ?? t.name,
-      risk: t.kind === "agent" ? ("agent" as const) : t.risk,
-      rule: t.rule,
-      approvers: t.approvers,
-    };
-    const off = tool?.switch.disabled ? tool.switch : undefined;
-    const why = !t.allowed
-      ? "not in the version in use"
-      : off
-        ? `switched off${off.created_by ? ` by ${off.created_by}` : ""}${off.reason ? `: ${off.reason}` : ""}`
-        : t.kind === "agent" && other?.state === "disabled"
-          ? "switched off"
-          : t.effect === "deny"
-            ? `denied by ${t.rule}`
-            : t.kind === "tool" && t.effect === null
-              ? "no worker has registered it"
-              : "";
-    if (why) never.push({ ...may, why });
-    else (t.effect === "require_approval" ? asking : unasked).push({ ...may, why });
-  }
-  return { unasked, asking, never };
 }

@@ -15,7 +15,6 @@ import { Button } from "../components/Button";
 import { Catalog, Lead } from "../components/Catalog";
 import { Confirm } from "../components/Confirm";
 import { Bar, Section } from "../components/Page";
-import { mayDo } from "../components/rules";
 import { Blank, Failed, Skeleton, Strip, useAway } from "../components/States";
 import { moment, plural, sentence, span, tokens, usd } from "../format";
 import { useNow } from "../live/now";
@@ -78,11 +77,8 @@ function Verbs({ agent }: { agent: AgentDetail }) {
   );
 }
 function Open({ agent: a }: { agent: AgentDetail }) {
-  const { data: tools } = useQuery(q.tools.list());
-  const { data: agents } = useQuery(q.agents.list());
   const now = useNow();
   const { calls, open } = a.stats;
-  const may = mayDo(a, tools?.items ?? [], agents?.items ?? []);
   const { disabled, reason, created_by, created_at } = a.switch;
   return (
     <>
@@ -123,7 +119,7 @@ function Open({ agent: a }: { agent: AgentDetail }) {
         </ul>
       )}
       <Section title="What it may do" note={disabled ? "once it is enabled" : undefined}>
-        <May may={may} />
+        <May tools={a.tools} />
       </Section>
       <Section title="Limits and use" note="runs that you may see, last 14 days">
         <Use agent={a} />

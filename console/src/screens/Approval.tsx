@@ -4,11 +4,10 @@ import { ArrowUpRight } from "lucide-react";
 import type { ApprovalDetail } from "../api/client";
 import * as q from "../api/queries";
 import { Ident } from "../components/Bits";
-import { useAgentTitle, useWorkflowTitle } from "../components/catalog";
 import { Letter } from "../components/letter/Letter";
 import { Bar } from "../components/Page";
 import { Failed, Skeleton } from "../components/States";
-import { digestGroups, exact, moment, shortId } from "../format";
+import { agentTitle, digestGroups, exact, flowTitle, moment, shortId } from "../format";
 import { StatusIcon, statusOf } from "../status";
 import classes from "./Approval.module.css";
 
@@ -35,8 +34,6 @@ function Why({ a }: { a: ApprovalDetail }) {
   );
 }
 function Behind({ a }: { a: ApprovalDetail }) {
-  const workflow = useWorkflowTitle();
-  const agent = useAgentTitle();
   return (
     <section>
       <h3>The run behind it</h3>
@@ -45,13 +42,13 @@ function Behind({ a }: { a: ApprovalDetail }) {
           status={statusOf({ status: a.run_status, waiting_on: a.run_status === "waiting" ? "approval" : null })}
         />
         <span>
-          <b>{workflow(a.workflow)}</b> {a.reference ?? shortId(a.run_id)}
+          <b>{flowTitle(a)}</b> {a.reference ?? shortId(a.run_id)}
         </span>
         <ArrowUpRight size={14} aria-hidden />
       </Link>
       {a.agent && (
         <p className="muted">
-          {agent(a.agent)}
+          {agentTitle(a)}
           {a.agent_version && `, version ${a.agent_version.slice(0, 8)}`}
           {a.turn != null && `, turn ${a.turn}`}
         </p>

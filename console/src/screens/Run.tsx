@@ -4,7 +4,6 @@ import { useMemo, useState } from "react";
 import type { TimelineStep } from "../api/client";
 import * as q from "../api/queries";
 import { ButtonLink } from "../components/Button";
-import { useWorkflowTitle } from "../components/catalog";
 import { Inspector } from "../components/Inspector";
 import { Logs } from "../components/Logs";
 import { Bar } from "../components/Page";
@@ -13,7 +12,7 @@ import { RunVerbs } from "../components/RunVerbs";
 import { Failed, Skeleton } from "../components/States";
 import { keyOf, toNode, type Node } from "../components/timeline/model";
 import { Timeline } from "../components/timeline/Timeline";
-import { shortId } from "../format";
+import { flowTitle, shortId } from "../format";
 import { useNow } from "../live/now";
 import { useWatch } from "../live/stream";
 import type { Search } from "../router";
@@ -73,7 +72,6 @@ export default function Run() {
   const { id } = useParams({ strict: false }) as { id: string };
   const { step: wanted } = useSearch({ strict: false }) as Search;
   const go = useNavigate();
-  const title = useWorkflowTitle();
   const now = useNow();
   const [view, setView] = useState<View>("all");
   const [fold, setFold] = useState(true);
@@ -104,7 +102,7 @@ export default function Run() {
       <Bar
         crumbs={[
           { word: "Runs", to: "/runs" },
-          { word: title(run.workflow), to: "/runs", search: { workflow: run.workflow } },
+          { word: flowTitle(run), to: "/runs", search: { workflow: run.workflow } },
           { word: run.reference ?? shortId(id) },
         ]}
       >

@@ -228,11 +228,7 @@ export default function Runs() {
               <div style={{ height: rows.getTotalSize(), position: "relative" }}>
                 {items.map((v) => (
                   <div key={v.key} className={classes.slot} style={{ transform: `translateY(${v.start}px)` }}>
-                    {runs[v.index] ? (
-                      <RunRow r={fresh.latest(runs[v.index]!)} title={title(runs[v.index]!.workflow)} />
-                    ) : (
-                      <span className="muted">…</span>
-                    )}
+                    {runs[v.index] ? <RunRow r={fresh.latest(runs[v.index]!)} /> : <span className="muted">…</span>}
                   </div>
                 ))}
               </div>

@@ -7,11 +7,11 @@ import type { Tool } from "../api/client";
 import * as q from "../api/queries";
 import { Button } from "../components/Button";
 import { Bar } from "../components/Page";
-import { ruleWord, timeOf } from "../components/rules";
+import { ruleWord } from "../components/rules";
 import { Side } from "../components/Side";
 import { Blank, Failed, Skeleton } from "../components/States";
 import { Panel } from "../components/tools/Panel";
-import { plural } from "../format";
+import { count, plural, span } from "../format";
 import { type Search as Url } from "../router";
 import { RiskMark } from "../status";
 import classes from "./Tools.module.css";
@@ -25,6 +25,7 @@ const byDuty = (a: Tool, b: Tool) =>
 
 function Row({ tool: t, open }: { tool: Tool; open: boolean }) {
   const off = t.switch.disabled;
+  const { calls, failed, p95_seconds } = t.last_24h;
   return (
     <Link
       to="/tools/$name"
@@ -47,8 +48,11 @@ function Row({ tool: t, open }: { tool: Tool; open: boolean }) {
         <span className="cut">{off ? "switched off" : ruleWord(t.policy)}</span>
         {t.served === false && <i>no worker</i>}
       </span>
-      <span className={classes.fig}>{timeOf(t.timeout_seconds)}</span>
-      <span className={classes.fig}>{t.retries + 1}</span>
+      <span className={classes.fig}>{count(calls)}</span>
+      <span className={classes.fig} data-bad={failed > 0 || undefined}>
+        {calls ? count(failed) : ""}
+      </span>
+      <span className={classes.fig}>{p95_seconds !== null && span(p95_seconds * 1000)}</span>
     </Link>
   );
 }
@@ -59,8 +63,9 @@ function List({ tools, at }: { tools: Tool[]; at: string | undefined }) {
         <span>Tool</span>
         <span>Risk</span>
         <span>Rule</span>
-        <span>Time limit</span>
-        <span>Tries</span>
+        <span>Calls, 24 h</span>
+        <span>Failed</span>
+        <span title="95 of 100 completed calls were faster">p95</span>
       </div>
       <ul aria-label="Tools">
         {tools.map((t) => (

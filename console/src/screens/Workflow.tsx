@@ -11,10 +11,11 @@ import { Confirm } from "../components/Confirm";
 import { Bar, Section } from "../components/Page";
 import { Blank, Failed, Hidden, Skeleton, Strip, useAway } from "../components/States";
 import { Handlers, NewestRuns, Versions } from "../components/start/Facts";
-import { ago, exact, plural, shortId } from "../format";
+import { Figures } from "../components/start/Figures";
+import { closedLately, openNow } from "../components/start/words";
+import { ago, count, exact, plural, shortId } from "../format";
 import { useNow } from "../live/now";
 import type { Search } from "../router";
-import { STATUS, type Status } from "../status";
 import { Power } from "lucide-react";
 import classes from "./Workflow.module.css";
 
@@ -25,7 +26,13 @@ const entryOf = (w: Entry, now: number) => ({
   key: w.name,
   to: `/workflows/${encodeURIComponent(w.name)}`,
   title: w.title,
-  end: w.switch.disabled ? "off" : w.served === false ? "not served" : "",
+  end: w.switch.disabled
+    ? "off"
+    : w.served === false
+      ? "not served"
+      : w.lately.open
+        ? `${count(w.lately.open)} open`
+        : "",
   note: w.last_run ? `last ${ago(w.last_run.created_at, now)}` : "never run",
 });
 
@@ -76,21 +83,6 @@ function One({ name, chosen, entries }: { name: string; chosen: boolean; entries
   );
 }
 
-/** What its runs do now, in a sentence. */
-function now(w: WorkflowDetail): string {
-  const open = Object.entries(w.stats.open).filter(([, n]) => n > 0);
-  const total = open.reduce((sum, [, n]) => sum + n, 0);
-  if (!total) return w.last_run ? "No run is open." : "It has never run.";
-  const word = (s: string) => (STATUS[s as Status]?.word ?? s).toLowerCase();
-  if (open.length === 1) return `${plural(total, "run is", "runs are")} ${word(open[0]![0])}.`;
-  return `${total} runs are open: ${open.map(([s, n]) => `${n} ${word(s)}`).join(", ")}.`;
-}
-const closed = (w: WorkflowDetail) =>
-  Object.entries(w.stats.closed_24h)
-    .filter(([, n]) => n > 0)
-    .map(([s, n]) => `${n} ${(STATUS[s as Status]?.word ?? s).toLowerCase()}`)
-    .join(", ");
-
 function Open({ workflow: w }: { workflow: WorkflowDetail }) {
   const { data: workers } = useQuery({ ...q.workflows.serving(w.task_queue), enabled: !!w.served, retry: false });
   const served =
@@ -109,7 +101,7 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
         title={w.title}
         says={
           <>
-            {w.description} <b>{now(w)}</b>
+            {w.description} <b>{openNow(w)}</b>
           </>
         }
         facts={[
@@ -130,7 +122,8 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
       <Section title="Start a run">
         <Start workflow={w} workers={workers} />
       </Section>
-      <NewestRuns workflow={w.name} note={closed(w) ? `${closed(w)} in 24 h` : undefined} />
+      <Figures workflow={w.name} />
+      <NewestRuns workflow={w.name} note={closedLately(w)} />
       {w.handlers && <Handlers handlers={w.handlers} />}
       <Versions workflow={w} />
     </>

@@ -204,6 +204,7 @@ CREATE TABLE runs (
     started_at TIMESTAMP WITH TIME ZONE,
     closed_at TIMESTAMP WITH TIME ZONE,
     current_step TEXT,
+    current_kind TEXT,
     next_at TIMESTAMP WITH TIME ZONE,
     usage JSON,
     step_count INTEGER DEFAULT '0' NOT NULL,

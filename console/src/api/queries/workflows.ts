@@ -14,6 +14,13 @@ export const one = (name: string) =>
     queryFn: () => ask(client.GET("/api/v1/workflows/{name}", { params: { path: { name } } })),
     staleTime: 30_000,
   });
+/** How its runs ended in the last 30 days. */
+export const figures = (name: string) =>
+  queryOptions({
+    queryKey: ["workflows", name, "figures"],
+    queryFn: () => ask(client.GET("/api/v1/workflows/{name}/figures", { params: { path: { name } } })),
+    staleTime: 60_000,
+  });
 
 export type RunStart = components["schemas"]["RunStart"];
 /** Start a run. The same key and body again is the same run. */

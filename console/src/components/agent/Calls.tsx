@@ -1,11 +1,10 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import * as q from "../../api/queries";
-import { tokens, usd } from "../../format";
+import { flowTitle, tokens, usd } from "../../format";
 import classes from "../../screens/Agent.module.css";
 import { STATUS, StatusIcon, statusOf } from "../../status";
 import { Ago } from "../Bits";
-import { useWorkflowTitle } from "../catalog";
 import { Failed, Skeleton } from "../States";
 
 const SHOWN = 8;
@@ -13,7 +12,6 @@ const SHOWN = 8;
 /** The newest runs that called it. */
 export function Calls({ name }: { name: string }) {
   const { data, error, refetch } = useQuery(q.runs.list({ agent: name }, SHOWN));
-  const title = useWorkflowTitle();
   if (error && !data) return <Failed error={error} reset={() => void refetch()} />;
   if (!data) return <Skeleton rows={4} />;
   if (!data.items.length) return <p className="muted">No run has called it yet.</p>;
@@ -26,7 +24,7 @@ export function Calls({ name }: { name: string }) {
             <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.call}>
               <StatusIcon status={s} />
               <span className="cut">
-                {title(r.workflow)} <span className="muted">{r.reference}</span>
+                {flowTitle(r)} <span className="muted">{r.reference}</span>
               </span>
               <span className="muted cut">{STATUS[s].word}</span>
               <span className="num muted">

@@ -1,9 +1,13 @@
 import { Link } from "@tanstack/react-router";
 import { Ban, Check, Hand, type LucideIcon } from "lucide-react";
 import type { ReactNode } from "react";
+import type { AgentDetail } from "../../api/client";
+import { sentence } from "../../format";
 import classes from "../../screens/Agent.module.css";
 import { RiskMark } from "../../status";
-import { approversOf, ruleRef, type May as Entry } from "../rules";
+import { approversOf, ruleRef } from "../rules";
+
+type Entry = AgentDetail["tools"][number];
 
 function Group({
   word,
@@ -28,16 +32,10 @@ function Group({
       <ul>
         {items.map((e) => (
           <li key={e.name}>
-            {e.risk === "agent" ? (
-              <Link to="/agents/$name" params={{ name: e.name }} className="cut">
-                {e.title}
-              </Link>
-            ) : (
-              <Link to="/tools/$name" params={{ name: e.name }} className="cut">
-                {e.title}
-              </Link>
-            )}
-            {e.risk && <RiskMark risk={e.risk} />}
+            <Link to={e.kind === "agent" ? "/agents/$name" : "/tools/$name"} params={{ name: e.name }} className="cut">
+              {e.title ?? e.name}
+            </Link>
+            {e.kind === "agent" ? <RiskMark risk="agent" /> : e.risk && <RiskMark risk={e.risk} />}
             {says && <p>{says(e)}</p>}
           </li>
         ))}
@@ -46,14 +44,15 @@ function Group({
   );
 }
 /** The three answers to what it can do: without asking, on asking, not at all, and why. */
-export function May({ may }: { may: { unasked: Entry[]; asking: Entry[]; never: Entry[] } }) {
+export function May({ tools }: { tools: Entry[] }) {
+  const of = (use: Entry["use"]) => tools.filter((t) => t.use === use);
   return (
     <div className={classes.may}>
-      <Group word="Unasked" Icon={Check} items={may.unasked} none="Nothing." />
+      <Group word="Unasked" Icon={Check} items={of("unasked")} none="Nothing." />
       <Group
         word="On asking"
         Icon={Hand}
-        items={may.asking}
+        items={of("asking")}
         none="Nothing asks."
         says={(e) => (
           <>
@@ -62,7 +61,13 @@ export function May({ may }: { may: { unasked: Entry[]; asking: Entry[]; never: 
           </>
         )}
       />
-      <Group word="Never" Icon={Ban} items={may.never} none="Nothing of what its code lists." says={(e) => e.why} />
+      <Group
+        word="Never"
+        Icon={Ban}
+        items={of("never")}
+        none="Nothing of what its code lists."
+        says={(e) => sentence(e.reason)}
+      />
     </div>
   );
 }

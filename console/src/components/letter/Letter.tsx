@@ -3,12 +3,11 @@ import { Bot, Pencil, RotateCcw, Workflow } from "lucide-react";
 import { useEffect, useState } from "react";
 import type { ApprovalDetail, ToolDetail } from "../../api/client";
 import * as q from "../../api/queries";
-import { moment, words } from "../../format";
+import { agentTitle, flowTitle, moment, words } from "../../format";
 import { useKeys } from "../../live/keys";
 import { RISK, RiskMark } from "../../status";
 import { Expiry } from "../Bits";
 import { Button } from "../Button";
-import { useAgentTitle, useWorkflowTitle } from "../catalog";
 import { Json } from "../Json";
 import { Hidden, useAway } from "../States";
 import { Call } from "./Call";
@@ -24,8 +23,6 @@ export const valueOf = (payload: unknown): unknown =>
 const isRecord = (v: unknown): v is Record<string, unknown> => typeof v === "object" && v !== null && !Array.isArray(v);
 
 function Head({ approval, tool }: { approval: ApprovalDetail; tool: ToolDetail | undefined }) {
-  const workflow = useWorkflowTitle();
-  const agent = useAgentTitle();
   const Who = approval.agent ? Bot : Workflow;
   return (
     <header className={classes.head}>
@@ -34,7 +31,7 @@ function Head({ approval, tool }: { approval: ApprovalDetail; tool: ToolDetail |
           <Who size={15} aria-hidden />
         </span>
         <span>
-          <b>{approval.agent ? agent(approval.agent) : workflow(approval.workflow)}</b>
+          <b>{approval.agent ? agentTitle(approval) : flowTitle(approval)}</b>
           {approval.agent ? ", an agent, asks" : ", a workflow, asks"}{" "}
           <span className="muted">
             <span className={classes.to}>{approval.approvers.join(", ")} · </span>

@@ -17,6 +17,7 @@ import { Failed, Skeleton, useAway } from "../States";
 import { KillSwitch } from "./KillSwitch";
 import classes from "./Panel.module.css";
 import { RulePast } from "./RulePast";
+import { Used } from "./Used";
 
 /** What the rule does to a call, as a sentence. */
 function Says({ tool }: { tool: ToolDetail }) {
@@ -162,6 +163,14 @@ function Facts({ tool }: { tool: ToolDetail }) {
         <dd>
           <RiskMark risk={tool.risk} />
         </dd>
+        {tool.reach.length > 0 && (
+          <>
+            <dt>Reach</dt>
+            <dd>{tool.reach.join(", ")}</dd>
+          </>
+        )}
+        <dt>Can be undone</dt>
+        <dd>{tool.undoable === null ? "its author does not say" : tool.undoable ? "yes" : "no"}</dd>
         <dt>Worker</dt>
         <dd>
           {tool.served === null ? "unknown" : tool.served ? `on ${tool.task_queue}` : `none on ${tool.task_queue}`}
@@ -198,6 +207,7 @@ export function Panel({ name }: { name: string }) {
       <p className={classes.desc}>{tool.description}</p>
       <KillSwitch key={`switch-${name}`} tool={tool} />
       <Rule key={`rule-${name}`} tool={tool} />
+      <Used tool={tool} />
       <Facts tool={tool} />
       <details>
         <summary>What it takes</summary>

@@ -1,0 +1,144 @@
+"""The first rows of the lists behind the overview's figures, so that a screen asks once for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from agentgrid.api import letters, views
+from agentgrid.api.schemas.overview import (
+    AgentShown,
+    AgentsShown,
+    Lists,
+    ToolShown,
+    ToolsShown,
+    WorkflowShown,
+    WorkflowsShown,
+)
+from agentgrid.api.schemas.runs import RunRow
+from agentgrid.api.schemas.workflows import LastRun
+from agentgrid.api.shown import Shown
+from agentgrid.api.tool_policies import ToolPolicies
+from agentgrid.control import workers
+from agentgrid.control.plane import Caller, ControlPlane
+from agentgrid.db import (
+    agent_usage,
+    agents,
+    approval_context,
+    approval_urgency,
+    commands,
+    runs,
+    switches,
+    tools,
+    workflows,
+)
+from agentgrid.db.approvals import ApprovalFilter
+from agentgrid.db.run_filter import OPEN_WORDS, RunFilter, Scope
+from agentgrid.db.session import ReadSession
+from agentgrid.db.tables import Run, Workflow
+from agentgrid.domain.policies import Risk
+from agentgrid.domain.principals import Principal
+from agentgrid.domain.runs import RunStatus
+from agentgrid.domain.switches import SwitchKind
+
+ROWS = 6
+DAY = timedelta(days=1)
+UNSUCCESSFUL = (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.TERMINATED)
+TEMPORAL_SECONDS = 2.0
+"""The overview doesn't wait longer for what Temporal says of workers."""
+
+_OPEN = RunFilter(status=OPEN_WORDS)
+
+
+async def lists_of(
+    session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, inbox: ApprovalFilter
+) -> Lists:
+    """The first rows of each list. inbox: the approvals that the caller can decide now."""
+    scope = caller.principal.workflows
+    opened = await runs.newest(session, wanted=_OPEN, scope=scope, limit=ROWS)
+    failed = await runs.last_ended(session, scope=scope, status=UNSUCCESSFUL, since=DAY, limit=ROWS)
+    titles = await approval_context.titles_of(session, Workflow, {run.workflow for run in (*opened, *failed)})
+
+    def row(run: Run) -> RunRow:
+        return views.run_row(vars(run), titles.get(run.workflow), shown)
+
+    now = await commands.clock(session)
+    urgent = await approval_urgency.most_urgent(session, wanted=inbox, scope=scope, now=now, limit=ROWS)
+    context = await approval_context.read(session, urgent)
+    return Lists(
+        started=bool(opened or failed) or await runs.any_seen(session, scope=scope),
+        approvals=letters.rows(plane, caller, shown, urgent, context),
+        open=[row(run) for run in opened],
+        unsuccessful=[row(run) for run in failed],
+        workflows=await _workflows(session, plane, caller.principal),
+        agents=await _agents(session, scope),
+        tools=await _tools(session),
+    )
+
+
+async def _workflows(session: ReadSession, plane: ControlPlane, principal: Principal) -> WorkflowsShown:
+    rows = await workflows.by_name(session, limit=ROWS)
+    names = [row.name for row in rows]
+    last = await runs.last_of(session, [name for name in names if principal.sees(name)])
+    switched = await switches.newest(session, SwitchKind.WORKFLOW, names)
+    current = await workflows.current(session, rows)
+    polled = await polled_within(plane, [row.task_queue for row in rows if row.name in current])
+    items = [
+        WorkflowShown(
+            name=row.name,
+            title=row.title,
+            description=row.description,
+            disabled=row.name in switched and switched[row.name].disabled,
+            served=polled.get(row.task_queue) if row.name in current else False,
+            last_run=None if row.name not in last else LastRun.model_validate(last[row.name]),
+        )
+        for row in rows
+    ]
+    return WorkflowsShown(total=await workflows.count(session), items=items)
+
+
+async def polled_within(plane: ControlPlane, queues: list[str]) -> dict[str, bool | None]:
+    """Whether a live worker polls each queue for workflow tasks; empty if Temporal doesn't answer in time."""
+    try:
+        async with asyncio.timeout(TEMPORAL_SECONDS):
+            return await workers.served(plane, queues, workers.WORKFLOW)
+    except TimeoutError:
+        return {}
+
+
+async def _agents(session: ReadSession, scope: Scope) -> AgentsShown:
+    rows = await agents.by_name(session, limit=ROWS)
+    names = [row.name for row in rows]
+    switched = await switches.newest(session, SwitchKind.AGENT, names)
+    lately = await agent_usage.stats(session, names, since=DAY, scope=scope)
+    items = [
+        AgentShown(
+            name=row.name,
+            title=row.title,
+            disabled=row.name in switched and switched[row.name].disabled,
+            open=lately[row.name].open,
+            usd=lately[row.name].usage.usd,
+        )
+        for row in rows
+    ]
+    return AgentsShown(total=await agents.count(session), items=items)
+
+
+async def _tools(session: ReadSession) -> ToolsShown:
+    rows, acting, total = await tools.acting(session, limit=ROWS)
+    switched = await switches.newest(session, SwitchKind.TOOL, [row.name for row in rows])
+    held = await ToolPolicies.read(session)
+    items = []
+    for row in rows:
+        policy = held.of(row)
+        items.append(
+            ToolShown(
+                name=row.name,
+                title=row.title,
+                risk=Risk(row.risk),
+                disabled=row.name in switched and switched[row.name].disabled,
+                effect=policy.effect,
+                approvers=policy.approvers,
+            )
+        )
+    return ToolsShown(total=total, acting=acting, items=items)

@@ -1,0 +1,48 @@
+"""The rule that holds for each tool, for catalogs."""
+
+from __future__ import annotations
+
+from agentgrid.api.schemas.tools import ToolPolicyOut
+from agentgrid.control import snapshots
+from agentgrid.db import policies
+from agentgrid.db.session import ReadSession
+from agentgrid.db.tables import Policy, Tool
+from agentgrid.domain.policies import Risk, Rule, Snapshot
+
+
+def _narrow(rule: Rule) -> bool:
+    """Whether it is about some callers or arguments only."""
+    return rule.agent is not None or bool(rule.when)
+
+
+class ToolPolicies:
+    """The policy of each tool, as a worker with the newest snapshot would apply it to a call by workflow code."""
+
+    def __init__(self, snapshot: Snapshot, rows: list[Policy]) -> None:
+        self._snapshot = snapshot.model_copy(
+            update={"rules": tuple(each for each in snapshot.rules if not _narrow(each))}
+        )
+        self._narrow = [each for each in snapshot.rules if _narrow(each)]
+        self._rows = {row.rule_id: row for row in rows}
+
+    @classmethod
+    async def read(cls, session: ReadSession) -> ToolPolicies:
+        rows = list(await policies.in_force(session))
+        return cls(snapshots.of(rows), rows)
+
+    def of(self, tool: Tool) -> ToolPolicyOut:
+        rule = self._snapshot.rule_for(tool.name, Risk(tool.risk))
+        row = self._rows.get(rule.rule_id)
+        return ToolPolicyOut(
+            rule=rule.reference,
+            tool=rule.tool,
+            effect=rule.effect,
+            approvers=list(rule.approvers),
+            expires_seconds=rule.expires_seconds,
+            title="" if row is None else row.title,
+            reason=rule.reason,
+            also=[each.reference for each in self._narrow if each.fits(tool.name)],
+            changes=rule.changes,
+            created_by=None if row is None else row.created_by,
+            created_at=None if row is None else row.created_at,
+        )

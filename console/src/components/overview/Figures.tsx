@@ -1,0 +1,70 @@
+import { Link } from "@tanstack/react-router";
+import type { Overview } from "../../api/client";
+import { count } from "../../format";
+import type { Search } from "../../router";
+import { Bars } from "../Bits";
+import classes from "./Overview.module.css";
+
+interface Figure {
+  word: string;
+  n: number;
+  to: string;
+  search?: Search;
+  tone?: "person" | "wrong" | "retry";
+  hours?: number[];
+}
+/** Trouble and duty first; a zero is muted. */
+const figures = (o: Overview): Figure[] => [
+  { word: "Needs approval", n: o.waiting_for_approval.count, tone: "person", to: "/approvals" },
+  {
+    word: "Failed, 24 h",
+    n: o.unsuccessful_24h.count,
+    tone: "wrong",
+    to: "/runs",
+    search: { status: "failed,timed_out,terminated" },
+    hours: o.hours.map((h) => h.failed),
+  },
+  { word: "Stuck", n: o.stuck.count, to: "/runs", search: { status: "stuck" } },
+  { word: "Retrying", n: o.retrying.count, tone: "retry", to: "/runs", search: { status: "retrying" } },
+  { word: "Running", n: o.running.count, to: "/runs", search: { status: "running" } },
+  {
+    word: "Waiting",
+    n: o.waiting.count - o.waiting_for_approval.count - o.retrying.count,
+    to: "/runs",
+    search: { status: "sleeping,waiting" },
+  },
+  { word: "Queued", n: o.queued.count, to: "/runs", search: { status: "queued" } },
+  { word: "Paused", n: o.paused.count, to: "/runs", search: { status: "paused" } },
+  {
+    word: "Completed, 24 h",
+    n: o.completed_24h.count,
+    to: "/runs",
+    search: { status: "completed" },
+    hours: o.hours.map((h) => h.completed),
+  },
+];
+
+/** How many runs are in each state, each a way to them. */
+export function FigureRow({ overview }: { overview: Overview }) {
+  return (
+    <nav className={classes.figures} aria-label="Runs by state">
+      {figures(overview).map((f) => (
+        <Link
+          key={f.word}
+          to={f.to}
+          search={f.search ?? {}}
+          className={classes.figure}
+          data-tone={f.tone}
+          data-zero={!f.n || undefined}
+          data-wide={(f.hours && !f.tone) || undefined}
+        >
+          <span>{f.word}</span>
+          <b>{count(f.n)}</b>
+          {f.hours && (
+            <Bars values={f.hours} tone={f.tone === "wrong" ? "wrong" : undefined} label={`${f.word}, by the hour`} />
+          )}
+        </Link>
+      ))}
+    </nav>
+  );
+}

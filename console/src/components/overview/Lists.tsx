@@ -1,0 +1,106 @@
+import { Link } from "@tanstack/react-router";
+import type { Approval, Run } from "../../api/client";
+import { count, flowTitle, left, plural } from "../../format";
+import { useNow } from "../../live/now";
+import { RiskMark, StatusIcon, statusOf } from "../../status";
+import { Ago, Expiry, Progress } from "../Bits";
+import { Section } from "../Page";
+import classes from "./Overview.module.css";
+
+const ROWS = 6;
+
+/** Approvals that the reader can decide, the most urgent first. */
+export function WaitsForYou({ approvals, total }: { approvals: Approval[]; total: number }) {
+  const urgent = [...approvals].sort((a, b) => Date.parse(a.expires_at ?? "9999") - Date.parse(b.expires_at ?? "9999"));
+  return (
+    <section className={classes.person}>
+      <header>
+        <StatusIcon status="approval" />
+        <h2>Waits for you</h2>
+        <em>{total}</em>
+        <Link to="/approvals">Open the inbox</Link>
+      </header>
+      <ul>
+        {urgent.slice(0, ROWS).map((a) => (
+          <li key={a.approval_id}>
+            <Link to="/approvals/$id" params={{ id: a.approval_id }} className={classes.row}>
+              <span className="cut">
+                <b>{a.title}</b>
+              </span>
+              <span className={`cut muted ${classes.by}`}>
+                {[flowTitle(a), a.reference].filter(Boolean).join(" · ")}
+              </span>
+              <span className={classes.risk}>{a.risk === "destructive" && <RiskMark risk={a.risk} />}</span>
+              {a.expires_at && <Expiry word="bare" from={a.opened_at} until={a.expires_at} />}
+            </Link>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+export function RunsNow({ runs }: { runs: Run[] }) {
+  const now = useNow();
+  return (
+    <Section title="Runs now" note={runs.length || undefined} more="All runs" to="/runs">
+      {runs.length ? (
+        <ul>
+          {runs.slice(0, ROWS).map((r) => (
+            <li key={r.run_id}>
+              <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.run}>
+                <StatusIcon status={statusOf(r)} />
+                <span className="cut">
+                  <b>{flowTitle(r)}</b> <span className="muted">{r.reference}</span>
+                </span>
+                <span className={`cut muted ${classes.step}`}>
+                  {r.current_step ?? "starts when a worker is free"}
+                  {r.waiting_on === "retry" && r.next_at && `, again in ${left(r.next_at, now)}`}
+                </span>
+                <span className="num muted">
+                  {r.step_count > 0 && `${count(r.steps_done)} of ${count(r.step_count)}`}
+                </span>
+                <Progress done={r.steps_done} failed={r.steps_failed} total={r.step_count} />
+              </Link>
+            </li>
+          ))}
+        </ul>
+      ) : (
+        <p className={classes.none}>Nothing runs at the moment.</p>
+      )}
+    </Section>
+  );
+}
+
+export function FailedLately({ runs, total }: { runs: Run[]; total: number }) {
+  return (
+    <Section
+      title="Failed lately"
+      note={`${plural(total, "run")} in 24 h`}
+      more="All failures"
+      to="/runs"
+      search={{ status: "failed,timed_out,terminated" }}
+    >
+      {runs.length ? (
+        <ul>
+          {runs.slice(0, ROWS).map((r) => (
+            <li key={r.run_id}>
+              <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.fail}>
+                <StatusIcon status={statusOf(r)} />
+                <div className="cut">
+                  <b>{flowTitle(r)}</b> <span className="muted">{r.reference}</span>
+                  <span className="cut">{r.status_reason}</span>
+                </div>
+                <span className="num muted">
+                  <Ago at={r.closed_at ?? r.created_at} />
+                </span>
+              </Link>
+            </li>
+          ))}
+        </ul>
+      ) : (
+        <p className={classes.none}>Nothing has failed.</p>
+      )}
+    </Section>
+  );
+}
