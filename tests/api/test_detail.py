@@ -146,7 +146,7 @@ async def test_a_workflow_tells_its_schema_versions_numbers_and_last_run(api: Ap
         ("disable", False),
         ("enable", False),
     ]
-    listed = (await as_("viewer").get("/api/v1/workflows", params={"q": "TOL"})).json()["items"]
+    listed = (await as_("viewer").get("/api/v1/workflows", params={"q": "ERVE"})).json()["items"]
     assert [each["name"] for each in listed] == ["served"]
 
 
