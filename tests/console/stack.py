@@ -42,19 +42,19 @@ class Exchange:
     path: str
     headers: Headers
     status: int = 0
+    answered: Headers = field(default_factory=Headers)
     open: bool = True
-    _encoding: str = ""
     _sent: bytearray = field(default_factory=bytearray)
 
     @property
     def text(self) -> str:
-        sent = gzip.decompress(self._sent) if self._encoding == "gzip" else bytes(self._sent)
-        return sent.decode("utf-8", "replace")
+        packed = self.answered.get("content-encoding") == "gzip"
+        return (gzip.decompress(self._sent) if packed else self._sent).decode("utf-8", "replace")
 
     def take(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self._encoding = Headers(raw=message["headers"]).get("content-encoding", "")
+            self.answered = Headers(raw=message["headers"])
         else:
             self._sent += message.get("body", b"")
 
