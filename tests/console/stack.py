@@ -40,6 +40,7 @@ class Exchange:
 
     method: str
     path: str
+    query: str
     headers: Headers
     status: int = 0
     answered: Headers = field(default_factory=Headers)
@@ -69,7 +70,7 @@ class Ear:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        exchange = Exchange(scope["method"], scope["path"], Headers(scope=scope))
+        exchange = Exchange(scope["method"], scope["path"], scope["query_string"].decode(), Headers(scope=scope))
         for each in self.heard:
             each.append(exchange)
 
