@@ -8,7 +8,7 @@ import { act, type Verb } from "../api/queries/runs";
 import { Button } from "./Button";
 import { Confirm } from "./Confirm";
 import classes from "./RunHead.module.css";
-import { useAway } from "./States";
+import { useCutOff } from "./States";
 
 interface VerbText {
   word: string;
@@ -35,7 +35,7 @@ const isVerb = (v: string): v is Verb => v in VERBS;
 export function RunVerbs({ run }: { run: RunDetail }) {
   const [asked, setAsked] = useState<Verb>();
   const queries = useQueryClient();
-  const away = useAway();
+  const away = useCutOff();
   const go = useNavigate();
   const verbs = run.actions.filter((a) => isVerb(a.verb));
   const can = (v: Verb) => !away && verbs.some((a) => a.verb === v && a.allowed);
