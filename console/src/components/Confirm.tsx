@@ -1,4 +1,4 @@
-import { useRef, useState, type FormEvent } from "react";
+import { useRef, useState, type FormEvent, type ReactNode } from "react";
 import { ApiError } from "../api/client";
 import { Button } from "./Button";
 import classes from "./Confirm.module.css";
@@ -14,10 +14,12 @@ interface Props {
   needsReason?: boolean;
   onConfirm(reason: string | null, idempotencyKey: string): Promise<void>;
   onClose(): void;
+  /** Fields above the reason. */
+  children?: ReactNode;
 }
 
 /** One more look before something is changed, with the reason that goes into the audit log. One submission, one key: asking again repeats nothing. */
-export function Confirm({ title, says, verb, danger, needsReason, onConfirm, onClose }: Props) {
+export function Confirm({ title, says, verb, danger, needsReason, onConfirm, onClose, children }: Props) {
   const [reason, setReason] = useState("");
   const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState<string>();
@@ -41,6 +43,7 @@ export function Confirm({ title, says, verb, danger, needsReason, onConfirm, onC
       <form className={classes.form} onSubmit={(e) => void submit(e)} aria-busy={busy}>
         <h2>{title}</h2>
         <p>{says}</p>
+        {children}
         <label>
           <span>{needsReason ? "Reason" : "Reason, if you like"}</span>
           <textarea
