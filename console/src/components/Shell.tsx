@@ -17,6 +17,7 @@ import { NAV } from "./nav";
 import { Palette } from "./Palette";
 import classes from "./Shell.module.css";
 import { Conditions } from "./States";
+import { useOverview } from "./useOverview";
 
 const PHONE = NAV[0]!.items;
 const CHORD = 1_200; // milliseconds between G and the letter that follows it
@@ -24,7 +25,7 @@ const CHORD = 1_200; // milliseconds between G and the letter that follows it
 function Connection() {
   const live = useLive();
   const now = useNow();
-  const { data: overview } = useQuery(q.me.overview());
+  const { data: overview } = useOverview();
   const mirror = overview?.projection;
   if (live.state === "reconnecting")
     return (
@@ -125,7 +126,7 @@ export function Shell() {
   const path = useLocation().pathname;
   const decides = path.startsWith("/approvals/"); // a decision has the phone's whole screen
   const { data: me } = useQuery(q.me.me());
-  const { data: overview } = useQuery(q.me.overview());
+  const { data: overview } = useOverview();
   const mine = overview?.approvals_for_me.count ?? 0;
   showPrincipal(me?.name);
   useDocumentTitle(mine ? `(${mine}) AgentGrid` : "AgentGrid");

@@ -1,14 +1,13 @@
-import { useQuery } from "@tanstack/react-query";
 import { CloudOff, EyeOff, Lock, SearchX, TriangleAlert } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
 import { ApiError, Away } from "../api/client";
-import { me } from "../api/queries";
 import { moment, span } from "../format";
 import { useNow } from "../live/now";
 import { useLive } from "../live/stream";
 import { Ident } from "./Bits";
 import { Button, ButtonLink } from "./Button";
 import classes from "./States.module.css";
+import { useOverview } from "./useOverview";
 
 /** Shown in place of content: one icon, one sentence, what to do, and how to do it elsewhere. */
 export function Blank({
@@ -124,7 +123,7 @@ export function Strip({
 export function Conditions() {
   const live = useLive();
   const now = useNow();
-  const { data: overview } = useQuery(me.overview());
+  const { data: overview } = useOverview();
   const away = live.state === "reconnecting" && now - live.since > 2_000;
   if (away)
     return (

@@ -11,6 +11,7 @@ import { Alike, ApprovalRow, groupsOf, shapesOf } from "../components/Groups";
 import { Letter } from "../components/letter/Letter";
 import { Bar } from "../components/Page";
 import { Blank, Failed, Skeleton } from "../components/States";
+import { useOverview } from "../components/useOverview";
 import { useKeys } from "../live/keys";
 import { useNow } from "../live/now";
 import type { Search } from "../router";
@@ -70,7 +71,7 @@ export default function Inbox() {
   const url = useSearch({ strict: false }) as Search;
   const whose: Whose = url.whose && url.whose in WHOSE ? (url.whose as Whose) : "me";
   const { data, error, refetch } = useQuery(q.approvals.list(FILTERS[whose]));
-  const { data: overview } = useQuery(q.me.overview());
+  const { data: overview } = useOverview();
   const { data: tools } = useQuery(q.tools.list());
   const minute = Math.floor(useNow() / MINUTE) * MINUTE;
   const risk = (tool: string | null) => tools?.items.find((t) => t.name === tool)?.risk;
