@@ -1,6 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import type { Overview } from "../../api/client";
-import { usd } from "../../format";
+import { plural, usd } from "../../format";
 import { RiskMark } from "../../status";
 import { Ago } from "../Bits";
 import { Section } from "../Page";
@@ -11,6 +11,13 @@ function asks(t: Shown["tools"]["items"][number]): string {
   if (t.disabled) return "switched off";
   if (t.effect === "require_approval") return `asks ${t.approvers[0] ?? "approvers"}`;
   return t.effect === "deny" ? "never" : "unasked";
+}
+function may(a: Shown["agents"]["items"][number]): string {
+  if (a.disabled) return "switched off";
+  if (!a.unasked && !a.asking) return "no tools";
+  return [a.unasked && `${plural(a.unasked, "tool")} unasked`, a.asking && `${a.asking} on asking`]
+    .filter(Boolean)
+    .join(", ");
 }
 /** What there is: workflows, agents, and the tools that change something. */
 export function Catalogs({ workflows, agents, tools }: Shown) {
@@ -33,10 +40,11 @@ export function Catalogs({ workflows, agents, tools }: Shown) {
         <ul>
           {agents.items.map((a) => (
             <li key={a.name}>
-              <Link to="/agents/$name" params={{ name: a.name }} className={classes.line}>
+              <Link to="/agents/$name" params={{ name: a.name }} className={classes.agent}>
                 <span className="cut">{a.title}</span>
-                <span className="muted">{a.disabled ? "switched off" : a.open ? `${a.open} open` : ""}</span>
                 <span className="num muted">{a.usd != null ? usd(a.usd, 2) : "unpriced"}</span>
+                <span className="cut">{may(a)}</span>
+                <span className="muted">{a.open ? `${a.open} open` : ""}</span>
               </Link>
             </li>
           ))}
