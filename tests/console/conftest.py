@@ -15,6 +15,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from agentgrid.cli.servers.child import free_port
+from agentgrid.sdk.grid import Grid
 from tests.activities.conftest import seeded_template
 from tests.api.conftest import settings_for
 from tests.conftest import Peopled, Postgres, Temporal, control_login
@@ -68,7 +69,7 @@ async def stack(
         api_url=f"http://{HOST}:{port}",
         temporal_namespace=await new_namespace(temporal_server),
     )
-    worker = ("backoffice", backoffice, {})
+    worker: tuple[str, Grid, dict[str, Any]] = ("backoffice", backoffice, {})
     async with looping(settings, dsn, app_dsn, dict(peopled.tokens), worker) as loop, serving(loop, port) as stack:
         yield stack
 

@@ -133,17 +133,22 @@ async def test_a_viewer_sees_what_happened_and_nothing_of_what_was_written(
         ("/runs", reference),
         ("/", "Happens next"),
     ):
-        page, answers = await context.new_page(), list[Response]()
-        page.on("response", lambda answer, to=answers: to.append(answer) if "/api/" in answer.url else None)
-        await page.goto(stack.url() + path)
-        await expect(page.get_by_text(ready).first).to_be_visible()
-        await shown(page)
-        seen += await page.content()
-        for answer in answers:
-            seen += await answer.text()
-        await page.close()
+        seen += await _all_that_reaches(await context.new_page(), stack.url() + path, ready)
     assert reference in seen
     assert not [text for text in written if text in seen or json.dumps(text)[1:-1] in seen]
+
+
+async def _all_that_reaches(page: Page, url: str, ready: str) -> str:
+    """The page as it is once it shows this text, and the body of every answer of the API."""
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer))
+    await page.goto(url)
+    await expect(page.get_by_text(ready).first).to_be_visible()
+    await shown(page)
+    bodies = [await answer.text() for answer in answers if "/api/" in answer.url]
+    content = await page.content()
+    await page.close()
+    return "".join([content, *bodies])
 
 
 def _texts(value: Any) -> list[str]:

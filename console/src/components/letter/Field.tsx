@@ -6,6 +6,7 @@ interface Props {
   property: Property | undefined;
   value: unknown;
   onChange(value: unknown): void;
+  onUnread(broken: boolean): void;
 }
 const LONG = 40; // characters
 
@@ -25,8 +26,8 @@ function NumberField({ id, property, value, onChange }: Props) {
     </>
   );
 }
-/** Anything else as JSON; it counts once it can be read. */
-function JsonField({ id, value, onChange }: Props) {
+/** Anything else as JSON. While it can't be read, the call can't be approved. */
+function JsonField({ id, value, onChange, onUnread }: Props) {
   const [text, setText] = useState(JSON.stringify(value, null, 2) ?? "");
   const [broken, setBroken] = useState(false);
   const read = (typed: string) => {
@@ -34,8 +35,10 @@ function JsonField({ id, value, onChange }: Props) {
     try {
       onChange(JSON.parse(typed));
       setBroken(false);
+      onUnread(false);
     } catch {
       setBroken(true);
+      onUnread(true);
     }
   };
   return (
