@@ -17,18 +17,15 @@ import { NAV } from "./nav";
 import { Palette } from "./Palette";
 import classes from "./Shell.module.css";
 import { Conditions, Strip } from "./States";
+import { useOverview } from "./useOverview";
 
 const PHONE = NAV[0]!.items;
 const CHORD = 1_200; // milliseconds between G and the letter that follows it
-// No event reports that Temporal or the projector is away, or back.
-const WELL = 10_000;
-const UNWELL = 3_000;
-const HOLDS_UP = new Set(["temporal_away", "projection_behind"]);
 
 function Connection() {
   const live = useLive();
   const now = useNow();
-  const { data: overview } = useQuery(q.me.overview());
+  const { data: overview } = useOverview();
   const mirror = overview?.projection;
   if (live.state === "reconnecting")
     return (
@@ -141,10 +138,7 @@ export function Shell() {
   const path = useLocation().pathname;
   const decides = path.startsWith("/approvals/"); // a decision has the phone's whole screen
   const { data: me } = useQuery(q.me.me());
-  const { data: overview } = useQuery({
-    ...q.me.overview(),
-    refetchInterval: ({ state }) => (state.data?.conditions.some((c) => HOLDS_UP.has(c.kind)) ? UNWELL : WELL),
-  });
+  const { data: overview } = useOverview({ poll: true });
   const mine = overview?.approvals_for_me.count ?? 0;
   showPrincipal(me?.name);
   useDocumentTitle(mine ? `(${mine}) AgentGrid` : "AgentGrid");
