@@ -27,7 +27,8 @@ async def neighbour(stack: Stack) -> AsyncIterator[tuple[Api, str]]:
 
 
 TOOL = "unpublish_page"
-RULE = {"effect": "require_approval", "approvers": ["role:approver"], "reason": "Pages stay up until somebody looks"}
+WHY = "Pages stay up until somebody looks"
+RULE = {"effect": "require_approval", "approvers": ["role:approver"], "reason": WHY}
 
 
 def streams(heard: Sequence[Exchange]) -> list[Exchange]:
@@ -62,7 +63,7 @@ async def test_five_tabs_share_one_stream_and_each_shows_what_happens(page_of: P
         await expect(runs.get_by_role("button", name="new run")).to_be_visible()
 
         await stack.loop.call("admin", "PUT", f"/tools/{TOOL}/policy", json=RULE)
-        await expect(tool.get_by_text(RULE["reason"], exact=False)).to_be_visible()
+        await expect(tool.get_by_text(WHY, exact=False)).to_be_visible()
         await stack.loop.call("admin", "POST", f"/tools/{TOOL}/disable", json={"reason": reason})
         try:
             await expect(tool.get_by_role("switch")).not_to_be_checked()
