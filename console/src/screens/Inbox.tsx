@@ -11,7 +11,6 @@ import { Alike, ApprovalRow, groupsOf, shapesOf } from "../components/Groups";
 import { Letter } from "../components/letter/Letter";
 import { Bar } from "../components/Page";
 import { Blank, Failed, Skeleton } from "../components/States";
-import { useOverview } from "../components/useOverview";
 import { useKeys } from "../live/keys";
 import type { Search } from "../router";
 import classes from "./Inbox.module.css";
