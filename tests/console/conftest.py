@@ -31,6 +31,9 @@ expect.set_options(timeout=20_000)  # the machine is shared by several test proc
 LOST = re.compile("ERR_(CONNECTION|NETWORK|EMPTY|INCOMPLETE|ABORTED)")
 """What the browser reports when a server dies."""
 
+LOADS = "() => performance.timeOrigin"
+"""Changes when the page is loaded again."""
+
 
 def status(*codes: int) -> re.Pattern[str]:
     """What the browser reports about responses with these statuses."""

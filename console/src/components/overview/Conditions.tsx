@@ -15,15 +15,11 @@ interface Said {
 const CATALOG = { tool: "/tools/$name", workflow: "/workflows/$name", agent: "/agents/$name" } as const;
 const isNoun = (thing: string | null): thing is keyof typeof CATALOG => thing !== null && thing in CATALOG;
 
-/** What is not as it should be, as a sentence. The mirror’s delay is above every page already. */
+/** What is not as it should be, as a sentence. What limits every page is above every page already. */
 function said(c: Condition): Said | undefined {
   const runs = plural(c.count, "run waits", "runs wait");
   const workers = <Link to="/workers">Workers</Link>;
   switch (c.kind) {
-    case "temporal_away":
-      return {
-        text: "Temporal does not answer: starts are kept and go out when it is back; decisions and stops have to wait",
-      };
     case "queue_unserved":
       return { text: `Queue ${c.name} has no worker, ${runs}`, link: workers };
     case "queue_waiting":
@@ -57,6 +53,7 @@ function said(c: Condition): Said | undefined {
           </Link>
         ),
       };
+    case "temporal_away":
     case "projection_behind":
       return undefined;
   }
