@@ -148,9 +148,9 @@ export function Timeline(p: Props) {
   const folds = (row: Row) => (row.type === "step" ? row.kids : row.type !== "usual");
   const focus = (to: number) => {
     const next = Math.min(rows.length - 1, Math.max(0, to));
+    wanted.current = next;
     setFocused(next);
     list.scrollToIndex(next);
-    wanted.current = next;
   };
   // A row that was out of sight is there only after the list has scrolled.
   useEffect(() => {
