@@ -43,7 +43,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class TimelineRows:
     """The rows of one timeline."""
 
     run: Row
@@ -127,7 +127,7 @@ FROM (
 """  # noqa: S608
 
 
-async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: frozenset[str]) -> Told | None:
+async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: frozenset[str]) -> TimelineRows | None:
     """The run's timeline; None if there is no such run in the scope, or no such execution in the run."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         run = await connection.fetchrow(_RUN, run_id, wanted.execution, scopes.patterns(scope))
@@ -155,7 +155,7 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         risks = await connection.fetch("SELECT name, risk FROM tools WHERE name = ANY($1)", names)
         names = sorted({row["name"] for row in steps if row["kind"] == "agent"})
         agents = await connection.fetch("SELECT name, title FROM agents WHERE name = ANY($1)", names) if names else []
-    return Told(
+    return TimelineRows(
         run=run,
         as_of=run["as_of"],
         steps=steps,

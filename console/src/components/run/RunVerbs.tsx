@@ -8,7 +8,7 @@ import { act, type Verb } from "../../api/queries/runs";
 import { Button } from "../Button";
 import { Confirm } from "../Confirm";
 import classes from "./RunHead.module.css";
-import { useAway } from "../States";
+import { useCutOff } from "../States";
 
 interface VerbText {
   word: string;
@@ -39,7 +39,7 @@ export function RunVerbs({ run }: { run: RunDetail }) {
   const [asked, setAsked] = useState<Verb>();
   const [message, setMessage] = useState("");
   const queries = useQueryClient();
-  const away = useAway();
+  const away = useCutOff();
   const go = useNavigate();
   const verbs = run.actions.filter((a) => isVerb(a.verb));
   const can = (v: Verb) => !away && verbs.some((a) => a.verb === v && a.allowed);
@@ -91,6 +91,7 @@ export function RunVerbs({ run }: { run: RunDetail }) {
           danger={VERBS[asked].danger}
           says={VERBS[asked].says}
           onClose={() => setAsked(undefined)}
+          content={message}
           onConfirm={async (reason, key) => {
             await act(run.run_id, asked, key, { reason, ...(message.trim() ? { message: message.trim() } : {}) });
             setMessage("");
