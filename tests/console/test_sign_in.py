@@ -8,7 +8,7 @@ from playwright.async_api import Frame, Page, expect
 
 from agentgrid.control import keys
 from tests.api.conftest import SETUP
-from tests.console.conftest import LOST, Pages, status
+from tests.console.conftest import LOST, Pages, live, status
 from tests.console.stack import Stack
 
 ENDS_SECONDS = 2.0
@@ -85,7 +85,7 @@ async def test_the_open_pages_of_a_session_end_with_it(page_of: Pages, stack: St
         left.setdefault(frame.page, time.monotonic())
 
     for page in (out, beside, ended, revoked):
-        await expect(page.get_by_text("Live", exact=False).first).to_be_visible()
+        await live(page)
         page.on("framenavigated", note)
     page_of.expect(status(401, 403), LOST)
 

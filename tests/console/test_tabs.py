@@ -12,7 +12,7 @@ from playwright.async_api import expect
 from agentgrid.cli.servers.child import free_port
 from tests.api.browsing import code_of
 from tests.api.conftest import Api, eventually, listening, running
-from tests.console.conftest import LOADS, LOST, Pages, shown, status
+from tests.console.conftest import LOADS, LOST, Pages, live, shown, status
 from tests.console.stack import HOST, Exchange, Stack
 
 
@@ -51,7 +51,7 @@ async def test_five_tabs_share_one_stream_and_each_shows_what_happens(page_of: P
         inbox, runs, audit, tool = tabs = [await overview.context.new_page() for _ in paths]
         for page, path in zip(tabs, paths, strict=True):
             await page.goto(stack.url() + path)
-            await expect(page.get_by_text("Live", exact=False).first).to_be_visible()
+            await live(page)
             await shown(page)
         assert [each.open for each in streams(heard)] == [True]
         await expect(tool.get_by_role("switch")).to_be_checked()
@@ -80,7 +80,7 @@ async def test_five_tabs_share_one_stream_and_each_shows_what_happens(page_of: P
         await eventually(lambda: watched(heard, run_id))
         for page in (overview, inbox, runs, audit):
             await page.close()
-        await expect(tool.get_by_text("Live", exact=False).first).to_be_visible()
+        await live(tool)
         await eventually(lambda: watched(heard))
 
 
