@@ -10,7 +10,9 @@ import { KIND, RiskMark, StatusWord } from "../status";
 import { Expiry, Ident } from "./Bits";
 import { ButtonLink } from "./Button";
 import classes from "./Inspector.module.css";
+import { visible } from "../unseen";
 import { Payload } from "./Payload";
+import { Text } from "./Text";
 import { statusOfStep } from "./timeline/model";
 import { Tries } from "./Tries";
 
@@ -25,7 +27,9 @@ export function Ask({ approval }: { approval: RunDetail["approvals"][number] }) 
         <StatusWord status="approval" />
         {approval.expires_at && <Expiry from={approval.opened_at} until={approval.expires_at} />}
       </header>
-      <h3>{approval.title}</h3>
+      <h3>
+        <Text>{approval.title}</Text>
+      </h3>
       <p className="muted">Asks {approval.approvers.join(", ")}</p>
       <ButtonLink to="/approvals/$id" params={{ id: approval.approval_id }} look="ink">
         Read the letter, and decide
@@ -94,7 +98,10 @@ function Fault({ step }: { step: Step }) {
   if (!error) return null;
   return (
     <p className={classes.error}>
-      <code>{error.type}</code> {error.message}
+      <code>
+        <Text>{error.type ?? ""}</Text>
+      </code>{" "}
+      <Text>{error.message ?? ""}</Text>
       {error.at && <span className="muted"> at {error.at}</span>}
     </p>
   );
@@ -131,12 +138,16 @@ export function Inspector({ run, step, onClose }: { run: RunDetail; step: Timeli
     return () => removeEventListener("keydown", close);
   }, []);
   return (
-    <aside className={classes.side} aria-label={`Step ${step.title}`}>
+    <aside className={classes.side} aria-label={visible(`Step ${step.title}`)}>
       {asked && <Ask approval={asked} />}
       <header className={classes.head}>
         <kind.Icon size={15} strokeWidth={1.8} aria-hidden />
-        <h2 className="cut">{step.title}</h2>
-        <code>{step.name}</code>
+        <h2 className="cut">
+          <Text>{step.title}</Text>
+        </h2>
+        <code>
+          <Text>{step.name}</Text>
+        </code>
         <button type="button" onClick={onClose} aria-label="Close the step">
           <X size={15} aria-hidden />
         </button>

@@ -7,6 +7,7 @@ import { clockMs, plural } from "../format";
 import { Button } from "./Button";
 import classes from "./Logs.module.css";
 import { Hidden } from "./States";
+import { Text } from "./Text";
 
 const LEVELS = { all: "All", warning: "Warnings", error: "Errors" } as const;
 type Least = keyof typeof LEVELS;
@@ -83,10 +84,10 @@ export function Logs({
             <time dateTime={l.logged_at}>{clockMs(l.logged_at)}</time>
             <i>{l.level === "info" || l.level === "debug" ? "" : l.level}</i>
             <span className="cut" title={l.logger}>
-              {l.logger.split(".").at(-1)}
+              <Text>{l.logger.split(".").at(-1) ?? ""}</Text>
             </span>
             <span>
-              {l.message} {fields(l)}
+              <Text>{`${l.message} ${fields(l)}`}</Text>
             </span>
           </li>
         ))}

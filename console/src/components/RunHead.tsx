@@ -6,6 +6,7 @@ import { useNow } from "../live/now";
 import { StatusIcon, statusOf } from "../status";
 import { Dot, Ident } from "./Bits";
 import classes from "./RunHead.module.css";
+import { Text } from "./Text";
 
 const SECOND = 1000;
 const MOSTLY = 0.8; // a run that works all the time needs no word about it
@@ -49,7 +50,9 @@ function Details({ run }: { run: RunDetail }) {
           {run.note && (
             <>
               <dt>Note</dt>
-              <dd>{run.note}</dd>
+              <dd>
+                <Text>{run.note}</Text>
+              </dd>
             </>
           )}
           <dt>Namespace</dt>
@@ -81,7 +84,9 @@ export function RunHead({ run, working }: { run: RunDetail; working: number | un
       <p className={classes.sentence} role="status">
         <StatusIcon status={statusOf(run)} size={17} />
         <span>
-          <b>{sentence(run.next.summary)}</b>
+          <b>
+            <Text>{sentence(run.next.summary)}</Text>
+          </b>
           {run.next.until && <>, until {moment(run.next.until, now)}</>}.
           <span className="muted">
             <You run={run} />
