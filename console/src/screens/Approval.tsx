@@ -128,9 +128,11 @@ export default function Approval() {
   return (
     <>
       <Bar crumbs={crumbs}>
-        <Button className={classes.open} look="quiet" small onClick={() => setAbout(true)}>
-          <Info size={14} aria-hidden /> About it
-        </Button>
+        <span className={classes.open}>
+          <Button look="quiet" icon={<Info size={14} aria-hidden />} onClick={() => setAbout(true)}>
+            About it
+          </Button>
+        </span>
       </Bar>
       <div className={classes.page}>
         <div className={classes.letter}>

@@ -146,7 +146,7 @@ export default function Inbox() {
     k: () => move(-1),
     Enter: (e) =>
       at &&
-      !(e.target as Element).closest("a, button, input, select, textarea") &&
+      !(e.target as Element).closest("article, a, button, input, select, textarea") &&
       void go({ to: "/approvals/$id", params: { id: at } }),
   });
   const row = (a: Approval) => (
