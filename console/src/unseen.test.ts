@@ -25,7 +25,7 @@ describe("letters that look like others", () => {
   });
   it("cost no time in long texts", () => {
     const began = performance.now();
-    parts("x\u200b".repeat(16_000) + "aа".repeat(8_000));
+    parts("x\u200b".repeat(16_000) + "aа".repeat(8_000) + "é".repeat(100_000));
     expect(performance.now() - began).toBeLessThan(1_000);
   });
 });

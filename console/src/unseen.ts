@@ -4,7 +4,8 @@
 const UNSEEN =
   /(?![\t\n])[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\u2028\u2029\u115f\u1160\u2800\u3164\uffa0]|[\u034f]|[\u17b4]|[\u17b5]/gu;
 /** Letters of other scripts in a word of Latin letters: `pаypal` with a Cyrillic а. */
-const MIXED = /(?=\p{L}*\p{sc=Latin})(?=\p{L}*[\p{sc=Cyrillic}\p{sc=Greek}])\p{L}+/gu;
+const WORD = /\p{L}+/gu;
+const LATIN = /\p{sc=Latin}/u;
 const FOREIGN = /[\p{sc=Cyrillic}\p{sc=Greek}]/u;
 /** Joiners belong between the letters of these scripts, and within an emoji. */
 const JOINER =
@@ -24,7 +25,9 @@ export function parts(text: string): (string | Marked)[] {
   if (PLAIN.test(text)) return text ? [text] : [];
   const hidden = new Set([...text.matchAll(UNSEEN)].map((m) => m.index));
   const joiners = new Set([...text.matchAll(JOINER)].map((m) => m.index));
-  const mixed = [...text.matchAll(MIXED)].map((m) => [m.index, m.index + m[0].length] as const);
+  const mixed = [...text.matchAll(WORD)]
+    .filter(([w]) => FOREIGN.test(w) && LATIN.test(w))
+    .map((m) => [m.index, m.index + m[0].length] as const);
   const found: (string | Marked)[] = [];
   let plain = "";
   let at = 0;

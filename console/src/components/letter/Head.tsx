@@ -1,6 +1,6 @@
 import { Bot, Workflow } from "lucide-react";
 import { useEffect, useRef } from "react";
-import type { ApprovalDetail, ToolDetail } from "../../api/client";
+import type { ApprovalDetail } from "../../api/client";
 import { agentTitle, flowTitle, moment } from "../../format";
 import { RISK, RiskMark } from "../../status";
 import { Expiry } from "../Bits";
@@ -10,11 +10,9 @@ import classes from "./Letter.module.css";
 /** Who asks whom for what, at which risk, until when. */
 export function Head({
   approval,
-  tool,
   focus,
 }: {
   approval: ApprovalDetail;
-  tool: ToolDetail | undefined;
   /** It follows another letter: what reads the screen aloud goes on here. */
   focus?: boolean;
 }) {
@@ -23,7 +21,7 @@ export function Head({
     if (focus) title.current?.focus({ preventScroll: true });
   }, []);
   const Who = approval.agent ? Bot : Workflow;
-  const risk = approval.risk ?? tool?.risk;
+  const { risk } = approval;
   return (
     <header className={classes.head}>
       <p className={classes.from}>

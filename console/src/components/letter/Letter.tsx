@@ -35,7 +35,6 @@ interface Props {
 export function Letter({ approval, wide, follows, onDecided }: Props) {
   const away = useAway();
   const { data: me } = useQuery(q.me.me());
-  const { data: tool } = useQuery({ ...q.tools.one(approval.tool ?? ""), enabled: !!approval.tool });
   const asked = argumentsOf(approval);
   const args = asked ?? EMPTY;
   const [given, setGiven] = useState<Arguments>();
@@ -54,7 +53,7 @@ export function Letter({ approval, wide, follows, onDecided }: Props) {
     !approval.change_refused &&
     !!asked;
   const changed = !!given && JSON.stringify(given) !== JSON.stringify(args);
-  const properties = propertiesOf(approval.input_schema ?? tool?.input_schema);
+  const properties = propertiesOf(approval.input_schema);
   useKeys({ e: () => editable && setEdit(true) });
   const waited = useRef(approval.status === "pending");
   const next = useRef(onDecided);
@@ -71,7 +70,7 @@ export function Letter({ approval, wide, follows, onDecided }: Props) {
   };
   return (
     <article className={classes.letter} data-wide={wide || undefined} aria-label={visible(approval.title)}>
-      <Head approval={approval} tool={tool} focus={follows} />
+      <Head approval={approval} focus={follows} />
       <section className={classes.part}>
         <h3>
           {approval.tool ? (
