@@ -1,8 +1,6 @@
-import { useQuery } from "@tanstack/react-query";
 import { CloudOff, EyeOff, Lock, SearchX, TriangleAlert } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
 import { ApiError, Away, type Overview } from "../api/client";
-import { me } from "../api/queries";
 import { moment, span } from "../format";
 import { useNow } from "../live/now";
 import { useLive } from "../live/stream";
@@ -161,8 +159,8 @@ export function Conditions() {
 export const useAway = () => useLive().state === "reconnecting";
 /** Whether no run can be reached now, for a decision or a stop. */
 export function useCutOff() {
-  const { data: temporal } = useQuery({ ...me.overview(), select: isTemporalAway });
-  return useAway() || !!temporal;
+  const { data: overview } = useOverview();
+  return useAway() || (!!overview && isTemporalAway(overview));
 }
 /** In place of a value that this principal may not read: never the value, not even in the page's source. */
 export const Hidden = ({ size }: { size?: string }) => (

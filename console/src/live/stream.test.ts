@@ -65,7 +65,7 @@ test("without a timeline there is nothing to change", () => expect(withSteps(und
 
 test("however much happens, the overview is asked for once in two seconds, and after the last change", () => {
   vi.useFakeTimers();
-  const port = { start() {}, postMessage() {}, onmessage: undefined as unknown as (e: { data: unknown }) => void };
+  const port = { start() {}, postMessage() {}, onmessage: (() => {}) as (event: { data: unknown }) => void };
   vi.stubGlobal("SharedWorker", function (this: { port: typeof port }) {
     this.port = port;
   });

@@ -7,7 +7,7 @@ import { Ago } from "../Bits";
 import { Strip } from "../States";
 
 type Condition = Overview["conditions"][number];
-interface Said {
+interface Sentence {
   text: string;
   /** Where one sees more of it, or mends it. */
   link?: ReactNode;
@@ -16,7 +16,7 @@ const CATALOG = { tool: "/tools/$name", workflow: "/workflows/$name", agent: "/a
 const isNoun = (thing: string | null): thing is keyof typeof CATALOG => thing !== null && thing in CATALOG;
 
 /** What is not as it should be, as a sentence. What limits every page is above every page already. */
-function said(c: Condition): Said | undefined {
+function sentenceOf(c: Condition): Sentence | undefined {
   const runs = plural(c.count, "run waits", "runs wait");
   const workers = <Link to="/workers">Workers</Link>;
   switch (c.kind) {
@@ -60,17 +60,17 @@ function said(c: Condition): Said | undefined {
 }
 export function ConditionStrips({ conditions }: { conditions: Condition[] }) {
   return conditions.map((c) => {
-    const saying = said(c);
-    if (!saying) return null;
+    const sentence = sentenceOf(c);
+    if (!sentence) return null;
     const off = c.kind === "switched_off";
     return (
       <Strip
         key={`${c.kind}${c.thing}${c.name}`}
         tone={off ? "plain" : "person"}
         icon={off ? <Power size={14} aria-hidden /> : <TriangleAlert size={14} aria-hidden />}
-        act={saying.link}
+        act={sentence.link}
       >
-        {saying.text}{" "}
+        {sentence.text}{" "}
         {c.since && (
           <span className="muted">
             <Ago at={c.since} />
