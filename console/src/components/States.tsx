@@ -1,14 +1,13 @@
-import { useQuery } from "@tanstack/react-query";
 import { CloudOff, EyeOff, Lock, SearchX, TriangleAlert } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
-import { ApiError, Away } from "../api/client";
-import { me } from "../api/queries";
+import { ApiError, Away, type Overview } from "../api/client";
 import { moment, span } from "../format";
 import { useNow } from "../live/now";
 import { useLive } from "../live/stream";
 import { Ident } from "./Bits";
 import { Button, ButtonLink } from "./Button";
 import classes from "./States.module.css";
+import { useOverview } from "./useOverview";
 
 /** Shown in place of content: one icon, one sentence, what to do, and how to do it elsewhere. */
 export function Blank({
@@ -120,17 +119,24 @@ export function Strip({
     </div>
   );
 }
-/** What limits the whole console now: the API away, the mirror behind. What was read before stays on the page. */
+const isTemporalAway = (overview: Overview) => overview.conditions.some((c) => c.kind === "temporal_away");
+/** What limits the whole console now: the API or Temporal away, the mirror behind. What was read before stays on the page. */
 export function Conditions() {
   const live = useLive();
   const now = useNow();
-  const { data: overview } = useQuery(me.overview());
+  const { data: overview } = useOverview();
   const away = live.state === "reconnecting" && now - live.since > 2_000;
   if (away)
     return (
       <Strip tone="wrong" icon={<CloudOff size={15} />}>
         The API has not answered since <b>{moment(live.since, now, true)}</b>. What you see is from then, and nothing
         can be changed.
+      </Strip>
+    );
+  if (overview && isTemporalAway(overview))
+    return (
+      <Strip tone="wrong" icon={<CloudOff size={15} />}>
+        Temporal does not answer. Starts are kept and go out when it is back; decisions and stops have to wait.
       </Strip>
     );
   const lag = overview?.projection;
@@ -149,7 +155,13 @@ export function Conditions() {
     );
   return null;
 }
+/** Whether nothing can be changed now. */
 export const useAway = () => useLive().state === "reconnecting";
+/** Whether no run can be reached now, for a decision or a stop. */
+export function useCutOff() {
+  const { data: overview } = useOverview();
+  return useAway() || (!!overview && isTemporalAway(overview));
+}
 /** In place of a value that this principal may not read: never the value, not even in the page's source. */
 export const Hidden = ({ size }: { size?: string }) => (
   <span className={classes.hidden}>

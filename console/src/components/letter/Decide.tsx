@@ -16,7 +16,7 @@ interface Props {
   me: string | undefined;
   changed?: Arguments;
   /** The arguments whose typed value can't be read. */
-  unread: string[];
+  unread?: string[];
   away: boolean;
 }
 const VERDICTS = { approved: "approved this", rejected: "rejected this" };
@@ -76,7 +76,7 @@ function wordOf(approval: ApprovalDetail, changed: Arguments | undefined, me: st
 }
 
 /** The verdict: two buttons of equal weight. A key moves the focus, Enter decides: no letter alone ever does. */
-export function Decide({ approval, decision, me, changed, unread, away }: Props) {
+export function Decide({ approval, decision, me, changed, unread = [], away }: Props) {
   const [comment, setComment] = useState("");
   const [need, setNeed] = useState(false);
   const [broken, setBroken] = useState(false);

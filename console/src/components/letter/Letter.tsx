@@ -6,7 +6,7 @@ import * as q from "../../api/queries";
 import { useKeys } from "../../live/keys";
 import { visible } from "../../unseen";
 import { Button } from "../Button";
-import { Hidden, useAway } from "../States";
+import { Hidden, useCutOff } from "../States";
 import { Text } from "../Text";
 import { Call } from "./Call";
 import { LookedAt, Previous, Prose, Why } from "./Context";
@@ -33,7 +33,7 @@ interface Props {
 }
 /** An approval as a letter: who asks for what, the call itself, why one is asked, the verdict. */
 export function Letter({ approval, wide, follows, onDecided }: Props) {
-  const away = useAway();
+  const away = useCutOff();
   const { data: me } = useQuery(q.me.me());
   const asked = argumentsOf(approval);
   const args = asked ?? EMPTY;
