@@ -279,7 +279,7 @@ class Trap:
 
 
 async def test_hostile_texts_are_shown_as_text_and_do_nothing(page_of: Pages, stack: Stack, hostile: Hostile):
-    page = await page_of("reviewer")
+    page = await page_of("both")
     trap = Trap(page, stack.url())
     await trap.set()
 

@@ -11,6 +11,8 @@ import { KIND } from "../../status";
 import { visible } from "../../unseen";
 import { Ask } from "./Ask";
 import { Facts } from "./Facts";
+import { visible } from "../../unseen";
+import { Text } from "../Text";
 import classes from "./Inspector.module.css";
 import { Payload } from "../Payload";
 import { Side } from "../Side";
