@@ -110,7 +110,7 @@ async def test_a_run_is_read_as_timeline_graph_and_history_and_decided_in_place(
     card = theirs.get_by_role("region", name="Approval")
     await card.get_by_role("button", name=re.compile("^Approve")).click()
     await expect(card).to_contain_text("Counted")  # and stays, though the run asks for something else now
-    await theirs.get_by_role("button", name=re.compile("^Next: Send reply")).click()
+    await theirs.get_by_role("button", name=re.compile("^Next: ")).click()
     await expect(card).to_contain_text("Send reply")
     decided = await stack.loop.call("reviewer", "GET", f"/approvals/{approval['approval_id']}")
     assert (decided["status"], decided["decided_by"]) == ("approved", "reviewer")
