@@ -77,7 +77,7 @@ function take(queries: QueryClient, event: LiveEvent) {
 }
 const due = new Map<string, ReturnType<typeof setTimeout>>();
 /** Mark as old, at most once in `EVERY`; the last change is never missed. */
-function later(queries: QueryClient, queryKey: string[], exact = false, every = EVERY) {
+export function later(queries: QueryClient, queryKey: string[], exact = false, every = EVERY) {
   const name = `${queryKey.join("/")}/${exact}`;
   if (due.has(name)) return;
   due.set(
