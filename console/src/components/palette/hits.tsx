@@ -83,6 +83,11 @@ const TITLES: Record<Found["kind"], string> = {
   tool: "Tools",
   principal: "People and programs",
 };
+/** The kinds in their order; first those of what is called exactly so. */
+function kindsOf(q: string, hits: Found[]): Found["kind"][] {
+  const called = hits.filter((h) => [h.id, shortId(h.id), h.detail].some((name) => name?.toLowerCase() === q));
+  return [...new Set([...called.map((h) => h.kind), ...(Object.keys(TITLES) as Found["kind"][])])];
+}
 function found(h: Found): Hit {
   const { key, word } = { key: `${h.kind} ${h.id}`, word: h.title };
   if (h.kind === "run" || h.kind === "approval") {
@@ -125,7 +130,7 @@ export function find(words: string, all: All): Group[] {
   const verbs = { title: "Do", hits: [START, ...all.acts.map(ofOffer)].filter(has) };
   const groups = q
     ? [
-        ...(Object.keys(TITLES) as Found["kind"][]).map((kind) => ({
+        ...kindsOf(q, all.hits).map((kind) => ({
           title: TITLES[kind],
           hits: all.hits.filter((h) => h.kind === kind).map(found),
         })),
