@@ -55,7 +55,7 @@ async def _approvals(
     session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, q: str, limit: int
 ) -> list[Hit]:
     reads = caller.principal.may(Permission.READ_PAYLOADS)
-    wanted = replace(visible(caller), q=q, q_titles=reads)
+    wanted = replace(visible(caller), q=q, titles=reads)
     rows = await approvals.newest(session, wanted=wanted, scope=caller.principal.workflows, limit=limit)
     context = await approval_context.read(session, rows)
     return [
