@@ -99,8 +99,7 @@ SELECT execution_id, activity_id, call_key, attempt, local, worker, status, star
 FROM (
     SELECT j.*, count(*) OVER call AS total, row_number() OVER (call ORDER BY j.started_at DESC, j.job_id DESC) AS back
     FROM jobs j WHERE j.execution_id = ANY($2) AND (
-        j.task_queue IS NULL
-        OR (j.execution_id, j.task_queue) IN (SELECT e.execution_id, e.task_queue FROM executions e WHERE e.run_id = $1)
+        (j.execution_id, j.task_queue) IN (SELECT e.execution_id, e.task_queue FROM executions e WHERE e.run_id = $1)
         OR (j.execution_id, j.activity_id, j.task_queue) IN (SELECT s.execution_id, s.activity_id, s.task_queue FROM steps s WHERE s.run_id = $1)
         OR (j.execution_id, j.call_key, j.task_queue) IN (SELECT s.execution_id, s.call_key, s.task_queue FROM steps s WHERE s.run_id = $1)
     )

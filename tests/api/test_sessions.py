@@ -272,7 +272,7 @@ async def signed_in(browser: Browser, url: str, key: str) -> httpx.Response:
     return await browser.http.post("/api/v1/session", json={"key": key}, headers=headers)
 
 
-async def test_people_see_and_end_their_own_sessions_and_administrators_everybodys(
+async def test_people_see_and_end_their_own_sessions_and_administrators_those_of_all(
     api: Api, browser: Browser, key: keys.NewKey, as_
 ):
     mine = (await browser.sign_in(key=key.secret)).json()["session"]["session_id"]

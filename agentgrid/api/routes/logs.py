@@ -157,7 +157,7 @@ async def download_logs(
     """One line each, as text or as JSON. Ends after 100,000 lines, 64 MiB or two minutes; the last line then says so."""
     async with reading(plane.engine) as session:
         await runs.seen(session, run_id, scope=principal.workflows)
-    shown.value(run_id)
+    shown.reveal()
     media, ending = MEDIA[format]
     return StreamingResponse(
         _written(plane, run_id, wanted, shown, format),

@@ -1383,7 +1383,7 @@ export interface paths {
         put?: never;
         /**
          * End a browser session
-         * @description One's own; anybody's with the permission `administer`. Its event streams end. Its key stays: to end both, revoke the key.
+         * @description One of the caller's own; with the permission `administer`, any. Its event streams end. Its key stays: to end both, revoke the key.
          */
         post: operations["end_session"];
         delete?: never;

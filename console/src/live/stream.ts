@@ -31,12 +31,20 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 
 const send = (message: FromTab) => port?.postMessage(message);
 
+/** The way to the worker that reads the stream: the one of all tabs, or one of our own where a browser has no shared ones. */
+function connected(): MessagePort {
+  if (typeof SharedWorker !== "undefined")
+    return new SharedWorker(new URL("./stream.worker.ts", import.meta.url), {
+      type: "module",
+      name: "agentgrid-stream",
+    }).port;
+  const { port1, port2 } = new MessageChannel();
+  new Worker(new URL("./stream.worker.ts", import.meta.url), { type: "module" }).postMessage(null, [port2]);
+  return port1;
+}
 export function start(queries: QueryClient) {
-  const worker = new SharedWorker(new URL("./stream.worker.ts", import.meta.url), {
-    type: "module",
-    name: "agentgrid-stream",
-  });
-  port = worker.port;
+  if (port) return;
+  port = connected();
   port.onmessage = ({ data: message }: MessageEvent<Message>) => {
     if (message.state !== live.state) become(message.state, queries);
     if (message.kind === "reset") void queries.invalidateQueries();
@@ -44,11 +52,15 @@ export function start(queries: QueryClient) {
   };
   port.start();
   send({ watch: [...watched.keys()] });
-  addEventListener("pagehide", () => send({ bye: true }));
+  const lock = `agentgrid-tab-${crypto.randomUUID()}`;
+  void navigator.locks.request(lock, () => {
+    send({ lock });
+    return new Promise(() => {}); // held until the tab is gone
+  });
 }
 function become(state: Connection, queries: QueryClient) {
   // What happened while the stream was away comes with it; what isn't in the stream is read again.
-  if (state === "live" && live.state === "reconnecting") void queries.invalidateQueries();
+  if (state === "live" && live.state !== "connecting") void queries.invalidateQueries();
   live = { state, since: Date.now() };
   watchers.forEach((w) => w());
   if (state === "signed-out") location.assign("/sign-in?ended=1");

@@ -141,8 +141,9 @@ function Outcome({ run, faults, said }: { run: ReturnType<typeof useStart>; faul
       </div>
     );
   const shown = faults.slice(0, SHOWN);
+  const otherwise = run.error && !run.faults?.length;
   return (
-    <div className={classes.outcome} role="alert" hidden={!said && !run.error}>
+    <div className={classes.outcome} role="alert" hidden={!said && !otherwise}>
       {shown.map((f) => (
         <p key={f.pointer}>
           <button type="button" onClick={() => focus(f)}>
@@ -152,9 +153,9 @@ function Outcome({ run, faults, said }: { run: ReturnType<typeof useStart>; faul
         </p>
       ))}
       {faults.length > SHOWN && <p>{plural(faults.length - SHOWN, "more fault")}</p>}
-      {run.error && !run.faults?.length && (
+      {otherwise && (
         <p>
-          {run.error.message} {run.unknown && "Nothing is started twice: Start asks again for the same run."}
+          {run.error!.message} {run.unknown && "Nothing is started twice: Start asks again for the same run."}
         </p>
       )}
     </div>
