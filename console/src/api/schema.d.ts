@@ -6167,7 +6167,7 @@ export interface components {
         RunFacet: {
             /**
              * Complete
-             * @description False if only the first 10,000 matches were counted.
+             * @description False if only the first 5,000 matches were counted, for agents 2,000: the counts are then lower bounds.
              */
             complete: boolean;
             /**
@@ -6190,6 +6190,7 @@ export interface components {
             initiator: components["schemas"]["RunFacet"];
             state: components["schemas"]["StateFacet"];
             tag: components["schemas"]["RunFacet"];
+            tool: components["schemas"]["RunFacet"];
             workflow: components["schemas"]["RunFacet"];
         };
         /**

@@ -1,11 +1,11 @@
 import { Link } from "@tanstack/react-router";
 import { memo } from "react";
-import type { Run } from "../api/client";
-import { count, flowTitle, left, span, usd } from "../format";
-import { useNow } from "../live/now";
-import classes from "../screens/Runs.module.css";
-import { STATUS, StatusIcon, statusOf } from "../status";
-import { Ago, Progress } from "./Bits";
+import type { Run } from "../../api/client";
+import { count, flowTitle, left, span, usd } from "../../format";
+import { useNow } from "../../live/now";
+import classes from "../../screens/Runs.module.css";
+import { STATUS, StatusIcon, statusOf } from "../../status";
+import { Ago, Progress } from "../Bits";
 
 const HOUR = 3_600_000;
 
