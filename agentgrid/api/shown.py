@@ -97,12 +97,12 @@ class Shown:
 
     def outcome(self, command: Command) -> CommandOutcome | None:
         """The outcome of a command, with its form. A refusal's message may quote the refused input."""
-        told: dict[str, Any] | None = sendable(command.outcome)
-        if told is None:
+        outcome: dict[str, Any] | None = sendable(command.outcome)
+        if outcome is None:
             return None
-        if not told.keys() <= OUTCOME and command.kind.startswith(ABOUT_RUNS) and self.value(told) is None:
-            told = {name: value for name, value in told.items() if name in OUTCOME}
-        return with_form(told)
+        if not outcome.keys() <= OUTCOME and command.kind.startswith(ABOUT_RUNS) and self.value(outcome) is None:
+            outcome = {name: value for name, value in outcome.items() if name in OUTCOME}
+        return with_form(outcome)
 
     def step_name(self, kind: str, name: str) -> str:
         """A step's name. An explicit approval's is its title, which may quote a payload."""
@@ -113,9 +113,9 @@ class Shown:
         return step if kind is None or step is None else self.step_name(kind, step)
 
 
-def with_form(told: dict[str, Any]) -> CommandOutcome:
+def with_form(outcome: dict[str, Any]) -> CommandOutcome:
     """A command's outcome with the word for its form."""
-    found: CommandOutcome = {**told, "form": _form(told)}  # type: ignore[assignment]  # as its form has it
+    found: CommandOutcome = {**outcome, "form": _form(outcome)}  # type: ignore[assignment]  # as its form has it
     return found
 
 

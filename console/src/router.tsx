@@ -37,6 +37,7 @@ export type Search = Partial<
     | "sort"
     | "q"
     | "step"
+    | "execution"
     | "whose"
     | "view"
     | "principal"

@@ -207,9 +207,9 @@ def _escaped(character: str) -> str:
 
 
 def _cut_short(last: int, format: LogFormat) -> bytes:
-    said = f"the download ends here; there is more after log_id {last}"
+    notice = f"the download ends here; there is more after log_id {last}"
     return (
-        pydantic_core.to_json({"truncated": True, "detail": said})
+        pydantic_core.to_json({"truncated": True, "detail": notice})
         if format is LogFormat.NDJSON
-        else f"... {said}".encode()
+        else f"... {notice}".encode()
     ) + b"\n"

@@ -9,7 +9,7 @@ import { RISK, RiskMark } from "../../status";
 import { Expiry } from "../Bits";
 import { Button } from "../Button";
 import { Json } from "../Json";
-import { Hidden, useAway } from "../States";
+import { Hidden, useCutOff } from "../States";
 import { Call } from "./Call";
 import { Decide } from "./Decide";
 import { LookedAt, Previous, Prose } from "./Context";
@@ -106,7 +106,7 @@ export function Letter({
   wide?: boolean;
   onDecided?(): void;
 }) {
-  const away = useAway();
+  const away = useCutOff();
   const { data: me } = useQuery(q.me.me());
   const { data: tool } = useQuery({ ...q.tools.one(approval.tool ?? ""), enabled: !!approval.tool });
   const asked = valueOf(approval.payload);
