@@ -116,7 +116,7 @@ export function Chosen({ runs, onAll, onClear }: Props) {
     setOutcomes((old) => new Map([...old].filter(([id]) => !ids.includes(id))));
     await each(
       ids,
-      (id) => act(id, next.verb, next.reason, `${next.key}.${id}`),
+      (id) => act(id, next.verb, `${next.key}.${id}`, { reason: next.reason }),
       ({ id, fault }) => setOutcomes((old) => new Map([...old, [id, fault]])),
     );
     void queries.invalidateQueries({ queryKey: ["runs", "facets"] });
