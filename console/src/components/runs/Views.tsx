@@ -15,6 +15,7 @@ import { SaveView } from "./SaveView";
 import type { Filter } from "./useFilter";
 
 type Asked = "save" | "replace" | "rename" | "delete";
+const EXACT = { exact: true, includeSearch: true }; // or the router takes each place of the list for the present one
 const about = (v: View) => `${v.shared ? "Shared" : "Private"}, saved by ${v.changed_by} at ${moment(v.changed_at)}`;
 
 /** Saved views as places to go to, and what can be done with the one that is open. */
@@ -41,7 +42,7 @@ export function Views({ filter }: { filter: Filter }) {
   };
   return (
     <nav className={classes.views} aria-label="Saved views">
-      <Link to="/runs" search={{}} aria-current={!filtered && !view ? "page" : "false"}>
+      <Link to="/runs" search={{}} activeOptions={EXACT} aria-current={!filtered && !view ? "page" : "false"}>
         All runs
       </Link>
       {data?.items.map((v) => (
@@ -49,6 +50,7 @@ export function Views({ filter }: { filter: Filter }) {
           key={viewKey(v)}
           to="/runs"
           search={{ view: viewKey(v) }}
+          activeOptions={EXACT}
           title={about(v)}
           aria-current={view === v ? "page" : "false"}
         >
