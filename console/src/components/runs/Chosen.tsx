@@ -11,10 +11,11 @@ import { Dialog } from "../Dialog";
 import { useAway } from "../States";
 import classes from "./Chosen.module.css";
 import { each } from "./many";
+import { Text } from "../Text";
 
 const OPEN = new Set(["queued", "running", "waiting", "paused", "cancelling"]);
 type Many = Extract<Verb, "pause" | "resume" | "cancel" | "terminate">;
-interface Text {
+interface Words {
   word: string;
   done: string;
   says: string;
@@ -22,7 +23,7 @@ interface Text {
   /** Whether it can be asked of a run in this state. */
   takes(status: string): boolean;
 }
-const VERBS: Record<Many, Text> = {
+const VERBS: Record<Many, Words> = {
   pause: {
     word: "Pause",
     done: "pausing",
@@ -75,9 +76,12 @@ function Outcomes({ task, outcomes, onAgain, onClose }: OutcomesProps) {
             <li key={r.run_id}>
               {fault ? <X size={14} aria-hidden /> : <Check size={14} aria-hidden data-done={fault === null} />}
               <Link to="/runs/$id" params={{ id: r.run_id }} className="cut">
-                {flowTitle(r)} <span className="muted">{r.reference ?? shortId(r.run_id)}</span>
+                <Text>{flowTitle(r)}</Text>{" "}
+                <span className="muted">
+                  <Text>{r.reference ?? shortId(r.run_id)}</Text>
+                </span>
               </Link>
-              <span>{fault ? sentence(fault) : fault === null ? done : "…"}</span>
+              <span>{fault ? <Text>{sentence(fault)}</Text> : fault === null ? done : "…"}</span>
             </li>
           );
         })}

@@ -8,6 +8,7 @@ import { ORDER, STATUS, StatusIcon, type Status } from "../../status";
 import { useWorkflowTitle } from "../catalog";
 import classes from "./Facets.module.css";
 import type { Filter } from "./useFilter";
+import { Text } from "../Text";
 
 const FEW = 12;
 const FOLDED = { initiator: "Started by", agent: "Agent", tool: "Tool", tag: "Tag" } as const;
@@ -77,7 +78,11 @@ export function Facets({ filter }: { filter: Filter }) {
   const { data, error } = useQuery({ ...q.runs.facets(filterOf(values)), placeholderData: (old) => old });
   const title = useWorkflowTitle();
   const states = new Map(data?.state.items.map((i) => [i.value as Status, i.count]));
-  const cut = (word: string) => <span className="cut">{word}</span>;
+  const cut = (word: string) => (
+    <span className="cut">
+      <Text>{word}</Text>
+    </span>
+  );
   return (
     <>
       {error && !data && <p className={classes.fault}>Counts are not to be had now. The filters work all the same.</p>}

@@ -9,6 +9,7 @@ import { useWorkflowTitle } from "../catalog";
 import { Blank } from "../States";
 import { RunRow } from "./RunRow";
 import type { Filter } from "./useFilter";
+import { Text } from "../Text";
 
 /** What the list is filtered by, each to be taken away. */
 export function Chips({ filter }: { filter: Filter }) {
@@ -17,7 +18,9 @@ export function Chips({ filter }: { filter: Filter }) {
   return all.flatMap((name) =>
     filter.values[name]!.map((value) => (
       <Button key={`${name} ${value}`} small onClick={() => filter.flip(name, value)} className={classes.chip}>
-        <span className="cut">{says(name, value, title)}</span>
+        <span className="cut">
+          <Text>{says(name, value, title)}</Text>
+        </span>
         <X size={12} aria-label="remove" />
       </Button>
     )),

@@ -13,6 +13,7 @@ import { Confirm } from "../Confirm";
 import { useAway } from "../States";
 import { SaveView } from "./SaveView";
 import type { Filter } from "./useFilter";
+import { Text } from "../Text";
 
 type Asked = "save" | "replace" | "rename" | "delete";
 const EXACT = { exact: true, includeSearch: true }; // or the router takes each place of the list for the present one
@@ -55,7 +56,9 @@ export function Views({ filter }: { filter: Filter }) {
           aria-current={view === v ? "page" : "false"}
         >
           <Bookmark size={12} aria-hidden data-private={!v.shared || undefined} />
-          <span className="cut">{v.title}</span>
+          <span className="cut">
+            <Text>{v.title}</Text>
+          </span>
           <span className="visually-hidden">{v.shared ? "shared" : "private"}</span>
           {view === v && changed && <i>changed</i>}
         </Link>
