@@ -13,7 +13,7 @@ export interface Lines {
   error: unknown;
   older(): Promise<void>;
 }
-export function useLogs(run_id: string, filter: LogFilter, enabled: boolean): Lines {
+export function useLogs(run_id: string, filter: LogFilter): Lines {
   const [lines, setLines] = useState<Log[]>();
   const [more, setMore] = useState(false);
   const [error, setError] = useState<unknown>();
@@ -21,9 +21,11 @@ export function useLogs(run_id: string, filter: LogFilter, enabled: boolean): Li
   const now = useRef({ place, lines, busy: false, again: false });
   const put = (found: Log[]) => setLines((now.current.lines = found));
 
+  const { state } = useLive();
+  const listening = state !== "connecting"; // lines that came before it would be missed, or asked for twice
   useEffect(() => {
     now.current = { place, lines: undefined, busy: false, again: false };
-    if (!enabled) return;
+    if (!listening) return;
     logs(run_id, filter, { tail: LINES }).then(
       (found) => {
         if (now.current.place !== place) return;
@@ -33,7 +35,7 @@ export function useLogs(run_id: string, filter: LogFilter, enabled: boolean): Li
       },
       (e: unknown) => now.current.place === place && setError(e),
     );
-  }, [place, enabled]);
+  }, [place, listening]);
 
   /** Ask for what is new, one request at a time. */
   const follow = useCallback(async () => {
@@ -64,7 +66,6 @@ export function useLogs(run_id: string, filter: LogFilter, enabled: boolean): Li
       [follow],
     ),
   );
-  const { state } = useLive();
   useEffect(() => {
     if (state === "live") void follow();
   }, [state, follow]);
