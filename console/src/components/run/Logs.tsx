@@ -65,7 +65,7 @@ export function Logs({ run, step, onAll }: { run: RunDetail; step?: TimelineStep
     ...(words && visible ? { q: words } : {}),
     ...(step ? { execution: step.execution_id, step_event_id: step.event_id } : {}),
   };
-  const { lines, more, older, error } = useLogs(run.run_id, filter, true);
+  const { lines, more, older, error } = useLogs(run.run_id, filter);
   const { list, onScroll } = useScroll(lines, JSON.stringify(filter));
   return (
     <section className={classes.logs} aria-label="Logs">

@@ -13,7 +13,7 @@ export interface Lines {
   error: unknown;
   older(): Promise<void>;
 }
-export function useLogs(run_id: string, filter: LogFilter, enabled: boolean): Lines {
+export function useLogs(run_id: string, filter: LogFilter): Lines {
   const [lines, setLines] = useState<Log[]>();
   const [more, setMore] = useState(false);
   const [error, setError] = useState<unknown>();
@@ -21,6 +21,8 @@ export function useLogs(run_id: string, filter: LogFilter, enabled: boolean): Li
   const now = useRef({ place, lines, busy: false, again: false });
   const put = (found: Log[]) => setLines((now.current.lines = found));
 
+  const { state } = useLive();
+  const listening = state !== "connecting"; // lines that came before it would be missed, or asked for twice
   const begin = useCallback(async () => {
     const mine = now.current;
     mine.busy = true;
@@ -39,7 +41,7 @@ export function useLogs(run_id: string, filter: LogFilter, enabled: boolean): Li
   /** Ask for what is new, one request at a time; for the first ones, where they did not come. */
   const follow = useCallback(async () => {
     const mine = now.current;
-    if (!enabled) return;
+    if (!listening) return;
     if (mine.busy) return void (mine.again = true);
     if (!mine.lines) await begin();
     if (!mine.lines) return;
@@ -58,12 +60,12 @@ export function useLogs(run_id: string, filter: LogFilter, enabled: boolean): Li
     } finally {
       mine.busy = false;
     }
-  }, [place, enabled, begin]);
+  }, [place, listening, begin]);
   useEffect(() => {
     now.current = { place, lines: undefined, busy: false, again: false };
     const mine = now.current;
-    if (enabled) void begin().then(() => mine === now.current && mine.again && void follow());
-  }, [place, enabled]);
+    if (listening) void begin().then(() => mine === now.current && mine.again && void follow());
+  }, [place, listening]);
   useEvents(
     useCallback(
       (events: LiveEvent[]) => {
@@ -72,7 +74,6 @@ export function useLogs(run_id: string, filter: LogFilter, enabled: boolean): Li
       [follow],
     ),
   );
-  const { state } = useLive();
   useEffect(() => {
     if (state === "live") void follow();
   }, [state, follow]);
