@@ -192,13 +192,13 @@ async def hostile(stack: Stack) -> AsyncIterator[Hostile]:
         factories.step(run, 48, status="failed", error=error, title=UNSEEN[0], **more),
         factories.step(run, 50, status="waiting", turn=1, parent=10, approval_id=calls[0].approval_id),
     ]  # fmt: skip
-    logs = [
-        Log(
-            logged_at=run.created_at + timedelta(milliseconds=n), execution_id=run.execution_id, workflow_id=run.workflow_id, level="info",
-            logger=f"tools.{ALIKE[1]}", message=storable(text[:4_000]), fields={"value": text[:2_000], **dict.fromkeys(KEYS, text[:80])}, worker="<u>w",
-        )
-        for n, text in enumerate(PAYLOADS)
-    ]  # fmt: skip
+    written: list[dict[str, Any]] = [
+        {"message": storable(text[:4_000]), "fields": {"value": text[:2_000], **dict.fromkeys(KEYS, text[:80])}}
+        for text in PAYLOADS
+    ]
+    place: dict[str, Any] = {"execution_id": run.execution_id, "workflow_id": run.workflow_id, "worker": "<u>w"}
+    place |= {"logged_at": run.created_at, "level": "info", "logger": f"tools.{ALIKE[1]}"}
+    logs = [Log(**place, **each) for each in written]
     engine = stack.loop.api.plane.engine
     await factories.insert(engine, run, factories.execution(run), *steps, *calls, *explicit, *logs)
     approval_ids = [each.approval_id for each in (calls[0], explicit[0], explicit[-1])]
