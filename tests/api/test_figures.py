@@ -56,7 +56,7 @@ FILTER = st.fixed_dictionaries(
 )
 
 
-def made(rows):
+def made(rows, signer):
     """Rows as the projector leaves them: only a waiting run waits on something, only an open one's task fails."""
     now = datetime.now(UTC)
     for row in rows:
@@ -74,6 +74,8 @@ def made(rows):
         problem = "it fails" if row["fails"] and status in OPEN else None
         yield run
         yield factories.execution(run, status="running" if status in OPEN else "completed", live_problem=problem)
+        if run.waiting_on == WaitingOn.APPROVAL:
+            yield factories.under(signer, factories.approval(run))
         for number, agent in enumerate(row["agents"]):
             yield factories.step(run, 5 + number, kind="agent", name=agent)
 
@@ -88,16 +90,45 @@ async def json_of(client, path, **params):
     return answer.json()
 
 
+async def workflows_agree(client, day):
+    """What the catalog says about each workflow is what the list of runs holds."""
+    runs = await everything(client)
+    for name in ("f_a", "in_f_b", "f_c"):
+        mine = [run for run in runs if run["workflow"] == name]
+        ended = Counter(
+            run["status"] for run in mine if run["closed_at"] and datetime.fromisoformat(run["closed_at"]) > day
+        )
+        lately = (await json_of(client, f"/api/v1/workflows/{name}"))["lately"]
+        assert lately["open"] == sum(run["status"] in OPEN for run in mine), name
+        assert lately["completed"] == ended["completed"], name
+        assert lately["failed"] == ended["failed"] + ended["timed_out"] + ended["terminated"], name
+
+
+async def approvals_agree(client):
+    """The inbox, its counts and the overview."""
+    overview = await json_of(client, "/api/v1/overview")
+    counts = await json_of(client, "/api/v1/approvals/counts")
+    pending = await json_of(client, "/api/v1/approvals", status="pending", limit=200)
+    mine = await json_of(client, "/api/v1/approvals", status="pending", decidable_by="me", limit=200)
+    assert counts["all"]["count"] == len(pending["items"])
+    assert counts["mine"]["count"] == overview["approvals_for_me"]["count"] == len(mine["items"])
+
+
 @pytest.mark.parametrize("who", ["viewer", "scoped"])
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(ROW, min_size=1, max_size=12), wanted=FILTER)
 async def test_overview_counts_facets_and_lists_agree(narrow: Api, as_, who, rows, wanted):
     async with narrow.plane.engine.begin() as connection:
-        await connection.execute(text("DELETE FROM executions"))
-        await connection.execute(text("DELETE FROM runs"))
+        for table in ("approvals", "executions", "runs"):
+            await connection.execute(text(f"DELETE FROM {table}"))
+        for name in ("f_a", "in_f_b", "f_c"):
+            await connection.execute(text("DELETE FROM workflows WHERE name = :name"), {"name": name})
+            await connection.execute(text("DELETE FROM workflow_versions WHERE name = :name"), {"name": name})
+    for name in ("f_a", "in_f_b", "f_c"):
+        await factories.insert(narrow.plane.engine, *factories.workflow(name))
     for row in rows:
         row["workflow"] = row["workflow"].replace("f_b", "in_f_b")
-    await factories.insert(narrow.plane.engine, *made(rows))
+    await factories.insert(narrow.plane.engine, *made(rows, narrow.plane.signer))
     wanted = {
         **wanted,
         **(
@@ -144,6 +175,9 @@ async def test_overview_counts_facets_and_lists_agree(narrow: Api, as_, who, row
     day = datetime.now(UTC) - timedelta(days=1)
     lately = [run for run in lately if datetime.fromisoformat(run["closed_at"]) > day]
     assert overview["completed_24h"]["count"] == len(lately) == sum(hour["completed"] for hour in overview["hours"])
+    await workflows_agree(client, day)
+    for each in (client, as_("reviewer")):
+        await approvals_agree(each)
 
 
 async def test_facets_are_bounded_and_say_so(api: Api, as_, monkeypatch):
