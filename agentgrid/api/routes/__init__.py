@@ -20,6 +20,7 @@ from agentgrid.api.routes import (
     reads,
     results,
     runs,
+    search,
     service,
     sessions,
     signing_keys,
@@ -32,6 +33,7 @@ from agentgrid.api.routes import (
 
 ROUTERS = (
     service.router,
+    search.router,
     workflows.router,
     facets.router,
     runs.router,
@@ -49,6 +51,7 @@ ROUTERS = (
     workers.router,
     principals.router,
     keys.router,
+    keys.mine,
     sessions.router,
     signing_keys.router,
     views.router,
