@@ -29,6 +29,8 @@ export type Search = Partial<
     | "kind"
     | "target"
     | "at"
+    | "since"
+    | "until"
     | "to"
     | "ended"
     | "from",

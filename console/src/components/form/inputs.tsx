@@ -5,7 +5,7 @@ import classes from "./Form.module.css";
 import { moneyOf, moneyText, numberOf } from "./numbers";
 import { describedBy, unitOf } from "./parts";
 import { DECIMAL, isMoney, type Schema } from "./schema";
-import { fromInput, toInput } from "./time";
+import { fromInput, toInput } from "../../zoned";
 
 const LONG = 200; // characters: a text that may be that long is written in lines
 const LINES =

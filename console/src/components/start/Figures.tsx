@@ -72,18 +72,23 @@ function Usual({ usual }: { usual: WorkflowFigures["usual"] }) {
   );
 }
 function Errors({ errors }: { errors: WorkflowFigures["errors"] }) {
+  const shown = errors.slice(0, FEW);
+  const newest = shown.map((e) => e.last_run_id);
+  const { data } = useQuery({ ...q.runs.list({ ids: newest }, FEW), enabled: newest.length > 0 });
+  const reason = (run_id: string) => data?.items.find((r) => r.run_id === run_id)?.status_reason;
   return (
     <Section title="Why it failed" note="30 days">
       {errors.length === 0 && <p className={classes.none}>None has failed.</p>}
       <ul className={classes.errors}>
-        {errors.slice(0, FEW).map((e) => (
+        {shown.map((e) => (
           <li key={`${e.status} ${e.error_type}`}>
             <Link to="/runs/$id" params={{ id: e.last_run_id }} title="The newest of them">
-              <span className="cut">{e.error_type ?? STATUS[e.status].word}</span>
+              <span>{e.error_type ?? STATUS[e.status].word}</span>
               <span className="num muted">{e.count} ×</span>
               <span className="num muted">
                 <Ago at={e.last_at} />
               </span>
+              <span className="cut">{reason(e.last_run_id)}</span>
             </Link>
           </li>
         ))}
