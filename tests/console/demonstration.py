@@ -30,7 +30,9 @@ class Demonstration:
         everybody = [
             *(Principal(name=n, kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR})) for n in OPERATORS),
             *(
-                Principal(name=n, kind=PrincipalKind.HUMAN, roles=frozenset({Role.APPROVER}), groups=groups)
+                Principal(
+                    name=n, kind=PrincipalKind.HUMAN, roles=frozenset({Role.APPROVER, Role.OPERATOR}), groups=groups
+                )
                 for n, groups in APPROVERS.items()
             ),
         ]
@@ -60,11 +62,11 @@ class Demonstration:
 
 
 async def demonstrated(stack: Stack) -> dict[str, str]:
-    """The ids of what is on the screens, by what they are."""
+    """The ids of what is on the screens, by what they are. `both` is the name of the person who looks."""
     show, loop = Demonstration(stack), stack.loop
     await show.people()
     async with loop.worker("warehouse", Grid("warehouse", warehouse)):
-        return await _shown(show, loop)
+        return {"both": "ada", **await _shown(show, loop)}
 
 
 async def _shown(show: Demonstration, loop: Any) -> dict[str, str]:
@@ -95,13 +97,13 @@ async def _open(show: Demonstration, loop: Any) -> dict[str, str]:
     for account in ("A-302", "A-305", "A-309"):
         await show.start("jonas", "account_research", {"account_id": account}, reference=account)
     page = {"title": "Winter opening hours", "points": ["Open 10 to 18", "Closed on 25 December"], "author": "jonas"}
-    await show.start("jonas", "content_publish", page, reference="winter-hours", tags=["site"])
+    page_run = await show.start("jonas", "content_publish", page, reference="winter-hours", tags=["site"])
     spring = await show.start(
         "jonas", "content_publish", page | {"title": "Spring price list"}, reference="spring-prices"
     )
     order = {"lines": [{"sku": "LAMP-02", "quantity": 3}, {"sku": "DESK-11", "quantity": 1}]}
     for order_id in ("O-7001", "O-7002", warehouse.UNREACHABLE):
-        await show.start("mara", "fulfil_order", {"order_id": order_id} | order, reference=order_id)
+        retrying = await show.start("mara", "fulfil_order", {"order_id": order_id} | order, reference=order_id)
     prices = await show.start("mara", "reprice_catalogue", {"percent": -10}, reference="winter-sale")
     later = datetime.now(UTC) + timedelta(hours=5)
     await show.start("mara", "weekly_digest", {"week": _last_week()}, reference="digest", start_at=later.isoformat())
@@ -118,7 +120,8 @@ async def _open(show: Demonstration, loop: Any) -> dict[str, str]:
     await _settled(loop, prices)
     view = {"title": "Refunds that wait", "filter": {"tag": ["refunds"], "status": ["waiting"]}, "shared": True}
     await loop.call("developer", "PUT", "/views/refunds-that-wait", 200, json=view)
-    return {"waiting": run_id, "approval": approval["approval_id"], "many": prices}
+    found = {"waiting": run_id, "approval": approval["approval_id"], "many": prices, "page": page_run}
+    return found | {"retrying": retrying}
 
 
 async def _settled(loop: Any, *runs: str) -> None:
