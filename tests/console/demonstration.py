@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -61,12 +63,13 @@ class Demonstration:
         await self._loop.call("admin", "PUT", f"/tools/{tool}/policy", 200, json=rule)
 
 
-async def demonstrated(stack: Stack) -> dict[str, str]:
-    """The ids of what is on the screens, by what they are. `both` is the name of the person who looks."""
+@contextlib.asynccontextmanager
+async def demonstrated(stack: Stack) -> AsyncIterator[dict[str, str]]:
+    """The ids of what is on the screens, by what they are, while its workers work. `both` is the name of the person who looks."""
     show, loop = Demonstration(stack), stack.loop
     await show.people()
     async with loop.worker("warehouse", Grid("warehouse", warehouse)):
-        return {"both": "ada", **await _shown(show, loop)}
+        yield {"both": "ada", **await _shown(show, loop)}
 
 
 async def _shown(show: Demonstration, loop: Any) -> dict[str, str]:

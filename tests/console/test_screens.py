@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,11 +17,10 @@ from typing import Literal
 import pytest
 from playwright.async_api import Page, Response, ViewportSize, expect
 
-from tests.console.conftest import Pages
+from tests.console.conftest import PICTURED, Pages
 from tests.console.demonstration import demonstrated
 from tests.console.stack import ROOT, Stack
 
-RENEWED = os.environ.get("AGENTGRID_SCREENS") == "1"
 PICTURES = ROOT / "docs" / "screens"
 MOST_BYTES = 100_000
 QUALITIES = (85, 70, 55, 40)
@@ -40,7 +38,7 @@ WIDER_THAN_WINDOW = """() => [document.scrollingElement, document.querySelector(
 LEFT = re.compile("ERR_ABORTED")
 """What becomes of requests whose page is left."""
 
-pytestmark = pytest.mark.timeout(600 if RENEWED else 120)
+pytestmark = pytest.mark.timeout(600 if PICTURED else 120)
 
 
 @dataclass(frozen=True)
@@ -77,17 +75,19 @@ ALSO = {
 
 
 @pytest.fixture(scope="module")
-async def places(stack: Stack) -> dict[str, str]:
+async def places(stack: Stack) -> AsyncIterator[dict[str, str]]:
     """Ids of what is on the screens, by what they are."""
-    if RENEWED:
-        return await demonstrated(stack)
+    if PICTURED:
+        async with demonstrated(stack) as found:
+            yield found
+        return
     loop = stack.loop
     failed = await loop.start("support_triage", {"ticket_id": "T-9999"}, reference="T-9999")
     page = {"title": "Winter opening hours", "points": ["Open 10 to 18"], "author": "jonas"}
     page_run = await loop.start("content_publish", page, reference="winter-hours", tags=["site"])
     waiting, approval = await stack.refund("T-1015", reference="T-1015", tags=["refunds"])
     await loop.until(failed, "failed")
-    return {"failed": failed, "waiting": waiting, "approval": approval["approval_id"], "page": page_run, "both": "both"}
+    yield {"failed": failed, "waiting": waiting, "approval": approval["approval_id"], "page": page_run, "both": "both"}
 
 
 async def pictured(page: Page, path: Path) -> None:
@@ -120,7 +120,7 @@ async def opened(page: Page, url: str, screen: Screen) -> None:
     if screen.press:
         await page.keyboard.press(screen.press)
         await expect(page.get_by_role("dialog")).to_be_visible()
-    if RENEWED:
+    if PICTURED:
         await page.wait_for_timeout(1_500)  # for figures that come after the page, and have no placeholder
 
 
@@ -129,9 +129,9 @@ async def looked_at(page: Page, name: str, folder: Path, again: Callable[[], Awa
     found = []
     for device, size in DEVICES.items():
         await page.set_viewport_size(size)
-        if RENEWED:
+        if PICTURED:
             await again()  # what a phone shows first
-        for scheme in SCHEMES if RENEWED else LOOKS[device]:
+        for scheme in SCHEMES if PICTURED else LOOKS[device]:
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             await expect(page.get_by_text("Loading", exact=True)).to_have_count(0)
             await pictured(page, folder / f"{name}_{device}_{scheme}.webp")
@@ -158,14 +158,14 @@ def refused(page: Page) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where pictures are kept."""
-    if not RENEWED:
+    if not PICTURED:
         return tmp_path
     PICTURES.mkdir(exist_ok=True)
     return PICTURES
 
 
 async def test_every_screen_is_drawn(page_of: Pages, stack: Stack, places: dict[str, str], folder: Path):
-    screens = SCREENS | (ALSO if RENEWED else {})
+    screens = SCREENS | (ALSO if PICTURED else {})
     pages = {who: await page_of(places.get(who, who), "/settings") for who in {each.who for each in screens.values()}}
     faults: list[str] = []
     failures = {who: refused(page) for who, page in pages.items()}

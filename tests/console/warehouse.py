@@ -11,7 +11,7 @@ from temporalio import workflow
 
 import agentgrid as ag
 
-SHORT = timedelta(seconds=10)
+SHORT = timedelta(seconds=90)
 UNREACHABLE = "O-7003"
 """The order whose carrier doesn't answer."""
 UNSELLABLE = frozenset({"SKU-0042", "SKU-0107", "SKU-0163"})
