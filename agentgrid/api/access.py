@@ -79,6 +79,7 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/search": READ,
     f"GET {V1}/workflows": READ_CATALOG,
     f"GET {V1}/workflows/{{name}}": READ_CATALOG,
+    f"GET {V1}/workflows/{{name}}/versions/{{version}}": READ_CATALOG,
     f"GET {V1}/workflows/{{name}}/usage": READ,
     f"GET {V1}/workflows/{{name}}/figures": READ,
     f"POST {V1}/workflows/{{name}}/disable": _govern(CommandKind.WORKFLOW_DISABLE, "name"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 
 from agentgrid.db.arrays import among, holds_all
 from agentgrid.db.pool import Connection
@@ -60,6 +60,16 @@ async def versions(session: ReadSession, name: str, *, limit: int) -> Sequence[W
     """A workflow's versions, newest first."""
     statement = select(WorkflowVersion).where(V.name == name).order_by(V.first_seen_at.desc(), V.version).limit(limit)
     return (await session.execute(statement)).scalars().all()
+
+
+async def version_before(session: ReadSession, row: WorkflowVersion) -> str | None:
+    """The version that was registered before this one, in the order of `versions`."""
+    earlier = or_(
+        V.first_seen_at < row.first_seen_at, and_(V.first_seen_at == row.first_seen_at, V.version > row.version)
+    )
+    statement = select(V.version).where(V.name == row.name, earlier)
+    statement = statement.order_by(V.first_seen_at.desc(), V.version).limit(1)
+    return (await session.execute(statement)).scalar_one_or_none()
 
 
 async def handlers(session: ReadSession, name: str, version: str) -> dict[str, Any]:

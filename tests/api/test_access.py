@@ -16,7 +16,7 @@ from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Ro
 from agentgrid.errors import NotFound
 from tests.api.conftest import PRINCIPALS, Api
 
-IDS = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id", "execution_id")
+IDS = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id", "execution_id", "version")
 FILL = {**dict.fromkeys(IDS, "no-such-thing"), "event_id": "7", "side": "input"}
 BODIES = {"POST": {}, "PUT": {}}
 SIGNING_IN = ("/api/v1/session", "/api/v1/session/codes")

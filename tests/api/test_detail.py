@@ -128,6 +128,20 @@ async def test_history_comes_from_temporal_and_from_the_archive_once_that_has_it
     assert (await as_("auditor").get(place, params={"execution": "another"})).status_code == 404
 
 
+async def test_a_version_has_its_schemas_and_the_one_before_it(api: Api, as_):
+    first, older = factories.workflow("changing", {"type": "object", "title": "Before"}, version="v1")
+    _, newer = factories.workflow("changing", {"type": "object", "title": "After"}, version="v2")
+    older.first_seen_at = datetime.now(UTC) - timedelta(days=1)
+    newer.first_seen_at = datetime.now(UTC)
+    await factories.insert(api.plane.engine, first, older, newer)
+    found = (await as_("viewer").get("/api/v1/workflows/changing/versions/v2")).json()
+    assert (found["input_schema"]["title"], found["previous"]) == ("After", "v1")
+    before = (await as_("viewer").get("/api/v1/workflows/changing/versions/v1")).json()
+    assert (before["input_schema"]["title"], before["previous"], before["handlers"]) == ("Before", None, None)
+    gone = await as_("viewer").get("/api/v1/workflows/changing/versions/v3")
+    assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
+
+
 async def test_a_workflow_tells_its_schema_versions_numbers_and_last_run(api: Api, as_):
     schema = {"type": "object", "properties": {"id": {"type": "string"}}}
     await factories.insert(api.plane.engine, *factories.workflow("served", schema, task_queue="nobody-served"))

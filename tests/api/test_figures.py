@@ -33,6 +33,7 @@ ROW = st.fixed_dictionaries(
         "workflow": st.sampled_from(["f_a", "f_b", "f_c"]),
         "initiator": st.sampled_from(["ada", "bob"]),
         "tags": st.lists(st.sampled_from(["t1", "t2", "t3"]), max_size=3),
+        "tools": st.lists(st.sampled_from(["pay", "look"]), max_size=2, unique=True),
         "agents": st.lists(st.sampled_from(["triager", "clerk"]), max_size=3),
         "fails": st.booleans(),
         "minutes": st.integers(0, 30 * 60),
@@ -48,6 +49,7 @@ FILTER = st.fixed_dictionaries(
         "initiator": st.sampled_from(["ada", "bob"]),
         "tag": st.lists(st.sampled_from(["t1", "t2"]), min_size=1, max_size=2, unique=True),
         "agent": st.sampled_from(["triager", "nobody"]),
+        "tool": st.sampled_from(["pay", "none"]),
         "duration_over": st.sampled_from([0, 3600]),
         "q": st.just("f_"),
     },
@@ -65,6 +67,7 @@ def made(rows):
             workflow=row["workflow"],
             initiator=row["initiator"],
             tags=row["tags"],
+            tools=row["tools"],
             created_at=now - ago - timedelta(hours=1),
             closed_at=now - ago if status in CLOSED else None,
         )
@@ -111,7 +114,7 @@ async def test_overview_counts_facets_and_lists_agree(narrow: Api, as_, who, row
 
     facets = await json_of(client, FACETS, **wanted)
     own = {"state": ("state", "status", "waiting_on", "stuck"), "workflow": ("workflow", "version")}
-    for name in ("state", "workflow", "initiator", "agent", "tag"):
+    for name in ("state", "workflow", "initiator", "agent", "tool", "tag"):
         others = {key: value for key, value in wanted.items() if key not in own.get(name, (name,))}
         assert facets[name]["complete"]
         for each in facets[name]["items"]:
@@ -150,10 +153,12 @@ async def test_facets_are_bounded_and_say_so(api: Api, as_, monkeypatch):
     found = await json_of(as_("viewer"), FACETS, tag="many")
     assert (len(found["workflow"]["items"]), found["workflow"]["more"], found["workflow"]["complete"]) == (4, 2, True)
     monkeypatch.setattr(run_facets, "MOST", 5)
+    monkeypatch.setattr(run_facets, "MOST_CALLED", 5)
     monkeypatch.setattr(run_counts, "MOST", 5)
     for params in ({"tag": "many"}, {}):
         found = await json_of(as_("viewer"), FACETS, **params)
         assert not found["initiator"]["complete"]
+        assert not found["agent"]["complete"]
         assert not found["state"]["complete"], params
         assert {each["value"]: each["count"] for each in found["state"]["items"]}["failed"] == 5
 

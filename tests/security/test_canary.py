@@ -128,14 +128,20 @@ def places(leak: Leak) -> list[str]:
         elif "{command_id}" in path:
             found += [path.format(command_id=command_id) for command_id in leak.commands]
         elif "{name}" in path:
-            found.append(path.format(name="leaks_and_fails"))
+            found.append(path.format(name="leaks_and_fails", version="none"))
         elif "{rule_id}" in path:
             found.append(path.format(rule_id="none"))
         elif path == f"{V1}/search":
             found += [f"{path}?q={words}" for words in ("leaks", "approval", CANARY)]
         else:
             found.append(path)
-    found += [f"{V1}/runs?q={CANARY}", f"{V1}/runs?status=failed&limit=200", f"{V1}/commands?limit=200"]
+    found += [
+        f"{V1}/runs?q={CANARY}",
+        f"{V1}/search?q={CANARY}",
+        f"{V1}/runs/facets?q={CANARY}",
+        f"{V1}/runs?status=failed&limit=200",
+        f"{V1}/commands?limit=200",
+    ]
     return found
 
 

@@ -22,7 +22,7 @@ __all__ = ["api", "url"]
 
 JSON = "Content-Type: application/json"
 ME = "/api/v1/me"
-NAMES = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id", "execution_id")
+NAMES = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id", "execution_id", "version")
 FILL = dict.fromkeys(NAMES, "known") | {"event_id": "5", "side": "input"}
 BEHIND = sorted(route for route, access in ACCESS.items() if not access.public)
 A_KEY = "ag_0123456789abcdef_" + "A" * 43

@@ -69,7 +69,7 @@ async def places(api: Api) -> list[tuple[str, str]]:
     async with api.client("reviewer") as client:
         (approval,) = (await client.get("/api/v1/approvals")).json()["items"]
     ids = {"approval_id": approval["approval_id"], "run_id": approval["run_id"], "name": "known"}
-    ids |= dict.fromkeys(("command_id", "rule_id", "key_id", "session_id"), "known")
+    ids |= dict.fromkeys(("command_id", "rule_id", "key_id", "session_id", "version"), "known")
     ids |= {"execution_id": approval["execution_id"], "event_id": "5", "side": "input"}
     routes = (route.split(" ", 1) for route in ACCESS)
     return [(method, path.format(**ids)) for method, path in routes]

@@ -53,7 +53,7 @@ async def known(api: Api) -> dict[str, str]:
     await factories.insert(
         api.plane.engine, *factories.workflow("known", {}), factories.tool("known"), run, factories.execution(run), gate
     )
-    ids = dict.fromkeys(("name", "command_id", "rule_id", "key_id", "session_id"), "known")
+    ids = dict.fromkeys(("name", "command_id", "rule_id", "key_id", "session_id", "version"), "known")
     return ids | {"run_id": run.run_id, "approval_id": gate.approval_id}
 
 

@@ -25,6 +25,7 @@ async def facets_of_runs(session: Session, principal: Who, wanted: Wanted) -> Ru
         workflow=_facet(found.workflow),
         initiator=_facet(found.initiator),
         agent=_facet(found.agent),
+        tool=_facet(found.tool),
         tag=_facet(found.tag),
     )
 

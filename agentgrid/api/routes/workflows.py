@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Header, Query
 from starlette.requests import Request
@@ -31,6 +31,7 @@ from agentgrid.api.schemas.workflows import (
     WorkflowLately,
     WorkflowStats,
     WorkflowSummary,
+    WorkflowVersionDetail,
     WorkflowVersionOut,
 )
 from agentgrid.api.shown import Shown, class_of
@@ -45,7 +46,7 @@ from agentgrid.db.pool import direct
 from agentgrid.db.run_details import Details
 from agentgrid.db.runs import Last
 from agentgrid.db.session import ReadSession, reading
-from agentgrid.db.tables import Switch, Workflow
+from agentgrid.db.tables import Switch, Workflow, WorkflowVersion
 from agentgrid.db.workflow_figures import EDGES_SECONDS, Lately
 from agentgrid.domain.handlers import Handlers
 from agentgrid.domain.principals import Principal
@@ -124,11 +125,7 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     switch = (await switches.newest(session, SwitchKind.WORKFLOW, [name])).get(name)
     lately = await workflow_figures.lately(session, [name] if seen else [], since=DAY)
     values = _values(row, served[name], last.get(name), switch, lately.get(name)) | {
-        "input_schema": {} if current is None else views.schema(current.input_schema),
-        "output_schema": None
-        if current is None or current.output_schema is None
-        else views.schema(current.output_schema),
-        "handlers": None if current is None else Handlers.read(current.handlers),
+        **_schemas(current),
         "versions": [
             WorkflowVersionOut.model_validate(version)
             for version in await workflows.versions(session, name, limit=MAX_VERSIONS)
@@ -143,6 +140,31 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
 async def get_workflow(session: Session, plane: Plane, principal: Who, name: Id) -> WorkflowDetail:
     """`input_schema` is the JSON Schema for `input` when a run is started."""
     return await _detail(session, plane, principal, name)
+
+
+@router.get("/{name}/versions/{version}", summary="One version of a workflow, with its schemas")
+async def get_workflow_version(session: Session, name: Id, version: Id) -> WorkflowVersionDetail:
+    """Ask for its `previous` one too, to see what changed. Versions with equal schemas and handlers differ in their code."""
+    row = await workflows.version(session, name, version)
+    if row is None:
+        raise NotFound("workflow version", f"{name} {version}")
+    return WorkflowVersionDetail(
+        version=row.version,
+        build=row.build,
+        first_seen_at=row.first_seen_at,
+        **_schemas(row),
+        previous=await workflows.version_before(session, row),
+    )
+
+
+def _schemas(row: WorkflowVersion | None) -> dict[str, Any]:
+    if row is None:
+        return {"input_schema": {}, "output_schema": None, "handlers": None}
+    return {
+        "input_schema": views.schema(row.input_schema),
+        "output_schema": None if row.output_schema is None else views.schema(row.output_schema),
+        "handlers": Handlers.read(row.handlers),
+    }
 
 
 @router.get("/{name}/usage", summary="What the model turns of a workflow's runs used in a period, by hour or day")

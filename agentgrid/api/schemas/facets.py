@@ -27,7 +27,9 @@ class RunFacet(Out):
 
     items: list[FacetCount] = Field(description="Those with most runs first; at most 50.")
     more: int = Field(description="How many values more there are.")
-    complete: bool = Field(description="False if only the first 10,000 matches were counted.")
+    complete: bool = Field(
+        description="False if only the first 5,000 matches were counted, for agents 2,000: the counts are then lower bounds."
+    )
 
 
 class StateFacet(Out):
@@ -46,4 +48,5 @@ class RunFacets(Out):
     workflow: RunFacet
     initiator: RunFacet
     agent: RunFacet
+    tool: RunFacet
     tag: RunFacet

@@ -96,6 +96,15 @@ class WorkflowVersionOut(Out):
     first_seen_at: datetime
 
 
+class WorkflowVersionDetail(WorkflowVersionOut):
+    """A version with its schemas, to be held against another one."""
+
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any] | None
+    handlers: HandlersOut | None = Field(description="Null if the version was registered without them.")
+    previous: str | None = Field(description="The version that was registered before it; null for the first one.")
+
+
 class WorkflowStats(Out):
     """Runs that the caller may see, by status: open now, and closed in the last 24 hours."""
 

@@ -26,6 +26,7 @@ export type AgentDetail = Schemas["AgentDetail"];
 export type Policy = Schemas["PolicySummary"];
 export type Command = Schemas["CommandSummary"];
 export type Action = Schemas["Action"];
+export type View = Schemas["ViewOut"];
 export type Problem = Schemas["Problem"];
 export type Risk = Schemas["Risk"];
 export type RunStatus = Schemas["RunStatus"];

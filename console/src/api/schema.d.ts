@@ -1787,6 +1787,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/workflows/{name}/versions/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One version of a workflow, with its schemas
+         * @description Ask for its `previous` one too, to see what changed. Versions with equal schemas and handlers differ in their code.
+         */
+        get: operations["get_workflow_version"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -6179,7 +6199,7 @@ export interface components {
         RunFacet: {
             /**
              * Complete
-             * @description False if only the first 10,000 matches were counted.
+             * @description False if only the first 5,000 matches were counted, for agents 2,000: the counts are then lower bounds.
              */
             complete: boolean;
             /**
@@ -6202,6 +6222,7 @@ export interface components {
             initiator: components["schemas"]["RunFacet"];
             state: components["schemas"]["StateFacet"];
             tag: components["schemas"]["RunFacet"];
+            tool: components["schemas"]["RunFacet"];
             workflow: components["schemas"]["RunFacet"];
         };
         /**
@@ -8443,6 +8464,36 @@ export interface components {
             task_queue: string;
             /** Title */
             title: string;
+            /** Version */
+            version: string;
+        };
+        /**
+         * WorkflowVersionDetail
+         * @description A version with its schemas, to be held against another one.
+         */
+        WorkflowVersionDetail: {
+            /** Build */
+            build: string;
+            /**
+             * First Seen At
+             * Format: date-time
+             */
+            first_seen_at: string;
+            /** @description Null if the version was registered without them. */
+            handlers: components["schemas"]["HandlersOut"] | null;
+            /** Input Schema */
+            input_schema: {
+                [key: string]: unknown;
+            };
+            /** Output Schema */
+            output_schema: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Previous
+             * @description The version that was registered before it; null for the first one.
+             */
+            previous: string | null;
             /** Version */
             version: string;
         };
@@ -16992,6 +17043,83 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UsageOver"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The resource does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_workflow_version: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowVersionDetail"];
                 };
             };
             /** @description No credentials, or invalid ones. */

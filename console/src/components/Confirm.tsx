@@ -12,6 +12,8 @@ interface Props {
   danger?: boolean;
   /** Whether a reason must be given. */
   needsReason?: boolean;
+  /** The change takes no reason. */
+  reasonless?: boolean;
   onConfirm(reason: string | null, idempotencyKey: string): Promise<void>;
   onClose(): void;
   /** Fields above the reason. */
@@ -21,7 +23,18 @@ interface Props {
 }
 
 /** One more look before something is changed, with the reason that goes into the audit log. The same reason sent again repeats nothing. */
-export function Confirm({ title, says, verb, danger, needsReason, onConfirm, onClose, children, content }: Props) {
+export function Confirm({
+  title,
+  says,
+  verb,
+  danger,
+  needsReason,
+  reasonless,
+  onConfirm,
+  onClose,
+  children,
+  content,
+}: Props) {
   const [reason, setReason] = useState("");
   const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState<string>();
@@ -47,18 +60,20 @@ export function Confirm({ title, says, verb, danger, needsReason, onConfirm, onC
         <h2>{title}</h2>
         <p>{says}</p>
         {children}
-        <label>
-          <span>{needsReason ? "Reason" : "Reason, if you like"}</span>
-          <textarea
-            data-autofocus
-            rows={2}
-            maxLength={1000}
-            value={reason}
-            onChange={(e) => setReason(e.target.value)}
-            placeholder="Kept in the audit log"
-            aria-invalid={!!fault}
-          />
-        </label>
+        {!reasonless && (
+          <label>
+            <span>{needsReason ? "Reason" : "Reason, if you like"}</span>
+            <textarea
+              data-autofocus
+              rows={2}
+              maxLength={1000}
+              value={reason}
+              onChange={(e) => setReason(e.target.value)}
+              placeholder="Kept in the audit log"
+              aria-invalid={!!fault}
+            />
+          </label>
+        )}
         {fault && (
           <p className={classes.fault} role="alert">
             {fault}

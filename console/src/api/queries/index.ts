@@ -11,5 +11,6 @@ export * as search from "./search";
 export * as sessions from "./sessions";
 export * as signingKeys from "./signing_keys";
 export * as tools from "./tools";
+export * as views from "./views";
 export * as workers from "./workers";
 export * as workflows from "./workflows";

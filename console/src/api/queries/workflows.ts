@@ -14,6 +14,14 @@ export const one = (name: string) =>
     queryFn: () => ask(client.GET("/api/v1/workflows/{name}", { params: { path: { name } } })),
     staleTime: 30_000,
   });
+/** A version with its schemas: it never changes. */
+export const version = (name: string, version: string) =>
+  queryOptions({
+    queryKey: ["workflow-versions", name, version],
+    queryFn: () =>
+      ask(client.GET("/api/v1/workflows/{name}/versions/{version}", { params: { path: { name, version } } })),
+    staleTime: Infinity,
+  });
 /** How its runs ended in the last 30 days. */
 export const figures = (name: string) =>
   queryOptions({

@@ -11,6 +11,7 @@ import { Ago, Ident } from "../Bits";
 import { Button } from "../Button";
 import { Section } from "../Page";
 import { Failed, Skeleton } from "../States";
+import { Changed } from "./Changed";
 import classes from "./Facts.module.css";
 
 const NEWEST = 8;
@@ -124,6 +125,7 @@ export function Handlers({ handlers: h }: { handlers: HandlersOut }) {
 /** Each version that workers have registered: what differs is schemas or code. */
 export function Versions({ workflow: w }: { workflow: WorkflowDetail }) {
   const [all, setAll] = useState(false);
+  const [open, setOpen] = useState<string>();
   const shown = all ? w.versions : w.versions.slice(0, FEW_VERSIONS);
   return (
     <Section title="Versions" note="a digest of its schemas and code">
@@ -138,6 +140,16 @@ export function Versions({ workflow: w }: { workflow: WorkflowDetail }) {
             <span className="num muted">
               <Ago at={v.first_seen_at} />
             </span>
+            <Button
+              look="quiet"
+              small
+              aria-expanded={open === v.version}
+              aria-label={`What version ${v.version.slice(0, 8)} changed`}
+              onClick={() => setOpen(open === v.version ? undefined : v.version)}
+            >
+              Changes
+            </Button>
+            {open === v.version && <Changed workflow={w.name} version={v.version} />}
           </li>
         ))}
       </ul>

@@ -1,12 +1,12 @@
 import { Link } from "@tanstack/react-router";
 import { memo } from "react";
-import type { Run } from "../api/client";
-import { count, flowTitle, left, span, usd } from "../format";
-import { useNow } from "../live/now";
-import classes from "../screens/Runs.module.css";
-import { STATUS, StatusIcon, statusOf } from "../status";
-import { Ago, Progress } from "./Bits";
-import { Text } from "./Text";
+import type { Run } from "../../api/client";
+import { count, flowTitle, left, span, usd } from "../../format";
+import { useNow } from "../../live/now";
+import classes from "../../screens/Runs.module.css";
+import { STATUS, StatusIcon, statusOf } from "../../status";
+import { Ago, Progress } from "../Bits";
+import { Text } from "../Text";
 
 const HOUR = 3_600_000;
 

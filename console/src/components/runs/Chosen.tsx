@@ -1,0 +1,178 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { Check, X } from "lucide-react";
+import { useState } from "react";
+import type { Run } from "../../api/client";
+import { act, type Verb } from "../../api/queries/runs";
+import { flowTitle, plural, sentence, shortId } from "../../format";
+import { Button } from "../Button";
+import { Confirm } from "../Confirm";
+import { Dialog } from "../Dialog";
+import { useAway } from "../States";
+import classes from "./Chosen.module.css";
+import { each } from "./many";
+import { Text } from "../Text";
+
+const OPEN = new Set(["queued", "running", "waiting", "paused", "cancelling"]);
+type Many = Extract<Verb, "pause" | "resume" | "cancel" | "terminate">;
+interface Words {
+  word: string;
+  done: string;
+  says: string;
+  danger?: boolean;
+  /** Whether it can be asked of a run in this state. */
+  takes(status: string): boolean;
+}
+const VERBS: Record<Many, Words> = {
+  pause: {
+    word: "Pause",
+    done: "pausing",
+    says: "What runs now goes on; nothing new is called until somebody resumes it.",
+    takes: (s) => OPEN.has(s) && s !== "paused" && s !== "cancelling",
+  },
+  resume: {
+    word: "Resume",
+    done: "resumed",
+    says: "The calls that were held are made now.",
+    takes: (s) => s === "paused",
+  },
+  cancel: {
+    word: "Cancel",
+    done: "cancelling",
+    says: "Each is asked to stop, and may clean up first.",
+    danger: true,
+    takes: (s) => OPEN.has(s) && s !== "cancelling",
+  },
+  terminate: {
+    word: "Terminate",
+    done: "terminated",
+    says: "They stop at once, and can’t clean up. What their tools have begun is not undone.",
+    danger: true,
+    takes: (s) => OPEN.has(s),
+  },
+};
+
+interface Task {
+  verb: Many;
+  runs: Run[];
+  reason: string | null;
+  key: string;
+}
+/** What came of it, run by run. What got no answer is sent again under the same key, so that nothing happens twice. */
+function Outcomes({ task, outcomes, onAgain, onClose }: OutcomesProps) {
+  const waits = task.runs.length - outcomes.size;
+  const failed = task.runs.filter((r) => outcomes.get(r.run_id));
+  const { word, done } = VERBS[task.verb];
+  const heading = waits
+    ? `${word}: ${outcomes.size} of ${task.runs.length}`
+    : `${plural(task.runs.length - failed.length, "run")} ${done}${failed.length ? `, ${failed.length} not` : ""}`;
+  return (
+    <Dialog title={heading} onClose={() => !waits && onClose()} wide>
+      <h2 aria-live="polite">{heading}</h2>
+      <ul className={classes.outcomes}>
+        {[...failed, ...task.runs.filter((r) => !failed.includes(r))].map((r) => {
+          const fault = outcomes.get(r.run_id);
+          return (
+            <li key={r.run_id}>
+              {fault ? <X size={14} aria-hidden /> : <Check size={14} aria-hidden data-done={fault === null} />}
+              <Link to="/runs/$id" params={{ id: r.run_id }} className="cut">
+                <Text>{flowTitle(r)}</Text>{" "}
+                <span className="muted">
+                  <Text>{r.reference ?? shortId(r.run_id)}</Text>
+                </span>
+              </Link>
+              <span>{fault ? <Text>{sentence(fault)}</Text> : fault === null ? done : "…"}</span>
+            </li>
+          );
+        })}
+      </ul>
+      <footer className={classes.foot}>
+        {!waits && failed.length > 0 && <Button onClick={onAgain}>Try these {failed.length} again</Button>}
+        <Button look="ink" data-autofocus disabled={waits > 0} onClick={onClose}>
+          Close
+        </Button>
+      </footer>
+    </Dialog>
+  );
+}
+interface OutcomesProps {
+  task: Task;
+  outcomes: Map<string, string | null>;
+  onAgain(): void;
+  onClose(): void;
+}
+
+interface Props {
+  runs: Run[];
+  onAll(): void;
+  onClear(): void;
+}
+/** The runs that were selected, and what can be asked of all of them. */
+export function Chosen({ runs, onAll, onClear }: Props) {
+  const [asked, setAsked] = useState<Many>();
+  const [task, setTask] = useState<Task>();
+  const [outcomes, setOutcomes] = useState(new Map<string, string | null>());
+  const queries = useQueryClient();
+  const away = useAway();
+  const fit = (verb: Many) => runs.filter((r) => VERBS[verb].takes(r.status));
+  async function send(next: Task, ids: string[]) {
+    setTask(next);
+    setOutcomes((old) => new Map([...old].filter(([id]) => !ids.includes(id))));
+    await each(
+      ids,
+      (id) => act(id, next.verb, `${next.key}.${id}`, { reason: next.reason }),
+      ({ id, fault }) => setOutcomes((old) => new Map([...old, [id, fault]])),
+    );
+    void queries.invalidateQueries({ queryKey: ["runs", "facets"] });
+  }
+  const verb = asked && VERBS[asked];
+  const some = asked ? fit(asked) : [];
+  const left = runs.length - some.length;
+  return (
+    <div className={classes.bar} role="toolbar" aria-label="Selected runs">
+      <b aria-live="polite">{plural(runs.length, "run")} selected</b>
+      {(Object.keys(VERBS) as Many[]).map((v) => (
+        <Button key={v} small disabled={away || !fit(v).length} danger={VERBS[v].danger} onClick={() => setAsked(v)}>
+          {VERBS[v].word}
+        </Button>
+      ))}
+      <Button small look="quiet" onClick={onAll}>
+        Select all shown
+      </Button>
+      <Button small look="quiet" keys="Esc" onClick={onClear}>
+        Done
+      </Button>
+      {asked && verb && (
+        <Confirm
+          title={`${verb.word} ${plural(some.length, "run")}?`}
+          says={`${verb.says}${left ? ` ${plural(left, "selected run")} can’t take it now, and ${left === 1 ? "is" : "are"} left out.` : ""}`}
+          verb={`${verb.word} ${some.length}`}
+          danger={verb.danger}
+          onClose={() => setAsked(undefined)}
+          onConfirm={(reason, key) => {
+            setOutcomes(new Map());
+            const ids = some.map((r) => r.run_id);
+            void send({ verb: asked, runs: some, reason, key }, ids);
+            return Promise.resolve();
+          }}
+        />
+      )}
+      {task && (
+        <Outcomes
+          task={task}
+          outcomes={outcomes}
+          onAgain={() =>
+            void send(
+              task,
+              [...outcomes].filter(([, fault]) => fault).map(([id]) => id),
+            )
+          }
+          onClose={() => {
+            setTask(undefined);
+            onClear();
+          }}
+        />
+      )}
+    </div>
+  );
+}

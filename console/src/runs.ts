@@ -1,0 +1,123 @@
+/** The filter of the list of runs: in the address, in a saved view, as the API takes it, and in words. */
+import type { Run, View } from "./api/client";
+import type { RunFilter } from "./api/queries/runs";
+import { moment, span, words } from "./format";
+import type { Search } from "./router";
+import { STATUS, type Status, statusOf } from "./status";
+
+export type Values = View["filter"];
+/** The API's name of each filter, and its name in the address. `state` has the word that people use. */
+const IN_URL = {
+  state: "status",
+  status: "run_status",
+  waiting_on: "waiting_on",
+  workflow: "workflow",
+  version: "version",
+  agent: "agent",
+  tool: "tool",
+  tag: "tag",
+  reference: "reference",
+  initiator: "initiator",
+  trigger: "trigger",
+  parent: "parent",
+  workflow_id: "workflow_id",
+  task_queue: "task_queue",
+  stuck: "stuck",
+  started_after: "started_after",
+  started_before: "started_before",
+  closed_after: "closed_after",
+  closed_before: "closed_before",
+  duration_over: "duration_over",
+  sort: "sort",
+  q: "q",
+} as const satisfies Record<string, keyof Search>;
+export type Name = keyof typeof IN_URL;
+const NAMES = Object.keys(IN_URL) as Name[];
+const LISTS: ReadonlySet<Name> = new Set(["state", "status", "waiting_on", "workflow", "tag"]);
+
+const escaped = (value: string) => value.replaceAll("%", "%25").replaceAll(",", "%2C");
+const plain = (value: string) => value.replaceAll("%2C", ",").replaceAll("%25", "%");
+
+/** The filters in the address, each with its values. */
+export function valuesOf(url: Search): Values {
+  const found: Values = {};
+  for (const name of NAMES) {
+    const given = url[IN_URL[name]];
+    if (!given) continue;
+    const values = LISTS.has(name) ? given.split(",").filter(Boolean).map(plain) : [given];
+    const known = name === "state" ? values.filter((v) => v in STATUS) : values;
+    if (known.length) found[name] = known;
+  }
+  return found;
+}
+/** The address of a filter: every name, so that what is not in it goes. */
+export const urlOf = (values: Values): Search =>
+  Object.fromEntries(
+    NAMES.map((name) => {
+      const given = values[name] ?? [];
+      return [IN_URL[name], (LISTS.has(name) ? given.map(escaped).join(",") : given[0]) || undefined];
+    }),
+  );
+/** As parameters of the API. */
+export const filterOf = (values: Values): RunFilter =>
+  Object.fromEntries(NAMES.filter((n) => values[n]).map((n) => [n, LISTS.has(n) ? values[n] : values[n]![0]]));
+
+const sorted = (values: Values) =>
+  JSON.stringify(NAMES.filter((n) => values[n]?.length).map((n) => [n, [...values[n]!].sort()]));
+export const sameFilter = (a: Values, b: Values) => sorted(a) === sorted(b);
+/** With this value where it was missing, without it where it was. Where a filter has one value, it is replaced. */
+export function flipped(values: Values, name: Name, value: string): Values {
+  const old = values[name] ?? [];
+  const rest = old.filter((v) => v !== value);
+  const next = rest.length < old.length ? rest : LISTS.has(name) ? [...old, value] : [value];
+  const { [name]: _, ...others } = values;
+  return next.length ? { ...others, [name]: next } : others;
+}
+
+const PREFIX: Partial<Record<Name, string>> = { initiator: "by", q: "has", state: "", workflow: "" };
+/** A value of a filter in words. `title` knows the titles of workflows. */
+export function says(name: Name, value: string, title: (workflow: string) => string): string {
+  if (name === "state") return STATUS[value as Status].word;
+  if (name === "workflow") return title(value);
+  if (name === "stuck") return value === "true" ? "stuck" : "not stuck";
+  if (name === "duration_over") return `longer than ${span(Number(value) * 1000)}`;
+  const time = name.endsWith("_after") || name.endsWith("_before");
+  return `${PREFIX[name] ?? words(name).toLowerCase()} ${time ? moment(value) : value}`;
+}
+
+/** Whether the filter finds the run, as far as its row tells; undefined where only the API knows. */
+export function fits(run: Run, values: Values): boolean | undefined {
+  const rows: Partial<Record<Name, string[]>> = {
+    state: [statusOf(run)],
+    status: [run.status],
+    workflow: [run.workflow],
+    version: [run.version ?? ""],
+    initiator: [run.initiator],
+    reference: [run.reference ?? ""],
+    trigger: [run.trigger],
+  };
+  let known: true | undefined = true;
+  for (const name of NAMES) {
+    const wanted = values[name];
+    if (!wanted || name === "sort") continue;
+    if (name === "tag") {
+      if (!wanted.every((tag) => run.tags.includes(tag))) return false;
+      continue;
+    }
+    const has = rows[name];
+    if (!has) known = undefined;
+    else if (!has.some((v) => wanted.includes(v))) return false;
+  }
+  return known;
+}
+
+/** A name for a view in the API, made of its title. */
+export const viewName = (title: string) =>
+  title
+    .normalize("NFKD")
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "")
+    .slice(0, 60) || "view";
+/** A view in the address: a shared one has a mark that no private name can begin with. */
+export const viewKey = (view: Pick<View, "name" | "shared">) => (view.shared ? `*${view.name}` : view.name);
