@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 from temporalio import workflow
@@ -27,7 +28,7 @@ class TicketInput(BaseModel):
     """Which ticket to triage, and how far without asking."""
 
     ticket_id: str = Field(description="The ticket's id, for example T-1001.")
-    approval_above_cents: int = Field(
+    approval_above_cents: Annotated[int, ag.unit("cents", currency="USD")] = Field(
         default=5_000, ge=0, description="Replies about larger refunds are approved by people."
     )
 

@@ -35,6 +35,15 @@ class Lately:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Took:
+    """How long completed runs took: half of them at most `p50_seconds`, 95 of 100 at most `p95_seconds`."""
+
+    completed: int
+    p50_seconds: float | None
+    p95_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ErrorGroup:
     """Runs that ended badly with the same class of error."""
 
@@ -73,8 +82,11 @@ async def lately(session: ReadSession, workflows: Sequence[str], *, since: timed
 def _lately(opened: int, row: Any) -> Lately:
     if row is None:
         return Lately(open=opened)
-    p50 = None if row.p50 is None else round(float(row.p50), 3)
-    return Lately(open=opened, completed=row.completed, failed=row.failed, p50_seconds=p50)
+    return Lately(open=opened, completed=row.completed, failed=row.failed, p50_seconds=_seconds(row.p50))
+
+
+def _seconds(given: Any) -> float | None:
+    return None if given is None else round(float(given), 3)
 
 
 async def errors(session: ReadSession, workflow: str, *, since: timedelta) -> Sequence[ErrorGroup]:
@@ -94,6 +106,14 @@ async def errors(session: ReadSession, workflow: str, *, since: timedelta) -> Se
         .limit(MOST_ERRORS)
     )
     return [ErrorGroup(**row) for row in (await session.execute(statement)).mappings()]
+
+
+async def took(session: ReadSession, workflow: str, *, since: timedelta) -> Took:
+    """How long the workflow's completed runs took."""
+    ended = (R.workflow == workflow, R.status == RunStatus.COMPLETED.value, R.closed_at >= func.now() - since)
+    shares = [func.percentile_cont(share).within_group(_TOOK) for share in (0.5, 0.95)]
+    completed, p50, p95 = (await session.execute(select(func.count(), *shares).where(*ended))).one()
+    return Took(completed=completed, p50_seconds=_seconds(p50), p95_seconds=_seconds(p95))
 
 
 async def durations(session: ReadSession, workflow: str, *, since: timedelta) -> Sequence[int]:

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -280,3 +280,13 @@ def usual_next(earlier: Sequence[Sequence[Usual]], taken: Sequence[Hashable]) ->
         Usual(kind=kind, name=name, title=titles[kind, name], count=counts[kind, name])
         for kind, name in usual[:USUAL_STEPS]
     ]
+
+
+def usual_steps(earlier: Sequence[Sequence[Usual]]) -> list[Usual]:
+    """What earlier runs did, in their order. Approvals are one step without a name of its own: their titles differ, and may quote payloads."""
+
+    def named(step: Usual) -> Usual:
+        approval = step.kind == StepKind.APPROVAL
+        return replace(step, name=StepKind.APPROVAL.value, title=None) if approval else step
+
+    return usual_next([list(dict.fromkeys(map(named, run))) for run in earlier], [])

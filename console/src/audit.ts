@@ -166,6 +166,12 @@ export const GROUPS: Record<string, { word: string; kinds: Kind[] }> = {
 export const kindsOf = (wanted: string | undefined): Kind[] | undefined =>
   wanted === undefined ? undefined : (GROUPS[wanted]?.kinds ?? (wanted in VERBS ? [wanted as Kind] : undefined));
 
+/** The outcomes that one looks for together, by the word in the URL. */
+export const OUTCOMES: Record<string, { word: string; status: Outcome[] }> = {
+  open: { word: "Open", status: ["proposed", "pending", "delivered"] },
+  wrong: { word: "Refused or failed", status: ["refused", "failed"] },
+};
+
 /** Where one can look at what it was done to. */
 export function placeOf(c: Command): { to: string; word: string } | undefined {
   const noun = c.kind.split(".")[0]!;

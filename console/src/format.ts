@@ -12,6 +12,13 @@ type Time = string | number;
 export const zone = (): Zone => (localStorage.getItem(ZONE) === "utc" ? "utc" : "local");
 export const setZone = (next: Zone) => localStorage.setItem(ZONE, next);
 export const zoneName = () => (zone() === "utc" ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone);
+/** For the head of a column: `UTC`, `CET`, `GMT+1`. */
+export const zoneShort = () =>
+  zone() === "utc"
+    ? "UTC"
+    : (new Intl.DateTimeFormat("en-US", { timeZoneName: "short" })
+        .formatToParts()
+        .find((p) => p.type === "timeZoneName")?.value ?? "When");
 
 /** The parts of a time in the chosen zone. */
 function parts(t: Time) {

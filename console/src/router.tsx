@@ -44,6 +44,8 @@ export type Search = Partial<
     | "kind"
     | "target"
     | "at"
+    | "since"
+    | "until"
     | "to"
     | "ended"
     | "from",

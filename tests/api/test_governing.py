@@ -67,10 +67,19 @@ async def test_figures_of_a_workflow_are_of_runs_in_scope(narrow: Api, as_, side
             workflow="out_flow", status=status, started_at=now - timedelta(seconds=seconds), closed_at=now, **over
         )
 
+    version = (await as_("viewer").get("/api/v1/workflows/out_flow")).json()["version"]
+    quick, slow = ended("completed", 2, version=version), ended("completed", 20, version=version)
     await factories.insert(
         narrow.plane.engine,
-        ended("completed", 2),
-        ended("completed", 20),
+        quick,
+        slow,
+        factories.execution(quick),
+        factories.execution(slow),
+        factories.step(quick, 5, name="fetch"),
+        factories.step(quick, 6, kind="approval", name="Publish canary-1"),
+        factories.step(slow, 5, name="fetch"),
+        factories.step(slow, 6, kind="approval", name="Publish canary-2"),
+        factories.step(slow, 7, name="close"),
         ended("completed", 100_000),
         ended("failed", 1, error_type="Upstream"),
         ended("failed", 1, error_type="Upstream"),
@@ -85,13 +94,17 @@ async def test_figures_of_a_workflow_are_of_runs_in_scope(narrow: Api, as_, side
     }
     bins = {each["from_seconds"]: each["count"] for each in found["durations"] if each["count"]}
     assert bins == {1.0: 1, 10.0: 1, 86_400.0: 1}
+    assert (found["completed"], found["p50_seconds"], found["p95_seconds"]) == (3, 20.0, 90_002.0)
+    assert found["usual"]["runs"] == 2
+    usual = [(each["kind"], each["name"], each["count"]) for each in found["usual"]["steps"]]
+    assert usual == [("tool", "fetch", 2), ("approval", "approval", 2), ("tool", "close", 1)]
     row = (await as_("viewer").get("/api/v1/workflows/out_flow")).json()["lately"]
     assert row == {"open": 1, "completed": 3, "failed": 4, "p50_seconds": 20.0}
     listed = (await as_("viewer").get("/api/v1/workflows", params={"q": "out_flow"})).json()["items"]
     assert [each["lately"] for each in listed] == [row]
     for who in ("scoped", "blind"):
         hidden = (await as_(who).get("/api/v1/workflows/out_flow/figures")).json()
-        assert hidden["errors"] == []
+        assert (hidden["errors"], hidden["usual"]["runs"], hidden["completed"]) == ([], 0, 0)
         assert not any(each["count"] for each in hidden["durations"])
         assert (await as_(who).get("/api/v1/workflows/out_flow")).json()["lately"]["open"] == 0
 

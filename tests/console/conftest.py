@@ -5,6 +5,7 @@ Wait by locators (`expect`), never by time. Under the page's content policy `pag
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -28,6 +29,8 @@ __all__ = ["seeded_template"]
 
 expect.set_options(timeout=20_000)  # the machine is shared by several test processes
 
+PICTURED = os.environ.get("AGENTGRID_SCREENS") == "1"
+"""Whether pictures are made for the documentation (`test_screens.py`): the installation has a name that reads well."""
 LOST = re.compile("ERR_(CONNECTION|NETWORK|EMPTY|INCOMPLETE|ABORTED)")
 """What the browser reports when a server dies."""
 
@@ -75,7 +78,7 @@ async def stack(
         temporal_server.address,
         tmp_path_factory.mktemp("console"),
         api_url=f"http://{HOST}:{port}",
-        temporal_namespace=await new_namespace(temporal_server),
+        temporal_namespace=await new_namespace(temporal_server, "backoffice" if PICTURED else None),
     )
     worker: tuple[str, Grid, dict[str, Any]] = ("backoffice", backoffice, {})
     async with looping(settings, dsn, app_dsn, dict(peopled.tokens), worker) as loop, serving(loop, port) as stack:

@@ -128,9 +128,9 @@ class Loop:
         return await self.call(who, "POST", f"/approvals/{approval['approval_id']}/decisions", expect, json=body)
 
 
-async def new_namespace(temporal: Temporal) -> str:
+async def new_namespace(temporal: Temporal, name: str | None = None) -> str:
     """The name of a new Temporal namespace, so that its projector sees no other workflows."""
-    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    name = name or f"e2e-{uuid.uuid4().hex[:8]}"
     client = await Client.connect(temporal.address)
     await client.workflow_service.register_namespace(
         RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))

@@ -20,10 +20,12 @@ from agentgrid.api.routes.runs import details
 from agentgrid.api.schemas.agents import UsageOver
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
 from agentgrid.api.schemas.runs import RunAccepted, RunStart
+from agentgrid.api.schemas.timeline import UsualStep
 from agentgrid.api.schemas.workflows import (
     DurationBin,
     ErrorGroup,
     LastRun,
+    UsualSteps,
     WorkflowDetail,
     WorkflowFigures,
     WorkflowLately,
@@ -33,12 +35,14 @@ from agentgrid.api.schemas.workflows import (
     WorkflowVersionOut,
 )
 from agentgrid.api.shown import Shown, class_of
+from agentgrid.api.timeline import Usuals
 from agentgrid.api.usage import Span, over
 from agentgrid.control import runs as control
 from agentgrid.control import switches as kill_switch
 from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import agent_usage, runs, switches, workflow_figures, workflows
+from agentgrid.db.pool import direct
 from agentgrid.db.run_details import Details
 from agentgrid.db.runs import Last
 from agentgrid.db.session import ReadSession, reading
@@ -46,12 +50,15 @@ from agentgrid.db.tables import Switch, Workflow, WorkflowVersion
 from agentgrid.db.workflow_figures import EDGES_SECONDS, Lately
 from agentgrid.domain.handlers import Handlers
 from agentgrid.domain.principals import Principal
+from agentgrid.domain.steps import StepKind
 from agentgrid.domain.switches import SwitchKind
+from agentgrid.domain.timeline import usual_steps
 from agentgrid.errors import NotFound
 
 router = make_router(tags=["workflows"], prefix=f"{V1}/workflows")
 
 MAX_VERSIONS = 50
+BINS = len(EDGES_SECONDS) + 1
 DAY = timedelta(days=1)
 MONTH = timedelta(days=30)
 
@@ -173,19 +180,41 @@ async def get_workflow_usage(session: Session, principal: Who, name: Id, span: S
     return over(span, found)
 
 
-@router.get("/{name}/figures", summary="How a workflow's runs failed and how long they took, in the last 30 days")
-async def get_workflow_figures(session: Session, principal: Who, name: Id) -> WorkflowFigures:
-    """Errors by their class, and a histogram of durations."""
-    if await workflows.get(session, name) is None:
+@router.get(
+    "/{name}/figures",
+    summary="How a workflow's runs ended, what they usually do and how long they take, in the last 30 days",
+)
+async def get_workflow_figures(
+    request: Request, session: Session, plane: Plane, principal: Who, name: Id
+) -> WorkflowFigures:
+    """Durations with their median and 95th percentile, errors by their class, and the usual steps of the current version."""
+    row = await workflows.get(session, name)
+    if row is None:
         raise NotFound("workflow", name)
     if not principal.sees(name):
-        return WorkflowFigures(errors=[], durations=_bins([0] * (len(EDGES_SECONDS) + 1)))
+        empty = UsualSteps(runs=0, steps=[])
+        return WorkflowFigures(
+            completed=0, p50_seconds=None, p95_seconds=None, usual=empty, errors=[], durations=_bins([0] * BINS)
+        )
+    took = await workflow_figures.took(session, name, since=MONTH)
     errors = await workflow_figures.errors(session, name, since=MONTH)
     durations = await workflow_figures.durations(session, name, since=MONTH)
     return WorkflowFigures(
+        **vars(took),
+        usual=await _usual(plane, request.app.state.usuals, row),
         errors=[ErrorGroup.model_validate({**vars(each), "error_type": class_of(each.error_type)}) for each in errors],
         durations=_bins(durations),
     )
+
+
+async def _usual(plane: ControlPlane, usuals: Usuals, row: Workflow) -> UsualSteps:
+    async with direct(plane.pool) as connection:
+        earlier = await usuals.of(connection, row.name, row.version)
+    steps = [
+        UsualStep(kind=StepKind(step.kind), name=step.name, title=step.title, count=step.count)
+        for step in usual_steps(earlier)
+    ]
+    return UsualSteps(runs=len(earlier), steps=steps)
 
 
 def _bins(counts: Sequence[int]) -> list[DurationBin]:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from agentgrid.api.schemas.common import Action, Out, SwitchOut
 from agentgrid.api.schemas.handlers import HandlersOut
+from agentgrid.api.schemas.timeline import UsualStep
 from agentgrid.domain.runs import RunStatus
 
 
@@ -47,9 +48,22 @@ class DurationBin(Out):
     count: int
 
 
+class UsualSteps(Out):
+    """What the newest completed runs of the workflow's version did."""
+
+    runs: int = Field(description="How many runs were looked at; at most 50.")
+    steps: list[UsualStep] = Field(
+        description="The steps that at least a fifth of them took, in the usual order; at most 8. Approvals are one step."
+    )
+
+
 class WorkflowFigures(Out):
     """How the runs of a workflow ended in the last 30 days, as far as the caller may see them."""
 
+    completed: int = Field(description="How many completed.")
+    p50_seconds: float | None = Field(description="Half of the completed runs took at most that.")
+    p95_seconds: float | None = Field(description="95 of 100 completed runs took at most that.")
+    usual: UsualSteps = Field(description="Of the version that starts use, whenever the runs were.")
     errors: list[ErrorGroup] = Field(description="The most frequent first; at most 20.")
     durations: list[DurationBin] = Field(description="Of completed runs; every bin, also without a run.")
 

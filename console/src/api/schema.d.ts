@@ -1733,8 +1733,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * How a workflow's runs failed and how long they took, in the last 30 days
-         * @description Errors by their class, and a histogram of durations.
+         * How a workflow's runs ended, what they usually do and how long they take, in the last 30 days
+         * @description Durations with their median and 95th percentile, errors by their class, and the usual steps of the current version.
          */
         get: operations["get_workflow_figures"];
         put?: never;
@@ -8091,6 +8091,22 @@ export interface components {
             title?: string | null;
         };
         /**
+         * UsualSteps
+         * @description What the newest completed runs of the workflow's version did.
+         */
+        UsualSteps: {
+            /**
+             * Runs
+             * @description How many runs were looked at; at most 50.
+             */
+            runs: number;
+            /**
+             * Steps
+             * @description The steps that at least a fifth of them took, in the usual order; at most 8. Approvals are one step.
+             */
+            steps: components["schemas"]["UsualStep"][];
+        };
+        /**
          * Verdict
          * @description The answer of a person.
          * @enum {string}
@@ -8334,6 +8350,11 @@ export interface components {
          */
         WorkflowFigures: {
             /**
+             * Completed
+             * @description How many completed.
+             */
+            completed: number;
+            /**
              * Durations
              * @description Of completed runs; every bin, also without a run.
              */
@@ -8343,6 +8364,18 @@ export interface components {
              * @description The most frequent first; at most 20.
              */
             errors: components["schemas"]["ErrorGroup"][];
+            /**
+             * P50 Seconds
+             * @description Half of the completed runs took at most that.
+             */
+            p50_seconds: number | null;
+            /**
+             * P95 Seconds
+             * @description 95 of 100 completed runs took at most that.
+             */
+            p95_seconds: number | null;
+            /** @description Of the version that starts use, whenever the runs were. */
+            usual: components["schemas"]["UsualSteps"];
         };
         /**
          * WorkflowLately

@@ -1,28 +1,25 @@
 import { Menu } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { Download, ScrollText, Search as SearchIcon, X } from "lucide-react";
-import { type FormEvent, useEffect, useMemo, useState } from "react";
+import { Download, ScrollText } from "lucide-react";
+import { useMemo } from "react";
 import type { Command } from "../api/client";
 import * as q from "../api/queries";
 import type { CommandFilter } from "../api/queries/commands";
-import { GROUPS, kindsOf, type Outcome, type Titles } from "../audit";
+import { kindsOf, OUTCOMES, type Titles } from "../audit";
+import { Filters } from "../components/audit/Filters";
 import { Button } from "../components/Button";
 import { useAgentTitle, useToolTitle, useWorkflowTitle } from "../components/catalog";
 import { CommandRow } from "../components/CommandRow";
 import { Bar } from "../components/Page";
 import { Blank, Failed, Skeleton } from "../components/States";
-import { count, dayTitle, zoneName } from "../format";
+import { dayTitle, plural, zoneName, zoneShort } from "../format";
 import { useNow } from "../live/now";
 import type { Search } from "../router";
 import classes from "./Audit.module.css";
 
 const MINUTE = 60_000;
-/** The outcomes that one looks for together, by the word in the URL. */
-const OUTCOMES: Record<string, { word: string; status: Outcome[] }> = {
-  open: { word: "Open", status: ["proposed", "pending", "delivered"] },
-  wrong: { word: "Refused or failed", status: ["refused", "failed"] },
-};
+const FILTERS = ["principal", "kind", "status", "target", "q", "since", "until"] as const;
 
 function filterOf(url: Search): CommandFilter {
   return {
@@ -31,35 +28,13 @@ function filterOf(url: Search): CommandFilter {
     status: url.status ? OUTCOMES[url.status]?.status : undefined,
     target: url.target,
     q: url.q,
+    since: url.since,
+    until: url.until,
   };
 }
 function useTitles(): Titles {
   const titles = { workflow: useWorkflowTitle(), agent: useAgentTitle(), tool: useToolTitle() };
   return (noun, name) => titles[noun](name);
-}
-
-function Find({ words, onChange }: { words: string; onChange(words: string): void }) {
-  const [typed, setTyped] = useState(words);
-  useEffect(() => setTyped(words), [words]);
-  const submit = (e: FormEvent) => {
-    e.preventDefault();
-    onChange(typed.trim());
-  };
-  return (
-    <form onSubmit={submit} role="search">
-      <label>
-        <SearchIcon size={14} aria-hidden />
-        <input
-          value={typed}
-          onChange={(e) => setTyped(e.target.value)}
-          onBlur={() => typed.trim() !== words && onChange(typed.trim())}
-          placeholder="Who, why, on what, or an id"
-          aria-label="Search the audit log"
-          maxLength={300}
-        />
-      </label>
-    </form>
-  );
 }
 
 /** What fits the filters, as a file. */
@@ -106,10 +81,8 @@ export default function Audit() {
   const commands = useMemo(() => data?.pages.flatMap((p) => p.items) ?? [], [data]);
   const days = useMemo(() => byDay(commands, minute), [commands, minute]);
   const set = (change: Search) => void go({ to: ".", search: (old: Search) => ({ ...old, ...change }), replace: true });
-  const flip = (key: "kind" | "status", value: string) => set({ [key]: url[key] === value ? undefined : value });
-  const clear = () =>
-    set({ principal: undefined, kind: undefined, status: undefined, target: undefined, q: undefined });
-  const filtered = !!(url.principal || url.kind || url.status || url.target || url.q);
+  const clear = () => set(Object.fromEntries(FILTERS.map((name) => [name, undefined])));
+  const filtered = FILTERS.some((name) => url[name]);
   const all = me?.permissions.includes("audit");
   return (
     <>
@@ -121,38 +94,19 @@ export default function Audit() {
         )}
         <Export filter={filter} />
       </Bar>
-      <div className={classes.filters} role="group" aria-label="Filters">
-        <Find words={url.q ?? ""} onChange={(words) => set({ q: words || undefined })} />
-        {(["principal", "target"] as const).map(
-          (k) =>
-            url[k] && (
-              <Button key={k} small onClick={() => set({ [k]: undefined })}>
-                {k === "principal" ? "by" : "on"} {url[k]}
-                <X size={12} aria-label="remove" />
-              </Button>
-            ),
-        )}
-        {Object.entries(GROUPS).map(([key, g]) => (
-          <button type="button" key={key} aria-pressed={url.kind === key} onClick={() => flip("kind", key)}>
-            {g.word}
-          </button>
-        ))}
-        <hr />
-        {Object.entries(OUTCOMES).map(([key, o]) => (
-          <button type="button" key={key} aria-pressed={url.status === key} onClick={() => flip("status", key)}>
-            {o.word}
-          </button>
-        ))}
-        <span className="num">
-          {me && !all
-            ? "Only your own: everybody’s take the role auditor"
-            : data && `${count(commands.length)}${hasNextPage ? " or more" : ""}, none ever removed`}
-        </span>
-      </div>
+      <Filters
+        url={url}
+        onChange={set}
+        note={data && `${plural(commands.length, "command")}${hasNextPage ? " or more" : ""}`}
+      />
+      {me && !all && (
+        <p className={classes.note}>You see what you asked for yourself. Everybody’s commands take the role auditor.</p>
+      )}
+      {url.q && !url.since && (
+        <p className={classes.note}>Words are searched for in the last 31 days. Choose days to look further back.</p>
+      )}
       <div className={classes.cols} aria-hidden>
-        <span className="cut" title={zoneName()}>
-          When
-        </span>
+        <span title={zoneName()}>{zoneShort()}</span>
         <span>Who</span>
         <span>Did what, and why</span>
         <span>On</span>

@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams, useSearch } from "@tanstack/react-router";
-import { lazy, Suspense, useState, type ReactNode } from "react";
+import { lazy, Suspense, useMemo, useState, type ReactNode } from "react";
 import { ApiError, type Workflow as Entry, type WorkflowDetail } from "../api/client";
 import * as q from "../api/queries";
 import { turn, type Switch } from "../api/queries/workflows";
@@ -41,7 +41,8 @@ export default function Workflow() {
   const { name } = useParams({ strict: false }) as { name?: string };
   const now = useNow();
   const { data: all, error, refetch } = useQuery(q.workflows.list());
-  const shown = name ?? all?.items[0]?.name;
+  const sorted = useMemo(() => all?.items.toSorted((a, b) => a.title.localeCompare(b.title)), [all]);
+  const shown = name ?? sorted?.[0]?.name;
   if (!all)
     return (
       <>
@@ -58,7 +59,7 @@ export default function Workflow() {
         </Blank>
       </>
     );
-  return <One key={shown} name={shown} chosen={!!name} entries={all.items.map((w) => entryOf(w, now))} />;
+  return <One key={shown} name={shown} chosen={!!name} entries={sorted!.map((w) => entryOf(w, now))} />;
 }
 
 function One({ name, chosen, entries }: { name: string; chosen: boolean; entries: ReturnType<typeof entryOf>[] }) {

@@ -2,7 +2,6 @@ import { expect, test } from "vitest";
 import awkward from "./awkward.json";
 import reference from "./reference.json";
 import { check, placeOf, split, standing, toErrorSchema } from "./faults";
-import { fromInput, toInput } from "./time";
 
 const says = (input: unknown, schema: unknown) =>
   Object.fromEntries(check(input, schema).map((f) => [f.pointer, f.message]));
@@ -63,10 +62,4 @@ test("names of fields can't reach into what all objects share", () => {
 test("places read as words", () => {
   expect(placeOf("/order_lines/1/amount_cents")).toBe("Order lines 2, Amount cents");
   expect(placeOf("")).toBe("The input");
-});
-test("times go through the browser's input and back, with their offset", () => {
-  expect(toInput("2026-11-29T08:08:15+02:00", "utc")).toBe("2026-11-29T06:08:15");
-  expect(fromInput("2026-11-29T06:08", "utc")).toBe("2026-11-29T06:08:00Z");
-  expect(fromInput(toInput("2026-11-29T06:08:15Z", "local"), "local")).toBe("2026-11-29T06:08:15Z");
-  expect(toInput("soon", "utc")).toBe("");
 });

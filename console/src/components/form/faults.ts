@@ -1,6 +1,7 @@
 /** What is wrong with an input, and where: found here for a quick answer, or by the server, which is the judge. */
 import { Validator, type OutputUnit, type Schema as Checked } from "@cfworker/json-schema";
 import type { ErrorSchema } from "@rjsf/utils";
+import { isRounded } from "./numbers";
 import { label } from "./schema";
 
 export interface Fault {
@@ -74,6 +75,16 @@ function toFault(u: OutputUnit): Fault {
 }
 const byPlace = (faults: Fault[]) => [...new Map(faults.map((f) => [f.pointer, f])).values()].slice(0, MOST);
 
+const ROUNDED = "A browser would round this number: start it with the command line";
+/** Where whole numbers are that lose digits in a browser, also those of an earlier run. */
+function rounded(value: unknown, pointer = ""): Fault[] {
+  if (typeof value === "number") return isRounded(value) ? [{ pointer, message: ROUNDED }] : [];
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, v]) => rounded(v, `${pointer}/${escaped(key)}`));
+}
+const digits = (f: Fault, input: unknown): Fault =>
+  /^Must be (integer|number)/.test(f.message) && isRounded(valueAt(input, f.pointer)) ? { ...f, message: ROUNDED } : f;
+
 /** The faults of an input under the workflow's own schema, one a place. A schema that can't be read here finds none. */
 export function check(input: unknown, schema: unknown): Fault[] {
   try {
@@ -85,9 +96,14 @@ export function check(input: unknown, schema: unknown): Fault[] {
         (u.keyword === "anyOf" || u.keyword === "oneOf") &&
         !precise.some((p) => within(p.instanceLocation, u.instanceLocation)),
     );
-    return byPlace([...precise, ...lone].map(toFault));
+    return byPlace(
+      [...precise, ...lone]
+        .map(toFault)
+        .map((f) => digits(f, input))
+        .concat(rounded(input)),
+    );
   } catch {
-    return [];
+    return rounded(input);
   }
 }
 /** Whether a value fits a part of a schema: how a form knows which kind of a union it shows. */

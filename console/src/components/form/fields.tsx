@@ -140,6 +140,9 @@ function same(text: string, value: unknown) {
   }
 }
 
+/** Numbers are read by their input: the library would round large ones without a word. */
+const NumberField = core.StringField!;
+
 /** What refers to itself needs no guard of its own: it is drawn only where it has a value, or once it is added. */
 const Recursive = (props: FieldProps) => (
   <CoreSchema {...props} schema={{ ...props.schema, [RJSF_REF_CYCLE_KEY]: false }} />
@@ -148,6 +151,7 @@ const Recursive = (props: FieldProps) => (
 export const fields: RegistryFieldsType = {
   ObjectField,
   ArrayField: ListField,
+  NumberField,
   AnyOfField: union(core.AnyOfField!),
   OneOfField: union(core.OneOfField!),
   FallbackField: JsonField,

@@ -43,9 +43,9 @@ test("a ticket is typed, and its default stays away once it is cleared", () => {
   draw(reference.support_triage);
   type("Ticket id", "T-1002");
   press(/1 with a default/);
-  type("Approval above cents", "");
+  type("Approval above", "");
   expect(now).toEqual({ ticket_id: "T-1002" });
-  type("Approval above cents", "70");
+  type("Approval above", "0.70");
   expect(now).toEqual({ ticket_id: "T-1002", approval_above_cents: 70 });
 });
 test("lines of text: Enter adds one, pasted lines are several, none is lost on leaving", () => {

@@ -1,8 +1,11 @@
 import type { BaseInputTemplateProps, WidgetProps } from "@rjsf/utils";
+import { useState } from "react";
+import { zoneName } from "../../format";
 import classes from "./Form.module.css";
+import { moneyOf, moneyText, numberOf } from "./numbers";
 import { describedBy, unitOf } from "./parts";
-import { DECIMAL, type Schema } from "./schema";
-import { fromInput, toInput } from "./time";
+import { DECIMAL, isMoney, type Schema } from "./schema";
+import { fromInput, toInput } from "../../zoned";
 
 const LONG = 200; // characters: a text that may be that long is written in lines
 const LINES =
@@ -19,7 +22,43 @@ function example(schema: Schema): string | undefined {
 }
 const isNumber = (schema: Schema) => schema.type === "number" || schema.type === "integer";
 
-/** A text or a number in one line, or a text in several. A number is typed as text, so that no wheel or arrow changes it by a slip. */
+interface Typed {
+  schema: Schema;
+  value: unknown;
+  onChange(value: unknown): void;
+}
+/** What is typed, and the number that it is: the text stays as it is typed while it means the value. */
+function useTyped({ schema, value, onChange }: Typed) {
+  const [typed, setTyped] = useState("");
+  const [read, write] = isMoney(schema) ? [moneyOf, moneyText] : [numberOf, String];
+  const text = value == null ? "" : typeof value === "number" ? write(value) : String(value);
+  const take = (next: string) => {
+    setTyped(next);
+    onChange(read(next));
+  };
+  return [typed && read(typed) === value ? typed : text, take] as const;
+}
+/** A number, typed as text, so that no wheel or arrow changes it by a slip. */
+function NumberInput({ shared, id, ...typed }: Typed & { id: string; shared: object }) {
+  const [text, take] = useTyped(typed);
+  const { schema } = typed;
+  const money = isMoney(schema);
+  const unit = money ? (schema as { "x-currency": string })["x-currency"] : unitOf(schema, id);
+  return (
+    <div className={classes.number}>
+      <input
+        {...shared}
+        className={classes.input}
+        inputMode={schema.type === "integer" && !money ? "numeric" : "decimal"}
+        value={text}
+        onChange={(e) => take(e.target.value)}
+      />
+      {unit && <span>{unit}</span>}
+    </div>
+  );
+}
+
+/** A text or a number in one line, or a text in several. */
 export function Input({
   id,
   value,
@@ -46,27 +85,22 @@ export function Input({
     return (
       <textarea {...shared} className={classes.area} rows={3} value={text} onChange={(e) => take(e.target.value)} />
     );
-  const decimal = DECIMAL in schema;
-  if (!isNumber(schema) && !decimal)
-    return (
-      <input
-        {...shared}
-        className={classes.input}
-        type={type === "password" || schema.format === "password" ? "password" : "text"}
-        value={text}
-        onChange={(e) => take(e.target.value)}
-      />
-    );
-  const unit = unitOf(schema, id);
+  if (isNumber(schema)) return <NumberInput {...{ shared, id, schema, value, onChange }} />;
+  const unit = DECIMAL in schema && unitOf(schema, id);
+  const input = (
+    <input
+      {...shared}
+      className={classes.input}
+      inputMode={DECIMAL in schema ? "decimal" : undefined}
+      type={type === "password" || schema.format === "password" ? "password" : "text"}
+      value={text}
+      onChange={(e) => take(e.target.value)}
+    />
+  );
+  if (!(DECIMAL in schema)) return input;
   return (
     <div className={classes.number}>
-      <input
-        {...shared}
-        className={classes.input}
-        inputMode={schema.type === "integer" ? "numeric" : "decimal"}
-        value={text}
-        onChange={(e) => take(e.target.value)}
-      />
+      {input}
       {unit && <span>{unit}</span>}
     </div>
   );
@@ -78,7 +112,7 @@ const moment = (kind: "date" | "time" | "datetime-local") =>
     // What the browser's input can't hold, such as a date pasted into the JSON, stays readable as text.
     const held = zoned ? toInput(value as string) : ((value as string | undefined) ?? "");
     const foreign = !!value && (zoned ? !held : !/^[\d:.-]+$/.test(held));
-    return (
+    const input = (
       <input
         id={id}
         type={foreign ? "text" : kind}
@@ -94,6 +128,13 @@ const moment = (kind: "date" | "time" | "datetime-local") =>
           onChange(zoned && !foreign ? fromInput(text) : text || undefined);
         }}
       />
+    );
+    if (!zoned) return input;
+    return (
+      <div className={classes.number}>
+        {input}
+        <span>{zoneName()}</span>
+      </div>
     );
   };
 export const DateInput = moment("date");

@@ -25,6 +25,8 @@ const DEEPEST = 20; // required fields inside required fields
 const isObject = (v: unknown): v is Values => typeof v === "object" && v !== null && !Array.isArray(v);
 /** `approval_above_cents` and `CardPayment` as words. */
 export const label = (name: string) => words(name.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase());
+/** Hundredths of a currency, which people read and write in whole units: 50.00 USD for 5000. */
+export const isMoney = (s: object) => "x-currency" in s && (s as Values)["x-unit"] === "cents";
 const automatic = (title: string, name: string) =>
   title.replace(/[\s_]/g, "").toLowerCase() === name.replace(/[\s_]/g, "").toLowerCase();
 
@@ -129,16 +131,23 @@ function simplify(given: unknown, root: Schema, name?: string): unknown {
   if ("prefixItems" in node && isObject(node.items)) out.additionalItems = simplify(node.items, root);
   if (isObject(out.properties)) out.required = required(node, out.properties, root);
   if (Array.isArray(out.enum) && out.enum.length === 1) out.const = out.enum[0];
+  const types = new Set(choices(out).map((v) => typeof v));
+  if (!("type" in out) && types.size === 1) out.type = [...types][0];
   const title = titleOf(node, name);
   if (title) out.title = title;
   return out;
+}
+/** The values of a union that only chooses between values. */
+function choices(node: Values): unknown[] {
+  const branches = (node.oneOf ?? node.anyOf) as Values[] | undefined;
+  return branches?.every((b) => "const" in b) ? branches.map((b) => b.const) : [];
 }
 const again = (node: Values) =>
   Array.isArray(node.type) ||
   ["anyOf", "oneOf", "allOf"].some((k) => Array.isArray(node[k]) && withoutNull(node) !== node);
 const titleOf = (node: Values, name: string | undefined) =>
   name !== undefined && (typeof node.title !== "string" || automatic(node.title, name))
-    ? label(name)
+    ? label(isMoney(node) ? name.replace(/_cents$/, "") : name)
     : (node.title as string | undefined);
 /** Without the fields that may be null: a form leaves them empty. */
 const required = (node: Values, properties: Values, root: Schema) =>
@@ -156,7 +165,7 @@ export function initial(schema: Schema, root: Schema, depth = 0): unknown {
   if (s.default !== undefined) return structuredClone(s.default);
   if (s.const !== undefined) return s.const;
   if (s["x-any"]) return s["x-any"] === "object" ? {} : s["x-any"] === "array" ? [] : undefined;
-  const first = (s.anyOf ?? s.oneOf)?.[0];
+  const first = choices(s).length > 1 ? undefined : (s.anyOf ?? s.oneOf)?.[0];
   if (s.type === "array") {
     const part = isPart(s.items as Schema) ? (s.items as Schema) : undefined;
     if (Array.isArray(s.items))

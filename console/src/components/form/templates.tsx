@@ -12,8 +12,9 @@ import { ChevronDown, ChevronRight, ChevronUp, X } from "lucide-react";
 import { useContext, useState, type ReactNode } from "react";
 import classes from "./Form.module.css";
 import { Input } from "./inputs";
+import { moneyText } from "./numbers";
 import { Add, Drawn, faultId, Head, saysId, useDrawn, type FormState } from "./parts";
-import { initial, isFixed, label as inWords, resolve, type Schema } from "./schema";
+import { initial, isFixed, isMoney, label as inWords, resolve, type Schema } from "./schema";
 import { isPicked } from "./widgets";
 
 const FEW = 2; // that many optional fields of a nested object need no fold
@@ -29,7 +30,7 @@ function Field(props: FieldTemplateProps) {
   if (hidden) return <div hidden>{children}</div>;
   const entry = ADDITIONAL_PROPERTY_FLAG in schema;
   const item = typeof path.at(-1) === "number";
-  const faults = errors ? (rawErrors ?? []) : [];
+  const faults = (errors ? (rawErrors ?? []) : []).map((f) => (isMoney(schema) ? inMoney(f) : f));
   const plain = !path.length || drawn || entry;
   const body = (
     <div className={classes.field} data-fault={faults.length > 0 || undefined} data-wide={isWide(schema) || undefined}>
@@ -58,6 +59,8 @@ function Field(props: FieldTemplateProps) {
   );
   return entry ? <Entry {...props}>{body}</Entry> : body;
 }
+/** "Must be at most 5000" as 50.00, as it is typed. */
+const inMoney = (fault: string) => fault.replace(/^(Must be .*?)(-?\d+)$/, (_, says, n) => says + moneyText(Number(n)));
 const isWide = (s: Schema) =>
   s.type === "object" || s.type === "array" || !!s.anyOf || !!s.oneOf || (s.maxLength ?? 0) > 80;
 

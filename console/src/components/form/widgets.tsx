@@ -1,4 +1,6 @@
 import type { RegistryWidgetsType, WidgetProps } from "@rjsf/utils";
+import { useMemo } from "react";
+import { count } from "../../format";
 import classes from "./Form.module.css";
 import { DateInput, Input, MomentInput, TimeInput } from "./inputs";
 import { describedBy, titleId } from "./parts";
@@ -7,6 +9,8 @@ import type { Schema } from "./schema";
 const FEW = 4;
 const SHORT = 40; // characters of all choices together
 const UNSET = "";
+const MANY = 100; // choices: more are typed
+const OFFERED = 50;
 
 const isShort = (labels: string[]) => labels.length <= FEW && labels.join("").length <= SHORT;
 const choicesOf = (s: Schema) =>
@@ -19,7 +23,7 @@ interface Choice {
   label: string;
 }
 /** One of a few, side by side. */
-function Pick({ id, choices, value, optional, disabled, label, onChange }: Pick) {
+function Pick({ id, choices, value, optional, disabled, label, onChange }: Picking) {
   const all = optional ? [...choices, { value: undefined, label: "Not set" }] : choices;
   return (
     <div
@@ -47,7 +51,7 @@ function Pick({ id, choices, value, optional, disabled, label, onChange }: Pick)
     </div>
   );
 }
-interface Pick {
+interface Picking {
   id: string;
   choices: Choice[];
   value: unknown;
@@ -56,6 +60,46 @@ interface Pick {
   /** Its name, where no label is beside it. */
   label?: string;
   onChange(value: unknown): void;
+}
+
+/** One of very many: typed, with those that fit offered. What is none of them stays as typed, and is a fault. */
+function Find({
+  id,
+  choices,
+  value,
+  disabled,
+  wrong,
+  onChange,
+}: Pick<Picking, "id" | "choices" | "value" | "disabled" | "onChange"> & { wrong: boolean }) {
+  const byLabel = useMemo(() => new Map(choices.map((c) => [c.label, c.value])), [choices]);
+  const text = choices.find((c) => c.value === value)?.label ?? (value == null ? "" : String(value));
+  const words = text.toLowerCase();
+  const fitting = choices.filter((c) => c.label.toLowerCase().includes(words)).slice(0, OFFERED);
+  return (
+    <>
+      <input
+        id={id}
+        list={`${id}__choices`}
+        className={classes.input}
+        placeholder={`Type to find one of ${count(choices.length)}`}
+        autoComplete="off"
+        spellCheck={false}
+        disabled={disabled}
+        aria-invalid={wrong || undefined}
+        aria-describedby={describedBy(id)}
+        value={text}
+        onChange={(e) => {
+          const next = e.target.value;
+          onChange(next === "" ? undefined : byLabel.has(next) ? byLabel.get(next) : next);
+        }}
+      />
+      <datalist id={`${id}__choices`}>
+        {fitting.map((c) => (
+          <option key={c.label} value={c.label} />
+        ))}
+      </datalist>
+    </>
+  );
 }
 
 /** One of several: open where they are few and short, else a list to choose from. Also the choice of a union's kind. */
@@ -88,6 +132,8 @@ function Select({
         onChange={onChange}
       />
     );
+  if (choices.length > MANY && !kind)
+    return <Find {...{ id, choices, value, onChange }} disabled={off} wrong={!!rawErrors?.length} />;
   const at = choices.findIndex((c) => c.value === value);
   return (
     <select

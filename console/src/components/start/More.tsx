@@ -2,7 +2,7 @@ import { useId, type ReactNode } from "react";
 import form from "../form/Form.module.css";
 import { Chips } from "../form/lists";
 import { titleId } from "../form/parts";
-import { fromInput, toInput } from "../form/time";
+import { fromInput, toInput } from "../../zoned";
 import { zoneName } from "../../format";
 import classes from "./Start.module.css";
 

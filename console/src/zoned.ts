@@ -1,5 +1,5 @@
 /** Times as the browser's own inputs write them, in the zone that the viewer chose. */
-import { zone, type Zone } from "../../format";
+import { zone, type Zone } from "./format";
 
 const pad = (n: number, digits = 2) => String(n).padStart(digits, "0");
 
@@ -16,4 +16,15 @@ export function fromInput(text: string, at: Zone = zone()): string | undefined {
   if (!text) return undefined;
   const d = new Date(at === "utc" ? `${text}Z` : text);
   return Number.isNaN(d.getTime()) ? undefined : d.toISOString().replace(".000Z", "Z");
+}
+
+/** The day that an instant falls on, `2026-11-29`. */
+export const dayOf = (iso: string, at: Zone = zone()) => toInput(iso, at).slice(0, 10);
+/** When a day begins. */
+export const dayStart = (day: string, at: Zone = zone()) => fromInput(day && `${day}T00:00`, at);
+/** Some days later: by the calendar, also where a day has 23 or 25 hours. */
+export function addDays(day: string, days: number): string {
+  const d = new Date(`${day}T00:00:00Z`);
+  d.setUTCDate(d.getUTCDate() + days);
+  return d.toISOString().slice(0, 10);
 }
