@@ -1,8 +1,9 @@
-import { useRef, useState, type FormEvent } from "react";
+import { useState, type FormEvent } from "react";
 import { ApiError } from "../api/client";
 import { Button } from "./Button";
 import classes from "./Confirm.module.css";
 import { Dialog } from "./Dialog";
+import { useKey } from "./useKey";
 
 interface Props {
   title: string;
@@ -21,7 +22,7 @@ export function Confirm({ title, says, verb, danger, needsReason, onConfirm, onC
   const [reason, setReason] = useState("");
   const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState<string>();
-  const key = useRef(crypto.randomUUID());
+  const key = useKey();
   async function submit(e: FormEvent) {
     e.preventDefault();
     if (busy) return;
@@ -29,7 +30,8 @@ export function Confirm({ title, says, verb, danger, needsReason, onConfirm, onC
     setBusy(true);
     setFault(undefined);
     try {
-      await onConfirm(reason.trim() || null, key.current);
+      const given = reason.trim() || null;
+      await onConfirm(given, key(given));
       onClose();
     } catch (error) {
       setFault(error instanceof ApiError ? error.message : String((error as Error).message));

@@ -132,7 +132,7 @@ function refresh(queries: QueryClient, events: LiveEvent[]) {
   }
   if (kinds.has("command")) later(queries, ["commands"]);
   if (kinds.has("policy") || kinds.has("catalog"))
-    for (const noun of ["tools", "agents", "workflows", "policies"]) later(queries, [noun]);
+    for (const noun of ["tools", "agents", "workflows", "policies", "mcp_servers"]) later(queries, [noun]);
 }
 export const useLive = (): Live =>
   useSyncExternalStore(
