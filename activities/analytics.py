@@ -266,8 +266,8 @@ def _headline(changes: Iterable[MetricChange]) -> str:
     for verdict in (Verdict.BETTER, Verdict.WORSE):
         moved = [change for change in changes if change.verdict is verdict and change.change_percent is not None]
         moved.sort(key=lambda change: abs(change.change_percent or Decimal()), reverse=True)
-        said = [f"{change.title} {change.change_percent:+}%" for change in moved[:2]]
-        lines.append(f"{verdict.capitalize()}: {'; '.join(said) or 'nothing much'}.")
+        named = [f"{change.title} {change.change_percent:+}%" for change in moved[:2]]
+        lines.append(f"{verdict.capitalize()}: {'; '.join(named) or 'nothing much'}.")
     return "\n".join(lines)
 
 

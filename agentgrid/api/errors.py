@@ -179,15 +179,15 @@ def install(app: FastAPI) -> None:
     """Turn every error of the application into a problem response."""
 
     async def known(_: Request, error: Exception) -> Response:
-        said = translated(error)
-        if said is None:
+        known_as = translated(error)
+        if known_as is None:
             raise error
         if isinstance(error, RecursionError):
             # Only the last frames: formatting a thousand takes seconds.
             log.error("request_too_deep", where="".join(traceback.format_tb(error.__traceback__, limit=-3)))
-        if isinstance(said, Unavailable):
+        if isinstance(known_as, Unavailable):
             log.warning("request_unavailable", reason=f"{type(error).__name__}: {error}"[:300])
-        return response(said)
+        return response(known_as)
 
     async def http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

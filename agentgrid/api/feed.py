@@ -158,7 +158,7 @@ class Feed:
                     if wanted or self._unheard > WINDOW // 4:
                         self._ring()
                     for event, _ in rows:
-                        if event.kind == EventKind.END or _tells_of_a_gate(event):
+                        if event.kind == EventKind.END or _opens_an_approval(event):
                             self._ring_for(event.run_id)
 
     def _ring(self) -> None:
@@ -330,5 +330,5 @@ class Feed:
         return Cursor(event_id=newest if gone else seen, reset=gone, head=newest)
 
 
-def _tells_of_a_gate(event: Event) -> bool:
+def _opens_an_approval(event: Event) -> bool:
     return isinstance(event.data, dict) and event.data.get("waiting_on") == WaitingOn.APPROVAL

@@ -94,9 +94,9 @@ class GovernedRoute(APIRoute):
                 _note_disclosure(request, declared, route)
                 return _tagged(request, answer) if declared.tagged else answer
             except RequestValidationError as error:
-                said = faults_of(error)
-                await _write_down(request, declared, said)
-                raise said from None
+                invalid = faults_of(error)
+                await _write_down(request, declared, invalid)
+                raise invalid from None
             except AgentGridError as error:
                 _note_disclosure(request, declared, route)
                 if declared.command is None and isinstance(error, Forbidden):
@@ -134,7 +134,7 @@ def authorise(principal: Principal, access: Access) -> None:
 
 
 async def _sign_in(request: Request, route: str, parameters: frozenset[str], handle: Handler) -> Response:
-    """A change by somebody whom the route itself authenticates, by the body. Nobody can be signed in as somebody else from another page."""
+    """A change whose caller the route itself authenticates, by the body. A page of another origin can't sign its visitor in."""
     _check_origin(request)
     _check_parameters(request, parameters)
     await _take_body(request)

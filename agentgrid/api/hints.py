@@ -38,7 +38,7 @@ class Hints:
         self._kept: deque[LiveEvent] = deque(maxlen=MAX_HINTS)
         self._ends: deque[int] = deque(maxlen=LATE_LOOKS)
         """The newest log line at each of the last looks; empty before the first one."""
-        self._told: Mapping[str, frozenset[int]] = {}
+        self._reported: Mapping[str, frozenset[int]] = {}
         """Of the lines after the oldest of these ends, those already reported, by run."""
 
     def after(self, seen: int, principal: Principal, interest: Interest) -> tuple[Sequence[LiveEvent], int]:
@@ -58,17 +58,17 @@ class Hints:
             return self.head > before
         if not self._ends:
             self._ends.append(await table.newest_log(session))
-            self._told = {}
+            self._reported = {}
             return self.head > before
         found = await table.logs_after(session, self._ends[0])
         for each in found:
-            self._tell_of_logs(each)
-        self._told = {each.run_id: each.log_ids for each in found}
+            self._report_logs(each)
+        self._reported = {each.run_id: each.log_ids for each in found}
         self._ends.append(max((max(each.log_ids) for each in found), default=self._ends[-1]))
         return self.head > before
 
-    def _tell_of_logs(self, found: table.RunLogs) -> None:
-        new = found.log_ids - self._told.get(found.run_id, frozenset())
+    def _report_logs(self, found: table.RunLogs) -> None:
+        new = found.log_ids - self._reported.get(found.run_id, frozenset())
         if not new:
             return
         data = NewLogs(newest_log_id=max(found.log_ids), count=len(new))

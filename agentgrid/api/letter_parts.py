@@ -15,7 +15,7 @@ from agentgrid.api.schemas.approvals import (
     StepOfApproval,
     WhoMayDecide,
 )
-from agentgrid.api.shown import Shown, sendable
+from agentgrid.api.shown import Shown
 from agentgrid.control.plane import Caller
 from agentgrid.db.approval_context import Context
 from agentgrid.db.approval_letters import MAX_PREVIOUS_BYTES, Letter
@@ -64,7 +64,7 @@ def _rule(row: Approval, rule: Policy | None) -> RuleOfApproval | None:
 def _authored(row: Approval, seen: Shown) -> list[str] | None:
     """The arguments that a model wrote: in an agent's call, all that hold text, because nothing else writes them."""
     arguments = arguments_of(row.payload) if row.agent is not None and row.kind == ApprovalKind.TOOL else None
-    found: list[str] | None = sendable(seen.value(texts_in(arguments or {})))
+    found: list[str] | None = seen.value(texts_in(arguments or {}))
     return found
 
 
@@ -113,7 +113,7 @@ def _previous(caller: Caller, shown: Shown, found: Found) -> PreviousApproval:
         approval_id=row.approval_id,
         run_id=row.run_id,
         reference=found.run.reference,
-        arguments=sendable(seen.value(whole if short and whole is not None else row.arguments)),
+        arguments=seen.value(whole if short and whole is not None else row.arguments),
         verdict=Verdict(row.status),
         decided_by=row.decided_by if row.attributed else None,
         decided_at=row.closed_at,

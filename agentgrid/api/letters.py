@@ -20,7 +20,7 @@ from agentgrid.api.schemas.approvals import (
 )
 from agentgrid.api.schemas.commands import CommandSummary
 from agentgrid.api.schemas.common import Action
-from agentgrid.api.shown import Shown, sendable
+from agentgrid.api.shown import Shown
 from agentgrid.control.approvals import signer_for
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals
@@ -83,7 +83,7 @@ def row_values(
         "undoable": None if version is None else version.undoable,
         "expires_soon": row.status == ApprovalStatus.PENDING and is_soon(row, context.now),
         "payloads_visible": shown.payloads,
-        "arguments": sendable(shown.value(row.arguments)),
+        "arguments": shown.value(row.arguments),
         "actions": _actions(plane, caller, found, context),
     }
 

@@ -20,7 +20,7 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals, commands, runs
 from agentgrid.db import overview as table
 from agentgrid.db.approvals import ApprovalFilter
-from agentgrid.db.overview import Due, Told
+from agentgrid.db.overview import Due, Finding
 from agentgrid.db.session import ReadSession
 from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.overview import ConditionKind, Sign
@@ -49,14 +49,18 @@ async def overview_of(
         due = await table.upcoming(session, scope=scope, approvals_of=own)
         before = now - PATIENCE
         own = None if caller.principal.may(Permission.AUDIT) else caller.principal.name
-        told = await table.signs(session, scope=scope, commands_of=own, since=DAY, before=before)
+        findings = await table.signs(session, scope=scope, commands_of=own, since=DAY, before=before)
         projection = await freshness.read(session, now)
         return Overview(
             **_figures(found, mine, (now - DAY).astimezone(UTC)),
             hours=_hours(found, now),
             next=[_next(each, shown) for each in due],
             lists=await lists_of(session, plane, caller, shown, inbox) if lists else None,
-            conditions=[*await _of_temporal(plane, told, stale), *_told(told, before), *_behind(projection)],
+            conditions=[
+                *await _of_temporal(plane, findings, stale),
+                *_from_tables(findings, before),
+                *_behind(projection),
+            ],
             generated_at=now,
             projection=projection,
         )
@@ -141,10 +145,10 @@ def _time(stamp: Timestamp) -> datetime | None:
 
 
 async def _of_temporal(
-    plane: ControlPlane, told: Sequence[Told], stale: asyncio.Task[list[Condition] | None]
+    plane: ControlPlane, findings: Sequence[Finding], stale: asyncio.Task[list[Condition] | None]
 ) -> list[Condition]:
     """What Temporal says: that it is away, else stale workers; and of each queue with waiting runs whether it is polled."""
-    queues = {each.name or "": each.count for each in told if each.sign is Sign.QUEUE}
+    queues = {each.name or "": each.count for each in findings if each.sign is Sign.QUEUE}
     silent = await stale
     served = {} if silent is None or not queues else await polled_within(plane, list(queues))
     found = [_condition(ConditionKind.TEMPORAL_AWAY)] if silent is None else silent
@@ -155,10 +159,10 @@ async def _of_temporal(
     return found
 
 
-def _told(told: Sequence[Told], before: datetime) -> list[Condition]:
+def _from_tables(findings: Sequence[Finding], before: datetime) -> list[Condition]:
     pending = urlencode({"status": CommandStatus.PENDING.value, "until": before.astimezone(UTC).isoformat()})
     found = []
-    for each in told:
+    for each in findings:
         if each.sign is Sign.SWITCH:
             page = _PAGES.get(SwitchKind(each.thing)) if each.thing in set(SwitchKind) else None
             href = None if page is None else f"{V1}/{page}/{quote(each.name or '', safe='')}"

@@ -6,7 +6,6 @@ retried, but none of its text.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +21,7 @@ from agentgrid.domain.places import failing_place
 from agentgrid.domain.principals import Permission, Principal
 from agentgrid.domain.runs import RunStatus
 from agentgrid.domain.steps import StepKind
+from agentgrid.domain.surrogates import sendable
 
 MAX_CAUSES = 10
 CLASS = re.compile(r"[A-Za-z_][\w.]{0,99}", re.ASCII)
@@ -60,20 +60,25 @@ class Shown:
         return replace(self, payloads=self.payloads or no_approver(caller, found) is None)
 
     def value(self, stored: Any) -> Any:
-        """Anything that requires the permission to read payloads; None for callers without it."""
+        """Anything that requires the permission to read payloads, as a response can hold it; None for callers without it."""
         if stored is None or not self.payloads:
             return None
-        self.disclosure.happened = True
-        return stored
+        self.reveal()
+        return sendable(stored)
+
+    def reveal(self) -> None:
+        """Record that the response holds payloads, where they are not values of its own: in a file, or in a stream."""
+        if self.payloads:
+            self.disclosure.happened = True
 
     def payload(self, stored: Any) -> StoredPayload | None:
         """A stored payload, with its form."""
-        found = sendable(self.value(stored))
+        found = self.value(stored)
         return None if found is None else formed(found)
 
     def text(self, words: str | None) -> str | None:
         """A text that may quote a payload."""
-        found: str | None = sendable(self.value(words))
+        found: str | None = self.value(words)
         return found
 
     def error(self, stored: Any, *, whole: bool = True, depth: int = 0) -> ErrorOut | None:
@@ -81,7 +86,7 @@ class Shown:
         if not isinstance(stored, dict):
             return None
         return ErrorOut(
-            type=class_of(stored.get("type")) if not self.payloads else stored.get("type"),
+            type=self.text(stored.get("type")) if self.payloads else class_of(stored.get("type")),
             message=self.text(stored.get("message")),
             retryable=stored.get("retryable"),
             at=self.text(failing_place(str(stored.get("stack") or ""))),
@@ -92,12 +97,12 @@ class Shown:
 
     def outcome(self, command: Command) -> CommandOutcome | None:
         """The outcome of a command, with its form. A refusal's message may quote the refused input."""
-        told: dict[str, Any] | None = command.outcome
-        if told is None:
+        outcome: dict[str, Any] | None = sendable(command.outcome)
+        if outcome is None:
             return None
-        if not told.keys() <= OUTCOME and command.kind.startswith(ABOUT_RUNS) and self.value(told) is None:
-            told = {name: value for name, value in told.items() if name in OUTCOME}
-        return with_form(told)
+        if not outcome.keys() <= OUTCOME and command.kind.startswith(ABOUT_RUNS) and self.value(outcome) is None:
+            outcome = {name: value for name, value in outcome.items() if name in OUTCOME}
+        return with_form(outcome)
 
     def step_name(self, kind: str, name: str) -> str:
         """A step's name. An explicit approval's is its title, which may quote a payload."""
@@ -108,9 +113,9 @@ class Shown:
         return step if kind is None or step is None else self.step_name(kind, step)
 
 
-def with_form(told: dict[str, Any]) -> CommandOutcome:
+def with_form(outcome: dict[str, Any]) -> CommandOutcome:
     """A command's outcome with the word for its form."""
-    found: CommandOutcome = {**told, "form": _form(told)}  # type: ignore[assignment]  # as its form has it
+    found: CommandOutcome = {**outcome, "form": _form(outcome)}  # type: ignore[assignment]  # as its form has it
     return found
 
 
@@ -129,16 +134,6 @@ def formed(stored: Any) -> StoredPayload:
     form = next((word for word in ("value", "values", "opaque") if word in stored), "preview")
     found: StoredPayload = {"form": form, **stored}  # type: ignore[assignment]  # as its form has it
     return found
-
-
-def sendable(value: Any) -> Any:
-    """The JSON value with lone surrogates replaced: history may hold them, and no response can."""
-    text = json.dumps(value, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return json.loads(text.encode("utf-8", "replace"))
-    return value
 
 
 def class_of(given: Any) -> str | None:

@@ -17,7 +17,7 @@ from agentgrid.api.views import NOT_STORED
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import timeline as stored
 from agentgrid.db.pool import Connection, direct
-from agentgrid.db.timeline import Row, Told
+from agentgrid.db.timeline import Row, TimelineRows
 from agentgrid.domain import timeline
 from agentgrid.domain.runs import RunStatus
 from agentgrid.domain.steps import JobStatus, StepKind, StepStatus, job_status
@@ -58,30 +58,30 @@ async def of_run(
     """The timeline of a run, as JSON; None if there is no such run in the scope."""
     earlier: list[list[Usual]] = []
     async with direct(plane.pool) as connection:
-        told = await stored.of_run(connection, run_id, wanted, scope=scope)
-        if told is None:
+        rows = await stored.of_run(connection, run_id, wanted, scope=scope)
+        if rows is None:
             return None
-        if not RunStatus(told.run["status"]).closed:
-            earlier = await usuals.of(connection, told.run["workflow"], told.run["version"])
+        if not RunStatus(rows.run["status"]).closed:
+            earlier = await usuals.of(connection, rows.run["workflow"], rows.run["version"])
     # A long run takes a tenth of a second, in which others are served.
-    return await asyncio.to_thread(_Drawing(told, shown, datetime.now(UTC)).written, earlier)
+    return await asyncio.to_thread(_Drawing(rows, shown, datetime.now(UTC)).written, earlier)
 
 
 class _Drawing:
     """One response in the making."""
 
-    def __init__(self, told: Told, shown: Shown, now: datetime) -> None:
-        self._told, self._shown = told, shown
+    def __init__(self, rows: TimelineRows, shown: Shown, now: datetime) -> None:
+        self._rows, self._shown = rows, shown
         self._now: datetime = now
-        self._until: datetime = told.run["closed_at"] or now
+        self._until: datetime = rows.run["closed_at"] or now
         self._gates: dict[StepKey, Row] = {}
-        for gate in told.gates:  # the newest first
+        for gate in rows.gates:  # the newest first
             self._gates.setdefault((gate["execution_id"], gate["step_event_id"]), gate)
-        self._jobs = _by_step(told.steps, told.jobs)
+        self._jobs = _by_step(rows.steps, rows.jobs)
 
     def written(self, earlier: Sequence[Sequence[Usual]]) -> bytes:
         """All of it, as JSON that fits `Timeline`."""
-        told, run = self._told, self._told.run
+        rows, run = self._rows, self._rows.run
         start = run["started_at"] or run["created_at"]
         whole = max((self._until - start).total_seconds(), 0.0)
         working = min(timeline.covered(self._work()).total_seconds(), whole)
@@ -89,16 +89,16 @@ class _Drawing:
         values = {
             "run_id": run["run_id"],
             "status": run["status"],
-            "as_of": told.as_of,
+            "as_of": rows.as_of,
             "at": self._now,
             "payloads_visible": self._shown.payloads,
             "step_count": run["step_count"],
-            "complete": told.complete,
+            "complete": rows.complete,
             "working_seconds": round(working, 3),
             "waiting_seconds": round(whole - working, 3),
             "people_seconds": round(timeline.covered(self._people()).total_seconds(), 3),
-            "steps": [self._step(row) for row in told.steps],
-            "groups": [self._group(group) for group in told.folded.groups] if told.folded else [],
+            "steps": [self._step(row) for row in rows.steps],
+            "groups": [self._group(group) for group in rows.folded.groups] if rows.folded else [],
             **({} if usual is None else {"usual_next": usual}),
         }
         return pydantic_core.to_json(values, exclude_none=True)
@@ -112,7 +112,7 @@ class _Drawing:
         if kind == APPROVAL:
             values["name"] = self._shown.step_name(kind, row["name"])
         values["title"] = self._title(row, gate)
-        if kind == StepKind.TOOL and (risk := self._told.risks.get(row["name"])) is not None:
+        if kind == StepKind.TOOL and (risk := self._rows.risks.get(row["name"])) is not None:
             values["risk"] = risk
         if row["error"] is not None and (of := self._class(row["error"])) is not None:
             values["error_type"] = of
@@ -138,8 +138,8 @@ class _Drawing:
             return timeline.waits_for(gate["approvers"] if gate else ())
         if row["kind"] == StepKind.TIMER and row["due_at"] is not None:
             return f"Sleep {timeline.in_words(row['due_at'] - row['scheduled_at'])}"
-        title: str = row["title"] or row["name"]
-        return title
+        title = self._told.agents.get(row["name"]) if row["kind"] == StepKind.AGENT else None
+        return str(title or row["title"] or row["name"])
 
     def _label(self, given: Any) -> str | None:
         return self._shown.text(timeline.label_of(given.get("value")) if isinstance(given, dict) else None)
@@ -152,21 +152,23 @@ class _Drawing:
 
     def _attempts(self, row: Row, jobs: Sequence[Row]) -> Iterator[dict[str, Any]]:
         of = StepStatus(row["status"])
-        ended = RunStatus(self._told.run["status"]).closed or of.closed
+        ended = RunStatus(self._rows.run["status"]).closed or of.closed
         for number, job in enumerate(jobs, 1):
             kind, message = timeline.error_head(job["error"])
             of_now = job["activity_id"] == row["activity_id"]
             last = number == len(jobs) and (not of_now or (row["live_attempt"] or 0) <= job["attempt"])
-            told = JobStatus(job["status"])
+            reported = JobStatus(job["status"])
             asked = kind == ErrorType.APPROVAL_REQUIRED
-            status = job_status(told, step=of if of_now else None, last=last, ended=ended or not of_now, asked=asked)
+            status = job_status(
+                reported, step=of if of_now else None, last=last, ended=ended or not of_now, asked=asked
+            )
             finished = job["finished_at"]
-            if told is JobStatus.RUNNING and status not in (JobStatus.RUNNING, JobStatus.LOST):
+            if reported is JobStatus.RUNNING and status not in (JobStatus.RUNNING, JobStatus.LOST):
                 finished = row["closed_at"]
             attempt = {"n": job["n"], "status": status.value, "started_at": job["started_at"], "worker": job["worker"]}
             if finished is not None:
                 attempt["finished_at"] = finished
-            if status is JobStatus.FAILED and told is JobStatus.COMPLETED:
+            if status is JobStatus.FAILED and reported is JobStatus.COMPLETED:
                 attempt["error"] = {"type": NOT_STORED["type"]}
             elif job["error"] is not None and status is not JobStatus.GATED:
                 attempt["error"] = self._error(kind, message)
@@ -197,29 +199,29 @@ class _Drawing:
 
     def _work(self) -> Iterator[Span]:
         """When the run itself was at work."""
-        for row in self._told.steps:
+        for row in self._rows.steps:
             start = row["started_at"] or (row["scheduled_at"] if row["local"] else None)
             if row["kind"] not in WORKING or start is None:
                 continue
             if row["closed_at"] is not None or row["status"] == StepStatus.RUNNING:
                 yield start, row["closed_at"] or self._until
-        for job in self._told.jobs:
+        for job in self._rows.jobs:
             if job["finished_at"] is not None:
                 yield job["started_at"], job["finished_at"]
-        for group in self._told.folded.groups if self._told.folded else ():
+        for group in self._rows.folded.groups if self._rows.folded else ():
             if group.first.kind in WORKING:
                 yield group.first_at, self._until if group.open else group.last_at
 
     def _people(self) -> Iterator[Span]:
-        for gate in self._told.gates:
+        for gate in self._rows.gates:
             yield gate["opened_at"], gate["closed_at"] or self._until
 
     def _usual(self, earlier: Sequence[Sequence[Usual]]) -> UsualNext | None:
         if not earlier:
             return None
-        taken = [(row["kind"], row["name"]) for row in self._told.steps if row["parent"] is None]
+        taken = [(row["kind"], row["name"]) for row in self._rows.steps if row["parent"] is None]
         taken += (
-            [(group.first.kind, group.first.name) for group in self._told.folded.groups] if self._told.folded else []
+            [(group.first.kind, group.first.name) for group in self._rows.folded.groups] if self._rows.folded else []
         )
         found: dict[tuple[str, str], UsualStep] = {}
         for step in timeline.usual_next(earlier, taken):

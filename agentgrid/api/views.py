@@ -101,18 +101,18 @@ NOT_STORED = {"type": "ResultNotStored", "message": "the worker finished, but th
 
 def job(attempt: steps.Attempt, shown: Shown) -> JobOut:
     """A job as its worker reported it, corrected by history."""
-    row, told, of = attempt.job, JobStatus(attempt.job.status), attempt.step
+    row, reported, of = attempt.job, JobStatus(attempt.job.status), attempt.step
     step_status = StepStatus(of.status) if of is not None else None
     asked = isinstance(row.error, dict) and row.error.get("type") == ErrorType.APPROVAL_REQUIRED
-    status = job_status(told, step=step_status, last=attempt.last, ended=attempt.ended, asked=asked)
+    status = job_status(reported, step=step_status, last=attempt.last, ended=attempt.ended, asked=asked)
     values = _values(row, JobOut) | {
         "status": status,
         "step_event_id": attempt.step_event_id,
         "error": shown.error(row.error),
     }
-    if status is not told:
+    if status is not reported:
         by_step = attempt.last and of is not None and step_status is not None and step_status.closed
-        if told is JobStatus.RUNNING and status is not JobStatus.LOST and of is not None:
+        if reported is JobStatus.RUNNING and status is not JobStatus.LOST and of is not None:
             values["finished_at"] = of.closed_at
         if status is JobStatus.FAILED:
             values["error"] = shown.error(of.error if by_step and of is not None else NOT_STORED)
@@ -258,8 +258,8 @@ def update(known: Known, shown: Shown) -> UpdateOut:
 
 def _fit(command: Command) -> Fit:
     """What was checked before the signal or update was sent. A refused request's body is as it was sent, and may be anything."""
-    said = command.body.get("handler") if isinstance(command.body, dict) else None
-    return Fit(said) if command.status != CommandStatus.REFUSED and said in set(Fit) else Fit.UNKNOWN
+    handler = command.body.get("handler") if isinstance(command.body, dict) else None
+    return Fit(handler) if command.status != CommandStatus.REFUSED and handler in set(Fit) else Fit.UNKNOWN
 
 
 def command_summary(row: Command, shown: Shown, *, asked: Any = None) -> CommandSummary:

@@ -188,8 +188,8 @@ def _reads(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def _outcome(outcome: Mapping[str, Any]) -> str | None:
     """The reason for a refusal. Every caller sees at least the code."""
-    said: str | None = outcome.get("message") or outcome.get("code")
-    return said
+    reason: str | None = outcome.get("message") or outcome.get("code")
+    return reason
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -238,7 +238,7 @@ def _detail(command: Mapping[str, Any]) -> RenderableType:
     from agentgrid.cli import words
     from agentgrid.cli.output import facts, indented
     from agentgrid.cli.readable import Readable
-    from agentgrid.cli.show import said
+    from agentgrid.cli.show import details
     from agentgrid.cli.text import safe
 
     heading = Text(safe(_what(command)), style="bold")
@@ -261,7 +261,7 @@ def _detail(command: Mapping[str, Any]) -> RenderableType:
     }
     parts: list[RenderableType] = [heading, indented(facts(about))]
     if outcome:
-        parts += [Text("\nOutcome", style="bold"), indented(facts(said(outcome)))]
+        parts += [Text("\nOutcome", style="bold"), indented(facts(details(outcome)))]
     if command["body"] is not None:
         parts += [Text("\nRequest", style="bold"), indented(Readable(command["body"]))]
     return Group(*parts)

@@ -51,7 +51,7 @@ def console(
 
 
 def _opened(url: str) -> bool:
-    """Open the link through a private file: everybody on this machine can read the arguments of a browser's process."""
+    """Open the link through a private file: all users of this machine can read the arguments of a browser's process."""
     import html
     import tempfile
     import webbrowser

@@ -32,7 +32,7 @@ READ_AT_MOST_EVERY_SECONDS = 0.25
 GIVE_UP_SECONDS = 120.0
 MAX_STEPS = 2000
 LOG_LINES = 500
-MAX_SAID = 4_000
+MAX_SPEECH = 4_000
 """Characters of an agent's answer that are kept."""
 MAX_ANSWERS = 20
 """Calls of agents whose answers are kept."""
@@ -69,7 +69,7 @@ class RunFollower:
         self.deciders: Mapping[str, Target] = {}
         """Who of this folder's profiles may answer which of its open approvals."""
         self.logs: deque[Mapping[str, Any]] = deque(maxlen=LOG_LINES)
-        self.said: tuple[str, str] | None = None
+        self.speech: tuple[str, str] | None = None
         """The agent whose model answered last, and its answer so far; only with `deltas`."""
         self.trouble: str | None = None
         """Why the state may be outdated; None if it is current."""
@@ -179,9 +179,9 @@ class RunFollower:
 
     async def _read_approvals(self) -> None:
         """Who decided, and, when other approvals are open than before, who may."""
-        told = {each["approval_id"] for each in self.decided if each["status"] != "pending"}
+        settled = {each["approval_id"] for each in self.decided if each["status"] != "pending"}
         asked = {step.get("approval_id") for step in self.steps if step["closed_at"] is not None} - {None}
-        if asked - told:
+        if asked - settled:
             self.decided = (await self._get(f"{self._place}/approvals", limit=200)).json()["items"]
         waiting = frozenset(approval["approval_id"] for approval in self.run["approvals"])
         if waiting - self._asked_about:
@@ -263,8 +263,8 @@ class RunFollower:
         # An interrupted turn is asked for again, and a failed model's by the next one: both count their deltas from 1 again.
         goes_on = before is not None and (before.turn, before.attempt) == (turn, attempt) and before.sequence < sequence
         text = (before.text if before is not None and goes_on else "") + delta["text"]
-        text = (text + "".join(f" [{tool}]" for tool in delta["tools"]))[-MAX_SAID:]
+        text = (text + "".join(f" [{tool}]" for tool in delta["tools"]))[-MAX_SPEECH:]
         self._answers[call] = _Answer(turn=turn, attempt=attempt, sequence=sequence, text=text)
         while len(self._answers) > MAX_ANSWERS:
             del self._answers[next(iter(self._answers))]
-        self.said = (delta["agent"], text)
+        self.speech = (delta["agent"], text)

@@ -115,9 +115,9 @@ def error_text(error: Mapping[str, Any] | None) -> Text | None:
     parts: list[str] = []
     place: str | None = None
     while error:
-        said = ": ".join(safe(error[name]) for name in ("type", "message") if error.get(name))
-        if said not in parts[-1:]:
-            parts.append(said)
+        summary = ": ".join(safe(error[name]) for name in ("type", "message") if error.get(name))
+        if summary not in parts[-1:]:
+            parts.append(summary)
         place = error.get("at") or place
         error = error.get("cause")
     if not parts:

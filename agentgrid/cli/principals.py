@@ -183,7 +183,7 @@ def _detail(principal: Mapping[str, Any]) -> RenderableType:
     heading = Text(safe(principal["name"]), style="bold")
     heading.append("  ").append_text(_status(principal))
     since = principal["disabled_at"]
-    said = {
+    rows = {
         "kind": principal["kind"],
         "roles": principal["roles"],
         "groups": principal["groups"],
@@ -192,4 +192,4 @@ def _detail(principal: Mapping[str, Any]) -> RenderableType:
         "disabled": words.absolute(since) if since else None,
         "made": words.absolute(principal["created_at"]),
     }
-    return Group(heading, indented(facts(said)))
+    return Group(heading, indented(facts(rows)))

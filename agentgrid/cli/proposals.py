@@ -111,9 +111,9 @@ def withdraw(
 
 
 def _words(proposal: Mapping[str, Any]) -> str:
-    from agentgrid.cli.show import said
+    from agentgrid.cli.show import details
 
-    return "; ".join(f"{name} {value}" for name, value in said(proposal).items())
+    return "; ".join(f"{name} {value}" for name, value in details(proposal).items())
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -207,14 +207,14 @@ def verdict_of(step: Document, decided: Sequence[Document]) -> Text | None:
     if approval is None or approval["status"] == "pending":
         return None
     status = str(approval["status"])
-    said = Text(safe(status), style=words.ICONS.get(status, ("", ""))[1])
+    label = Text(safe(status), style=words.ICONS.get(status, ("", ""))[1])
     if approval["attributed"] is False:
-        said.append(" by somebody unattributed", style="yellow")
+        label.append(" by somebody unattributed", style="yellow")
     elif approval["decided_by"]:
-        said.append(f" by {safe(approval['decided_by'])}")
+        label.append(f" by {safe(approval['decided_by'])}")
     if approval.get("changed_digest"):
-        said.append(", with changed arguments")
-    return said
+        label.append(", with changed arguments")
+    return label
 
 
 def step_note(step: Document, now: datetime | None = None, *, error: bool = True, verdict: Text | None = None) -> Text:

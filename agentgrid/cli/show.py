@@ -37,21 +37,21 @@ def proposal(command: Mapping[str, Any]) -> RenderableType:
         "command": command["command_id"],
         "proposed by": command["principal"],
         "proposer's reason": command["reason"],
-        **said(outcome.get("proposal") or {}),
+        **details(outcome.get("proposal") or {}),
         "confirmed by": outcome.get("confirmed_by"),
     }
     note = [Text(safe(outcome["message"]), style="yellow")] if outcome.get("message") else []
     return Group(heading, indented(facts(about)), *(indented(each) for each in note))
 
 
-def said(shown: Mapping[str, Any]) -> dict[str, str]:
+def details(shown: Mapping[str, Any]) -> dict[str, str]:
     """The proposal's fields as text, without empty values."""
     found: dict[str, str] = {}
     for name, value in shown.items():
         if value in (None, "", [], {}, False):
             continue
         if isinstance(value, Mapping):
-            found |= {f"{name} {key}": text for key, text in said(value).items()}
+            found |= {f"{name} {key}": text for key, text in details(value).items()}
         else:
             found[name] = ", ".join(map(_word, value)) if isinstance(value, list) else _word(value)
     return {safe(name): safe(text) for name, text in found.items()}

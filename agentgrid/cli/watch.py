@@ -24,7 +24,7 @@ from agentgrid.cli.text import safe
 
 TICK_SECONDS = 0.5
 LOG_TAIL = 6
-SAID_LINES = 3
+SPEECH_LINES = 3
 
 
 def watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
@@ -90,10 +90,10 @@ def screen(follower: RunFollower, console: Console) -> RenderableType:
         parts.append(Text(f"  {_waits(run, now)}", style="dim"))
     approvals = [awaiting(approval, follower.deciders, width=console.width) for approval in run["approvals"]]
     tail = list(follower.logs)[-LOG_TAIL:]
-    said = speech(follower, console.width)
+    spoken = speech(follower, console.width)
     taken = (
         5
-        + sum(len(console.render_lines(part)) for part in said)
+        + sum(len(console.render_lines(part)) for part in spoken)
         + sum(1 + len(console.render_lines(approval)) for approval in approvals)
         + len(tail)
     )
@@ -103,7 +103,7 @@ def screen(follower: RunFollower, console: Console) -> RenderableType:
     parts.append(indented(step_table(follower.steps[-room:], now, decided=follower.decided)))
     for approval in approvals:
         parts += [Text(""), approval]
-    parts += said
+    parts += spoken
     if tail:
         parts += [Text(""), *(log_line(line, cut=True) for line in tail)]
     if follower.trouble:
@@ -114,10 +114,10 @@ def screen(follower: RunFollower, console: Console) -> RenderableType:
 def speech(follower: RunFollower, width: int) -> list[Text]:
     """The end of an agent's answer while its model writes it, as one paragraph."""
     answering = any(step["kind"] == "model" and step["closed_at"] is None for step in follower.steps)
-    if follower.said is None or not answering:
+    if follower.speech is None or not answering:
         return []
-    agent, said = follower.said
-    line = " ".join(safe(said).split())[-max(SAID_LINES * width - len(agent) - 8, width) :]
+    agent, text = follower.speech
+    line = " ".join(safe(text).split())[-max(SPEECH_LINES * width - len(agent) - 8, width) :]
     return [Text(""), Text(f"  {safe(agent)}: ", style="dim").append(line, style="italic")]
 
 
@@ -168,18 +168,18 @@ class PlainTeller:
                 self._line(awaiting(approval, follower.deciders))
         if bool(follower.trouble) != self._trouble:
             self._trouble = bool(follower.trouble)
-            told = f"connection lost, trying again: {safe(follower.trouble)}" if self._trouble else "connected again"
-            stderr().print(Text(told, style="yellow"))
+            notice = f"connection lost, trying again: {safe(follower.trouble)}" if self._trouble else "connected again"
+            stderr().print(Text(notice, style="yellow"))
 
     def _tell_step(self, step: Mapping[str, Any], verdict: Text | None) -> None:
         state = state_of(step)
         if step["kind"] == "approval" and step["closed_at"] is None:
             return  # shown with the command that answers it
-        told = (state, max(step["attempts"] or 0, step["live_attempt"] or 0))
+        reached = (state, max(step["attempts"] or 0, step["live_attempt"] or 0))
         key = (step["execution_id"], step["event_id"])
-        if self._steps.get(key) == told or state == "scheduled":
+        if self._steps.get(key) == reached or state == "scheduled":
             return
-        self._steps[key] = told
+        self._steps[key] = reached
         icon, style = words.ICONS.get(state, ("·", ""))
         line = Text(f"{icon} ", style=style).append(safe(step["title"] or step["name"]), style="")
         line.append(f"  {safe(step['kind'])}", style="dim")

@@ -174,11 +174,11 @@ def _basis(owner: PrincipalRow) -> dict[str, Any]:
 
 def _made_before(command: Command) -> NewKey:
     proposed = command.status == CommandStatus.PROPOSED
-    said = command.outcome["proposal"] if proposed else command.outcome
+    issued = command.outcome["proposal"] if proposed else command.outcome
     return NewKey(
         key_id=command.target or "",
-        principal=said["principal"],
-        expires_at=datetime.fromisoformat(said["expires_at"]),
+        principal=issued["principal"],
+        expires_at=datetime.fromisoformat(issued["expires_at"]),
         secret="",
         proposal=command if proposed else None,
     )

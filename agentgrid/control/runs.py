@@ -384,7 +384,7 @@ async def _started_before(plane: ControlPlane, command: Command) -> str:
     run_id = command.run_id or ""
     found = await describe(plane, run_id, None)
     memo = payloads.memo_values(found.workflow_execution_info.memo, plane.temporal.data_converter.payload_converter)
-    said = memo.get(MEMO)
-    if not isinstance(said, dict) or said.get("command_id") != command.command_id:
+    ours = memo.get(MEMO)
+    if not isinstance(ours, dict) or ours.get("command_id") != command.command_id:
         raise Conflict(f"a workflow with the id {run_id!r} already exists, and AgentGrid did not start it")
     return str(found.workflow_execution_info.first_run_id or found.workflow_execution_info.execution.run_id)

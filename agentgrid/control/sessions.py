@@ -81,8 +81,8 @@ async def make_code(plane: ControlPlane, caller: Caller) -> NewCode:
         await table.add_code(
             session, SignInCode(code_hash=secret_hash(made), key_id=caller.key_id or "", expires_at=expires_at)
         )
-        said = {"expires_at": expires_at.isoformat()}
-        await commands.apply(session, caller, CommandKind.SESSION_CODE, said, target=caller.key_id)
+        outcome = {"expires_at": expires_at.isoformat()}
+        await commands.apply(session, caller, CommandKind.SESSION_CODE, outcome, target=caller.key_id)
     return NewCode(code=made, expires_at=expires_at)
 
 
@@ -156,9 +156,9 @@ async def _open(session: WriteSession, known: Authenticated, browser: Browser) -
             user_agent=None if browser.user_agent is None else browser.user_agent[:MAX_USER_AGENT],
         )
     )
-    said = {"expires_at": lasts_until.isoformat()}
+    outcome = {"expires_at": lasts_until.isoformat()}
     await commands.apply(
-        session, _caller(known, browser, session_id), CommandKind.SESSION_OPEN, said, target=session_id
+        session, _caller(known, browser, session_id), CommandKind.SESSION_OPEN, outcome, target=session_id
     )
     return NewSession(
         session_id=session_id,
@@ -206,7 +206,7 @@ def _session(found: table.Holder) -> Session:
 
 async def close(plane: ControlPlane, caller: Caller) -> Command:
     """End the session that the caller uses: they sign out. Its streams end."""
-    # This session is to end, even if an earlier request had another key.
+    # Never replayed: an earlier request with the same idempotency key may have ended another session.
     caller = replace(caller, idempotency_key=None)
     return await _end(plane, caller, CommandKind.SESSION_CLOSE, caller.session_id or "")
 
@@ -227,8 +227,8 @@ async def _end(
             raise NotFound("session", session_id)
         ended = await table.end(session, session_id)
         await principals.tell_access_changed(session)
-        said = {"principal": found.principal, "key_id": found.row.key_id, "ended": ended}
-        return (await commands.apply(session, caller, kind, said, target=session_id, reason=reason)).command
+        outcome = {"principal": found.principal, "key_id": found.row.key_id, "ended": ended}
+        return (await commands.apply(session, caller, kind, outcome, target=session_id, reason=reason)).command
 
 
 def _may_see(principal: Principal, found: Listed) -> bool:

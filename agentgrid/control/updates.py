@@ -285,7 +285,7 @@ async def _failure(plane: ControlPlane, given: Outcome) -> dict[str, Any]:
 
 
 async def _from_step(plane: ControlPlane, command: Command) -> Known:
-    """What history told the projection, where Temporal no longer has the update."""
+    """What the projection read in history, where Temporal no longer has the update."""
     recorded = command.outcome or {}
     stage = SETTLED[CommandStatus(command.status)]
     if "event_id" not in recorded:

@@ -281,9 +281,9 @@ async def settle_proposal(
 
 async def expire_proposals(session: WriteSession) -> Sequence[str]:
     """Refuse the proposals that were not confirmed in time. Returns their ids."""
-    said = {"code": "expired", "message": f"not confirmed within {PROPOSAL_LIFETIME.days} days"}
+    refusal = {"code": "expired", "message": f"not confirmed within {PROPOSAL_LIFETIME.days} days"}
     outcome = func.json_build_object(
-        *(part for pair in said.items() for part in pair), "proposal", C.outcome["proposal"]
+        *(part for pair in refusal.items() for part in pair), "proposal", C.outcome["proposal"]
     )
     statement = (
         update(Command)

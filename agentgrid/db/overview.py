@@ -52,7 +52,7 @@ class Due:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class Finding:
     """One thing that is not as it should be, as the database knows it."""
 
     sign: Sign
@@ -133,13 +133,13 @@ def _due(kind: Any, at: Any, approval_id: Any = None, tool: Any = None) -> Seque
 
 async def signs(
     session: ReadSession, *, scope: Scope, commands_of: str | None, since: timedelta, before: datetime
-) -> Sequence[Told]:
+) -> Sequence[Finding]:
     """What is not as it should be: queues whose runs wait for a worker, kill switches, commands that wait, refused signals.
 
     commands_of: only this principal's commands. since: of refused signals. before: only commands recorded before this time.
     """
     rows = (await session.execute(_signs(scope, commands_of, since), {"before": before})).mappings()
-    return [Told(**{**row, "sign": Sign(row["sign"])}) for row in rows]
+    return [Finding(**{**row, "sign": Sign(row["sign"])}) for row in rows]
 
 
 @lru_cache(maxsize=256)

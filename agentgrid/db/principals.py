@@ -59,10 +59,12 @@ async def get(session: ReadSession | WriteSession, name: str) -> PrincipalRow | 
 
 
 async def by_name(
-    session: ReadSession, *, limit: int | None = None, after: str | None = None
+    session: ReadSession, *, limit: int | None = None, after: str | None = None, q: str | None = None
 ) -> Sequence[PrincipalRow]:
     """Principals in the order of their names."""
     statement = select(PrincipalRow).order_by(P.name).limit(limit)
+    if q is not None:
+        statement = statement.where(P.name.icontains(q, autoescape=True))
     if after is not None:
         statement = statement.where(P.name > after)
     return (await session.execute(statement)).scalars().all()

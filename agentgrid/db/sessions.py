@@ -38,7 +38,7 @@ _NOTE_USE = """
         AND s.session_id = (SELECT session_id FROM sessions WHERE session_id = $1 AND ended_at IS NULL FOR UPDATE SKIP LOCKED)
 """
 CODE_KEPT = timedelta(days=1)
-"""How long a code is kept after it has expired, to say so to the one who presents it."""
+"""How long a code is kept after it has expired, so that its use gets the answer `expired` and not `unknown`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class TimelineRows:
     """The rows of one timeline."""
 
     run: Row
@@ -56,6 +56,8 @@ class Told:
     """The newest jobs of the steps that have more than one, oldest first."""
     gates: Sequence[Row]
     risks: Mapping[str, str]
+    agents: Mapping[str, str]
+    """Their titles, by name."""
 
 
 _RUN = """
@@ -99,8 +101,7 @@ SELECT execution_id, activity_id, call_key, attempt, local, worker, status, star
 FROM (
     SELECT j.*, count(*) OVER call AS total, row_number() OVER (call ORDER BY j.started_at DESC, j.job_id DESC) AS back
     FROM jobs j WHERE j.execution_id = ANY($2) AND (
-        j.task_queue IS NULL
-        OR (j.execution_id, j.task_queue) IN (SELECT e.execution_id, e.task_queue FROM executions e WHERE e.run_id = $1)
+        (j.execution_id, j.task_queue) IN (SELECT e.execution_id, e.task_queue FROM executions e WHERE e.run_id = $1)
         OR (j.execution_id, j.activity_id, j.task_queue) IN (SELECT s.execution_id, s.activity_id, s.task_queue FROM steps s WHERE s.run_id = $1)
         OR (j.execution_id, j.call_key, j.task_queue) IN (SELECT s.execution_id, s.call_key, s.task_queue FROM steps s WHERE s.run_id = $1)
     )
@@ -126,7 +127,7 @@ FROM (
 """  # noqa: S608
 
 
-async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: frozenset[str]) -> Told | None:
+async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: frozenset[str]) -> TimelineRows | None:
     """The run's timeline; None if there is no such run in the scope, or no such execution in the run."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         run = await connection.fetchrow(_RUN, run_id, wanted.execution, scopes.patterns(scope))
@@ -152,7 +153,9 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         gates = await connection.fetch(_GATES, run_id, executions)
         names = sorted({row["name"] for row in steps if row["kind"] == "tool"})
         risks = await connection.fetch("SELECT name, risk FROM tools WHERE name = ANY($1)", names)
-    return Told(
+        names = sorted({row["name"] for row in steps if row["kind"] == "agent"})
+        agents = await connection.fetch("SELECT name, title FROM agents WHERE name = ANY($1)", names) if names else []
+    return TimelineRows(
         run=run,
         as_of=run["as_of"],
         steps=steps,
@@ -161,6 +164,7 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         jobs=jobs[::-1],
         gates=gates,
         risks={row["name"]: row["risk"] for row in risks},
+        agents={row["name"]: row["title"] for row in agents},
     )
 
 

@@ -63,16 +63,18 @@ _ENDS = {
 }
 
 
-def job_status(told: JobStatus, *, step: StepStatus | None, last: bool, ended: bool, asked: bool = False) -> JobStatus:
+def job_status(
+    reported: JobStatus, *, step: StepStatus | None, last: bool, ended: bool, asked: bool = False
+) -> JobStatus:
     """The actual status of an attempt. A worker can die, leave the end to another worker, or fail to deliver its result.
 
     step: the status of its step, if history has one. last: no later attempt is known. ended: its execution has ended.
     asked: it failed because the call needs an approval.
     """
-    if told is JobStatus.FAILED and asked:
+    if reported is JobStatus.FAILED and asked:
         return JobStatus.GATED
-    if told is JobStatus.RUNNING and (ended or not last or (step is not None and step.closed)):
+    if reported is JobStatus.RUNNING and (ended or not last or (step is not None and step.closed)):
         return _ENDS.get(step, JobStatus.LOST) if last and step is not None else JobStatus.LOST
-    if told is JobStatus.COMPLETED and (not last or step in (StepStatus.FAILED, StepStatus.TIMED_OUT)):
+    if reported is JobStatus.COMPLETED and (not last or step in (StepStatus.FAILED, StepStatus.TIMED_OUT)):
         return JobStatus.FAILED
-    return told
+    return reported

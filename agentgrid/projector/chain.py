@@ -183,13 +183,13 @@ def _attempts(state: State, summary: Summary, live: Sequence[LiveStep]) -> Summa
     works = [key for key, step in state.steps.items() if step.kind in WORKS]
     if not remote or set(works) != set(remote) or not all(key in asked for key in remote):
         return summary
-    said = [asked[key] for key in remote]
-    if any(step.state not in ("scheduled", "paused") for step in said):
+    known = [asked[key] for key in remote]
+    if any(step.state not in ("scheduled", "paused") for step in known):
         return summary
-    if paused := [state.steps[step.event_id].label for step in said if step.state == "paused"]:
+    if paused := [state.steps[step.event_id].label for step in known if step.state == "paused"]:
         reason = f"paused in Temporal itself, and must be unpaused there: {', '.join(paused)}"
         return _waiting(summary, WaitingOn.RETRY, reason[:500], None)
-    retries = [step for step in said if step.attempt > 1]
+    retries = [step for step in known if step.attempt > 1]
     if not retries:
         return _waiting(summary, WaitingOn.WORKER, "no worker has taken it", None)
     next_at = min((step.next_retry_at for step in retries if step.next_retry_at is not None), default=None)

@@ -103,7 +103,7 @@ class Looker:
         base = loaded.state.last_event_id
         moved = state.last_event_id != base
         checked_at = loaded.live_checked_at
-        said: Live | None = None
+        seen: Live | None = None
         if self._asks(state, checked_at, now=now, hinted=hinted and not moved):
             answer = await self.reader.describe(execution)
             look_at: datetime | None
@@ -111,12 +111,12 @@ class Looker:
                 # It has moved on since the read: what describe says is about a later state.
                 look_at = now + AFTER_TIMER
             else:
-                said, checked_at = live.read(answer, state, self._payloads, now), now
-                look_at = self._next_look(state, checked_at, said, now)
+                seen, checked_at = live.read(answer, state, self._payloads, now), now
+                look_at = self._next_look(state, checked_at, seen, now)
         else:
             look_at = self._next_look(state, checked_at, None, now)
         folded = None
-        if moved or said is not None or loaded.replace:
+        if moved or seen is not None or loaded.replace:
             folded = Folded(
                 execution=execution,
                 run_id=loaded.run_id,
@@ -124,7 +124,7 @@ class Looker:
                 state=state,
                 changes=changes,
                 replace=loaded.replace,
-                live=said,
+                live=seen,
             )
         return Looked(folded=folded, last_event_id=state.last_event_id, closed=False, look_at=look_at)
 
@@ -137,7 +137,7 @@ class Looker:
         return at <= now
 
     def _next_look(
-        self, state: State, checked_at: datetime | None, said: Live | None, now: datetime
+        self, state: State, checked_at: datetime | None, seen: Live | None, now: datetime
     ) -> datetime | None:
         """The fold knows when something is due: a timer, an expiry, a retry, the end of our patience."""
         wanted: list[datetime] = []
@@ -146,7 +146,7 @@ class Looker:
             wanted.append(due + AFTER_TIMER if due > now else now + self.foreign_interval)
         if (ask := live.ask_at(state, checked_at=checked_at, now=now)) is not None:
             wanted.append(ask)
-        if said is not None and (retry := live.next_retry(said)) is not None:
+        if seen is not None and (retry := live.next_retry(seen)) is not None:
             wanted.append(max(retry + live.AFTER_RETRY, now + live.LEAST_INTERVAL))
         if not state.governed:
             wanted.append(now + self.foreign_interval)

@@ -99,14 +99,14 @@ Start = tuple[type[Any], Place]
 
 def _circles(starts: Mapping[type[Any], Sequence[Start]]) -> Iterator[tuple[list[type[Any]], Place]]:
     """The shortest cycle of child starts through each workflow, once, with the place of the start that closes it."""
-    told: set[frozenset[type[Any]]] = set()
+    reported: set[frozenset[type[Any]]] = set()
     for first in starts:
         pending, seen = [[first]], {first}
         while pending:
             path = pending.pop(0)
             for child, place in starts.get(path[-1], ()):
-                if child is first and frozenset(path) not in told:
-                    told.add(frozenset(path))
+                if child is first and frozenset(path) not in reported:
+                    reported.add(frozenset(path))
                     yield path, place
                 if child not in seen:
                     seen.add(child)

@@ -125,7 +125,7 @@ class RunState:
     """Whether the run was resumed after the last interruption."""
     gates: dict[str, Gate] = field(default_factory=dict)
     generation: int = 0
-    told: tuple[bool, Payload] | None = None
+    encoded: tuple[bool, Payload] | None = None
     origin: str | None = None
     calls: dict[bytes, int] = field(default_factory=dict)
     """How often each call was made so far, by type and arguments."""
@@ -170,7 +170,7 @@ class RunState:
 
     def begin(self, headers: Mapping[str, Payload]) -> None:
         """Read the run's tree, initiator and pause state from the start event."""
-        self.header, self.told = RunHeader(tree=workflow.info().first_execution_run_id), None
+        self.header, self.encoded = RunHeader(tree=workflow.info().first_execution_run_id), None
         payload = headers.get(HEADER_RUN)
         if payload is not None:
             try:
@@ -186,9 +186,9 @@ class RunState:
     @property
     def run_header(self) -> Payload:
         """The run header for activities, children and the next execution; rebuilt only when it changes."""
-        if self.told is None or self.told[0] != self.paused:
-            self.told = (self.paused, to_payload(self.header.model_copy(update={"paused": self.paused})))
-        return self.told[1]
+        if self.encoded is None or self.encoded[0] != self.paused:
+            self.encoded = (self.paused, to_payload(self.header.model_copy(update={"paused": self.paused})))
+        return self.encoded[1]
 
     def _reseeded(self, _seed: int) -> None:
         """Void every open gate after a reset. The SDK checks wait conditions only after something has run, so wake each waiter."""

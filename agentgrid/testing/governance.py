@@ -154,10 +154,10 @@ class Governance:
         return await self._answer(handle, Verdict.REJECTED, timeout_seconds, comment=comment)
 
     async def _answer(
-        self, handle: WorkflowHandle[Any, Any], verdict: Verdict, timeout_seconds: float, **said: Any
+        self, handle: WorkflowHandle[Any, Any], verdict: Verdict, timeout_seconds: float, **options: Any
     ) -> Terms:
         terms = (await self._pending(handle, 1, timeout_seconds, answered=self._answered))[0]
-        signed = self.decide(terms, verdict, **said)
+        signed = self.decide(terms, verdict, **options)
         if (why := self._refusal(terms, signed)) is not None:
             raise Forbidden(f"{self.approver} can't decide {terms.title!r}: {why}")
         await self.send(handle, signed)

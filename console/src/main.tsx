@@ -8,7 +8,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { ApiError } from "./api/client";
+import { ApiError, onUnavailable } from "./api/client";
 import { nonce } from "./nonce";
 import { makeRouter } from "./router";
 import { cssVariablesResolver, theme } from "./theme";
@@ -26,6 +26,9 @@ const queries = new QueryClient({
   },
 });
 const router = makeRouter(queries);
+onUnavailable(() => void queries.invalidateQueries({ queryKey: ["overview"] }));
+// A page that the browser kept for Back was read in a session that may have ended.
+window.addEventListener("pageshow", (e) => e.persisted && location.reload());
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>

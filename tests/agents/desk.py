@@ -173,15 +173,17 @@ class Conversation:
     """Two calls in the first execution and one in each later one, until there are four."""
 
     @workflow.run
-    async def run(self, request: str, said: list[str] | None = None, state: dict[str, Any] | None = None) -> list[str]:
-        said = said or []
+    async def run(
+        self, request: str, answers: list[str] | None = None, state: dict[str, Any] | None = None
+    ) -> list[str]:
+        answers = answers or []
         session = desk.session(state, budget=ag.Budget(requests=5))
-        if not said:
-            said.append((await session.run(request)).summary)
-        said.append((await session.run(f"prompt {len(said) + 1}")).summary)
-        if len(said) < 4:
-            workflow.continue_as_new(args=[request, said, session.state()])
-        return said
+        if not answers:
+            answers.append((await session.run(request)).summary)
+        answers.append((await session.run(f"prompt {len(answers) + 1}")).summary)
+        if len(answers) < 4:
+            workflow.continue_as_new(args=[request, answers, session.state()])
+        return answers
 
 
 @ag.workflow(title="Repetition")

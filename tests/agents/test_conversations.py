@@ -23,7 +23,7 @@ REFUND = Call("refund_order", {"order_id": "A1", "amount_cents": 700})
 DONE = {"order_id": "A1", "refunded": True, "summary": "done"}
 
 
-def told(conversation: Conversation) -> list[str]:
+def seen(conversation: Conversation) -> list[str]:
     """What the model saw last: the messages after its own last one."""
     texts: list[str] = []
     for message in reversed(conversation.messages):
@@ -81,7 +81,7 @@ async def test_calls_of_one_turn_run_at_once_and_each_answer_reaches_the_model(r
         "chat", [Turn(calls=[look("A1"), look("B2"), look("missing")]), Turn(text="three looked up")]
     )
     assert await handle.result() == "three looked up"
-    first, second, third = told(running.asked(handle)[-1])
+    first, second, third = seen(running.asked(handle)[-1])
     assert [json.loads(first)["order_id"], json.loads(second)["order_id"]] == ["A1", "B2"]
     assert third == "ToolError: there is no such order"
     await running.replays(handle)
@@ -97,12 +97,12 @@ async def test_what_a_model_gets_wrong_is_told_to_it(running: Desk):
     handle = await running.start("help_desk", script)
     assert (await handle.result())["refunded"] is True
     asked = running.asked(handle)
-    assert told(asked[1]) == ["Call final_answer to give the answer."]
-    wrong, unknown, broken = told(asked[2])
+    assert seen(asked[1]) == ["Call final_answer to give the answer."]
+    wrong, unknown, broken = seen(asked[2])
     assert wrong.startswith("wrong arguments: order_id: Field required")
     assert unknown == "there is no tool 'fly_to_the_moon'"
     assert broken.startswith("wrong arguments")
-    assert told(asked[3])[0].startswith("the answer does not fit")
+    assert seen(asked[3])[0].startswith("the answer does not fit")
     assert await history_names(handle, "tool.get_order") == 0
     await running.replays(handle)
 
@@ -118,7 +118,7 @@ async def test_a_tool_that_is_not_the_agents_is_denied_by_the_worker_and_on_reco
     script = [Turn(calls=[Call("delete_customer", {"customer_id": "C1"})]), final(**DONE)]
     handle = await running.start("help_desk", script)
     await handle.result()
-    assert told(running.asked(handle)[1]) == ["PolicyDenied: the agent desk may not use delete_customer"]
+    assert seen(running.asked(handle)[1]) == ["PolicyDenied: the agent desk may not use delete_customer"]
     assert await history_names(handle, "tool.delete_customer") == 1
     await running.replays(handle)
 
@@ -128,7 +128,7 @@ async def test_a_rejected_call_is_told_to_the_model_and_the_run_goes_on(running:
     comment = "no " * (MAX_COMMENT // 3) + "!"
     await running.governance.reject(handle, comment=comment)
     assert (await handle.result())["refunded"] is False
-    assert told(running.asked(handle)[1]) == [f"ApprovalRejected: Refund an order: rejected by reviewer: {comment}"]
+    assert seen(running.asked(handle)[1]) == [f"ApprovalRejected: Refund an order: rejected by reviewer: {comment}"]
     await running.replays(handle)
 
 

@@ -18,7 +18,7 @@ from agentgrid.protocol import SIGNAL_CONTROL, ControlSignal, to_payload
 from agentgrid.testing import Call, Turn
 from tests.agents import desk
 from tests.agents.conftest import UNCACHED_TOO, Desk, final, look
-from tests.agents.test_conversations import DONE, REFUND, held, history_names, told
+from tests.agents.test_conversations import DONE, REFUND, held, history_names, seen
 from tests.projector.folding import folded
 
 
@@ -67,7 +67,7 @@ async def test_a_model_request_is_cancelled_and_the_agent_goes_on_with_the_messa
     running.scripts[handle.id] = [Turn(text="the summary")]
     await running.resume(handle)
     assert await handle.result() == "the summary"
-    assert told(running.asked(handle)[1]) == [
+    assert seen(running.asked(handle)[1]) == [
         running.asked(handle)[0].instructions,
         handle.id,
         "Only the summary, please.",
@@ -110,7 +110,7 @@ async def test_a_completed_call_keeps_its_result_and_one_at_an_approval_is_withd
     assert rows.approvals[terms.approval_id]["status"] == "cancelled"
     await running.resume(handle)
     await handle.result()
-    order, refund = told(running.asked(handle)[1])
+    order, refund = seen(running.asked(handle)[1])
     assert order.startswith('{"order_id": "A1"')
     assert refund == "interrupted by a person: the call was not made"
     assert len(desk.REFUNDS) == before
@@ -132,7 +132,7 @@ async def test_a_call_that_cannot_be_stopped_is_waited_for_and_keeps_its_result(
     await held(handle)
     await running.resume(handle)
     assert await handle.result() == "done"
-    assert told(running.asked(handle)[1]) == ['"it happened"', "And now stop."]
+    assert seen(running.asked(handle)[1]) == ['"it happened"', "And now stop."]
     assert await history_names(handle, "tool.slow_effect") == 1
     await running.replays(handle)
 
@@ -163,7 +163,7 @@ async def test_an_agent_that_another_one_calls_is_stopped_and_the_caller_is_told
     assert (await held(handle))["agent"] == "lead"
     await running.resume(handle)
     assert await handle.result() == "without it"
-    assert told(running.asked(handle)[-1])[0].startswith("interrupted by a person")
+    assert seen(running.asked(handle)[-1])[0].startswith("interrupted by a person")
     await running.replays(handle)
     _, rows = await fold_of(handle)
     assert [row["status"] for row in rows.steps.values() if row["kind"] == "agent"] == ["completed", "cancelled"]
@@ -202,7 +202,7 @@ async def test_an_approval_and_an_interruption_at_once_make_the_call_or_not_and_
     await running.resume(handle)
     await handle.result()
     made = len(desk.REFUNDS) - before
-    (outcome,) = told(running.asked(handle)[1])
+    (outcome,) = seen(running.asked(handle)[1])
     assert outcome == ('"refunded 700"' if made else "interrupted by a person: the call was not made")
     _, rows = await fold_of(handle)
     (refund,) = (row for row in rows.steps.values() if row["name"] == "refund_order")
@@ -219,7 +219,7 @@ async def test_two_interruptions_at_once_pause_once_and_both_messages_reach_the_
     running.scripts[handle.id] = [Turn(text="short and kind")]
     await running.resume(handle)
     assert await handle.result() == "short and kind"
-    assert told(running.asked(handle)[-1])[-2:] == ["Be brief.", "Be kind."]
+    assert seen(running.asked(handle)[-1])[-2:] == ["Be brief.", "Be kind."]
     _, rows = await fold_of(handle)
     assert settled(rows) == [("applied", None)] * 2
     await running.replays(handle)
@@ -242,7 +242,7 @@ async def test_a_paused_run_is_interrupted_too_and_one_resume_lets_it_go_on(runn
     assert (state.paused, state.hold) == (True, "interrupted")
     await running.resume(handle)
     assert await handle.result() == "done"
-    assert told(running.asked(handle)[-1]) == ["interrupted by a person: the call was not made", "Leave it."]
+    assert seen(running.asked(handle)[-1]) == ["interrupted by a person: the call was not made", "Leave it."]
     state, rows = await fold_of(handle)
     assert (state.paused, settled(rows)) == (False, [("applied", None)])
     await running.replays(handle)
@@ -259,7 +259,7 @@ async def test_a_run_that_holds_for_its_budget_takes_an_interruption_and_still_a
     await until_holds(handle, ["budget_exceeded", "interrupted", "budget_exceeded"])
     await running.resume(handle)
     assert await handle.result() == "done"
-    assert told(running.asked(handle)[-1])[-1] == "Come to an end."
+    assert seen(running.asked(handle)[-1])[-1] == "Come to an end."
     _, rows = await fold_of(handle)
     assert settled(rows) == [("applied", None)]
     await running.replays(handle)

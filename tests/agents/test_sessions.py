@@ -13,14 +13,14 @@ from agentgrid.testing import Turn
 from agentgrid.testing.turns import Conversation
 from tests.agents import desk
 from tests.agents.conftest import UNCACHED_TOO, Desk, final, look
-from tests.agents.test_conversations import held, told
+from tests.agents.test_conversations import held, seen
 from tests.projector.folding import folded
 
 
 def numbered(conversation: Conversation) -> Turn:
     """Looks up an order in the second call, and answers with how many prompts it has seen."""
     prompts = [message.text for message in conversation.messages if message.role == "user"]
-    if len(prompts) == 2 and told(conversation)[-1] == "prompt 2":
+    if len(prompts) == 2 and seen(conversation)[-1] == "prompt 2":
         return Turn(calls=[look("A1")])
     return final(order_id="A1", refunded=False, summary=f"answer {len(prompts)}")
 
@@ -31,7 +31,7 @@ async def test_a_session_goes_on_across_continue_as_new_within_its_budget(runnin
     assert await handle.result() == ["answer 1", "answer 2", "answer 3", "answer 4"]
 
     asked = running.asked(handle)
-    assert [told(each)[-1] for each in asked] == [
+    assert [seen(each)[-1] for each in asked] == [
         handle.id,
         "prompt 2",
         '{"order_id": "A1", "amount_cents": 1250}',
@@ -39,7 +39,7 @@ async def test_a_session_goes_on_across_continue_as_new_within_its_budget(runnin
         "prompt 4",
     ]
     # The call of `final_answer` has a result before the next prompt: providers demand it.
-    assert told(asked[3]) == ['"accepted"', "prompt 3"]
+    assert seen(asked[3]) == ['"accepted"', "prompt 3"]
 
     first = running.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
     await running.replays(first)

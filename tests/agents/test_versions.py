@@ -10,7 +10,7 @@ from typing import Any
 from agentgrid.testing import Turn
 from tests.agents import desk
 from tests.agents.conftest import UNCACHED_TOO, Desk, final, look
-from tests.agents.test_conversations import DONE, REFUND, failure, history_names, told
+from tests.agents.test_conversations import DONE, REFUND, failure, history_names, seen
 
 CODE = desk.desk.spec()
 
@@ -63,7 +63,7 @@ async def test_a_tool_that_the_version_leaves_out_is_denied_although_the_code_ha
     with chosen(running):
         handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
         await handle.result()
-    assert told(running.asked(handle)[1]) == [
+    assert seen(running.asked(handle)[1]) == [
         "PolicyDenied: the version edit-1 of the agent desk may not use refund_order"
     ]
     assert (await history_names(handle, "tool.refund_order"), len(desk.REFUNDS)) == (1, refunds)
@@ -76,7 +76,7 @@ async def test_a_narrower_output_is_asked_for_and_what_does_not_fit_it_is_told_t
     with chosen(running, output_schema=schema):
         handle = await running.start("help_desk", [final(**DONE), final(**{**DONE, "refunded": False})])
         assert (await handle.result())["refunded"] is False
-    assert told(running.asked(handle)[1])[0].startswith("the answer does not fit: refunded:")
+    assert seen(running.asked(handle)[1])[0].startswith("the answer does not fit: refunded:")
 
 
 async def test_a_version_never_gives_more_than_this_workers_code(running: Desk):

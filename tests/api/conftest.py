@@ -14,6 +14,7 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from agentgrid.api.app import create_app
 from agentgrid.cli.serving import options
@@ -155,7 +156,7 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(app: FastAPI, *, port: int = 0, max_connections: int = 900) -> AsyncIterator[str]:
+async def listening(app: ASGIApp, *, port: int = 0, max_connections: int = 900) -> AsyncIterator[str]:
     """The application (already started) on a port, by default a free one, served as `agentgrid api` serves it. It ends as if killed."""
     served = options(max_connections=max_connections)
     config = uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", **served)

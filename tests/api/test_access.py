@@ -241,8 +241,8 @@ async def test_a_viewer_sees_how_things_stand_but_no_payloads(api: Api, as_):
     assert "ToolError" in seen[1]
     for hidden in ("logs/download", "history", "input/download"):
         assert (await as_("viewer").get(f"{place}/{hidden}")).status_code == 403
-    told = [(await as_("auditor").get(path)).text for path in (place, f"{place}/steps", f"{place}/result")]
-    assert all("secret" in text for text in told)
+    texts = [(await as_("auditor").get(path)).text for path in (place, f"{place}/steps", f"{place}/result")]
+    assert all("secret" in text for text in texts)
 
 
 def test_an_application_needs_its_signing_key(tmp_path):

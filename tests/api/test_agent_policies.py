@@ -146,8 +146,8 @@ async def test_which_rule_would_apply_and_why(api: Api, as_):
     async def tried(**call: Any) -> tuple[str, str, dict[str, str]]:
         answer = await admin.post(f"{PLACE}/test", json={"tool": "recall", **call})
         assert answer.status_code == 200, answer.text
-        told = answer.json()
-        return told["rule"], told["effect"], {each["rule"]: each["because"] for each in told["considered"]}
+        found = answer.json()
+        return found["rule"], found["effect"], {each["rule"]: each["because"] for each in found["considered"]}
 
     try:
         small = await tried(agent="caller", arguments={"cents": 5})

@@ -130,13 +130,13 @@ async def test_history_comes_from_temporal_and_from_the_archive_once_that_has_it
 
 async def test_a_workflow_tells_its_schema_versions_numbers_and_last_run(api: Api, as_):
     schema = {"type": "object", "properties": {"id": {"type": "string"}}}
-    await factories.insert(api.plane.engine, *factories.workflow("told", schema, task_queue="nobody-told"))
+    await factories.insert(api.plane.engine, *factories.workflow("served", schema, task_queue="nobody-served"))
     runs = [
-        factories.run(workflow="told"),
-        factories.run(workflow="told", status="failed", closed_at=datetime.now(UTC)),
+        factories.run(workflow="served"),
+        factories.run(workflow="served", status="failed", closed_at=datetime.now(UTC)),
     ]
     await factories.insert(api.plane.engine, *runs)
-    found = (await as_("operator").get("/api/v1/workflows/told")).json()
+    found = (await as_("operator").get("/api/v1/workflows/served")).json()
     assert found["input_schema"] == schema
     assert (found["served"], found["version"], [each["version"] for each in found["versions"]]) == (False, "v1", ["v1"])
     assert found["stats"] == {"open": {"running": 1}, "closed_24h": {"failed": 1}}
@@ -146,8 +146,8 @@ async def test_a_workflow_tells_its_schema_versions_numbers_and_last_run(api: Ap
         ("disable", False),
         ("enable", False),
     ]
-    listed = (await as_("viewer").get("/api/v1/workflows", params={"q": "TOL"})).json()["items"]
-    assert [each["name"] for each in listed] == ["told"]
+    listed = (await as_("viewer").get("/api/v1/workflows", params={"q": "ERVE"})).json()["items"]
+    assert [each["name"] for each in listed] == ["served"]
 
 
 async def test_a_tools_policy_is_put_published_and_shown_and_every_change_is_kept(api: Api, as_):
@@ -252,11 +252,11 @@ async def test_workers_and_queues_show_who_serves_what_and_what_nobody_does(api:
             items = (await as_("viewer").get(f"/api/v1/{noun}", params={"limit": 200})).json()["items"]
             return {item["name"]: item["served"] for item in items if item["task_queue"] == queue}
 
-        async def told():
+        async def served():
             expected = {"Served": True, "Served_before": False}, {"served_now": True, "served_before": False}
             return (await listed("workflows"), await listed("tools")) == expected
 
-        await eventually(told)  # its pollers of workflows and of activities need not begin together
+        await eventually(served)  # its pollers of workflows and of activities need not begin together
         for place, expected in (
             ("workflows/Served_before", False),
             ("tools/served_now", True),

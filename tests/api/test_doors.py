@@ -145,10 +145,10 @@ async def test_a_key_that_expired_was_revoked_or_whose_owner_may_not_act_opens_n
         assert (await exchange(url, made.secret, "GET", "/api/v1/me")).status == 200
         async with writing(api.plane.engine) as session:
             await session.execute(text(spoil), {"key": made.key_id} if ":key" in spoil else {})
-        said = await exchange(url, made.secret, "GET", "/api/v1/me")
-        said.is_problem(401, "unauthenticated")
+        answer = await exchange(url, made.secret, "GET", "/api/v1/me")
+        answer.is_problem(401, "unauthenticated")
         # One word for all of them: nobody learns which keys there are.
-        assert said.json()["detail"] == "the API key is unknown, expired or revoked"
+        assert answer.json()["detail"] == "the API key is unknown, expired or revoked"
         async with writing(api.plane.engine) as session:
             await session.execute(text("UPDATE principals SET disabled_at = NULL"))
 

@@ -113,3 +113,21 @@ async def test_a_key_itself_is_no_way_to_name_it(api: Api, as_):
     answer = await as_("admin").post(f"{PLACE}/{api.tokens['viewer']}/revoke")
     assert (answer.status_code, answer.json()["code"]) == (400, "key_in_url")
     assert (await as_("admin").post(f"{PLACE}/no-such-key/revoke")).status_code == 404
+
+
+async def test_everybody_sees_their_own_keys_and_no_others(api: Api, as_):
+    made = (await as_("admin").post(PLACE, json={"principal": "viewer", "note": "mine"})).json()
+    gone = (await as_("admin").post(PLACE, json={"principal": "viewer"})).json()
+    await as_("admin").post(f"{PLACE}/{gone['key_id']}/revoke", json={})
+    answer = await as_("viewer").get("/api/v1/me/keys")
+    found = {each["key_id"]: each for each in answer.json()["items"]}
+    assert {each["principal"] for each in found.values()} == {"viewer"}
+    assert (found[made["key_id"]]["status"], found[gone["key_id"]]["status"]) == ("live", "revoked")
+    assert made["key"] not in answer.text
+    others = (await as_("operator").get("/api/v1/me/keys", params={"principal": "viewer"})).text
+    assert made["key_id"] not in others
+    first = (await as_("viewer").get("/api/v1/me/keys", params={"limit": 1})).json()
+    second = (await as_("viewer").get("/api/v1/me/keys", params={"limit": 1, "cursor": first["next_cursor"]})).json()
+    assert [each["key_id"] for each in (*first["items"], *second["items"])] == list(found)[:2]
+    assert (await as_("viewer").get(PLACE)).status_code == 403
+    assert (await as_(None).get("/api/v1/me/keys")).status_code == 401

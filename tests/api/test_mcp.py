@@ -149,7 +149,7 @@ async def test_the_same_idempotency_key_is_the_same_run(api: Api):
 
 
 async def test_reads_are_the_routes_own_and_recorded_as_such(api: Api, as_):
-    run = factories.run(input={"size": 4, "value": "told"})
+    run = factories.run(input={"size": 4, "value": "given"})
     await factories.insert(api.plane.engine, run, factories.execution(run))
     async with mcp_client(api, "operator") as client:
         seen = await client.call_tool("agentgrid_get_run", {"run_id": run.run_id})

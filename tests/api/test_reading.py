@@ -114,8 +114,8 @@ async def test_r33_reading_everything_changes_nothing(api: Api, url: str, things
         looked = await exchange(url, token, "GET", place, *scanner)
         assert looked.status in (200, 202, 403, 404, 405, 422, 503), (place, looked)
         if "?" in place:
-            said = ("Content-Type: application/json", "Idempotency-Key: x")
-            with_body = await exchange(url, token, "GET", place, *scanner, *said, body=b'{"verdict": "approved"}')
+            headers = ("Content-Type: application/json", "Idempotency-Key: x")
+            with_body = await exchange(url, token, "GET", place, *scanner, *headers, body=b'{"verdict": "approved"}')
             assert with_body.status == looked.status
     async with api.client(who) as client:
         for place in places(things):

@@ -94,9 +94,9 @@ async def test_waiters_are_answered_when_the_run_ends_each_with_what_they_may_re
     operator, viewer = [await task for task in tasks]
     assert time.monotonic() - begun < 1.5
     assert (operator.status_code, viewer.status_code, waiting.count) == (200, 200, 0)
-    told = operator.json()
-    assert (told["open"], told["status"], told["error_type"]) == (False, "failed", "CardDeclined")
-    assert (told["error"]["message"], told["error"]["stack"]) == ("card 4111 declined", "line 7")
+    result = operator.json()
+    assert (result["open"], result["status"], result["error_type"]) == (False, "failed", "CardDeclined")
+    assert (result["error"]["message"], result["error"]["stack"]) == ("card 4111 declined", "line 7")
     blind = viewer.json()
     assert (blind["status"], blind["error_type"], blind["payloads_visible"]) == ("failed", "CardDeclined", False)
     assert (blind["error"]["type"], blind["error"]["message"], blind["error"]["stack"]) == ("CardDeclined", None, None)

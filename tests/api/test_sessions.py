@@ -90,9 +90,13 @@ async def test_a_code_works_once_and_its_answers_name_the_command_that_makes_ano
         api, "UPDATE sign_in_codes SET expires_at = now() - interval '1 s' WHERE code_hash = :h", h=secret_hash(old)
     )
     async with browser_of(api) as other:
-        for given, said in ((code, "sign_in_code_spent"), (old, "sign_in_code_spent"), ("x" * 43, "unauthenticated")):
+        for given, expected in (
+            (code, "sign_in_code_spent"),
+            (old, "sign_in_code_spent"),
+            ("x" * 43, "unauthenticated"),
+        ):
             answer = await other.sign_in(code=given)
-            assert (answer.status_code, answer.json()["code"]) == (401, said)
+            assert (answer.status_code, answer.json()["code"]) == (401, expected)
             assert "agentgrid console --open" in answer.json()["detail"]
             assert "set-cookie" not in answer.headers
         assert (await other.sign_in(key=NO_KEY)).json()["code"] == "unauthenticated"
@@ -272,7 +276,7 @@ async def signed_in(browser: Browser, url: str, key: str) -> httpx.Response:
     return await browser.http.post("/api/v1/session", json={"key": key}, headers=headers)
 
 
-async def test_people_see_and_end_their_own_sessions_and_administrators_everybodys(
+async def test_people_see_and_end_their_own_sessions_and_administrators_those_of_all(
     api: Api, browser: Browser, key: keys.NewKey, as_
 ):
     mine = (await browser.sign_in(key=key.secret)).json()["session"]["session_id"]
@@ -354,12 +358,12 @@ def limited(api: Api) -> Iterator[Limits]:
 async def test_fifty_wrong_keys_and_codes_slow_down_and_a_link_just_made_still_works(
     api: Api, browser: Browser, key: keys.NewKey
 ):
-    said = [
+    statuses = [
         (await browser.sign_in(**({"key": NO_KEY} if number % 2 else {"code": f"guess-{number}"}))).status_code
         for number in range(50)
     ]
-    assert said[:10] == [401] * 10
-    assert said[10:].count(429) >= 38
+    assert statuses[:10] == [401] * 10
+    assert statuses[10:].count(429) >= 38
     limited = await browser.sign_in(code="guess")
     assert (limited.status_code, limited.json()["code"]) == (429, "rate_limited")
     assert int(limited.headers["retry-after"]) >= 1
@@ -372,8 +376,8 @@ async def test_guessed_cookies_are_limited_like_guessed_keys(api: Api, browser: 
     assert (await browser.get("/me")).status_code == 200
     async with browser_of(api) as stranger:
         stranger.http.cookies.set(stranger.cookie, "guessed")
-        said = {(await stranger.get("/me")).status_code for _ in range(60)}
-    assert said == {401, 429}
+        statuses = {(await stranger.get("/me")).status_code for _ in range(60)}
+    assert statuses == {401, 429}
     assert (await browser.get("/me")).status_code == 200
 
 

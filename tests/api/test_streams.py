@@ -231,8 +231,8 @@ async def test_a_client_that_does_not_read_is_dropped_and_holds_up_nobody(api: A
         reading = asyncio.create_task(take(http, f"/api/v1/runs/{run.run_id}/events", at_most=20))
         # More than the sockets of both sides take together.
         for number in range(20):
-            said = {"attempts": number, "title": "x" * 500_000}
-            await factories.publish(api.plane.engine, (run.run_id, "step", said), subject=step)
+            changes = {"attempts": number, "title": "x" * 500_000}
+            await factories.publish(api.plane.engine, (run.run_id, "step", changes), subject=step)
         assert [event.json()["data"]["attempts"] for event in await reading] == list(range(20))
         await eventually(lambda: _is("admin" not in feed._streams))
         writer.close()

@@ -211,17 +211,17 @@ async def test_new_log_lines_are_counted_once_a_second_without_their_text(
             # Not from its own worker.
             await log(api, foreign, WORDS, task_queue="elsewhere")
         await heard.until(lambda heard: sum(event["data"]["count"] for event in heard.of("log")) >= 30)
-        told, seconds = heard.of("log"), asyncio.get_running_loop().time() - begun
-        assert sum(event["data"]["count"] for event in told) == 30
-        assert len(told) <= seconds / hints.LOOK_SECONDS + 1
+        hints_heard, seconds = heard.of("log"), asyncio.get_running_loop().time() - begun
+        assert sum(event["data"]["count"] for event in hints_heard) == 30
+        assert len(hints_heard) <= seconds / hints.LOOK_SECONDS + 1
         async with reading(api.plane.engine) as session:
             newest = (
                 await session.execute(
                     text("SELECT max(log_id) FROM logs WHERE execution_id = :id"), {"id": run.execution_id}
                 )
             ).scalar_one()
-        assert told[-1]["data"]["newest_log_id"] == newest
-        assert {event["run_id"] for event in told} == {run.run_id}
+        assert hints_heard[-1]["data"]["newest_log_id"] == newest
+        assert {event["run_id"] for event in hints_heard} == {run.run_id}
         # Without an id of its own, an event leaves the client's as it was.
         assert {event.id for event in heard.events} == {heard.events[0].id}
         assert not any(WORDS in event.data for event in heard.events)

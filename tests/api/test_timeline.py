@@ -40,7 +40,7 @@ def one_run(**over: Any) -> Run:
     return factories.run(created_at=BEGUN, started_at=BEGUN, **over)
 
 
-async def told(client: Any, run: Run, **params: Any) -> dict[str, Any]:
+async def timeline(client: Any, run: Run, **params: Any) -> dict[str, Any]:
     answer = await client.get(f"/api/v1/runs/{run.run_id}/timeline", params=params)
     assert answer.status_code == 200, answer.text
     Strict.model_validate_json(answer.content)
@@ -140,7 +140,7 @@ async def test_a_timeline_tells_every_step_with_its_attempts_gate_and_label(api:
     if await as_("operator").get("/api/v1/tools/refund") is not None:
         await factories.insert(api.plane.engine, factories.tool("refund", risk="destructive"))
 
-    found = await told(as_("operator"), run)
+    found = await timeline(as_("operator"), run)
 
     assert no_nulls(found)
     assert (found["complete"], found["step_count"], found["groups"]) == (True, 4, [])
@@ -187,7 +187,7 @@ async def test_a_timeline_says_which_events_it_holds(api: Api, as_: Any) -> None
     run = one_run()
     await factories.insert(api.plane.engine, run, factories.execution(run))
     *_, newest = await factories.publish(api.plane.engine, (run.run_id, "run", {}), (run.run_id, "run", {}))
-    assert (await told(as_("operator"), run))["as_of"] >= newest
+    assert (await timeline(as_("operator"), run))["as_of"] >= newest
 
 
 async def test_a_fan_out_beyond_the_limit_is_told_as_one_group(api: Api, as_: Any) -> None:
@@ -213,10 +213,10 @@ async def test_a_fan_out_beyond_the_limit_is_told_as_one_group(api: Api, as_: An
         factories.step(run, 101, name="report", scheduled_at=at(60), closed_at=at(61)),
     )
 
-    whole = await told(as_("viewer"), run)
+    whole = await timeline(as_("viewer"), run)
     assert (len(whole["steps"]), whole["groups"]) == (53, [])
 
-    folded = await told(as_("viewer"), run, limit=20)
+    folded = await timeline(as_("viewer"), run, limit=20)
     assert [step["name"] for step in folded["steps"]] == ["plan", "report"]
     (group,) = folded["groups"]
     assert (group["count"], group["done"], group["failed"], group["open"], group["beneath"]) == (50, 40, 5, 5, 1)
@@ -225,7 +225,7 @@ async def test_a_fan_out_beyond_the_limit_is_told_as_one_group(api: Api, as_: An
     assert [sum(each[word] for each in group["bins"]) for word in ("done", "failed", "open")] == [40, 5, 5]
     assert folded["complete"]
 
-    part = await told(
+    part = await timeline(
         as_("viewer"), run, execution=group["execution_id"], first=group["first"], last=group["last"], limit=60
     )
     assert len(part["steps"]) == 50
@@ -236,7 +236,7 @@ async def test_a_timeline_over_its_limit_keeps_the_newest_steps_and_says_so(api:
     steps = [factories.step(run, n, name=f"tool-{n}", scheduled_at=at(n)) for n in range(2, 11)]
     steps[-1].parent = 2
     await factories.insert(api.plane.engine, run, factories.execution(run), *steps)
-    found = await told(as_("operator"), run, limit=4)
+    found = await timeline(as_("operator"), run, limit=4)
     assert [step["event_id"] for step in found["steps"]] == [2, 8, 9, 10]  # 2, because 10 belongs to it
     assert not found["complete"]
 
@@ -261,10 +261,10 @@ async def test_an_open_run_is_told_what_earlier_runs_of_its_version_did_next(api
         other,
         factories.execution(other),
     )
-    usual = (await told(as_("viewer"), run))["usual_next"]
+    usual = (await timeline(as_("viewer"), run))["usual_next"]
     assert usual["runs"] == 3
     assert [(step["name"], step["count"]) for step in usual["steps"]] == [("escalate", 1), ("reply", 2), ("close", 2)]
-    assert "usual_next" not in await told(as_("viewer"), other)
+    assert "usual_next" not in await timeline(as_("viewer"), other)
 
 
 async def test_one_step_is_read_by_its_execution_and_event(api: Api, as_: Any) -> None:

@@ -71,13 +71,13 @@ async def test_pause_and_resume_are_signals_that_name_who_and_which_command(api:
     resumed = await act(as_("operator"), run, "resume")
     assert resumed.status_code == 202
     sent = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
-    said = []
+    signals = []
     for event in sent:
         attributes = event.workflow_execution_signaled_event_attributes
         assert attributes.signal_name == SIGNAL_CONTROL
-        said.append(ControlSignal.model_validate_json(attributes.input.payloads[0].data))
-        assert attributes.request_id == said[-1].command_id
-    assert [(each.action, each.principal, each.reason) for each in said] == [
+        signals.append(ControlSignal.model_validate_json(attributes.input.payloads[0].data))
+        assert attributes.request_id == signals[-1].command_id
+    assert [(each.action, each.principal, each.reason) for each in signals] == [
         ("pause", "operator", "hold on"),
         ("resume", "operator", None),
     ]

@@ -59,8 +59,8 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
         tokens = await watchers(dsn, -(-arguments.clients // PER_PRINCIPAL))
         async with api(environment, dsn) as server:
             looked_at, other = await _things(dsn), await _things(dsn)
-            told = await _watched(server, dsn, tokens, arguments.clients, looked_at)
-            return [*told, await _unwatched(server, dsn, tokens, arguments.clients, looked_at, other)]
+            figures = await _watched(server, dsn, tokens, arguments.clients, looked_at)
+            return [*figures, await _unwatched(server, dsn, tokens, arguments.clients, looked_at, other)]
 
 
 async def _things(dsn: str) -> Step:

@@ -55,13 +55,13 @@ async def test_an_agent_is_edited_by_options_shown_and_taken_back(api: Api, oper
     assert "-get_order, refund_order" in made.err
     assert "-usd 1.0" in made.out
     shown = (await operator("agent", "show", "desk")).out
-    for said in (
+    for text in (
         "edit-1, from an operator",
         "too many refunds",
         "$0.25, 12 requests, 50 tool calls",
         "require_approval",
     ):
-        assert said in shown
+        assert text in shown
     assert "edit-1" in (await operator("agent", "list")).out
     back = await operator("agent", "use", "desk", "code", "--note", "better before")
     assert "desk uses 0123456789ab" in back.out

@@ -14,7 +14,7 @@ from rich.console import Console
 from agentgrid.cli import modes, workers
 from agentgrid.cli.client import unreachable
 from agentgrid.cli.exits import ExitCode
-from agentgrid.cli.show import said
+from agentgrid.cli.show import details
 from agentgrid.domain import approvals as domain_approvals
 from tests.api import factories
 from tests.api.conftest import Api, api
@@ -199,7 +199,7 @@ def test_a_list_of_commands_has_room_for_the_ids_that_show_one_in_full(
 
 def test_what_became_of_a_command_is_in_words() -> None:
     outcome = {"faults": [{"pointer": "/name", "message": "no such update"}], "alone": True, "roles": ["a", "b"]}
-    assert said(outcome) == {"faults": "/name no such update", "alone": "yes", "roles": "a, b"}
+    assert details(outcome) == {"faults": "/name no such update", "alone": "yes", "roles": "a, b"}
 
 
 # --- filters, names, dates

@@ -286,11 +286,11 @@ async def test_what_is_shown_of_an_answer_is_from_one_request_of_one_agent(serve
             (a_delta("Next", turn=2, sequence=9), ("desk", "Next")),
         ):
             follower._hear(delta)
-            assert follower.said == shown
+            assert follower.speech == shown
         for number in range(3 * follow.MAX_ANSWERS):
-            follower._hear(a_delta("x" * 2 * follow.MAX_SAID, call=str(number)))
+            follower._hear(a_delta("x" * 2 * follow.MAX_SPEECH, call=str(number)))
         assert len(follower._answers) == follow.MAX_ANSWERS
-        assert len((follower.said or ("", ""))[1]) == follow.MAX_SAID
+        assert len((follower.speech or ("", ""))[1]) == follow.MAX_SPEECH
 
 
 @pytest.mark.parametrize("width", [24, 60, 160])

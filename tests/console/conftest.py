@@ -15,6 +15,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from agentgrid.cli.servers.child import free_port
+from agentgrid.sdk.grid import Grid
 from tests.activities.conftest import seeded_template
 from tests.api.conftest import settings_for
 from tests.conftest import Peopled, Postgres, Temporal, control_login
@@ -29,6 +30,9 @@ expect.set_options(timeout=20_000)  # the machine is shared by several test proc
 
 LOST = re.compile("ERR_(CONNECTION|NETWORK|EMPTY|INCOMPLETE|ABORTED)")
 """What the browser reports when a server dies."""
+
+LOADS = "() => performance.timeOrigin"
+"""Changes when the page is loaded again."""
 
 
 def status(*codes: int) -> re.Pattern[str]:
@@ -68,7 +72,7 @@ async def stack(
         api_url=f"http://{HOST}:{port}",
         temporal_namespace=await new_namespace(temporal_server),
     )
-    worker = ("backoffice", backoffice, {})
+    worker: tuple[str, Grid, dict[str, Any]] = ("backoffice", backoffice, {})
     async with looping(settings, dsn, app_dsn, dict(peopled.tokens), worker) as loop, serving(loop, port) as stack:
         yield stack
 

@@ -7,6 +7,7 @@ import json
 import re
 import uuid
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -146,9 +147,10 @@ class Reader:
 
     async def read(self) -> None:
         """Everything in light; in dark the colours, which are all that differs."""
-        for scheme, options in (("light", {"runOnly": RULES}), ("dark", {"runOnly": ["color-contrast"]})):
+        rules: dict[Literal["light", "dark"], list[str]] = {"light": RULES, "dark": ["color-contrast"]}
+        for scheme, only in rules.items():
             await self._page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            result = await self._page.evaluate("options => axe.run(options)", options)
+            result = await self._page.evaluate("options => axe.run(options)", {"runOnly": only})
             self.found += [
                 f"{self._page.url} {scheme} {each['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
                 for each in result["violations"]

@@ -85,7 +85,7 @@ async def pictured(page: Page, name: str) -> None:
 async def seen(page: Page, name: str) -> None:
     """In light and in dark: nothing runs over the edge of the window."""
     for scheme in ("light", "dark"):
-        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]  # of a loop
+        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         wide = await page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{name} is {wide} px wider than the window"
         if RENEWED:

@@ -136,8 +136,8 @@ async def test_an_interrupted_agent_pauses_its_run_and_goes_on_with_the_message(
     assert [(step["kind"], step["status"]) for step in steps if step["name"] == "refund_order"] == [
         ("tool", "cancelled")
     ]
-    told = steps[-1]["input"]["value"]["new"]
-    assert [message.get("fault") or message["text"] for message in told] == [
+    seen = steps[-1]["input"]["value"]["new"]
+    assert [message.get("fault") or message["text"] for message in seen] == [
         "interrupted by a person: the call was not made",
         "Do not refund it.",
     ]
@@ -229,9 +229,9 @@ async def test_the_model_is_told_what_ran_where_an_approver_changed_its_call(age
 
     refund, turn = steps[4], steps[5]
     assert (refund["input"]["value"], refund["original_input"]["value"]["amount_cents"]) == (ran, 1250)
-    (told,) = turn["input"]["value"]["new"]
-    assert told["result"] == "refunded 600"
-    assert told["approval"] == {"comment": "half of it", "ran_with": ran}
+    (seen,) = turn["input"]["value"]["new"]
+    assert seen["result"] == "refunded 600"
+    assert seen["approval"] == {"comment": "half of it", "ran_with": ran}
 
 
 async def used_version(loop: Loop, run_id: str) -> str:

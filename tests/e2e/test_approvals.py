@@ -219,15 +219,15 @@ async def test_an_approver_changes_a_call_and_everything_shows_both(loop: Loop) 
 
     async def shown() -> Any:
         (step,) = await steps_of(loop, run_id)
-        told = await loop.call("reviewer", "GET", f"/approvals/{approval['approval_id']}")
-        return step, {name: value for name, value in told.items() if name != "actions"}
+        letter = await loop.call("reviewer", "GET", f"/approvals/{approval['approval_id']}")
+        return step, {name: value for name, value in letter.items() if name != "actions"}
 
-    step, told = await shown()
+    step, letter = await shown()
     assert (step["status"], step["attempts"]) == ("completed", 1)
     assert (step["input"]["value"], step["original_input"]["value"]) == (given, {"order": "order", "cents": 900})
-    assert (told["payload"]["value"], told["changed"]["value"]) == ({"order": "order", "cents": 900}, given)
-    assert (told["decided_by"], told["proposed_by"], told["comment"]) == ("reviewer", "second", "half is enough")
-    assert told["changed_digest"] not in (None, told["digest"])
+    assert (letter["payload"]["value"], letter["changed"]["value"]) == ({"order": "order", "cents": 900}, given)
+    assert (letter["decided_by"], letter["proposed_by"], letter["comment"]) == ("reviewer", "second", "half is enough")
+    assert letter["changed_digest"] not in (None, letter["digest"])
     commands = (await loop.call("auditor", "GET", f"/commands?approval={approval['approval_id']}"))["items"]
     assert {(command["kind"], command["principal"], command["status"]) for command in commands} == {
         ("approval.decide", "reviewer", "applied"),
@@ -235,4 +235,4 @@ async def test_an_approver_changes_a_call_and_everything_shows_both(loop: Loop) 
         ("approval.decide", "reviewer", "refused"),
     }
     await rebuild(loop.settings, run_ids=[run_id])
-    assert await shown() == (step, told)
+    assert await shown() == (step, letter)

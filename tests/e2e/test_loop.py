@@ -39,8 +39,8 @@ async def test_a_ticket_is_triaged_with_an_approval_and_everything_is_told(loop:
         stream = (await client.get(f"/api/v1/runs/{run_id}/events")).text
     told_live = [EventOut.validate_json(line[6:]) for line in stream.splitlines() if line.startswith("data: ")]
     assert {event.kind for event in told_live} == {"run", "step", "approval", "end"}
-    told = [(step["kind"], step["name"]) for step in await steps_of(loop, run_id)]
-    assert told == [
+    steps = [(step["kind"], step["name"]) for step in await steps_of(loop, run_id)]
+    assert steps == [
         ("tool", "fetch_ticket"),
         ("tool", "classify_ticket"),
         ("agent", "triager"),

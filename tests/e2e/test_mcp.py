@@ -32,7 +32,7 @@ def executed() -> Iterator[list[tuple[str, str, str]]]:
     gated.EXECUTED.clear()
 
 
-def told(result: CallToolResult) -> dict[str, Any]:
+def content(result: CallToolResult) -> dict[str, Any]:
     found: dict[str, Any] = result.structured_content
     return found
 
@@ -51,8 +51,12 @@ async def test_a_tool_is_listed_and_called_as_a_run_of_its_own(loop: Loop, mode:
         assert (listed.cache_scope, "agentgrid_list_runs" in tools) == ("private", True)
         result = await client.call_tool("lookup", {"order": "o-1"})
     assert not result.is_error, result
-    assert (told(result)["status"], told(result)["result"], result.content[0].text) == ("completed", "O-1", '"O-1"')
-    run = await loop.until(told(result)["run_id"])
+    assert (content(result)["status"], content(result)["result"], result.content[0].text) == (
+        "completed",
+        "O-1",
+        '"O-1"',
+    )
+    run = await loop.until(content(result)["run_id"])
     assert (run["workflow"], run["initiator"], run["tags"]) == ("tool.lookup", "agent", ["mcp"])
     assert (run["governed"], run["input"]["value"], run["version"] is not None) == (True, {"order": "o-1"}, True)
     steps = (await loop.call("operator", "GET", f"/runs/{run['run_id']}/steps"))["items"]
@@ -73,16 +77,16 @@ async def test_a_gated_call_is_working_until_a_person_approves_it_elsewhere(loop
         call = {"order": f"o-{mode}", "cents": 900}
         async with asyncio.timeout(server.WAIT_SECONDS - 5):  # it does not wait for people
             result = await client.call_tool("refund", call)
-        assert (told(result)["status"], result.is_error) == ("working", False)
+        assert (content(result)["status"], result.is_error) == ("working", False)
         assert "approval by a person" in result.content[0].text
-        run_id = told(result)["run_id"]
+        run_id = content(result)["run_id"]
         approval = await loop.approval(run_id)
         assert (approval["payload"]["value"], approval["initiator"]) == (call, "agent")
         again = await client.call_tool("agentgrid_run_result", {"run_id": run_id})
-        assert (told(again)["status"], executed) == ("working", [])
+        assert (content(again)["status"], executed) == ("working", [])
         await loop.decide(approval)
         done = await client.call_tool("agentgrid_run_result", {"run_id": run_id, "wait": 30})
-    assert (told(done)["status"], told(done)["result"]) == ("completed", "refunded 900")
+    assert (content(done)["status"], content(done)["result"]) == ("completed", "refunded 900")
     assert [(name, order) for name, order, _ in executed] == [("refund", f"o-{mode}")]
 
 
@@ -90,18 +94,18 @@ async def test_a_rejected_call_is_an_error_that_the_model_reads(loop: Loop, exec
     rule = {"effect": "require_approval", "approvers": ["role:approver"], "expires_seconds": 600}
     await loop.call("admin", "PUT", "/tools/refund/policy", json=rule)
     async with mcp_client(loop.api, "agent") as client:
-        run_id = told(await client.call_tool("refund", {"order": "o-no", "cents": 1}))["run_id"]
+        run_id = content(await client.call_tool("refund", {"order": "o-no", "cents": 1}))["run_id"]
         await loop.decide(await loop.approval(run_id), "rejected")
         result = await client.call_tool("agentgrid_run_result", {"run_id": run_id, "wait": 30})
-    assert (result.is_error, told(result)["status"], executed) == (True, "failed", [])
+    assert (result.is_error, content(result)["status"], executed) == (True, "failed", [])
     assert "ApprovalRejected" in result.content[0].text
 
 
 async def test_a_result_that_is_too_long_is_cut_and_names_the_run(loop: Loop) -> None:
     async with mcp_client(loop.api, "agent") as client:
         result = await client.call_tool("write_long", {"size": 500_000})
-    assert (told(result)["status"], "result" in told(result)) == ("completed", False)
-    assert told(result)["run_id"] in result.content[0].text
+    assert (content(result)["status"], "result" in content(result)) == ("completed", False)
+    assert content(result)["run_id"] in result.content[0].text
     assert len(result.content[0].text) < 20_000
 
 

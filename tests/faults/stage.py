@@ -178,10 +178,10 @@ class Stage:
 
     def tails(self) -> str:
         """The end of each process's output, for the report of a failure."""
-        said = []
+        tails = []
         for file in sorted(self.home.glob("**/logs/*.log")):
-            said.append(f"--- {file.name}\n" + "\n".join(file.read_text(errors="replace").splitlines()[-15:]))
-        return "\n".join(said)
+            tails.append(f"--- {file.name}\n" + "\n".join(file.read_text(errors="replace").splitlines()[-15:]))
+        return "\n".join(tails)
 
     # --- requests ----------------------------------------------------------------------------------------------------
 

@@ -54,8 +54,8 @@ async def _used(stage: Stage, number: int, days: int) -> list[str]:
     decided = await start({"ask": True})
     left = await start({"ask": True, "expires_seconds": 3})
 
-    said = await approve(await stage.approval(decided))
-    assert said.status_code == 202, said.text
+    answer = await approve(await stage.approval(decided))
+    assert answer.status_code == 202, answer.text
     assert (await stage.ended(decided))["status"] == "completed"
 
     expired = await stage.ended(left)

@@ -32,8 +32,8 @@ APPROVALS = {
 def test_approvals_end_as_the_history_records(name: str) -> None:
     rows = one_pass(recorded(name)[0])[1]
     ended = sorted(rows.approvals.values(), key=lambda row: row["opened_event_id"])
-    said = [(row["status"], rows.claims.get(row.get("decision_event_id", 0))) for row in ended]
-    assert [(status, claim.principal if claim else None) for status, claim in said] == APPROVALS[name]
+    outcomes = [(row["status"], rows.claims.get(row.get("decision_event_id", 0))) for row in ended]
+    assert [(status, claim.principal if claim else None) for status, claim in outcomes] == APPROVALS[name]
     assert not any(row.get("decided_by") for row in ended), "history alone confirms no name"
     assert not any(row.get("decidable") for row in ended)
 

@@ -132,21 +132,21 @@ class Betrays:
             return [await getattr(STRIPE, "value")()]  # noqa: B009  # hidden from the check
         if way == "tries":
             return [await beats_and_tries()]
-        told = [str(await returns_it()), await logs_it()]
+        found = [str(await returns_it()), await logs_it()]
         for case in ("tool error", "argument", "pydantic", "details", "group", "cause", "context of a cause"):
             try:
                 await raises_it(case)
             except ActivityError as failure:
-                told.append(f"{case}: {failure.cause!r} {failure.cause.__cause__!r}")
-        told.append(str(await self._plain("return")))
+                found.append(f"{case}: {failure.cause!r} {failure.cause.__cause__!r}")
+        found.append(str(await self._plain("return")))
         unstorable = [self._plain(f"unstorable {what}") for what in ("result", "heartbeat", "detail")]
         for call in (quotes_it(), self._plain("raise"), *unstorable):
             try:
                 await call
             except ActivityError as failure:
-                told.append(repr(failure.cause))
-        workflow.logger.warning("all of it: %s", told)
-        return told
+                found.append(repr(failure.cause))
+        workflow.logger.warning("all of it: %s", found)
+        return found
 
     async def _plain(self, way: str) -> Receipt | Unstorable:
         once = RetryPolicy(maximum_attempts=1)

@@ -231,13 +231,13 @@ async def test_a_flood_is_bounded_by_the_logins_rate_and_by_what_a_stream_keeps(
 
     deltas = Deltas()
     with deltas.watch(run) as watch:
-        said = {"execution_id": "e", "agent": "a", "call": "c", "turn": 1, "attempt": 1, "text": "x", "tools": []}
+        delta = {"execution_id": "e", "agent": "a", "call": "c", "turn": 1, "attempt": 1, "text": "x", "tools": []}
         for number in range(10 * MAX_WAITING):
-            deltas.hear(json.dumps({"run_id": run.run_id, "sequence": number, **said}))
-        for bad in ("", "[]", "{}", "null", json.dumps({"run_id": [], **said}), json.dumps({"run_id": run.run_id})):
+            deltas.hear(json.dumps({"run_id": run.run_id, "sequence": number, **delta}))
+        for bad in ("", "[]", "{}", "null", json.dumps({"run_id": [], **delta}), json.dumps({"run_id": run.run_id})):
             deltas.hear(bad)
         assert len(watch.waiting) == MAX_WAITING
-    deltas.hear(json.dumps({"run_id": run.run_id, "sequence": 1, **said}))
+    deltas.hear(json.dumps({"run_id": run.run_id, "sequence": 1, **delta}))
     reader = Principal(name="any", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}))
     assert watch.take(reader).count(b"event: delta") == MAX_WAITING
 
@@ -251,7 +251,7 @@ async def test_what_is_watched_is_announced_only_by_marks_and_forged_announcemen
     run = await run_of(api, MINE)
     heard: list[str] = []
     hostile = await login(module_postgres_dsn)
-    await hostile.add_listener(WATCHED_CHANNEL, lambda *said: heard.append(said[3]))
+    await hostile.add_listener(WATCHED_CHANNEL, lambda *notified: heard.append(notified[3]))
     async with Stream(api, url, run):
 
         async def announced() -> bool:

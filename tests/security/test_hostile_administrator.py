@@ -181,11 +181,11 @@ async def test_r22_of_concurrent_confirm_and_withdraw_one_wins_and_equal_request
             *(berta.post(f"{place}/confirm", headers=headers, json={}) for _ in range(3)),
             anna.post(f"{place}/withdraw", json={}),
         )
-    told = [answer.status_code for answer in answers]
-    assert told in ([200, 200, 200, 409], [409, 409, 409, 200]), [answer.text for answer in answers]
-    assert await town.may_decide("mole") == (told[3] == 409)
+    statuses = [answer.status_code for answer in answers]
+    assert statuses in ([200, 200, 200, 409], [409, 409, 409, 200]), [answer.text for answer in answers]
+    assert await town.may_decide("mole") == (statuses[3] == 409)
     applied = (await town.call("auditor", "GET", "/commands?kind=command.confirm&status=applied"))["items"]
-    assert len(applied) == (1 if told[3] == 409 else 0)
+    assert len(applied) == (1 if statuses[3] == 409 else 0)
 
 
 async def test_r36_a_proposal_is_checked_again_on_confirmation(town: Town) -> None:
@@ -305,11 +305,11 @@ async def test_r28_nobody_decides_their_own_run_with_somebody_elses_key(town: To
         assert {each["allowed"] for each in (await town.call("reviewer-of-both", "GET", place))["actions"]} == {False}
 
 
-@pytest.mark.parametrize("said", [None, "somebody-else"])
-async def test_r22_an_approval_without_its_runs_initiator_can_not_be_decided(town: Town, said: str | None) -> None:
+@pytest.mark.parametrize("initiator", [None, "somebody-else"])
+async def test_r22_an_approval_without_its_runs_initiator_can_not_be_decided(town: Town, initiator: str | None) -> None:
     """The run's signed memo names the operator, but the waiting call names nobody or somebody else: fail closed."""
     run = factories.run(initiator="operator")
-    waiting = factories.approval(run, initiator=said)
+    waiting = factories.approval(run, initiator=initiator)
     outside = factories.run(initiator="unknown", trigger="external")
     free = factories.approval(outside, initiator=None)
     await factories.insert(

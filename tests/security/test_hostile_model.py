@@ -16,7 +16,7 @@ from agentgrid.testing import Call, Turn
 from agentgrid.testing.turns import Conversation, Usage
 from tests.agents import desk
 from tests.agents.conftest import Desk, desk_client, final, look, running
-from tests.agents.test_conversations import DONE, held, told
+from tests.agents.test_conversations import DONE, held, seen
 from tests.projector.folding import folded
 
 __all__ = ["desk_client", "running"]
@@ -52,7 +52,7 @@ async def test_a_call_that_is_none_is_told_to_the_model_and_the_run_goes_on(runn
     before = len(desk.REFUNDS)
     handle = await running.start("help_desk", [Turn(calls=[TRICKS[trick]]), final(**DONE)])
     await handle.result()
-    assert len(told(running.asked(handle)[1])[0]) <= 1_100
+    assert len(seen(running.asked(handle)[1])[0]) <= 1_100
     steps = await rows_of(handle)
     assert [step["kind"] for step in steps] == ["agent", "model", "model"]
     assert len(desk.REFUNDS) == before
@@ -63,7 +63,7 @@ async def test_a_call_that_is_none_is_told_to_the_model_and_the_run_goes_on(runn
 async def test_an_answer_that_is_too_long_is_dropped_and_paid_for(running: Desk, size: int):
     handle = await running.start("help_desk", [Turn(calls=[look("x" * size)], usage=USED), final(**DONE)])
     await handle.result()
-    assert "at most 500,000 are allowed" in told(running.asked(handle)[1])[0]
+    assert "at most 500,000 are allowed" in seen(running.asked(handle)[1])[0]
     steps = await rows_of(handle)
     assert steps[1]["usage"]["requests"] == 1
     history = await handle.fetch_history()
@@ -113,7 +113,7 @@ async def test_many_calls_at_once_pass_no_limit_and_no_rule(running: Desk):
         await handle.result()
     finally:
         running.governance.change(rules=())
-    answers = told(running.asked(handle)[1])
+    answers = seen(running.asked(handle)[1])
     assert len(answers) == 40
     assert all(answer.startswith("PolicyDenied") for answer in answers)
     assert len(desk.REFUNDS) == before
@@ -131,7 +131,7 @@ async def test_an_answer_with_thousands_of_calls_is_dropped_and_paid_for(running
     wrong = Call("get_order", {f"a{number}": 1 for number in range(40)})
     handle = await running.start("help_desk", [Turn(calls=[wrong] * 2_000, text="", usage=USED), final(**DONE)])
     await handle.result()
-    assert "asks for 2,000 calls; at most 100 at once are allowed" in told(running.asked(handle)[1])[0]
+    assert "asks for 2,000 calls; at most 100 at once are allowed" in seen(running.asked(handle)[1])[0]
     steps = await rows_of(handle)
     assert steps[1]["usage"]["requests"] == 1
 

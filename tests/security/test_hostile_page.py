@@ -196,10 +196,10 @@ async def test_a_rebound_name_neither_reads_nor_ends_a_run_on_any_port_of_tempor
         assert len(ports) > 1, "its HTTP API always listens"
         answers = [await asked_of(port) for port in ports]
         assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
-    said = "\n".join(answer for each in answers for answer in each)
-    assert "Host not allowed" in said, "the port of the HTTP API was found"
-    assert "canary-of" not in said
-    assert "<html" not in said
+    replies = "\n".join(answer for each in answers for answer in each)
+    assert "Host not allowed" in replies, "the port of the HTTP API was found"
+    assert "canary-of" not in replies
+    assert "<html" not in replies
 
 
 async def asked_of(port: int) -> list[str]:
@@ -208,7 +208,7 @@ async def asked_of(port: int) -> list[str]:
     asking = [("GET", path) for path in ("/", runs, f"{runs}/canary-of-the-id", f"{runs}/canary-of-the-id/history")]
     asking += [("GET", path.removeprefix("/api/v1")) for _, path in asking[1:]]
     asking += [("POST", f"{runs}/canary-of-the-id/terminate"), ("POST", f"{runs}/canary-of-the-id/cancel")]
-    said = []
+    replies = []
     async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
         for host in ("evil.example", f"evil.example:{port}", f"127.0.0.1:{port}", f"localhost:{port}", ""):
             for method, path in asking:
@@ -222,5 +222,5 @@ async def asked_of(port: int) -> list[str]:
                     )
                 except (TimeoutError, httpx.HTTPError):
                     continue  # the port does not speak HTTP
-                said.append(answer.text)
-    return said
+                replies.append(answer.text)
+    return replies

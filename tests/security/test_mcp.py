@@ -73,7 +73,7 @@ async def test_another_principals_runs_and_approvals_do_not_exist(api: Api):
 
 @pytest.mark.parametrize("tail", ["/logs", "/history", "/events", "?wait=60", "/../../keys", "%2e%2e/keys", "#x"])
 async def test_no_value_in_a_path_leads_to_another_route(api: Api, tail: str):
-    run = factories.run(input={"size": 4, "value": "told"})
+    run = factories.run(input={"size": 4, "value": "given"})
     await factories.insert(api.plane.engine, run, factories.execution(run))
     async with mcp_client(api, "robot") as client:
         result = await client.call_tool("agentgrid_get_run", {"run_id": run.run_id + tail})

@@ -34,14 +34,14 @@ def test_r44_only_the_owner_can_read_the_stacks_logs(tmp_path: Path) -> None:
 
 def _spawn(log: Path) -> None:
     child = Child.spawn(
-        [sys.executable, "-c", "print('said')"],
+        [sys.executable, "-c", "print('printed')"],
         log=log,
         cwd=log.parent,
         environment={},
         death_signal=signal.SIGTERM,
     )
     child._process.wait(30)
-    assert log.read_text().endswith("said\n")
+    assert log.read_text().endswith("printed\n")
 
 
 def _mode(path: Path) -> int:

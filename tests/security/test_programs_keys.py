@@ -65,14 +65,14 @@ async def test_r23_neither_streams_nor_unattributed_acts_show_an_agent_the_appro
     decisions = [factories.decision(gate, 9, attributed=False) for gate in gates.values()]
     executions = [factories.execution(run) for run in (own, other)]
     await factories.insert(api.plane.engine, own, other, *executions, *gates.values(), *decisions)
-    told = [(run.run_id, kind) for run in (other, own) for kind in ("approval", "run")]
+    everything = [(run.run_id, kind) for run in (other, own) for kind in ("approval", "run")]
     seen = [(other.run_id, "run"), (own.run_id, "approval"), (own.run_id, "run")]
     (before,) = await factories.publish(api.plane.engine, (own.run_id, "run", {}))
-    for run_id, kind in told:
+    for run_id, kind in everything:
         subject = gates[run_id].approval_id if kind == "approval" else None
         await factories.publish(api.plane.engine, (run_id, kind, {}), subject=subject)
     async with listening(api.app) as url:
-        for who, expected in (("agent", seen), ("viewer", told)):
+        for who, expected in (("agent", seen), ("viewer", everything)):
             headers = {"Authorization": f"Bearer {api.tokens[who]}"}
             async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
                 events = await take(client, "/api/v1/events", last=str(before), at_most=len(expected))

@@ -55,14 +55,14 @@ async def test_r41_every_read_of_payloads_is_recorded_and_no_other(api: Api, as_
     await as_("reviewer").get(f"{V1}/approvals/{gate.approval_id}")
     await as_("second").get(place)
     of_run = await recorded(api, as_, subject=run.run_id)
-    told = {(each["principal"], each["route"], each["outcome"]): each for each in of_run}
-    assert set(told) == {
+    rows = {(each["principal"], each["route"], each["outcome"]): each for each in of_run}
+    assert set(rows) == {
         ("operator", f"GET {V1}/runs/{{run_id}}", "read"),
         ("operator", f"GET {V1}/runs/{{run_id}}/steps", "read"),
         ("operator", f"GET {V1}/runs/{{run_id}}/result", "read"),
         ("viewer", f"GET {V1}/runs/{{run_id}}/history", "refused"),
     }
-    one = told["operator", f"GET {V1}/runs/{{run_id}}", "read"]
+    one = rows["operator", f"GET {V1}/runs/{{run_id}}", "read"]
     assert (one["key_id"], one["address"], one["count"]) == (api.tokens["operator"].split("_")[1], "127.0.0.1", 1)
     of_gate = await recorded(api, as_, subject=gate.approval_id)
     assert sorted(each["principal"] for each in of_gate) == ["operator", "reviewer"]

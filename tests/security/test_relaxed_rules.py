@@ -81,13 +81,13 @@ async def test_a_sole_administrator_relaxes_a_rule_and_the_audit_records_alone(t
     await _ruled(town)
     await principals.set_disabled(town.plane.engine, SETUP, "berta", True)
     await town.call("anna", "DELETE", "/policies/money")
-    said = (await town.call("auditor", "GET", "/commands?kind=policy.withdraw"))["items"][0]
-    assert (said["status"], said["outcome"]["alone"], said["outcome"]["lifts"]) == (
+    command = (await town.call("auditor", "GET", "/commands?kind=policy.withdraw"))["items"][0]
+    assert (command["status"], command["outcome"]["alone"], command["outcome"]["lifts"]) == (
         "applied",
         True,
         ["pay*", "pay_out"],
     )
-    assert "no second administrator" in said["outcome"]["message"]
+    assert "no second administrator" in command["outcome"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ async def test_nothing_can_be_read_from_a_page_of(
 
 @pytest.mark.usefixtures("untouched")
 async def test_a_change_without_an_origin_or_against_its_fetch_site_is_refused(url: str, cookie: str) -> None:
-    """Browsers of all ages send `Origin` with a change; who leaves it out is no page of the console."""
+    """Browsers send `Origin` with every change: a request without it is not from a page of the console."""
     for sent in (
         [],
         ["Sec-Fetch-Site: same-origin"],
@@ -183,7 +183,7 @@ async def test_a_cookie_reaches_no_mcp(url: str, cookie: str) -> None:
 
 @pytest.mark.usefixtures("untouched")
 async def test_a_cookie_that_another_port_adds_is_never_taken_for_ours(api: Api, url: str, cookie: str) -> None:
-    """A server on another port of this host can set cookies for it, also one with a narrower path, which would come first."""
+    """A server on another port of this host can set cookies for the host, also one with a narrower path, which browsers send first."""
     name = name_of(api.settings.api_url)
     for planted in (f"{cookie}; {name}=planted", f"{cookie.replace(': ', f': {name}=planted; ')}"):
         refused(await exchange(url, None, "GET", "/api/v1/me", planted), 400, "bad_request")

@@ -51,8 +51,8 @@ async def telling(api: Api, workflow: str) -> Run:  # noqa: F811
     asks = factories.step(run, 7, kind="approval", title=SECRET, approval_id=gate.approval_id)
     await factories.insert(api.plane.engine, run, factories.execution(run), failed, asks, gate)
     for step in (failed, asks):
-        said = {"title": step.title, "status": step.status}
-        await factories.publish(api.plane.engine, (run.run_id, "step", said), subject=factories.subject(step))
+        summary = {"title": step.title, "status": step.status}
+        await factories.publish(api.plane.engine, (run.run_id, "step", summary), subject=factories.subject(step))
     await factories.publish(api.plane.engine, (run.run_id, "approval", {"title": SECRET}), subject=gate.approval_id)
     await factories.publish(api.plane.engine, (run.run_id, "run", {"current_step": SECRET}))
     return run
@@ -146,7 +146,7 @@ async def test_r22_commands_are_heard_by_those_who_may_list_them(api: Api, as_: 
     names = ("operator", "viewer", "developer", "auditor", "admin")
     streams: dict[str, Heard] = {}
 
-    async def told(command_id: str) -> set[str]:
+    async def hearers(command_id: str) -> set[str]:
         await streams["auditor"].until(lambda heard: command_id in _commands(heard))
         return {name for name, heard in streams.items() if command_id in _commands(heard)}
 
@@ -161,13 +161,13 @@ async def test_r22_commands_are_heard_by_those_who_may_list_them(api: Api, as_: 
         assert set(streams) == set(names)
         refused = await as_("operator").post(f"{V1}/runs/{run.run_id}/signal", json={"name": f"__{SECRET}"})
         command_id = refused.json()["command_id"]
-        assert await told(command_id) == {"operator", "auditor"}
+        assert await hearers(command_id) == {"operator", "auditor"}
         # A proposal is for administrators.
         asked = await as_("admin").put(
             f"{V1}/principals/proposed", json={"kind": "human", "roles": ["approver"], "groups": [], "workflows": ["*"]}
         )
         assert asked.status_code == 202, asked.text
-        assert await told(asked.json()["command_id"]) == {"admin", "auditor"}
+        assert await hearers(asked.json()["command_id"]) == {"admin", "auditor"}
 
 
 def _commands(heard: Heard) -> set[str]:

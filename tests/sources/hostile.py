@@ -48,13 +48,13 @@ def text(
 @asynccontextmanager
 async def serving(reply: Reply) -> AsyncIterator[Server]:
     """The server on a free port of the loopback."""
-    told = Server()
+    recorded = Server()
     open_: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         open_.add(writer)
-        told.connections = len(open_)
-        told.most_connections = max(told.most_connections, told.connections)
+        recorded.connections = len(open_)
+        recorded.most_connections = max(recorded.most_connections, recorded.connections)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -64,20 +64,20 @@ async def serving(reply: Reply) -> AsyncIterator[Server]:
                 }
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 request = Request(method=method, target=target, headers=headers, body=body)
-                told.requests.append(request)
+                recorded.requests.append(request)
                 await reply(request, writer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             open_.discard(writer)
-            told.connections = len(open_)
+            recorded.connections = len(open_)
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    told.port = server.sockets[0].getsockname()[1]
+    recorded.port = server.sockets[0].getsockname()[1]
     try:
-        yield told
+        yield recorded
     finally:
         server.close()
         for writer in list(open_):

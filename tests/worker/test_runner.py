@@ -20,9 +20,9 @@ from tests.worker.plain import echo
 class Resting:
     @workflow.run
     async def run(self) -> str:
-        said = await workflow.execute_activity(echo, "a", start_to_close_timeout=timedelta(seconds=5))
+        echoed = await workflow.execute_activity(echo, "a", start_to_close_timeout=timedelta(seconds=5))
         await workflow.sleep(0.01)
-        return said
+        return echoed
 
     @workflow.query
     def here(self) -> bool:
@@ -34,8 +34,8 @@ async def test_each_task_touches_and_is_urgent_where_the_run_comes_to_rest(
     client: Client, queue: str, runner: WorkflowRunner
 ) -> None:
     touches: list[tuple[str, str, int, bool]] = []
-    told = touching(runner, lambda *touch: touches.append(touch))
-    async with Worker(client, task_queue=queue, workflows=[Resting], activities=[echo], workflow_runner=told):
+    recording = touching(runner, lambda *touch: touches.append(touch))
+    async with Worker(client, task_queue=queue, workflows=[Resting], activities=[echo], workflow_runner=recording):
         handle = await client.start_workflow(Resting.run, id=queue, task_queue=queue)
         assert await handle.result() == "a"
         assert await handle.query(Resting.here)
@@ -51,9 +51,9 @@ class Several:
     async def run(self) -> list[str]:
         wait = timedelta(seconds=5)
         calls = [workflow.execute_activity(echo, text, start_to_close_timeout=wait, summary=text) for text in "ab"]
-        said = list(await asyncio.gather(*calls))
-        said.append(await workflow.execute_local_activity(echo, "c", start_to_close_timeout=wait))
-        return [*said, await workflow.execute_activity(echo, "d", start_to_close_timeout=wait)]
+        results = list(await asyncio.gather(*calls))
+        results.append(await workflow.execute_local_activity(echo, "c", start_to_close_timeout=wait))
+        return [*results, await workflow.execute_activity(echo, "d", start_to_close_timeout=wait)]
 
 
 async def test_what_the_sandbox_was_asked_is_remembered_and_is_what_it_would_answer_now(

@@ -21,6 +21,7 @@ from agentgrid.api.routes import (
     reads,
     results,
     runs,
+    search,
     service,
     sessions,
     signing_keys,
@@ -33,6 +34,7 @@ from agentgrid.api.routes import (
 
 ROUTERS = (
     service.router,
+    search.router,
     workflows.router,
     facets.router,
     runs.router,
@@ -51,6 +53,7 @@ ROUTERS = (
     workers.router,
     principals.router,
     keys.router,
+    keys.mine,
     sessions.router,
     signing_keys.router,
     views.router,

@@ -82,7 +82,7 @@ async def export_commands(
     """The filters and the permissions of the list. At most 100,000 commands: if there are more, the last line says `{"complete": false}`,
     in CSV `incomplete`. A cell that a spreadsheet would take for a formula begins with an apostrophe."""
     # Recorded as a read here: the gate looks before the rows are sent.
-    shown.value(True)
+    shown.reveal()
     only_of = _only_of(who, wanted["status"])
     return audit_export.respond(plane.engine, who.workflows, only_of, shown, wanted, format)
 

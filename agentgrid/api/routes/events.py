@@ -70,8 +70,8 @@ async def stream_everything(
     """
     interest = _interest(shown.payloads, kinds, run)
     watched = await _watched(plane, login.principal, interest)
-    if shown.payloads:
-        shown.value(interest.kinds & QUOTING or None)
+    if interest.kinds & QUOTING:
+        shown.reveal()
     source: Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=False)
     admission = sse.Admission(plane.pool, login, source)

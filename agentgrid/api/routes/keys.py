@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from agentgrid.api import views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode_key, encode_key
 from agentgrid.api.schemas.commands import Proposed
@@ -20,10 +20,11 @@ from agentgrid.api.schemas.keys import KeyIn, KeyMade, KeyOut
 from agentgrid.control import keys as control
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import commands, principals
-from agentgrid.db.session import reading
+from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import ApiKey
 
 router = make_router(tags=["keys"], prefix=f"{V1}/keys")
+mine = make_router(tags=["keys"], prefix=V1)
 
 
 def _out(row: ApiKey, now: datetime) -> KeyOut:
@@ -45,6 +46,20 @@ async def list_keys(
     principal: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
 ) -> Page[KeyOut]:
     """Without their secrets, which are not stored."""
+    return await _page(request, session, principal, limit, cursor)
+
+
+@mine.get("/me/keys", summary="List your own API keys, newest first")
+async def list_my_keys(
+    request: Request, session: Session, who: Who, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> Page[KeyOut]:
+    """Without their secrets, which are not stored. Also expired and revoked ones. Only administrators make and revoke keys."""
+    return await _page(request, session, who.name, limit, cursor)
+
+
+async def _page(
+    request: Request, session: ReadSession, principal: str | None, limit: int, cursor: str | None
+) -> Page[KeyOut]:
     after = decode_key(request, cursor)
     rows = await principals.keys(session, principal=principal, limit=limit + 1, after=after)
     page, onward = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.key_id))

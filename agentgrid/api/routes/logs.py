@@ -157,7 +157,7 @@ async def download_logs(
     """One line each, as text or as JSON. Ends after 100,000 lines, 64 MiB or two minutes; the last line then says so."""
     async with reading(plane.engine) as session:
         await runs.seen(session, run_id, scope=principal.workflows)
-    shown.value(run_id)
+    shown.reveal()
     media, ending = MEDIA[format]
     return StreamingResponse(
         _written(plane, run_id, wanted, shown, format),
@@ -207,9 +207,9 @@ def _escaped(character: str) -> str:
 
 
 def _cut_short(last: int, format: LogFormat) -> bytes:
-    said = f"the download ends here; there is more after log_id {last}"
+    notice = f"the download ends here; there is more after log_id {last}"
     return (
-        pydantic_core.to_json({"truncated": True, "detail": said})
+        pydantic_core.to_json({"truncated": True, "detail": notice})
         if format is LogFormat.NDJSON
-        else f"... {said}".encode()
+        else f"... {notice}".encode()
     ) + b"\n"

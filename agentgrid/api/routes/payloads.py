@@ -67,7 +67,7 @@ async def download_of_step(
             raise Gone("the arguments that an approver gave are too long to be kept whole: read the run's history")
     turns: whole.Reading = request.app.state.whole
     text = await whole.value(plane, turns, execution, at, side.value, stored, what=f"{side} of the step")
-    shown.value(text)
+    shown.reveal()
     return whole.download(text, run_id, event_id, side)
 
 
@@ -79,7 +79,7 @@ async def download_input(request: Request, plane: Plane, principal: Who, shown: 
     run, execution = await _first_or_last(plane, principal, run_id, first=True)
     turns: whole.Reading = request.app.state.whole
     text = await whole.value(plane, turns, execution, 1, "input", run.input, what="input of the run")
-    shown.value(text)
+    shown.reveal()
     return whole.download(text, run_id, "input")
 
 
@@ -93,7 +93,7 @@ async def download_result(request: Request, plane: Plane, principal: Who, shown:
     text = await whole.value(
         plane, turns, execution, execution.last_event_id, "output", run.result, what="result of the run"
     )
-    shown.value(text)
+    shown.reveal()
     return whole.download(text, run_id, "result")
 
 

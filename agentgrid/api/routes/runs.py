@@ -244,7 +244,7 @@ async def stream_run(
     async with reading(plane.engine) as session:
         run = await runs.seen(session, run_id, scope=login.principal.workflows)
     # Its summaries may quote payloads.
-    shown.value(run_id)
+    shown.reveal()
     shown.disclosure.subject = run_id
     source: Feed = request.app.state.feed
     cursor = await source.resume(last_event_id, from_start=begin is None)

@@ -81,7 +81,7 @@ async def _opened(request: Request, plane: ControlPlane, body: SignIn) -> NewSes
 
 
 async def _close_former(request: Request, plane: ControlPlane, token: str) -> None:
-    """End the session whose cookie the new one replaces: nobody could sign out of it any more."""
+    """End the session whose cookie the new one replaces: no browser could sign out of it any more."""
     with suppress(Unauthenticated):
         former = await SessionIdentity.authenticate(plane, token)
         await control.close(plane, _caller_of(former, request))
@@ -135,7 +135,7 @@ async def list_sessions(
 
 @router.post("/sessions/{session_id}/end", summary="End a browser session")
 async def end_session(plane: Plane, caller: Asking, session_id: Id, body: Reason | None = None) -> SessionOut:
-    """One's own; anybody's with the permission `administer`. Its event streams end. Its key stays: to end both, revoke the key."""
+    """One of the caller's own; with the permission `administer`, any. Its event streams end. Its key stays: to end both, revoke the key."""
     await control.end(plane, caller, session_id, reason=body.reason if body else None)
     async with reading(plane.engine) as session:
         return _out(await control.get(session, caller.principal, session_id), caller)

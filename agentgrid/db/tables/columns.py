@@ -25,6 +25,7 @@ from sqlalchemy import text as sql
 from sqlmodel import Field, SQLModel
 
 from agentgrid.domain.nesting import MAX_STORED, is_deeper
+from agentgrid.domain.surrogates import sendable
 
 NAMING = {
     "pk": "pk_%(table_name)s",
@@ -84,12 +85,12 @@ class _Registered(TypeDecorator[Any]):
             found = None if value is None else loads(value)
         except (RecursionError, ValueError):
             return None
-        return None if is_deeper(found, MAX_STORED) else found
+        return None if is_deeper(found, MAX_STORED) else sendable(found)
 
 
 def registered(*, null: bool = True) -> Any:
     """A document that a worker registered, and so of any form. Read as None if it can't be shown: nested too deeply, or with a number that Python
-    refuses to read for its length."""
+    refuses to read for its length. Lone surrogates are replaced."""
     return Field(sa_column=Column(_Registered(none_as_null=True), nullable=null))
 
 

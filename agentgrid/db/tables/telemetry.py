@@ -18,7 +18,7 @@ from agentgrid.db.tables import columns
 
 
 class Job(SQLModel, table=True):
-    """One attempt of a step on one worker, as the worker told it."""
+    """One attempt of a step on one worker, as the worker reported it."""
 
     __tablename__ = "jobs"
     __table_args__ = (

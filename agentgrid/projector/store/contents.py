@@ -98,11 +98,11 @@ async def _inherit(batch: Batch, table: str) -> None:
 
 async def _remove_surplus(batch: Batch) -> None:
     """Remove rows of the rewritten executions that their histories don't account for."""
-    anew = {item.execution.execution_id: item.changes for item in batch.items if item.replace}
-    if not anew:
+    replaced = {item.execution.execution_id: item.changes for item in batch.items if item.replace}
+    if not replaced:
         return
     for table, name in _NAMES.items():
-        kept = [(key, each) for key, changes in anew.items() for each in _keys(changes, table)]
+        kept = [(key, each) for key, changes in replaced.items() for each in _keys(changes, table)]
         kind = "text" if table == "approvals" else "bigint"
         removed = await batch.db.fetch(
             # A difference of sets, because the projector's sessions join by nothing but keys: as an anti-join, a history of 10,000 signals
@@ -110,7 +110,7 @@ async def _remove_surplus(batch: Batch) -> None:
             f"WITH gone AS (SELECT execution_id, {name} FROM {table} WHERE execution_id = ANY($1) "  # noqa: S608
             f"EXCEPT SELECT * FROM unnest($2::text[], $3::{kind}[])) DELETE FROM {table} AS t USING gone AS g "
             f"WHERE t.execution_id = g.execution_id AND t.{name} = g.{name} RETURNING t.execution_id",
-            list(anew),
+            list(replaced),
             [key for key, _ in kept],
             [each for _, each in kept],
         )

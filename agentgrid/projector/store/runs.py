@@ -88,7 +88,7 @@ async def _live_steps(db: Connection, links: Sequence[Link]) -> dict[str, list[L
     )
     found: dict[str, list[LiveStep]] = {}
     for record in records:
-        said = LiveStep(
+        step = LiveStep(
             event_id=record["event_id"],
             state=record["live_state"],
             attempt=record["live_attempt"] or 1,
@@ -96,7 +96,7 @@ async def _live_steps(db: Connection, links: Sequence[Link]) -> dict[str, list[L
             error_type=json.loads(record["live_error"])["type"] if record["live_error"] is not None else None,
             next_retry_at=record["live_next_retry_at"],
         )
-        found.setdefault(record["execution_id"], []).append(said)
+        found.setdefault(record["execution_id"], []).append(step)
     return found
 
 

@@ -55,15 +55,22 @@ export class Away extends Error {
   }
 }
 
+let unavailable = () => {};
+/** What to do when a change fails because something behind the API is away. */
+export const onUnavailable = (then: () => void) => {
+  unavailable = then;
+};
+
 const principal: Middleware = {
   onRequest({ request }) {
     if (shown && CHANGES.has(request.method)) request.headers.set("AgentGrid-Principal", shown);
     return request;
   },
-  async onResponse({ response }) {
+  async onResponse({ request, response }) {
     if (response.status === 401 && !location.pathname.startsWith("/sign-in"))
       location.assign(`/sign-in?to=${encodeURIComponent(location.pathname + location.search)}`);
     if (response.status === 409 && (await response.clone().json()).code === "principal_changed") location.reload();
+    if (response.status >= 503 && CHANGES.has(request.method)) unavailable();
     return response;
   },
 };

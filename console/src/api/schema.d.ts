@@ -486,6 +486,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/me/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List your own API keys, newest first
+         * @description Without their secrets, which are not stored. Also expired and revoked ones. Only administrators make and revoke keys.
+         */
+        get: operations["list_my_keys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/overview": {
         parameters: {
             query?: never;
@@ -1285,6 +1305,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find runs, approvals, workflows, tools, agents and principals by words
+         * @description Each kind is searched like its own list. Principals are found by those with the permission `administer` only.
+         */
+        get: operations["search"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -1383,7 +1423,7 @@ export interface paths {
         put?: never;
         /**
          * End a browser session
-         * @description One's own; anybody's with the permission `administer`. Its event streams end. Its key stays: to end both, revoke the key.
+         * @description One of the caller's own; with the permission `administer`, any. Its event streams end. Its key stays: to end both, revoke the key.
          */
         post: operations["end_session"];
         delete?: never;
@@ -4063,6 +4103,52 @@ export interface components {
              * @default null
              */
             subject: null;
+        };
+        /**
+         * Hit
+         * @description One thing that was found.
+         */
+        Hit: {
+            /**
+             * Detail
+             * @description A run's reference, an approval's workflow, a tool's risk, a principal's kind.
+             */
+            detail: string | null;
+            /** Href */
+            href: string;
+            /**
+             * Id
+             * @description The run's or approval's id, or the name.
+             */
+            id: string;
+            kind: components["schemas"]["HitKind"];
+            /**
+             * Status
+             * @description Of a run or an approval.
+             */
+            status: string | null;
+            /**
+             * Title
+             * @description Of a run, its workflow's title.
+             */
+            title: string;
+        };
+        /**
+         * HitKind
+         * @description What was found.
+         * @enum {string}
+         */
+        HitKind: "run" | "approval" | "workflow" | "tool" | "agent" | "principal";
+        /**
+         * Hits
+         * @description What was found, kind by kind.
+         */
+        Hits: {
+            /**
+             * Items
+             * @description Of each kind at most `limit`: the newest runs and approvals, the others by name.
+             */
+            items: components["schemas"]["Hit"][];
         };
         /**
          * Hour
@@ -10779,6 +10865,67 @@ export interface operations {
             };
         };
     };
+    list_my_keys: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_KeyOut_"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     overview: {
         parameters: {
             query?: {
@@ -14637,6 +14784,76 @@ export interface operations {
             };
             /** @description Temporal did not answer in time: the outcome is unknown, and the command is retried until it is known. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search: {
+        parameters: {
+            query: {
+                /** @description Words, a name, or the beginning of an id. */
+                q: string;
+                /** @description Of each kind. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hits"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

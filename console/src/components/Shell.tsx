@@ -4,7 +4,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { ChevronsUpDown, Clock, Ellipsis, Keyboard, LogOut, Moon, Search, Sun } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
-import { client, showPrincipal, type Me } from "../api/client";
+import { ask, client, showPrincipal, type Me } from "../api/client";
 import * as q from "../api/queries";
 import { moment, setZone, span, zone, zoneName } from "../format";
 import { useKeys } from "../live/keys";
@@ -16,10 +16,14 @@ import { Mark } from "./Mark";
 import { NAV } from "./nav";
 import { Palette } from "./Palette";
 import classes from "./Shell.module.css";
-import { Conditions } from "./States";
+import { Conditions, Strip } from "./States";
 
 const PHONE = NAV[0]!.items;
 const CHORD = 1_200; // milliseconds between G and the letter that follows it
+// No event reports that Temporal or the projector is away, or back.
+const WELL = 10_000;
+const UNWELL = 3_000;
+const HOLDS_UP = new Set(["temporal_away", "projection_behind"]);
 
 function Connection() {
   const live = useLive();
@@ -49,11 +53,22 @@ function Connection() {
   );
 }
 
-async function signOut() {
-  await client.DELETE("/api/v1/session" as never);
+/** Answers why not, where the session is still open. */
+async function signOut(): Promise<string | undefined> {
+  try {
+    await ask(client.DELETE("/api/v1/session"));
+  } catch (error) {
+    return (error as Error).message;
+  }
   location.assign("/sign-in");
 }
-function Person({ me, onKeys, onZone }: { me: Me; onKeys(): void; onZone(): void }) {
+interface PersonProps {
+  me: Me;
+  onKeys(): void;
+  onZone(): void;
+  onSignOut(): void;
+}
+function Person({ me, onKeys, onZone, onSignOut }: PersonProps) {
   const scheme = useComputedColorScheme();
   const { setColorScheme } = useMantineColorScheme();
   const other = zone() === "utc" ? "local" : "utc";
@@ -91,7 +106,7 @@ function Person({ me, onKeys, onZone }: { me: Me; onKeys(): void; onZone(): void
           Keys
         </Menu.Item>
         <Menu.Divider />
-        <Menu.Item leftSection={<LogOut size={14} />} onClick={() => void signOut()}>
+        <Menu.Item leftSection={<LogOut size={14} />} onClick={onSignOut}>
           Sign out
         </Menu.Item>
       </Menu.Dropdown>
@@ -122,10 +137,14 @@ export function Shell() {
   const [palette, setPalette] = useState(false);
   const [keys, setKeys] = useState(false);
   const [, redraw] = useState(0);
+  const [stillIn, setStillIn] = useState<string>();
   const path = useLocation().pathname;
   const decides = path.startsWith("/approvals/"); // a decision has the phone's whole screen
   const { data: me } = useQuery(q.me.me());
-  const { data: overview } = useQuery(q.me.overview());
+  const { data: overview } = useQuery({
+    ...q.me.overview(),
+    refetchInterval: ({ state }) => (state.data?.conditions.some((c) => HOLDS_UP.has(c.kind)) ? UNWELL : WELL),
+  });
   const mine = overview?.approvals_for_me.count ?? 0;
   showPrincipal(me?.name);
   useDocumentTitle(mine ? `(${mine}) AgentGrid` : "AgentGrid");
@@ -175,11 +194,21 @@ export function Shell() {
         ))}
         <div className={classes.foot} title={`Times in ${zoneName()}`}>
           <Connection />
-          <Person me={me} onKeys={() => setKeys(true)} onZone={() => redraw((n) => n + 1)} />
+          <Person
+            me={me}
+            onKeys={() => setKeys(true)}
+            onZone={() => redraw((n) => n + 1)}
+            onSignOut={() => void signOut().then(setStillIn)}
+          />
         </div>
       </nav>
       <main id="main" className={classes.main}>
         <Conditions />
+        {stillIn && (
+          <Strip tone="wrong" icon={<LogOut size={15} />}>
+            <b>You are still signed in.</b> {stillIn}
+          </Strip>
+        )}
         <Outlet />
       </main>
       <nav className={classes.phone} aria-label="Places" hidden={decides}>

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { CloudOff, EyeOff, Lock, SearchX, TriangleAlert } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
-import { ApiError, Away } from "../api/client";
+import { ApiError, Away, type Overview } from "../api/client";
 import { me } from "../api/queries";
 import { moment, span } from "../format";
 import { useNow } from "../live/now";
@@ -120,7 +120,8 @@ export function Strip({
     </div>
   );
 }
-/** What limits the whole console now: the API away, the mirror behind. What was read before stays on the page. */
+const isTemporalAway = (overview: Overview) => overview.conditions.some((c) => c.kind === "temporal_away");
+/** What limits the whole console now: the API or Temporal away, the mirror behind. What was read before stays on the page. */
 export function Conditions() {
   const live = useLive();
   const now = useNow();
@@ -131,6 +132,12 @@ export function Conditions() {
       <Strip tone="wrong" icon={<CloudOff size={15} />}>
         The API has not answered since <b>{moment(live.since, now, true)}</b>. What you see is from then, and nothing
         can be changed.
+      </Strip>
+    );
+  if (overview && isTemporalAway(overview))
+    return (
+      <Strip tone="wrong" icon={<CloudOff size={15} />}>
+        Temporal does not answer. Starts are kept and go out when it is back; decisions and stops have to wait.
       </Strip>
     );
   const lag = overview?.projection;
@@ -149,7 +156,13 @@ export function Conditions() {
     );
   return null;
 }
+/** Whether nothing can be changed now. */
 export const useAway = () => useLive().state === "reconnecting";
+/** Whether no run can be reached now, for a decision or a stop. */
+export function useCutOff() {
+  const { data: temporal } = useQuery({ ...me.overview(), select: isTemporalAway });
+  return useAway() || !!temporal;
+}
 /** In place of a value that this principal may not read: never the value, not even in the page's source. */
 export const Hidden = ({ size }: { size?: string }) => (
   <span className={classes.hidden}>

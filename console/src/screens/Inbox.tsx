@@ -1,4 +1,4 @@
-import { useMediaQuery } from "@mantine/hooks";
+import { useDebouncedValue, useMediaQuery } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { Inbox as InboxIcon, Maximize2 } from "lucide-react";
@@ -12,17 +12,16 @@ import { Letter } from "../components/letter/Letter";
 import { Bar } from "../components/Page";
 import { Blank, Failed, Skeleton } from "../components/States";
 import { useKeys } from "../live/keys";
-import { useNow } from "../live/now";
 import type { Search } from "../router";
 import classes from "./Inbox.module.css";
 
 const PHONE = "(max-width: 820px)";
-const MINUTE = 60_000;
+const TYPING = 200; // ms
 const WHOSE = { me: "For me", all: "All that wait", done: "Decided" } as const;
 type Whose = keyof typeof WHOSE;
 const FILTERS: Record<Whose, ApprovalFilter> = {
-  me: { status: ["pending"], decidable_by: "me", limit: 200 },
-  all: { status: ["pending"], limit: 200 },
+  me: { status: ["pending"], decidable_by: "me", sort: "urgency", limit: 200 },
+  all: { status: ["pending"], sort: "urgency", limit: 200 },
   done: { status: ["approved", "rejected", "expired", "cancelled"], limit: 100 },
 };
 
@@ -69,17 +68,17 @@ export default function Inbox() {
   const go = useNavigate();
   const url = useSearch({ strict: false }) as Search;
   const whose: Whose = url.whose && url.whose in WHOSE ? (url.whose as Whose) : "me";
-  const { data, error, refetch } = useQuery(q.approvals.list(FILTERS[whose]));
-  const { data: overview } = useQuery(q.me.overview());
-  const { data: tools } = useQuery(q.tools.list());
-  const minute = Math.floor(useNow() / MINUTE) * MINUTE;
-  const risk = (tool: string | null) => tools?.items.find((t) => t.name === tool)?.risk;
+  const [text] = useDebouncedValue(url.q, TYPING);
+  const { data, error, refetch } = useQuery({
+    ...q.approvals.list({ ...FILTERS[whose], q: text || undefined }),
+  });
+  const { data: counts } = useQuery(q.approvals.counts());
   const groups = useMemo(
     () =>
       whose === "done"
         ? [{ title: "Newest first", items: data?.items ?? [] }].filter((g) => g.items.length)
-        : groupsOf(data?.items ?? [], risk, minute),
-    [data, tools, minute, whose],
+        : groupsOf(data?.items ?? []),
+    [data, whose],
   );
   const order = groups.flatMap((g) => shapesOf(g.items).flat()).map((a) => a.approval_id);
   // What was decided leaves the list; its letter stays until the next is opened.
@@ -106,11 +105,11 @@ export default function Inbox() {
       at && document.activeElement === document.body && void go({ to: "/approvals/$id", params: { id: at } }),
   });
   const count: Partial<Record<Whose, number>> = {
-    me: overview?.approvals_for_me.count,
-    all: overview?.waiting_for_approval.count,
+    me: counts?.mine.count,
+    all: counts?.all.count,
   };
   const row = (a: Approval) => (
-    <ApprovalRow key={a.approval_id} a={a} at={at === a.approval_id && !phone} risk={risk(a.tool)} onOpen={open} />
+    <ApprovalRow key={a.approval_id} a={a} at={at === a.approval_id && !phone} onOpen={open} />
   );
   return (
     <>
@@ -129,6 +128,17 @@ export default function Inbox() {
             </Link>
           ))}
         </div>
+        <input
+          className={classes.find}
+          value={url.q ?? ""}
+          onChange={(e) => {
+            const words = e.target.value || undefined;
+            void go({ to: ".", search: (old: Search) => ({ ...old, q: words }), replace: true });
+          }}
+          maxLength={200}
+          placeholder="Find"
+          aria-label="Find approvals"
+        />
       </Bar>
       {!data ? (
         error ? (
@@ -136,6 +146,10 @@ export default function Inbox() {
         ) : (
           <Skeleton rows={10} />
         )
+      ) : !order.length && text ? (
+        <Blank icon={<InboxIcon size={20} />} title="No approval fits">
+          <p>No approval here has these words in its title, its reference or its id.</p>
+        </Blank>
       ) : !order.length && !kept ? (
         <Nothing whose={whose} />
       ) : (
@@ -150,13 +164,7 @@ export default function Inbox() {
                 <ul>
                   {shapesOf(g.items).map((s) =>
                     s.length > 1 && whose !== "done" ? (
-                      <Alike
-                        key={s[0]!.approval_id}
-                        items={s}
-                        at={phone ? undefined : at}
-                        risk={risk(s[0]!.tool)}
-                        onOpen={open}
-                      />
+                      <Alike key={s[0]!.approval_id} items={s} at={phone ? undefined : at} onOpen={open} />
                     ) : (
                       s.map(row)
                     ),
@@ -164,6 +172,9 @@ export default function Inbox() {
                 </ul>
               </section>
             ))}
+            {data.next_cursor && (
+              <p className={classes.foot}>Only the first {order.length}; find the others by words.</p>
+            )}
             <p className={classes.keys}>
               <Kbd>J</Kbd>
               <Kbd>K</Kbd> move <Kbd>A</Kbd> approve <Kbd>R</Kbd> reject <Kbd>E</Kbd> edit

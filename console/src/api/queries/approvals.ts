@@ -8,6 +8,9 @@ export const list = (query: ApprovalFilter) =>
     queryKey: ["approvals", "list", query],
     queryFn: () => ask(client.GET("/api/v1/approvals", { params: { query } })),
   });
+/** How many wait: for this caller, and in all. */
+export const counts = () =>
+  queryOptions({ queryKey: ["approvals", "counts"], queryFn: () => ask(client.GET("/api/v1/approvals/counts")) });
 export const one = (approval_id: string) =>
   queryOptions({
     queryKey: ["approvals", approval_id],

@@ -13,12 +13,14 @@ interface Props {
   previous?: Arguments;
   edit: boolean;
   faults: Record<string, string>;
-  onChange(values: Arguments): void;
+  onChange?(values: Arguments): void;
+  /** What is typed for an argument is no JSON, or is again. */
+  onUnread?(name: string, broken: boolean): void;
 }
 const PROSE = 60; // characters from which a text of a model is marked as its own words
 
 /** The arguments by the labels and units of the tool's schema, with the raw name beside a converted value. */
-export function Call({ asked, values, properties, authored, previous, edit, faults, onChange }: Props) {
+export function Call({ asked, values, properties, authored, previous, edit, faults, onChange, onUnread }: Props) {
   const entries = Object.entries(values);
   if (!entries.length) return <p className="muted">It takes no arguments.</p>;
   return (
@@ -37,7 +39,8 @@ export function Call({ asked, values, properties, authored, previous, edit, faul
                     id={`argument-${key}`}
                     property={p}
                     value={value}
-                    onChange={(v) => onChange({ ...values, [key]: v })}
+                    onChange={(v) => onChange?.({ ...values, [key]: v })}
+                    onUnread={(broken) => onUnread?.(key, broken)}
                   />
                 </span>
               ) : raw ? (

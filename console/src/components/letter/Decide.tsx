@@ -14,6 +14,8 @@ interface Props {
   decision: ReturnType<typeof useDecision>;
   me: string | undefined;
   changed?: Arguments;
+  /** The arguments whose typed JSON can't be read. */
+  unread?: string[];
   away: boolean;
 }
 const VERDICTS: Record<string, string> = {
@@ -61,9 +63,10 @@ function Over({ approval, decision, me }: Pick<Props, "approval" | "decision" | 
 }
 
 /** The verdict: two buttons of equal weight. A key moves the focus, Enter decides: no letter alone ever does. */
-export function Decide({ approval, decision, me, changed, away }: Props) {
+export function Decide({ approval, decision, me, changed, unread = [], away }: Props) {
   const [comment, setComment] = useState("");
   const [need, setNeed] = useState(false);
+  const [broken, setBroken] = useState(false);
   const pair = useRef<HTMLDivElement>(null);
   const box = useRef<HTMLTextAreaElement>(null);
   const refused = approval.actions.find((a) => (a.verb === "approve" || a.verb === "reject") && !a.allowed)?.reason;
@@ -75,6 +78,7 @@ export function Decide({ approval, decision, me, changed, away }: Props) {
       box.current?.focus();
       return;
     }
+    if (verdict === "approved" && unread.length) return setBroken(true);
     decision.decide(verdict, comment, verdict === "approved" ? changed : undefined);
   }
   if (decision.stage !== "open")
@@ -112,9 +116,15 @@ export function Decide({ approval, decision, me, changed, away }: Props) {
           placeholder={
             approval.agent ? "Comment: kept in the audit log, and shown to the agent" : "Comment: kept in the audit log"
           }
-          aria-invalid={need}
+          aria-invalid={need || !!decision.faults.comment}
         />
       </label>
+      {decision.faults.comment && <p className={classes.need}>{decision.faults.comment}</p>}
+      {broken && unread.length > 0 && (
+        <p className={classes.need} role="alert">
+          Not sent: {unread.join(", ")} is no JSON.
+        </p>
+      )}
       {need && (
         <p className={classes.need} role="alert">
           Say why: a rejection needs a reason.

@@ -6,10 +6,11 @@ interface Props {
   property: Property | undefined;
   value: unknown;
   onChange(value: unknown): void;
+  onUnread(broken: boolean): void;
 }
 const LONG = 40; // characters
 
-/** A number that is typed as text, so that it isn't reformatted during typing; what can't be read is kept as it is, and refused by the server. */
+/** A number, kept as the text that is typed: `1.` would become `1` otherwise. What is no number goes to the server as it is, which refuses it. */
 function NumberField({ id, property, value, onChange }: Props) {
   const asMoneyField = isMoney(property);
   const [text, setText] = useState(asMoneyField && typeof value === "number" ? asMoney(value) : String(value ?? ""));
@@ -25,8 +26,8 @@ function NumberField({ id, property, value, onChange }: Props) {
     </>
   );
 }
-/** Anything else as JSON; it counts once it can be read. */
-function JsonField({ id, value, onChange }: Props) {
+/** Anything else as JSON. While it can't be read, the call can't be approved. */
+function JsonField({ id, value, onChange, onUnread }: Props) {
   const [text, setText] = useState(JSON.stringify(value, null, 2) ?? "");
   const [broken, setBroken] = useState(false);
   const read = (typed: string) => {
@@ -34,8 +35,10 @@ function JsonField({ id, value, onChange }: Props) {
     try {
       onChange(JSON.parse(typed));
       setBroken(false);
+      onUnread(false);
     } catch {
       setBroken(true);
+      onUnread(true);
     }
   };
   return (

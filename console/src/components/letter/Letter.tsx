@@ -9,7 +9,7 @@ import { RISK, RiskMark } from "../../status";
 import { Expiry } from "../Bits";
 import { Button } from "../Button";
 import { Json } from "../Json";
-import { Hidden, useAway } from "../States";
+import { Hidden, useCutOff } from "../States";
 import { Call } from "./Call";
 import { Decide } from "./Decide";
 import { LookedAt, Previous, Prose } from "./Context";
@@ -78,15 +78,7 @@ function Shown({ value }: { value: unknown }) {
   return (
     <>
       {Object.keys(rest).length > 0 && (
-        <Call
-          asked={rest}
-          values={rest}
-          properties={{}}
-          authored={[]}
-          edit={false}
-          faults={{}}
-          onChange={() => undefined}
-        />
+        <Call asked={rest} values={rest} properties={{}} authored={[]} edit={false} faults={{}} />
       )}
       {texts.map(([k, text]) => (
         <figure key={k} className={classes.prose}>
@@ -114,13 +106,14 @@ export function Letter({
   wide?: boolean;
   onDecided?(): void;
 }) {
-  const away = useAway();
+  const away = useCutOff();
   const { data: me } = useQuery(q.me.me());
   const { data: tool } = useQuery({ ...q.tools.one(approval.tool ?? ""), enabled: !!approval.tool });
   const asked = valueOf(approval.payload);
   const args = isRecord(asked) ? asked : {};
   const [values, setValues] = useState<Arguments>(args);
   const [edit, setEdit] = useState(false);
+  const [unread, setUnread] = useState<string[]>([]); // arguments whose typed JSON can't be read
   const decision = useDecision(approval, me?.name);
   const open = decision.stage === "open";
   const may = approval.actions.some((a) => a.verb === "approve" && a.allowed);
@@ -140,6 +133,7 @@ export function Letter({
   }, [decision.stage]);
   const takeBack = () => {
     setValues(args);
+    setUnread([]);
     setEdit(false);
   };
   return (
@@ -176,8 +170,11 @@ export function Letter({
             authored={approval.authored ?? []}
             previous={approval.previous?.arguments ?? undefined}
             edit={edit && open}
-            faults={decision.faults}
+            faults={decision.faults.arguments}
             onChange={setValues}
+            onUnread={(name, broken) =>
+              setUnread((old) => [...old.filter((x) => x !== name), ...(broken ? [name] : [])])
+            }
           />
         ) : (
           <Shown value={asked} />
@@ -197,6 +194,7 @@ export function Letter({
         decision={decision}
         me={me?.name}
         changed={changed ? values : undefined}
+        unread={unread}
         away={away}
       />
     </article>

@@ -1,21 +1,22 @@
 /** A decision: sent once, and shown as counted only when the run has counted it. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useRef, useState } from "react";
-import { ApiError, ask, client, type ApprovalDetail } from "../../api/client";
+import { ApiError, ask, Away, client, type ApprovalDetail } from "../../api/client";
 import type { Arguments } from "./schema";
 
 export type Verdict = "approved" | "rejected";
 export type Stage = "open" | "sent" | "counted" | "elsewhere";
 
-/** Faults of the request by the argument that they are about. */
-function faultsOf(error: unknown): Record<string, string> {
-  if (!(error instanceof ApiError)) return {};
-  const found: Record<string, string> = {};
-  for (const f of error.problem.faults ?? []) {
-    const name = f.pointer.match(/^\/arguments\/([^/]+)/)?.[1];
-    if (name) found[name] = f.message;
+/** Faults of the request by the argument that they are about, and of the comment. */
+function faultsOf(error: unknown) {
+  const of: { arguments: Record<string, string>; comment?: string } = { arguments: {} };
+  if (!(error instanceof ApiError)) return of;
+  for (const { pointer, message } of error.problem.faults ?? []) {
+    const [, field, name] = pointer.split("/");
+    if (field === "comment") of.comment = message;
+    else if (field === "arguments" && name) of.arguments[name.replaceAll("~1", "/").replaceAll("~0", "~")] = message;
   }
-  return found;
+  return of;
 }
 export function useDecision(approval: ApprovalDetail, me: string | undefined) {
   const queries = useQueryClient();
@@ -35,11 +36,12 @@ export function useDecision(approval: ApprovalDetail, me: string | undefined) {
           },
         }),
       ),
-    retry: 2, // the same key: a decision is never counted twice
+    // Only where nothing answered, and with the same key: a decision is never counted twice.
+    retry: (times, error) => times < 2 && error instanceof Away,
     onSettled: () => queries.invalidateQueries({ queryKey: ["approvals"] }),
     onError: (error) => {
       // Refused for good: another attempt is another decision.
-      if (error instanceof ApiError) key.current = crypto.randomUUID();
+      if (error instanceof ApiError && error.status < 500) key.current = crypto.randomUUID();
       setSent(undefined);
     },
   });

@@ -5,12 +5,10 @@ import { Ago } from "../Bits";
 import { Strip } from "../States";
 
 type Condition = Overview["conditions"][number];
-/** What is not as it should be, as a sentence. The mirror’s delay is above every page already. */
+/** What is not as it should be, as a sentence. What limits every page is above every page already. */
 function sentenceOf(c: Condition): string | undefined {
   const runs = plural(c.count, "run waits", "runs wait");
   switch (c.kind) {
-    case "temporal_away":
-      return "Temporal does not answer: starts are kept and go out when it is back; decisions and stops have to wait";
     case "queue_unserved":
       return `Queue ${c.name} has no worker, ${runs}`;
     case "queue_waiting":
@@ -21,6 +19,7 @@ function sentenceOf(c: Condition): string | undefined {
       return `${words(c.name ?? "")} is switched off`;
     case "commands_pending":
       return `${plural(c.count, "command has", "commands have")} not been delivered yet`;
+    case "temporal_away":
     case "projection_behind":
       return undefined;
     default:

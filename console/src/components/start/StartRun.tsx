@@ -56,7 +56,7 @@ export default function StartRun({ workflow: w, workers, me, earlier, tags }: Pr
   }
   const atField = (field: string) =>
     refused.rest.filter((f) => f.pointer === `/${field}` || f.pointer.startsWith(`/${field}/`)).map((f) => f.message);
-  const said = faults.length > 0 || refused.rest.length > 0;
+  const hasFaults = faults.length > 0 || refused.rest.length > 0;
   const open = more || refused.rest.length > 0;
   return (
     <form
@@ -87,7 +87,7 @@ export default function StartRun({ workflow: w, workers, me, earlier, tags }: Pr
         </>
       )}
       {open && <More value={extra} faultsAt={atField} disabled={run.busy} onChange={setExtra} />}
-      <Outcome run={run} faults={faults} said={said} />
+      <Outcome run={run} faults={faults} hasFaults={hasFaults} />
       <footer>
         <Button look="ink" disabled={run.busy || away || !readable} onClick={ask} title="Ctrl Enter">
           {run.busy ? "Starting…" : "Start"}
@@ -130,7 +130,15 @@ function WillHappen({ workflow: w, workers, me, at }: Pick<Props, "workflow" | "
   );
 }
 /** Why it was not started: each fault leads to its field; another refusal says what to do. */
-function Outcome({ run, faults, said }: { run: ReturnType<typeof useStart>; faults: Fault[]; said: boolean }) {
+function Outcome({
+  run,
+  faults,
+  hasFaults,
+}: {
+  run: ReturnType<typeof useStart>;
+  faults: Fault[];
+  hasFaults: boolean;
+}) {
   if (run.startedBefore)
     return (
       <div className={classes.outcome} role="alert">
@@ -141,8 +149,9 @@ function Outcome({ run, faults, said }: { run: ReturnType<typeof useStart>; faul
       </div>
     );
   const shown = faults.slice(0, SHOWN);
+  const otherwise = run.error && !run.faults?.length;
   return (
-    <div className={classes.outcome} role="alert" hidden={!said && !run.error}>
+    <div className={classes.outcome} role="alert" hidden={!hasFaults && !otherwise}>
       {shown.map((f) => (
         <p key={f.pointer}>
           <button type="button" onClick={() => focus(f)}>
@@ -152,9 +161,9 @@ function Outcome({ run, faults, said }: { run: ReturnType<typeof useStart>; faul
         </p>
       ))}
       {faults.length > SHOWN && <p>{plural(faults.length - SHOWN, "more fault")}</p>}
-      {run.error && !run.faults?.length && (
+      {otherwise && (
         <p>
-          {run.error.message} {run.unknown && "Nothing is started twice: Start asks again for the same run."}
+          {run.error!.message} {run.unknown && "Nothing is started twice: Start asks again for the same run."}
         </p>
       )}
     </div>

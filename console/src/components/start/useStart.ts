@@ -11,11 +11,15 @@ const isUnknown = (error: Error) => error instanceof Away || (error instanceof A
 
 export function useStart(workflow: string) {
   const key = useRef(crypto.randomUUID());
+  const asking = useRef(false); // a double click comes before the button is drawn as busy
   const queries = useQueryClient();
   const go = useNavigate();
   const mutation = useMutation({
     mutationFn: (body: RunStart) => start(workflow, body, key.current),
     retry: (n, error) => n < AGAIN && isUnknown(error),
+    onError: () => {
+      asking.current = false;
+    },
     onSuccess: async (run) => {
       for (const noun of ["runs", "workflows", "overview"]) void queries.invalidateQueries({ queryKey: [noun] });
       await go({ to: "/runs/$id", params: { id: run.run_id } });
@@ -24,7 +28,9 @@ export function useStart(workflow: string) {
   const error = mutation.error;
   return {
     start: (body: RunStart) => {
-      if (!mutation.isPending && !mutation.isSuccess) mutation.mutate(body);
+      if (asking.current) return;
+      asking.current = true;
+      mutation.mutate(body);
     },
     /** Started, or on its way: nothing more can be asked of this form. */
     busy: mutation.isPending || mutation.isSuccess,

@@ -1,0 +1,103 @@
+"""Several tabs of one browser: they share one stream, and what belongs to another installation stays its own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from urllib.parse import parse_qs
+
+import pytest
+from playwright.async_api import expect
+
+from agentgrid.cli.servers.child import free_port
+from tests.api.browsing import code_of
+from tests.api.conftest import Api, eventually, listening, running
+from tests.console.conftest import LOADS, LOST, Pages, shown, status
+from tests.console.stack import HOST, Exchange, Stack
+
+
+@pytest.fixture
+async def neighbour(stack: Stack) -> AsyncIterator[tuple[Api, str]]:
+    """Another installation on this machine, and its URL. It knows the same principals: what keeps them apart is the cookie alone."""
+    port = free_port()
+    url = f"http://{HOST}:{port}"
+    settings = stack.loop.settings.model_copy(update={"api_url": url})
+    async with running(settings, stack.loop.api.tokens) as api, listening(api.app, port=port):
+        yield api, url
+
+
+TOOL = "unpublish_page"
+RULE = {"effect": "require_approval", "approvers": ["role:approver"], "reason": "Pages stay up until somebody looks"}
+
+
+def streams(heard: Sequence[Exchange]) -> list[Exchange]:
+    return [each for each in heard if each.path == "/api/v1/events"]
+
+
+async def watched(heard: Sequence[Exchange], *runs: str) -> bool:
+    """Whether the streams that are open now are one, and it asks for the steps of these runs."""
+    now = [each.query for each in streams(heard) if each.open]
+    return len(now) == 1 and sorted(parse_qs(now[0]).get("run", [])) == sorted(runs)
+
+
+async def test_five_tabs_share_one_stream_and_each_shows_what_happens(page_of: Pages, stack: Stack):
+    reference, reason = f"ref-{uuid.uuid4().hex[:8]}", f"because {uuid.uuid4().hex[:8]}"
+    await stack.refund(reference=f"before-{reference}")  # without any run a list has another face
+    with stack.overheard() as heard:
+        overview = await page_of("admin")
+        await shown(overview)
+        paths = ("/approvals?whose=all", "/runs", "/audit", f"/tools/{TOOL}")
+        inbox, runs, audit, tool = tabs = [await overview.context.new_page() for _ in paths]
+        for page, path in zip(tabs, paths, strict=True):
+            await page.goto(stack.url() + path)
+            await expect(page.get_by_text("Live", exact=False).first).to_be_visible()
+            await shown(page)
+        assert [each.open for each in streams(heard)] == [True]
+        await expect(tool.get_by_role("switch")).to_be_checked()
+        loaded = [await page.evaluate(LOADS) for page in tabs]
+
+        run_id, _ = await stack.refund(reference=reference)
+        await expect(overview.get_by_role("link").filter(has_text=reference).first).to_be_visible()
+        await expect(inbox.get_by_text(reference, exact=False).first).to_be_visible()
+        await expect(runs.get_by_role("button", name="new run")).to_be_visible()
+        await expect(audit.get_by_role("listitem").filter(has_text=run_id[-8:])).to_have_count(1)
+
+        await stack.loop.call("admin", "PUT", f"/tools/{TOOL}/policy", json=RULE)
+        await expect(tool.get_by_text(RULE["reason"], exact=False)).to_be_visible()
+        await stack.loop.call("admin", "POST", f"/tools/{TOOL}/disable", json={"reason": reason})
+        try:
+            await expect(tool.get_by_role("switch")).not_to_be_checked()
+            await expect(overview.get_by_role("status").filter(has_text=reason)).to_be_visible()
+        finally:
+            await stack.loop.call("admin", "POST", f"/tools/{TOOL}/enable", json={"reason": "A test is over"})
+        await expect(tool.get_by_role("switch")).to_be_checked()
+
+        assert [await page.evaluate(LOADS) for page in tabs] == loaded
+        assert [each.open for each in streams(heard)] == [True]
+        await runs.goto(f"{stack.url()}/runs/{run_id}")  # whose steps are asked for by the same stream
+        await expect(runs.get_by_role("treegrid", name="Steps")).to_be_visible()
+        await eventually(lambda: watched(heard, run_id))
+        for page in (overview, inbox, runs, audit):
+            await page.close()
+        await expect(tool.get_by_text("Live", exact=False).first).to_be_visible()
+        await eventually(lambda: watched(heard))
+
+
+async def test_two_installations_in_one_browser_keep_each_others_sessions(
+    page_of: Pages, stack: Stack, neighbour: tuple[Api, str]
+):
+    api, url = neighbour
+    mine = await page_of("operator", "/settings")
+    theirs = await mine.context.new_page()
+    await theirs.goto(f"{url}/sign-in?to=/settings#{await code_of(api, api.tokens['reviewer'])}")
+    for _ in range(2):
+        for page, name in ((mine, "operator"), (theirs, "reviewer")):
+            await expect(page.get_by_role("button", name=name)).to_be_visible()
+            await expect(page.get_by_text("this browser")).to_have_count(1)
+            await page.reload()
+    page_of.expect(status(401), LOST)
+    await theirs.get_by_role("button", name="reviewer").click()
+    await theirs.get_by_role("menuitem", name="Sign out").click()
+    await expect(theirs.get_by_role("heading", name="Sign in to AgentGrid")).to_be_visible()
+    await mine.reload()
+    await expect(mine.get_by_role("button", name="operator")).to_be_visible()

@@ -1,0 +1,54 @@
+"""A viewer sees what happens, and nothing of what people, agents and tools wrote: neither on a page nor in what reaches the browser."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+from playwright.async_api import expect
+
+from tests.api.conftest import eventually
+from tests.console.conftest import Pages, shown
+from tests.console.stack import Stack
+
+
+async def test_no_payload_reaches_a_viewers_browser_as_page_answer_or_event(page_of: Pages, stack: Stack):
+    secret, reference = f"canary{uuid.uuid4().hex[:8]}", f"ref-{uuid.uuid4().hex[:8]}"
+    written = {"title": f"Hours {secret}", "points": [secret], "author": secret}
+    call = stack.loop.call
+    seen = ""
+    with stack.overheard() as heard:
+        page = await page_of("viewer", "/runs")
+        await shown(page)
+        failed = await stack.loop.start("support_triage", {"ticket_id": secret}, reference=f"failed-{reference}")
+        run_id = await stack.loop.start("content_publish", written, reference=reference)
+        await stack.loop.until(run_id, "waiting")
+        (approval,) = (await call("admin", "GET", f"/approvals?run={run_id}"))["items"]
+        await stack.loop.until(failed, "failed")
+        for path, ready in (
+            (f"/runs/{failed}", f"failed-{reference}"),
+            (f"/approvals/{approval['approval_id']}", "Hidden: your role sees what happened"),
+            ("/approvals?whose=all", reference),
+            ("/", reference),
+            (f"/runs/{run_id}", reference),
+        ):
+            await page.goto(stack.url() + path)
+            await expect(page.get_by_text(ready).first).to_be_visible()
+            await shown(page)
+            seen += await page.content()
+        await call("operator", "POST", f"/runs/{run_id}/cancel", 202, json={"reason": secret})
+        await expect(page.locator("p[role=status]").first).to_contain_text("ancelled")
+        seen += await page.content()
+
+        async def told() -> bool:
+            return any(each.path.endswith("/events") and "event: end" in each.text for each in heard)
+
+        await eventually(told)
+    seen += "".join(each.text for each in heard)
+
+    assert {"/api/v1/events", f"/api/v1/runs/{run_id}/timeline"} <= {each.path for each in heard}
+    assert reference in seen
+    assert secret not in seen
+    whole = [await call("admin", "GET", f"/approvals/{approval['approval_id']}")]
+    whole += [await call("admin", "GET", f"/runs/{each}") for each in (run_id, failed)]
+    assert all(secret in json.dumps(each) for each in whole)  # those who may read payloads read it there
