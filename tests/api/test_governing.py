@@ -85,7 +85,11 @@ async def test_a_preview_says_which_calls_a_rule_changes_and_which_approvals_are
     clerk = (await ask(place, json={"agent": "clerk", "effect": "deny"})).json()
     assert {"pre_a", "pre_b"} <= {each["tool"] for each in clerk["changes"]}
     assert clerk["asked_again"] == 1
-    for wrong in ({"effect": "deny"}, {"tool": "pre_a", "agent": "clerk", "effect": "deny"}):
+    for wrong in (
+        {"effect": "deny"},
+        {"tool": "pre_a", "agent": "clerk", "effect": "deny"},
+        {"agent": "\0", "effect": "deny"},
+    ):
         assert (await ask(place, json=wrong)).status_code == 422
     assert (await as_("admin").get(f"{POLICIES}/tool:pre_a")).status_code == 404  # nothing was put
 

@@ -6,6 +6,7 @@ import { useNow } from "../../live/now";
 import classes from "../Spend.module.css";
 import { Failed, Skeleton } from "../States";
 import { timeOf } from "../rules";
+import { Cost } from "./Cost";
 import type { Limits } from "./diff";
 
 const DAY = 24 * 60 * 60_000;
@@ -63,9 +64,10 @@ export function Use({ agent }: { agent: AgentDetail }) {
   return (
     <div className={classes.spend}>
       <Days name={agent.name} />
-      <div>
+      <div className={classes.call}>
+        <Cost stats={agent.stats} limits={limits} />
         {limits && (
-          <>
+          <div>
             <p className={classes.figure}>One call stops at</p>
             <dl className={classes.limits}>
               {rows(limits).map(([word, most]) => (
@@ -80,7 +82,7 @@ export function Use({ agent }: { agent: AgentDetail }) {
                 ? "It ends there; it does not ask to go on."
                 : `At ${Math.round(limits.soft * 100)} % of a limit it asks people to go on.`}
             </p>
-          </>
+          </div>
         )}
       </div>
     </div>
