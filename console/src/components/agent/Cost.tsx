@@ -3,8 +3,6 @@ import { usd } from "../../format";
 import classes from "../Spend.module.css";
 import type { Limits } from "./diff";
 
-const cost = (n: number) => usd(n, n < 1 ? 3 : 2);
-
 /** What a call costs, against where it asks to go on and where it stops. Nothing where no call of today has a known price. */
 export function Cost({ stats, limits }: { stats: AgentDetail["stats"]; limits: Limits | undefined }) {
   const { p50_usd: median, p95_usd: most } = stats.calls;
@@ -13,13 +11,13 @@ export function Cost({ stats, limits }: { stats: AgentDetail["stats"]; limits: L
   const asks = stop !== null && limits?.soft ? stop * limits.soft : null;
   const end = Math.max(stop ?? 0, most);
   const share = (n: number) => `${(n / end) * 100}%`;
-  const marks = [asks !== null && `asks to go on at ${cost(asks)}`, stop !== null && `stops at ${cost(stop)}`].filter(
+  const marks = [asks !== null && `asks to go on at ${usd(asks)}`, stop !== null && `stops at ${usd(stop)}`].filter(
     Boolean,
   );
   return (
     <>
       <p className={classes.figure}>
-        <b>{cost(median)}</b> a call at the median, last 24 hours
+        <b>{usd(median)}</b> a call at the median, last 24 hours
       </p>
       <div className={classes.range} aria-hidden>
         <span className={classes.bar} style={{ width: share(most) }} />
@@ -28,8 +26,8 @@ export function Cost({ stats, limits }: { stats: AgentDetail["stats"]; limits: L
         {stop !== null && <u style={{ left: share(stop) }} />}
       </div>
       <dl className={classes.legend}>
-        <dt data-core /> <dd>median {cost(median)}</dd>
-        <dt /> <dd>95 of 100 cost at most {cost(most)}</dd>
+        <dt data-core /> <dd>median {usd(median)}</dd>
+        <dt /> <dd>95 of 100 cost at most {usd(most)}</dd>
         {marks.length > 0 && (
           <>
             <dt data-line /> <dd>{marks.join(", ")}</dd>

@@ -32,7 +32,7 @@ export function Trouble({ server }: { server: McpServer }) {
           ? "Its MCP server lists other tools than were reviewed. Every call fails until somebody has reviewed them."
           : "No worker reaches its MCP server. Calls are tried again, then fail."}{" "}
         <Link to="/tools" search={toServer(server.name)} className="link">
-          {server.name}
+          {server.state === "held" ? "See what changed" : "See why"}
         </Link>
       </span>
     </p>
@@ -60,8 +60,8 @@ function Next({ server: s }: { server: McpServer }) {
     <section>
       <h3>What to do</h3>
       <p>
-        The reviewed listing is a file of the project, <code>mcp/{s.name}.json</code>. Whoever maintains the project
-        compares, accepts it there, and restarts the workers. To refuse it, change nothing: the tools stay held.
+        The reviewed listing is a file of the project, <code>mcp/{s.name}.json</code>. Those who maintain the project
+        compare, accept it there, and restart the workers. To refuse it, change nothing: the tools stay held.
       </p>
       <Command>{`agentgrid mcp diff ${s.name}`}</Command>
       <Command>{`agentgrid mcp accept ${s.name}`}</Command>
@@ -128,9 +128,9 @@ function Row({ server: s, open }: { server: McpServer; open: boolean }) {
       </span>
       <ServerState state={s.state} />
       <span className="cut muted">
-        {s.state === "held" ? `${plural(s.changes.length, "tool")} differ` : plural(s.tools.length, "tool")}
+        {s.state === "held" ? plural(s.changes.length, "tool differs", "tools differ") : plural(s.tools.length, "tool")}
       </span>
-      <span className={table.fig}>{ago(s.since, now)}</span>
+      <span className={table.fig}>since {moment(s.since, now)}</span>
     </Link>
   );
 }
