@@ -1,8 +1,11 @@
+import { useDocumentTitle } from "@mantine/hooks";
 import { Link } from "@tanstack/react-router";
 import { ChevronLeft, ChevronRight } from "lucide-react";
 import type { ReactNode } from "react";
 import type { Search } from "../router";
 import classes from "./Page.module.css";
+import { useOverview } from "./useOverview";
+import { Text } from "./Text";
 
 interface Crumb {
   word: string;
@@ -12,6 +15,9 @@ interface Crumb {
 /** The bar of a page: where one is, what one can do. On a phone the last crumb is the title and the one before it the way back. */
 export function Bar({ crumbs, children }: { crumbs: Crumb[]; children?: ReactNode }) {
   const back = crumbs.at(-2);
+  const { data: overview } = useOverview();
+  const mine = overview?.approvals_for_me.count;
+  useDocumentTitle(`${mine ? `(${mine}) ` : ""}${crumbs.at(-1)!.word} · AgentGrid`);
   return (
     <header className={classes.bar}>
       {back?.to && (
@@ -25,10 +31,12 @@ export function Bar({ crumbs, children }: { crumbs: Crumb[]; children?: ReactNod
             {i > 0 && <ChevronRight size={13} aria-hidden />}
             {c.to && i < crumbs.length - 1 ? (
               <Link to={c.to} search={c.search ?? {}}>
-                {c.word}
+                <Text>{c.word}</Text>
               </Link>
             ) : (
-              <h1>{c.word}</h1>
+              <h1>
+                <Text>{c.word}</Text>
+              </h1>
             )}
           </li>
         ))}

@@ -119,7 +119,7 @@ function Catalog({ name, wide, set }: { name: string | undefined; wide: boolean;
           </>
         ) : all.length ? (
           <Blank title="No tool fits">
-            <p>No tool fits what you look for.</p>
+            <p>No name, title or tag has what you look for.</p>
             <Button onClick={() => set({ q: undefined, view: undefined })}>Show all</Button>
           </Blank>
         ) : (

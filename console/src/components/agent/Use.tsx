@@ -28,7 +28,7 @@ function Days({ name }: { name: string }) {
   const most = Math.max(...days.map((d) => d.n));
   const last = days.at(-1)!.n;
   return (
-    <div>
+    <>
       <p className={classes.figure}>
         <b>{priced ? usd(last) : tokens(last)}</b> {priced ? "today" : "tokens today"}
         {data.total.unpriced > 0 && `, ${plural(data.total.unpriced, "turn")} without a known price`}
@@ -48,7 +48,7 @@ function Days({ name }: { name: string }) {
         <span>{day(days[0]!.at)}</span>
         <span>today</span>
       </p>
-    </div>
+    </>
   );
 }
 const rows = (l: Limits): [string, string][] => [
@@ -63,7 +63,9 @@ export function Use({ agent }: { agent: AgentDetail }) {
   const limits = agent.active?.limits;
   return (
     <div className={classes.spend}>
-      <Days name={agent.name} />
+      <div>
+        <Days name={agent.name} />
+      </div>
       <div className={classes.call}>
         <Cost stats={agent.stats} limits={limits} />
         {limits && (

@@ -8,11 +8,13 @@ import { moment } from "../../format";
 import { useKeys } from "../../live/keys";
 import { useNow } from "../../live/now";
 import { KIND } from "../../status";
+import { visible } from "../../unseen";
 import { Ask } from "./Ask";
 import { Facts } from "./Facts";
 import classes from "./Inspector.module.css";
 import { Payload } from "../Payload";
 import { Side } from "../Side";
+import { Text } from "../Text";
 import { Tries } from "./Tries";
 
 const TABS = ["input", "output", "tries", "policy"] as const;
@@ -23,7 +25,10 @@ function Fault({ error }: { error: NonNullable<Step["error"]> }) {
   return (
     <div className={classes.error}>
       <p>
-        <code>{error.type}</code> {error.message}
+        <code>
+          <Text>{error.type ?? ""}</Text>
+        </code>{" "}
+        <Text>{error.message ?? ""}</Text>
         {error.at && <span className="muted"> at {error.at}</span>}
         {error.retryable === false && <span className="muted">, not to be retried</span>}
       </p>
@@ -36,7 +41,9 @@ function Fault({ error }: { error: NonNullable<Step["error"]> }) {
       {error.stack && (
         <details>
           <summary>Stack</summary>
-          <pre className="mono">{error.stack}</pre>
+          <pre className="mono">
+            <Text>{error.stack}</Text>
+          </pre>
         </details>
       )}
     </div>
@@ -91,20 +98,27 @@ interface Props {
 /** One step: what it took and gave, its tries, and the rule that it is under. */
 export function Inspector({ run, step, picked, onClose }: Props) {
   const [tab, setTab] = useState<Tab>(step.attempt_count > 1 ? "tries" : step.error_type ? "output" : "input");
-  const { data: whole } = useQuery(q.runs.step(run.run_id, step));
   const kind = KIND[step.kind];
   const pending = run.approvals.some((a) => a.approval_id === step.approval_id && a.status === "pending");
   const asked = useRef(false); // what was decided here stays in sight
   asked.current ||= pending;
+  // A call that waits has nothing but its input, which is in the letter; and not every tab shows what only the whole step has.
+  const needed = tab === "input" || tab === "output" || step.kind === "agent" || step.kind === "child";
+  const { data: whole } = useQuery({ ...q.runs.step(run.run_id, step), enabled: needed && !pending });
+  const { data: letter } = useQuery({ ...q.approvals.one(step.approval_id ?? ""), enabled: pending });
   useKeys({ Escape: onClose });
   const error = whole?.error ?? whole?.live_error;
   return (
-    <Side label={`Step ${step.title}`} picked={picked} onClose={onClose}>
+    <Side label={visible(`Step ${step.title}`)} picked={picked} onClose={onClose}>
       {asked.current && step.approval_id && <Ask approval_id={step.approval_id} />}
       <header className={classes.head}>
         <kind.Icon size={15} strokeWidth={1.8} aria-hidden />
-        <h2 className="cut">{step.title}</h2>
-        <code>{step.name}</code>
+        <h2 className="cut">
+          <Text>{step.title}</Text>
+        </h2>
+        <code>
+          <Text>{step.name}</Text>
+        </code>
         <button type="button" onClick={onClose} aria-label="Close the step">
           <X size={15} aria-hidden />
         </button>
@@ -131,8 +145,8 @@ export function Inspector({ run, step, picked, onClose }: Props) {
         {tab === "input" && (
           <>
             <Payload
-              payload={whole?.input}
-              visible={run.payloads_visible}
+              payload={pending ? letter?.payload : whole?.input}
+              visible={run.payloads_visible || (pending && letter?.payloads_visible)}
               href={q.runs.download(run.run_id, step, "input")}
             />
             {whole?.original_input && (

@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
-import type { ToolDetail } from "../../api/client";
+import { Wrench } from "lucide-react";
+import { ApiError, type ToolDetail } from "../../api/client";
 import * as q from "../../api/queries";
 import { RiskMark } from "../../status";
 import { Json } from "../Json";
 import { timeOf } from "../rules";
-import { Failed, Skeleton } from "../States";
+import { Blank, Failed, Skeleton } from "../States";
 import { KillSwitch } from "./KillSwitch";
 import classes from "./Panel.module.css";
 import { Rule } from "./Rule";
@@ -54,6 +55,12 @@ function Facts({ tool }: { tool: ToolDetail }) {
 export function Panel({ name }: { name: string }) {
   const { data: tool, error, refetch } = useQuery(q.tools.one(name));
   const trouble = useTrouble(name);
+  if (error instanceof ApiError && error.status === 404)
+    return (
+      <Blank icon={<Wrench size={20} />} title="No tool has this name">
+        <p>It was never registered here, or under another name.</p>
+      </Blank>
+    );
   if (error && !tool) return <Failed error={error} reset={() => void refetch()} />;
   if (!tool) return <Skeleton rows={8} />;
   return (
