@@ -7,6 +7,7 @@ import { Expiry } from "../Bits";
 import { Call } from "../letter/Call";
 import { Decide } from "../letter/Decide";
 import { propertiesOf } from "../letter/schema";
+import { argumentsOf, Subject } from "../letter/Subject";
 import { useDecision } from "../letter/useDecision";
 import { Failed, Hidden, Skeleton, useCutOff } from "../States";
 import { Text } from "../Text";
@@ -26,27 +27,18 @@ function Prose({ prose }: { prose: NonNullable<ApprovalDetail["prose"]> }) {
   );
 }
 function What({ approval: a }: { approval: ApprovalDetail }) {
-  const { payload } = a;
-  const value = payload && typeof payload === "object" && "value" in payload ? payload.value : undefined;
   if (!a.payloads_visible) return <Hidden />;
-  if (typeof value === "string")
-    return (
-      <p className={classes.text}>
-        <Text>{value}</Text>
-      </p>
-    );
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
-  const args = value as Record<string, unknown>;
+  const args = argumentsOf(a);
+  if (!a.tool || !args) return <Subject payload={a.payload} />;
   return (
     <Call
       asked={args}
       values={args}
-      properties={propertiesOf(a.input_schema ?? undefined)}
+      properties={propertiesOf(a.input_schema)}
       authored={a.authored ?? []}
       previous={a.previous?.arguments ?? undefined}
       edit={false}
       faults={{}}
-      onChange={() => undefined}
     />
   );
 }

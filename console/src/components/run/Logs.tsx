@@ -49,7 +49,7 @@ const Line = ({ line: l }: { line: Log }) => (
       <Text>{l.logger.split(".").at(-1) ?? ""}</Text>
     </span>
     <span>
-      <Text>{`${l.message} ${fields(l)}`}</Text>
+      <Text>{`${l.message ?? ""} ${fields(l)}`}</Text>
     </span>
   </li>
 );
@@ -76,7 +76,7 @@ export function Logs({ run, step, onAll }: { run: RunDetail; step?: TimelineStep
         </span>
         {step && (
           <Button look="quiet" small onClick={onAll}>
-            only {step.title} ×
+            only <Text>{step.title}</Text> ×
           </Button>
         )}
         <div className={classes.levels} role="group" aria-label="Least level">
